@@ -1,0 +1,1 @@
+"""upres: train, measure and run ESRGAN super-resolution."""

@@ -1,0 +1,49 @@
+"""The one exception tree: what users can cause, each kind with the exit code that the command line gives it.
+
+Every message names the thing, what was expected and what was found, and the remedy. Anything that is not an `UpresError` is a bug of
+ours (exit code 1).
+"""
+
+from __future__ import annotations
+
+
+class UpresError(ValueError):
+    """Base of every error that a user can cause and mend."""
+
+    exit_code = 3
+
+
+class UsageError(UpresError):
+    """An argument is out of range, or two arguments contradict each other."""
+
+    exit_code = 2
+
+
+class InputError(UpresError):
+    """A picture or a folder cannot be read, or is refused (too large, truncated, not a picture)."""
+
+    exit_code = 3
+
+
+class ModelError(UpresError):
+    """A model file or name is refused: truncated, tampered with, unknown, or hostile."""
+
+    exit_code = 4
+
+
+class OutputError(UpresError):
+    """A result cannot be written: no permission, full disk, a format that cannot hold it."""
+
+    exit_code = 5
+
+
+class EngineError(UpresError):
+    """An engine is missing, or gave a result that cannot be right (a non-finite tile)."""
+
+    exit_code = 3
+
+
+class DataError(UpresError):
+    """A training set, a recipe or a checkpoint cannot be used."""
+
+    exit_code = 3
