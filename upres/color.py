@@ -1,0 +1,50 @@
+"""RGB <-> YCbCr as super-resolution papers measure it: ITU-R BT.601, studio range, on sRGB-encoded values.
+
+Source: MATLAB's `rgb2ycbcr` (ITU-R BT.601-7, section 2.5). Computed elementwise in float64: a matrix product may run in TF32 on a GPU and
+moves Y-PSNR in its third decimal.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Rows: Y, Cb, Cr; columns: R, G, B in [0,1]. Result in units of 1/255, offset (16, 128, 128).
+_RGB_TO_YCBCR = np.array(
+    [
+        [65.481, 128.553, 24.966],
+        [-37.797, -74.203, 112.0],
+        [112.0, -93.786, -18.214],
+    ]
+)
+_YCBCR_TO_RGB = np.linalg.inv(_RGB_TO_YCBCR)
+_OFFSET = np.array([16.0, 128.0, 128.0])
+
+
+def _check(image: NDArray[np.floating]) -> None:
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected an h w 3 array, got shape {image.shape}")
+
+
+def rgb_to_y(image: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Luma of an `h w 3` RGB image in [0,1]; returns `h w` in [16/255, 235/255], not rounded."""
+    _check(image)
+    red, green, blue = (image[..., i].astype(np.float64) for i in range(3))
+    weights = _RGB_TO_YCBCR[0]
+    return (16.0 + weights[0] * red + weights[1] * green + weights[2] * blue) / 255.0
+
+
+def rgb_to_ycbcr(image: NDArray[np.floating]) -> NDArray[np.float64]:
+    """`h w 3` RGB in [0,1] -> `h w 3` YCbCr in units of 1 (Y in [16/255, 235/255], Cb and Cr in [16/255, 240/255])."""
+    _check(image)
+    wide = image.astype(np.float64)
+    planes = [sum(row[i] * wide[..., i] for i in range(3)) + offset for row, offset in zip(_RGB_TO_YCBCR, _OFFSET, strict=True)]
+    return np.stack(planes, axis=-1) / 255.0
+
+
+def ycbcr_to_rgb(image: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Inverse of `rgb_to_ycbcr`; not clipped."""
+    _check(image)
+    wide = image.astype(np.float64) * 255.0 - _OFFSET
+    planes = [sum(row[i] * wide[..., i] for i in range(3)) for row in _YCBCR_TO_RGB]
+    return np.stack(planes, axis=-1)
