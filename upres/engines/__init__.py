@@ -1,0 +1,36 @@
+"""Engines by name. Importing this package imports no engine: `load` does."""
+
+from __future__ import annotations
+
+from upres.engines.base import Runner
+from upres.errors import UsageError
+from upres.graph import Graph
+
+ENGINES = ("auto", "ncnn", "torch", "onnx")
+
+
+def load(graph: Graph, *, engine: str = "auto", threads: int = 0, exact: bool = False, device: str = "cpu") -> Runner:
+    """Make `graph` ready to run.
+
+    engine: "auto" is ncnn, the fastest on CPUs (`benchmarks/results`). threads: 0 is one a core. exact: tiles equal the untiled picture to
+    the bit (ncnn then runs without Winograd, at about half the speed; torch is always exact on the CPU). device: torch only.
+    Raises UsageError for an unknown engine or a wrong argument, EngineError where the engine is not installed or cannot take the graph.
+    """
+    if threads < 0:
+        raise UsageError(f"threads must be 0 (one a core) or more; found {threads}")
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
+    if device != "cpu" and engine != "torch":
+        raise UsageError(f"device {device!r} needs engine 'torch'; engine {engine!r} runs on the CPU")
+    simple = graph.simplify()
+    if engine == "torch":
+        from upres.engines.torch import TorchRunner
+
+        return TorchRunner(simple, threads=threads, exact=exact, device=device)
+    if engine == "onnx":
+        from upres.engines.onnx import OnnxRunner
+
+        return OnnxRunner(simple, threads=threads, exact=exact)
+    from upres.engines.ncnn import NcnnRunner
+
+    return NcnnRunner(simple, threads=threads, exact=exact)

@@ -1,0 +1,70 @@
+"""What an engine is: a graph made ready to run, called with one batch of one picture."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from upres.errors import EngineError
+from upres.graph import Graph
+from upres.nodes import Array
+
+
+class Runner(Protocol):
+    """A graph that is ready to run. Not safe to call from two threads at once; close it to free its memory."""
+
+    @property
+    def name(self) -> str:
+        """Engine and version, for reports: "ncnn 1.0.20261020"."""
+        ...
+
+    @property
+    def memory_factor(self) -> float:
+        """Measured upper bound: peak memory of a call over `graph.activation_bytes_per_pixel` times the pixels of its input."""
+        ...
+
+    def __call__(self, lr: Array) -> Array:
+        """`lr` (1, c, h, w) float32, h and w multiples of the graph's alignment, to (1, c, h*scale, w*scale) float32.
+
+        Raises EngineError where the input does not fit, memory is short, or the result holds a value that is not finite.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free weights and work memory. Calling a closed runner raises EngineError."""
+        ...
+
+
+def check_input(graph: Graph, lr: Array) -> None:
+    """Raises EngineError where `lr` is not a (1, c, h, w) float32 batch that this graph takes."""
+    fits = lr.ndim == 4 and lr.shape[0] == 1 and lr.shape[1] == graph.in_channels and min(lr.shape) > 0
+    if not fits or lr.dtype != np.float32:
+        raise EngineError(f"the network takes float32 (1, {graph.in_channels}, h, w); found {lr.dtype} {lr.shape}")
+    if lr.shape[2] % graph.alignment or lr.shape[3] % graph.alignment:
+        raise EngineError(f"height and width must be multiples of {graph.alignment}; found {lr.shape[2]} x {lr.shape[3]}")
+
+
+def check_output(engine: str, lr: Array, sr: Array, scale: int) -> Array:
+    """`sr`, or an EngineError where its size is wrong or a value is not finite: never a black square."""
+    expected = (lr.shape[2] * scale, lr.shape[3] * scale)
+    if sr.shape[2:] != expected:
+        raise EngineError(f"{engine} gave a picture of {sr.shape[2:]}; expected {expected}")
+    # The sum of finite float32 values cannot overflow in float64, and one pass without a mask array is three times faster than isfinite.
+    if not np.isfinite(np.sum(sr, dtype=np.float64)):
+        bad = int(sr.size - np.count_nonzero(np.isfinite(sr)))
+        raise EngineError(
+            f"{engine} gave {bad} of {sr.size} values that are not finite, for an input of {lr.shape[2]} x {lr.shape[3]} pixels; "
+            "the model file may be damaged, or the input holds nan; another engine (--engine torch) can tell which"
+        )
+    return sr
+
+
+def threads_or_default(threads: int) -> int:
+    """The number of threads asked for, or with 0 the number of cores that this process may use."""
+    import os
+
+    if threads > 0:
+        return threads
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, available)

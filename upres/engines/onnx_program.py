@@ -1,0 +1,120 @@
+"""The ONNX program of a graph: opset 17, dynamic height and width, written with the `onnx` package (extra `onnx`). No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from upres.errors import EngineError
+from upres.graph import Graph
+from upres.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale, Shape
+
+try:
+    import onnx as _onnx
+except ImportError as error:
+    raise EngineError("ONNX needs the onnx package, which is not installed; remedy: pip install 'upres[onnx]'") from error
+
+_ONNX: Any = _onnx  # its stubs are partial
+OPSET = 17
+_IR_VERSION = 8  # the version of the file format that came with opset 17: older runtimes refuse newer ones
+
+
+def onnx_bytes(graph: Graph) -> bytes:
+    """An ONNX file's content: input "lr" (1, c, height, width), output "sr", float32 in [0,1]."""
+    writer = _Writer(graph.shapes)
+    names = {graph.input: "lr", graph.output: "sr"}
+    for node in graph.nodes:
+        writer.node(node, [names.get(name, name) for name in node.inputs], names.get(node.output, node.output))
+    helper = _ONNX.helper
+    float32 = _ONNX.TensorProto.FLOAT
+    inputs = [helper.make_tensor_value_info("lr", float32, [1, graph.in_channels, "height", "width"])]
+    outputs = [helper.make_tensor_value_info("sr", float32, [1, graph.out_channels, "sr_height", "sr_width"])]
+    body = helper.make_graph(writer.nodes, graph.family, inputs, outputs, writer.constants)
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="upres")
+    model.ir_version = _IR_VERSION
+    _ONNX.checker.check_model(model)
+    return model.SerializeToString()
+
+
+class _Writer:
+    """Collects ONNX nodes and constants."""
+
+    def __init__(self, shapes: dict[str, Shape]) -> None:
+        self._shapes = shapes
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def _constant(self, name: str, array: Array) -> str:
+        self.constants.append(_ONNX.numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name))
+        return name
+
+    def _op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(_ONNX.helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def node(self, node: Node, sources: list[str], output: str) -> None:
+        """Add the ONNX nodes of one node of ours, which reads `sources` and writes `output`."""
+        match node:
+            case Conv():
+                self._conv(node, sources, output)
+            case Activate():
+                self._activation(node.activation, sources[0], output)
+            case Add():
+                self._sum(node, sources, output)
+            case Mul():
+                self._op("Mul", sources, output)
+            case Scale():
+                self._op("Mul", [*sources, self._constant(f"{output}.factor", np.array(node.factor, np.float32))], output)
+            case Concat():
+                self._op("Concat", sources, output, axis=1)
+            case MaxPool():
+                self._op("MaxPool", sources, output, kernel_shape=[node.kernel] * 2, strides=[node.stride] * 2)
+            case Resample("upsample_nearest"):
+                scales = self._constant(f"{output}.scales", np.array([1, 1, node.factor, node.factor], np.float32))
+                settings = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+                self._op("Resize", [*sources, "", scales], output, **settings)
+            case Resample("pixel_shuffle"):
+                self._op("DepthToSpace", sources, output, blocksize=node.factor, mode="CRD")
+            case Resample():
+                self._unshuffle(node.factor, self._shapes[node.source].channels, sources[0], output)
+
+    def _conv(self, node: Conv, sources: list[str], output: str) -> None:
+        inputs = [*sources, self._constant(f"{output}.weight", node.weight)]
+        if node.bias is not None:
+            inputs.append(self._constant(f"{output}.bias", node.bias))
+        kernel = node.weight.shape[2]
+        linear = output if node.activation is None else f"{output}.linear"
+        self._op("Conv", inputs, linear, kernel_shape=[kernel] * 2, strides=[node.stride] * 2, pads=[node.padding] * 4)
+        if node.activation is not None:
+            self._activation(node.activation, linear, output)
+
+    def _activation(self, activation: Activation, source: str, output: str) -> None:
+        if activation.kind == "relu":
+            self._op("Relu", [source], output)
+        elif activation.kind == "sigmoid":
+            self._op("Sigmoid", [source], output)
+        elif activation.kind == "leaky_relu":
+            self._op("LeakyRelu", [source], output, alpha=activation.slope)
+        else:
+            assert activation.slopes is not None  # checked when the graph was made
+            self._op("PRelu", [source, self._constant(f"{output}.slopes", activation.slopes.reshape(-1, 1, 1))], output)
+
+    def _sum(self, node: Add, sources: list[str], output: str) -> None:
+        terms: list[str] = []
+        for index, (source, coefficient) in enumerate(zip(sources, node.coefficients, strict=True)):
+            if coefficient == 1.0:
+                terms.append(source)
+            else:
+                factor = self._constant(f"{output}.factor{index}", np.array(coefficient, np.float32))
+                terms.append(self._op("Mul", [source, factor], f"{output}.term{index}"))
+        total = terms[0]
+        for index, term in enumerate(terms[1:], 1):
+            total = self._op("Add", [total, term], output if index == len(terms) - 1 else f"{output}.sum{index}")
+
+    def _unshuffle(self, factor: int, channels: int, source: str, output: str) -> None:
+        """ONNX's SpaceToDepth orders the new channels (i, j, c), torch (c, i, j): a Gather puts them right."""
+        deep = self._op("SpaceToDepth", [source], f"{output}.deep", blocksize=factor)
+        order = np.arange(channels * factor * factor, dtype=np.int64).reshape(factor * factor, channels).T.ravel()
+        self.constants.append(_ONNX.numpy_helper.from_array(np.ascontiguousarray(order), f"{output}.order"))
+        self._op("Gather", [deep, f"{output}.order"], output, axis=1)

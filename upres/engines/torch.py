@@ -1,0 +1,131 @@
+"""torch: the same graph, interpreted node by node. float32; on the CPU in channels_last, which is faster there for these networks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from upres.engines.base import check_input, check_output, threads_or_default
+from upres.errors import EngineError
+from upres.graph import Graph
+from upres.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+try:
+    import torch
+    import torch.nn.functional as F
+except ImportError as error:
+    raise EngineError("engine 'torch' needs torch, which is not installed; remedy: pip install 'upres[torch]'") from error
+
+
+class TorchRunner:
+    """A graph in torch. See `Runner`."""
+
+    name = f"torch {torch.__version__}"
+    memory_factor = 2.0
+
+    def __init__(self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "cpu") -> None:
+        """exact: accepted for symmetry; on the CPU this engine always is. Raises EngineError for a device that torch does not have."""
+        self._graph = graph
+        self._threads = threads_or_default(threads)
+        try:
+            self._device = torch.device(device)
+            self._weights = {id(array): self._tensor(array) for node in graph.nodes for array in _arrays(node)}
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise EngineError(f"torch cannot use device {device!r}: {reason}") from error
+        self._reads = Counter(name for node in graph.nodes for name in node.inputs)
+        self._reads[graph.output] += 1
+
+    def _tensor(self, array: Array) -> Tensor:
+        tensor = _tensor_of(array).to(self._device)
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+    def __call__(self, lr: Array) -> Array:
+        if not self._weights:
+            raise EngineError("this torch runner is closed")
+        check_input(self._graph, lr)
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            with torch.inference_mode():
+                sr = self._run(_tensor_of(lr).to(self._device))
+                result = sr.contiguous().cpu().numpy()
+        except (RuntimeError, MemoryError) as error:
+            reason = str(error).splitlines()[0]
+            raise EngineError(f"{self.name} failed on {lr.shape[2]} x {lr.shape[3]} pixels: {reason}; try a smaller --tile") from error
+        finally:
+            torch.set_num_threads(before)
+        return check_output(self.name, lr, result, self._graph.scale)
+
+    def _run(self, lr: Tensor) -> Tensor:
+        values = {self._graph.input: lr.contiguous(memory_format=torch.channels_last)}
+        left = Counter(self._reads)
+        for node in self._graph.nodes:
+            values[node.output] = self._apply(node, [values[name] for name in node.inputs])
+            for name in node.inputs:
+                left[name] -= 1
+                if not left[name]:
+                    del values[name]
+        return values[self._graph.output]
+
+    def _apply(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        first = inputs[0]
+        match node:
+            case Conv():
+                bias = None if node.bias is None else self._weights[id(node.bias)]
+                result = F.conv2d(first, self._weights[id(node.weight)], bias, stride=node.stride, padding=node.padding)
+                return result if node.activation is None else self._activate(node.activation, result)
+            case Activate():
+                return self._activate(node.activation, first)
+            case Add():
+                total = first if node.coefficients[0] == 1.0 else first * node.coefficients[0]
+                for value, coefficient in zip(inputs[1:], node.coefficients[1:], strict=True):
+                    total = torch.add(total, value, alpha=coefficient)
+                return total
+            case Mul():
+                return first * inputs[1]
+            case Scale():
+                return first * node.factor
+            case Concat():
+                return torch.cat(inputs, 1)
+            case MaxPool():
+                return F.max_pool2d(first, node.kernel, node.stride)
+            case Resample("upsample_nearest"):
+                return F.interpolate(first, scale_factor=float(node.factor), mode="nearest")
+            case Resample("pixel_shuffle"):
+                return F.pixel_shuffle(first, node.factor)
+            case Resample():
+                return F.pixel_unshuffle(first, node.factor)
+
+    def _activate(self, activation: Activation, value: Tensor) -> Tensor:
+        if activation.kind == "relu":
+            return F.relu(value)
+        if activation.kind == "sigmoid":
+            return torch.sigmoid(value)
+        if activation.kind == "leaky_relu":
+            return F.leaky_relu(value, activation.slope)
+        assert activation.slopes is not None  # checked when the graph was made
+        return F.prelu(value, self._weights[id(activation.slopes)])
+
+    def close(self) -> None:
+        """Free the weights."""
+        self._weights = {}
+
+
+def _tensor_of(array: Array) -> Tensor:
+    return torch.from_numpy(np.array(array))  # pyright: ignore[reportUnknownMemberType]  # a copy: torch wants to own what it may write
+
+
+def _arrays(node: Node) -> list[Array]:
+    """All parameters of a node."""
+    found: list[Array | None] = []
+    if isinstance(node, Conv):
+        found += [node.weight, node.bias]
+    if isinstance(node, Conv | Activate) and node.activation is not None:
+        found.append(node.activation.slopes)
+    return [array for array in found if array is not None]
