@@ -75,13 +75,13 @@ def words_for(error: BaseException) -> str:
         return "upres: stopped by Ctrl-C"
     if isinstance(error, MemoryError):
         detail = f" ({error})" if str(error) else ""
-        return f"upres: the machine has not enough free memory for this{detail}; close other programs, or ask for a smaller --memory or output size"
+        return f"upres: not enough free memory{detail}; close other programs, or ask for a smaller --tile or a smaller output"
     if isinstance(error, BrokenPipeError):
         return "upres: the program that reads the output closed the pipe"
     if isinstance(error, OSError) and error.errno in _NOT_WRITABLE_ERRNOS:
         place = f" {error.filename}" if error.filename else ""
-        return f"upres: the output{place} cannot be written: {error.strerror}; free some space or choose another place, then run the same command again"
-    return f"upres: this is a bug of upres, not of yours: {type(error).__name__}: {error}; please report it with what the same command prints with --debug"
+        return f"upres: the output{place} cannot be written: {error.strerror}; free some space, then run the same command again"
+    return f"upres: a bug of upres: {type(error).__name__}: {error}; please report it with what the same command prints under --debug"
 
 
 def verb_exit_code(work: Callable[[], int | None], debug: bool = False) -> int:

@@ -1,0 +1,296 @@
+"""Many pictures, one after the other: read ahead, upscale, write behind; one bad picture never ends the job.
+
+Three threads, each one picture ahead of the next: while the network runs on a picture, the one after it is decoded and the one before it is
+encoded. The calling thread only waits, so Ctrl-C is heard at once, even inside an engine's long call.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from upres.errors import ModelError, OutputError, UpresError
+from upres.files import DISK_FULL
+from upres.jobs import Found, make_folder
+from upres.picture import Header, Picture, encode_picture, read_picture, write_picture
+from upres.plan import Plan
+from upres.target import TargetSize
+from upres.upscale import Upscaler
+
+_T = TypeVar("_T")
+_SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # PNG of a photograph at the default level, measured once; only for estimates
+_OVERLAP_SHARE = 0.4  # two pictures are in memory together only while each needs less than this share of the budget
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture that is to be upscaled: what it is, by which network, how large, and where to (None: the bytes go to `sink`)."""
+
+    found: Found
+    source: Path | bytes
+    header: Header
+    upscaler: Upscaler
+    size: TargetSize
+    plan: Plan
+    target: Path | None
+    format: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one picture ended: `error` None is success. `seconds` is the time of the network and the resizes."""
+
+    name: str
+    target: Path | None
+    pixels: int
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What a whole job came to. `stopped_by` is an error after which every later picture would fail too; `left` pictures are not done."""
+
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    interrupted: bool = False
+    stopped_by: UpresError | None = None
+    left: int = 0
+    abandoned: bool = False  # a thread is still inside an engine's call, and the process must not wait for it
+
+    @property
+    def done(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.error is None]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.error is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How results are written."""
+
+    quality: int | None = None
+    png_level: int | None = None
+    max_pixels_in: int = 1_000_000_000
+    sink: Callable[[bytes], None] | None = None  # receives the one encoded result whose target is None
+
+
+class Watcher(Protocol):
+    """What a caller may want to see while a job runs. Called from one thread at a time, never from two at once."""
+
+    def advanced(self, pixels: int) -> None:
+        """`pixels` more output pixels are done."""
+        ...
+
+    def dropped(self, pixels: int) -> None:
+        """`pixels` output pixels of a picture that failed will never come: the total is smaller by them."""
+        ...
+
+    def finished(self, outcome: Outcome) -> None:
+        """A picture is written, or has failed."""
+        ...
+
+
+class _Cancelled(Exception):
+    """Raised inside the network's thread between two tiles when the job is being given up."""
+
+
+class _Lane(Generic[_T]):
+    """One daemon thread that runs one thing at a time. A daemon, because Ctrl-C must not wait for an engine's call that takes minutes."""
+
+    def __init__(self, name: str) -> None:
+        self._inbox: queue.Queue[tuple[Future[_T], Callable[[], _T]] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], _T]) -> Future[_T]:
+        future: Future[_T] = Future()
+        self._inbox.put((future, work))
+        return future
+
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Let the thread end after what it is doing; False if it has not ended in time."""
+        self._inbox.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while (item := self._inbox.get()) is not None:
+            future, work = item
+            try:
+                future.set_result(work())
+            except BaseException as error:  # carried to the thread that waits for the result, as concurrent.futures does
+                future.set_exception(error)
+            del item, future, work  # a finished picture must not stay alive until the next one comes
+
+
+def _result(future: Future[_T]) -> _T:
+    """The result, waited for in short steps: an unlimited wait cannot be interrupted by Ctrl-C on Windows."""
+    while not future.done():
+        wait_for([future], timeout=0.5)
+    return future.result()
+
+
+def estimate_seconds(jobs: Sequence[Job]) -> float:
+    """How long the job will take: the networks at their measured speed, and the encoding that they do not hide."""
+    total = tail = 0.0
+    for job in jobs:
+        network = job.upscaler.seconds(job.plan)
+        encoding = job.plan.pixels * _SECONDS_PER_ENCODED_PIXEL
+        total += max(network, tail)
+        tail = encoding
+    return total + tail
+
+
+def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> Report:
+    """Do every job in order and say how each ended. Never raises for a bad picture.
+
+    Stops early, with `stopped_by`, when the disk is full, when stdout cannot be written or when a model is refused: later pictures would
+    fail in the same way. Ctrl-C ends the job after the file that is being written; files are only ever complete or absent.
+    """
+    return _Run(jobs, encoding, watcher).run()
+
+
+class _Run:
+    def __init__(self, jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> None:
+        self._jobs, self._encoding, self._watcher = jobs, encoding, watcher
+        self._report = Report()
+        self._cancel = threading.Event()
+        self._counted: dict[int, int] = {}
+        self._readers: _Lane[Picture] = _Lane("upres-read")
+        self._networks: _Lane[tuple[Picture, float]] = _Lane("upres-run")
+        self._writers: _Lane[None] = _Lane("upres-write")
+        self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
+
+    def run(self) -> Report:
+        try:
+            self._all()
+        except KeyboardInterrupt:
+            self._report.interrupted = True
+        finally:
+            self._cancel.set()
+            self._settle_writing()
+            self._readers.close(timeout_s=1.0)
+            self._writers.close()
+            self._report.abandoned = not self._networks.close(timeout_s=1.0)
+        self._report.left = len(self._jobs) - len(self._report.outcomes)
+        return self._report
+
+    def _all(self) -> None:
+        ahead = self._read(0)
+        for index, job in enumerate(self._jobs):
+            reading, ahead = ahead, None
+            if reading is None:
+                reading = self._read(index)
+            try:
+                assert reading is not None
+                picture = _result(reading)
+                del reading
+                # Large pictures are not kept in memory two at a time: what is being written is finished first.
+                large = job.plan.needed_bytes > _OVERLAP_SHARE * job.upscaler.budget_bytes()
+                if large:
+                    self._settle_writing()
+                else:
+                    ahead = self._read(index + 1)
+                running = self._networks.submit(self._network_work(job, picture))
+                del picture
+                result, seconds = _result(running)
+                del running
+            except _Cancelled:
+                return
+            except Exception as error:  # isolation: whatever is wrong with one picture is told, and the next one is begun
+                self._end(job, Outcome(job.found.name, job.target, job.plan.pixels, error=error))
+            else:
+                self._settle_writing()
+                if self._report.stopped_by is None:
+                    notes = job.notes + result.notes
+                    self._writing = (job, seconds, notes, self._writers.submit(self._write_work(job, result)))
+                del result
+            if self._report.stopped_by is not None:
+                return
+        self._settle_writing()
+
+    def _read(self, index: int) -> Future[Picture] | None:
+        if index >= len(self._jobs):
+            return None
+        job = self._jobs[index]
+
+        def work() -> Picture:
+            if job.target is not None:
+                make_folder(job.target.parent)
+            return read_picture(job.source, max_pixels=self._encoding.max_pixels_in)
+
+        return self._readers.submit(work)
+
+    def _network_work(self, job: Job, picture: Picture) -> Callable[[], tuple[Picture, float]]:
+        box = [picture]  # emptied by the work, so that the input is freed as soon as the network is done with it
+
+        def progress(done: int, total: int) -> None:
+            if self._cancel.is_set():
+                raise _Cancelled
+            self._count(job, done)
+
+        def work() -> tuple[Picture, float]:
+            start = time.perf_counter()
+            result = job.upscaler(box.pop(), size=job.size, progress=progress)
+            return result, time.perf_counter() - start
+
+        return work
+
+    def _write_work(self, job: Job, picture: Picture) -> Callable[[], None]:
+        box = [replace(picture, format=job.format)]
+        quality, level, sink = self._encoding.quality, self._encoding.png_level, self._encoding.sink
+
+        def work() -> None:
+            if job.target is not None:
+                write_picture(box.pop(), job.target, format=job.format, quality=quality, png_level=level)
+            else:
+                assert sink is not None
+                sink(encode_picture(box.pop(), job.format, quality=quality, png_level=level))
+
+        return work
+
+    def _settle_writing(self) -> None:
+        """Wait for the result that is being written, if any, and note how it ended."""
+        if self._writing is None:
+            return
+        job, seconds, notes, future = self._writing
+        outcome = Outcome(job.found.name, job.target, job.plan.pixels, seconds, notes)
+        try:
+            _result(future)  # Ctrl-C here leaves `_writing` as it is, and `run` waits for the file once more
+        except Exception as error:  # isolation, as above
+            outcome = replace(outcome, notes=(), error=error)
+        self._writing = None
+        self._end(job, outcome)
+
+    def _count(self, job: Job, done: int) -> None:
+        before = self._counted.get(id(job), 0)
+        self._counted[id(job)] = done
+        self._watcher.advanced(done - before)
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        if outcome.error is None:
+            self._count(job, job.plan.pixels)
+        else:
+            self._watcher.dropped(job.plan.pixels - self._counted.get(id(job), 0))
+        self._report.outcomes.append(outcome)
+        if outcome.error is not None and _is_final(outcome.error):
+            self._report.stopped_by = outcome.error if isinstance(outcome.error, UpresError) else OutputError(str(outcome.error))
+        self._watcher.finished(outcome)
+
+
+def _is_final(error: BaseException) -> bool:
+    """True where every later picture would fail in the same way: full disk, closed pipe, refused model."""
+    cause = error.__cause__ if isinstance(error, OutputError) else error
+    full = isinstance(cause, OSError) and cause.errno in DISK_FULL
+    return full or isinstance(error, ModelError | BrokenPipeError)

@@ -1,0 +1,173 @@
+"""What upscaling one picture will take, worked out before any work is done: size, passes, tiles, multiply-adds, memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from upres.errors import InputError
+from upres.graph import Graph
+from upres.memory import format_bytes
+from upres.target import TargetSize
+
+MAX_PASSES = 2
+PLAIN_STRETCH = 1.15  # up to this ratio beyond the network's scale a second pass (scale^2 times the work) shows nothing that cubic does not
+MIN_TILE_PX = 32
+WIDE_FIELD_PX = 64  # compact networks reach 18 to 34 pixels and are always tiled exactly; RRDB with 23 blocks reaches 348
+MAX_TILE_WORK = 3.0  # for a wide field: the overlap stays exact until it makes the work this many times larger
+TILE_MACS = 0.5e12  # a few seconds on two cores: how often a progress bar moves
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """Square tiles in LR pixels: the side that each contributes, the overlap around it; `work` is source pixels over picture pixels."""
+
+    tile_px: int
+    overlap_px: int
+    source_bytes: int
+    work: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One run of the network over a whole picture of that size; `held_bytes` are the arrays alive beside the tile's activations."""
+
+    height: int
+    width: int
+    held_bytes: int
+    tiling: Tiling
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`height`, `width` are of the output. `macs` counts every pass of colour and alpha. `needed_bytes` is the peak of all arrays."""
+
+    height: int
+    width: int
+    passes: tuple[Pass, ...]
+    macs: float
+    needed_bytes: int
+    notes: tuple[str, ...]
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+
+def count_passes(height: int, width: int, target: tuple[int, int], scale: int) -> tuple[int, tuple[str, ...]]:
+    """How often the network of that scale runs on a picture of (height, width) to reach `target`, and what the user should know of it."""
+    ratio = max(target[0] / height, target[1] / width)
+    if scale == 1:
+        return 1, () if target == (height, width) else ("the model keeps the size: its result was resized by plain cubic interpolation",)
+    if target[0] <= height and target[1] <= width:
+        return 0, ("not larger than the input: resized by plain cubic interpolation, no network was used",)
+    if ratio <= scale * PLAIN_STRETCH or (target[0] <= height * scale and target[1] <= width * scale):
+        return 1, ()
+    notes = [f"beyond x{scale}: the network ran twice, then its result was resized to fit"]
+    if (target[0], target[1]) == (height * scale**2, width * scale**2):
+        notes = [f"x{scale**2} is the network of x{scale} run twice"]
+    if ratio > scale**2 * PLAIN_STRETCH:
+        notes = [f"beyond x{scale**2}: the network ran twice, the rest is plain cubic interpolation and adds no detail"]
+    return MAX_PASSES, tuple(notes)
+
+
+def choose_tiling(
+    height: int, width: int, graph: Graph, *, room_bytes: int, bytes_per_px: float, tile_px: int | None, exact: bool
+) -> Tiling:
+    """Tiles for one pass over (height, width) whose activations stay within `room_bytes`; the whole picture at once where that fits.
+
+    The overlap is the receptive field, so that a tiled picture equals the untiled one. Only a field wider than `WIDE_FIELD_PX`, whose
+    exact overlap would multiply the work more than `MAX_TILE_WORK` times, is cut to `WIDE_FIELD_PX`, unless `exact` forbids it; the caller
+    tells the user. `tile_px` overrides the choice of the side. A `tile_px` of 0 in the result means that not even `MIN_TILE_PX` fits.
+    """
+    field = graph.receptive_field
+    tiling = _tiling(height, width, graph, field, room_bytes, bytes_per_px, tile_px)
+    if field > WIDE_FIELD_PX and not exact and (tiling.tile_px == 0 or tiling.work > MAX_TILE_WORK):
+        return _tiling(height, width, graph, WIDE_FIELD_PX, room_bytes, bytes_per_px, tile_px)
+    return tiling
+
+
+def _tiling(height: int, width: int, graph: Graph, overlap: int, room_bytes: int, bytes_per_px: float, tile_px: int | None) -> Tiling:
+    align = graph.alignment
+
+    def source_bytes(tile: int) -> int:
+        reach = tile + 2 * (overlap + align)
+        return math.ceil(min(height + align, reach) * min(width + align, reach) * bytes_per_px)
+
+    whole = max(height, width)
+    if tile_px is not None:
+        tile = min(tile_px, whole)
+    elif source_bytes(whole) <= room_bytes:
+        tile = whole
+    else:
+        area = room_bytes / bytes_per_px
+        side = max(math.sqrt(area), area / (min(height, width) + align))
+        tile = math.floor(side) - 2 * (overlap + align)
+        if tile < MIN_TILE_PX:
+            return Tiling(0, overlap, source_bytes(MIN_TILE_PX), math.inf)
+    if tile_px is None:
+        moving = max(math.sqrt(TILE_MACS / graph.macs_per_pixel), 48.0 * overlap) if graph.macs_per_pixel else whole
+        tile = min(tile, math.ceil(moving))
+        tile = math.ceil(whole / math.ceil(whole / tile))  # an even division has no thin last strip, which would be mostly overlap
+    tile = max(align, -(-tile // align) * align)
+    rows, columns = math.ceil(height / tile), math.ceil(width / tile)
+    source = (height + 2 * overlap * (rows - 1)) * (width + 2 * overlap * (columns - 1))
+    return Tiling(tile, overlap, source_bytes(tile), source / (height * width))
+
+
+def make_plan(
+    graph: Graph,
+    height: int,
+    width: int,
+    *,
+    channels: int,
+    has_alpha: bool,
+    depth: int,
+    size: TargetSize,
+    budget_bytes: int,
+    workspace_factor: float = 1.0,
+    tile_px: int | None = None,
+    exact: bool = False,
+) -> Plan:
+    """Plan one picture of (height, width) with `channels` colours. Raises `InputError` where `budget_bytes` cannot hold it.
+
+    `workspace_factor` is an engine's memory over that of the graph's float32 values alone.
+    """
+    out_height, out_width = size.resolve(height, width, native=graph.scale)
+    count, notes = count_passes(height, width, (out_height, out_width), graph.scale)
+    planes = channels + has_alpha
+    arrays = height * width * planes * FLOAT_BYTES
+    out_pixels = out_height * out_width
+    # Colour is finished before alpha is begun, so the widest moment of the arrays is that of the colour, or the writing of both.
+    writing = out_pixels * planes * (FLOAT_BYTES + 2 * (depth // 8))
+    needed = arrays + writing
+    bytes_per_px = graph.activation_bytes_per_pixel * workspace_factor
+    repeats = 1 if graph.in_channels == channels or channels == 1 else channels
+    passes: list[Pass] = []
+    macs = 0.0
+    rows, columns = height, width
+    for _ in range(count):
+        source, result = rows * columns * channels * FLOAT_BYTES, rows * columns * graph.scale**2 * channels * FLOAT_BYTES
+        held = arrays + result + (source if passes else 0)
+        tiling = choose_tiling(
+            rows, columns, graph, room_bytes=budget_bytes - held, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact
+        )
+        passes.append(Pass(rows, columns, held, tiling))
+        needed = max(needed, held + tiling.source_bytes)
+        if tiling.tile_px and tiling.overlap_px < graph.receptive_field:
+            notes += (
+                f"too large for this network in one piece: tiles overlap by {tiling.overlap_px} px and it sees {graph.receptive_field} px far, "
+                "so values near their borders can differ a little (--exact or more --memory avoids it)",
+            )
+        macs += rows * columns * (tiling.work if tiling.tile_px else 1.0) * graph.macs_per_pixel * (repeats + has_alpha)
+        rows, columns = rows * graph.scale, columns * graph.scale
+    if (rows, columns) != (out_height, out_width):  # the last resize: its source, its half-way and its result are alive together
+        halfway = max(rows * out_width, out_height * columns)
+        needed = max(needed, arrays + (rows * columns + halfway + out_pixels) * channels * FLOAT_BYTES)
+    if needed > budget_bytes:
+        raise InputError(
+            f"making {out_width} x {out_height} takes {format_bytes(needed)} of memory and {format_bytes(budget_bytes)} may be used: "
+            "ask for a smaller output, close other programs, or allow more with --memory"
+        )
+    return Plan(out_height, out_width, tuple(passes), macs, needed, notes)
