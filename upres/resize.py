@@ -2,8 +2,8 @@
 
 Source of the definition: R. Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981 (a = -0.5), and the
 documentation of MATLAB's `imresize`: when an axis shrinks by `factor` < 1 the kernel is stretched by 1 / `factor` (antialiasing), the
-weights of every output sample are normalised, samples beyond the border are mirrored with the edge repeated ("symmetric"), the output size is
-ceil(in * factor), and axes are resized in the order of their factors, the smaller first.
+weights of every output sample are normalised, samples beyond the border are mirrored with the edge repeated ("symmetric"), the output size
+is ceil(in * factor), and axes are resized in the order of their factors, the smaller first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,9 +73,7 @@ def _contributions(
     return indices[:, keep].astype(np.intp), np.ascontiguousarray(weights[:, keep])
 
 
-def _resize_axis(
-    image: NDArray[np.floating], axis: int, size_out: int, factor: float, kernel: str, antialias: bool
-) -> NDArray[np.floating]:
+def _resize_axis(image: NDArray[Any], axis: int, size_out: int, factor: float, kernel: str, antialias: bool) -> NDArray[Any]:
     """Resize one axis of an `h w c` array by products with blocks of the band matrix."""
     size_in = image.shape[axis]
     indices, weights = _contributions(size_in, size_out, factor, kernel, antialias)
@@ -86,9 +84,9 @@ def _resize_axis(
         stop = min(start + _BLOCK, size_out)
         rows = indices[start:stop]
         low, high = int(rows.min()), int(rows.max()) + 1
-        matrix = np.zeros((stop - start, high - low))
-        np.add.at(matrix, (np.arange(stop - start)[:, None], rows - low), weights[start:stop])
-        matrix = matrix.astype(image.dtype)
+        band = np.zeros((stop - start, high - low))
+        np.add.at(band, (np.arange(stop - start)[:, None], rows - low), weights[start:stop])
+        matrix = band.astype(image.dtype)
         if axis == 0:
             source = image[low:high].reshape(high - low, width * channels)
             np.matmul(matrix, source, out=result[start:stop].reshape(stop - start, width * channels))
@@ -108,8 +106,8 @@ def imresize(
     """Resize an `h w` or `h w c` image as MATLAB's `imresize` does.
 
     Give `factor` (output is ceil(in * factor) per axis) or `size` = (h, w). float32 and float64 stay as they are and are **not** clipped:
-    cubic and lanczos overshoot. uint8 and uint16 are computed in float64, rounded half up and clipped, as the LR pictures of the standard test
-    sets are. Raises `UsageError` for a size below 1 or a factor that is not positive and finite.
+    cubic and lanczos overshoot. uint8 and uint16 are computed in float64, rounded half up and clipped, as the LR pictures of the standard
+    test sets are. Raises `UsageError` for a size below 1 or a factor that is not positive and finite.
     """
     if (factor is None) == (size is None):
         raise UsageError("imresize takes a factor or a size, and exactly one of them")
@@ -131,9 +129,9 @@ def imresize(
         target = size
         factors = (size[0] / height, size[1] / width)
 
-    dtype = image.dtype
+    dtype: np.dtype[Any] = image.dtype
     integer = dtype.kind == "u"
-    work = image.astype(np.float64) if integer else image
+    work: NDArray[Any] = image.astype(np.float64) if integer else image
     work = work[:, :, None] if image.ndim == 2 else work
     for axis in sorted((0, 1), key=lambda a: factors[a]):
         if target[axis] != work.shape[axis] or factors[axis] != 1.0:

@@ -1,0 +1,95 @@
+"""Checkpoints: one safetensors file a step, written beside and renamed, with a SHA-256 of all it holds inside.
+
+No pickle is written or read. A checkpoint that is torn, flipped or zero-tailed does not match its hash, and the one before is used, with
+a word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from upres.errors import DataError
+from upres.files import write_atomic
+
+_log = logging.getLogger(__name__)
+_PATTERN = re.compile(r"step_(\d{9})\.safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after `step` completed optimizer updates; `facts` is JSON data (configuration, fingerprint of the data)."""
+
+    step: int
+    tensors: Mapping[str, NDArray[np.generic]]
+    facts: Mapping[str, object]
+
+
+def _digest(tensors: Mapping[str, NDArray[np.generic]], facts: str) -> str:
+    """SHA-256 over the facts and, by name, every tensor's name, type, shape and bytes."""
+    state = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        array = np.asarray(tensors[name], order="C")
+        state.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        state.update(array.tobytes())
+    return state.hexdigest()
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Write the checkpoint atomically into `folder`, then drop all but the newest `keep`; a full disk (`OutputError`) loses none."""
+    facts = json.dumps({"step": checkpoint.step, **checkpoint.facts}, sort_keys=True)
+    tensors = {name: np.asarray(array, order="C") for name, array in checkpoint.tensors.items()}
+    data = save_tensors(tensors, metadata={"facts": facts, "sha256": _digest(tensors, facts)})
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step_{checkpoint.step:09d}.safetensors"
+    write_atomic(path, data)
+    for old in list_checkpoints(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoint files of `folder`, oldest first."""
+    return sorted(p for p in folder.glob("step_*.safetensors") if _PATTERN.fullmatch(p.name))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify one checkpoint; raises `DataError` where it is damaged."""
+    data = path.read_bytes()
+    try:
+        length = struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8 : 8 + length])
+        tensors = load_tensors(data)
+        facts = header["__metadata__"]["facts"]
+        expected = header["__metadata__"]["sha256"]
+    except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise DataError(f"{path} is not a whole checkpoint ({error})") from error
+    if _digest(tensors, facts) != expected:
+        raise DataError(f"{path} is damaged: what it holds does not match the SHA-256 inside it")
+    values = json.loads(facts)
+    return Checkpoint(int(values.pop("step")), tensors, values)
+
+
+def latest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole; damaged ones are named in the log and passed over. None where there is none at all."""
+    candidates = list_checkpoints(folder)
+    for path in reversed(candidates):
+        try:
+            return read_checkpoint(path)
+        except DataError as error:
+            _log.warning("%s; the one before it is tried", error)
+    if candidates:
+        raise DataError(f"none of the {len(candidates)} checkpoints in {folder} is whole: start again with another --out")
+    return None

@@ -1,0 +1,121 @@
+"""Training pictures in memory, decoded once as uint8, and the batch of a step as a pure function of (seed, step).
+
+LR is made from the whole HR picture by the MATLAB-equal resize and rounded to 8 bit, as the LR of DIV2K and of the test sets is, so an LR
+patch holds the true surroundings of its HR patch also at its edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.errors import DataError, InputError
+from upres.picture import READABLE_SUFFIXES, quantise, read_picture
+from upres.resize import imresize
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture: `hr` uint8 `h*scale w*scale 3`, `lr` uint8 `h w 3`."""
+
+    name: str
+    hr: NDArray[np.uint8]
+    lr: NDArray[np.uint8]
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """All picture files below `folder`, sorted by path; hidden ones are passed over."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: --data takes a folder of pictures")
+    found = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in READABLE_SUFFIXES and p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )
+    if not found:
+        raise DataError(f"{folder} holds no picture (looked for {', '.join(sorted(READABLE_SUFFIXES))})")
+    return found
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """A picture file as uint8 RGB; gray is repeated, alpha is left out."""
+    pixels = quantise(read_picture(path).pixels, 8)
+    return np.ascontiguousarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels, dtype=np.uint8)
+
+
+def make_pair(name: str, image: NDArray[np.uint8], scale: int) -> Pair:
+    """Crop to a multiple of `scale` (top left kept) and make the LR."""
+    height, width = (side // scale * scale for side in image.shape[:2])
+    hr = np.ascontiguousarray(image[:height, :width])
+    return Pair(name, hr, imresize(hr, 1.0 / scale) if scale > 1 else hr)
+
+
+def load_pairs(
+    paths: list[Path],
+    *,
+    scale: int,
+    patch_px: int,
+    hr_scales: tuple[float, ...] = (1.0,),
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Pair], list[str]]:
+    """Decode every picture and make its LR; returns the pairs and, in words, what was left out and why.
+
+    A picture that cannot be read, or that is smaller than one patch, is left out by name. Raises `DataError` when nothing is left.
+    """
+    pairs: list[Pair] = []
+    left_out: list[str] = []
+    for index, path in enumerate(paths):
+        try:
+            image = read_rgb(path)
+        except InputError as error:
+            left_out.append(str(error))
+            continue
+        for factor in hr_scales:
+            reduced = image if factor == 1.0 else imresize(image, factor)
+            if min(reduced.shape[:2]) < patch_px * scale:
+                if factor == 1.0:
+                    needed = patch_px * scale
+                    left_out.append(f"{path} is {image.shape[1]}x{image.shape[0]}, smaller than one patch of {needed}x{needed}")
+                continue
+            pairs.append(make_pair(path.name, reduced, scale))
+        if progress is not None:
+            progress(index + 1, len(paths))
+    if not pairs:
+        raise DataError("no picture can be used for training:\n  " + "\n  ".join(left_out[:10]))
+    return pairs, left_out
+
+
+def draw_weights(pairs: list[Pair]) -> NDArray[np.float64]:
+    """Chance of each picture: the square root of its pixels, so that a few large photographs do not outweigh many small ones."""
+    area = np.array([pair.lr.shape[0] * pair.lr.shape[1] for pair in pairs], np.float64)
+    weights = np.sqrt(area)
+    return weights / weights.sum()
+
+
+def draw_batch(
+    pairs: list[Pair], weights: NDArray[np.float64], *, scale: int, patch_px: int, batch: int, seed: int, step: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The batch of `step`: lr `b h w 3` and hr `b h*scale w*scale 3`, uint8, each flipped and transposed at random (8 ways)."""
+    size = patch_px * scale
+    lr = np.empty((batch, patch_px, patch_px, 3), np.uint8)
+    hr = np.empty((batch, size, size, 3), np.uint8)
+    for i in range(batch):
+        rng = np.random.default_rng((seed, step, i))
+        pair = pairs[int(rng.choice(len(pairs), p=weights))]
+        y = int(rng.integers(pair.lr.shape[0] - patch_px + 1))
+        x = int(rng.integers(pair.lr.shape[1] - patch_px + 1))
+        small = pair.lr[y : y + patch_px, x : x + patch_px]
+        large = pair.hr[y * scale : y * scale + size, x * scale : x * scale + size]
+        flip_h, flip_w, transpose = rng.integers(2, size=3)
+        lr[i], hr[i] = (_turn(a, bool(flip_h), bool(flip_w), bool(transpose)) for a in (small, large))
+    return lr, hr
+
+
+def _turn(patch: NDArray[np.uint8], flip_h: bool, flip_w: bool, transpose: bool) -> NDArray[np.uint8]:
+    patch = patch[::-1] if flip_h else patch
+    patch = patch[:, ::-1] if flip_w else patch
+    return patch.transpose(1, 0, 2) if transpose else patch
