@@ -1,0 +1,170 @@
+"""The loop: it learns, it resumes bit for bit, it refuses what cannot be resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+
+from upres.errors import DataError, EngineError  # noqa: E402
+from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
+from upres.training.loop import Progress, learning_rate_at, train  # noqa: E402
+from upres.training.recipes import TrainConfig  # noqa: E402
+
+CONFIG = TrainConfig(
+    recipe="compact-x2", scale=2, width=8, depth=2, steps=12, batch=2, patch_px=12, warmup_steps=2, hr_scales=(1.0,), threads=1,
+    validate_every=6, checkpoint_every=3, ema_decay=0.9,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pictures of smooth blobs and hard edges: something that a network can learn to sharpen."""
+    from upres.picture import Picture, write_picture
+
+    folder = tmp_path_factory.mktemp("photographs")
+    y, x = np.mgrid[0:64, 0:72]
+    for i in range(6):
+        rng = np.random.default_rng(i)
+        image = np.zeros((64, 72, 3), np.float32)
+        for _ in range(12):
+            cy, cx, radius = rng.uniform(0, 64), rng.uniform(0, 72), rng.uniform(4, 20)
+            image[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = rng.random(3)
+        write_picture(Picture(image), folder / f"{i}.png")
+    return folder
+
+
+def _tensors(out: Path) -> dict[str, bytes]:
+    checkpoint = latest_checkpoint(out / "checkpoints")
+    assert checkpoint is not None
+    return {name: array.tobytes() for name, array in checkpoint.tensors.items()} | {"step": str(checkpoint.step).encode()}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(photographs: Path, tmp_path: Path, precision: str) -> None:
+    config = dataclasses.replace(CONFIG, precision=precision)
+    train(config, photographs, tmp_path / "straight")
+    seen: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(config, photographs, tmp_path / "halved", report=lambda p: seen.append(p.step), should_stop=lambda: len(seen) == 6)
+    assert seen[-1] < config.steps
+    train(config, photographs, tmp_path / "halved", resume=True)
+    straight, halved = _tensors(tmp_path / "straight"), _tensors(tmp_path / "halved")
+    assert straight.keys() == halved.keys() and any(name.startswith("adam/exp_avg_sq/") for name in straight)
+    assert [name for name in straight if straight[name] != halved[name]] == []
+    models = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("straight", "halved")]
+    assert models[0] == models[1]
+
+
+def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Path) -> None:
+    """A real process, a real SIGKILL at a moment that nobody chose."""
+    config = dataclasses.replace(CONFIG, steps=400)
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    train(config, photographs, straight)
+    program = (
+        "import sys; from pathlib import Path; from upres.training.loop import train; from upres.training.recipes import TrainConfig;"
+        f"train(TrainConfig(**{dataclasses.asdict(config)!r}), Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(photographs), str(killed)])
+    while process.poll() is None and not list_checkpoints(killed / "checkpoints"):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    before = latest_checkpoint(killed / "checkpoints")
+    assert before is not None and before.step < config.steps
+    train(config, photographs, killed, resume=True)
+    digests = [hashlib.sha256(b"".join(v for _, v in sorted(_tensors(run).items()))).hexdigest() for run in (straight, killed)]
+    assert digests[0] == digests[1]
+
+
+def test_training_beats_the_start_and_writes_what_it_says(photographs: Path, tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    config = dataclasses.replace(CONFIG, steps=150, validate_every=50, learning_rate=3e-3, batch=4)
+    path = train(config, photographs, tmp_path / "run", report=reports.append)
+    assert path.is_file() and [r.step for r in reports] == list(range(1, 151))
+    assert np.mean([r.loss for r in reports[:10]]) > 1.2 * np.mean([r.loss for r in reports[100:110]])
+    curve = [json.loads(line) for line in (tmp_path / "run" / "validation.jsonl").read_text().splitlines()]
+    assert [c["step"] for c in curve] == [50, 100, 150] and curve[-1]["psnr_y"] > curve[0]["psnr_y"]
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["width"] == 8
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_path: Path) -> None:
+    from upres.architectures import graph_from_state_dict
+    from upres.weights import read_weights
+
+    graph = graph_from_state_dict(read_weights(train(CONFIG, photographs, tmp_path / "run")))
+    assert (graph.family, graph.scale, graph.in_channels) == ("compact", 2, 3)
+
+
+def test_a_run_is_not_overwritten_and_not_continued_under_other_settings(photographs: Path, tmp_path: Path) -> None:
+    train(CONFIG, photographs, tmp_path)
+    with pytest.raises(DataError, match="--resume"):
+        train(CONFIG, photographs, tmp_path)
+    with pytest.raises(DataError, match="learning_rate was 0.001 and is 0.01"):
+        train(dataclasses.replace(CONFIG, learning_rate=0.01), photographs, tmp_path, resume=True)
+
+
+def test_other_pictures_are_refused_at_resume(photographs: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(photographs, copy)
+    train(CONFIG, copy, tmp_path / "run")
+    (copy / "1.png").unlink()
+    with pytest.raises(DataError, match="other pictures"):
+        train(CONFIG, copy, tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upres.training.loop.pixel_step", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(EngineError, match="the loss of step 1 is nan"):
+        train(CONFIG, photographs, tmp_path)
+
+
+def test_learning_rate_schedules() -> None:
+    config = dataclasses.replace(CONFIG, steps=1000, warmup_steps=10, learning_rate=1e-3, final_learning_rate=0.0)
+    assert learning_rate_at(config, 0) == pytest.approx(1e-4)
+    assert learning_rate_at(config, 500) == pytest.approx(5e-4)
+    assert learning_rate_at(config, 999) < 1e-8
+    # torch's own cosine, closed form
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
+    twin = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000)
+    for step in range(400):
+        if step >= 10:
+            assert learning_rate_at(config, step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
+        optimizer.step()
+        twin.step()
+    steps = dataclasses.replace(config, schedule="multistep", milestones=(0.5, 0.8))
+    assert [learning_rate_at(steps, s) for s in (499, 500, 800)] == pytest.approx([1e-3, 5e-4, 2.5e-4])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_ctrl_c_saves_and_exits_with_130(photographs: Path, tmp_path: Path) -> None:
+    settings = ["steps=100000", "width=8", "depth=1", "batch=1", "patch_px=8", "hr_scales=1", "threads=1", "checkpoint_every=100000"]
+    command = [sys.executable, "-m", "upres", "train", "compact-x2", "--data", str(photographs), "--out", str(tmp_path / "run")]
+    for setting in settings:
+        command += ["--set", setting]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    events = tmp_path / "run" / "tensorboard"
+    deadline = time.monotonic() + 60
+    while not (events.is_dir() and list(events.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 130, words
+    saved = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert saved is not None and f"stopped after step {saved.step}" in words and "Traceback" not in words
