@@ -1,0 +1,32 @@
+"""What every test may ask for: the assets folder (test pictures, community weights) and the example photograph of the repository.
+
+Assets are research-only or large, so they are no part of the repository: tests that need them ask for the fixture `assets` and are skipped,
+with a word, where the environment variable UPRES_ASSETS does not name the folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The folder with data/test/{Set5,Set14,BSD100} and weights/; skips the test where UPRES_ASSETS is unset."""
+    named = os.environ.get("UPRES_ASSETS")
+    if not named:
+        pytest.skip("UPRES_ASSETS is not set")
+    folder = Path(named)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"UPRES_ASSETS names {folder}, which is not a folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def example_photo() -> Path:
+    """The public-domain photograph that the repository carries."""
+    return REPOSITORY / "examples" / "astronaut.png"

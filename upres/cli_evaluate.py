@@ -1,0 +1,116 @@
+"""The verb `upres evaluate`: parse, find the pairs, load the models, call one function, print one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from upres.cli_errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli_upscale import Engine
+from upres.errors import OutputError
+
+if TYPE_CHECKING:
+    from upres.evaluate import Evaluation
+    from upres.pairs import Pair
+    from upres.upscale import Upscaler
+
+
+def evaluate(
+    hr: Annotated[Path, typer.Option("--hr", metavar="DIR", help="Folder of HR pictures (those directly in it).")],
+    scale: Annotated[int, typer.Option("-s", "--scale", metavar="N", help="Scale to measure at.")],
+    lr: Annotated[
+        Path | None,
+        typer.Option("--lr", metavar="DIR", help="Folder of LR pictures, named as HR or NAMEx4. Default: made from HR by cubic resize."),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("-n", "--model", metavar="NAME|FILE", help="A house model or a model file; may be repeated. Bicubic is always there."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures and their protocol there too.")
+    ] = None,
+    round_luma: Annotated[
+        bool,
+        typer.Option("--round-luma", help="Round Y to whole levels, as tables of older papers do (Set5 bicubic x4 SSIM .8102, not .8113)."),
+    ] = False,
+    engine: Annotated[Engine, typer.Option("--engine", help="What runs the networks.")] = Engine.auto,
+    threads: Annotated[int, typer.Option("--threads", min=0, metavar="N", help="Threads of the networks; 0: one a core.")] = 0,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+) -> None:
+    """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, beside bicubic, per picture and mean.
+
+    Example: upres evaluate --hr Set5 --scale 4 -n compact-x4
+    """
+
+    def work() -> int:
+        import json
+
+        from upres.evaluate import format_table
+        from upres.files import write_atomic
+        from upres.pairs import check_scale, find_pairs
+
+        check_scale(scale)
+        if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
+            raise OutputError(f"--json expects a file in a folder that exists, got {json_file}")
+        pairs = find_pairs(hr, lr, scale)
+        result = _measure(pairs, models or (), scale, round_luma, engine.value, threads)
+        print(format_table(result), flush=True)
+        if json_file is not None:
+            text = json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+            write_atomic(json_file, (text + "\n").encode())
+        for note in dict.fromkeys(result.notes):
+            say(f"note: {note}")
+        if result.failed:
+            say(f"{len(result.failed)} of {len(pairs)} pictures failed and are in no row:")
+            for name, reason in result.failed.items():
+                say(f"  {reason}" if name in reason else f"  {name}: {reason}")
+        return INPUT_FAILED if result.failed else DONE
+
+    run_verb(work, debug)
+
+
+def _measure(pairs: list[Pair], names: Sequence[str], scale: int, round_luma: bool, engine: str, threads: int) -> Evaluation:
+    from contextlib import ExitStack
+
+    from upres.catalog import load_graph
+    from upres.evaluate import BICUBIC, check_models
+    from upres.evaluate import evaluate as measure_pairs
+    from upres.pairs import check_sizes
+    from upres.upscale import Upscaler
+
+    check_sizes(pairs, scale)  # headers only: what does not fit is told before a model is opened
+    with ExitStack() as stack:
+        upscalers: dict[str, Upscaler] = {}
+        for name in dict.fromkeys(names):
+            if name != BICUBIC:  # that row is there anyway
+                upscalers[name] = Upscaler(load_graph(name), engine=engine, threads=threads)
+                stack.callback(upscalers[name].close)
+        check_models(upscalers, scale)
+        with _Bar(len(pairs)) as bar:
+            return measure_pairs(pairs, upscalers, scale=scale, round_luma=round_luma, progress=bar.report)
+
+
+class _Bar:
+    """A progress bar that counts pictures, on a terminal only."""
+
+    def __init__(self, pictures: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+        self._task = self._bar.add_task("measuring", total=pictures)
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exit_info: object) -> None:
+        self._bar.stop()
+
+    def report(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total)
