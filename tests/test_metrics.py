@@ -139,4 +139,4 @@ def test_golden_values_of_matlab(assets: Path, name: str) -> None:
     hr = hr[: hr.shape[0] // 12 * 12, : hr.shape[1] // 12 * 12]
     sr = imresize(imresize(hr, 0.25), 4.0)
     found = [measure(sr, hr, border=4, luma=luma) for measure in (psnr, ssim) for luma in (False, True)]
-    assert found == pytest.approx(GOLDEN[name], abs=1e-6)
+    assert found == pytest.approx(GOLDEN[name], abs=2e-6)
