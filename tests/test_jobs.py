@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -37,19 +36,22 @@ def test_recursion_keeps_the_tree_and_leaves_hidden_folders(tmp_path: Path) -> N
     assert findings.left_out == {}
     destination = Destination("png", folder=Path("out"))
     assert [str(destination.target(found, "_x4", ".png")) for found in findings.pictures] == [
-        os.path.join("out", "a.png"),
-        os.path.join("out", "deep", "er", "c.png"),
+        str(Path("out/a.png")),
+        str(Path("out/deep/er/c.png")),
     ]
 
 
 def test_the_output_folder_inside_the_input_is_not_walked(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "out/a.png", "other/b.png")
-    assert names(tmp_path, [str(tmp_path)], recursive=True, keep_out=tmp_path / "out", beside=False) == ["a.png", os.path.join("other", "b.png")]
+    assert names(tmp_path, [str(tmp_path)], recursive=True, keep_out=tmp_path / "out", beside=False) == [
+        "a.png",
+        str(Path("other/b.png")),
+    ]
 
 
 def test_earlier_results_beside_their_pictures_are_left_out(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg", "a_x4.png", "a_x2.5.png", "a_640x480.png", "b_x4.png", "deep/a_x4.png")
-    assert names(tmp_path, [str(tmp_path)], recursive=True) == ["a.jpg", "b_x4.png", os.path.join("deep", "a_x4.png")]
+    assert names(tmp_path, [str(tmp_path)], recursive=True) == ["a.jpg", "b_x4.png", str(Path("deep/a_x4.png"))]
     globbed = [str(path) for path in sorted(tmp_path.glob("*.*"))]
     assert names(tmp_path, globbed) == ["a.jpg", "b_x4.png"]
     assert names(tmp_path, [str(tmp_path / "a_x4.png")]) == ["a_x4.png"]  # named alone, it is meant

@@ -12,7 +12,14 @@ GIB = 1024**3
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("2G", 2 * GIB), ("512M", 512 * 1024**2), ("1.5GiB", GIB * 3 // 2), (" 800 MB ", 800 * 1024**2), ("1073741824", GIB), ("1t", 1024 * GIB)],
+    [
+        ("2G", 2 * GIB),
+        ("512M", 512 * 1024**2),
+        ("1.5GiB", GIB * 3 // 2),
+        (" 800 MB ", 800 * 1024**2),
+        ("1073741824", GIB),
+        ("1t", 1024 * GIB),
+    ],
 )
 def test_sizes_are_read(text: str, expected: int) -> None:
     assert parse_bytes(text) == expected

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -284,9 +285,19 @@ class _Run:
         else:
             self._watcher.dropped(job.plan.pixels - self._counted.get(id(job), 0))
         self._report.outcomes.append(outcome)
+        if outcome.error is not None:
+            _forget_locals(outcome.error)
         if outcome.error is not None and _is_final(outcome.error):
             self._report.stopped_by = outcome.error if isinstance(outcome.error, UpresError) else OutputError(str(outcome.error))
         self._watcher.finished(outcome)
+
+
+def _forget_locals(error: BaseException) -> None:
+    """Free the pictures that the frames of a traceback hold: a report of many failures must not keep them all in memory."""
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
 
 
 def _is_final(error: BaseException) -> bool:

@@ -101,7 +101,7 @@ def _tiling(height: int, width: int, graph: Graph, overlap: int, room_bytes: int
     elif source_bytes(whole) <= room_bytes:
         tile = whole
     else:
-        area = room_bytes / bytes_per_px
+        area = max(room_bytes, 0) / bytes_per_px
         side = max(math.sqrt(area), area / (min(height, width) + align))
         tile = math.floor(side) - 2 * (overlap + align)
         if tile < MIN_TILE_PX:
@@ -157,7 +157,7 @@ def make_plan(
         needed = max(needed, held + tiling.source_bytes)
         if tiling.tile_px and tiling.overlap_px < graph.receptive_field:
             notes += (
-                f"too large for this network in one piece: tiles overlap by {tiling.overlap_px} px and it sees {graph.receptive_field} px far, "
+                f"too large for this network in one piece: tiles overlap by {tiling.overlap_px} px and it sees {graph.receptive_field} px, "
                 "so values near their borders can differ a little (--exact or more --memory avoids it)",
             )
         macs += rows * columns * (tiling.work if tiling.tile_px else 1.0) * graph.macs_per_pixel * (repeats + has_alpha)

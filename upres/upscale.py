@@ -184,17 +184,23 @@ class Upscaler:
         channels = source.shape[2]
         planes = np.moveaxis(source, 2, 0)
         if self.graph.in_channels == 3:
-            answers = [self.runner(np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))[None])]
+            batches = [np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))[None]]
         else:
-            answers = [self.runner(np.ascontiguousarray(planes[c])[None, None]) for c in range(channels)]
-        for answer in answers:
+            batches = [np.ascontiguousarray(planes[c])[None, None] for c in range(channels)]
+        box = f"the tile of rows {tile.source_top} to {tile.source_bottom}, columns {tile.source_left} to {tile.source_right}"
+        answers: list[Array] = []
+        for batch in batches:
+            try:
+                answer = self.runner(batch)
+            except EngineError as error:
+                raise EngineError(f"{box}: {error}") from error
             # The least and the greatest carry a nan or an infinity out of the whole tile, without an array of flags.
             if not (np.isfinite(answer.min()) and np.isfinite(answer.max())):
                 raise EngineError(
-                    f"the engine {self.runner.name} gave values that are not finite for the tile of rows {tile.source_top} to "
-                    f"{tile.source_bottom}, columns {tile.source_left} to {tile.source_right}: the model or the engine is at fault; "
+                    f"{self.runner.name} gave values that are not finite for {box}: the model or the engine is at fault; "
                     "try --engine torch, or another model"
                 )
+            answers.append(answer)
         if self.graph.in_channels == 3 and channels == 1:
             return np.tensordot(answers[0][0], _LUMA, axes=(0, 0))[:, :, None].astype(np.float32, copy=False)
         return np.moveaxis(np.concatenate([answer[0] for answer in answers]), 0, 2)
