@@ -1,7 +1,7 @@
 """The floors of the house: imports go down only, and each heavy library lives in one room.
 
-The rules are read off the source with `ast`, imports inside functions included, so nothing is imported here. Every rule has a test that shows
-that it can fail.
+The rules are read off the source with `ast`, imports inside functions included, so nothing is imported here. Every rule has a test that
+shows that it can fail.
 """
 
 from __future__ import annotations
