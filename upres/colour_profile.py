@@ -1,0 +1,91 @@
+"""ICC profiles: which ones matter, from them to sRGB for the network, and back to them for the file."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# pyvips has no types; what crosses the border of this module is annotated.
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+Levels = NDArray[np.uint8] | NDArray[np.uint16]
+
+_SPACES = {b"GRAY": "gray", b"RGB ": "RGB", b"CMYK": "CMYK"}
+# A profile that moves no colour by more than this is sRGB by another name: makers' sRGB profiles differ by about one level of 8 bits.
+_SAME_WITHIN = 1.5 / 255.0
+_PROFILE = "icc-profile-data"
+
+
+def colour_space(icc: bytes) -> str:
+    """What a profile is for: "gray", "RGB", "CMYK", or the four letters that stand in its header."""
+    if len(icc) < 128 or icc[36:40] != b"acsp":  # ICC.1:2022, 7.2: 128 bytes of header, signature at 36
+        return "nothing (it is damaged)"
+    return _SPACES.get(icc[16:20], icc[16:20].decode("latin-1").strip())
+
+
+@lru_cache(maxsize=32)
+def is_srgb(icc: bytes) -> bool:
+    """True where an RGB profile gives the colours that sRGB gives. Raises `ValueError` for a profile that cannot be used."""
+    ladder = np.linspace(0, 65535, 6).astype(np.uint16)
+    colours = np.stack(np.meshgrid(ladder, ladder, ladder), axis=-1).reshape(1, -1, 3)
+    try:
+        found = to_srgb(colours, icc)
+        from_srgb(found, icc, 16)  # a profile for input only cannot be written back
+    except pyvips.Error as error:
+        raise ValueError(first_line(error)) from error
+    return float(np.abs(found.astype(np.float32) - colours).max()) <= _SAME_WITHIN * 65535.0
+
+
+def to_srgb(levels: Levels, icc: bytes | None, *, cmyk: bool = False) -> NDArray[np.uint16]:
+    """h w 3 (or h w 4 with `cmyk`, where None is a common print profile) -> sRGB of 16 bits, h w 3; colours outside sRGB are clipped.
+
+    Relative colorimetric, so that what is in the gamut of both comes back; ink, whose black is not black, with black point compensation.
+    """
+    image = wrap(levels)
+    if cmyk:
+        image = image.copy(interpretation="cmyk")
+    if icc is not None:
+        image = _with_profile(image, icc)
+    image = image.icc_import(embedded=icc is not None, input_profile="cmyk" if cmyk else "srgb", pcs="xyz", **_intent(cmyk))
+    return unwrap(image.icc_export(output_profile="srgb", depth=16, **_intent(cmyk)))
+
+
+def from_srgb(levels: Levels, icc: bytes, depth: int) -> Levels:
+    """h w 3 sRGB -> h w 3 in the RGB profile `icc`, with `depth` 8 or 16 bits."""
+    image = wrap(levels).icc_import(input_profile="srgb", pcs="xyz", **_intent(False))
+    return unwrap(_with_profile(image, icc).icc_export(depth=depth, **_intent(False)))
+
+
+def wrap(levels: Levels) -> Any:
+    """An image of pyvips over the memory of h w c (no copy when contiguous); it keeps the array alive."""
+    height, width, bands = levels.shape
+    wide = levels.dtype == np.uint16
+    image = pyvips.Image.new_from_memory(np.ascontiguousarray(levels), width, height, bands, "ushort" if wide else "uchar")
+    names = ("grey16", "rgb16") if wide else ("b-w", "srgb")
+    return image.copy(interpretation=names[bands >= 3])
+
+
+def unwrap(image: Any) -> Levels:
+    """The pixels of an image of pyvips, 8 or 16 bits: h w c, on memory that belongs to the array."""
+    dtype = {"uchar": np.uint8, "ushort": np.uint16}[image.format]
+    return np.frombuffer(image.write_to_memory(), dtype).reshape(image.height, image.width, image.bands)
+
+
+def first_line(error: BaseException) -> str:
+    """What libvips said first, which is the cause; the lines after it say who passed it on."""
+    detail = getattr(error, "detail", "") or str(error)
+    return detail.strip().splitlines()[0] if detail.strip() else "no reason given"
+
+
+def _with_profile(image: Any, icc: bytes) -> Any:
+    image = image.copy()
+    image.set_type(pyvips.GValue.blob_type, _PROFILE, icc)
+    return image
+
+
+def _intent(cmyk: bool) -> dict[str, Any]:
+    return {"intent": "relative", "black_point_compensation": cmyk}

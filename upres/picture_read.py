@@ -1,0 +1,199 @@
+"""A file or bytes -> Picture. Six formats are known by their first bytes; everything else is refused by name, before any decoder sees it."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# pyvips has no types; what crosses the border of this module is annotated.
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from upres.colour_profile import Levels, colour_space, first_line, is_srgb, to_srgb, unwrap
+from upres.errors import InputError
+from upres.picture_data import Header, Picture
+from upres.picture_sniff import HEAD_BYTES, NAMES, sniff
+
+pyvips.block_untrusted_set(True)  # libvips' own list of rarely fuzzed loaders, besides our list of six
+pyvips.cache_set_max(0)  # the cache would keep whole pictures alive
+
+_MM_PER_INCH = 25.4
+_LOADERS = {"png": "pngload", "jpeg": "jpegload", "webp": "webpload", "tiff": "tiffload", "avif": "heifload", "gif": "gifload"}
+
+
+def set_threads(count: int) -> None:
+    """How many threads the codecs may use; 0 is one a core."""
+    pyvips.concurrency_set(count or os.cpu_count() or 1)
+
+
+def read_header(source: Path | bytes) -> Header:
+    """Size and kind of a picture, without decoding it. Raises `InputError` as `read_picture` does for what the header shows."""
+    name, form = _identify(source)
+    return _header(_open(source, name, form), name, form)
+
+
+def read_picture(source: Path | bytes, *, max_pixels: int = 1_000_000_000) -> Picture:
+    """Decode a picture. Raises `InputError`, naming what is wrong, for anything that is not a whole picture of at most `max_pixels`."""
+    name, form = _identify(source)
+    image = _open(source, name, form)
+    header = _header(image, name, form)
+    if header.height * header.width > max_pixels:
+        raise InputError(
+            f"{name}: {header.width:,} x {header.height:,} pixels are {header.height * header.width:,}, more than the limit of "
+            f"{max_pixels:,}: make the picture smaller, or raise the limit"
+        )
+    notes: list[str] = []
+    frames = int(_field(image, "n-pages", 1))
+    if frames > 1 and form != "avif":
+        notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
+    try:
+        if image.interpretation not in _PLAIN:
+            notes.append(f"its colours ({image.interpretation}) were converted to sRGB")
+            image = image.colourspace("rgb16")
+        levels = unwrap(image)
+    except pyvips.Error as error:
+        raise _damaged(name, form, error) from error
+    icc, levels, alpha = _colours(image, levels, notes)
+    turn = int(_field(image, "orientation", 1))
+    return Picture(
+        pixels=_floats(_upright(levels, turn)),
+        alpha=None if alpha is None else _floats(_upright(alpha, turn))[:, :, 0],
+        depth=header.depth,
+        icc=icc,
+        exif=_exif(image),
+        xmp=_blob(image, "xmp-data"),
+        dpi=_dpi(image, turn),
+        format=form,
+        notes=tuple(notes),
+    )
+
+
+_PLAIN = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "multiband"})
+
+
+def _identify(source: Path | bytes) -> tuple[str, str]:
+    """(what to call it, its format) by the first bytes."""
+    if isinstance(source, bytes):
+        name, head = "the picture", source[:HEAD_BYTES]
+    else:
+        name = str(source)
+        try:
+            with source.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+        except FileNotFoundError as error:
+            raise InputError(f"{name} does not exist: check the name") from error
+        except IsADirectoryError as error:
+            raise InputError(f"{name} is a folder, expected a picture: name a file in it") from error
+        except PermissionError as error:
+            what = "is a folder, expected a picture" if source.is_dir() else "may not be read by you: change its permissions"
+            raise InputError(f"{name} {what}") from error
+        except OSError as error:
+            raise InputError(f"{name} cannot be read: {error.strerror or error}. Check the disk it lies on") from error
+    form, seems = sniff(head)
+    if form is None:
+        raise InputError(f"{name} {seems}; expected one of {', '.join(NAMES.values())}: convert it to PNG, or choose another file")
+    return name, form
+
+
+def _open(source: Path | bytes, name: str, form: str) -> Any:
+    try:
+        stream = pyvips.Source.new_from_memory(source) if isinstance(source, bytes) else pyvips.Source.new_from_file(os.fsencode(source))
+        image = pyvips.Operation.call(f"{_LOADERS[form]}_source", stream, access="sequential", fail_on="error")
+        if form == "avif" and _field(image, "heif-compression", "av1") != "av1":
+            raise InputError(f"{name} is a HEIF picture of the kind {image.get('heif-compression')}, expected AVIF: convert it to PNG")
+        return image
+    except pyvips.Error as error:
+        raise _damaged(name, form, error) from error
+
+
+def _damaged(name: str, form: str, error: pyvips.Error) -> InputError:
+    return InputError(
+        f"{name} begins as {NAMES[form]} does, but it is damaged or cut short ({first_line(error)}); expected a whole picture: "
+        "copy or download it again"
+    )
+
+
+def _header(image: Any, name: str, form: str) -> Header:
+    depth = {"uchar": 8, "ushort": 16}.get(image.format)
+    alpha = bool(image.hasalpha())
+    colours = image.bands - alpha
+    if depth is None:
+        raise InputError(f"{name} stores its samples as {image.format}, expected 8 or 16 bit whole numbers: convert it to 16 bit first")
+    expected = 4 if image.interpretation == "cmyk" else 3
+    if colours not in (1, expected):
+        raise InputError(f"{name} has {image.bands} channels, expected gray, RGB or CMYK, with alpha or without: convert it to RGB first")
+    height, width = image.height, image.width
+    if int(_field(image, "orientation", 1)) >= 5:
+        height, width = width, height
+    return Header(height, width, 1 if colours == 1 else 3, alpha, depth, form)
+
+
+def _colours(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None, Levels, Levels | None]:
+    """(profile to keep, h w 1 or h w 3 in sRGB, h w 1 alpha or None); the depth may grow to 16 bits."""
+    alpha = levels[:, :, -1:] if image.hasalpha() else None
+    colours = levels if alpha is None else levels[:, :, :-1]
+    cmyk, count = image.interpretation == "cmyk", colours.shape[2]
+    space = "CMYK" if cmyk else "gray" if count == 1 else "RGB"
+    icc = _blob(image, "icc-profile-data")
+    if icc is not None and colour_space(icc) != space:
+        notes.append(f"its colour profile was ignored: it is for {colour_space(icc)}, the picture is {space}")
+        icc = None
+    if cmyk:
+        try:
+            converted = to_srgb(colours, icc, cmyk=True)
+        except pyvips.Error as error:
+            notes.append(f"its colour profile was ignored: {first_line(error)}")
+            converted = to_srgb(colours, None, cmyk=True)
+        notes.append("CMYK was converted to sRGB")
+        return None, converted, alpha
+    if icc is not None and space == "RGB":
+        try:
+            if not is_srgb(icc):
+                return icc, to_srgb(colours, icc), alpha
+        except ValueError as error:
+            notes.append(f"its colour profile was ignored: {error}")
+            icc = None
+    return icc, colours, alpha
+
+
+def _upright(levels: Levels, turn: int) -> Levels:
+    """A view of h w c as it is to be seen. EXIF orientation (CIPA DC-008, tag 274): 5 to 8 swap rows and columns, then mirror."""
+    if turn >= 5:
+        levels = levels.transpose(1, 0, 2)
+    if turn in (3, 4, 7, 8):
+        levels = levels[::-1]
+    if turn in (2, 3, 6, 7):
+        levels = levels[:, ::-1]
+    return levels
+
+
+def _floats(levels: Levels) -> NDArray[np.float32]:
+    """Levels / max as float32, h w c, contiguous."""
+    top = np.float32(np.iinfo(levels.dtype).max)
+    return np.divide(levels, top, out=np.empty(levels.shape, np.float32), dtype=np.float32, casting="unsafe")
+
+
+def _dpi(image: Any, turn: int) -> tuple[float, float] | None:
+    """(h, w) dots an inch; libvips says 1 dot a mm where a file says nothing."""
+    if min(image.xres, image.yres) <= 0.0 or (abs(image.xres - 1.0) < 1e-6 and abs(image.yres - 1.0) < 1e-6):
+        return None
+    height, width = round(image.yres * _MM_PER_INCH, 3), round(image.xres * _MM_PER_INCH, 3)
+    return (width, height) if turn >= 5 else (height, width)
+
+
+def _exif(image: Any) -> bytes | None:
+    blob = _blob(image, "exif-data")
+    return blob.removeprefix(b"Exif\0\0") if blob else None
+
+
+def _field(image: Any, name: str, default: Any) -> Any:
+    return image.get(name) if image.get_typeof(name) else default
+
+
+def _blob(image: Any, name: str) -> bytes | None:
+    value = _field(image, name, None)
+    return bytes(value) if value else None

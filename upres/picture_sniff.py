@@ -1,0 +1,70 @@
+"""What a file is by its first bytes; its name does not count."""
+
+from __future__ import annotations
+
+HEAD_BYTES = 64
+NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "tiff": "TIFF", "avif": "AVIF", "gif": "GIF"}
+
+_OURS = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+)
+_OTHERS = (
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"BM", "a BMP picture"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"v/1\x01", "an OpenEXR picture"),
+    (b"#?RADIANCE", "a Radiance HDR picture"),
+    (b"\0\0\x01\0", "a Windows icon"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\x1aE\xdf\xa3", "a Matroska video"),
+)
+
+
+def sniff(head: bytes) -> tuple[str | None, str]:
+    """(format, "") for one of ours, else (None, what it seems to be, as the rest of a sentence)."""
+    if not head:
+        return None, "is empty"
+    for magic, form in _OURS:
+        if head.startswith(magic):
+            return form, ""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp", ""
+    if head[4:8] == b"ftyp":
+        return _sniff_iso(head)
+    for magic, words in _OTHERS:
+        if head.startswith(magic):
+            return None, f"seems to be {words}"
+    if head[:1] == b"P" and head[1:2] in b"1234567" and head[2:3] in b" \n\r\t":
+        return None, "seems to be a PNM picture (PBM, PGM or PPM)"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if b"<svg" in text or text.startswith(b"<?xml"):
+        return None, "seems to be an SVG drawing or another XML text"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return None, "seems to be a web page"
+    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
+        return None, "seems to be text"
+    return None, "is not a picture of a kind we know"
+
+
+def _sniff_iso(head: bytes) -> tuple[str | None, str]:
+    """ISO base media files: the brands of the first box (size, "ftyp", major brand, version, others) tell them apart."""
+    size = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, size, 4))}
+    if brands & {b"avif", b"avis"}:
+        return "avif", ""
+    if brands & {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}:
+        return None, "seems to be an HEIC picture"
+    return None, "seems to be a video"

@@ -1,0 +1,161 @@
+"""Picture -> file or bytes, with its profile, metadata and resolution; never a half-written file, and no loss that is not said."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# pyvips has no types; what crosses the border of this module is annotated.
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from upres.colour_profile import Levels, colour_space, first_line, from_srgb, is_srgb, wrap
+from upres.errors import OutputError
+from upres.files import write_atomic
+from upres.picture_data import WRITABLE_FORMATS, Picture, quantise
+
+_LOG = logging.getLogger(__name__)
+_MM_PER_INCH = 25.4
+# Longest side: the fields of the JPEG and WebP headers are 16 and 14 bits wide; libvips refuses AVIF and PNG beyond these.
+_LONGEST_PX = {"png": 1_000_000, "jpeg": 65_535, "webp": 16_383, "tiff": 10_000_000, "avif": 16_384}
+_BITS = {"png": 16, "jpeg": 8, "webp": 8, "tiff": 16, "avif": 12}
+_QUALITY = {"jpeg": 95, "webp": 95, "avif": 80}
+_EXIF_BYTES_JPEG = 65_000  # one APP1 segment, less its prefix
+_BIGTIFF_FROM = 3_500_000_000  # bytes of pixels; offsets of a plain TIFF end at 4 GiB
+_PNG_LEVEL = 2
+
+
+def check_writable(format: str, height: int, width: int, depth: int = 8) -> None:
+    """Raise `OutputError` where `format` cannot hold a picture of that size and depth (8 or 16): to be asked before the work is done."""
+    _check_format(format)
+    if depth not in (8, 16):
+        raise OutputError(f"a picture has 8 or 16 bits a sample, got depth {depth}")
+    if height < 1 or width < 1:
+        raise OutputError(f"a picture has at least one pixel, got {width} x {height}")
+    longest = _LONGEST_PX[format]
+    if max(height, width) > longest:
+        raise OutputError(
+            f"{format} holds at most {longest:,} pixels a side, the result has {width:,} x {height:,}: write "
+            f"{'tiff' if format == 'png' else 'png'}, or ask for a smaller size"
+        )
+
+
+def writing_notes(picture: Picture, format: str) -> tuple[str, ...]:
+    """What `format` cannot hold of this picture, in sentences for the user; `encode_picture` logs them as warnings."""
+    _check_format(format)
+    notes: list[str] = []
+    if picture.depth > _BITS[format]:
+        notes.append(f"{format} holds {_BITS[format]} bits a sample, so 16 bits were rounded: write png or tiff to keep them")
+    if format == "jpeg" and picture.alpha is not None:
+        notes.append("jpeg holds no transparency, so the picture was laid on white: write png to keep it")
+    if picture.exif is not None:
+        if format == "tiff":
+            notes.append("EXIF is not written to tiff: write png or jpeg to keep it")
+        elif format == "jpeg" and len(picture.exif) > _EXIF_BYTES_JPEG:
+            notes.append(f"its EXIF of {len(picture.exif):,} bytes does not fit into jpeg: write png to keep it")
+    return tuple(notes)
+
+
+def write_picture(
+    picture: Picture, target: Path, *, format: str | None = None, quality: int | None = None, png_level: int | None = None
+) -> None:
+    """Write `target`, in the format of its ending unless `format` says otherwise; it appears whole or not at all.
+
+    Raises `OutputError` for an unknown ending, a format that cannot hold the picture, a full disk, or a missing permission.
+    """
+    if format is None:
+        format = WRITABLE_FORMATS.get(target.suffix.lower())
+        if format is None:
+            endings = ", ".join(WRITABLE_FORMATS)
+            raise OutputError(f"cannot write {target}: expected an ending of {endings}, found {target.suffix or 'none'}")
+    write_atomic(target, encode_picture(picture, format, quality=quality, png_level=png_level))
+
+
+def encode_picture(picture: Picture, format: str, *, quality: int | None = None, png_level: int | None = None) -> bytes:
+    """The bytes of a file. `quality` 1 to 100 for jpeg, webp and avif; `png_level` 0 (fast) to 9 (small) for png, 1 to 9 for tiff.
+
+    Logs `writing_notes`. Raises `OutputError` for what `format` cannot hold and for values that are not numbers.
+    """
+    height, width = picture.pixels.shape[:2]
+    check_writable(format, height, width, picture.depth)
+    for note in writing_notes(picture, format):
+        _LOG.warning("%s", note)
+    image = _describe(wrap(_levels(picture, format)), picture, format)
+    try:
+        data = _save(image, picture, format, quality, png_level)
+    except pyvips.Error as error:
+        raise OutputError(f"cannot encode a {format} of {width} x {height}: {first_line(error)}. Write another format") from error
+    return data if picture.dpi is not None else _without_density(data, format)
+
+
+def _check_format(format: str) -> None:
+    if format not in _LONGEST_PX:
+        raise OutputError(f"cannot write the format {format!r}: expected one of {', '.join(_LONGEST_PX)}")
+
+
+def _levels(picture: Picture, format: str) -> Levels:
+    """Whole levels h w c, alpha last, in the colours of the file that is written."""
+    depth = 16 if picture.depth == 16 and _BITS[format] > 8 else 8
+    pixels, alpha, icc = picture.pixels, picture.alpha, picture.icc
+    if alpha is not None and format == "jpeg":
+        pixels = pixels * alpha[:, :, None]
+        pixels += 1.0 - alpha[:, :, None]
+        alpha = None
+    if icc is not None and pixels.shape[2] == 3 and not is_srgb(icc):
+        colours = from_srgb(quantise(pixels, 16), icc, depth)
+    else:
+        colours = quantise(pixels, depth)
+    if alpha is None:
+        return colours
+    return np.concatenate((colours, quantise(alpha, depth)[:, :, None]), axis=2)
+
+
+def _describe(image: Any, picture: Picture, format: str) -> Any:
+    """The image with its profile, EXIF, XMP and resolution."""
+    dpi = picture.dpi or (_MM_PER_INCH, _MM_PER_INCH)
+    image = image.copy(yres=dpi[0] / _MM_PER_INCH, xres=dpi[1] / _MM_PER_INCH)
+    image.set_type(pyvips.GValue.gstr_type, "resolution-unit", "cm" if picture.dpi is None else "in")
+    blob = pyvips.GValue.blob_type
+    space = "gray" if picture.pixels.shape[2] == 1 else "RGB"
+    if picture.icc is not None and colour_space(picture.icc) == space:
+        image.set_type(blob, "icc-profile-data", picture.icc)
+    if picture.exif is not None:  # libvips sets orientation, size and resolution in it, and leaves a stale thumbnail out
+        image.set_type(blob, "exif-data", picture.exif)
+        image.set_type(pyvips.GValue.gint_type, "orientation", 1)
+    if picture.xmp is not None:
+        image.set_type(blob, "xmp-data", picture.xmp)
+    return image
+
+
+def _save(image: Any, picture: Picture, format: str, quality: int | None, png_level: int | None) -> bytes:
+    keep = ["icc", "xmp"]
+    if picture.exif is not None and not (format == "jpeg" and len(picture.exif) > _EXIF_BYTES_JPEG):
+        keep.append("exif")  # not otherwise: libvips would invent one
+    common: dict[str, Any] = {"keep": ":".join(keep)}
+    q = quality if quality is not None else _QUALITY.get(format, 0)
+    level = png_level if png_level is not None else _PNG_LEVEL
+    if format == "png":
+        return image.pngsave_buffer(compression=level, filter="up" if level else "none", **common)
+    if format == "jpeg":
+        return image.jpegsave_buffer(Q=q, subsample_mode="off", **common)
+    if format == "webp":
+        return image.webpsave_buffer(Q=q, smart_subsample=True, **common)
+    if format == "avif":
+        bits = 12 if picture.depth == 16 else 8
+        return image.heifsave_buffer(Q=q, compression="av1", bitdepth=bits, subsample_mode="off", **common)
+    size = image.width * image.height * image.bands * (2 if image.format == "ushort" else 1)
+    return image.tiffsave_buffer(compression="deflate", predictor="horizontal", bigtiff=size > _BIGTIFF_FROM, **common)
+
+
+def _without_density(data: bytes, format: str) -> bytes:
+    """The file without the 25 dots an inch that libvips writes where nothing is known; what it is meant to be printed at stays unsaid."""
+    if format == "jpeg" and data[6:11] == b"JFIF\0":
+        return b"".join((data[:13], b"\0\0\1\0\1", data[18:]))  # units 0, aspect 1:1 (JFIF 1.02)
+    if format == "png":
+        at = data.find(b"pHYs", 0, data.find(b"IDAT")) - 4
+        if at > 0:
+            return data[:at] + data[at + 21 :]  # length, name, 9 bytes, check sum
+    return data
