@@ -1,0 +1,61 @@
+"""Model files to arrays, without torch and without running anything that a file says.
+
+The content decides the format, never the name: `.safetensors`, and both containers of `torch.save`. Everything else is refused by name.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.errors import ModelError
+from upres.foreign_models import recognise
+from upres.model_values import Origin
+from upres.safetensors_file import SHA256_KEY as SHA256_KEY
+from upres.safetensors_file import read_safetensors
+from upres.safetensors_file import write_safetensors as write_safetensors
+from upres.torch_file import STREAM_START, read_stream, read_zip
+
+MAX_FILE_BYTES = 4 * 2**30  # a hundred times the largest network that we run
+
+
+def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
+    """The state dict in `path`: arrays by name, floats of any width as float32, integers and bool as stored, all finite.
+
+    Of a checkpoint, what lies under `params_ema`, `params-ema`, `params` or `state_dict` (the first that is there) is taken, or else the
+    whole. Tied tensors are one array. Raises ModelError, and nothing else, for whatever is wrong with the file.
+    """
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ModelError(f"model file {path}: it is a folder; expected a .safetensors or .pth file. Name the file inside it")
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(f"model file {path}: it is no ordinary file. Name a .safetensors or .pth file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ModelError(
+                f"model file {path}: it has {status.st_size:,} bytes; expected at most {MAX_FILE_BYTES:,}. "
+                "Save the weights of the generator alone"
+            )
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        if isinstance(error, ModelError):
+            raise
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise ModelError(f"model file {path}: it cannot be read ({reason}). Check its path and permissions") from error
+    return parse_weights(data, str(path))
+
+
+def parse_weights(data: bytes, name: str) -> dict[str, NDArray[np.generic]]:
+    """The state dict in the bytes of a model file that messages call `name`; the rest is as in `read_weights`."""
+    origin = Origin(name, len(data))
+    if data.startswith(b"PK\x03\x04"):
+        return read_zip(data, origin)
+    if data.startswith(STREAM_START):
+        return read_stream(data, origin)
+    if data[8:9] == b"{":
+        return read_safetensors(data, origin)
+    found, remedy = recognise(data, name)
+    raise origin.refuse(found, remedy=remedy)
