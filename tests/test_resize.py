@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from oracles.literal_imresize import imresize_literal
 from torch.nn import functional as F
 
-from tests.oracles.literal_imresize import imresize_literal
 from upres.errors import UsageError
 from upres.resize import Kernel, imresize
 
