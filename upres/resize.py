@@ -65,7 +65,8 @@ def _contributions(
     left = np.floor(centre - width / 2.0).astype(np.int64)
     taps = math.ceil(width) + 2
     indices = left[:, None] + np.arange(taps)
-    weights = stretch * function(stretch * (centre[:, None] - indices))
+    distance: NDArray[np.float64] = np.asarray(stretch * (centre[:, None] - indices), np.float64)
+    weights = stretch * function(distance)
     weights /= weights.sum(axis=1, keepdims=True)
     period = np.concatenate([np.arange(size_in), np.arange(size_in)[::-1]])  # symmetric border
     indices = period[np.mod(indices, 2 * size_in)]

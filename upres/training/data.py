@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,16 +107,17 @@ def draw_batch(
     for i in range(batch):
         rng = np.random.default_rng((seed, step, i))
         pair = pairs[int(rng.choice(len(pairs), p=weights))]
-        y = int(rng.integers(pair.lr.shape[0] - patch_px + 1))
-        x = int(rng.integers(pair.lr.shape[1] - patch_px + 1))
+        height, width = pair.lr.shape[:2]
+        y, x = (int(rng.integers(room)) for room in (height - patch_px + 1, width - patch_px + 1))
         small = pair.lr[y : y + patch_px, x : x + patch_px]
         large = pair.hr[y * scale : y * scale + size, x * scale : x * scale + size]
-        flip_h, flip_w, transpose = rng.integers(2, size=3)
-        lr[i], hr[i] = (_turn(a, bool(flip_h), bool(flip_w), bool(transpose)) for a in (small, large))
+        flips = cast("list[int]", rng.integers(2, size=3).tolist())
+        lr[i], hr[i] = _turn(small, flips), _turn(large, flips)
     return lr, hr
 
 
-def _turn(patch: NDArray[np.uint8], flip_h: bool, flip_w: bool, transpose: bool) -> NDArray[np.uint8]:
+def _turn(patch: NDArray[np.uint8], flips: list[int]) -> NDArray[np.uint8]:
+    flip_h, flip_w, transpose = flips
     patch = patch[::-1] if flip_h else patch
     patch = patch[:, ::-1] if flip_w else patch
     return patch.transpose(1, 0, 2) if transpose else patch

@@ -23,4 +23,4 @@ def update_ema(ema: Mapping[str, Tensor], net: nn.Module, decay: float, step: in
     weight = 1.0 - min(decay, (1.0 + step) / (10.0 + step))
     names = list(ema)
     parameters = dict(net.named_parameters())
-    torch._foreach_lerp_([ema[n] for n in names], [parameters[n] for n in names], weight)  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_lerp_([ema[n] for n in names], [parameters[n] for n in names], weight)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]

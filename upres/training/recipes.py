@@ -35,7 +35,7 @@ class TrainConfig:
     final_loss: Literal["l1", "charbonnier", "mse"] = "mse"
     final_fraction: float = 0.25  # this last part of the steps uses `final_loss`
     ema_decay: float = 0.999
-    precision: Literal["float32", "bfloat16"] = "bfloat16"  # of the convolutions in training; weights are always float32
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the convolutions in training; weights are always float32
     seed: int = 0
     threads: int = 0  # 0: all cores
     validate_every: int = 1000
