@@ -12,7 +12,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-Levels = NDArray[np.uint8] | NDArray[np.uint16]
+Levels = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
 
 _SPACES = {b"GRAY": "gray", b"RGB ": "RGB", b"CMYK": "CMYK"}
 # A profile that moves no colour by more than this is sRGB by another name: makers' sRGB profiles differ by about one level of 8 bits.
@@ -51,7 +51,7 @@ def to_srgb(levels: Levels, icc: bytes | None, *, cmyk: bool = False) -> NDArray
     if icc is not None:
         image = _with_profile(image, icc)
     image = image.icc_import(embedded=icc is not None, input_profile="cmyk" if cmyk else "srgb", pcs="xyz", **_intent(cmyk))
-    return unwrap(image.icc_export(output_profile="srgb", depth=16, **_intent(cmyk)))
+    return unwrap(image.icc_export(output_profile="srgb", depth=16, **_intent(cmyk))).astype(np.uint16, copy=False)
 
 
 def from_srgb(levels: Levels, icc: bytes, depth: int) -> Levels:
@@ -64,7 +64,8 @@ def wrap(levels: Levels) -> Any:
     """An image of pyvips over the memory of h w c (no copy when contiguous); it keeps the array alive."""
     height, width, bands = levels.shape
     wide = levels.dtype == np.uint16
-    image = pyvips.Image.new_from_memory(np.ascontiguousarray(levels), width, height, bands, "ushort" if wide else "uchar")
+    memory: Any = np.ascontiguousarray(levels)
+    image = pyvips.Image.new_from_memory(memory, width, height, bands, "ushort" if wide else "uchar")
     names = ("grey16", "rgb16") if wide else ("b-w", "srgb")
     return image.copy(interpretation=names[bands >= 3])
 

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
+_STRIP_ROWS = 256  # even; the finest level, which is most of the work, is never held in memory as a whole
+
 
 def bleed_alpha(pixels: Array, alpha: Array) -> Array:
     """Give every fully transparent pixel the colour of the visible ones around it; all others keep theirs to the bit.
@@ -18,23 +20,35 @@ def bleed_alpha(pixels: Array, alpha: Array) -> Array:
     hidden = alpha <= 0.0
     if not hidden.any() or hidden.all():
         return pixels
-    weight = np.clip(alpha, 0.0, 1.0)
-    filled = _pull_push(pixels * weight[:, :, None], weight)
-    return np.where(hidden[:, :, None], np.clip(filled, 0.0, 1.0), pixels)
+    height, width, channels = pixels.shape
+    shape = (-(-height // 2), -(-width // 2))
+    weighted, weight = np.empty((*shape, channels), np.float32), np.empty(shape, np.float32)
+    for top in range(0, height, _STRIP_ROWS):
+        strip, half = slice(top, top + _STRIP_ROWS), slice(top // 2, (top + _STRIP_ROWS) // 2)
+        visible = np.clip(alpha[strip, :, None], 0.0, 1.0)
+        weighted[half], weight[half] = _halve(pixels[strip] * visible), _halve(visible)[:, :, 0]
+    coarse = _fill(weighted, weight)
+    result = pixels.copy()
+    for top in range(0, height, _STRIP_ROWS):
+        here = hidden[top : top + _STRIP_ROWS]
+        if here.any():
+            first = max(top // 2 - 1, 0)  # one row more on either side, for the interpolation
+            fine = _double(coarse[first : (top + _STRIP_ROWS) // 2 + 1], width)[top - 2 * first :]
+            result[top : top + _STRIP_ROWS][here] = np.clip(fine[: len(here)][here], 0.0, 1.0)
+    return result
 
 
-def _pull_push(weighted: Array, weight: Array) -> Array:
-    """Colours for all pixels from `weighted` = colour x weight (h w c) and `weight` (h w); the weights sum to more than 0."""
+def _fill(weighted: Array, weight: Array) -> Array:
+    """Colours for all cells from the sums `weighted` = colour x weight (h w c) and `weight` (h w), which is above 0 somewhere."""
     solid = weight > 0.0
-    colour = weighted / np.where(solid, weight, np.float32(1.0))[:, :, None]
+    divisor: Array = np.where(solid, weight, np.float32(1.0))
+    colour = weighted / divisor[:, :, None]
     if solid.all():
         return colour
-    # Weights saturate at 1 as in the source: a cell with one opaque pixel counts as fully known, so colour reaches far without fading.
-    coarse_weight = _halve(weight[:, :, None])[:, :, 0]
-    known = np.minimum(coarse_weight, np.float32(1.0))
-    share = known / np.where(coarse_weight > 0.0, coarse_weight, np.float32(1.0))
-    coarse = _pull_push(_halve(weighted) * share[:, :, None], known)
-    below = _double(coarse, *weight.shape)
+    # A weight saturates at 1: a cell with one opaque pixel is fully known, however few of its pixels are visible.
+    known = np.minimum(weight, np.float32(1.0))
+    coarse = _fill(_halve(colour * known[:, :, None]), _halve(known[:, :, None])[:, :, 0])
+    below = _double(coarse, weight.shape[1])[: weight.shape[0]]
     return np.where(solid[:, :, None], colour, below)
 
 
@@ -48,14 +62,15 @@ def _halve(x: Array) -> Array:
     return columns
 
 
-def _double(x: Array, height: int, width: int) -> Array:
-    """To (height, width) by linear interpolation, each fine pixel 3/4 from the coarse one it lies in and 1/4 from the next."""
-    for axis, size in ((0, height), (1, width)):
-        x = np.moveaxis(x, axis, 0)
-        before = np.concatenate((x[:1], x[:-1]))
-        after = np.concatenate((x[1:], x[-1:]))
-        fine = np.empty((2 * len(x), *x.shape[1:]), np.float32)
-        fine[0::2] = 0.75 * x + 0.25 * before
-        fine[1::2] = 0.75 * x + 0.25 * after
-        x = np.moveaxis(fine[:size], 0, axis)
-    return x
+def _double(x: Array, width: int) -> Array:
+    """h w c -> 2h width c by linear interpolation: a fine pixel is 3/4 of the coarse one it lies in and 1/4 of the next."""
+    x = _double_rows(x)
+    return _double_rows(x.transpose(1, 0, 2))[:width].transpose(1, 0, 2)
+
+
+def _double_rows(x: Array) -> Array:
+    near, far = np.float32(0.75), np.float32(0.25)
+    fine = np.empty((2 * len(x), *x.shape[1:]), np.float32)
+    fine[0::2] = near * x + far * np.concatenate((x[:1], x[:-1]))
+    fine[1::2] = near * x + far * np.concatenate((x[1:], x[-1:]))
+    return fine

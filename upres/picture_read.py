@@ -1,4 +1,4 @@
-"""A file or bytes -> Picture. Six formats are known by their first bytes; everything else is refused by name, before any decoder sees it."""
+"""A file or bytes -> Picture. Six formats are known by their first bytes; all else is refused by name, before a decoder sees it."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
 # pyvips has no types; what crosses the border of this module is annotated.
@@ -22,12 +22,23 @@ pyvips.block_untrusted_set(True)  # libvips' own list of rarely fuzzed loaders, 
 pyvips.cache_set_max(0)  # the cache would keep whole pictures alive
 
 _MM_PER_INCH = 25.4
+_PNG_UNSAID = 2.834  # dots a mm that libvips gives a PNG without a pHYs chunk
 _LOADERS = {"png": "pngload", "jpeg": "jpegload", "webp": "webpload", "tiff": "tiffload", "avif": "heifload", "gif": "gifload"}
+
+_KINDS = {
+    "float": "32-bit floating point",
+    "double": "64-bit floating point",
+    "uint": "32-bit whole numbers",
+    "int": "32-bit whole numbers",
+    "char": "signed numbers",
+    "short": "signed numbers",
+}
+_INTERPRETATIONS = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "multiband"})
 
 
 def set_threads(count: int) -> None:
     """How many threads the codecs may use; 0 is one a core."""
-    pyvips.concurrency_set(count or os.cpu_count() or 1)
+    pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]  # made by cffi at run time
 
 
 def read_header(source: Path | bytes) -> Header:
@@ -51,9 +62,6 @@ def read_picture(source: Path | bytes, *, max_pixels: int = 1_000_000_000) -> Pi
     if frames > 1 and form != "avif":
         notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
     try:
-        if image.interpretation not in _PLAIN:
-            notes.append(f"its colours ({image.interpretation}) were converted to sRGB")
-            image = image.colourspace("rgb16")
         levels = unwrap(image)
     except pyvips.Error as error:
         raise _damaged(name, form, error) from error
@@ -66,13 +74,10 @@ def read_picture(source: Path | bytes, *, max_pixels: int = 1_000_000_000) -> Pi
         icc=icc,
         exif=_exif(image),
         xmp=_blob(image, "xmp-data"),
-        dpi=_dpi(image, turn),
+        dpi=_dpi(image, form, turn),
         format=form,
         notes=tuple(notes),
     )
-
-
-_PLAIN = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "multiband"})
 
 
 def _identify(source: Path | bytes) -> tuple[str, str]:
@@ -101,7 +106,12 @@ def _identify(source: Path | bytes) -> tuple[str, str]:
 
 def _open(source: Path | bytes, name: str, form: str) -> Any:
     try:
-        stream = pyvips.Source.new_from_memory(source) if isinstance(source, bytes) else pyvips.Source.new_from_file(os.fsencode(source))
+        if isinstance(source, bytes):
+            stream = pyvips.Source.new_from_memory(source)
+        else:
+            path: Any = os.fsencode(source)  # bytes pass through as they are, so that a name need not be UTF-8
+            stream = pyvips.Source.new_from_file(path)
+        # "error" refuses all that "warning" does of files cut short or altered, and does not refuse a stray byte or an unknown tag.
         image = pyvips.Operation.call(f"{_LOADERS[form]}_source", stream, access="sequential", fail_on="error")
         if form == "avif" and _field(image, "heif-compression", "av1") != "av1":
             raise InputError(f"{name} is a HEIF picture of the kind {image.get('heif-compression')}, expected AVIF: convert it to PNG")
@@ -122,10 +132,13 @@ def _header(image: Any, name: str, form: str) -> Header:
     alpha = bool(image.hasalpha())
     colours = image.bands - alpha
     if depth is None:
-        raise InputError(f"{name} stores its samples as {image.format}, expected 8 or 16 bit whole numbers: convert it to 16 bit first")
-    expected = 4 if image.interpretation == "cmyk" else 3
-    if colours not in (1, expected):
-        raise InputError(f"{name} has {image.bands} channels, expected gray, RGB or CMYK, with alpha or without: convert it to RGB first")
+        kind = _KINDS.get(image.format, image.format)
+        raise InputError(f"{name} stores its samples as {kind}, expected whole numbers of 8 or 16 bits: convert it to 16 bits first")
+    if image.interpretation not in _INTERPRETATIONS or colours not in (1, 4 if image.interpretation == "cmyk" else 3):
+        raise InputError(
+            f"{name} has {image.bands} channels ({image.interpretation}), expected gray, RGB or CMYK, with alpha or without: "
+            "convert it to RGB first"
+        )
     height, width = image.height, image.width
     if int(_field(image, "orientation", 1)) >= 5:
         height, width = width, height
@@ -177,12 +190,30 @@ def _floats(levels: Levels) -> NDArray[np.float32]:
     return np.divide(levels, top, out=np.empty(levels.shape, np.float32), dtype=np.float32, casting="unsafe")
 
 
-def _dpi(image: Any, turn: int) -> tuple[float, float] | None:
-    """(h, w) dots an inch; libvips says 1 dot a mm where a file says nothing."""
-    if min(image.xres, image.yres) <= 0.0 or (abs(image.xres - 1.0) < 1e-6 and abs(image.yres - 1.0) < 1e-6):
+def _dpi(image: Any, form: str, turn: int) -> tuple[float, float] | None:
+    """(h, w) dots an inch, or None where the file says nothing and libvips fills in a number of its own."""
+    if form in ("webp", "avif"):  # only their EXIF has a place for it, and libvips leaves it there
+        unit_mm = {"2": _MM_PER_INCH, "3": 10.0}.get(_exif_value(image, "ResolutionUnit"), np.inf)
+        per_mm = [_ratio(_exif_value(image, f"{axis}Resolution")) / unit_mm for axis in "YX"]
+    elif form == "png":
+        unsaid = abs(image.xres - _PNG_UNSAID) < 1e-9 and abs(image.yres - _PNG_UNSAID) < 1e-9
+        per_mm = [0.0, 0.0] if unsaid else [image.yres, image.xres]
+    else:
+        per_mm = [image.yres, image.xres] if image.get_typeof("resolution-unit") else [0.0, 0.0]
+    if not all(0.0 < value < 1e6 for value in per_mm):
         return None
-    height, width = round(image.yres * _MM_PER_INCH, 3), round(image.xres * _MM_PER_INCH, 3)
+    height, width = (round(value * _MM_PER_INCH, 3) for value in per_mm)
     return (width, height) if turn >= 5 else (height, width)
+
+
+def _exif_value(image: Any, tag: str) -> str:
+    """The first word of an EXIF tag as libvips words it: "300/1 (300, Rational, 1 components, 8 bytes)" -> "300/1"."""
+    return str(_field(image, f"exif-ifd0-{tag}", "")).split(" ", 1)[0]
+
+
+def _ratio(text: str) -> float:
+    above, _, below = text.partition("/")
+    return int(above) / int(below) if above.isdecimal() and below.isdecimal() and int(below) else 0.0
 
 
 def _exif(image: Any) -> bytes | None:
