@@ -107,8 +107,8 @@ def draw_batch(
     for i in range(batch):
         rng = np.random.default_rng((seed, step, i))
         pair = pairs[int(rng.choice(len(pairs), p=weights))]
-        height, width = pair.lr.shape[:2]
-        y, x = (int(rng.integers(room)) for room in (height - patch_px + 1, width - patch_px + 1))
+        rooms: list[int] = [side - patch_px + 1 for side in pair.lr.shape[:2]]
+        y, x = (int(rng.integers(room)) for room in rooms)
         small = pair.lr[y : y + patch_px, x : x + patch_px]
         large = pair.hr[y * scale : y * scale + size, x * scale : x * scale + size]
         flips = cast("list[int]", rng.integers(2, size=3).tolist())
