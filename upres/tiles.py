@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from upres.errors import UsageError
 
@@ -49,4 +50,4 @@ def _spans(length: int, tile_px: int, overlap_px: int, alignment: int) -> list[t
     count = math.ceil(units / max(1, math.ceil(tile_px / alignment)))
     reach = math.ceil(overlap_px / alignment) * alignment
     edges = [units * i // count * alignment for i in range(count + 1)]
-    return [(max(0, a - reach), min(length, b + reach), a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(max(0, a - reach), min(length, b + reach), a, b) for a, b in pairwise(edges)]
