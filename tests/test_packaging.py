@@ -1,0 +1,66 @@
+"""What the wheel carries: the marker of types and the house models, and no tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The file names inside a wheel built from this tree."""
+    if importlib.util.find_spec("hatchling") is None:
+        pytest.skip("hatchling is not installed, and the test fetches nothing")
+    folder = tmp_path_factory.mktemp("wheel")
+    # A copy: the builder must not leave files in the tree, and other tests may run at the same time.
+    tree = folder / "tree"
+    shutil.copytree(REPOSITORY / "upres", tree / "upres", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, tree / name)
+    arguments = [
+        "wheel",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder),
+        str(tree),
+    ]
+    result = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    (wheel,) = folder.glob("upres-*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        return set(file.namelist())
+
+
+def test_the_wheel_is_typed(wheel_names: set[str]) -> None:
+    assert "upres/py.typed" in wheel_names
+
+
+def test_the_wheel_carries_every_module_and_model(wheel_names: set[str]) -> None:
+    ours = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "upres").rglob("*") if path.suffix in (".py", ".safetensors")}
+    assert ours <= wheel_names
+
+
+def test_the_wheel_carries_nothing_else(wheel_names: set[str]) -> None:
+    outside = {name for name in wheel_names if not name.startswith("upres/") and ".dist-info/" not in name}
+    assert outside == set()
+
+
+def test_the_constraints_are_legal_for_pip_and_pin_what_is_asked_for() -> None:
+    """pip refuses extras in a constraints file."""
+    lines = [
+        line for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")
+    ]
+    assert [line for line in lines if "[" in line or "==" not in line] == []
+    pinned = {line.partition("==")[0] for line in lines}
+    assert {"numpy", "pyvips", "pyvips-binary", "ncnn", "torch", "pytest", "ruff", "pyright"} <= pinned
