@@ -28,6 +28,7 @@ DTYPES: dict[str, np.dtype[np.generic]] = {
     "bool": np.dtype("?"),
 }
 
+MAX_NAME = 500  # characters
 MAX_DIMENSIONS = 8  # a convolution has 4
 MAX_ELEMENTS = 2**31  # also the bound on what a shape with a zero in it may claim
 BYTES_PER_FILE_BYTE = 1.1  # tensors may take this much of the size of their file: nothing honest unpacks to more
@@ -68,14 +69,20 @@ def decode(stored: NDArray[np.generic], dtype: str, origin: Origin, name: str) -
     if dtype == "bool":
         return np.array(stored.view(np.uint8) != 0, order="C")  # a byte other than 0 and 1 is no bool to numpy
     if dtype == "bfloat16":
-        values = (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        values = np.asarray(stored.astype(np.uint32, order="C") << np.uint32(16)).view(np.float32)
     elif dtype.startswith("float"):
         with np.errstate(over="ignore", invalid="ignore"):  # the check below tells
-            values = stored.astype(np.float32)
+            values = stored.astype(np.float32, order="C")
     else:
         return np.array(stored, order="C")
     finite = np.isfinite(values)
     if not finite.all():
         bad = values.size - int(np.count_nonzero(finite))
         raise origin.refuse(f"tensor {name!r} has {bad:,} of {values.size:,} numbers that are not finite float32 (nan or infinite)")
-    return np.array(values, order="C")
+    return values
+
+
+def check_name(name: str, origin: Origin) -> None:
+    """Raises ModelError for the name of a tensor that no message could hold."""
+    if len(name) > MAX_NAME:
+        raise origin.refuse(f"the name of a tensor has {len(name):,} characters ({name[:40]!r}...); expected at most {MAX_NAME}")

@@ -1,10 +1,10 @@
 """A reader of the pickles in torch files that cannot run code: an own machine for the few opcodes that data needs.
 
-Python's unpickler imports and calls whatever a file names. Here a name must stand in a list (`pickle_values.py`), and each name in it stands
-for an inert value of ours: nothing is imported, nothing of the file is called. What is no data (objects with code, unknown names, other
-opcodes) is refused by name. Size of the pickle, number of opcodes and size of integers are bounded; the work is linear in the opcodes.
+Python's unpickler imports and calls whatever a file names. Here each allowed name (`pickle_values.py`) stands for an inert value of ours:
+nothing is imported, nothing of the file is called. What is no data (objects with code, unknown names, other opcodes) is refused by name.
+Size of the pickle, number of opcodes and size of integers are bounded; the work is linear in the opcodes.
 
-The opcodes are those of `pickletools` in the standard library; the arguments of the rebuild functions are those of `torch/_utils.py`.
+The opcodes are those of `pickletools` in the standard library.
 """
 
 from __future__ import annotations
@@ -13,23 +13,13 @@ import struct
 from dataclasses import dataclass
 from typing import final
 
-from upres.model_values import DTYPES, MAX_ELEMENTS, Origin
-from upres.pickle_values import (
-    OPAQUE,
-    STORAGES,
-    TORCH_UTILS,
-    Global,
-    Opaque,
-    PickledDict,
-    PickledList,
-    PickledTuple,
-    Storage,
-    StorageType,
-    Tensor,
-)
+from upres.errors import ModelError
+from upres.model_values import Origin
+from upres.pickle_meaning import Meaning
+from upres.pickle_values import Key, Opaque, PickledDict, PickledList, PickledTuple, Storage, kind
 
 MAX_PICKLE_BYTES = 32 * 2**20
-MAX_OPCODES = 2_000_000  # a state dict takes about 30 for each tensor
+MAX_OPCODES = 500_000  # a state dict takes about 30 for each tensor
 MAX_INTEGER_BYTES = 32
 
 
@@ -39,7 +29,6 @@ class _Mark:
 
 
 _MARK = _Mark()
-_Key = str | int | float | bool | bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +42,7 @@ class Pickle:
 
 def read_pickle(data: bytes, start: int, origin: Origin) -> Pickle:
     """The pickle at `data[start:]`. Raises ModelError, and nothing else, for what is no plain data."""
-    machine = _Machine(data, start, origin)
-    value, end = machine.run()
-    return Pickle(value, end, machine.storages)
+    return _Machine(data, start, origin).run()
 
 
 class _Machine:
@@ -67,13 +54,13 @@ class _Machine:
         self._origin = origin
         self._stack: list[object] = []
         self._memo: dict[int, object] = {}
-        self.storages: dict[str, Storage] = {}
+        self._meaning = Meaning(origin)
 
-    def run(self) -> tuple[object, int]:
+    def run(self) -> Pickle:
         for _ in range(MAX_OPCODES):
             opcode = self._take(1)
             if opcode == b".":
-                return self._pop(), self._at
+                return Pickle(self._pop(), self._at, self._meaning.storages)
             self._step(opcode)
         raise self._origin.refuse(f"its pickle has more than {MAX_OPCODES:,} opcodes, far more than the weights of a network need")
 
@@ -102,8 +89,8 @@ class _Machine:
         except UnicodeDecodeError as error:
             raise self._damaged("text that is not UTF-8") from error
 
-    def _damaged(self, found: str) -> Exception:
-        return self._origin.refuse(f"its pickle is damaged at byte {self._at:,}: {found}")
+    def _damaged(self, found: str) -> ModelError:
+        return self._meaning.damaged(f"{found} at byte {self._at:,}")
 
     # -- stack ---------------------------------------------------------------------------------------------------------------------------
 
@@ -203,140 +190,35 @@ class _Machine:
                     raise self._damaged("a reference to nothing")
                 push(self._memo[key])
             case b"c":
-                push(self._find(self._line(), self._line()))
+                push(self._meaning.find(self._line(), self._line()))
             case b"\x93":  # STACK_GLOBAL
                 name, module = self._pop(), self._pop()
                 if not isinstance(name, str) or not isinstance(module, str):
                     raise self._damaged("a name that is no text")
-                push(self._find(module, name))
+                push(self._meaning.find(module, name))
             case b"Q":
-                push(self._storage(self._pop()))
+                push(self._meaning.storage(self._pop()))
             case b"R":
                 arguments, function = self._pop(), self._pop()
-                push(self._reduce(function, arguments))
+                push(self._meaning.reduce(function, arguments))
             case b"b":
                 self._pop()  # attributes, such as the _metadata of a state dict: not needed
                 if not isinstance(self._top(), PickledDict | Opaque):
-                    raise self._refuse_object(f"attributes set on {_kind(self._top())}")
+                    raise self._meaning.refuse_object(f"attributes set on {kind(self._top())}")
             case _:
-                raise self._refuse_object(f"the opcode {opcode!r}")
+                raise self._meaning.refuse_object(f"the opcode {opcode!r}")
 
     def _list_on_top(self) -> PickledList:
         target = self._top()
         if not isinstance(target, PickledList):
-            raise self._damaged(f"an item appended to {_kind(target)}")
+            raise self._damaged(f"an item appended to {kind(target)}")
         return target
 
     def _set_items(self, items: list[object]) -> None:
         target = self._top()
         if not isinstance(target, PickledDict) or len(items) % 2:
-            raise self._damaged(f"keys set on {_kind(target)}")
+            raise self._damaged(f"keys set on {kind(target)}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, _Key):
-                raise self._damaged(f"a key that is {_kind(key)}")
+            if not isinstance(key, Key):
+                raise self._damaged(f"a key that is {kind(key)}")
             target[key] = value
-
-    # -- meaning -------------------------------------------------------------------------------------------------------------------------
-
-    def _refuse_object(self, found: str) -> Exception:
-        return self._origin.refuse(
-            f"its pickle holds more than plain data ({found}), which could run code on this computer; nothing was run",
-            remedy="Ask its author for a .safetensors file, or for one made with torch.save(model.state_dict(), ...)",
-        )
-
-    def _find(self, module: str, name: str) -> Global | StorageType | Opaque:
-        if module == "torch" and name in STORAGES:
-            return StorageType(STORAGES[name])
-        if (module, name) == ("torch.storage", "UntypedStorage"):
-            return StorageType("uint8")
-        if (
-            (module, name) in OPAQUE
-            or (module, name) in (("collections", "OrderedDict"), ("torch", "Size"))
-            or (module == "torch" and name in DTYPES)
-            or (module == "torch._utils" and name in TORCH_UTILS)
-        ):
-            return Global(module, name)
-        raise self._refuse_object(f"the name {f'{module}.{name}'[:200]!r}")
-
-    def _storage(self, ident: object) -> Storage:
-        parts = tuple(ident) if isinstance(ident, PickledTuple) else ()
-        match parts[:5]:
-            case "storage", StorageType(dtype=dtype), str(key), str(), int(numel) if 0 <= numel <= MAX_ELEMENTS * 8:
-                root = Storage(key, dtype, 0, numel, numel)
-            case _:
-                raise self._damaged("a reference that is no torch storage")
-        if self.storages.setdefault(key, root) != root:
-            raise self._damaged("a storage that is described in two ways")
-        match parts[5:]:
-            case () | (None,):
-                return root
-            case (PickledTuple() as view,):
-                return self._view(root, tuple(view))
-            case _:
-                raise self._damaged("a reference that is no torch storage")
-
-    def _view(self, root: Storage, view: tuple[object, ...]) -> Storage:
-        match view:
-            case str(), int(start), int(numel) if 0 <= start <= root.numel and 0 <= numel <= root.numel - start:
-                return Storage(root.key, root.dtype, start, numel, root.numel)
-            case _:
-                raise self._damaged("a view that does not lie in its storage")
-
-    def _reduce(self, function: object, arguments: object) -> object:
-        if not isinstance(function, Global) or not isinstance(arguments, PickledTuple):
-            raise self._refuse_object(f"a call of {_kind(function)}")
-        if (function.module, function.name) in OPAQUE:
-            return Opaque()
-        match function.name, tuple(arguments):
-            case "OrderedDict", ():
-                return PickledDict()
-            case "OrderedDict", (PickledList() as pairs,):
-                return self._dict_of_pairs(pairs)
-            case "Size", (PickledTuple() as shape,):
-                return shape
-            case "_rebuild_parameter", (Tensor() as tensor, *_):
-                return tensor
-            case "_rebuild_tensor" | "_rebuild_tensor_v2", (Storage() as storage, offset, shape, stride, *_):
-                return self._tensor(storage, storage.dtype, offset, shape, stride)
-            case "_rebuild_tensor_v3", (Storage() as storage, offset, shape, stride, _, _, Global(module="torch", name=dtype), *_) if (
-                dtype in DTYPES
-            ):
-                return self._tensor(storage, dtype, offset, shape, stride)
-            case _:
-                raise self._damaged(f"{function.module}.{function.name} with arguments that it does not take")
-
-    def _dict_of_pairs(self, pairs: PickledList) -> PickledDict:
-        made = PickledDict()
-        for pair in pairs:
-            if not isinstance(pair, PickledList | PickledTuple) or len(pair) != 2 or not isinstance(pair[0], _Key):
-                raise self._damaged("an OrderedDict of something other than pairs")
-            made[pair[0]] = pair[1]
-        return made
-
-    def _tensor(self, storage: Storage, dtype: str, offset: object, shape: object, stride: object) -> Tensor:
-        sizes, steps = self._integers(shape), self._integers(stride)
-        if type(offset) is not int or len(sizes) != len(steps):
-            raise self._damaged("a tensor whose offset, shape and stride do not belong together")
-        return Tensor(storage, dtype, offset, sizes, steps)
-
-    def _integers(self, value: object) -> tuple[int, ...]:
-        if not isinstance(value, PickledTuple | PickledList):
-            raise self._damaged(f"a shape or stride that is {_kind(value)}")
-        integers = tuple(item for item in value if type(item) is int)
-        if len(integers) != len(value):
-            raise self._damaged("a shape or stride with something in it that is no integer")
-        return integers
-
-
-def _kind(value: object) -> str:
-    match value:
-        case Global(module=module, name=name):
-            return f"{module}.{name}"
-        case PickledDict():
-            return "a dict"
-        case PickledList():
-            return "a list"
-        case PickledTuple():
-            return "a tuple"
-        case _:
-            return f"a {type(value).__name__}"

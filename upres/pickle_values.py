@@ -1,4 +1,7 @@
-"""What a torch pickle may hold: the names that it may use, and the inert values of ours that stand for what it says."""
+"""What a torch pickle may hold: the names that it may use, and the inert values of ours that stand for what it says.
+
+The rebuild functions and their arguments are those of `torch/_utils.py`; the storages those of `torch/storage.py`.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,14 @@ TORCH_UTILS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_
 class PickledDict(dict[object, object]):
     """A dict or OrderedDict of the file."""
 
+    __slots__ = ()
+
 
 @final
 class PickledList(list[object]):
     """A list of the file."""
+
+    __slots__ = ()
 
 
 @final
@@ -90,3 +97,21 @@ class Tensor:
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
+
+
+Key = str | int | float | bool | bytes | None  # what a dict of the file may have as key: hashed without looking into anything
+
+
+def kind(value: object) -> str:
+    """What a value is, in words for a message."""
+    match value:
+        case Global(module=module, name=name):
+            return f"{module}.{name}"
+        case PickledDict():
+            return "a dict"
+        case PickledList():
+            return "a list"
+        case PickledTuple():
+            return "a tuple"
+        case _:
+            return f"a {type(value).__name__}"

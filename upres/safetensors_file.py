@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from upres.errors import ModelError
 from upres.files import write_atomic
-from upres.model_values import DTYPES, Origin, count, decode
+from upres.model_values import DTYPES, Origin, check_name, count, decode
 
 SHA256_KEY = "upres.sha256"
 MAX_HEADER_BYTES = 16 * 2**20
@@ -62,7 +62,8 @@ def read_safetensors(data: bytes, origin: Origin) -> dict[str, NDArray[np.generi
     _verify(metadata, header, numbers, origin)
     made: dict[str, NDArray[np.generic]] = {}
     for name, (dtype, shape, begin, end) in entries.items():
-        made[name] = decode(np.frombuffer(numbers[begin:end], DTYPES[dtype]).reshape(shape), dtype, origin, name)
+        stored = np.ndarray(shape, DTYPES[dtype], numbers, begin) if end > begin else np.zeros(shape, DTYPES[dtype])
+        made[name] = decode(stored, dtype, origin, name)
     return made
 
 
@@ -83,18 +84,21 @@ def _parse(raw: bytes, origin: Origin) -> dict[str, object]:
 
 def _entry(name: str, value: object, origin: Origin) -> tuple[str, tuple[int, ...], int, int]:
     """dtype, shape, first byte, byte after the last."""
+    check_name(name, origin)
     fields = cast(dict[str, object], value) if isinstance(value, dict) else {}
     code = fields.get("dtype")
     listed, sizes = _integers(fields.get("shape"))
     two, offsets = _integers(fields.get("data_offsets"))
-    if not isinstance(code, str) or not listed or not two or len(offsets) != 2:
-        raise origin.refuse(f"tensor {name!r} lacks dtype, shape or data_offsets: it is damaged")
+    if not isinstance(code, str) or not listed or not two or len(offsets) != 2 or len(fields) != 3:
+        raise origin.refuse(f"tensor {name!r} is not described by dtype, shape and data_offsets: it is damaged")
     begin, end = offsets
     if code not in _CODES:
         raise origin.refuse(f"tensor {name!r} has the dtype {code[:20]}; expected one of {', '.join(_CODES)}")
     dtype = _CODES[code]
     expected = count(sizes, origin, name) * DTYPES[dtype].itemsize
-    if not 0 <= begin <= end or end - begin != expected:
+    if not 0 <= begin <= end <= origin.size:
+        raise origin.refuse(f"tensor {name!r} lies outside the file of {origin.size:,} bytes: truncated or damaged")
+    if end - begin != expected:
         raise origin.refuse(f"tensor {name!r} of shape {sizes} and dtype {code} needs {expected:,} bytes, found {end - begin:,}")
     return dtype, sizes, begin, end
 
@@ -117,9 +121,9 @@ def _digest(header: Mapping[str, object], metadata: Mapping[str, object], number
 
 
 def _verify(metadata: object, header: Mapping[str, object], numbers: memoryview, origin: Origin) -> None:
-    if not isinstance(metadata, dict):
+    texts = cast(dict[str, object], metadata) if isinstance(metadata, dict) else {"": None}
+    if not all(isinstance(text, str) for text in texts.values()):
         raise origin.refuse("its metadata is no list of texts: it is damaged")
-    texts = cast(dict[str, object], metadata)
     if SHA256_KEY in texts and texts[SHA256_KEY] != (found := _digest(header, texts, numbers)):
         raise origin.refuse(f"its content has the SHA-256 {found}, but it says {str(texts[SHA256_KEY])[:64]!r}: it was changed or damaged")
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.model_values import DTYPES, Origin, count, decode
+from upres.model_values import DTYPES, Origin, check_name, count, decode
 from upres.pickle_reader import read_pickle
 from upres.pickle_values import PickledDict, PickledList, Storage, Tensor
 from upres.zip_entries import ZipEntries
@@ -108,12 +108,14 @@ def pick_state(value: object, origin: Origin) -> dict[str, Tensor]:
     state = {name: tensor for name, tensor in inner.items() if isinstance(name, str) and isinstance(tensor, Tensor)}
     if not state or len(state) != len(inner):
         where = "" if wrapper is None else f" under {wrapper!r}"
-        other = [str(name)[:60] for name in inner if name not in state][:8]
+        other = [repr(name if not isinstance(name, str) else name[:60]) for name in inner if name not in state][:8]
         listed = f"found also {', '.join(other)}" if other else "found nothing"
         raise origin.refuse(
             f"expected only tensors{where}, {listed}",
             remedy=f"Save the generator's state dict alone, or under one of the keys {', '.join(WRAPPERS)}",
         )
+    for name in state:
+        check_name(name, origin)
     return state
 
 
@@ -185,7 +187,7 @@ def _check_byte_order(little: bool, origin: Origin) -> None:
 def _foreign_zip(names: frozenset[str], origin: Origin) -> ModelError:
     if names and all(name.endswith(".npy") for name in names):
         return origin.refuse("it is a NumPy archive (.npz); expected a torch file", remedy="Save its arrays as .safetensors")
-    listed = ", ".join(sorted(names)[:3]) or "nothing"
+    listed = ", ".join(repr(name[:60]) for name in sorted(names)[:3]) or "nothing"
     return origin.refuse(
         f"it is a zip, but not one that torch.save wrote: it holds {listed}",
         remedy="If it is a packed download, unpack it and name the .pth or .safetensors inside",

@@ -30,22 +30,18 @@ def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
     """
     try:
         status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise ModelError(f"model file {path}: it is a folder; expected a .safetensors or .pth file. Name the file inside it")
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelError(f"model file {path}: it is no ordinary file. Name a .safetensors or .pth file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise ModelError(
-                f"model file {path}: it has {status.st_size:,} bytes; expected at most {MAX_FILE_BYTES:,}. "
-                "Save the weights of the generator alone"
-            )
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
+        data = path.read_bytes() if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES else None
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte in it
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ModelError(f"model file {path}: it cannot be read ({reason}). Check its path and permissions") from error
-    return parse_weights(data, str(path))
+    if data is not None:
+        return parse_weights(data, str(path))
+    found = "a folder" if stat.S_ISDIR(status.st_mode) else f"{status.st_size:,} bytes large"
+    if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+        found = "a device or a pipe"
+    raise ModelError(
+        f"model file {path}: it is {found}; expected a .safetensors or .pth file of at most {MAX_FILE_BYTES:,} bytes. Name the file"
+    )
 
 
 def parse_weights(data: bytes, name: str) -> dict[str, NDArray[np.generic]]:
@@ -55,7 +51,7 @@ def parse_weights(data: bytes, name: str) -> dict[str, NDArray[np.generic]]:
         return read_zip(data, origin)
     if data.startswith(STREAM_START):
         return read_stream(data, origin)
-    if data[8:9] == b"{":
+    if data[8:9] == b"{" and data[4:8] == b"\0\0\0\0":  # a header of less than 4 GiB
         return read_safetensors(data, origin)
     found, remedy = recognise(data, name)
     raise origin.refuse(found, remedy=remedy)
