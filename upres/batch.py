@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeVar
 from upres.errors import ModelError, OutputError, UpresError
 from upres.files import DISK_FULL
 from upres.jobs import Found, make_folder
-from upres.picture import Header, Picture, encode_picture, read_picture, write_picture
+from upres.picture import Header, Picture, encode_picture, read_picture, write_picture, writing_notes
 from upres.plan import Plan
 from upres.target import TargetSize
 from upres.upscale import Upscaler
@@ -210,11 +210,12 @@ class _Run:
             except _Cancelled:
                 return
             except Exception as error:  # isolation: whatever is wrong with one picture is told, and the next one is begun
+                self._settle_writing()  # reports stand in the order of the jobs
                 self._end(job, Outcome(job.found.name, job.target, job.plan.pixels, error=error))
             else:
                 self._settle_writing()
                 if self._report.stopped_by is None:
-                    notes = job.notes + result.notes
+                    notes = job.notes + result.notes + writing_notes(result, job.format)
                     self._writing = (job, seconds, notes, self._writers.submit(self._write_work(job, result)))
                 del result
             if self._report.stopped_by is not None:

@@ -109,7 +109,6 @@ def _tiling(height: int, width: int, graph: Graph, overlap: int, room_bytes: int
     if tile_px is None:
         moving = max(math.sqrt(TILE_MACS / graph.macs_per_pixel), 48.0 * overlap) if graph.macs_per_pixel else whole
         tile = min(tile, math.ceil(moving))
-        tile = math.ceil(whole / math.ceil(whole / tile))  # an even division has no thin last strip, which would be mostly overlap
     tile = max(align, -(-tile // align) * align)
     rows, columns = math.ceil(height / tile), math.ceil(width / tile)
     source = (height + 2 * overlap * (rows - 1)) * (width + 2 * overlap * (columns - 1))

@@ -11,7 +11,7 @@ from upres import catalog
 from upres.batch import Job, Outcome
 from upres.errors import InputError, OutputError, UpresError
 from upres.jobs import Destination, Found, check_targets, choose_destination, find_pictures, make_folder
-from upres.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, read_header
+from upres.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.target import TargetSize
 from upres.upscale import Upscaler
 
@@ -143,10 +143,11 @@ def _job(
             f"the result would be {width:,} x {height:,} ({height * width / 1e6:,.0f} MP), more than --max-pixels allows "
             f"({request.max_pixels / 1e6:,.0f} MP): ask for a smaller size, or raise --max-pixels"
         )
+    check_writable(destination.format, height, width)
     plan = upscaler.plan(
         header.height,
         header.width,
-        channels=1 if header.channels < 3 else 3,
+        channels=header.channels,
         has_alpha=header.has_alpha,
         depth=header.depth,
         size=request.size,
