@@ -1,3 +1,5 @@
+"""Properties that every tile plan must have, over many sizes."""
+
 from __future__ import annotations
 
 import itertools
@@ -6,40 +8,51 @@ import numpy as np
 import pytest
 
 from upres.errors import UsageError
-from upres.tiles import plan
+from upres.tiles import Tile, plan
 
-CASES = list(itertools.product([(1, 1), (4, 100), (20, 12), (64, 96), (3, 20000)], [1, 16, 37, 5000], [0, 3, 18, 348], [1, 2, 4]))
+SIDES = [(1, 1), (1, 7), (37, 5), (64, 64), (100, 101), (333, 20)]
+CASES = [(h * a, w * a, tile, overlap, a) for (h, w), tile, overlap, a in itertools.product(SIDES, (4, 7, 32, 1000), (0, 3, 18), (1, 2, 4))]
 
 
-@pytest.mark.parametrize(("size", "tile", "overlap", "alignment"), CASES)
-def test_kept_parts_cover_the_picture_once_and_see_their_overlap(size: tuple[int, int], tile: int, overlap: int, alignment: int) -> None:
-    height, width = (-(-side // alignment) * alignment for side in size)
-    tiles = plan(height, width, tile_px=tile, overlap_px=overlap, alignment=alignment)
-    count = np.zeros((height, width), int)
-    allowed = -(-tile // alignment) * alignment
-    for t in tiles:
-        count[t.keep_top : t.keep_bottom, t.keep_left : t.keep_right] += 1
-        assert 0 < t.keep_bottom - t.keep_top <= allowed and 0 < t.keep_right - t.keep_left <= allowed
-        for low, high, kept_low, kept_high, side in (
+@pytest.mark.parametrize(("height", "width", "tile", "overlap", "alignment"), CASES)
+def test_kept_parts_cover_the_picture_once_and_sources_reach_far(height: int, width: int, tile: int, overlap: int, alignment: int) -> None:
+    seen = np.zeros((height, width), int)
+    for t in plan(height, width, tile_px=tile, overlap_px=overlap, alignment=alignment):
+        seen[t.keep_top : t.keep_bottom, t.keep_left : t.keep_right] += 1
+        for low, high, keep_low, keep_high, length in (
             (t.source_top, t.source_bottom, t.keep_top, t.keep_bottom, height),
             (t.source_left, t.source_right, t.keep_left, t.keep_right, width),
         ):
-            assert low % alignment == high % alignment == 0
-            assert 0 <= low <= max(0, kept_low - overlap) and min(side, kept_high + overlap) <= high <= side
-    assert (count == 1).all()
+            assert 0 <= low <= keep_low < keep_high <= high <= length
+            assert low == 0 or low <= keep_low - overlap
+            assert high == length or high >= keep_high + overlap
+            assert keep_low - low < overlap + alignment and high - keep_high < overlap + alignment  # and no farther than needed
+            assert not any(edge % alignment for edge in (low, high, keep_low, keep_high))
+            assert keep_high - keep_low <= tile
+    assert (seen == 1).all()
 
 
-def test_one_tile_where_the_picture_fits() -> None:
-    (tile,) = plan(50, 60, tile_px=60, overlap_px=9)
-    assert (tile.source_top, tile.source_bottom, tile.source_left, tile.source_right) == (0, 50, 0, 60)
+@pytest.mark.parametrize(("length", "tile"), [(100, 99), (101, 50), (1000, 96), (97, 32)])
+def test_no_thin_last_strip(length: int, tile: int) -> None:
+    sides = [t.keep_bottom - t.keep_top for t in plan(length, 1, tile_px=tile, overlap_px=5)]
+    assert max(sides) - min(sides) <= 1
+    assert len(sides) == -(-length // tile)
 
 
-def test_sides_are_divided_evenly() -> None:
-    tiles = plan(10, 130, tile_px=64, overlap_px=0)
-    assert [t.keep_right - t.keep_left for t in tiles] == [43, 43, 44]
+def test_one_tile_is_the_whole_picture() -> None:
+    assert plan(20, 30, tile_px=30, overlap_px=9) == [Tile(0, 20, 0, 30, 0, 20, 0, 30)]
+    assert plan(20, 30, tile_px=30, overlap_px=9)[0].source_shape == (20, 30)
 
 
-@pytest.mark.parametrize("bad", [{"tile_px": 0}, {"overlap_px": -1}, {"alignment": 3}, {"height": 0}])
-def test_what_is_no_size_is_refused(bad: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="px"):
-        plan(**({"height": 8, "width": 8, "tile_px": 4, "overlap_px": 1, "alignment": 1} | bad))
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"height": 0, "width": 5, "tile_px": 8, "overlap_px": 1}, "cannot tile 0 x 5"),
+        ({"height": 5, "width": 5, "tile_px": 8, "overlap_px": -1}, "overlap -1"),
+        ({"height": 6, "width": 5, "tile_px": 8, "overlap_px": 1, "alignment": 2}, "6 x 5 pixels are not multiples of .* alignment 2"),
+        ({"height": 8, "width": 8, "tile_px": 3, "overlap_px": 1, "alignment": 4}, "a tile of 3 pixels is too small: expected 4 or more"),
+    ],
+)
+def test_refusals(arguments: dict[str, int], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        plan(**arguments)

@@ -1,13 +1,12 @@
-"""How a picture is cut into tiles whose results fit together: geometry only, all in LR pixels.
+"""Tile plans: geometry only, all in LR pixels, boxes half open, order (h, w).
 
-Each tile keeps its own part of the result and is computed from that part widened by the overlap on every side, never beyond the picture: at
-the border of the picture the network pads as it does for the whole. With an overlap of the receptive field a tiled
-picture therefore equals the untiled one.
+A tile keeps the part of the result that is its own and reads `overlap_px` more on each side where the picture goes on. At the picture's
+border it reads up to the border and no further, so that the network's zero padding acts there exactly as it does on the whole picture.
+With the overlap equal to the receptive field, every kept value depends on the same input values as in the untiled picture.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,7 +15,9 @@ from upres.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """The rows and columns that a tile is computed from (`source_*`) and those of its result that are kept; ends are exclusive."""
+    """Run the network on the source box; of the result, keep what stands for the keep box. Both are boxes of the picture, in LR pixels:
+    rows top ... bottom - 1, columns left ... right - 1.
+    """
 
     source_top: int
     source_bottom: int
@@ -27,27 +28,33 @@ class Tile:
     keep_left: int
     keep_right: int
 
+    @property
+    def source_shape(self) -> tuple[int, int]:
+        return self.source_bottom - self.source_top, self.source_right - self.source_left
+
 
 def plan(height: int, width: int, *, tile_px: int, overlap_px: int, alignment: int = 1) -> list[Tile]:
-    """Tiles that keep at most `tile_px` a side (rounded up to `alignment`), row by row; their kept parts cover (height, width) once.
+    """Tiles whose kept parts cover (height, width) once, row by row from the top.
 
-    Sides are divided evenly, so there is no thin last strip that would be mostly overlap. Every edge of a source lies on a multiple of
-    `alignment`, as a network with pixel-unshuffle needs it. Raises `UsageError` where height and width are not such multiples, or for a
-    tile or an overlap that is no size.
+    tile_px is the largest side of a kept part; the sides are divided evenly, so there is no thin last strip. Every edge of a source and of
+    a kept part is a multiple of `alignment` (overlaps grow to reach it), and so must be height and width, and at least one alignment
+    fits into a tile. Raises UsageError otherwise.
     """
-    if tile_px < 1 or overlap_px < 0 or alignment < 1:
-        raise UsageError(f"a tile needs at least 1 px, an overlap 0 and an alignment 1; got {tile_px}, {overlap_px} and {alignment}")
-    if height < 1 or width < 1 or height % alignment or width % alignment:
-        raise UsageError(f"height and width must be multiples of {alignment} and at least 1 px; got {height} x {width}")
-    rows = _spans(height, tile_px, overlap_px, alignment)
-    columns = _spans(width, tile_px, overlap_px, alignment)
-    return [Tile(top, bottom, left, right, *kept_rows, *kept) for (top, bottom, *kept_rows) in rows for (left, right, *kept) in columns]
+    if height < 1 or width < 1 or alignment < 1 or overlap_px < 0:
+        raise UsageError(f"cannot tile {height} x {width} pixels with overlap {overlap_px} and alignment {alignment}")
+    if height % alignment or width % alignment:
+        raise UsageError(f"{height} x {width} pixels are not multiples of the network's alignment {alignment}; pad the picture first")
+    if tile_px < alignment:
+        raise UsageError(f"a tile of {tile_px} pixels is too small: expected {alignment} or more, the alignment of the network")
+    rows = _divide(height, tile_px, overlap_px, alignment)
+    columns = _divide(width, tile_px, overlap_px, alignment)
+    return [Tile(*source_y, *source_x, *keep_y, *keep_x) for source_y, keep_y in rows for source_x, keep_x in columns]
 
 
-def _spans(length: int, tile_px: int, overlap_px: int, alignment: int) -> list[tuple[int, int, int, int]]:
-    """(source start, source end, kept start, kept end) along one axis."""
-    units = length // alignment
-    count = math.ceil(units / max(1, math.ceil(tile_px / alignment)))
-    reach = math.ceil(overlap_px / alignment) * alignment
-    edges = [units * i // count * alignment for i in range(count + 1)]
-    return [(max(0, a - reach), min(length, b + reach), a, b) for a, b in pairwise(edges)]
+def _divide(length: int, tile: int, overlap: int, alignment: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """(source, kept) intervals along one axis."""
+    units, largest = length // alignment, tile // alignment
+    count = -(-units // largest)
+    reach = -(-overlap // alignment) * alignment
+    edges = [units * index // count * alignment for index in range(count + 1)]
+    return [((max(0, a - reach), min(length, b + reach)), (a, b)) for a, b in pairwise(edges)]
