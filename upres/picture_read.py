@@ -13,7 +13,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from upres.colour_profile import Levels, colour_space, first_line, is_srgb, to_srgb, unwrap
+from upres.colour_profile import Levels, colour_space, first_line, is_srgb, share_outside, to_srgb, unwrap
 from upres.errors import InputError
 from upres.picture_data import Header, Picture
 from upres.picture_sniff import HEAD_BYTES, NAMES, sniff
@@ -25,6 +25,7 @@ _MM_PER_INCH = 25.4
 _PNG_UNSAID = 2.834  # dots a mm that libvips gives a PNG without a pHYs chunk
 _LOADERS = {"png": "pngload", "jpeg": "jpegload", "webp": "webpload", "tiff": "tiffload", "avif": "heifload", "gif": "gifload"}
 
+_TELL_OUTSIDE = 0.001  # share of the pixels from which a loss of colour is worth a sentence
 _KINDS = {
     "float": "32-bit floating point",
     "double": "64-bit floating point",
@@ -159,13 +160,16 @@ def _colours(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None
         try:
             converted = to_srgb(colours, icc, cmyk=True)
         except pyvips.Error as error:
-            notes.append(f"its colour profile was ignored: {first_line(error)}")
+            notes.append(f"its colour profile was ignored: it is damaged ({first_line(error)})")
             converted = to_srgb(colours, None, cmyk=True)
         notes.append("CMYK was converted to sRGB")
         return None, converted, alpha
     if icc is not None and space == "RGB":
         try:
             if not is_srgb(icc):
+                outside = share_outside(colours, icc)
+                if outside >= _TELL_OUTSIDE:
+                    notes.append(f"{outside:.1%} of its pixels have colours outside sRGB, which were brought to its edge")
                 return icc, to_srgb(colours, icc), alpha
         except ValueError as error:
             notes.append(f"its colour profile was ignored: {error}")

@@ -125,12 +125,22 @@ def _describe(image: Any, picture: Picture, format: str) -> Any:
     space = "gray" if picture.pixels.shape[2] == 1 else "RGB"
     if picture.icc is not None and colour_space(picture.icc) == space:
         image.set_type(blob, "icc-profile-data", picture.icc)
-    if picture.exif is not None:  # libvips sets orientation, size and resolution in it, and leaves a stale thumbnail out
-        image.set_type(blob, "exif-data", picture.exif)
+    if picture.exif is not None:  # libvips sets the orientation, the size and the resolution in it
+        image.set_type(blob, "exif-data", _without_thumbnail(picture.exif))
         image.set_type(pyvips.GValue.gint_type, "orientation", 1)
     if picture.xmp is not None:
         image.set_type(blob, "xmp-data", picture.xmp)
     return image
+
+
+def _without_thumbnail(exif: bytes) -> bytes:
+    """EXIF without its second directory, which holds a thumbnail of the picture as it was (TIFF 6.0, section 2: a chain of directories)."""
+    order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
+    if order not in ("little", "big"):
+        return exif
+    first = int.from_bytes(exif[4:8], order)
+    link = first + 2 + 12 * int.from_bytes(exif[first : first + 2], order)
+    return exif[:link] + bytes(4) + exif[link + 4 :] if link + 4 <= len(exif) else exif
 
 
 def _save(image: Any, picture: Picture, format: str, quality: int | None, png_level: int | None) -> bytes:
