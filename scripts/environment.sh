@@ -4,18 +4,16 @@ say() { printf '%s\n' "$*" >&2; }
 
 # Sets $python to the first interpreter that is new enough. PYTHON=/path/to/python chooses one.
 find_python() {
-    if [ -n "${PYTHON:-}" ]; then
-        candidates=$PYTHON
-    else
-        candidates="python3 python3.13 python3.12 python3.11 python3.14 python"
-    fi
-    for python in $candidates; do
+    for python in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3.14 python; do
         # The version is asked, not read off the name: a shim may stand for nothing at all.
         if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
             return 0
+        elif [ -n "${PYTHON:-}" ]; then
+            say "PYTHON=$PYTHON is no Python 3.11 or newer."
+            return 1
         fi
     done
-    say "upres needs Python 3.11 or newer; tried: $candidates."
+    say "upres needs Python 3.11 or newer; found neither python3 nor python3.11 to python3.14 that is."
     say "Install one (Debian 12 or newer, Ubuntu 24.04 or newer: sudo apt install python3 python3-venv; macOS: brew install python),"
     say "or name one: PYTHON=/path/to/python3.12 $0"
     return 1
