@@ -103,10 +103,20 @@ def test_training_beats_the_start_and_writes_what_it_says(photographs: Path, tmp
 
 def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_path: Path) -> None:
     from upres.architectures import graph_from_state_dict
+    from upres.engines import load
+    from upres.metrics import psnr
+    from upres.training.data import find_pictures, make_pair, read_rgb
     from upres.weights import read_weights
 
-    graph = graph_from_state_dict(read_weights(train(CONFIG, photographs, tmp_path / "run")))
+    reports: list[Progress] = []
+    graph = graph_from_state_dict(read_weights(train(CONFIG, photographs, tmp_path / "run", report=reports.append)))
     assert (graph.family, graph.scale, graph.in_channels) == ("compact", 2, 3)
+    # What was validated in training is what the file does in use: the weights are in their places, not only in their shapes.
+    runner = load(graph, threads=1)
+    held_out = find_pictures(photographs)[:5]
+    pairs = [make_pair(p.name, read_rgb(p), 2) for p in held_out]
+    values = [psnr(runner(np.moveaxis(p.lr, 2, 0)[None].astype(np.float32) / 255)[0].transpose(1, 2, 0), p.hr, border=2, luma=True) for p in pairs]
+    assert np.mean(values) == pytest.approx(reports[-1].psnr_y, abs=1e-3)
 
 
 def test_a_run_is_not_overwritten_and_not_continued_under_other_settings(photographs: Path, tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def validate(net: Compact, pairs: list[Pair]) -> float:
 
 def write_model(path: Path, net: Compact, config: TrainConfig, step: int) -> None:
     """The plain network under the field's key names, float32, with its recipe and step in the metadata."""
-    state = {name: tensor.numpy() for name, tensor in net.merged_state_dict().items()}
+    state = {name: tensor.contiguous().numpy() for name, tensor in net.merged_state_dict().items()}
     write_safetensors(path, state, {"recipe": config.recipe, "step": str(step), "scale": str(config.scale)})
 
 
