@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "ncnn", "pyvips", "onnxruntime", "numpy", "rich", "pydantic", "safetensors", "scipy", "tensorboard")
+HEAVY = ("torch", "ncnn", "pyvips", "onnxruntime", "numpy", "rich", "safetensors", "scipy", "tensorboard")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

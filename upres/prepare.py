@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,6 +71,14 @@ class Upscalers:
                 memory_bytes=asked.memory_bytes,
             )
         return name, self._loaded[name]
+
+
+def compression_hint(format: str, model: str, cards: Mapping[str, catalog.ModelCard]) -> tuple[str, ...]:
+    """A line for JPEG input that names the house model trained for it (its purpose "repairs ... compression"), while there is one."""
+    trained = [name for name, card in cards.items() if re.search(r"\brepairs\b.*\bcompression\b", card.purpose)]
+    if format != "jpeg" or not trained or model in trained:
+        return ()
+    return (f"a JPEG is better upscaled by a model trained for compression: -n {' or -n '.join(trained)}",)
 
 
 def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
@@ -152,5 +161,5 @@ def _job(
         depth=header.depth,
         size=request.size,
     )
-    notes = compression_hint(header, name, catalog.MODELS.values())
+    notes = compression_hint(header.format, name, catalog.MODELS)
     return Job(found, source, header, upscaler, request.size, plan, target, destination.format, notes)
