@@ -47,7 +47,9 @@ def resize_line(line: list[float], length_out: int, scale: float, *, antialias: 
     return result
 
 
-def imresize_literal(image: NDArray[np.generic], size: tuple[int, int], scales: tuple[float, float], *, antialias: bool = True) -> NDArray[np.float64]:
+def imresize_literal(
+    image: NDArray[np.generic], size: tuple[int, int], scales: tuple[float, float], *, antialias: bool = True
+) -> NDArray[np.float64]:
     """`h w` picture -> `size` (h, w), each axis by its scale; float64, not rounded, not clipped."""
     rows = [[float(value) for value in row] for row in image]
     for axis in sorted((0, 1), key=lambda a: scales[a]):
