@@ -43,7 +43,8 @@ def is_srgb(icc: bytes) -> bool:
 def to_srgb(levels: Levels, icc: bytes | None, *, cmyk: bool = False) -> NDArray[np.uint16]:
     """h w 3 (or h w 4 with `cmyk`, where None is a common print profile) -> sRGB of 16 bits, h w 3; colours outside sRGB are clipped.
 
-    Relative colorimetric, so that what is in the gamut of both comes back; ink, whose black is not black, with black point compensation.
+    Little CMS works in Lab of 16 bits here: there and back again moves a level of 65,535 by 9 on the average, near black by up to 210, which
+    is less than one level of 8 bits. Relative colorimetric, so that what is in the gamut of both comes back; ink, whose black is not black, with black point compensation.
     """
     image = wrap(levels)
     if cmyk:
@@ -52,13 +53,13 @@ def to_srgb(levels: Levels, icc: bytes | None, *, cmyk: bool = False) -> NDArray
         image = _with_profile(image, icc)
     # "none": a profile that is damaged is an error here, where libvips would put one of its own in its place.
     instead = "none" if icc is not None else "cmyk" if cmyk else "srgb"
-    image = image.icc_import(embedded=icc is not None, input_profile=instead, pcs="xyz", **_intent(cmyk))
+    image = image.icc_import(embedded=icc is not None, input_profile=instead, pcs="lab", **_intent(cmyk))
     return unwrap(image.icc_export(output_profile="srgb", depth=16, **_intent(cmyk))).astype(np.uint16, copy=False)
 
 
 def from_srgb(levels: Levels, icc: bytes, depth: int) -> Levels:
     """h w 3 sRGB -> h w 3 in the RGB profile `icc`, with `depth` 8 or 16 bits."""
-    image = wrap(levels).icc_import(input_profile="srgb", pcs="xyz", **_intent(False))
+    image = wrap(levels).icc_import(input_profile="srgb", pcs="lab", **_intent(False))
     return unwrap(_with_profile(image, icc).icc_export(depth=depth, **_intent(False)))
 
 

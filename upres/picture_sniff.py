@@ -54,7 +54,7 @@ def sniff(head: bytes) -> tuple[str | None, str]:
         return None, "seems to be an SVG drawing or another XML text"
     if text.startswith((b"<!doctype html", b"<html")):
         return None, "seems to be a web page"
-    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
+    if all(byte in b"\t\n\r\f" or 32 <= byte < 127 or byte >= 160 for byte in head):
         return None, "seems to be text"
     return None, "is not a picture of a kind we know"
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from upres.picture_data import WRITABLE_FORMATS, Picture, quantise
 _LOG = logging.getLogger(__name__)
 _MM_PER_INCH = 25.4
 _DPI_UNKNOWN = 72.0  # what EXIF (CIPA DC-008, tag 282) wants to be written where nothing is known
-# Longest side: the fields of the JPEG and WebP headers are 16 and 14 bits wide; libvips refuses AVIF and PNG beyond these.
-_LONGEST_PX = {"png": 1_000_000, "jpeg": 65_535, "webp": 16_383, "tiff": 10_000_000, "avif": 16_384}
+# Longest side: the format could hold 65,535 for JPEG and more for PNG and AVIF, but these are where the encoders stop.
+_LONGEST_PX = {"png": 1_000_000, "jpeg": 65_500, "webp": 16_383, "tiff": 10_000_000, "avif": 16_384}
 _BITS = {"png": 16, "jpeg": 8, "webp": 8, "tiff": 16, "avif": 12}
 _QUALITY = {"jpeg": 95, "webp": 95, "avif": 80}
 _EXIF_BYTES_JPEG = 65_000  # one APP1 segment, less its prefix
@@ -91,7 +92,9 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None,
         data = _save(image, picture, format, quality, png_level)
     except pyvips.Error as error:
         raise OutputError(f"cannot encode a {format} of {width} x {height}: {first_line(error)}. Write another format") from error
-    return data if picture.dpi is not None else _without_density(data, format)
+    if format == "jpeg":
+        return _with_jfif(data, picture.dpi)
+    return _without_phys(data) if format == "png" and picture.dpi is None else data
 
 
 def _check_format(format: str) -> None:
@@ -165,12 +168,15 @@ def _save(image: Any, picture: Picture, format: str, quality: int | None, png_le
     return image.tiffsave_buffer(compression="deflate", predictor="horizontal", bigtiff=size > _BIGTIFF_FROM, **common)
 
 
-def _without_density(data: bytes, format: str) -> bytes:
-    """The file without the resolution that libvips always writes: what was not said stays unsaid."""
-    if format == "jpeg" and data[6:11] == b"JFIF\0":
-        return b"".join((data[:13], b"\0\0\1\0\1", data[18:]))  # units 0, aspect 1:1 (JFIF 1.02)
-    if format == "png":
-        at = data.find(b"pHYs", 0, data.find(b"IDAT")) - 4
-        if at > 0:
-            return data[:at] + data[at + 21 :]  # length, name, 9 bytes, check sum
-    return data
+def _with_jfif(data: bytes, dpi: tuple[float, float] | None) -> bytes:
+    """The JPEG with the JFIF header that libvips leaves out when it has no EXIF to write, as the place of the resolution (JFIF 1.02)."""
+    if data[2:4] == b"\xff\xe0" or data[6:10] == b"Exif":  # there already, or not needed: EXIF says it too and must itself come first
+        return data
+    height, width = (1, 1) if dpi is None else (min(65_535, max(1, round(value))) for value in dpi)
+    return b"".join((data[:2], b"\xff\xe0\0\x10JFIF\0\1\2", struct.pack(">BHHBB", dpi is not None, width, height, 0, 0), data[2:]))
+
+
+def _without_phys(png: bytes) -> bytes:
+    """The PNG without the resolution that libvips always writes: what was not said stays unsaid."""
+    at = png.find(b"pHYs", 0, png.find(b"IDAT")) - 4
+    return png[:at] + png[at + 21 :] if at > 0 else png  # length, name, 9 bytes, check sum
