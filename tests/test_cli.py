@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import compact_file, noise, picture
+
 from upres.picture import read_header, read_picture, write_picture
 
 
