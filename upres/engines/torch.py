@@ -39,6 +39,7 @@ class TorchRunner:
     def __init__(self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "cpu") -> None:
         """exact: nothing to do, on the CPU this engine always is. Raises EngineError for a device that torch does not have."""
         self._graph = graph
+        self._closed = False
         self._threads = threads_or_default(threads)
         try:
             self._device = torch.device(device)
@@ -55,7 +56,7 @@ class TorchRunner:
         return tensor.contiguous(memory_format=self._layout) if tensor.ndim == 4 else tensor
 
     def __call__(self, lr: Array) -> Array:
-        if not self._weights:
+        if self._closed:
             raise EngineError("this torch runner is closed")
         check_input(self._graph, lr)
         try:
@@ -119,6 +120,7 @@ class TorchRunner:
 
     def close(self) -> None:
         """Free the weights."""
+        self._closed = True
         self._weights = {}
 
 
