@@ -7,6 +7,8 @@ writes upres/models/NAME.safetensors (float16), docs/pictures/NAME_curve.png, up
 `upres/catalog.py` must hold. TEST is the folder that holds Set5, Set14 and BSD100; they are measured once, here, on the file as it ships.
 """
 
+# ruff: noqa: E501  (the card is a text whose lines are long once its figures are in)
+
 from __future__ import annotations
 
 import argparse

@@ -115,7 +115,9 @@ def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_
     runner = load(graph, threads=1)
     held_out = find_pictures(photographs)[:5]
     pairs = [make_pair(p.name, read_rgb(p), 2) for p in held_out]
-    values = [psnr(runner(np.moveaxis(p.lr, 2, 0)[None].astype(np.float32) / 255)[0].transpose(1, 2, 0), p.hr, border=2, luma=True) for p in pairs]
+    batches = [np.ascontiguousarray(np.moveaxis(p.lr, 2, 0)[None], np.float32) / 255 for p in pairs]
+    results = [np.moveaxis(runner(batch)[0], 0, 2) for batch in batches]
+    values = [psnr(sr, p.hr, border=2, luma=True) for sr, p in zip(results, pairs, strict=True)]
     assert np.mean(values) == pytest.approx(reports[-1].psnr_y, abs=1e-3)
 
 
@@ -123,7 +125,7 @@ def test_a_run_is_not_overwritten_and_not_continued_under_other_settings(photogr
     train(CONFIG, photographs, tmp_path)
     with pytest.raises(DataError, match="--resume"):
         train(CONFIG, photographs, tmp_path)
-    with pytest.raises(DataError, match="learning_rate was 0.001 and is 0.01"):
+    with pytest.raises(DataError, match=r"learning_rate was 0\.001 and is 0\.01"):
         train(dataclasses.replace(CONFIG, learning_rate=0.01), photographs, tmp_path, resume=True)
 
 
