@@ -139,6 +139,15 @@ def test_gray_keeps_its_profile_and_its_values(form: str) -> None:
     assert Image.open(io.BytesIO(data)).info["icc_profile"] == gray_profile()
 
 
+def test_a_damaged_cmyk_profile_is_ignored_with_a_note() -> None:
+    whole = built_in("cmyk")
+    stream = io.BytesIO()
+    Image.new("CMYK", (8, 8)).save(stream, "JPEG", icc_profile=whole[:200] + bytes(1000))
+    picture = read_picture(stream.getvalue())
+    assert picture.notes == ("its colour profile was ignored: it is damaged", "CMYK was converted to sRGB")
+    assert picture.pixels.min() > 0.98
+
+
 def test_cmyk_with_its_own_profile_becomes_srgb() -> None:
     ink = np.zeros((16, 16, 4), np.uint8)
     stream = io.BytesIO()

@@ -40,20 +40,32 @@ def is_srgb(icc: bytes) -> bool:
     return float(np.abs(found.astype(np.float32) - colours).max()) <= _SAME_WITHIN * 65535.0
 
 
+@lru_cache(maxsize=32)
+def is_usable_cmyk(icc: bytes) -> bool:
+    """False for a damaged CMYK profile: libvips says nothing and puts its own in its place, which shows in the colours."""
+    if icc == bytes(pyvips.Operation.call("profile_load", "cmyk")):
+        return True
+    inks = np.random.default_rng(0).integers(0, 256, (1, 64, 4)).astype(np.uint8)
+    try:
+        return not np.array_equal(to_srgb(inks, icc, cmyk=True), to_srgb(inks, None, cmyk=True))
+    except pyvips.Error:
+        return False
+
+
 def to_srgb(levels: Levels, icc: bytes | None, *, cmyk: bool = False) -> NDArray[np.uint16]:
     """h w 3 (or h w 4 with `cmyk`, where None is a common print profile) -> sRGB of 16 bits, h w 3; colours outside sRGB are clipped.
 
-    Little CMS works in Lab of 16 bits here: there and back again moves a level of 65,535 by 9 on the average, near black by up to 210, which
-    is less than one level of 8 bits. Relative colorimetric, so that what is in the gamut of both comes back; ink, whose black is not black, with black point compensation.
+    Relative colorimetric, so that what is in the gamut of both comes back; ink, whose black is not black, with black point compensation.
+    Little CMS connects profiles by Lab of 16 bits here: there and back again moves a level of 65,535 by 9 on the average, and near black by
+    up to 210, which is less than one level of 8 bits.
     """
     image = wrap(levels)
     if cmyk:
         image = image.copy(interpretation="cmyk")
     if icc is not None:
         image = _with_profile(image, icc)
-    # "none": a profile that is damaged is an error here, where libvips would put one of its own in its place.
-    instead = "none" if icc is not None else "cmyk" if cmyk else "srgb"
-    image = image.icc_import(embedded=icc is not None, input_profile=instead, pcs="lab", **_intent(cmyk))
+    fallback = "cmyk" if cmyk else "srgb"
+    image = image.icc_import(embedded=icc is not None, input_profile=fallback, pcs="lab", **_intent(cmyk))
     return unwrap(image.icc_export(output_profile="srgb", depth=16, **_intent(cmyk))).astype(np.uint16, copy=False)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from upres.colour_profile import Levels, colour_space, first_line, is_srgb, share_outside, to_srgb, unwrap
+from upres.colour_profile import Levels, colour_space, first_line, is_srgb, is_usable_cmyk, share_outside, to_srgb, unwrap
 from upres.errors import InputError
 from upres.picture_data import Header, Picture
 from upres.picture_sniff import HEAD_BYTES, NAMES, sniff
@@ -157,11 +157,10 @@ def _colours(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None
         notes.append(f"its colour profile was ignored: it is for {colour_space(icc)}, the picture is {space}")
         icc = None
     if cmyk:
-        try:
-            converted = to_srgb(colours, icc, cmyk=True)
-        except pyvips.Error as error:
-            notes.append(f"its colour profile was ignored: it is damaged ({first_line(error)})")
-            converted = to_srgb(colours, None, cmyk=True)
+        if icc is not None and not is_usable_cmyk(icc):
+            notes.append("its colour profile was ignored: it is damaged")
+            icc = None
+        converted = to_srgb(colours, icc, cmyk=True)
         notes.append("CMYK was converted to sRGB")
         return None, converted, alpha
     if icc is not None and space == "RGB":
