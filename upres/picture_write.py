@@ -79,7 +79,7 @@ def write_picture(
 
 
 def encode_picture(picture: Picture, format: str, *, quality: int | None = None, png_level: int | None = None) -> bytes:
-    """The bytes of a file. `quality` 1 to 100 for jpeg, webp and avif; `png_level` 0 (fast) to 9 (small) for png, 1 to 9 for tiff.
+    """The bytes of a file. `quality` 1 to 100 for jpeg, webp and avif; `png_level` 0 (fast) to 9 (small) for png.
 
     Logs `writing_notes`. Raises `OutputError` for what `format` cannot hold and for values that are not numbers.
     """
