@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import FakeRunner, compact, noise, picture
-from upres.picture import Picture, read_header, read_picture, write_picture
 
 from upres import batch
 from upres.batch import Encoding, Job, Outcome, estimate_seconds, run_jobs
 from upres.errors import EngineError, InputError, ModelError, OutputError
 from upres.jobs import Found
+from upres.picture import Picture, read_header, read_picture, write_picture
 from upres.target import TargetSize
 from upres.upscale import Upscaler
 
@@ -126,7 +126,7 @@ def test_ctrl_c_keeps_what_is_finished_and_ends_the_rest(tmp_path: Path, monkeyp
     """The Ctrl-C comes while the main thread waits for the third picture's network."""
     jobs = made_jobs(tmp_path, 6, upscaler_of())
     waits = 0
-    wait = batch._result
+    wait = batch.result_of
 
     def pressed(future: object) -> object:
         nonlocal waits
@@ -135,7 +135,7 @@ def test_ctrl_c_keeps_what_is_finished_and_ends_the_rest(tmp_path: Path, monkeyp
             raise KeyboardInterrupt
         return wait(future)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batch, "_result", pressed)
+    monkeypatch.setattr(batch, "result_of", pressed)
     report = run_jobs(jobs, Encoding(), Watching())
     assert report.interrupted
     assert [outcome.target for outcome in report.done] == [job.target for job in jobs[:2]]
@@ -152,7 +152,7 @@ def test_a_network_deep_in_a_call_is_abandoned(tmp_path: Path, monkeypatch: pyte
             return super().__call__(lr)
 
     jobs = made_jobs(tmp_path, 1, upscaler_of(Slow()))
-    wait = batch._result
+    wait = batch.result_of
     waits = 0
 
     def pressed(future: object) -> object:
@@ -162,7 +162,7 @@ def test_a_network_deep_in_a_call_is_abandoned(tmp_path: Path, monkeypatch: pyte
             raise KeyboardInterrupt
         return wait(future)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batch, "_result", pressed)
+    monkeypatch.setattr(batch, "result_of", pressed)
     report = run_jobs(jobs, Encoding(), Watching())
     release.set()
     assert report.interrupted
@@ -214,8 +214,17 @@ def test_the_job_runs_ahead_and_behind(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_estimate_counts_the_networks_and_the_last_encoding(tmp_path: Path) -> None:
     upscaler = upscaler_of()
-    upscaler.__dict__["macs_per_second"] = 1e6
+    upscaler._speed = 1e6
     jobs = made_jobs(tmp_path, 2, upscaler)
     networks = sum(job.plan.macs for job in jobs) / 1e6
     assert estimate_seconds(jobs) == pytest.approx(networks + jobs[1].plan.pixels * 0.1e-6)
     assert estimate_seconds([]) == 0.0
+
+
+def test_a_small_job_is_not_measured_for(tmp_path: Path) -> None:
+    runner = FakeRunner()
+    jobs = made_jobs(tmp_path, 2, upscaler_of(runner))
+    assert 0.0 < estimate_seconds(jobs, measure_from_s=30.0) < 1.0
+    assert runner.calls == []
+    estimate_seconds(jobs)
+    assert len(runner.calls) == 2

@@ -55,6 +55,7 @@ ORDER = [
     "plan",
     "upscale",
     "jobs",
+    "lane",
     "batch",
     "prepare",
     "pairs",

@@ -6,27 +6,28 @@ encoded. The calling thread only waits, so Ctrl-C is heard at once, even inside 
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from upres.errors import ModelError, OutputError, UpresError
 from upres.files import DISK_FULL
 from upres.jobs import Found, make_folder
+from upres.lane import Lane, result_of
 from upres.picture import Header, Picture, encode_picture, read_picture, write_picture, writing_notes
 from upres.plan import Plan
 from upres.target import TargetSize
 from upres.upscale import Upscaler
 
-_T = TypeVar("_T")
 _SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # PNG of a photograph at the default level, measured once; only for estimates
+_SLOW_MACS_PER_SECOND = 20e9  # a fifth of two cores of 2020
+_CALIBRATION_SHARE = 0.01  # of the job's multiply-adds, within these bounds: small tiles tell little of large ones
+_CALIBRATION_MACS = (8e9, 80e9)
 _OVERLAP_SHARE = 0.4  # two pictures are in memory together only while each needs less than this share of the budget
 
 
@@ -106,50 +107,24 @@ class _Cancelled(Exception):
     """Raised inside the network's thread between two tiles when the job is being given up."""
 
 
-class _Lane(Generic[_T]):
-    """One daemon thread that runs one thing at a time. A daemon, because Ctrl-C must not wait for an engine's call that takes minutes."""
+def estimate_seconds(jobs: Sequence[Job], measure_from_s: float = 0.0) -> float:
+    """How long the job will take: the networks at a measured speed, and the encoding that they do not hide.
 
-    def __init__(self, name: str) -> None:
-        self._inbox: queue.Queue[tuple[Future[_T], Callable[[], _T]] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
-
-    def submit(self, work: Callable[[], _T]) -> Future[_T]:
-        future: Future[_T] = Future()
-        self._inbox.put((future, work))
-        return future
-
-    def close(self, timeout_s: float | None = None) -> bool:
-        """Let the thread end after what it is doing; False if it has not ended in time."""
-        self._inbox.put(None)
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def _work(self) -> None:
-        while (item := self._inbox.get()) is not None:
-            future, work = item
-            try:
-                future.set_result(work())
-            except BaseException as error:  # carried to the thread that waits for the result, as concurrent.futures does
-                future.set_exception(error)
-            del item, future, work  # a finished picture must not stay alive until the next one comes
+    A job that even a slow machine ends in less than `measure_from_s` is not worth measuring for: its time on such a machine is returned.
+    """
+    slow = _estimate(jobs, lambda _: _SLOW_MACS_PER_SECOND)
+    if slow < measure_from_s:
+        return slow
+    calibration = _CALIBRATION_SHARE * sum(job.plan.macs for job in jobs)
+    return _estimate(jobs, lambda upscaler: upscaler.macs_per_second(min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])))
 
 
-def _result(future: Future[_T]) -> _T:
-    """The result, waited for in short steps: an unlimited wait cannot be interrupted by Ctrl-C on Windows."""
-    while not future.done():
-        wait_for([future], timeout=0.5)
-    return future.result()
-
-
-def estimate_seconds(jobs: Sequence[Job]) -> float:
-    """How long the job will take: the networks at their measured speed, and the encoding that they do not hide."""
+def _estimate(jobs: Sequence[Job], speed: Callable[[Upscaler], float]) -> float:
     total = tail = 0.0
     for job in jobs:
-        network = job.upscaler.seconds(job.plan)
-        encoding = job.plan.pixels * _SECONDS_PER_ENCODED_PIXEL
+        network = job.plan.macs / speed(job.upscaler) if job.plan.macs else 0.0
         total += max(network, tail)
-        tail = encoding
+        tail = job.plan.pixels * _SECONDS_PER_ENCODED_PIXEL
     return total + tail
 
 
@@ -168,9 +143,9 @@ class _Run:
         self._report = Report()
         self._cancel = threading.Event()
         self._counted: dict[int, int] = {}
-        self._readers: _Lane[Picture] = _Lane("upres-read")
-        self._networks: _Lane[tuple[Picture, float]] = _Lane("upres-run")
-        self._writers: _Lane[None] = _Lane("upres-write")
+        self._readers: Lane[Picture] = Lane("upres-read")
+        self._networks: Lane[tuple[Picture, float]] = Lane("upres-run")
+        self._writers: Lane[None] = Lane("upres-write")
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
 
     def run(self) -> Report:
@@ -195,7 +170,7 @@ class _Run:
                 reading = self._read(index)
             try:
                 assert reading is not None
-                picture = _result(reading)
+                picture = result_of(reading)
                 del reading
                 # Large pictures are not kept in memory two at a time: what is being written is finished first.
                 large = job.plan.needed_bytes > _OVERLAP_SHARE * job.upscaler.budget_bytes()
@@ -205,7 +180,7 @@ class _Run:
                     ahead = self._read(index + 1)
                 running = self._networks.submit(self._network_work(job, picture))
                 del picture
-                result, seconds = _result(running)
+                result, seconds = result_of(running)
                 del running
             except _Cancelled:
                 return
@@ -269,7 +244,7 @@ class _Run:
         job, seconds, notes, future = self._writing
         outcome = Outcome(job.found.name, job.target, job.plan.pixels, seconds, notes)
         try:
-            _result(future)  # Ctrl-C here leaves `_writing` as it is, and `run` waits for the file once more
+            result_of(future)  # Ctrl-C here leaves `_writing` as it is, and `run` waits for the file once more
         except Exception as error:  # isolation, as above
             outcome = replace(outcome, notes=(), error=error)
         self._writing = None

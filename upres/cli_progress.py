@@ -14,14 +14,25 @@ _EVERY_S = 30.0  # between two lines of a log
 
 
 def words_for_seconds(seconds: float) -> str:
-    """A duration as one says it: `"8 s"`, `"about"`-free; `"3 min 20 s"`, `"2 h 5 min"`."""
-    whole = max(1, round(seconds))
+    """A measured duration as one says it: `"0.4 s"`, `"25 s"`, `"3 min 20 s"`, `"2 h 5 min"`."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0.1):.1f} s"
+    whole = round(seconds)
     if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
+        return f"{whole} s"
     if whole < 600:
         return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def words_for_estimate(seconds: float) -> str:
+    """A guessed duration, no finer than it can be known: `"35 s"`, `"2 min"`, `"1 h 20 min"`."""
+    if seconds < 90:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    if seconds < 3600:
+        return f"{round(seconds / 60)} min"
+    return words_for_seconds(600 * round(seconds / 600)).removesuffix(" 0 min")
 
 
 class Display(Protocol):
@@ -40,7 +51,7 @@ def make_display(total_pixels: int, pictures: int) -> Display:
 
 
 class _Log:
-    """For files and pipes: each failure at once, and every half minute how far the job is."""
+    """For files and pipes: every half minute, how far the job is."""
 
     def __init__(self, total_pixels: int, pictures: int) -> None:
         self._total, self._pictures = total_pixels, pictures
@@ -60,15 +71,13 @@ class _Log:
             self._said = now
             left = (now - self._start) * (self._total - self._done) / self._done
             counted = f"{self._ended} of {self._pictures} pictures, " if self._pictures > 1 else ""
-            say(f"{counted}{100 * self._done / self._total:.0f} % of {self._total / 1e6:,.1f} MP, about {words_for_seconds(left)} left")
+            say(f"{counted}{100 * self._done / self._total:.0f} % of {self._total / 1e6:,.1f} MP, about {words_for_estimate(left)} left")
 
     def dropped(self, pixels: int) -> None:
         self._total -= pixels
 
     def finished(self, outcome: Outcome) -> None:
         self._ended += 1
-        if outcome.error is not None and self._pictures > 1:
-            say(failure_line(outcome))
 
 
 class _Bar:
@@ -112,8 +121,6 @@ class _Bar:
     def finished(self, outcome: Outcome) -> None:
         self._ended += 1
         self._bar.update(self._task, counted=self._counted())
-        if outcome.error is not None and self._pictures > 1:
-            self._console.print(failure_line(outcome), markup=False, highlight=False, soft_wrap=True)
 
     def _counted(self) -> str:
         return f"{self._ended}/{self._pictures} pictures" if self._pictures > 1 else "upscaling"

@@ -157,7 +157,7 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
     _tell_left_out(prepared)
     start = time.monotonic()
     if prepared.jobs:
-        _tell_start(prepared.jobs, estimate_seconds(prepared.jobs))
+        _tell_start(prepared.jobs, estimate_seconds(prepared.jobs, _TELL_FROM_S))
     with make_display(sum(job.plan.pixels for job in prepared.jobs), len(prepared.jobs)) as display:
         report = run_jobs(prepared.jobs, Encoding(quality, png_level, sink=_write_stdout), display)
     report.outcomes[:0] = prepared.failures
@@ -200,7 +200,7 @@ def _tell_left_out(prepared: Prepared) -> None:
 
 
 def _tell_start(jobs: list[Job], seconds: float) -> None:
-    from upres.cli_progress import words_for_seconds
+    from upres.cli_progress import words_for_estimate
 
     if seconds <= _TELL_FROM_S:
         return
@@ -212,7 +212,7 @@ def _tell_start(jobs: list[Job], seconds: float) -> None:
     else:
         largest = max((job.plan for job in jobs), key=lambda plan: plan.pixels)
         what = f"{len(jobs)} pictures, {megapixels:,.1f} MP in all, the largest {largest.width} x {largest.height}"
-    say(f"{what}: about {words_for_seconds(seconds)} with {engine}")
+    say(f"{what}: about {words_for_estimate(seconds)} with {engine}")
 
 
 def _tell_end(request: Request, prepared: Prepared, report: Report, seconds: float, debug: bool) -> None:

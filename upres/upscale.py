@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +66,7 @@ class Upscaler:
         self.exact = exact
         self.tile_px = tile_px
         self.memory_bytes = memory_bytes
+        self._speed: float | None = None
         self.runner = engines.load(graph, engine=engine, threads=threads, exact=exact) if runner is None else runner
 
     def close(self) -> None:
@@ -95,20 +95,19 @@ class Upscaler:
             exact=self.exact,
         )
 
-    def seconds(self, plan: Plan) -> float:
-        """Estimated time of the network for `plan`, from a measured speed."""
-        return plan.macs / self.macs_per_second if plan.macs else 0.0
-
-    @cached_property
-    def macs_per_second(self) -> float:
-        """Speed of the loaded engine on a small gray tile, measured once when first asked for (a fraction of a second)."""
-        side = int(np.clip(np.sqrt(_CALIBRATION_MACS / self.graph.macs_per_pixel), 32, 256))
-        side = max(1, side // self.graph.alignment) * self.graph.alignment
-        tile = np.full((1, self.graph.in_channels, side, side), 0.5, np.float32)
-        self.runner(tile)  # the first run loads and allocates
-        start = time.perf_counter()
-        self.runner(tile)
-        return self.graph.macs_per_pixel * side * side / max(time.perf_counter() - start, 1e-6)
+    def macs_per_second(self, calibration_macs: float = _CALIBRATION_MACS) -> float:
+        """Speed of the loaded engine, measured on the first call with a gray tile of about that many multiply-adds; remembered."""
+        if self._speed is None:
+            side = int(np.clip(np.sqrt(calibration_macs / self.graph.macs_per_pixel), 16, 512))
+            side = max(1, side // self.graph.alignment) * self.graph.alignment
+            tile = np.full((1, self.graph.in_channels, side, side), 0.5, np.float32)
+            seconds: list[float] = []
+            while len(seconds) < 2:  # the first run also allocates
+                start = time.perf_counter()
+                self.runner(tile)
+                seconds.append(max(time.perf_counter() - start, 1e-6))
+            self._speed = self.graph.macs_per_pixel * side * side / min(seconds)
+        return self._speed
 
     def upscale_array(self, lr: Array, progress: Progress | None = None) -> Array:
         """One pass of the network: `lr` h w c in [0,1], c 1 or 3 -> h*scale w*scale c, not clipped. `progress(done, total)` counts output
