@@ -1,8 +1,8 @@
 """ncnn: the program is written in memory from the graph, no converter and no files.
 
-Facts that this file rests on, each tested in `tests/test_engine_ncnn.py`: PixelShuffle mode 0 and Reorg mode 0 have torch's order of
+Facts that this file rests on, each tested in `tests/test_engines.py`: PixelShuffle mode 0 and Reorg mode 0 have torch's order of
 channels; Eltwise takes more than two inputs and a coefficient for each; Pooling pad mode 1 is torch's floor mode; `ncnn.Mat(array)`
-borrows the array's memory without holding it, so the array is kept until the run has ended.
+borrows the array's memory without holding it.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -167,8 +167,6 @@ class NcnnRunner:
         self._net: Any = ncnn.Net()
         options = self._net.opt
         options.num_threads = threads_or_default(threads)
-        options.blob_allocator = self._blobs
-        options.workspace_allocator = self._workspace
         options.lightmode = True
         options.use_vulkan_compute = False
         options.use_winograd_convolution = not exact
@@ -184,16 +182,30 @@ class NcnnRunner:
         if self._net is None:
             raise EngineError("this ncnn runner is closed")
         check_input(self._graph, lr)
-        source = np.ascontiguousarray(lr[0])
-        extractor = self._net.create_extractor()
-        extractor.input(self._graph.input, ncnn.Mat(source))  # borrows `source`, which lives until this call returns
-        failed, mat = extractor.extract(self._graph.output)
-        if failed:
+        failed, sr = self._run(np.ascontiguousarray(lr[0]))
+        if sr is None:
             size = f"{lr.shape[2]} x {lr.shape[3]} pixels"
             raise EngineError(f"{self.name} failed (code {failed}) on {size}; if memory was short, try a smaller --tile")
-        # A copy, because the blob belongs to the pool. ncnn pads each channel to a multiple of 16 bytes; numpy sees through that.
-        sr = np.array(mat, dtype=np.float32)[None]
-        return check_output(self.name, lr, sr, self._graph.scale)
+        return check_output(self.name, lr, sr[None], self._graph.scale)
+
+    def _run(self, lr: Array) -> tuple[int, Array | None]:
+        """(0, result), both (c, h, w), or ncnn's error code and None.
+
+        Nothing of ncnn's may outlive this call: a value of the pools that is freed after them (kept by a traceback, say) would crash.
+        """
+        extractor = self._net.create_extractor()
+        mat: Any = None
+        try:
+            # The pools are given to the extractor, not to the net, whose weights would then come from them too.
+            extractor.set_blob_allocator(self._blobs)
+            extractor.set_workspace_allocator(self._workspace)
+            # Mat(lr) borrows numpy's memory, without a count of its users: a layer that works in place would change the caller's picture,
+            # or crash. The clone is ncnn's own, aligned and counted; three channels of LR pixels cost nothing beside the features.
+            extractor.input(self._graph.input, ncnn.Mat(lr).clone())
+            failed, mat = extractor.extract(self._graph.output)
+            return failed, None if failed else np.array(mat, dtype=np.float32)  # a copy: the blob goes back to its pool
+        finally:
+            del mat, extractor
 
     def close(self) -> None:
         """Free weights and pools."""

@@ -1,0 +1,95 @@
+"""A tiled picture equals the untiled one: to the bit with torch and with ncnn's exact mode, to a rounding error with ncnn's Winograd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
+from upres import engines
+from upres.architectures import graph_from_state_dict
+from upres.engines.base import Runner
+from upres.graph import Graph
+from upres.nodes import Array
+from upres.tiles import plan
+
+SIZES = [(61, 74), (33, 97)]
+TILES = [5, 16, 37]
+
+
+def tiled(runner: Runner, graph: Graph, lr: Array, tile_px: int, overlap_px: int) -> Array:
+    height, width = lr.shape[2:]
+    scale = graph.scale
+    result = np.full((1, graph.out_channels, height * scale, width * scale), np.nan, np.float32)
+    for t in plan(height, width, tile_px=tile_px, overlap_px=overlap_px, alignment=graph.alignment):
+        sr = runner(lr[:, :, t.source_top : t.source_bottom, t.source_left : t.source_right])
+        y, x = (t.keep_top - t.source_top) * scale, (t.keep_left - t.source_left) * scale
+        rows, columns = (t.keep_bottom - t.keep_top) * scale, (t.keep_right - t.keep_left) * scale
+        part = sr[:, :, y : y + rows, x : x + columns]
+        result[:, :, t.keep_top * scale : t.keep_bottom * scale, t.keep_left * scale : t.keep_right * scale] = part
+    return result
+
+
+def published(assets: Path) -> Graph:
+    state = torch.load(assets / "weights" / "realesr-animevideov3.pth", map_location="cpu", weights_only=True)["params"]
+    return graph_from_state_dict({key: tensor.numpy() for key, tensor in state.items()})
+
+
+# Widths of 64, 32 and no multiple of a vector; one RRDB block and a pixel-unshuffle, whose tiles must keep the phase.
+NETWORKS = {
+    "compact 32 wide": randomised(SRVGGNetCompact(width=32, convs=5, scale=4), 1),
+    "compact 13 wide, x3": randomised(SRVGGNetCompact(width=13, convs=4, scale=3), 2),
+    "rrdb x4": randomised(RRDBNet(width=16, growth=8, blocks=1), 3),
+    "rrdb x2, unshuffled": randomised(RRDBNet(width=16, growth=8, blocks=1, unshuffle=2), 4),
+}
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("engine", ["torch", "ncnn"])
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("size", SIZES)
+def test_tiled_equals_untiled(network: str, engine: str, exact: bool, size: tuple[int, int]) -> None:
+    graph = graph_from_state_dict(state_of(NETWORKS[network]))
+    height, width = (side - side % graph.alignment for side in size)
+    lr = np.random.default_rng(5).random((1, 3, height, width), dtype=np.float32)
+    runner = engines.load(graph, engine=engine, threads=1, exact=exact)
+    untiled = runner(lr)
+    for tile in TILES:
+        result = tiled(runner, graph, lr, tile, graph.receptive_field)
+        if engine == "torch" or exact:
+            np.testing.assert_array_equal(result, untiled)
+        else:
+            np.testing.assert_allclose(result, untiled, rtol=0, atol=2e-5)
+
+
+def test_less_overlap_than_the_receptive_field_shows() -> None:
+    """The positive control of the tests above: without the whole overlap, tiles do differ."""
+    graph = graph_from_state_dict(state_of(NETWORKS["compact 13 wide, x3"]))
+    lr = np.random.default_rng(5).random((1, 3, 40, 40), dtype=np.float32)
+    runner = engines.load(graph, engine="torch", threads=1)
+    assert np.abs(tiled(runner, graph, lr, 16, graph.receptive_field // 2) - runner(lr)).max() > 1e-4
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_published_compact_weights(assets: Path, threads: int) -> None:
+    graph = published(assets)
+    lr = np.random.default_rng(6).random((1, 3, 75, 94), dtype=np.float32)
+    for engine, exact in (("torch", False), ("ncnn", True)):
+        runner = engines.load(graph, engine=engine, threads=threads, exact=exact)
+        np.testing.assert_array_equal(tiled(runner, graph, lr, 32, graph.receptive_field), runner(lr))
+
+
+def test_winograd_moves_at_most_one_level_of_ten_thousand_values(assets: Path) -> None:
+    graph = published(assets)
+    lr = np.random.default_rng(6).random((1, 3, 75, 94), dtype=np.float32)
+    runner = engines.load(graph, engine="ncnn", threads=1)
+    untiled = runner(lr)
+    for tile in (24, 50):
+        result = tiled(runner, graph, lr, tile, graph.receptive_field)
+        np.testing.assert_allclose(result, untiled, rtol=0, atol=2e-5)
+        levels = np.abs(np.round(np.clip(result, 0, 1) * 255) - np.round(np.clip(untiled, 0, 1) * 255))
+        assert levels.max() <= 1
+        assert np.count_nonzero(levels) <= levels.size / 10_000
