@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import pyvips
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from upres.colour_profile import colour_space, from_srgb, is_srgb
-from upres.picture import encode_picture, read_picture
+from upres.colour_profile import colour_space, is_srgb
+from upres.errors import OutputError
+from upres.picture import Picture, encode_picture, read_picture, write_picture
 
 
 def built_in(name: str) -> bytes:
@@ -47,19 +49,56 @@ def test_srgb_by_another_name_changes_no_level_and_is_kept() -> None:
 
 
 @pytest.mark.parametrize("format", ["png", "tiff"])
-def test_p3_comes_back_within_one_level(format: str) -> None:
+def test_every_colour_of_p3_comes_back_with_its_profile(format: str) -> None:
     icc = built_in("p3")
-    in_gamut = from_srgb(cube(), icc, 8).astype(np.uint8)
-    picture = read_picture(file_with(in_gamut, icc))
-    assert picture.icc == icc
-    assert picture.notes == ()
+    picture = read_picture(file_with(cube(), icc))
+    assert (picture.icc, picture.notes) == (icc, ())
+    assert picture.pixels.dtype == np.float32
+    assert picture.pixels.min() < -0.3  # more than half of them are outside sRGB, and stay there
+    assert picture.pixels.max() > 1.05
     data = encode_picture(picture, format)
-    assert np.abs(stored(data) - in_gamut).max() <= 1
+    np.testing.assert_array_equal(stored(data), cube())
     assert Image.open(io.BytesIO(data)).info["icc_profile"] == icc
 
 
+def test_a_saturated_p3_file_with_alpha_keeps_profile_levels_and_alpha(tmp_path: Path) -> None:
+    icc = built_in("p3")
+    strong = np.array(
+        [[[255, 0, 0, 255], [0, 255, 0, 128], [0, 0, 255, 1]], [[255, 255, 0, 9], [0, 255, 255, 0], [1, 0, 254, 77]]], np.uint8
+    )
+    (tmp_path / "in.png").write_bytes(file_with(strong, icc))
+    write_picture(read_picture(tmp_path / "in.png"), tmp_path / "out.png")
+    found = Image.open(tmp_path / "out.png")
+    np.testing.assert_array_equal(np.asarray(found), strong)
+    assert found.info["icc_profile"] == icc
+
+
+def test_a_picture_of_p3_is_turned_upright() -> None:
+    """Floats take the way of levels: EXIF orientation 6 is a quarter turn clockwise."""
+    levels, exif = cube()[:, :40], Image.Exif()
+    exif[274] = 6
+    stream = io.BytesIO()
+    Image.fromarray(levels).save(stream, "PNG", icc_profile=built_in("p3"), exif=exif)
+    picture = read_picture(stream.getvalue())
+    assert picture.pixels.flags.c_contiguous
+    np.testing.assert_array_equal(stored(encode_picture(picture, "png")), np.rot90(levels, -1))
+
+
+def test_strips_meet_without_a_seam() -> None:
+    levels = np.random.default_rng(1).integers(0, 256, (600, 300, 3)).astype(np.uint8)
+    picture = read_picture(file_with(levels, built_in("p3")))
+    np.testing.assert_array_equal(stored(encode_picture(picture, "png")), levels)
+
+
+def test_values_that_are_not_numbers_are_refused() -> None:
+    pixels = np.full((2, 2, 3), 0.5, np.float32)
+    pixels[1, 1, 2] = np.nan
+    with pytest.raises(OutputError, match="not numbers"):
+        encode_picture(Picture(pixels, icc=built_in("p3")), "png")
+
+
 def test_the_network_sees_srgb() -> None:
-    """Little CMS by way of Pillow, 8 bits, is the other opinion."""
+    """Little CMS by way of Pillow, 8 bits, is the other opinion, but clipped."""
     icc = built_in("p3")
     theirs = ImageCms.profileToProfile(
         Image.fromarray(cube()),
@@ -67,27 +106,54 @@ def test_the_network_sees_srgb() -> None:
         ImageCms.createProfile("sRGB"),
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
     )
-    ours = read_picture(file_with(cube(), icc)).pixels * 255
+    ours = read_picture(file_with(cube(), icc)).pixels.clip(0.0, 1.0) * 255
     assert np.abs(ours - np.asarray(theirs)).max() < 1.5
     assert np.abs(ours - cube()).max() > 10  # it does matter
 
 
-def test_colours_outside_srgb_are_told() -> None:
-    picture = read_picture(file_with(cube(), built_in("p3")))
+def look_up_table() -> bytes:
+    """A profile of a wide RGB space that is look-up tables alone: `mft2` tags A2B0 and B2A0 to XYZ (ICC.1:2001-04, 6.5.7).
+
+    Linear in light, so that the corners of the cube say it all; values of XYZ are stored in units of 1/32768.
+    """
+    to_xyz = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
+    corners = np.stack(np.meshgrid([0.0, 1.0], [0.0, 1.0], [0.0, 1.0], indexing="ij"), axis=-1).reshape(-1, 3)
+    there = np.rint((corners @ to_xyz.T).clip(0.0) * 32768)
+    grid = np.linspace(0.0, 65535 / 32768, 33)
+    points = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), axis=-1).reshape(-1, 3)
+    back = np.rint((points @ np.linalg.inv(to_xyz).T).clip(0.0, 1.0) * 65535)
+
+    def table(values: NDArray[np.float64], nodes: int) -> bytes:
+        unit = b"".join(int(v * 65536).to_bytes(4, "big") for v in np.eye(3).ravel())
+        straight = np.array([0, 65535] * 3, ">u2").tobytes()
+        head = b"mft2" + bytes(4) + bytes((3, 3, nodes, 0)) + unit + b"\0\x02\0\x02"
+        return head + straight + values.astype(">u2").tobytes() + straight
+
+    return with_tags([(b"A2B0", table(there, 2)), (b"B2A0", table(back, 33))], b"RGB ")
+
+
+def test_a_look_up_table_goes_by_libvips_and_what_it_clips_is_told() -> None:
+    picture = read_picture(file_with(cube(), look_up_table()))
+    assert picture.icc == look_up_table()
     assert len(picture.notes) == 1
     assert "have colours outside sRGB" in picture.notes[0]
+    assert picture.pixels.min() >= 0.0
+    grays = np.repeat(np.arange(40, 200, 5).astype(np.uint8)[None, :, None], 3, axis=2)
+    found = read_picture(file_with(grays, look_up_table())).pixels
+    light = grays / 255.0
+    np.testing.assert_allclose(found, 1.055 * light ** (1 / 2.4) - 0.055, atol=0.01)  # IEC 61966-2-1: its values are linear light
 
 
-def test_sixteen_bits_with_a_profile_keep_their_precision() -> None:
+def test_sixteen_bits_with_a_profile_come_back() -> None:
     icc = built_in("p3")
-    levels = np.repeat(np.linspace(0, 65535, 4096).astype(np.uint16)[None, :, None], 3, axis=2)
-    image = pyvips.Image.new_from_memory(levels, 4096, 1, 3, "ushort").copy(interpretation="rgb16")
+    levels = np.random.default_rng(2).integers(0, 65536, (2, 4096, 3)).astype(np.uint16)
+    levels[0] = np.linspace(0, 65535, 4096).astype(np.uint16)[:, None]
+    image = pyvips.Image.new_from_memory(levels, 4096, 2, 3, "ushort").copy(interpretation="rgb16")
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
     picture = read_picture(image.tiffsave_buffer())
     assert (picture.depth, picture.icc) == (16, icc)
     back = pyvips.Image.new_from_buffer(encode_picture(picture, "tiff"), "").numpy().astype(np.int64)
-    assert np.abs(back - levels).mean() < 16  # of 65535: 12 bits and more
-    assert np.abs(back - levels).max() <= 257  # one level of 8 bits, near black
+    assert np.abs(back - levels).max() == 0
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
@@ -108,22 +174,26 @@ def test_a_profile_for_other_channels_is_ignored_with_a_note() -> None:
     assert picture.notes == ("its colour profile was ignored: it is for RGB, the picture is gray",)
 
 
-def gray_profile() -> bytes:
-    """A gray profile of version 2 with gamma 1.8: description, copyright, white point and curve (ICC.1:2001-04, 6.3.1)."""
+def with_tags(more: list[tuple[bytes, bytes]], space: bytes) -> bytes:
+    """A profile of version 2: description, copyright, white point and what is given (ICC.1:2001-04, 6.3.1)."""
     tags = [
         (b"desc", b"desc\0\0\0\0\0\0\0\x05gray\0" + bytes(4 + 4 + 2 + 1 + 67)),
         (b"cprt", b"text\0\0\0\0none\0"),
         (b"wtpt", b"XYZ \0\0\0\0" + b"".join(int(v * 65536).to_bytes(4, "big") for v in (0.9642, 1.0, 0.8249))),
-        (b"kTRC", b"curv\0\0\0\0\0\0\0\x01" + int(1.8 * 256).to_bytes(2, "big")),
+        *more,
     ]
     table, body = len(tags).to_bytes(4, "big"), b""
     for name, data in tags:
         table += name + (132 + 12 * len(tags) + len(body)).to_bytes(4, "big") + len(data).to_bytes(4, "big")
         body += data + bytes(-len(data) % 4)
     size = 128 + len(table) + len(body)
-    header = size.to_bytes(4, "big") + b"\0\0\0\0\x02\x10\0\0mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28)
+    header = size.to_bytes(4, "big") + b"\0\0\0\0\x02\x10\0\0mntr" + space + b"XYZ " + bytes(12) + b"acsp" + bytes(28)
     header += b"".join(int(v * 65536).to_bytes(4, "big") for v in (0.9642, 1.0, 0.8249)) + bytes(48)
     return header + table + body
+
+
+def gray_profile() -> bytes:
+    return with_tags([(b"kTRC", b"curv\0\0\0\0\0\0\0\x01" + int(1.8 * 256).to_bytes(2, "big"))], b"GRAY")
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])

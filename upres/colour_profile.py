@@ -1,4 +1,7 @@
-"""ICC profiles: which ones matter, from them to sRGB for the network, and back to them for the file."""
+"""ICC profiles: which ones matter, and, for those that are look-up tables or ink, from them to sRGB for the network and back by libvips.
+
+Profiles of three curves and a matrix are converted in `upres.icc_matrix`, which loses nothing.
+"""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
 # pyvips has no types; what crosses the border of this module is annotated.
@@ -12,7 +15,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-Levels = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
+from upres.icc_matrix import Levels, MatrixProfile, read_matrix_profile
 
 _SPACES = {b"GRAY": "gray", b"RGB ": "RGB", b"CMYK": "CMYK"}
 # A profile that moves no colour by more than this is sRGB by another name: makers' sRGB profiles differ by about one level of 8 bits.
@@ -28,10 +31,22 @@ def colour_space(icc: bytes) -> str:
 
 
 @lru_cache(maxsize=32)
+def matrix_profile(icc: bytes) -> MatrixProfile | None:
+    """The exact way to sRGB and back of an RGB profile; None where it is a look-up table, for `to_srgb` and `from_srgb`.
+
+    Raises `ValueError` for a profile that cannot be used.
+    """
+    return read_matrix_profile(icc)
+
+
+@lru_cache(maxsize=32)
 def is_srgb(icc: bytes) -> bool:
     """True where an RGB profile gives the colours that sRGB gives. Raises `ValueError` for a profile that cannot be used."""
     ladder = np.linspace(0, 65535, 6).astype(np.uint16)
     colours = np.stack(np.meshgrid(ladder, ladder, ladder), axis=-1).reshape(1, -1, 3)
+    exact = matrix_profile(icc)
+    if exact is not None:
+        return float(np.abs(exact.to_srgb(colours) - colours / 65535.0).max()) <= _SAME_WITHIN
     try:
         found = to_srgb(colours, icc)
         from_srgb(found, icc, 16)  # a profile for input only cannot be written back

@@ -32,6 +32,7 @@ class Picture:
     `h w` in [0,1] or None; colour is not premultiplied. `depth` is 8 or 16 bits a sample. `icc` is the profile of the file, which writing
     converts back to; None is sRGB, or none. `exif` is a TIFF structure without its "Exif" prefix. `dpi` is in (h, w) order. `format` is the
     name of the format it came in. `notes` are sentences that the user should see.
+    With an `icc` wider than sRGB, such as Display P3, `pixels` may lie outside [0,1] (sRGB's curve, odd about 0): nothing is clipped.
     """
 
     pixels: NDArray[np.float32]

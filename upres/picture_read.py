@@ -13,7 +13,17 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from upres.colour_profile import Levels, colour_space, first_line, is_srgb, is_usable_cmyk, share_outside, to_srgb, unwrap
+from upres.colour_profile import (
+    Levels,
+    colour_space,
+    first_line,
+    is_srgb,
+    is_usable_cmyk,
+    matrix_profile,
+    share_outside,
+    to_srgb,
+    unwrap,
+)
 from upres.errors import InputError
 from upres.picture_data import Header, Picture
 from upres.picture_sniff import HEAD_BYTES, NAMES, sniff
@@ -34,6 +44,7 @@ _KINDS = {
     "char": "signed numbers",
     "short": "signed numbers",
 }
+_Samples = Levels | NDArray[np.float32]
 _INTERPRETATIONS = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "multiband"})
 
 
@@ -146,8 +157,8 @@ def _header(image: Any, name: str, form: str) -> Header:
     return Header(height, width, 1 if colours == 1 else 3, alpha, depth, form)
 
 
-def _colours(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None, Levels, Levels | None]:
-    """(profile to keep, h w 1 or h w 3 in sRGB, h w 1 alpha or None); the depth may grow to 16 bits."""
+def _colours(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None, _Samples, Levels | None]:
+    """(profile to keep, h w 1 or h w 3 in sRGB, h w 1 alpha or None); the depth may grow to 16 bits, or to floats that leave [0,1]."""
     alpha = levels[:, :, -1:] if image.hasalpha() else None
     colours = levels if alpha is None else levels[:, :, :-1]
     cmyk, count = image.interpretation == "cmyk", colours.shape[2]
@@ -166,6 +177,9 @@ def _colours(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None
     if icc is not None and space == "RGB":
         try:
             if not is_srgb(icc):
+                exact = matrix_profile(icc)
+                if exact is not None:
+                    return icc, exact.to_srgb(colours), alpha
                 outside = share_outside(colours, icc)
                 if outside >= _TELL_OUTSIDE:
                     notes.append(f"{outside:.1%} of its pixels have colours outside sRGB, which were brought to its edge")
@@ -176,7 +190,7 @@ def _colours(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None
     return icc, colours, alpha
 
 
-def _upright(levels: Levels, turn: int) -> Levels:
+def _upright(levels: _Samples, turn: int) -> _Samples:
     """A view of h w c as it is to be seen. EXIF orientation (CIPA DC-008, tag 274): 5 to 8 swap rows and columns, then mirror."""
     if turn >= 5:
         levels = levels.transpose(1, 0, 2)
@@ -187,9 +201,11 @@ def _upright(levels: Levels, turn: int) -> Levels:
     return levels
 
 
-def _floats(levels: Levels) -> NDArray[np.float32]:
-    """Levels / max as float32, h w c, contiguous."""
-    top = np.float32(np.iinfo(levels.dtype).max)
+def _floats(levels: _Samples) -> NDArray[np.float32]:
+    """Levels / max as float32, floats as they are; h w c, contiguous."""
+    if levels.dtype == np.float32:
+        return np.ascontiguousarray(levels, np.float32)
+    top = np.float32(255 if levels.dtype == np.uint8 else 65535)
     return np.divide(levels, top, out=np.empty(levels.shape, np.float32), dtype=np.float32, casting="unsafe")
 
 
