@@ -138,7 +138,7 @@ def test_results_too_large_fail_by_input_before_any_work(photo: Path, model: Pat
     assert "the result would be 1,920 x 1,280 (2 MP), more than --max-pixels allows (1 MP)" in words
     write_picture(picture(noise(100, 100)), photo)
     words = upscale(photo, "-n", model, "-s", "64", "--memory", "64M", code=3).stderr.decode()
-    assert "making 6400 x 6400 takes 703 MB of memory and 64 MB may be used" in words
+    assert "making 6400 x 6400 takes 704 MB of memory and 64 MB may be used" in words
     assert names(photo.parent) == ["photo.png"]
 
 
@@ -257,7 +257,7 @@ def test_a_full_disk_leaves_no_file_and_stops(tmp_path: Path, model: Path, photo
     words = upscale(folder, "-n", model, "-s", "8", "-o", tmp_path / "out", code=5, prepare=limited).stderr.decode()
     assert names(tmp_path / "out") == []
     assert "the disk is full" in words
-    assert "stopped, 4 more pictures not begun" in words
+    assert "stopped, 4 more not begun" in words
     assert "run the same command again" in words
     upscale(folder, "-n", model, "-s", "8", "-o", tmp_path / "out")
     assert len(names(tmp_path / "out")) == 5

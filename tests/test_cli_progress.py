@@ -38,7 +38,7 @@ def test_estimates_are_coarse(seconds: float, words: str) -> None:
 def test_a_log_says_now_and_then_how_far_the_job_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = [0.0]
     monkeypatch.setattr(cli_progress.time, "monotonic", lambda: clock[0])
-    with make_display(4_000_000, 4) as display:
+    with make_display(4_000_000, 4, 60.0) as display:
         for _ in range(3):
             clock[0] += 20.0
             display.advanced(1_000_000)
@@ -47,6 +47,20 @@ def test_a_log_says_now_and_then_how_far_the_job_is(monkeypatch: pytest.MonkeyPa
         clock[0] += 20.0
         display.advanced(500_000)
     assert capsys.readouterr().err == "1 of 4 pictures, 50 % of 4.0 MP, about 40 s left\n"
+
+
+def test_the_time_left_starts_from_the_estimate_and_counts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(cli_progress.time, "monotonic", lambda: clock[0])
+    pace = cli_progress._Pace(1000, 60.0)
+    clock[0] = 110.0
+    assert pace.left_s == 50.0
+    pace.advance(250)  # a quarter in 10 s: 30 s more
+    assert pace.left_s == 30.0
+    clock[0] = 125.0
+    assert pace.left_s == 15.0
+    clock[0] = 150.0
+    assert pace.left_s == 0.0
 
 
 def test_a_terminal_gets_a_bar_with_pixels_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +72,7 @@ def test_a_terminal_gets_a_bar_with_pixels_and_pictures(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
-    with make_display(4_000_000, 2) as display:
+    with make_display(4_000_000, 2, 60.0) as display:
         display.advanced(1_000_000)
         display.finished(Outcome("a.png", None, 1_000_000))
         display.dropped(1_000_000)

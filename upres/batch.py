@@ -28,7 +28,7 @@ _SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # PNG of a photograph at the default level,
 _SLOW_MACS_PER_SECOND = 20e9  # a fifth of two cores of 2020
 _CALIBRATION_SHARE = 0.01  # of the job's multiply-adds, within these bounds: small tiles tell little of large ones
 _CALIBRATION_MACS = (8e9, 80e9)
-_OVERLAP_SHARE = 0.4  # two pictures are in memory together only while each needs less than this share of the budget
+_OVERLAP_SHARE = 0.25  # pictures are in memory together only while the arrays of each need less than this share of the budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class _Run:
                 picture = result_of(reading)
                 del reading
                 # Large pictures are not kept in memory two at a time: what is being written is finished first.
-                large = job.plan.needed_bytes > _OVERLAP_SHARE * job.upscaler.budget_bytes()
+                large = job.plan.array_bytes > _OVERLAP_SHARE * job.upscaler.budget_bytes()
                 if large:
                     self._settle_writing()
                 else:

@@ -45,18 +45,45 @@ class Display(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-def make_display(total_pixels: int, pictures: int) -> Display:
-    """The bar if stderr is a terminal, the log otherwise."""
-    return _Bar(total_pixels, pictures) if sys.stderr.isatty() else _Log(total_pixels, pictures)
+def make_display(total_pixels: int, pictures: int, estimate_s: float) -> Display:
+    """The bar if stderr is a terminal, the log otherwise. `estimate_s` is what the bar counts down from until something is measured."""
+    kind = _Bar if sys.stderr.isatty() else _Log
+    return kind(_Pace(total_pixels, estimate_s), pictures)
+
+
+class _Pace:
+    """Output pixels done, and the time left at the pace of the whole job so far: reading and writing are in it as they are."""
+
+    def __init__(self, total: int, estimate_s: float) -> None:
+        self.total, self.done = total, 0
+        self._start = time.monotonic()
+        self._end = self._start + estimate_s
+
+    def advance(self, pixels: int) -> None:
+        self.done += pixels
+        self._foresee()
+
+    def drop(self, pixels: int) -> None:
+        self.total -= pixels
+        self._foresee()
+
+    def _foresee(self) -> None:
+        now = time.monotonic()
+        if self.done:
+            self._end = now + (now - self._start) * (self.total - self.done) / self.done
+
+    @property
+    def left_s(self) -> float:
+        """Counts down between two signs of progress, which can be far apart, instead of growing until the next."""
+        return max(0.0, self._end - time.monotonic())
 
 
 class _Log:
     """For files and pipes: every half minute, how far the job is."""
 
-    def __init__(self, total_pixels: int, pictures: int) -> None:
-        self._total, self._pictures = total_pixels, pictures
-        self._done, self._ended = 0, 0
-        self._start = self._said = time.monotonic()
+    def __init__(self, pace: _Pace, pictures: int) -> None:
+        self._pace, self._pictures, self._ended = pace, pictures, 0
+        self._said = time.monotonic()
 
     def __enter__(self) -> _Log:
         return self
@@ -65,43 +92,47 @@ class _Log:
         return
 
     def advanced(self, pixels: int) -> None:
-        self._done += pixels
-        now = time.monotonic()
-        if now - self._said >= _EVERY_S and 0 < self._done < self._total:
-            self._said = now
-            left = (now - self._start) * (self._total - self._done) / self._done
+        pace = self._pace
+        pace.advance(pixels)
+        if time.monotonic() - self._said >= _EVERY_S and 0 < pace.done < pace.total:
+            self._said = time.monotonic()
             counted = f"{self._ended} of {self._pictures} pictures, " if self._pictures > 1 else ""
-            say(f"{counted}{100 * self._done / self._total:.0f} % of {self._total / 1e6:,.1f} MP, about {words_for_estimate(left)} left")
+            share = f"{100 * pace.done / pace.total:.0f} % of {pace.total / 1e6:,.1f} MP"
+            say(f"{counted}{share}, about {words_for_estimate(pace.left_s)} left")
 
     def dropped(self, pixels: int) -> None:
-        self._total -= pixels
+        self._pace.drop(pixels)
 
     def finished(self, outcome: Outcome) -> None:
         self._ended += 1
 
 
 class _Bar:
-    """For people: pictures, output megapixels of the whole job, and the time left at the speed measured so far."""
+    """For people: pictures, output megapixels of the whole job, the time gone and the time left."""
 
-    def __init__(self, total_pixels: int, pictures: int) -> None:
+    def __init__(self, pace: _Pace, pictures: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.text import Text
 
-        self._total, self._pictures, self._ended, self._done = total_pixels, pictures, 0, 0
-        self._console = Console(stderr=True)
+        class Left(ProgressColumn):
+            """rich's own column forgets the speed whenever the total changes."""
+
+            def render(self, task: Task) -> Text:
+                return Text(f"about {words_for_estimate(pace.left_s)} left" if pace.done < pace.total else "writing")
+
+        self._pace, self._pictures, self._ended = pace, pictures, 0
         self._bar = Progress(
             TextColumn("{task.fields[counted]}"),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[amount]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
+            Left(),
+            console=Console(stderr=True),
             transient=True,
-            speed_estimate_period=600.0,
         )
-        self._task = self._bar.add_task("upscaling", total=total_pixels, counted=self._counted(), amount=self._amount())
+        self._task = self._bar.add_task("upscaling", total=pace.total, counted=self._counted(), amount=self._amount())
 
     def __enter__(self) -> _Bar:
         self._bar.start()
@@ -111,12 +142,12 @@ class _Bar:
         self._bar.stop()
 
     def advanced(self, pixels: int) -> None:
-        self._done += pixels
-        self._bar.update(self._task, advance=pixels, amount=self._amount())
+        self._pace.advance(pixels)
+        self._bar.update(self._task, completed=self._pace.done, amount=self._amount())
 
     def dropped(self, pixels: int) -> None:
-        self._total -= pixels
-        self._bar.update(self._task, total=self._total, amount=self._amount())
+        self._pace.drop(pixels)
+        self._bar.update(self._task, total=self._pace.total, completed=self._pace.done, amount=self._amount())
 
     def finished(self, outcome: Outcome) -> None:
         self._ended += 1
@@ -126,7 +157,7 @@ class _Bar:
         return f"{self._ended}/{self._pictures} pictures" if self._pictures > 1 else "upscaling"
 
     def _amount(self) -> str:
-        return f"{self._done / 1e6:,.1f}/{self._total / 1e6:,.1f} MP"
+        return f"{self._pace.done / 1e6:,.1f}/{self._pace.total / 1e6:,.1f} MP"
 
 
 def failure_line(outcome: Outcome) -> str:

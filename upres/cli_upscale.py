@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -156,9 +157,9 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
         raise UsageError("standard output is a terminal: redirect it (> result.png), or name a file with -o")
     _tell_left_out(prepared)
     start = time.monotonic()
-    if prepared.jobs:
-        _tell_start(prepared.jobs, estimate_seconds(prepared.jobs, _TELL_FROM_S))
-    with make_display(sum(job.plan.pixels for job in prepared.jobs), len(prepared.jobs)) as display:
+    estimate_s = estimate_seconds(prepared.jobs, _TELL_FROM_S)
+    _tell_start(prepared.jobs, estimate_s)
+    with make_display(sum(job.plan.pixels for job in prepared.jobs), len(prepared.jobs), estimate_s) as display:
         report = run_jobs(prepared.jobs, Encoding(quality, png_level, sink=_write_stdout), display)
     report.outcomes[:0] = prepared.failures
     _tell_end(request, prepared, report, time.monotonic() - start, debug)
@@ -236,7 +237,7 @@ def _tell_end(request: Request, prepared: Prepared, report: Report, seconds: flo
         megapixels = sum(outcome.pixels for outcome in report.done) / 1e6
         folder = prepared.destination.folder
         where = f" in {folder}" if folder is not None else ", each beside its input" if prepared.destination.beside else ""
-        say(f"{len(report.done)} pictures done{where}: {megapixels:,.1f} MP in {words_for_seconds(seconds)}")
+        say(f"{_count(report.done)} done{where}: {megapixels:,.1f} MP in {words_for_seconds(seconds)}")
     if report.failed:
         total = len(report.outcomes) + report.left
         if total > 1:
@@ -249,7 +250,11 @@ def _tell_end(request: Request, prepared: Prepared, report: Report, seconds: flo
     if report.interrupted:
         say(f"upres: stopped by Ctrl-C, {report.left} of {len(prepared.jobs)} pictures not done: {again}")
     elif report.stopped_by is not None and report.left:
-        say(f"upres: stopped, {report.left} more pictures not begun: when the cause is mended, {again}")
+        say(f"upres: stopped, {report.left} more not begun: when the cause is mended, {again}")
+
+
+def _count(things: Sequence[object]) -> str:
+    return f"{len(things)} picture{'' if len(things) == 1 else 's'}"
 
 
 def _exit_code(report: Report) -> int:

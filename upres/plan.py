@@ -31,22 +31,23 @@ class Tiling:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One run of the network over a whole picture of that size; `held_bytes` are the arrays alive beside the tile's activations."""
+    """One run of the network over a whole picture of that size."""
 
     height: int
     width: int
-    held_bytes: int
     tiling: Tiling
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`height`, `width` are of the output. `macs` counts every pass of colour and alpha. `needed_bytes` is the peak of all arrays."""
+    """`height`, `width` are of the output. `macs` counts every pass of colour and alpha. `array_bytes` is the peak of the picture's own
+    arrays, `needed_bytes` that with a tile's activations."""
 
     height: int
     width: int
     passes: tuple[Pass, ...]
     macs: float
+    array_bytes: int
     needed_bytes: int
     notes: tuple[str, ...]
 
@@ -138,35 +139,40 @@ def make_plan(
     planes = channels + has_alpha
     arrays = height * width * planes * FLOAT_BYTES
     out_pixels = out_height * out_width
-    # Colour is finished before alpha is begun, so the widest moment of the arrays is that of the colour, or the writing of both.
-    writing = out_pixels * planes * (FLOAT_BYTES + 2 * (depth // 8))
-    needed = arrays + writing
+    # What is alive together, at each moment: while a pass runs, during the last resize (its source, its half-way, its result), and
+    # while the result is written. Colour is finished before alpha is begun, which needs less.
+    moments = [arrays + out_pixels * planes * (FLOAT_BYTES + 2 * (depth // 8))]
+    sizes = [(height * graph.scale**i, width * graph.scale**i) for i in range(count + 1)]
+    plane_bytes = [channels * rows * columns * FLOAT_BYTES for rows, columns in sizes]
+    moments += [arrays + plane_bytes[i + 1] + (plane_bytes[i] if i else 0) for i in range(count)]
+    rows, columns = sizes[-1]
+    if (rows, columns) != (out_height, out_width):
+        halfway = max(rows * out_width, out_height * columns)
+        moments.append(arrays + plane_bytes[-1] + (halfway + out_pixels) * channels * FLOAT_BYTES)
+    array_bytes = max(moments)
+
+    # An engine keeps a tile's memory until it is closed, so the tile and the widest moment of the arrays must fit together. The tile takes
+    # half of what is left, so that the pictures before and after this one can be written and read meanwhile; all of it if need be.
+    left = budget_bytes - array_bytes
     bytes_per_px = graph.activation_bytes_per_pixel * workspace_factor
     repeats = 1 if graph.in_channels == channels or channels == 1 else channels
     passes: list[Pass] = []
     macs = 0.0
-    rows, columns = height, width
-    for _ in range(count):
-        source, result = rows * columns * channels * FLOAT_BYTES, rows * columns * graph.scale**2 * channels * FLOAT_BYTES
-        held = arrays + result + (source if passes else 0)
-        tiling = choose_tiling(
-            rows, columns, graph, room_bytes=budget_bytes - held, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact
-        )
-        passes.append(Pass(rows, columns, held, tiling))
-        needed = max(needed, held + tiling.source_bytes)
+    for rows, columns in sizes[:-1]:
+        tiling = choose_tiling(rows, columns, graph, room_bytes=left // 2, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact)
+        if not tiling.tile_px:
+            tiling = choose_tiling(rows, columns, graph, room_bytes=left, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact)
+        passes.append(Pass(rows, columns, tiling))
         if tiling.tile_px and tiling.overlap_px < graph.receptive_field:
             notes += (
                 f"too large for this network in one piece: tiles overlap by {tiling.overlap_px} px and it sees {graph.receptive_field} px, "
                 "so values near their borders can differ a little (--exact or more --memory avoids it)",
             )
         macs += rows * columns * (tiling.work if tiling.tile_px else 1.0) * graph.macs_per_pixel * (repeats + has_alpha)
-        rows, columns = rows * graph.scale, columns * graph.scale
-    if (rows, columns) != (out_height, out_width):  # the last resize: its source, its half-way and its result are alive together
-        halfway = max(rows * out_width, out_height * columns)
-        needed = max(needed, arrays + (rows * columns + halfway + out_pixels) * channels * FLOAT_BYTES)
+    needed = array_bytes + max((step.tiling.source_bytes for step in passes), default=0)
     if needed > budget_bytes:
         raise InputError(
             f"making {out_width} x {out_height} takes {format_bytes(needed)} of memory and {format_bytes(budget_bytes)} may be used: "
             "ask for a smaller output, close other programs, or allow more with --memory"
         )
-    return Plan(out_height, out_width, tuple(passes), macs, needed, notes)
+    return Plan(out_height, out_width, tuple(passes), macs, array_bytes, needed, notes)

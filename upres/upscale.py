@@ -165,7 +165,8 @@ class Upscaler:
         scale, align = self.graph.scale, self.graph.alignment
         padded = _pad_to(lr, align)
         result = np.empty((height * scale, width * scale, channels), np.float32)
-        for tile in plan_tiles(padded.shape[0], padded.shape[1], tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align):
+        tiles = plan_tiles(padded.shape[0], padded.shape[1], tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align)
+        for tile in sorted(tiles, key=_area, reverse=True):  # the largest first: an engine's memory pools then fit all that follow
             source = padded[tile.source_top : tile.source_bottom, tile.source_left : tile.source_right]
             bottom, right = min(tile.keep_bottom, height), min(tile.keep_right, width)
             if tile.keep_top < bottom and tile.keep_left < right:
@@ -175,6 +176,7 @@ class Upscaler:
                 result[tile.keep_top * scale : bottom * scale, tile.keep_left * scale : right * scale] = sr[
                     top : top + rows, left : left + columns
                 ]
+                del sr  # not alive while the next tile is computed
             meter.advance(source.shape[0] * source.shape[1] * (channels if self.graph.in_channels == 1 else 1))
         return result
 
@@ -202,7 +204,8 @@ class Upscaler:
             answers.append(answer)
         if self.graph.in_channels == 3 and channels == 1:
             return np.tensordot(answers[0][0], _LUMA, axes=(0, 0))[:, :, None].astype(np.float32, copy=False)
-        return np.moveaxis(np.concatenate([answer[0] for answer in answers]), 0, 2)
+        planes = answers[0][0] if len(answers) == 1 else np.concatenate([answer[0] for answer in answers])
+        return np.moveaxis(planes, 0, 2)
 
 
 class _Meter:
@@ -222,6 +225,10 @@ class _Meter:
     def finish(self) -> None:
         if self._progress is not None:
             self._progress(self._total, self._total)
+
+
+def _area(tile: Tile) -> int:
+    return (tile.source_bottom - tile.source_top) * (tile.source_right - tile.source_left)
 
 
 def _is_constant(alpha: Array) -> bool:
