@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from upres.picture import Picture
-from upres.weights import write_safetensors
 
 from upres.architectures import graph_from_state_dict
 from upres.graph import Graph
 from upres.nodes import Conv, Resample
+from upres.picture import Picture
+from upres.weights import write_safetensors
 
 Array = NDArray[np.float32]
 
