@@ -354,6 +354,13 @@ def test_a_folder_without_pictures(tmp_path: Path, model: Path) -> None:
     assert "1 x file that is not a picture" in words
 
 
+def test_what_a_format_cannot_hold_is_told_once(tmp_path: Path, model: Path) -> None:
+    write_picture(picture(noise(8, 8), noise(8, 8, 1)[:, :, 0]), tmp_path / "soft.png")
+    words = upscale(tmp_path / "soft.png", "-n", model, "-o", tmp_path / "flat.jpg").stderr.decode()
+    assert words.count("holds no transparency") == 1
+    assert words.startswith(f"note: {tmp_path / 'soft.png'}: ")
+
+
 def test_odd_names(tmp_path: Path, model: Path, photo: Path) -> None:
     name = tmp_path / "-ümläut 图 [bold]x.png"
     photo.rename(name)

@@ -32,7 +32,7 @@ class Engine(enum.StrEnum):
 
 
 def upscale(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Pictures and folders of pictures; - is standard input.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Pictures and folders of pictures; - is standard input.")],
     out: Annotated[
         str | None,
         typer.Option(
@@ -89,9 +89,11 @@ def upscale(
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Go into folders of folders; the tree is kept.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Upscale pictures. Beside each input lies NAME_x4.png afterwards, unless -o says otherwise.
+    """Upscale pictures. Without -o each result lies beside its picture as NAME_x4.png.
 
     Nothing is overwritten without --overwrite, and an input never is. Running the same command again goes on where it was stopped.
+
+    Example: upres upscale holiday -r -s 2 -o large
     """
 
     def work() -> int:
@@ -144,6 +146,7 @@ def _format_name(text: str | None) -> str | None:
 
 
 def _upscale(request: Request, quality: int | None, png_level: int | None, debug: bool) -> int:
+    import logging
     import time
 
     from upres.batch import Encoding, estimate_seconds, run_jobs
@@ -151,6 +154,7 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
     from upres.picture import set_threads
     from upres.prepare import prepare
 
+    logging.getLogger("upres").addHandler(logging.NullHandler())  # what the library logs is told here as a note
     set_threads(request.threads)
     prepared = prepare(request, _read_stdin)
     if prepared.destination.stdout and prepared.jobs and sys.stdout.isatty():
@@ -248,7 +252,7 @@ def _tell_end(request: Request, prepared: Prepared, report: Report, seconds: flo
                 traceback.print_exception(outcome.error)
     again = "run the same command again to go on; what is finished is kept" + (" (without --overwrite)" if request.overwrite else "")
     if report.interrupted:
-        say(f"upres: stopped by Ctrl-C, {report.left} of {len(prepared.jobs)} pictures not done: {again}")
+        say(f"upres: stopped by Ctrl-C, {report.left} of {_count(prepared.jobs)} not done: {again}")
     elif report.stopped_by is not None and report.left:
         say(f"upres: stopped, {report.left} more not begun: when the cause is mended, {again}")
 
