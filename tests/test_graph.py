@@ -129,6 +129,25 @@ def test_what_does_not_fit_is_named(nodes: list[Node], words: str) -> None:
         graph_of(nodes)
 
 
+def test_the_tail_of_rrdb_is_cut_off_where_the_picture_grows() -> None:
+    graph = graph_from_state_dict(state_of(RRDBNet(width=8, growth=4, blocks=2))).simplify()
+    parts = graph.split_at_tail()
+    assert parts is not None
+    trunk, tail = parts
+    assert (trunk.scale, tail.scale) == (1, 4)
+    assert (trunk.in_channels, trunk.out_channels, tail.in_channels, tail.out_channels) == (3, 8, 8, 3)
+    assert trunk.nodes + tail.nodes == graph.nodes
+    assert tail.receptive_field == 2
+    assert trunk.macs_per_pixel + tail.macs_per_pixel == graph.macs_per_pixel
+
+
+def test_what_has_no_tail() -> None:
+    compact = SRVGGNetCompact(width=8, convs=1)  # its input crosses the cut too
+    for module in (compact, RRDBNet(width=8, growth=4, blocks=1, ups=0), RRDBNet(width=8, growth=4, blocks=1, unshuffle=4)):
+        assert graph_from_state_dict(state_of(module)).split_at_tail() is None
+    assert graph_of([Resample("upsample_nearest", "a", "input", 2), Conv("b", "a", weights(3, 3), padding=1)]).split_at_tail() is None
+
+
 def test_a_graph_that_lies_about_itself_is_refused() -> None:
     nodes = (Conv("a", "input", weights(3, 3), padding=1),)
     with pytest.raises(ModelError, match=r"is \(2, 3, 1\), but its nodes make \(1, 3, 1\)"):

@@ -71,6 +71,27 @@ class Graph:
         return replace(self, nodes=simplify_nodes(self.nodes, self.shapes, self.output))
 
 
+    def split_at_tail(self) -> tuple[Graph, Graph] | None:
+        """(trunk, tail): the nodes before the first that is larger than the LR picture, and the rest; tail(trunk(lr)) is this graph.
+
+        The tail of an RRDBNet is a few convolutions at two and four times the size: most of the memory, and a receptive field of 2 where
+        the whole has 349. So the trunk can run on the whole picture and the tail in small exact tiles. None where more than one value
+        crosses the cut (a compact network, which also adds its input there), or where either part would be empty.
+        """
+        cut = next((i for i, node in enumerate(self.nodes) if self.shapes[node.output].ratio > 1), 0)
+        before, after = self.nodes[:cut], self.nodes[cut:]
+        known = {self.input, *(node.output for node in before)}
+        crossing = {name for node in after for name in node.inputs if name in known}
+        if len(crossing) != 1 or self.input in crossing:
+            return None
+        (middle,) = crossing
+        if self.shapes[middle].ratio != 1:
+            return None
+        trunk = Graph.of(before, output=middle, in_channels=self.in_channels, family=self.family, input=self.input)
+        tail = Graph.of(after, output=self.output, in_channels=trunk.out_channels, family=self.family, input=middle)
+        return trunk, tail
+
+
 def _outside(shapes: dict[str, Shape], output: str) -> tuple[int, int, int]:
     """(scale, out_channels, alignment) of a graph whose values have these shapes."""
     if output not in shapes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from upres.engines.base import Runner
+from upres.engines.tail import TailRunner
 from upres.errors import UsageError
 from upres.graph import Graph
 
@@ -22,15 +25,23 @@ def load(graph: Graph, *, engine: str = "auto", threads: int = 0, exact: bool = 
         raise UsageError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
     if device != "cpu" and engine != "torch":
         raise UsageError(f"device {device!r} needs engine 'torch'; engine {engine!r} runs on the CPU")
-    simple = graph.simplify()
     if engine == "torch":
         from upres.engines.torch import TorchRunner
 
-        return TorchRunner(simple, threads=threads, exact=exact, device=device)
+        return _in_parts(graph, lambda part: TorchRunner(part, threads=threads, exact=exact, device=device))
     if engine == "onnx":
         from upres.engines.onnx import OnnxRunner
 
-        return OnnxRunner(simple, threads=threads, exact=exact)
+        return _in_parts(graph, lambda part: OnnxRunner(part, threads=threads, exact=exact))
     from upres.engines.ncnn import NcnnRunner
 
-    return NcnnRunner(simple, threads=threads, exact=exact)
+    return _in_parts(graph, lambda part: NcnnRunner(part, threads=threads, exact=exact))
+
+
+def _in_parts(graph: Graph, make: Callable[[Graph], Runner]) -> Runner:
+    """The graph simplified, in two parts where that saves memory."""
+    simple = graph.simplify()
+    parts = simple.split_at_tail()
+    if parts is None or parts[1].activation_bytes_per_pixel <= parts[0].activation_bytes_per_pixel:
+        return make(simple)
+    return TailRunner(simple, *parts, make)

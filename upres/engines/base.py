@@ -21,7 +21,7 @@ class Runner(Protocol):
 
     @property
     def memory_factor(self) -> float:
-        """Measured upper bound: peak memory of a call over `graph.activation_bytes_per_pixel` times the pixels of its input."""
+        """Upper bound, from measurements: peak memory of a call over `graph.activation_bytes_per_pixel` times the pixels of its input."""
         ...
 
     def __call__(self, lr: Array) -> Array:
