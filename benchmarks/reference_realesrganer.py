@@ -1,0 +1,47 @@
+"""The way Real-ESRGAN's RealESRGANer runs a picture on a CPU: torch eager, float32, NCHW, the whole picture, reflect padding of 10.
+
+    python benchmarks/reference_realesrganer.py IN.png OUT.png WEIGHTS.pth compact|rrdb
+    python benchmarks/reference_realesrganer.py --random-rrdb WEIGHTS.pth     # only writes weights
+
+Written for comparison, from the description of what that program does; the codec is the one that upres uses, with the same settings.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyvips
+import torch
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact
+
+PRE_PAD = 10
+
+
+def main() -> None:
+    if sys.argv[1] == "--random-rrdb":
+        torch.manual_seed(0)
+        torch.save({"params": RRDBNet().state_dict()}, sys.argv[2])
+        return
+    source, target, weights, family = sys.argv[1:]
+    net = SRVGGNetCompact() if family == "compact" else RRDBNet()
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    net.load_state_dict(state.get("params", state), strict=True)
+    net.eval()
+    image = pyvips.Image.new_from_file(source).numpy()[:, :, :3].astype(np.float32) / 255.0
+    with torch.no_grad():
+        lr = F.pad(torch.from_numpy(np.transpose(image, (2, 0, 1))).unsqueeze(0), (0, PRE_PAD, 0, PRE_PAD), mode="reflect")
+        sr = net(lr)
+        scale = sr.shape[2] // lr.shape[2]
+        sr = sr[:, :, : sr.shape[2] - PRE_PAD * scale, : sr.shape[3] - PRE_PAD * scale]
+        result = sr.squeeze().float().clamp_(0, 1).numpy()
+    pixels = (np.transpose(result, (1, 2, 0)) * 255.0).round().astype(np.uint8)
+    pyvips.Image.new_from_array(pixels).copy(interpretation="srgb").pngsave(target, compression=2, filter=pyvips.enums.ForeignPngFilter.UP)
+
+
+if __name__ == "__main__":
+    main()
