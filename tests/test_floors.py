@@ -42,6 +42,7 @@ ORDER = [
     "engines",
     "export",
     # pictures
+    "icc_matrix",
     "colour_profile",
     "picture_sniff",
     "picture_data",
