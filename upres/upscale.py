@@ -173,15 +173,15 @@ class Upscaler:
                 sr = self._run_tile(source, tile)
                 top, left = (tile.keep_top - tile.source_top) * scale, (tile.keep_left - tile.source_left) * scale
                 rows, columns = (bottom - tile.keep_top) * scale, (right - tile.keep_left) * scale
-                result[tile.keep_top * scale : bottom * scale, tile.keep_left * scale : right * scale] = sr[
-                    top : top + rows, left : left + columns
-                ]
+                kept = result[tile.keep_top * scale : bottom * scale, tile.keep_left * scale : right * scale]
+                for channel in range(channels):  # plane by plane: twice as fast as one copy with c as the shortest axis
+                    kept[:, :, channel] = sr[channel, top : top + rows, left : left + columns]
                 del sr  # not alive while the next tile is computed
             meter.advance(source.shape[0] * source.shape[1] * (channels if self.graph.in_channels == 1 else 1))
         return result
 
     def _run_tile(self, source: Array, tile: Tile) -> Array:
-        """h w c -> h*scale w*scale c through the network, whatever its channels."""
+        """h w c -> c h*scale w*scale through the network, whatever its channels."""
         channels = source.shape[2]
         planes = np.moveaxis(source, 2, 0)
         if self.graph.in_channels == 3:
@@ -203,9 +203,8 @@ class Upscaler:
                 )
             answers.append(answer)
         if self.graph.in_channels == 3 and channels == 1:
-            return np.tensordot(answers[0][0], _LUMA, axes=(0, 0))[:, :, None].astype(np.float32, copy=False)
-        planes = answers[0][0] if len(answers) == 1 else np.concatenate([answer[0] for answer in answers])
-        return np.moveaxis(planes, 0, 2)
+            return np.tensordot(_LUMA, answers[0][0], axes=(0, 0))[None].astype(np.float32, copy=False)
+        return answers[0][0] if len(answers) == 1 else np.concatenate([answer[0] for answer in answers])
 
 
 class _Meter:
