@@ -228,3 +228,11 @@ def test_a_small_job_is_not_measured_for(tmp_path: Path) -> None:
     assert runner.calls == []
     estimate_seconds(jobs)
     assert len(runner.calls) == 2
+
+
+def test_a_job_that_ends_soon_at_a_first_glance_is_measured_by_one_small_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = FakeRunner()
+    jobs = made_jobs(tmp_path, 2, upscaler_of(runner))
+    monkeypatch.setattr(batch, "_SLOW_MACS_PER_SECOND", 1.0)
+    assert 0.0 < estimate_seconds(jobs, measure_from_s=30.0) < 30.0
+    assert len(runner.calls) == 1

@@ -111,10 +111,15 @@ def estimate_seconds(jobs: Sequence[Job], measure_from_s: float = 0.0) -> float:
     """How long the job will take: the networks at a measured speed, and the encoding that they do not hide.
 
     A job that even a slow machine ends in less than `measure_from_s` is not worth measuring for: its time on such a machine is returned.
+    Nor is one that ends so soon at the speed of a first glance, which is the slower one: a small tile, and nothing allocated yet.
     """
     slow = _estimate(jobs, lambda _: _SLOW_MACS_PER_SECOND)
     if slow < measure_from_s:
         return slow
+    if measure_from_s > 0.0:
+        glance = _estimate(jobs, lambda upscaler: upscaler.glance_macs_per_second())
+        if glance < measure_from_s:
+            return glance
     calibration = _CALIBRATION_SHARE * sum(job.plan.macs for job in jobs)
     return _estimate(jobs, lambda upscaler: upscaler.macs_per_second(min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])))
 
