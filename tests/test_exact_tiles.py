@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from skimage.io import imread
 
 from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
 from upres import engines
 from upres.architectures import graph_from_state_dict
+from upres.catalog import load_graph
 from upres.engines.base import Runner
 from upres.graph import Graph
 from upres.nodes import Array
+from upres.picture import quantise
 from upres.tiles import plan
+from upres.upscale import Upscaler
 
 SIZES = [(61, 74), (33, 97)]
 TILES = [5, 16, 37]
@@ -83,15 +85,36 @@ def test_published_compact_weights(assets: Path, threads: int) -> None:
         np.testing.assert_array_equal(tiled(runner, graph, lr, 32, graph.receptive_field), runner(lr))
 
 
-def test_winograd_moves_at_most_one_level_of_ten_thousand_values(assets: Path, example_photo: Path) -> None:
-    graph = published(assets)
-    photo = imread(example_photo)[60:160, 150:280, :3]  # noise is amplified by this network, a photograph is not
-    lr = np.ascontiguousarray(np.moveaxis(photo, 2, 0)[None], np.float32) / 255
-    runner = engines.load(graph, engine="ncnn", threads=1)
-    untiled = runner(lr)
-    for tile in (24, 50):
-        result = tiled(runner, graph, lr, tile, graph.receptive_field)
+@pytest.mark.parametrize("name", ["compact-x2", "compact-x4", "published"])
+@pytest.mark.parametrize("size", [(101, 133), (64, 250)])
+def test_winograd_moves_at_most_one_level_of_ten_thousand_values(request: pytest.FixtureRequest, name: str, size: tuple[int, int]) -> None:
+    """With the tiles that `Upscaler` makes, also on white noise, which these networks amplify."""
+    graph = published(request.getfixturevalue("assets")) if name == "published" else load_graph(name)
+    lr = np.random.default_rng(5).random((*size, 3), np.float32)
+    untiled = Upscaler(graph, engine="ncnn", threads=1).upscale_array(lr)
+    for tile in (17, 24, 50, 100):
+        result = Upscaler(graph, engine="ncnn", threads=1, tile_px=tile).upscale_array(lr)
         np.testing.assert_allclose(result, untiled, rtol=0, atol=2e-5)
-        levels = np.abs(np.round(np.clip(result, 0, 1) * 255) - np.round(np.clip(untiled, 0, 1) * 255))
+        levels = np.abs(quantise(result, 8).astype(int) - quantise(untiled, 8).astype(int))
         assert levels.max() <= 1
         assert np.count_nonzero(levels) <= levels.size / 10_000
+
+
+def test_tiles_on_the_grid_are_computed_as_the_untiled_picture_is() -> None:
+    """Why `Runner.grid_px` works: what is divided into the same blocks is computed in the same way."""
+    graph = load_graph("compact-x4")
+    runner = engines.load(graph, engine="ncnn", threads=1)
+    grid = runner.grid_px
+    assert grid > 1
+    lr = np.random.default_rng(6).random((1, 3, 150, 60), np.float32)
+    untiled = runner(lr)
+    exact, loose = (np.zeros_like(untiled) for _ in range(2))
+    for result, overlap, step in ((exact, graph.receptive_field + grid, grid), (loose, graph.receptive_field, 1)):
+        for t in plan(150, 60, tile_px=50, overlap_px=overlap, grid_px=step):
+            sr = runner(np.ascontiguousarray(lr[:, :, t.source_top : t.source_bottom]))
+            rows = slice((t.keep_top - t.source_top) * 4, (t.keep_bottom - t.source_top) * 4)
+            result[:, :, t.keep_top * 4 : t.keep_bottom * 4, t.keep_left * 4 : t.keep_right * 4] = sr[
+                :, :, rows, t.keep_left * 4 : t.keep_right * 4
+            ]
+    on_grid, off_grid = (np.count_nonzero(result != untiled) for result in (exact, loose))
+    assert on_grid < off_grid / 2

@@ -83,6 +83,7 @@ class FakeRunner:
     """Nearest-neighbour enlargement without an engine; `spoil` may change an answer, given the number of the call."""
 
     name = "fake 1"
+    grid_px = 1
     memory_factor = 1.0
 
     def __init__(self, scale: int = 2, spoil_call: int = -1, error: Exception | None = None) -> None:

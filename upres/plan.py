@@ -74,26 +74,31 @@ def count_passes(height: int, width: int, target: tuple[int, int], scale: int) -
 
 
 def choose_tiling(
-    height: int, width: int, graph: Graph, *, room_bytes: int, bytes_per_px: float, tile_px: int | None, exact: bool
+    height: int, width: int, graph: Graph, *, room_bytes: int, bytes_per_px: float, tile_px: int | None, exact: bool, grid_px: int = 1
 ) -> Tiling:
     """Tiles for one pass over (height, width) whose activations stay within `room_bytes`; the whole picture at once where that fits.
 
-    The overlap is the receptive field, so that a tiled picture equals the untiled one. Only a field wider than `WIDE_FIELD_PX`, whose
+    The overlap is the receptive field, and one block of an engine that computes in blocks (`Runner.grid_px`), so that a tiled picture
+    equals the untiled one. Only a field wider than `WIDE_FIELD_PX`, whose
     exact overlap would multiply the work more than `MAX_TILE_WORK` times, is cut to `WIDE_FIELD_PX`, unless `exact` forbids it; the caller
     tells the user. `tile_px` overrides the choice of the side. A `tile_px` of 0 in the result means that not even `MIN_TILE_PX` fits.
     """
     field = graph.receptive_field
-    tiling = _tiling(height, width, graph, field, room_bytes, bytes_per_px, tile_px)
+    overlap = field + grid_px if grid_px > 1 else field
+    tiling = _tiling(height, width, graph, overlap, room_bytes, bytes_per_px, tile_px, grid_px)
     if field > WIDE_FIELD_PX and not exact and (tiling.tile_px == 0 or tiling.work > MAX_TILE_WORK):
-        return _tiling(height, width, graph, WIDE_FIELD_PX, room_bytes, bytes_per_px, tile_px)
+        return _tiling(height, width, graph, WIDE_FIELD_PX, room_bytes, bytes_per_px, tile_px, grid_px)
     return tiling
 
 
-def _tiling(height: int, width: int, graph: Graph, overlap: int, room_bytes: int, bytes_per_px: float, tile_px: int | None) -> Tiling:
+def _tiling(
+    height: int, width: int, graph: Graph, overlap: int, room_bytes: int, bytes_per_px: float, tile_px: int | None, grid_px: int
+) -> Tiling:
     align = graph.alignment
+    step = math.lcm(align, grid_px)
 
     def source_bytes(tile: int) -> int:
-        reach = tile + 2 * (overlap + align)
+        reach = tile + 2 * (overlap + step)
         return math.ceil(min(height + align, reach) * min(width + align, reach) * bytes_per_px)
 
     whole = max(height, width)
@@ -104,7 +109,7 @@ def _tiling(height: int, width: int, graph: Graph, overlap: int, room_bytes: int
     else:
         area = max(room_bytes, 0) / bytes_per_px
         side = max(math.sqrt(area), area / (min(height, width) + align))
-        tile = math.floor(side) - 2 * (overlap + align)
+        tile = math.floor(side) - 2 * (overlap + step)
         if tile < MIN_TILE_PX:
             return Tiling(0, overlap, source_bytes(MIN_TILE_PX), math.inf)
     if tile_px is None:
@@ -112,7 +117,8 @@ def _tiling(height: int, width: int, graph: Graph, overlap: int, room_bytes: int
         tile = min(tile, math.ceil(moving))
     tile = max(align, -(-tile // align) * align)
     rows, columns = math.ceil(height / tile), math.ceil(width / tile)
-    source = (height + 2 * overlap * (rows - 1)) * (width + 2 * overlap * (columns - 1))
+    reach = overlap + (step - 1) / 2  # on average
+    source = (height + 2 * reach * (rows - 1)) * (width + 2 * reach * (columns - 1))
     return Tiling(tile, overlap, source_bytes(tile), source / (height * width))
 
 
@@ -129,6 +135,7 @@ def make_plan(
     workspace_factor: float = 1.0,
     tile_px: int | None = None,
     exact: bool = False,
+    grid_px: int = 1,
 ) -> Plan:
     """Plan one picture of (height, width) with `channels` colours. Raises `InputError` where `budget_bytes` cannot hold it.
 
@@ -159,9 +166,12 @@ def make_plan(
     passes: list[Pass] = []
     macs = 0.0
     for rows, columns in sizes[:-1]:
-        tiling = choose_tiling(rows, columns, graph, room_bytes=left // 2, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact)
-        if not tiling.tile_px:
-            tiling = choose_tiling(rows, columns, graph, room_bytes=left, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact)
+        for room in (left // 2, left):
+            tiling = choose_tiling(
+                rows, columns, graph, room_bytes=room, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact, grid_px=grid_px
+            )
+            if tiling.tile_px:
+                break
         passes.append(Pass(rows, columns, tiling))
         if tiling.tile_px and tiling.overlap_px < graph.receptive_field:
             notes += (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import lcm
 
 from upres.errors import UsageError
 
@@ -33,28 +34,28 @@ class Tile:
         return self.source_bottom - self.source_top, self.source_right - self.source_left
 
 
-def plan(height: int, width: int, *, tile_px: int, overlap_px: int, alignment: int = 1) -> list[Tile]:
+def plan(height: int, width: int, *, tile_px: int, overlap_px: int, alignment: int = 1, grid_px: int = 1) -> list[Tile]:
     """Tiles whose kept parts cover (height, width) once, row by row from the top.
 
     tile_px is the largest side of a kept part; the sides are divided evenly, so there is no thin last strip. Every edge of a source and of
     a kept part is a multiple of `alignment` (overlaps grow to reach it), and so must be height and width, and at least one alignment
-    fits into a tile. Raises UsageError otherwise.
+    fits into a tile. Edges of sources inside the picture are multiples of `grid_px` as well: see `Runner.grid_px`. Raises UsageError
+    otherwise.
     """
-    if height < 1 or width < 1 or alignment < 1 or overlap_px < 0:
+    if height < 1 or width < 1 or alignment < 1 or grid_px < 1 or overlap_px < 0:
         raise UsageError(f"cannot tile {height} x {width} pixels with overlap {overlap_px} and alignment {alignment}")
     if height % alignment or width % alignment:
         raise UsageError(f"{height} x {width} pixels are not multiples of the network's alignment {alignment}; pad the picture first")
     if tile_px < alignment:
         raise UsageError(f"a tile of {tile_px} pixels is too small: expected {alignment} or more, the alignment of the network")
-    rows = _divide(height, tile_px, overlap_px, alignment)
-    columns = _divide(width, tile_px, overlap_px, alignment)
+    rows = _divide(height, tile_px, overlap_px, alignment, lcm(alignment, grid_px))
+    columns = _divide(width, tile_px, overlap_px, alignment, lcm(alignment, grid_px))
     return [Tile(*source_y, *source_x, *keep_y, *keep_x) for source_y, keep_y in rows for source_x, keep_x in columns]
 
 
-def _divide(length: int, tile: int, overlap: int, alignment: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+def _divide(length: int, tile: int, overlap: int, alignment: int, grid: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """(source, kept) intervals along one axis."""
     units, largest = length // alignment, tile // alignment
     count = -(-units // largest)
-    reach = -(-overlap // alignment) * alignment
     edges = [units * index // count * alignment for index in range(count + 1)]
-    return [((max(0, a - reach), min(length, b + reach)), (a, b)) for a, b in pairwise(edges)]
+    return [((max(0, (a - overlap) // grid * grid), min(length, -(-(b + overlap) // grid) * grid)), (a, b)) for a, b in pairwise(edges)]

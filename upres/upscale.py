@@ -95,6 +95,7 @@ class Upscaler:
             workspace_factor=self.runner.memory_factor,
             tile_px=self.tile_px,
             exact=self.exact,
+            grid_px=self.runner.grid_px,
         )
 
     def macs_per_second(self, calibration_macs: float = _CALIBRATION_MACS) -> float:
@@ -176,7 +177,9 @@ class Upscaler:
         scale, align = self.graph.scale, self.graph.alignment
         padded = _pad_to(lr, align)
         result = np.empty((height * scale, width * scale, channels), np.float32)
-        tiles = plan_tiles(padded.shape[0], padded.shape[1], tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align)
+        tiles = plan_tiles(
+            *padded.shape[:2], tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align, grid_px=self.runner.grid_px
+        )
         for tile in sorted(tiles, key=_area, reverse=True):  # the largest first: an engine's memory pools then fit all that follow
             source = padded[tile.source_top : tile.source_bottom, tile.source_left : tile.source_right]
             bottom, right = min(tile.keep_bottom, height), min(tile.keep_right, width)

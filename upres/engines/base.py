@@ -24,6 +24,15 @@ class Runner(Protocol):
         """Upper bound, from measurements: peak memory of a call over `graph.activation_bytes_per_pixel` times the pixels of its input."""
         ...
 
+    @property
+    def grid_px(self) -> int:
+        """Side in LR pixels of the blocks in which the engine computes; 1 where a value does not depend on its place in the input.
+
+        Within a block, rounding mixes values that do not depend on each other. A tile whose edges lie on this grid, with one block more
+        than the receptive field around it, is divided into the same blocks as the whole picture, so nearly all values are equal to the bit.
+        """
+        ...
+
     def __call__(self, lr: Array) -> Array:
         """`lr` (1, c, h, w) float32, h and w multiples of the graph's alignment, to (1, c, h*scale, w*scale) float32.
 

@@ -172,6 +172,8 @@ class NcnnRunner:
         # Measured on compact networks and on both parts of RRDB: 4.7 to 6.0 with Winograd (padded copies, transformed tiles, the pools'
         # spare blocks), 11.6 to 14.9 with the matrix product, which unfolds nine times the input.
         self.memory_factor = 15.0 if exact else 6.0
+        # Winograd's output blocks are 2, 4 or 6 values wide, as ncnn sees fit for each convolution.
+        self.grid_px = 1 if exact else 12
         self._blobs = ncnn.PoolAllocator()
         self._workspace = ncnn.PoolAllocator()
         self._net: Any = ncnn.Net()

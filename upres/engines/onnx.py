@@ -25,6 +25,7 @@ class OnnxRunner:
     """A graph in ONNX Runtime. See `Runner`."""
 
     name = f"onnxruntime {_RUNTIME.__version__}"
+    grid_px = 1
     memory_factor = 2.5  # measured 1.3 to 2.0
 
     def __init__(self, graph: Graph, *, threads: int = 0, exact: bool = False) -> None:

@@ -34,6 +34,7 @@ class TorchRunner:
     """A graph in torch. See `Runner`."""
 
     name = f"torch {torch.__version__}"
+    grid_px = 1
     memory_factor = 7.0  # measured 5.6 to 6.5: the unfolding holds nine times the input of a 3x3 convolution
 
     def __init__(self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "cpu") -> None:
