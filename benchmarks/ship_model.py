@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -29,6 +30,7 @@ import numpy as np
 from upres.catalog import load_graph
 from upres.evaluate import BICUBIC, evaluate
 from upres.pairs import find_pairs
+from upres.training.recipes import resolve_recipe
 from upres.upscale import Upscaler
 from upres.weights import read_weights, write_safetensors
 
@@ -83,7 +85,9 @@ def main() -> None:
             rows.append(f"| {name} | {label} | {mean.psnr_y:.2f} | {mean.ssim_y:.4f} | {mean.psnr_rgb:.2f} | {mean.ssim_rgb:.4f} |")
         print("\n".join(rows[-2:]), flush=True)
     minutes = (points[-1]["time"] - points[0]["time"]) / 60 * points[-1]["step"] / (points[-1]["step"] - points[0]["step"])
-    changed = " ".join(f"--set {key}={config[key]}" for key in ("steps", "threads", "precision"))
+    recipe = json.loads(json.dumps(dataclasses.asdict(resolve_recipe(config["recipe"]))))
+    changed = " ".join(f"--set {key}={value}" for key, value in config.items() if value != recipe[key])
+    ending = f", for the last {100 * config['final_fraction']:.0f} % of the steps {config['final_loss']}" if config["final_fraction"] else ""
     card = f"""# {options.name}
 
 SVRGGNetCompact, x{config["scale"]}, {config["width"]} wide, {config["depth"]} inner convolutions: {graph.parameters:,} parameters,
@@ -98,9 +102,8 @@ Licence: Apache-2.0.
 ## Training
 
 `upres train {config["recipe"]} --data DATA --validation Set5 --out RUN {changed}`, {datetime.date.today():%B %Y}: {points[-1]["step"]:,} steps of
-{config["batch"]} patches of {config["patch_px"]} x {config["patch_px"]} LR pixels, {config["loss"]} loss, for the last
-{100 * config["final_fraction"]:.0f} % of the steps {config["final_loss"]}; Adam, learning rate {config["learning_rate"]:g} falling to
-{config["final_learning_rate"]:g} by a cosine, gradients clipped at norm {config["clip_norm"]:g}, average of the weights with decay {config["ema_decay"]:g};
+{config["batch"]} patches of {config["patch_px"]} x {config["patch_px"]} LR pixels, {config["loss"]} loss{ending}; Adam, learning rate
+{config["learning_rate"]:g} falling to {config["final_learning_rate"]:g} by a cosine, gradients clipped at norm {config["clip_norm"]:g}, average of the weights with decay {config["ema_decay"]:g};
 each 3x3 convolution trained as a sum of parallel branches that are merged in every step (docs/training.md). About {minutes:.0f} minutes on one core
 of a shared {platform.processor() or platform.machine()} machine that other programs used at the same time. Everything else: the recipe.
 

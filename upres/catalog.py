@@ -39,7 +39,7 @@ MODELS: dict[str, ModelCard] = {
     "compact-x2": ModelCard(
         name="compact-x2",
         file="compact-x2.safetensors",
-        sha256="51b312b92a6ecff34ce1b13967df69c3051a5d3664adec700d478a1726a74ba3",
+        sha256="5952c53c7aae87a808507a9493d0b7e3c0a2ac34cae0acc7a62589009b66812b",
         licence="Apache-2.0",
         scale=2,
         family="compact",

@@ -32,8 +32,8 @@ class TrainConfig:
     milestones: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)  # fractions of `steps` at which multistep halves the rate
     betas: tuple[float, float] = (0.9, 0.99)
     loss: Literal["l1", "charbonnier", "mse"] = "l1"
-    final_loss: Literal["l1", "charbonnier", "mse"] = "mse"
-    final_fraction: float = 0.25  # this last part of the steps uses `final_loss`
+    final_loss: Literal["l1", "charbonnier", "mse"] = "l1"
+    final_fraction: float = 0.0  # this last part of the steps uses `final_loss`
     ema_decay: float = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"  # of the convolutions in training; weights are always float32
     seed: int = 0
