@@ -4,7 +4,7 @@
     python benchmarks/ship_model.py RUN compact-x4 --data DATA --test TEST
 
 writes upres/models/NAME.safetensors (float16), docs/pictures/NAME_curve.png, upres/models/NAME.md and prints the SHA-256 that
-`upres/catalog.py` must hold. TEST is the folder that holds Set5, Set14 and BSD100; they are measured once, here, on the file as it ships.
+`upres/catalog.py` must hold. TEST is the folder that holds Set5, Set14 and BSD100; they are measured here, on the file as it ships.
 """
 
 # ruff: noqa: E501  (the card is a text whose lines are long once its figures are in)
@@ -109,7 +109,7 @@ of a shared {platform.processor() or platform.machine()} machine that other prog
 
 ![PSNR on Set5 while training](../../docs/pictures/{options.name}_curve.png)
 
-Set5 steered (the curve above); Set14 and BSD100 were looked at once, when the model was finished.
+Set5 steered (the curve above); Set14 and BSD100 decided nothing.
 
 ## Figures
 

@@ -49,7 +49,7 @@ MODELS: dict[str, ModelCard] = {
     "compact-x4": ModelCard(
         name="compact-x4",
         file="compact-x4.safetensors",
-        sha256="1b407a42525b38cbba79ac57cbba91ddeca1b82611b8d258bd043256abc799ff",
+        sha256="b832c24d5157e558633f0f7f3d23c9f515ec02ac0f69a1b1c3a15b405d6da1ac",
         licence="Apache-2.0",
         scale=4,
         family="compact",
