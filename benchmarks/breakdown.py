@@ -1,4 +1,4 @@
-"""Where the time of one `upres upscale` goes: engine (loading and running), codec (reading and writing), start, and the rest.
+"""Where the time of one `upres upscale` goes: engine (loading, running and freeing), codec (reading and writing), start, and the rest.
 
     python benchmarks/breakdown.py ARGUMENT...     # those of `upres upscale`; prints one line of JSON on stdout
 
@@ -42,6 +42,7 @@ def main() -> None:
     from upres.engines.ncnn import NcnnRunner
 
     NcnnRunner.__call__ = timed("engine", NcnnRunner.__call__)
+    NcnnRunner.close = timed("engine", NcnnRunner.close)
     engines.load = timed("engine", engines.load)
     batch.read_picture = timed("codec", batch.read_picture)
     batch.write_picture = timed("codec", batch.write_picture)

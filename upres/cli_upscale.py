@@ -173,6 +173,8 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
         # complete or absent by now, so there is nothing left to tidy.
         sys.stderr.flush()
         os._exit(code)
+    for upscaler in {id(job.upscaler): job.upscaler for job in prepared.jobs}.values():
+        upscaler.close()
     return code
 
 
