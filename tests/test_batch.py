@@ -227,7 +227,7 @@ def test_a_small_job_is_not_measured_for(tmp_path: Path) -> None:
     assert 0.0 < estimate_seconds(jobs, measure_from_s=30.0) < 1.0
     assert runner.calls == []
     estimate_seconds(jobs)
-    assert len(runner.calls) == 2
+    assert len(runner.calls) == 3
 
 
 def test_a_job_that_ends_soon_at_a_first_glance_is_measured_by_one_small_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
