@@ -136,7 +136,7 @@ def test_usage_errors(photo: Path, model: Path, arguments: list[str], words: str
 
 def test_results_too_large_fail_by_input_before_any_work(photo: Path, model: Path) -> None:
     words = upscale(photo, "-n", model, "-s", "64", "--max-pixels", "1M", code=3).stderr.decode()
-    assert "the result would be 1,920 x 1,280 (2 MP), more than --max-pixels allows (1 MP)" in words
+    assert "the result would be 1,920 x 1,280, 2,457,600 pixels, more than the 1,000,000 that --max-pixels allows" in words
     write_picture(picture(noise(100, 100)), photo)
     words = upscale(photo, "-n", model, "-s", "64", "--memory", "64M", code=3).stderr.decode()
     assert re.search(r"making 6400 x 6400 takes 7\d\d MB of memory and 64 MB may be used", words)
@@ -330,12 +330,18 @@ def test_pictures_are_not_poured_into_a_terminal(model: Path, photo: Path) -> No
 
 def test_inputs_that_collide_are_both_named(tmp_path: Path, model: Path, photo: Path) -> None:
     write_picture(read_picture(photo), tmp_path / "photo.jpg")
-    words = upscale(photo, tmp_path / "photo.jpg", "-n", model, "-o", tmp_path / "out", code=2).stderr.decode()
-    assert "photo.png and " in words
-    assert "photo.jpg would both be written to" in words
+    words = upscale(photo, tmp_path / "photo.jpg", "-n", model, "-o", tmp_path / "out", code=3).stderr.decode()
+    assert "photo.jpg would be written to" in words
+    assert "photo.png is: rename one" in words
+    assert names(tmp_path / "out") == ["photo.png"]
     words = upscale(photo, "-n", model, "-o", photo, "--overwrite", code=2).stderr.decode()
     assert "would overwrite the input" in words
-    assert names(tmp_path) == ["photo.jpg", "photo.png"]
+    assert names(tmp_path) == ["out/photo.png", "photo.jpg", "photo.png"]
+
+
+def test_an_empty_name_is_not_the_present_folder(tmp_path: Path, model: Path, photo: Path) -> None:
+    for arguments in (("", "-n", model), (photo, "-n", model, "-o", "")):
+        assert "the empty text" in upscale(*arguments, code=2).stderr.decode()
 
 
 def test_a_folder_beside_itself_twice(tmp_path: Path, model: Path, photo: Path) -> None:

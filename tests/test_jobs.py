@@ -107,10 +107,17 @@ def test_existing_things_decide_what_a_name_means(tmp_path: Path) -> None:
         choose_destination([str(folder)], str(file), None, FORMATS)
 
 
-def test_two_inputs_with_one_output_are_both_named() -> None:
-    pairs = [(Found(Path("a.jpg")), Path("out/a.png")), (Found(Path("a.webp")), Path("out/../out/a.png"))]
-    with pytest.raises(UsageError, match=r"a\.jpg and a\.webp would both be written to"):
-        check_targets(pairs)
+def test_of_two_inputs_with_one_output_the_second_fails_and_both_are_named() -> None:
+    wanted = (("a.jpg", "out/a.png"), ("b.jpg", "out/b.png"), ("a.webp", "out/../out/a.png"))
+    pairs = [(Found(Path(name)), Path(target)) for name, target in wanted]
+    clashes = check_targets(pairs)
+    assert list(clashes) == [2]
+    assert str(clashes[2]).startswith("a.webp would be written to ") and "as a.jpg is" in str(clashes[2])
+
+
+def test_a_file_name_for_several_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"names one file, and several results must go somewhere"):
+        choose_destination(["a.jpg", "b.jpg"], str(tmp_path / "one.jpg"), None, FORMATS | {".jpg": "jpeg"})
 
 
 def test_an_input_is_never_an_output(tmp_path: Path) -> None:

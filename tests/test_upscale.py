@@ -211,7 +211,7 @@ def test_the_speed_is_measured_once() -> None:
     runner = FakeRunner()
     upscaler = Upscaler(compact(2), runner=runner)
     assert upscaler.macs_per_second(1e6) == upscaler.macs_per_second() > 0
-    assert len(runner.calls) == 2
+    assert len(runner.calls) == 3
     _, _, height, width = runner.calls[0]
     assert height * width * compact(2).macs_per_pixel == pytest.approx(1e6, rel=0.1)
 
@@ -222,3 +222,15 @@ def test_wrong_arguments() -> None:
     nodes = [Conv("c", "input", np.zeros((3, 4, 3, 3), np.float32), padding=1)]
     with pytest.raises(ModelError, match="takes 4 channels and gives 3"):
         Upscaler(Graph.of(nodes, output="c", in_channels=4, family="odd"))
+
+
+def test_colours_outside_srgb_come_through_the_network_unclipped() -> None:
+    """Display P3's green is about (-0.51, 1.02, -0.31) in sRGB: flat areas keep it, also across tiles."""
+    from upres.catalog import load_graph
+
+    lr = np.full((40, 36, 3), 0.5, np.float32)
+    lr[:, 18:] = (-0.51, 1.02, -0.31)
+    for tile in (None, 16):
+        sr = Upscaler(load_graph("compact-x4"), engine="ncnn", tile_px=tile).upscale_array(lr)
+        np.testing.assert_allclose(sr[20:-20, 112:124], np.broadcast_to(lr[0, -1], (120, 12, 3)), atol=0.012)
+        np.testing.assert_allclose(sr[20:-20, 20:32], 0.5, atol=0.012)

@@ -101,6 +101,8 @@ def upscale(
         from upres.prepare import Request
         from upres.target import TargetSize
 
+        if "" in inputs or out == "":
+            raise UsageError("an input or -o is the empty text (a variable that is not set?): name a picture, a folder or -")
         request = Request(
             inputs=tuple(inputs),
             out=out,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upres.errors import OutputError, UsageError
+from upres.errors import InputError, OutputError, UsageError
 
 STDIO = "-"
 _OWN_RESULT = re.compile(r"(?P<stem>.+)_(?:x\d+(?:\.\d+)?|\d+x\d+)")
@@ -140,6 +140,8 @@ def choose_destination(inputs: Sequence[str], out: str | None, format_name: str 
             raise UsageError("-o - writes one picture to standard output, and several inputs were given: use -o FOLDER/")
         return Destination(chosen, stdout=True)
     path = Path(out)
+    if several and not path.exists() and path.suffix.lower() in formats and not out.endswith(("/", os.sep)):
+        raise UsageError(f"-o {out} names one file, and several results must go somewhere: give a folder (-o {path.stem}/)")
     if path.is_dir() or out.endswith(("/", os.sep)) or (several and not path.exists()) or not (several or path.suffix or path.exists()):
         return Destination(chosen, folder=path)
     if several:
@@ -154,22 +156,28 @@ def choose_destination(inputs: Sequence[str], out: str | None, format_name: str 
     return Destination(formats[ending], file=path)
 
 
-def check_targets(pairs: Iterable[tuple[Found, Path | None]]) -> None:
-    """Refuse two inputs with one output, and an output that is one of the inputs. Raises `UsageError` naming both."""
+def check_targets(pairs: Iterable[tuple[Found, Path | None]]) -> dict[int, InputError]:
+    """Of several inputs with one output the first is done; for each of the others, by its place, the error that says so.
+
+    Raises `UsageError` naming both for an output that is one of the inputs.
+    """
     pairs = list(pairs)
+    clashes: dict[int, InputError] = {}
     sources = {_key(found.path): found for found, _ in pairs if found.path is not None}
     taken: dict[str, Found] = {}
-    for found, target in pairs:
+    for place, (found, target) in enumerate(pairs):
         if target is None:
             continue
         key = _key(target)
         if key in sources:
             raise UsageError(f"{target}, the result of {found.name}, would overwrite the input {sources[key].name}: choose another output")
         if key in taken:
-            raise UsageError(
-                f"{taken[key].name} and {found.name} would both be written to {target}: rename one, or upscale them one by one with -o FILE"
+            clashes[place] = InputError(
+                f"{found.name} would be written to {target} as {taken[key].name} is: rename one, or upscale it alone with -o FILE"
             )
-        taken[key] = found
+        else:
+            taken[key] = found
+    return clashes
 
 
 def _key(path: Path) -> str:

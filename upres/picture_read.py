@@ -26,7 +26,7 @@ from upres.colour_profile import (
 )
 from upres.errors import InputError
 from upres.picture_data import Header, Picture
-from upres.picture_sniff import HEAD_BYTES, NAMES, sniff
+from upres.picture_sniff import HEAD_BYTES, NAMES, sniff, tiff_has_exif
 
 pyvips.block_untrusted_set(True)  # libvips' own list of rarely fuzzed loaders, besides our list of six
 pyvips.cache_set_max(0)  # the cache would keep whole pictures alive
@@ -73,6 +73,8 @@ def read_picture(source: Path | bytes, *, max_pixels: int = 1_000_000_000) -> Pi
     frames = int(_field(image, "n-pages", 1))
     if frames > 1 and form != "avif":
         notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
+    if form == "tiff" and tiff_has_exif(source):
+        notes.append("the EXIF of a TIFF cannot be read and is not kept")
     try:
         levels = unwrap(image)
     except pyvips.Error as error:

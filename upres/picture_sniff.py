@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import struct
+from pathlib import Path
+
 HEAD_BYTES = 64
 NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "tiff": "TIFF", "avif": "AVIF", "gif": "GIF"}
 
@@ -68,3 +72,25 @@ def _sniff_iso(head: bytes) -> tuple[str | None, str]:
     if brands & {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}:
         return None, "seems to be an HEIC picture"
     return None, "seems to be a video"
+
+
+# Tags of a TIFF that say what EXIF says: maker, model, software, date, artist, copyright, and the folders of EXIF and GPS.
+_EXIF_TAGS = frozenset({271, 272, 305, 306, 315, 33432, 34665, 34853})
+
+
+def tiff_has_exif(source: Path | bytes) -> bool:
+    """Whether the first page of a TIFF carries EXIF, which libvips does not hand out. False where the page's directory cannot be read."""
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        try:
+            big = struct.unpack_from(order + "H", head, 2)[0] == 43  # BigTIFF
+            (offset,) = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)
+            file.seek(offset)
+            (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
+            size = 20 if big else 12
+            entries = file.read(size * min(count, 4096))
+            tags = {struct.unpack_from(order + "H", entries, at)[0] for at in range(0, len(entries) - size + 1, size)}
+        except (struct.error, OSError, OverflowError, ValueError):
+            return False
+    return not tags.isdisjoint(_EXIF_TAGS)

@@ -112,8 +112,11 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         _, upscaler = upscalers.for_picture(header.height, header.width)
         suffix = request.size.suffix(header.height, header.width, native=upscaler.graph.scale)
         planned.append((found, source, header, destination.target(found, suffix, ending)))
-    check_targets((found, target) for found, _, _, target in planned)
-    for found, source, header, target in planned:
+    clashes = check_targets((found, target) for found, _, _, target in planned)
+    for place, (found, source, header, target) in enumerate(planned):
+        if place in clashes:
+            prepared.failures.append(Outcome(found.name, None, 0, error=clashes[place]))
+            continue
         if target is not None and target.exists() and not request.overwrite and not target.is_dir():
             prepared.existing.append(target)
             continue
@@ -149,8 +152,8 @@ def _job(
     height, width = request.size.resolve(header.height, header.width, native=upscaler.graph.scale)
     if height * width > request.max_pixels:
         raise InputError(
-            f"the result would be {width:,} x {height:,} ({height * width / 1e6:,.0f} MP), more than --max-pixels allows "
-            f"({request.max_pixels / 1e6:,.0f} MP): ask for a smaller size, or raise --max-pixels"
+            f"the result would be {width:,} x {height:,}, {height * width:,} pixels, more than the {request.max_pixels:,} that "
+            "--max-pixels allows: ask for a smaller size, or raise --max-pixels"
         )
     check_writable(destination.format, height, width)
     plan = upscaler.plan(

@@ -6,6 +6,8 @@ What is decided here, and why:
 - Alpha is run through the network as a gray picture, because its edges must be as sharp as those of the colour; then every value is held
   between the least and the greatest of its 3 x 3 neighbours in the LR alpha, so that opaque and transparent areas stay exactly that.
   The colour under transparent pixels is bled from the visible ones first, so no halo shows.
+- Colours outside sRGB (a saturated red of Display P3) lie outside [0,1], where no network was trained: it gets them clipped, and what was
+  cut off is enlarged by linear interpolation and added again.
 - A factor that the network does not have is reached by running it (twice at most) and then one antialiased cubic resize.
 """
 
@@ -197,6 +199,10 @@ class Upscaler:
     def _run_tile(self, source: Array, tile: Tile) -> Array:
         """h w c -> c h*scale w*scale through the network, whatever its channels."""
         channels = source.shape[2]
+        beyond = None
+        if source.min() < 0.0 or source.max() > 1.0:
+            inside = np.clip(source, 0.0, 1.0)
+            source, beyond = inside, source - inside
         planes = np.moveaxis(source, 2, 0)
         if self.graph.in_channels == 3:
             batches = [np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))[None]]
@@ -217,8 +223,12 @@ class Upscaler:
                 )
             answers.append(answer)
         if self.graph.in_channels == 3 and channels == 1:
-            return np.einsum("c,chw->hw", _LUMA, answers[0][0])[None]
-        return answers[0][0] if len(answers) == 1 else np.concatenate([answer[0] for answer in answers])
+            result = np.einsum("c,chw->hw", _LUMA, answers[0][0])[None]
+        else:
+            result = answers[0][0] if len(answers) == 1 else np.concatenate([answer[0] for answer in answers])
+        if beyond is not None:
+            result += np.moveaxis(imresize(beyond, float(self.graph.scale), kernel="linear"), 2, 0)
+        return result
 
 
 class _Meter:

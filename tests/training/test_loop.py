@@ -109,16 +109,26 @@ def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_
     from upres.weights import read_weights
 
     reports: list[Progress] = []
-    graph = graph_from_state_dict(read_weights(train(CONFIG, photographs, tmp_path / "run", report=reports.append)))
+    graph = graph_from_state_dict(read_weights(train(CONFIG, photographs, tmp_path / "run", validation=photographs, report=reports.append)))
     assert (graph.family, graph.scale, graph.in_channels) == ("compact", 2, 3)
     # What was validated in training is what the file does in use: the weights are in their places, not only in their shapes.
     runner = load(graph, threads=1)
-    held_out = find_pictures(photographs)[:5]
-    pairs = [make_pair(p.name, read_rgb(p), 2) for p in held_out]
+    pairs = [make_pair(p.name, read_rgb(p), 2) for p in find_pictures(photographs)]
     batches = [np.ascontiguousarray(np.moveaxis(p.lr, 2, 0)[None], np.float32) / 255 for p in pairs]
     results = [np.moveaxis(runner(batch)[0], 0, 2) for batch in batches]
     values = [psnr(sr, p.hr, border=2, luma=True) for sr, p in zip(results, pairs, strict=True)]
     assert np.mean(values) == pytest.approx(reports[-1].psnr_y, abs=1e-3)
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_also_where_it_would_validate(photographs: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(photographs, tmp_path / "copy")
+    (tmp_path / "copy" / "0.png").write_bytes(b"torn")
+    said: list[str] = []
+    train(CONFIG, tmp_path / "copy", tmp_path / "run", say=said.append)
+    assert any("left out" in words and "0.png" in words for words in said)
+    assert any("5 pictures to train on" in words and "0 to validate on" in words for words in said)
 
 
 def test_a_run_is_not_overwritten_and_not_continued_under_other_settings(photographs: Path, tmp_path: Path) -> None:

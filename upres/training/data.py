@@ -28,10 +28,10 @@ class Pair:
     lr: NDArray[np.uint8]
 
 
-def find_pictures(folder: Path) -> list[Path]:
+def find_pictures(folder: Path, option: str = "--data") -> list[Path]:
     """All picture files below `folder`, sorted by path; hidden ones are passed over."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: --data takes a folder of pictures")
+        raise DataError(f"{folder} is not a folder: {option} takes a folder of pictures")
     found = sorted(
         p
         for p in folder.rglob("*")

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from upres.errors import DataError, EngineError
+from upres.errors import DataError, EngineError, InputError
 from upres.files import write_atomic
 from upres.metrics import psnr
 from upres.training.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints, save_checkpoint
@@ -87,24 +87,31 @@ def train(
     start = latest_checkpoint(checkpoints) if resume else None
     if start is None and list_checkpoints(checkpoints):
         raise DataError(f"{out} holds a run already: add --resume to continue it, or choose another --out")
+    if start is None and resume:
+        say(f"{out} holds no run to resume: a new one is begun")
     out.mkdir(parents=True, exist_ok=True)
     if config.threads:
         torch.set_num_threads(config.threads)
 
     # Data: everything in memory; the batch of a step is a pure function of (seed, step).
     paths = find_pictures(data)
-    held_out = [] if validation else paths[:: max(1, len(paths) // _HELD_OUT)][:_HELD_OUT] if len(paths) > _HELD_OUT else []
-    pairs, left_out = load_pairs(
-        [p for p in paths if p not in held_out], scale=config.scale, patch_px=config.patch_px, hr_scales=config.hr_scales
-    )
+    validation_paths = find_pictures(validation, "--validation") if validation else _hold_out(paths)
+    training_paths = paths if validation else [p for p in paths if p not in validation_paths]
+    pairs, left_out = load_pairs(training_paths, scale=config.scale, patch_px=config.patch_px, hr_scales=config.hr_scales)
+    weights = draw_weights(pairs)
+    validation_pairs: list[Pair] = []
+    for path in validation_paths:
+        try:
+            image = read_rgb(path)
+        except InputError as error:
+            left_out.append(str(error))
+        else:
+            validation_pairs.append(make_pair(path.name, image if validation else _centre(image), config.scale))
     for words in left_out:
         say(f"left out: {words}")
-    weights = draw_weights(pairs)
-    if validation:
-        validation_pairs = [make_pair(p.name, read_rgb(p), config.scale) for p in find_pictures(validation)]
-    else:
-        validation_pairs = [make_pair(p.name, _centre(read_rgb(p)), config.scale) for p in held_out]
-    say(f"{len(pairs)} pictures to train on, {sum(p.hr.size for p in pairs) / 3e6:.0f} MP; {len(validation_pairs)} to validate on")
+    names = len({pair.name for pair in pairs})
+    megapixels = sum(pair.hr.size for pair in pairs) / 3e6
+    say(f"{names} pictures to train on, {megapixels:.1f} MP with reduced copies; {len(validation_pairs)} to validate on")
 
     # State: network, average, optimizer; all of it goes into a checkpoint.
     with torch.random.fork_rng():
@@ -149,11 +156,12 @@ def train(
             quality = None
             if done % config.validate_every == 0 or done == config.steps:
                 averaged = averaged_net(net, ema)
-                quality = validate(averaged, validation_pairs)
                 write_model(model_path, averaged, config, done)
-                writer.add_scalar("validation/psnr_y", quality, done)
-                with (out / "validation.jsonl").open("a") as file:
-                    file.write(json.dumps({"step": done, "psnr_y": quality, "loss": value, "time": time.time()}) + "\n")
+                if validation_pairs:
+                    quality = validate(averaged, validation_pairs)
+                    writer.add_scalar("validation/psnr_y", quality, done)
+                    with (out / "validation.jsonl").open("a") as file:
+                        file.write(json.dumps({"step": done, "psnr_y": quality, "loss": value, "time": time.time()}) + "\n")
             stopping = should_stop() and done < config.steps
             if stopping or done % config.checkpoint_every == 0 or done == config.steps:
                 save_checkpoint(checkpoints, Checkpoint(done, _state(net, ema, optimizer), facts), keep=config.keep_checkpoints)
@@ -196,12 +204,12 @@ def averaged_net(net: Compact, ema: Mapping[str, Tensor]) -> Compact:
 
 @torch.no_grad()
 def validate(net: Compact, pairs: list[Pair]) -> float:
-    """Mean PSNR (Y, border = scale) in dB over whole pictures; not a number where there are none."""
+    """Mean PSNR (Y, border = scale) in dB over whole pictures, of which there must be one at least."""
     values: list[float] = []
     for pair in pairs:
         sr = net(_to_tensor(pair.lr[None]))[0].permute(1, 2, 0).numpy()
         values.append(psnr(sr, pair.hr, border=net.scale, luma=True))
-    return float(np.mean(values)) if values else math.nan
+    return float(np.mean(values))
 
 
 def write_model(path: Path, net: Compact, config: TrainConfig, step: int) -> None:
@@ -213,6 +221,12 @@ def write_model(path: Path, net: Compact, config: TrainConfig, step: int) -> Non
 def _to_tensor(batch: NDArray[np.uint8]) -> Tensor:
     """uint8 `b h w c` -> float32 `b c h w` in [0,1], stored channels last."""
     return torch.from_numpy(batch).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+
+
+def _hold_out(paths: list[Path]) -> list[Path]:
+    """Five pictures spread over the folder; fewer of a small one, and none where that would cost a third of it."""
+    count = min(_HELD_OUT, len(paths) // 4)
+    return [paths[len(paths) * i // count] for i in range(count)]
 
 
 def _centre(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
