@@ -18,6 +18,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
+from safetensors import safe_open  # noqa: E402
+
 from upres.errors import DataError, EngineError  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.loop import Progress, learning_rate_at, train  # noqa: E402
@@ -97,6 +99,9 @@ def test_training_beats_the_start_and_writes_what_it_says(photographs: Path, tmp
     assert np.mean([r.loss for r in reports[:10]]) > 1.2 * np.mean([r.loss for r in reports[100:110]])
     curve = [json.loads(line) for line in (tmp_path / "run" / "validation.jsonl").read_text().splitlines()]
     assert [c["step"] for c in curve] == [50, 100, 150] and curve[-1]["psnr_y"] > curve[0]["psnr_y"]
+    best = max(curve, key=lambda c: c["psnr_y"])["step"]
+    with safe_open(tmp_path / "run" / "best.safetensors", "np") as file:
+        assert file.metadata()["step"] == str(best)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["width"] == 8
     assert list((tmp_path / "run" / "tensorboard").iterdir())
 

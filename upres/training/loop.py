@@ -1,7 +1,7 @@
 """Stage one, read once from top to bottom: pictures in, a plain network out.
 
 A run's folder holds `config.json` (what was resolved), `checkpoints/`, `tensorboard/`, `validation.jsonl` and, after every validation,
-`model.safetensors`: the averaged weights merged into the plain network.
+`model.safetensors`: the averaged weights merged into the plain network; `best.safetensors` is the one that validated best.
 """
 
 from __future__ import annotations
@@ -135,6 +135,9 @@ def train(
         return _to_tensor(lr), _to_tensor(hr)
 
     model_path = out / "model.safetensors"
+    curve = out / "validation.jsonl"
+    seen = [json.loads(line)["psnr_y"] for line in curve.read_text().splitlines()] if first and curve.exists() else []
+    best = max(seen, default=-math.inf)
     with ThreadPoolExecutor(1) as pool, SummaryWriter(str(out / "tensorboard"), purge_step=first) as writer:
         pending = pool.submit(draw, first)
         for step in range(first, config.steps):
@@ -160,7 +163,10 @@ def train(
                 if validation_pairs:
                     quality = validate(averaged, validation_pairs)
                     writer.add_scalar("validation/psnr_y", quality, done)
-                    with (out / "validation.jsonl").open("a") as file:
+                    if quality > best:
+                        best = quality
+                        write_model(out / "best.safetensors", averaged, config, done)
+                    with curve.open("a") as file:
                         file.write(json.dumps({"step": done, "psnr_y": quality, "loss": value, "time": time.time()}) + "\n")
             stopping = should_stop() and done < config.steps
             if stopping or done % config.checkpoint_every == 0 or done == config.steps:
