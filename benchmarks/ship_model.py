@@ -26,6 +26,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from safetensors import safe_open
 
 from upres.catalog import load_graph
 from upres.evaluate import BICUBIC, evaluate
@@ -69,9 +70,12 @@ def main() -> None:
     options = parser.parse_args()
     config = json.loads((options.run / "config.json").read_text())
     points = [json.loads(line) for line in (options.run / "validation.jsonl").read_text().splitlines()]
-    weights = {name: array.astype(np.float16) for name, array in read_weights(options.run / "model.safetensors").items()}
+    source = options.run / "best.safetensors"
+    with safe_open(source, "np") as file:
+        step = int(file.metadata()["step"])
+    weights = {name: array.astype(np.float16) for name, array in read_weights(source).items()}
     target = ROOT / "upres" / "models" / f"{options.name}.safetensors"
-    write_safetensors(target, weights, {"recipe": config["recipe"], "step": str(points[-1]["step"]), "scale": str(config["scale"])})
+    write_safetensors(target, weights, {"recipe": config["recipe"], "step": str(step), "scale": str(config["scale"])})
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     graph = load_graph(str(target))
     upscaler = Upscaler(graph)
@@ -84,7 +88,8 @@ def main() -> None:
             mean = result[key]
             rows.append(f"| {name} | {label} | {mean.psnr_y:.2f} | {mean.ssim_y:.4f} | {mean.psnr_rgb:.2f} | {mean.ssim_rgb:.4f} |")
         print("\n".join(rows[-2:]), flush=True)
-    minutes = (points[-1]["time"] - points[0]["time"]) / 60 * points[-1]["step"] / (points[-1]["step"] - points[0]["step"])
+    first = points[0]
+    minutes = next((p["time"] - first["time"]) / 60 * step / (step - first["step"]) for p in points if p["step"] == step)
     recipe = json.loads(json.dumps(dataclasses.asdict(resolve_recipe(config["recipe"]))))
     changed = " ".join(f"--set {key}={value}" for key, value in config.items() if value != recipe[key])
     ending = f", for the last {100 * config['final_fraction']:.0f} % of the steps {config['final_loss']}" if config["final_fraction"] else ""
@@ -101,7 +106,8 @@ Licence: Apache-2.0.
 
 ## Training
 
-`upres train {config["recipe"]} --data DATA --validation Set5 --out RUN {changed}`, {datetime.date.today():%B %Y}: {points[-1]["step"]:,} steps of
+`upres train {config["recipe"]} --data DATA --validation Set5 --out RUN {changed}`, {datetime.date.today():%B %Y}: the average after {step:,}
+steps, which validated best of the {points[-1]["step"]:,} that were run of a schedule of {config["steps"]:,}; a step is
 {config["batch"]} patches of {config["patch_px"]} x {config["patch_px"]} LR pixels, {config["loss"]} loss{ending}; Adam, learning rate
 {config["learning_rate"]:g} falling to {config["final_learning_rate"]:g} by a cosine, gradients clipped at norm {config["clip_norm"]:g}, average of the weights with decay {config["ema_decay"]:g};
 each 3x3 convolution trained as a sum of parallel branches that are merged in every step (docs/training.md). About {minutes:.0f} minutes on one core
