@@ -103,6 +103,9 @@ SVRGGNetCompact, x{config["scale"]}, {config["width"]} wide, {config["depth"]} i
 **For** clean photographs that are too small: the LR it was trained on is the MATLAB-equal bicubic reduction of good pictures. It restores edges and
 invents no texture. **Not for** JPEG artefacts, noise or blur: it keeps or sharpens them.
 
+**Known weakness**: where two saturated colours of one brightness meet (a purple badge on an orange suit), the blocks of the LR picture shine through as a
+fine dotted pattern: training pictures hold few such edges. Seen at 100 % on examples/astronaut.png; strong in x4, faint in x2.
+
 Licence: Apache-2.0.
 
 ## Training
