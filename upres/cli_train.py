@@ -20,6 +20,9 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the recipe; may be repeated.")
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option("--init", help="A model file of the recipe's shape to begin with, instead of random weights.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, bit for bit.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
@@ -39,7 +42,8 @@ def train(
         config = resolve_recipe(recipe, changes or ())
         with _Interrupt() as interrupt, _Bar(config.steps) as bar:
             model = run(
-                config, data, out, validation=validation, resume=resume, report=bar.report, say=bar.say, should_stop=interrupt.pressed
+                config, data, out, validation=validation, resume=resume, init=init, report=bar.report, say=bar.say,
+                should_stop=interrupt.pressed,
             )
         say(f"trained: {model}")
         return 0

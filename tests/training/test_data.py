@@ -65,6 +65,21 @@ def test_a_batch_is_a_pure_function_of_seed_and_step() -> None:
     assert not np.array_equal(first[0], other[0])
 
 
+def test_recoloured_patches_are_still_pairs() -> None:
+    """The LR of a whole picture that is permuted and inverted is the permuted and inverted LR, but for ties in rounding."""
+    image = _picture(3, 64, 64)
+    pair = make_pair("p", image, 4)
+    options = {"scale": 4, "patch_px": 16, "batch": 8, "seed": 0, "step": 0}
+    plain = draw_batch([pair], np.ones(1), **options)
+    lr, hr = draw_batch([pair], np.ones(1), color_augment=1.0, **options)
+    changed = 0
+    for i in range(8):
+        difference = np.abs(imresize(hr[i], 0.25).astype(int) - lr[i].astype(int))
+        assert difference.max() <= 1 and np.count_nonzero(difference) < difference.size / 50
+        changed += not np.array_equal(hr[i], plain[1][i])
+    assert changed >= 6
+
+
 def test_a_broken_picture_is_named_and_left_out(folder: Path) -> None:
     (folder / "broken.png").write_bytes(b"not a picture")
     pairs, left_out = load_pairs(find_pictures(folder), scale=2, patch_px=8)

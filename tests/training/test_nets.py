@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+from upres.errors import DataError  # noqa: E402
 from upres.training.nets import BranchedConv, Compact  # noqa: E402
 
 
@@ -60,6 +61,18 @@ def test_merged_state_dict_is_an_ordinary_srvgg(branched: bool, scale: int) -> N
     x = torch.rand(1, 3, 10, 13)
     with torch.no_grad():
         assert torch.allclose(net(x), plain(x), atol=1e-5)
+
+
+def test_a_plain_network_is_taken_up_by_the_branches() -> None:
+    torch.manual_seed(4)
+    known = Compact(width=8, depth=2, scale=2).merged_state_dict()
+    for branched in (True, False):
+        net = Compact(width=8, depth=2, scale=2, branched=branched)
+        net.load_plain(known)
+        for name, tensor in net.merged_state_dict().items():
+            assert torch.allclose(tensor, known[name], atol=1e-6), name
+    with pytest.raises(DataError, match="another shape"):
+        Compact(width=8, depth=3, scale=2).load_plain(known)
 
 
 def test_house_models_stay_below_130_thousand_parameters() -> None:

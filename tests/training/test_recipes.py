@@ -31,6 +31,7 @@ def test_set_parses_by_type() -> None:
         (["learning_rate=-1"], "learning_rate must lie"),
         (["learning_rate=nan"], "learning_rate must lie"),
         (["hr_scales=0"], "hr_scales must lie"),
+        (["color_augment=2"], "color_augment must lie"),
         (["patch_px=2"], "patch_px must be at least"),
         (["recipe=other"], "unknown setting"),
     ],

@@ -98,9 +98,21 @@ def draw_weights(pairs: list[Pair]) -> NDArray[np.float64]:
 
 
 def draw_batch(
-    pairs: list[Pair], weights: NDArray[np.float64], *, scale: int, patch_px: int, batch: int, seed: int, step: int
+    pairs: list[Pair],
+    weights: NDArray[np.float64],
+    *,
+    scale: int,
+    patch_px: int,
+    batch: int,
+    seed: int,
+    step: int,
+    color_augment: float = 0.0,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The batch of `step`: lr `b h w 3` and hr `b h*scale w*scale 3`, uint8, each flipped and transposed at random (8 ways)."""
+    """The batch of `step`: lr `b h w 3` and hr `b h*scale w*scale 3`, uint8, each flipped and transposed at random (8 ways).
+
+    With a chance of `color_augment` the channels of a patch are permuted and each is inverted or not, in `lr` and `hr` alike: a linear
+    resize commutes with both, so `lr` stays the reduction of `hr`, while edges between equally bright colours become as common as others.
+    """
     size = patch_px * scale
     lr = np.empty((batch, patch_px, patch_px, 3), np.uint8)
     hr = np.empty((batch, size, size, 3), np.uint8)
@@ -113,6 +125,10 @@ def draw_batch(
         large = pair.hr[y * scale : y * scale + size, x * scale : x * scale + size]
         flips = cast("list[int]", rng.integers(2, size=3).tolist())
         lr[i], hr[i] = _turn(small, flips), _turn(large, flips)
+        if color_augment and rng.random() < color_augment:
+            order, inverted = rng.permutation(3), rng.integers(2, size=3).astype(np.uint8) * 255
+            for patch in (lr, hr):
+                patch[i] = patch[i][:, :, order] ^ inverted  # x ^ 255 is 255 - x
     return lr, hr
 
 

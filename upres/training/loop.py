@@ -34,7 +34,7 @@ from upres.training.ema import start_ema, update_ema
 from upres.training.losses import LOSSES
 from upres.training.nets import Compact
 from upres.training.recipes import TrainConfig
-from upres.weights import write_safetensors
+from upres.weights import read_weights, write_safetensors
 
 _HELD_OUT = 5  # pictures kept for validation where no folder is given
 _VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its centre is used
@@ -72,15 +72,17 @@ def train(
     *,
     validation: Path | None = None,
     resume: bool = False,
+    init: Path | None = None,
     report: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train as `config` says on the pictures of `data`; returns the path of the merged plain network.
 
-    `resume` continues from the newest whole checkpoint of `out`, bit for bit as if never stopped (same machine, same thread count). When
-    `should_stop` says so after a step, a checkpoint is saved and KeyboardInterrupt raised. Raises `DataError` for unusable data or a run
-    folder of another configuration, `OutputError` when the disk is full.
+    `init` is a plain network of the same shape to begin with. `resume` continues from the newest whole checkpoint of `out`, bit for bit as
+    if never stopped (same machine, same thread count). When `should_stop` says so after a step, a checkpoint is saved and
+    KeyboardInterrupt raised. Raises `DataError` for unusable data or a run folder of another configuration, `OutputError` when the disk is
+    full.
     """
     say = say or (lambda _: None)
     checkpoints = out / "checkpoints"
@@ -117,6 +119,8 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         net = Compact(width=config.width, depth=config.depth, scale=config.scale, branched=config.branched)
+    if init is not None:
+        net.load_plain({name: torch.from_numpy(array) for name, array in read_weights(init).items()})
     net = cast(Compact, net.to(memory_format=torch.channels_last))  # pyright: ignore[reportCallIssue]
     ema = start_ema(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=config.learning_rate, betas=config.betas)
@@ -130,7 +134,8 @@ def train(
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         lr, hr = draw_batch(
-            pairs, weights, scale=config.scale, patch_px=config.patch_px, batch=config.batch, seed=config.seed, step=step
+            pairs, weights, scale=config.scale, patch_px=config.patch_px, batch=config.batch, seed=config.seed, step=step,
+            color_augment=config.color_augment,
         )
         return _to_tensor(lr), _to_tensor(hr)
 

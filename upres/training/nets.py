@@ -8,12 +8,14 @@ Convolution is linear, so we merge first, in every step: the gradient is that of
 from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from upres.errors import DataError
 
 # Sobel x, Sobel y and Laplacian: the fixed filters of ECBSR, section 3.2.
 _EDGES = torch.tensor(
@@ -105,6 +107,25 @@ class Compact(nn.Module):
             x = F.prelu(conv(x), slope)
         x = F.pixel_shuffle(self.convs[-1](x), self.scale)
         return x.float() + F.interpolate(lr, scale_factor=self.scale, mode="nearest")
+
+    @torch.no_grad()
+    def load_plain(self, state: Mapping[str, Tensor]) -> None:
+        """Begin with a plain network of this shape (`merged_state_dict` of another): the 3x3 branches take up what the others do not make.
+
+        Raises `DataError` where a tensor is missing, left over or of another shape.
+        """
+        expected = self.merged_state_dict()
+        found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        if found != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
+            raise DataError("the network to begin with has another shape than the recipe's: set scale, width and depth to its own")
+        for index, conv in enumerate(self.convs):
+            assert isinstance(conv, PlainConv | BranchedConv)
+            weight = conv.full if isinstance(conv, BranchedConv) else conv.weight
+            weight += state[f"body.{2 * index}.weight"] - expected[f"body.{2 * index}.weight"]
+            assert conv.bias is not None
+            conv.bias.copy_(state[f"body.{2 * index}.bias"])
+            if index < len(self.slopes):
+                self.slopes[index].copy_(state[f"body.{2 * index + 1}.weight"])
 
     @torch.no_grad()
     def merged_state_dict(self) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ class TrainConfig:
     batch: int = 8
     patch_px: int = 48  # of the LR patch
     hr_scales: tuple[float, ...] = (1.0, 0.5)  # each HR picture is also used reduced by these factors
+    color_augment: float = 0.0  # chance that the channels of a patch are permuted and some inverted: edges of pure colour
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-6
     warmup_steps: int = 500
@@ -116,6 +117,8 @@ def check_config(config: TrainConfig) -> None:
             "learning_rate must lie between 0 and 1 and be at least final_learning_rate, "
             f"got {config.learning_rate} and {config.final_learning_rate}"
         )
+    if not 0.0 <= config.color_augment <= 1.0:
+        raise UsageError(f"color_augment must lie in [0, 1], got {config.color_augment}")
     if not 0.0 <= config.final_fraction <= 1.0 or not 0.0 <= config.ema_decay < 1.0:
         raise UsageError(f"final_fraction and ema_decay must lie in [0, 1), got {config.final_fraction} and {config.ema_decay}")
     if len(config.betas) != 2 or not all(0.0 <= beta < 1.0 for beta in config.betas):
