@@ -190,6 +190,21 @@ def test_using_the_same_thing_again_and_again_costs_little() -> None:
         assert time.process_time() - start < 5.0
 
 
+def test_keys_made_to_collide_are_refused() -> None:
+    """Integers that are equal modulo 2^61 - 1 share a hash: 100,000 of them in one dict would take minutes."""
+    prime = 2**61 - 1
+    assert len({hash(7 + index * prime) for index in range(100)}) == 1
+    keys = [b"\x8a\x0d" + (7 + index * prime).to_bytes(13, "little") for index in range(1, 100_000)]
+    as_items = b"\x80\x02}(" + b"".join(key + b"N" for key in keys) + b"u."
+    as_pairs = b"\x80\x02ccollections\nOrderedDict\n](" + b"".join(key + b"N\x86" for key in keys) + b"e\x85R."
+    start = time.process_time()
+    for data in (as_items, as_pairs):
+        with pytest.raises(ModelError, match=r"expected text or a number below 2\*\*53|something other than pairs"):
+            read(data)
+    assert time.process_time() - start < 5.0
+    assert read(b"\x80\x02}\x8a\x06" + (2**47 - 1).to_bytes(6, "little") + b"Ns.") == {2**47 - 1: None}
+
+
 def test_deep_nesting_neither_recurses_nor_crashes() -> None:
     deep = 20_000  # twenty times what Python may recurse
     for data in (b"N" + b"\x85" * deep, b"]" * deep + b"a" * (deep - 1), b"}K\x01" * deep + b"N" + b"s" * deep):

@@ -16,6 +16,7 @@ import torch
 
 from upres.errors import ModelError
 from upres.weights import parse_weights, read_weights
+from upres.zip_entries import MAX_ENTRIES
 
 CONTAINERS = pytest.mark.parametrize("new", [True, False], ids=["zip", "stream"])
 
@@ -164,6 +165,7 @@ def test_wrappers_are_taken_in_order_and_the_rest_of_a_checkpoint_is_ignored(new
         ({"w": torch.ones(1).expand(3000, 3000)}, r"tensor 'w' uses numbers more than once"),
         ({"w": torch.arange(9.0).as_strided((3, 3), (2, 1))}, r"tensor 'w' uses numbers more than once"),
         ({"w": torch.zeros(0, 2**31, 2**20)}, r"tensor 'w' claims the shape \(0, 2147483648, 1048576\)"),
+        ({"w": torch.ones(1).as_strided((0,), (2**40,))}, "in steps beyond every storage"),
         ({"w": torch.ones([1] * 9)}, "a tensor of 9 dimensions; expected at most 8"),
         ({"n" * 600: torch.ones(2)}, "the name of a tensor has 600 characters"),
         ({"w": torch.complex(torch.ones(2), torch.ones(2))}, r"torch\.ComplexFloatStorage"),
@@ -219,6 +221,55 @@ def test_two_entries_of_one_name_are_refused() -> None:
         archive.writestr(archive.namelist()[0], b"other")
     with pytest.raises(ModelError, match="two entries of the same name"):
         parse_weights(buffer.getvalue(), "model.pth")
+
+
+def test_two_entries_on_the_same_bytes_are_refused() -> None:
+    data = saved({"a": torch.ones(64), "b": torch.ones(64)})
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        places = {info.filename[-6:]: info.header_offset for info in archive.infolist()}
+    first, second = (struct.pack("<L", places[f"data/{index}"]) for index in "01")
+    assert data.count(second) == 1  # in the directory
+    with pytest.raises(ModelError, match=r"entry '.*data/[01]' overlaps another"):
+        parse_weights(data.replace(second, first), "model.pth")
+
+
+def test_a_huge_directory_is_refused_before_it_is_read() -> None:
+    entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"x"
+    directory = entry * (MAX_ENTRIES + 1)
+    data = b"PK\3\4" + bytes(26) + directory + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, len(directory), 30, 0)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match="a zip of 20,001 entries; expected at most 20,000"):
+            parse_weights(data, "model.pth")
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_flipped_bit_anywhere_in_a_zip_is_noticed_or_harmless() -> None:
+    """The checksums cover pickle and numbers; what a flip in the zip's own structure leaves readable must be what was saved."""
+    state = {"w": torch.linspace(-1, 1, 12)}
+    data = saved(state)
+    noticed = 0
+    for bit in range(0, len(data) * 8, 7):
+        broken = bytearray(data)
+        broken[bit // 8] ^= 1 << bit % 8
+        try:
+            found = parse_weights(bytes(broken), "model.pth")
+        except ModelError:
+            noticed += 1
+        else:
+            assert list(found) == ["w"] and np.array_equal(found["w"], state["w"].numpy())
+    assert noticed > 500
+
+
+@CONTAINERS
+def test_a_tensor_stored_as_the_negative_of_its_numbers_is_refused(new: bool) -> None:
+    """torch keeps such a sign beside the numbers: reading the numbers alone would give weights of the wrong sign without a word."""
+    tensor = torch.complex(torch.ones(3), torch.arange(3.0)).conj().imag
+    assert tensor.is_neg()
+    with pytest.raises(ModelError, match=r"negative or the conjugate of its numbers.*resolve_neg"):
+        parse_weights(saved({"w": tensor}, new=new), "model.pth")
 
 
 def test_a_damaged_storage_fails_its_checksum() -> None:

@@ -9,7 +9,6 @@ from upres.pickle_values import (
     STORAGES,
     TORCH_UTILS,
     Global,
-    Key,
     Opaque,
     PickledDict,
     PickledList,
@@ -17,6 +16,7 @@ from upres.pickle_values import (
     Storage,
     StorageType,
     Tensor,
+    is_key,
     kind,
 )
 
@@ -100,11 +100,13 @@ class Meaning:
                 return shape
             case "_rebuild_parameter", (Tensor() as tensor, *_):
                 return tensor
-            case "_rebuild_tensor" | "_rebuild_tensor_v2", (Storage() as storage, offset, shape, stride, *_):
+            case "_rebuild_tensor" | "_rebuild_tensor_v2", (Storage() as storage, offset, shape, stride, *rest):
+                self._refuse_flags(rest[2:])  # after requires_grad and backward_hooks
                 return self._tensor(storage, storage.dtype, offset, shape, stride)
-            case "_rebuild_tensor_v3", (Storage() as storage, offset, shape, stride, _, _, Global(module="torch", name=dtype), *_) if (
+            case "_rebuild_tensor_v3", (Storage() as storage, offset, shape, stride, _, _, Global(module="torch", name=dtype), *rest) if (
                 dtype in DTYPES
             ):
+                self._refuse_flags(rest)
                 return self._tensor(storage, dtype, offset, shape, stride)
             case _:
                 raise self.damaged(f"{function.module}.{function.name} with arguments that it does not take")
@@ -115,10 +117,18 @@ class Meaning:
             raise self.damaged(f"its OrderedDicts have more than {_MAX_PAIRS:,} pairs")
         made = PickledDict()
         for pair in pairs:
-            if not isinstance(pair, PickledList | PickledTuple) or len(pair) != 2 or not isinstance(pair[0], Key):
+            if not isinstance(pair, PickledList | PickledTuple) or len(pair) != 2 or not is_key(pair[0]):
                 raise self.damaged("an OrderedDict of something other than pairs")
             made[pair[0]] = pair[1]
         return made
+
+    def _refuse_flags(self, metadata: list[object]) -> None:
+        """torch notes in a tensor's metadata that its numbers are to be negated or conjugated: such numbers are not what the file shows."""
+        if any(item is not None and item != {} for item in metadata):
+            raise self._origin.refuse(
+                "a tensor in it is stored as the negative or the conjugate of its numbers; expected plain numbers",
+                remedy="Save it again with tensor.resolve_neg().resolve_conj() for every tensor",
+            )
 
     def _tensor(self, storage: Storage, dtype: str, offset: object, shape: object, stride: object) -> Tensor:
         sizes, steps = self._integers(shape), self._integers(stride)

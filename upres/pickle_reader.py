@@ -16,7 +16,7 @@ from typing import final
 from upres.errors import ModelError
 from upres.model_values import Origin
 from upres.pickle_meaning import Meaning
-from upres.pickle_values import Key, Opaque, PickledDict, PickledList, PickledTuple, Storage, kind
+from upres.pickle_values import Opaque, PickledDict, PickledList, PickledTuple, Storage, is_key, kind
 
 MAX_PICKLE_BYTES = 32 * 2**20
 MAX_OPCODES = 500_000  # a state dict takes about 30 for each tensor
@@ -219,6 +219,6 @@ class _Machine:
         if not isinstance(target, PickledDict) or len(items) % 2:
             raise self._damaged(f"keys set on {kind(target)}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, Key):
-                raise self._damaged(f"a key that is {kind(key)}")
+            if not is_key(key):
+                raise self._damaged(f"a key that is {kind(key)} (expected text or a number below 2**53)")
             target[key] = value

@@ -6,7 +6,7 @@ The rebuild functions and their arguments are those of `torch/_utils.py`; the st
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import TypeGuard, final
 
 STORAGES = {
     "FloatStorage": "float32",
@@ -100,6 +100,12 @@ class Tensor:
 
 
 Key = str | int | float | bool | bytes | None  # what a dict of the file may have as key: hashed without looking into anything
+KEY_BOUND = 2**53
+
+
+def is_key(value: object) -> TypeGuard[Key]:
+    """Whether a dict of the file may have this key. Python hashes integers modulo 2^61 - 1: large ones could be made to collide at will."""
+    return isinstance(value, Key) and not (isinstance(value, int) and abs(value) >= KEY_BOUND)
 
 
 def kind(value: object) -> str:

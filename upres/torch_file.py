@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.model_values import DTYPES, Origin, check_name, count, decode
+from upres.model_values import DTYPES, MAX_ELEMENTS, Origin, check_name, count, decode
 from upres.pickle_reader import read_pickle
 from upres.pickle_values import PickledDict, PickledList, Storage, Tensor
 from upres.zip_entries import ZipEntries
@@ -148,8 +148,8 @@ def _checked_bytes(name: str, tensor: Tensor, origin: Origin) -> int:
     elements = count(tensor.shape, origin, name)
     itemsize = DTYPES[tensor.dtype].itemsize
     numel = tensor.storage.numel * DTYPES[tensor.storage.dtype].itemsize // itemsize
-    if not 0 <= tensor.offset <= numel or any(step < 0 for step in tensor.stride):
-        raise origin.refuse(f"tensor {name!r} begins outside its storage or runs backwards")
+    if not 0 <= tensor.offset <= numel or any(not 0 <= step <= MAX_ELEMENTS for step in tensor.stride):
+        raise origin.refuse(f"tensor {name!r} begins outside its storage, runs backwards or in steps beyond every storage")
     if elements == 0:
         return 0
     reach = 0  # the furthest element that the dimensions looked at so far lead to
