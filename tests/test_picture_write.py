@@ -252,3 +252,30 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"cannot write .*a\.png: No such file"):
         write_picture(Picture(smooth(4, 4, 3, 8)), tmp_path / "none" / "a.png")
+
+
+def test_sixteen_bits_are_rounded_to_the_twelve_of_avif() -> None:
+    ramp = np.repeat(np.linspace(0, 1, 128 * 128, dtype=np.float32).reshape(128, 128, 1), 3, axis=2)
+    back = read_picture(encode_picture(Picture(ramp, depth=16), "avif", quality=100)).pixels
+    error = (back - ramp) * 4095
+    assert abs(error.mean()) < 0.02  # cutting the lower bits off gives -0.5
+    assert back.min() == 0.0 and back.max() == 1.0
+
+
+@pytest.mark.parametrize("said", [b'tiff:Orientation="6"', b"tiff:Orientation='8'", b"<tiff:Orientation>3</tiff:Orientation>"])
+def test_xmp_does_not_turn_the_picture_a_second_time(said: bytes) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a exif:PixelXDimension="6"/>' + said + b"</x:xmpmeta>"
+    back = read_picture(encode_picture(Picture(smooth(4, 5, 3, 8), xmp=xmp), "png")).xmp
+    turned = said.replace(b"6", b"1").replace(b"8", b"1").replace(b"3", b"1")
+    assert back == xmp.replace(said, turned)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_only_a_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, what in (("folder.png", "a folder"), ("pipe.png", "a pipe or a device")):
+        with pytest.raises(OutputError, match=f"{name}: it is {what}, expected the name of a file"):
+            write_picture(Picture(smooth(4, 5, 3, 8)), tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.png", "pipe.png"]
+    assert not (tmp_path / "pipe.png").is_file()

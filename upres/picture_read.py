@@ -26,7 +26,7 @@ from upres.colour_profile import (
 )
 from upres.errors import InputError
 from upres.picture_data import Header, Picture
-from upres.picture_sniff import HEAD_BYTES, NAMES, sniff, tiff_has_exif
+from upres.picture_sniff import HEAD_BYTES, NAMES, sniff, sniff_tiff, tiff_has_exif
 
 pyvips.block_untrusted_set(True)  # libvips' own list of rarely fuzzed loaders, besides our list of six
 pyvips.cache_set_max(0)  # the cache would keep whole pictures alive
@@ -67,7 +67,7 @@ def read_picture(source: Path | bytes, *, max_pixels: int = 1_000_000_000) -> Pi
     if header.height * header.width > max_pixels:
         raise InputError(
             f"{name}: {header.width:,} x {header.height:,} pixels are {header.height * header.width:,}, more than the limit of "
-            f"{max_pixels:,}: make the picture smaller, or raise the limit"
+            f"{max_pixels:,}: make the picture smaller, or raise the limit (max_pixels)"
         )
     notes: list[str] = []
     frames = int(_field(image, "n-pages", 1))
@@ -75,10 +75,7 @@ def read_picture(source: Path | bytes, *, max_pixels: int = 1_000_000_000) -> Pi
         notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
     if form == "tiff" and tiff_has_exif(source):
         notes.append("the EXIF of a TIFF cannot be read and is not kept")
-    try:
-        levels = unwrap(image)
-    except pyvips.Error as error:
-        raise _damaged(name, form, error) from error
+    levels = _decode(image, source, name, form, notes)
     icc, levels, alpha = _colours(image, levels, notes)
     turn = int(_field(image, "orientation", 1))
     return Picture(
@@ -101,6 +98,8 @@ def _identify(source: Path | bytes) -> tuple[str, str]:
     else:
         name = str(source)
         try:
+            if source.exists() and not (source.is_file() or source.is_dir()):  # to open a pipe may wait for ever
+                raise InputError(f"{name} is a pipe or a device, expected a file: give - to read a picture from standard input")
             with source.open("rb") as file:
                 head = file.read(HEAD_BYTES)
         except FileNotFoundError as error:
@@ -113,25 +112,53 @@ def _identify(source: Path | bytes) -> tuple[str, str]:
         except OSError as error:
             raise InputError(f"{name} cannot be read: {error.strerror or error}. Check the disk it lies on") from error
     form, seems = sniff(head)
+    if form == "tiff":
+        form, seems = sniff_tiff(source)
     if form is None:
         raise InputError(f"{name} {seems}; expected one of {', '.join(NAMES.values())}: convert it to PNG, or choose another file")
     return name, form
 
 
-def _open(source: Path | bytes, name: str, form: str) -> Any:
+def _open(source: Path | bytes, name: str, form: str, fail_on: str = "error") -> Any:
+    """The image of pyvips, of which nothing but the header has been read. Raises `InputError`."""
     try:
         if isinstance(source, bytes):
             stream = pyvips.Source.new_from_memory(source)
         else:
             path: Any = os.fsencode(source)  # bytes pass through as they are, so that a name need not be UTF-8
             stream = pyvips.Source.new_from_file(path)
-        # "error" refuses all that "warning" does of files cut short or altered, and does not refuse a stray byte or an unknown tag.
-        image = pyvips.Operation.call(f"{_LOADERS[form]}_source", stream, access="sequential", fail_on="error")
+        image = pyvips.Operation.call(f"{_LOADERS[form]}_source", stream, access="sequential", fail_on=fail_on)
         if form == "avif" and _field(image, "heif-compression", "av1") != "av1":
             raise InputError(f"{name} is a HEIF picture of the kind {image.get('heif-compression')}, expected AVIF: convert it to PNG")
         return image
     except pyvips.Error as error:
         raise _damaged(name, form, error) from error
+
+
+def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[str]) -> Levels:
+    """The levels of the file, h w c: decoded strictly, or else, with a note, as `image` was opened.
+
+    Files cut short fail both ways. Strictly means that a decoder's warning counts: it is all that tells of altered bytes in a progressive
+    JPEG, but a stray byte that harms nothing is one too, and no reason to refuse a photograph.
+    """
+    try:
+        return _expanded(image, unwrap(_open(source, name, form, "warning")))
+    except (pyvips.Error, InputError) as doubt:
+        try:
+            levels = unwrap(image)
+        except pyvips.Error as error:
+            raise _damaged(name, form, error) from error
+        cause = doubt.__cause__ if isinstance(doubt, InputError) and doubt.__cause__ is not None else doubt
+        notes.append(f"parts of it may be damaged ({first_line(cause)}): look at the result")
+        return _expanded(image, levels)
+
+
+def _expanded(image: Any, levels: Levels) -> Levels:
+    """10 and 12 bits, which AVIF has and libvips puts on top of 16, repeated downwards: only so is the highest of them 65,535."""
+    bits = int(_field(image, "bits-per-sample", 16))
+    if levels.dtype != np.uint16 or not 8 < bits < 16:
+        return levels
+    return np.bitwise_or(levels, np.right_shift(levels, np.uint16(bits)), dtype=np.uint16)
 
 
 def _damaged(name: str, form: str, error: pyvips.Error) -> InputError:

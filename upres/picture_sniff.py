@@ -19,6 +19,7 @@ _OURS = (
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
 )
+_RAW = "a camera raw file, of which only a small preview could be read"
 _OTHERS = (
     (b"%PDF", "a PDF document"),
     (b"%!PS", "a PostScript document"),
@@ -41,6 +42,8 @@ def sniff(head: bytes) -> tuple[str | None, str]:
     """(format, "") for one of ours, else (None, what it seems to be, as the rest of a sentence)."""
     if not head:
         return None, "is empty"
+    if head[8:10] == b"CR" and head.startswith(b"II*\0"):  # CR2 marks its TIFF so
+        return None, f"seems to be {_RAW}"
     for magic, form in _OURS:
         if head.startswith(magic):
             return form, ""
@@ -74,23 +77,51 @@ def _sniff_iso(head: bytes) -> tuple[str | None, str]:
     return None, "seems to be a video"
 
 
-# Tags of a TIFF that say what EXIF says: maker, model, software, date, artist, copyright, and the folders of EXIF and GPS.
-_EXIF_TAGS = frozenset({271, 272, 305, 306, 315, 33432, 34665, 34853})
+# Tags of a TIFF that say what EXIF says: maker, model, date, artist, copyright, and the folders of EXIF and GPS.
+_EXIF_TAGS = frozenset({271, 272, 306, 315, 33432, 34665, 34853})
+_SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS = 254, 262, 330
+_SENSOR = frozenset({32803, 34892})  # photometric interpretations of raw files: a mosaic of colours, and linear light of a camera
+_LAB = frozenset({8, 9, 10})
+_INLINE = {1: "B", 3: "H", 4: "I"}  # types of tags whose first value is read: BYTE, SHORT, LONG
 
 
-def tiff_has_exif(source: Path | bytes) -> bool:
-    """Whether the first page of a TIFF carries EXIF, which libvips does not hand out. False where the page's directory cannot be read."""
+def tiff_tags(source: Path | bytes) -> dict[int, int]:
+    """{tag: its first value} of the first page of a TIFF, by TIFF 6.0, section 2, or BigTIFF; a value that lies elsewhere counts as 0.
+
+    libvips does not hand these out. Empty where the directory cannot be read: the decoder says what is wrong with it.
+    """
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         head = file.read(16)
         order = "<" if head[:2] == b"II" else ">"
         try:
-            big = struct.unpack_from(order + "H", head, 2)[0] == 43  # BigTIFF
+            big = struct.unpack_from(order + "H", head, 2)[0] == 43
             (offset,) = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)
             file.seek(offset)
             (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
-            size = 20 if big else 12
+            size, room = (20, 8) if big else (12, 4)  # bytes of an entry, and of the value in it
             entries = file.read(size * min(count, 4096))
-            tags = {struct.unpack_from(order + "H", entries, at)[0] for at in range(0, len(entries) - size + 1, size)}
+            tags: dict[int, int] = {}
+            for at in range(0, len(entries) - size + 1, size):
+                tag, kind, many = struct.unpack_from(order + ("HHQ" if big else "HHI"), entries, at)
+                form = _INLINE.get(kind)
+                fits = form is not None and struct.calcsize(form) * many <= room
+                tags[tag] = struct.unpack_from(f"{order}{form}", entries, at + size - room)[0] if fits else 0
         except (struct.error, OSError, OverflowError, ValueError):
-            return False
-    return not tags.isdisjoint(_EXIF_TAGS)
+            return {}
+    return tags
+
+
+def sniff_tiff(source: Path | bytes) -> tuple[str | None, str]:
+    """As `sniff`, for what begins as a TIFF: camera raw files do, with a preview in front that would pass for the photograph."""
+    tags = tiff_tags(source)
+    small = tags.get(_SUBFILE_TYPE, 0) & 1 and _SUB_IFDS in tags  # "a reduced version of another picture", which is in a sub-directory
+    if small or tags.get(_PHOTOMETRIC) in _SENSOR:
+        return None, f"seems to be {_RAW}"
+    if tags.get(_PHOTOMETRIC) in _LAB:
+        return None, "seems to be a TIFF in Lab colours"
+    return "tiff", ""
+
+
+def tiff_has_exif(source: Path | bytes) -> bool:
+    """Whether the first page of a TIFF carries EXIF, which libvips does not hand out. False where the page's directory cannot be read."""
+    return not tiff_tags(source).keys().isdisjoint(_EXIF_TAGS)

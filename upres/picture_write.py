@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ _BIGTIFF_FROM = 3_500_000_000  # bytes of pixels; offsets of a plain TIFF end at
 # "none" is twice as large, "sub" and "paeth" are larger and slower. Level 2 is where a second more buys least.
 _PNG_LEVEL = 2
 _STRIP_ROWS = 256
+_TURNED = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>\s*))[2-8]""")  # in XMP, as an attribute or as an element
 
 
 def check_writable(format: str, height: int, width: int, depth: int = 8) -> None:
@@ -77,6 +79,9 @@ def write_picture(
         if format is None:
             endings = ", ".join(WRITABLE_FORMATS)
             raise OutputError(f"cannot write {target}: expected an ending of {endings}, found {target.suffix or 'none'}")
+    if target.exists() and not target.is_file():  # renaming over a device would take it away from everyone
+        what = "folder" if target.is_dir() else "pipe or a device"
+        raise OutputError(f"cannot write {target}: it is a {what}, expected the name of a file")
     write_atomic(target, encode_picture(picture, format, quality=quality, png_level=png_level))
 
 
@@ -113,9 +118,18 @@ def _levels(picture: Picture, format: str) -> Levels:
         pixels += 1.0 - alpha[:, :, None]
         alpha = None
     colours = _in_profile(pixels, picture.icc, depth)
-    if alpha is None:
-        return colours
-    return np.concatenate((colours, quantise(alpha, depth)[:, :, None]), axis=2)
+    levels = colours if alpha is None else np.concatenate((colours, quantise(alpha, depth)[:, :, None]), axis=2)
+    return _of_12_bits(levels) if depth > _BITS[format] else levels
+
+
+def _of_12_bits(levels: Levels) -> Levels:
+    """16 bits rounded to 12, which stand on top: libvips itself cuts the lower four off, which darkens."""
+    result = np.empty(levels.shape, np.uint16)
+    for top in range(0, len(levels), _STRIP_ROWS):
+        strip = levels[top : top + _STRIP_ROWS].astype(np.float32)
+        strip *= np.float32(4095.0 / 65535.0 / 65535.0)  # so that `quantise` rounds to 0..4095
+        result[top : top + _STRIP_ROWS] = quantise(strip, 16) << 4
+    return result
 
 
 def _in_profile(pixels: NDArray[np.float32], icc: bytes | None, depth: int) -> Levels:
@@ -143,7 +157,7 @@ def _describe(image: Any, picture: Picture, format: str) -> Any:
         image.set_type(blob, "exif-data", _without_thumbnail(picture.exif))
         image.set_type(pyvips.GValue.gint_type, "orientation", 1)
     if picture.xmp is not None:
-        image.set_type(blob, "xmp-data", picture.xmp)
+        image.set_type(blob, "xmp-data", _TURNED.sub(rb"\g<1>1", picture.xmp))  # the pixels are upright already
     return image
 
 
