@@ -25,13 +25,12 @@ from typing import NoReturn
 import typer
 
 from upres.errors import UpresError
+from upres.files import DISK_FULL
 
 DONE, BUG, USAGE, INPUT_FAILED, MODEL_REFUSED, OUTPUT_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 DEBUG_HELP = "Show the traceback of an error."
 
-# EFBIG is what a file size limit (ulimit -f) gives, EDQUOT a disk quota: to the user each is a disk that takes no more.
-DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
-_NOT_WRITABLE_ERRNOS = DISK_FULL_ERRNOS | {errno.EROFS}
+_NOT_WRITABLE_ERRNOS = DISK_FULL | {errno.EROFS}
 
 _debug_everywhere = False
 
