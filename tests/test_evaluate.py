@@ -15,7 +15,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from tiny import FakeRunner, compact, compact_file, gray_graph, noise, picture
 
 from upres.errors import EngineError, InputError, ModelError, UsageError
-from upres.evaluate import Scores, crop_to_multiple, evaluate, format_table, mean_scores, measure
+from upres.evaluate import Scores, crop_to_multiple, evaluate, format_table, lr_psnr, mean_scores, measure
+from upres.niqe import PARAMETERS, NiqeParameters, load_parameters, niqe
 from upres.pairs import find_pairs
 from upres.picture import Picture, quantise, read_picture, write_picture
 from upres.resize import imresize
@@ -38,6 +39,30 @@ def hr(tmp_path: Path) -> Path:
     write_picture(picture(smooth(41, 51)), path / "a.png")
     write_picture(picture(smooth(40, 36, seed=1)), path / "b.png")
     return path
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Two rough pictures of 2x2 and of 2x3 blocks of NIQE, with a border of 2."""
+    path = tmp_path / "large"
+    path.mkdir()
+    for name, width in (("a.png", 201), ("b.png", 300)):
+        write_picture(picture(np.clip(smooth(203, width, seed=width) + noise(203, width, 3, seed=1) * 0.1, 0, 1)), path / name)
+    return path
+
+
+@pytest.fixture
+def parameters(tmp_path: Path) -> NiqeParameters:
+    """Made ones, as they come from a file: parameters.npz."""
+    rng = np.random.default_rng(0)
+    line = np.exp(-(np.arange(-3, 4) ** 2) / 2.7)
+    arrays = {
+        "mu_pris_param": rng.normal(size=(1, 36)),
+        "cov_pris_param": np.eye(36),
+        "gaussian_window": np.outer(line, line) / line.sum() ** 2,
+    }
+    np.savez(tmp_path / "parameters.npz", **arrays)
+    return load_parameters(tmp_path / "parameters.npz")
 
 
 def levels(path: Path) -> np.ndarray:
@@ -185,6 +210,56 @@ def test_the_table_names_protocol_pictures_and_rows(hr: Path) -> None:
     assert lines[-1].split()[1:] == [f"{mean.psnr_y:.2f}", f"{mean.ssim_y:.4f}", f"{mean.psnr_rgb:.2f}", f"{mean.ssim_rgb:.4f}"]
 
 
+def test_niqe_is_a_column_and_hr_a_row_of_its_own(large: Path, parameters: NiqeParameters) -> None:
+    result = evaluate(find_pairs(large, None, 2), {"nearest": nearest()}, scale=2, niqe=parameters)
+    high = levels(large / "b.png")[:202]
+    enlarged = imresize(high, size=(101, 150)).repeat(2, axis=0).repeat(2, axis=1)
+    assert result.scores["nearest"]["b.png"].niqe == niqe(enlarged[2:-2, 2:-2], parameters)
+    assert result.reference["b.png"] == niqe(high[2:-2, 2:-2], parameters)
+    rows = result.scores["bicubic"]
+    assert result.means()["bicubic"].niqe == pytest.approx((rows["a.png"].niqe + rows["b.png"].niqe) / 2, abs=1e-12)  # type: ignore[operator]
+    assert rows["a.png"].lr_psnr is None
+    lines = format_table(result).splitlines()
+    assert lines[2] == f"NIQE: Y rounded, border 2, blocks 96x96, parameters with the SHA-256 {parameters.sha256}; hr is HR itself"
+    assert lines[4].endswith("NIQE (Y rounded, border 2)")
+    assert [line.split()[-6] for line in lines[5:]] == ["bicubic", "nearest", "hr"] * 3
+    mean = sum(result.reference.values()) / 2
+    assert lines[-1].split() == ["hr", "-", "-", "-", "-", f"{mean:.2f}"]
+    assert len({len(line) for line in lines[4:]}) == 1
+    figures = result.to_json()
+    assert set(figures) == {"protocol", "models", "hr"}
+    assert figures["hr"] == {"mean": {"niqe": mean}, "images": {name: {"niqe": value} for name, value in result.reference.items()}}
+    assert set(figures["models"]["nearest"]["mean"]) == {"psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "niqe"}
+
+
+def test_the_authors_parameters_are_called_so(large: Path, parameters: NiqeParameters) -> None:
+    theirs = NiqeParameters(parameters.mean, parameters.covariance, parameters.window, PARAMETERS.sha256 or "")
+    assert "96x96, the authors' parameters;" in evaluate(find_pairs(large, None, 2), {}, scale=2, niqe=theirs).protocol["niqe"]
+
+
+def test_a_picture_too_small_for_niqe_is_in_no_row(large: Path, parameters: NiqeParameters) -> None:
+    write_picture(picture(smooth(40, 300)), large / "c.png")
+    result = evaluate(find_pairs(large, None, 2), {"nearest": nearest()}, scale=2, niqe=parameters)
+    assert list(result.failed) == ["c.png"] and "NIQE needs whole blocks of 96x96 pixels" in result.failed["c.png"]
+    assert list(result.reference) == list(result.scores["bicubic"]) == list(result.scores["nearest"]) == ["a.png", "b.png"]
+
+
+def test_lr_psnr_is_of_lr_and_the_reduced_sr(hr: Path, tmp_path: Path) -> None:
+    result = evaluate(find_pairs(hr, None, 2), {"nearest": nearest()}, scale=2, lr_psnr=True)
+    lr = literal_uint8(levels(hr / "a.png")[:40, :50], 0.5)
+    again = {"bicubic": literal_uint8(literal_uint8(lr, 2.0), 0.5), "nearest": literal_uint8(lr.repeat(2, axis=0).repeat(2, axis=1), 0.5)}
+    for name, reduced in again.items():
+        expected = peak_signal_noise_ratio(lr, reduced, data_range=255)
+        assert result.scores[name]["a.png"].lr_psnr == pytest.approx(expected, abs=1e-9)
+    lines = format_table(result).splitlines()
+    assert lines[2] == "LR-PSNR: RGB, LR against the MATLAB-equal cubic reduction of SR in 8 bit, no border"
+    assert lines[4].endswith("  LR-PSNR (RGB)") and lines[-1].split()[-1] == f"{result.means()['nearest'].lr_psnr:.2f}"
+    assert result.reference == {} and "hr" not in result.to_json()
+    assert lr_psnr(again["bicubic"].repeat(2, axis=0).repeat(2, axis=1), lr) < 60
+    flat = np.full((8, 8, 3), 77, np.uint8)
+    assert lr_psnr(flat.repeat(2, axis=0).repeat(2, axis=1), flat) == math.inf
+
+
 def test_progress_counts_pictures(hr: Path) -> None:
     seen: list[tuple[int, int]] = []
     evaluate(find_pairs(hr, None, 2), {}, scale=2, progress=lambda done, total: seen.append((done, total)))
@@ -228,6 +303,23 @@ def test_the_command_prints_the_table_and_writes_the_json(hr: Path, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "hr", "tiny.safetensors"]
 
 
+def test_the_command_measures_niqe_with_parameters_from_a_file(large: Path, tmp_path: Path, parameters: NiqeParameters) -> None:
+    out, err = run("--hr", large, "--scale", 2, "--niqe-parameters", tmp_path / "parameters.npz", "--lr-psnr")
+    assert err == "" and parameters.sha256 in out
+    assert out.splitlines()[5].endswith("NIQE (Y rounded, border 2)  LR-PSNR (RGB)")
+    assert out.splitlines()[-1].split()[0] == "hr"
+
+
+def test_only_niqe_downloads(hr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPRES_CACHE", str(tmp_path / "cache"))
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody is there: no network takes part
+    run("--hr", hr, "--scale", 2)
+    assert not (tmp_path / "cache").exists()
+    out, err = run("--hr", hr, "--scale", 2, "--niqe", code=4)
+    assert out == "" and "niqe_pris_params.npz could not be downloaded" in err and "2a7c182a" in err and str(tmp_path / "cache") in err
+
+
 def test_equal_pictures_are_inf_in_words_and_null_in_json(tmp_path: Path) -> None:
     hr = tmp_path / "hr"
     hr.mkdir()
@@ -259,6 +351,7 @@ def test_bad_usage_and_bad_models_have_their_codes(hr: Path, tmp_path: Path) -> 
         (("--hr", hr), 2, "--scale"),
         (("--hr", tmp_path / "empty", "--scale", 4), 3, "holds no picture"),
         (("--hr", hr, "--scale", 2, "-n", tmp_path / "none.safetensors"), 4, "none.safetensors"),
+        (("--hr", hr, "--scale", 2, "--niqe-parameters", model), 4, "is no file of NIQE parameters"),
         (("--hr", hr, "--scale", 2, "--json", tmp_path / "no" / "f.json"), 5, "a folder that exists"),
     ]:
         out, err = run(*arguments, code=code)

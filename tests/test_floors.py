@@ -18,10 +18,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "upres"
 ORDER = [
     "errors",
     "files",
+    "download",
     "memory",
     "color",
     "resize",
     "metrics",
+    "niqe",
+    "spectrum",
     # model files
     "model_values",
     "zip_entries",
@@ -38,6 +41,7 @@ ORDER = [
     "simplify",
     "graph",
     "architectures",
+    "interpolate",
     "catalog",
     "engines",
     "export",
@@ -67,6 +71,7 @@ ORDER = [
     "cli_progress",
     "cli_upscale",
     "cli_evaluate",
+    "cli_interpolate",
     "cli_train",
     "cli",
     "__main__",
@@ -86,6 +91,8 @@ HOMES = {
     "rich": ("cli", "cli_", "__main__"),
     "tensorboard": ("training.",),
     "scipy": ("training.",),
+    "matplotlib": ("training.",),
+    "httpx": ("download",),
 }
 
 Imports = Mapping[str, set[str]]  # module of ours (without "upres.") -> full dotted names that it imports

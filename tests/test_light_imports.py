@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "ncnn", "onnxruntime", "onnx", "pyvips", "scipy", "tensorboard", "skimage")
+HEAVY = ("torch", "ncnn", "onnxruntime", "onnx", "pyvips", "scipy", "tensorboard", "skimage", "httpx", "matplotlib")
 
 
 def loaded_by(program: str) -> set[str]:
@@ -32,7 +32,7 @@ def test_the_public_names_can_be_listed_without_loading_them() -> None:
     assert loaded_by("import upres; dir(upres)").isdisjoint((*HEAVY, "numpy"))
 
 
-@pytest.mark.parametrize("verb", ["", "upscale", "evaluate", "train"])
+@pytest.mark.parametrize("verb", ["", "upscale", "evaluate", "interpolate", "train"])
 def test_help_loads_nothing_heavy(verb: str) -> None:
     arguments = ["upres", *([verb] if verb else []), "--help"]
     program = f"import sys\nsys.argv = {arguments!r}\nfrom upres.__main__ import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
@@ -40,10 +40,11 @@ def test_help_loads_nothing_heavy(verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["evaluate", "pairs", "upscale", "batch", "catalog", "weights", "graph", "architectures", "resize", "metrics"]
+    "module",
+    ["evaluate", "pairs", "upscale", "batch", "catalog", "weights", "graph", "architectures", "interpolate", "resize", "metrics"],
 )
 def test_the_core_loads_no_torch(module: str) -> None:
-    assert loaded_by(f"import upres.{module}").isdisjoint(("torch", "onnxruntime", "onnx", "typer", "scipy", "skimage"))
+    assert loaded_by(f"import upres.{module}").isdisjoint(("torch", "onnxruntime", "onnx", "typer", "scipy", "skimage", "httpx"))
 
 
 @pytest.mark.parametrize("module", ["graph", "architectures", "engines", "weights"])

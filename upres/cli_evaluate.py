@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +37,15 @@ def evaluate(
         bool,
         typer.Option("--round-luma", help="Round Y to whole levels, as tables of older papers do (Set5 bicubic x4 SSIM .8102, not .8113)."),
     ] = False,
+    niqe: Annotated[
+        bool, typer.Option("--niqe", help="Measure NIQE too, of HR as well; its parameters (12 kB) are downloaded once.")
+    ] = False,
+    niqe_parameters: Annotated[
+        Path | None, typer.Option("--niqe-parameters", metavar="FILE", help="Measure NIQE with the parameters in this file (.npz).")
+    ] = None,
+    lr_psnr: Annotated[
+        bool, typer.Option("--lr-psnr", help="Measure the PSNR between LR and the reduced SR too: is it still the same picture?")
+    ] = False,
     engine: Annotated[Engine, typer.Option("--engine", help="What runs the networks.")] = Engine.auto,
     threads: Annotated[int, typer.Option("--threads", min=0, metavar="N", help="Threads of the networks; 0: one a core.")] = 0,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
@@ -48,16 +57,22 @@ def evaluate(
 
     def work() -> int:
         import json
+        from functools import partial
 
+        from upres.evaluate import evaluate as measure_pairs
         from upres.evaluate import format_table
         from upres.files import write_atomic
-        from upres.pairs import check_scale, find_pairs
+        from upres.niqe import fetch_parameters
+        from upres.pairs import check_scale, check_sizes, find_pairs
 
         check_scale(scale)
         if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
             raise OutputError(f"--json expects a file in a folder that exists, got {json_file}")
         pairs = find_pairs(hr, lr, scale)
-        result = _measure(pairs, models or (), scale, round_luma, engine.value, threads)
+        check_sizes(pairs, scale)  # headers only: what does not fit is told before a model is opened or a file downloaded
+        parameters = fetch_parameters(niqe_parameters) if niqe or niqe_parameters is not None else None
+        measure = partial(measure_pairs, scale=scale, round_luma=round_luma, niqe=parameters, lr_psnr=lr_psnr)
+        result = _measure(measure, pairs, models or (), scale, engine.value, threads)
         print(format_table(result), flush=True)
         if json_file is not None:
             text = json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
@@ -73,16 +88,16 @@ def evaluate(
     run_verb(work, debug)
 
 
-def _measure(pairs: list[Pair], names: Sequence[str], scale: int, round_luma: bool, engine: str, threads: int) -> Evaluation:
+def _measure(
+    measure: Callable[..., Evaluation], pairs: list[Pair], names: Sequence[str], scale: int, engine: str, threads: int
+) -> Evaluation:
+    """`measure(pairs, upscalers, progress=...)` with the models of these names opened, and closed afterwards."""
     from contextlib import ExitStack
 
     from upres.catalog import load_graph
     from upres.evaluate import BICUBIC, check_models
-    from upres.evaluate import evaluate as measure_pairs
-    from upres.pairs import check_sizes
     from upres.upscale import Upscaler
 
-    check_sizes(pairs, scale)  # headers only: what does not fit is told before a model is opened
     with ExitStack() as stack:
         upscalers: dict[str, Upscaler] = {}
         for name in dict.fromkeys(names):
@@ -91,7 +106,7 @@ def _measure(pairs: list[Pair], names: Sequence[str], scale: int, round_luma: bo
                 stack.callback(upscalers[name].close)
         check_models(upscalers, scale)
         with _Bar(len(pairs)) as bar:
-            return measure_pairs(pairs, upscalers, scale=scale, round_luma=round_luma, progress=bar.report)
+            return measure(pairs, upscalers, progress=bar.report)
 
 
 class _Bar:
