@@ -11,6 +11,7 @@ import typer
 
 from upres.cli_errors import DEBUG_HELP, enable_debug
 from upres.cli_evaluate import evaluate
+from upres.cli_interpolate import interpolate
 from upres.cli_train import train
 from upres.cli_upscale import upscale
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(upscale)
 app.command()(evaluate)
 app.command()(train)
+app.command()(interpolate)
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,11 +7,12 @@ certain but a tensor is missing, left over or of a wrong shape.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.architectures import compact, rrdb
+from upres.architectures import compact, rrdb, srresnet
 from upres.architectures.keys import State, describe
 from upres.errors import ModelError
 from upres.graph import Graph
@@ -19,7 +20,10 @@ from upres.graph import Graph
 FAMILIES: dict[str, Callable[[State], Graph | None]] = {
     "RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN)": rrdb.find,
     "SRVGGNetCompact (compact, realesr-animevideov3)": compact.find,
+    "SRResNet (SRGAN, as upres trains it)": srresnet.find,
 }
+
+T = TypeVar("T")
 
 _PREFIXES = ("module.", "netG.", "generator.", "net_g.", "model_g.")
 
@@ -76,8 +80,19 @@ def graph_from_state_dict(state: Mapping[str, NDArray[np.generic]]) -> Graph:
     raise ModelError(f"unknown network: {describe(stripped)}.{looks} Known families: {', '.join(FAMILIES)}.")
 
 
-def _without_prefix(state: State) -> State:
+def canonical(state: Mapping[str, T]) -> dict[str, T]:
+    """The tensors under the names that their family goes by here, wrappers' prefixes taken off: two files of one network get equal keys.
+
+    The tensors are passed on as they are (arrays, or torch's). Keys of an unknown family stay. Raises ModelError for an RRDBNet of 2018
+    whose layers are in disorder.
+    """
+    stripped = _without_prefix(dict(state))
+    renamed = rrdb.canonical(stripped)
+    return stripped if renamed is None else renamed
+
+
+def _without_prefix(state: dict[str, T]) -> dict[str, T]:
     for prefix in _PREFIXES:
         if state and all(key.startswith(prefix) for key in state):
-            return _without_prefix({key.removeprefix(prefix): array for key, array in state.items()})
+            return _without_prefix({key.removeprefix(prefix): tensor for key, tensor in state.items()})
     return state

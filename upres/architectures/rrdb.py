@@ -16,7 +16,9 @@ x1 by 4 (48 channels). (A rare old x3 network, one upsampling by 3, has the keys
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import count
+from typing import TypeVar
 
 from upres.architectures.keys import Keys, State
 from upres.errors import ModelError
@@ -29,15 +31,27 @@ _LEAKY = Activation("leaky_relu", slope=0.2)
 _RESIDUAL = 0.2
 
 
+T = TypeVar("T")
+
+
+def canonical(state: Mapping[str, T]) -> dict[str, T] | None:
+    """The tensors under BasicSR's names, whichever of the three dialects they come in; None where the keys are not this family's.
+
+    Raises ModelError where the layers of an old file do not stand as an RRDBNet's do.
+    """
+    if any(re.match(r"model\.1\.sub\.\d+\.RDB\d\.", key) for key in state):
+        return _from_old(state)
+    if any(re.match(r"RRDB_trunk\.\d+\.RDB\d\.", key) for key in state):
+        return {_from_esrgan(key): tensor for key, tensor in state.items()}
+    if any(re.match(r"body\.\d+\.rdb\d\.", key) for key in state):
+        return dict(state)
+    return None
+
+
 def find(state: State) -> Graph | None:
     """The graph, or None where the keys are not this family's. Raises ModelError for an RRDBNet that is damaged or a variant."""
-    if any(re.match(r"model\.1\.sub\.\d+\.RDB\d\.", key) for key in state):
-        renamed = _from_old(state)
-    elif any(re.match(r"RRDB_trunk\.\d+\.RDB\d\.", key) for key in state):
-        renamed = {_from_esrgan(key): array for key, array in state.items()}
-    elif any(re.match(r"body\.\d+\.rdb\d\.", key) for key in state):
-        renamed = state
-    else:
+    renamed = canonical(state)
+    if renamed is None:
         return None
     if any("conv1x1" in key for key in renamed):
         raise ModelError(f"{_NAME}: an ESRGAN+ network (extra conv1x1 branches in its dense blocks), a variant that upres cannot run")
@@ -50,7 +64,7 @@ def _from_esrgan(key: str) -> str:
     return re.sub(r"^trunk_conv\.", "conv_body.", re.sub(r"^HRconv\.", "conv_hr.", key))
 
 
-def _from_old(state: State) -> State:
+def _from_old(state: Mapping[str, T]) -> dict[str, T]:
     """Old names count the layers of one sequence: 0 first, 1 trunk, then [upsample, conv, act] times n, conv, act, conv."""
     blocks = [int(match[1]) for key in state if (match := re.match(r"model\.1\.sub\.(\d+)\.RDB", key))]
     after = max(blocks) + 1
@@ -67,7 +81,7 @@ def _from_old(state: State) -> State:
             return key.replace(f"model.1.sub.{after}.", "conv_body.")
         return re.sub(r"^model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.", r"body.\1.rdb\2.conv\3.", key)
 
-    return {rename(key): array for key, array in state.items()}
+    return {rename(key): tensor for key, tensor in state.items()}
 
 
 def _build(keys: Keys, state: State) -> Graph:

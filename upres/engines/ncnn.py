@@ -107,7 +107,7 @@ def _layers(node: Node, sources: list[str], exact: bool) -> Iterator[_Layer]:
 def _conv(node: Conv, sources: list[str], exact: bool) -> Iterator[_Layer]:
     out, _, kernel, _ = node.weight.shape
     settings = f"0={out} 1={kernel} 3={node.stride} 4={node.padding} 5={int(node.bias is not None)} 6={node.weight.size}"
-    if exact and out % 4:
+    if (exact and out % 4) or (kernel > 5 and out < 16):
         settings += f" 31={_NO_SGEMM}"
     data: list[Array] = [_RAW_FLOAT32, node.weight]
     if node.bias is not None:
