@@ -54,10 +54,11 @@ _KERNELS: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], 
 
 
 @lru_cache(maxsize=64)
-def _contributions(
-    size_in: int, size_out: int, factor: float, kernel: str, antialias: bool
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Indices and weights, both (size_out, taps), of the input samples of every output sample along one axis."""
+def contributions(size_in: int, size_out: int, factor: float, kernel: str, antialias: bool) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Indices and weights, both (size_out, taps), of the input samples of every output sample along one axis.
+
+    An index may occur twice in a row: a border sample that is mirrored upon itself. Cached: not to be written to.
+    """
     function, width = _KERNELS[kernel]
     stretch = factor if antialias and factor < 1.0 else 1.0
     width /= stretch
@@ -77,7 +78,7 @@ def _contributions(
 def _resize_axis(image: NDArray[Any], axis: int, size_out: int, factor: float, kernel: str, antialias: bool) -> NDArray[Any]:
     """Resize one axis of an `h w c` array by products with blocks of the band matrix."""
     size_in = image.shape[axis]
-    indices, weights = _contributions(size_in, size_out, factor, kernel, antialias)
+    indices, weights = contributions(size_in, size_out, factor, kernel, antialias)
     height, width, channels = image.shape
     shape = (size_out, width, channels) if axis == 0 else (height, size_out, channels)
     result = np.empty(shape, image.dtype)

@@ -24,7 +24,8 @@ MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 STREAM_START = b"\x80\x02\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little") + b"."
 _STREAM_PROTOCOL = 1001
 
-WRAPPERS = ("params_ema", "params-ema", "params", "state_dict")  # the first that is there is taken: averaged weights before raw ones
+# The first that is there is taken: averaged weights before raw ones, and before `model`, which others also use for whatever they like.
+WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model")
 _MAX_TIED = 4  # names may share a tensor, but all of them together claim at most this many times the file's size
 
 FetchStorage = Callable[[str], memoryview]  # key -> the raw little-endian numbers

@@ -25,8 +25,8 @@ MAX_FILE_BYTES = 4 * 2**30  # a hundred times the largest network that we run
 def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
     """The state dict in `path`: arrays by name, floats of any width as float32, integers and bool as stored, all finite.
 
-    Of a checkpoint, what lies under `params_ema`, `params-ema`, `params` or `state_dict` (the first that is there) is taken, or else the
-    whole. Tied tensors are one array. Raises ModelError, and nothing else, for whatever is wrong with the file.
+    Of a checkpoint, what lies under `params_ema`, `params-ema`, `params`, `state_dict` or `model` (the first that is there) is taken, or
+    else the whole. Tied tensors are one array. Raises ModelError, and nothing else, for whatever is wrong with the file.
     """
     try:
         status = path.stat()

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upres.errors import DataError
+from upres.training.fast_conv import Conv2d, conv2d
+from upres.training.plain import matching_state
 
 # Sobel x, Sobel y and Laplacian: the fixed filters of ECBSR, section 3.2.
 _EDGES = torch.tensor(
@@ -29,7 +30,7 @@ _PRELU_START = 0.25  # torch's own default slope
 _BRANCH_GAIN = 0.3  # keeps a deep stack with identity branches near unit variance at the start
 
 
-class PlainConv(nn.Conv2d):
+class PlainConv(Conv2d):
     """An ordinary 3x3 convolution that offers `kernel()` like its branched twin."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -80,7 +81,7 @@ class BranchedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.kernel()
-        return F.conv2d(x, weight, bias, padding=1)
+        return conv2d(x, weight, bias, padding=1)
 
 
 class Compact(nn.Module):
@@ -115,13 +116,14 @@ class Compact(nn.Module):
         Raises `DataError` where a tensor is missing, left over or of another shape.
         """
         expected = self.merged_state_dict()
-        found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        if found != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
-            raise DataError("the network to begin with has another shape than the recipe's: set scale, width and depth to its own")
+        state = matching_state(state, expected, "scale, width and depth")
         for index, conv in enumerate(self.convs):
             assert isinstance(conv, PlainConv | BranchedConv)
-            weight = conv.full if isinstance(conv, BranchedConv) else conv.weight
-            weight += state[f"body.{2 * index}.weight"] - expected[f"body.{2 * index}.weight"]
+            weight = state[f"body.{2 * index}.weight"]
+            if isinstance(conv, BranchedConv):
+                conv.full.add_(weight - expected[f"body.{2 * index}.weight"])
+            else:
+                conv.weight.copy_(weight)
             assert conv.bias is not None
             conv.bias.copy_(state[f"body.{2 * index}.bias"])
             if index < len(self.slopes):
