@@ -3,61 +3,182 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upres.cli_errors import DEBUG_HELP, run_verb, say
+from upres.cli_errors import DEBUG_HELP, debug_enabled, run_verb, say
+
+if TYPE_CHECKING:
+    from upres.training.config import TrainConfig
+
+RANDOM = "random"
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="The recipe: compact-x2 or compact-x4.")],
-    data: Annotated[Path, typer.Option("--data", help="A folder of HR photographs; folders below it count.")],
-    out: Annotated[Path, typer.Option("--out", help="The run's folder: configuration, checkpoints, TensorBoard, the trained model.")],
+    recipe: Annotated[
+        str, typer.Argument(help="compact-x2|x4, esrgan-psnr-x2|x4, srresnet-x4; adversarial: esrgan-x2|x4, compact-gan-x2|x4.")
+    ],
+    data: Annotated[Path | None, typer.Option("--data", help="A folder of HR photographs; folders below it count.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The run's folder: configuration, checkpoints, TensorBoard, pictures, the trained model.")
+    ] = None,
     validation: Annotated[
         Path | None, typer.Option("--validation", help="A folder of HR pictures to validate on; default: five held out from --data.")
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the recipe; may be repeated.")
     ] = None,
+    shrink: Annotated[int, typer.Option("--shrink", metavar="K", help="Divide the recipe's whole schedule by K, for a trial.")] = 1,
     init: Annotated[
-        Path | None, typer.Option("--init", help="A model file of the recipe's shape to begin with, instead of random weights.")
+        str | None,
+        typer.Option("--init", metavar="NAME|FILE", help="A model of the recipe's shape to begin with; 'random' for a GAN from nothing."),
+    ] = None,
+    init_discriminator: Annotated[
+        Path | None, typer.Option("--init-discriminator", help="A file of the discriminator's weights, such as *_netD.pth, to begin with.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option("--features", metavar="FILE|FOLDER", help="The feature network's file, or a folder of such. Else: cache, download."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, bit for bit.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print parameters, multiply-adds, memory and the time to come; writes nothing.")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, metavar="N", help="Processes on this machine: one a GPU (NCCL), or on the CPU (gloo).")
+    ] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, metavar="N", help="Machines; the same command runs on each, with --rdzv.")] = 1,
+    rdzv: Annotated[
+        str | None, typer.Option("--rdzv", metavar="HOST:PORT", help="Where the machines meet: the address of one of them.")
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Train a network on a folder of photographs."""
+    """Train a network on a folder of photographs: on pixels, or against a discriminator.
+
+    Example: upres train compact-gan-x4 --data photographs --out runs/gan --init compact-x4
+    """
 
     def work() -> int:
         import importlib.util
 
-        from upres.errors import EngineError
+        from upres.errors import EngineError, UsageError
 
-        for module in ("torch", "tensorboard"):
+        for module in ("torch", "tensorboard", "matplotlib"):
             if importlib.util.find_spec(module) is None:
                 raise EngineError(f"training needs {module}, which is not installed: pip install 'upres[train]'")
-        from upres.training.loop import train as run
         from upres.training.recipes import resolve_recipe
 
-        config = resolve_recipe(recipe, changes or ())
-        with _Interrupt() as interrupt, _Bar(config.steps) as bar:
+        config = resolve_recipe(recipe, changes or (), shrink)
+        if dry_run:
+            return _estimate(config, device, processes * nodes)
+        if data is None or out is None:
+            raise UsageError("upres train needs --data FOLDER and --out FOLDER (or --dry-run)")
+        parent = _parent(config, init)
+        if (processes > 1 or nodes > 1) and not _is_worker():
+            return _launch(out, resume, processes, nodes, rdzv)
+
+        from upres.training.loop import Sources
+        from upres.training.loop import train as run
+        from upres.training.ranks import join_ranks
+
+        sources = Sources(parent, init_discriminator, features)
+        with join_ranks(_device(device)) as ranks, _Interrupt(ranks.rank == 0) as interrupt, _Bar(config.steps, ranks.rank == 0) as bar:
             model = run(
-                config, data, out, validation=validation, resume=resume, init=init, report=bar.report, say=bar.say,
+                config, data, out, validation=validation, resume=resume, sources=sources, ranks=ranks, report=bar.report, say=bar.say,
                 should_stop=interrupt.pressed,
-            )
-        say(f"trained: {model}")
+            )  # fmt: skip
+        if ranks.rank == 0:
+            say(f"trained: {model}")
         return 0
 
     run_verb(work, debug)
 
 
+def _parent(config: TrainConfig, init: str | None) -> Path | None:
+    """The file to begin with. A GAN from random weights must be asked for: it is how training diverges."""
+    from upres.catalog import resolve
+    from upres.errors import UsageError
+
+    if init == RANDOM:
+        return None
+    if init is not None:
+        return resolve(init)
+    if config.adversarial:
+        raise UsageError(
+            f"{config.recipe} begins with a network that was trained on pixels: --init NAME|FILE (for example the model.safetensors of a "
+            "stage-one run, or compact-x4 for the compact network). '--init random' begins from nothing"
+        )
+    return None
+
+
+def _device(name: str) -> str:
+    import torch
+
+    from upres.errors import UsageError
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return "cuda" if there["cuda"] else "cpu"
+    if name not in there:
+        raise UsageError(f"--device must be auto, {', '.join(there)}, got {name!r}")
+    if not there[name]:
+        raise UsageError(f"--device {name}: this PyTorch ({torch.__version__}) finds no such device; --device cpu works everywhere")
+    return name
+
+
+def _estimate(config: TrainConfig, device: str, count: int) -> int:
+    import torch
+
+    from upres.training.estimate import estimate
+    from upres.training.ranks import Ranks
+
+    ranks = Ranks(device=torch.device(_device(device)))
+    print(f"{config.recipe}: {config.network}, x{config.scale}, {config.steps:,} steps of {config.batch} samples")
+    if config.source:
+        print(f"source: {config.source}")
+    for line in estimate(config, ranks, processes=count).lines(config):
+        print(line)
+    return 0
+
+
+def _is_worker() -> bool:
+    import os
+
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _launch(out: Path, resume: bool, processes: int, nodes: int, rdzv: str | None) -> int:
+    """Run this very command once a process, over torch's own launcher; workers always continue what the launch before them left."""
+    import sys
+
+    from upres.training.checkpoint import list_checkpoints
+    from upres.training.launch import launch
+    from upres.training.run import refuse_present_run
+
+    if not resume:
+        refuse_present_run(out)
+
+    def newest() -> int | None:
+        found = list_checkpoints(out / "checkpoints")
+        return int(found[-1].stem.removeprefix("step_")) if found else None
+
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    command = [sys.executable, "-m", "upres", *(["--debug"] if debug_enabled() else []), *arguments, "--resume"]
+    return launch(command, processes=processes, nodes=nodes, rdzv=rdzv, progress_of=newest, say=say, log_folder=out / "logs")
+
+
 class _Interrupt:
     """Turns the first Ctrl-C into a request to stop after the present step; a second one stops at once."""
+
+    def __init__(self, talks: bool) -> None:
+        self._talks = talks
+        self._pressed = False
 
     def __enter__(self) -> _Interrupt:
         import signal
 
-        self._pressed = False
         self._before = signal.signal(signal.SIGINT, self._handle)
         return self
 
@@ -70,7 +191,8 @@ class _Interrupt:
         if self._pressed:
             raise KeyboardInterrupt
         self._pressed = True
-        say("stopping after this step (Ctrl-C again stops at once, without saving)")
+        if self._talks:
+            say("stopping after this step (Ctrl-C again stops at once, without saving)")
 
     def pressed(self) -> bool:
         return self._pressed
@@ -79,7 +201,7 @@ class _Interrupt:
 class _Bar:
     """A progress bar on a terminal, a line at every validation elsewhere; both tell the share of time spent waiting for data."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, talks: bool) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -92,7 +214,7 @@ class _Bar:
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[words]}"),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not (talks and self._console.is_terminal),
         )
         self._task = self._bar.add_task("training", total=steps, words="")
         self._data_s = self._step_s = 0.0
@@ -114,11 +236,12 @@ class _Bar:
         assert isinstance(progress, Progress)
         self._data_s += progress.data_s
         self._step_s += progress.step_s
-        if progress.psnr_y is not None:
-            self._quality = f", PSNR (Y) {progress.psnr_y:.2f} dB"
+        if progress.quality is not None:
+            self._quality = f", {progress.quality}"
             share = 100.0 * self._data_s / self._step_s
+            terms = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items() if name != "total")
             self.say(
-                f"step {progress.step} of {progress.steps}: loss {progress.loss:.5f}{self._quality}, "
+                f"step {progress.step} of {progress.steps}: loss {progress.loss:.5f} ({terms}){self._quality}, "
                 f"learning rate {progress.learning_rate:.1e}, {share:.1f} % of the time waiting for data"
             )
             self._data_s = self._step_s = 0.0

@@ -18,12 +18,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
+from made import draw_photographs, features_file  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 
-from upres.errors import DataError, EngineError  # noqa: E402
+from upres.errors import DataError, EngineError, UsageError  # noqa: E402
+from upres.training import losses  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
-from upres.training.loop import Progress, learning_rate_at, train  # noqa: E402
-from upres.training.recipes import TrainConfig  # noqa: E402
+from upres.training.config import TrainConfig  # noqa: E402
+from upres.training.loop import Progress, Sources, train  # noqa: E402
 
 CONFIG = TrainConfig(
     recipe="compact-x2", scale=2, width=8, depth=2, steps=12, batch=2, patch_px=12, warmup_steps=2, hr_scales=(1.0,), threads=1,
@@ -31,21 +33,20 @@ CONFIG = TrainConfig(
 )  # fmt: skip
 
 
+GAN = dataclasses.replace(
+    CONFIG, recipe="compact-gan-x2", gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", discriminator="unet",
+    discriminator_width=4, consistency_weight=1.0, patch_px=16, warmup_steps=0,
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six pictures of smooth blobs and hard edges: something that a network can learn to sharpen."""
-    from upres.picture import Picture, write_picture
+    return draw_photographs(tmp_path_factory.mktemp("photographs"))
 
-    folder = tmp_path_factory.mktemp("photographs")
-    y, x = np.mgrid[0:64, 0:72]
-    for i in range(6):
-        rng = np.random.default_rng(i)
-        image = np.zeros((64, 72, 3), np.float32)
-        for _ in range(12):
-            cy, cx, radius = rng.uniform(0, 64), rng.uniform(0, 72), rng.uniform(4, 20)
-            image[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = rng.random(3)
-        write_picture(Picture(image), folder / f"{i}.png")
-    return folder
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return features_file(tmp_path_factory.mktemp("features") / "features.safetensors")
 
 
 def _tensors(out: Path) -> dict[str, bytes]:
@@ -64,7 +65,7 @@ def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(photographs: P
     assert seen[-1] < config.steps
     train(config, photographs, tmp_path / "halved", resume=True)
     straight, halved = _tensors(tmp_path / "straight"), _tensors(tmp_path / "halved")
-    assert straight.keys() == halved.keys() and any(name.startswith("adam/exp_avg_sq/") for name in straight)
+    assert straight.keys() == halved.keys() and any(name.startswith("net.adam/exp_avg_sq/") for name in straight)
     assert [name for name in straight if straight[name] != halved[name]] == []
     models = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("straight", "halved")]
     assert models[0] == models[1]
@@ -72,11 +73,12 @@ def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(photographs: P
 
 def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Path) -> None:
     """A real process, a real SIGKILL at a moment that nobody chose."""
-    config = dataclasses.replace(CONFIG, steps=400)
+    config = dataclasses.replace(CONFIG, steps=400, validate_every=200)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     train(config, photographs, straight)
     program = (
-        "import sys; from pathlib import Path; from upres.training.loop import train; from upres.training.recipes import TrainConfig;"
+        "import sys; from pathlib import Path; from upres.training.loop import train; from upres.training.config import TrainConfig;"
+        "inf = float('inf');"
         f"train(TrainConfig(**{dataclasses.asdict(config)!r}), Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(photographs), str(killed)])
@@ -122,7 +124,7 @@ def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_
     batches = [np.ascontiguousarray(np.moveaxis(p.lr, 2, 0)[None], np.float32) / 255 for p in pairs]
     results = [np.moveaxis(runner(batch)[0], 0, 2) for batch in batches]
     values = [psnr(sr, p.hr, border=2, luma=True) for sr, p in zip(results, pairs, strict=True)]
-    assert np.mean(values) == pytest.approx(reports[-1].psnr_y, abs=1e-3)
+    assert np.mean(values) == pytest.approx(reports[-1].quality.psnr_y, abs=1e-3)
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_also_where_it_would_validate(photographs: Path, tmp_path: Path) -> None:
@@ -156,26 +158,117 @@ def test_other_pictures_are_refused_at_resume(photographs: Path, tmp_path: Path)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upres.training.loop.pixel_step", lambda *_: torch.tensor(float("nan")))
-    with pytest.raises(EngineError, match="the loss of step 1 is nan"):
+    monkeypatch.setitem(losses.LOSSES, "l1", lambda sr, hr: (sr - hr).abs().mean() * float("nan"))
+    with pytest.raises(EngineError, match=r"step 1: pixel is nan"):
         train(CONFIG, photographs, tmp_path)
+    assert (tmp_path / "not_finite_step_1.safetensors").is_file() and list_checkpoints(tmp_path / "checkpoints") == []
 
 
-def test_learning_rate_schedules() -> None:
-    config = dataclasses.replace(CONFIG, steps=1000, warmup_steps=10, learning_rate=1e-3, final_learning_rate=0.0)
-    assert learning_rate_at(config, 0) == pytest.approx(1e-4)
-    assert learning_rate_at(config, 500) == pytest.approx(5e-4)
-    assert learning_rate_at(config, 999) < 1e-8
-    # torch's own cosine, closed form
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
-    twin = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000)
-    for step in range(400):
-        if step >= 10:
-            assert learning_rate_at(config, step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
-        optimizer.step()
-        twin.step()
-    steps = dataclasses.replace(config, schedule="multistep", milestones=(0.5, 0.8))
-    assert [learning_rate_at(steps, s) for s in (499, 500, 800)] == pytest.approx([1e-3, 5e-4, 2.5e-4])
+@pytest.mark.parametrize("kind", ["unet", "vgg"])
+def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
+    photographs: Path, features: Path, tmp_path: Path, kind: str
+) -> None:
+    config = dataclasses.replace(GAN, discriminator=kind, r1_weight=1.0, gradient_penalty_weight=1.0)
+    sources = Sources(features=features)
+    train(config, photographs, tmp_path / "straight", sources=sources)
+    seen: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            config, photographs, tmp_path / "halved", sources=sources,
+            report=lambda p: seen.append(p.step), should_stop=lambda: len(seen) == 5,
+        )  # fmt: skip
+    train(config, photographs, tmp_path / "halved", sources=sources, resume=True)
+    straight, halved = _tensors(tmp_path / "straight"), _tensors(tmp_path / "halved")
+    assert straight.keys() == halved.keys()
+    assert any(name.startswith("discriminator.adam/exp_avg_sq/") for name in straight)
+    assert any(name.startswith("discriminator/") and ("weight_u" in name or "running_mean" in name) for name in straight)
+    assert [name for name in straight if straight[name] != halved[name]] == []
+    lines = [(tmp_path / run / "validation.jsonl").read_text().splitlines() for run in ("straight", "halved")]
+    curves = [[json.loads(line)["psnr_y"] for line in run] for run in lines]
+    assert curves[0] == curves[1] and len(curves[0]) == 2
+
+
+@pytest.mark.parametrize("network", ["rrdb", "srresnet"])
+def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, network: str) -> None:
+    config = dataclasses.replace(CONFIG, network=network, depth=1, growth=4, steps=6, validate_every=3)
+    train(config, photographs, tmp_path / "straight")
+    seen: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(config, photographs, tmp_path / "halved", report=lambda p: seen.append(p.step), should_stop=lambda: len(seen) == 2)
+    train(config, photographs, tmp_path / "halved", resume=True)
+    straight, halved = _tensors(tmp_path / "straight"), _tensors(tmp_path / "halved")
+    assert [name for name in straight if straight[name] != halved[name]] == []
+
+
+def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
+    photographs: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from upres.training import run
+    from upres.training.features import load_features
+
+    monkeypatch.setattr(run, "fetch_features", lambda name, source: load_features(features))
+    parent = train(CONFIG, photographs, tmp_path / "parent", validation=photographs)
+    said: list[str] = []
+    config = dataclasses.replace(GAN, judge="squeezenet1_1", steps=4, validate_every=2)
+    train(config, photographs, tmp_path / "run", sources=Sources(init=parent), validation=photographs, say=said.append)
+    files = ("model.safetensors", "best.safetensors", "validation.jsonl", "curves.png", "crops/step_000000004.png", "sweep.json")
+    for name in (*files, "sweep.png"):
+        assert (tmp_path / "run" / name).is_file(), name
+    assert any("features of the loss: vgg19-conv3_1" in words and "sha256" in words for words in said)
+    last = json.loads((tmp_path / "run" / "validation.jsonl").read_text().splitlines()[-1])
+    assert last["feature_distance"] > 0 and last["lr_psnr"] > 10 and len(last["color_shift_255"]) == 3
+    rows = json.loads((tmp_path / "run" / "sweep.json").read_text())
+    assert "psnr_y" in json.dumps(rows)
+    with pytest.raises(DataError, match="another --init"):
+        train(config, photographs, tmp_path / "run", sources=Sources(features=features), validation=photographs, resume=True)
+
+
+def test_tensorboard_holds_what_must_be_watched(photographs: Path, features: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(GAN, photographs, tmp_path, sources=Sources(features=features), validation=photographs)
+    log = EventAccumulator(str(tmp_path / "tensorboard"))
+    log.Reload()
+    tags = set(log.Tags()["scalars"])
+    assert {"discriminator/real", "discriminator/fake", "gradient_norm/generator", "gradient_norm/discriminator"} <= tags
+    assert {f"loss/{name}" for name in ("pixel", "features", "gan", "consistency", "discriminator", "total")} <= tags
+    assert "validation/lr_psnr" in tags and any(tag.startswith("validation/color_shift") for tag in tags)
+    for section in ("data", "generator", "discriminator", "features"):
+        assert f"milliseconds/{section}" in tags
+    assert log.Tags()["images"]
+
+
+def test_a_feature_network_that_cannot_be_had_is_replaced_with_a_word_or_refused(
+    photographs: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from upres.errors import ModelError
+    from upres.training import run
+    from upres.training.features import load_features
+
+    def fetch(name: str, source: Path | None) -> object:
+        if name == "vgg19":
+            raise ModelError("vgg19-dcbb9e9d.pth cannot be had")
+        return load_features(features)
+
+    monkeypatch.setattr(run, "fetch_features", fetch)
+    said: list[str] = []
+    config = dataclasses.replace(GAN, features="vgg19", features_otherwise="vgg19-conv3_1", steps=1)
+    train(config, photographs, tmp_path / "other", say=said.append)
+    assert any("cannot be had" in words and "vgg19-conv3_1" in words for words in said)
+    assert any(words.startswith("features of the loss: vgg19-conv3_1") for words in said)
+    with pytest.raises(ModelError, match="cannot be had"):
+        train(dataclasses.replace(config, features_otherwise=""), photographs, tmp_path / "refused")
+
+
+def test_a_batch_beyond_the_memory_is_refused_before_step_1(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upres.training.fit.available_bytes", lambda: 3_000_000)
+    with pytest.raises(UsageError, match=r"a step of 16 samples needs about .* are free: --set accumulate=\d+"):
+        train(dataclasses.replace(CONFIG, batch=16, patch_px=24), photographs, tmp_path)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(photographs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be shared"):
+        train(dataclasses.replace(CONFIG, batch=3, accumulate=2), photographs, tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

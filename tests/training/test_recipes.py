@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 
 from upres.errors import UsageError
+from upres.training.config import TrainConfig, check_config, parse_layers, shrink_config
 from upres.training.recipes import RECIPES, resolve_recipe
+from upres.training.schedule import learning_rate_at
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -49,3 +51,90 @@ def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
 def test_configurations_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         resolve_recipe("compact-x4").steps = 1  # type: ignore[misc]
+
+
+def test_esrgan_has_its_published_figures() -> None:
+    """ESRGAN, section 4.1, and BasicSR's options: the figures of training.md that everybody copies wrongly."""
+    psnr, gan = resolve_recipe("esrgan-psnr-x4"), resolve_recipe("esrgan-x4")
+    for config in (psnr, gan):
+        assert (config.network, config.depth, config.width, config.growth) == ("rrdb", 23, 64, 32)
+        assert (config.batch, config.patch_px * config.scale, config.betas, config.ema_decay) == (16, 128, (0.9, 0.99), 0.999)
+    assert (psnr.steps, psnr.learning_rate, psnr.cycles, psnr.final_learning_rate, psnr.loss) == (1_000_000, 2e-4, 4, 1e-7, "l1")
+    assert (gan.pixel_weight, gan.feature_weight, gan.gan_weight, gan.gan_loss) == (1e-2, 1.0, 5e-3, "relativistic")
+    assert (gan.features, gan.discriminator, gan.steps) == ("vgg19", "vgg", 400_000)
+    at = [learning_rate_at(gan, step) for step in (0, 49_999, 50_000, 100_000, 200_000, 300_000, 399_999)]
+    assert at == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5, 6.25e-6, 6.25e-6])
+    at = [learning_rate_at(psnr, step) for step in (0, 125_000, 249_999, 250_000, 999_999)]
+    assert at == pytest.approx([2e-4, 1.0005e-4, 1e-7, 2e-4, 1e-7], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("-x2")])
+def test_a_twin_differs_in_scale_and_keeps_the_hr_patch(name: str) -> None:
+    two, four = resolve_recipe(name), resolve_recipe(name.replace("-x2", "-x4"))
+    assert (two.scale, four.scale) == (2, 4)
+    if not name.startswith("compact-x"):
+        assert two.patch_px * two.scale == four.patch_px * four.scale
+
+
+def test_shrink_divides_the_whole_schedule() -> None:
+    full, small = resolve_recipe("esrgan-x4"), resolve_recipe("esrgan-x4", shrink=100)
+    assert (small.steps, small.validate_every, small.checkpoint_every) == (4000, 50, 50)
+    assert small.ema_decay == pytest.approx(0.999**100)
+    for fraction in (0.0, 0.12, 0.13, 0.3, 0.6, 0.99):
+        assert learning_rate_at(small, int(fraction * small.steps)) == learning_rate_at(full, int(fraction * full.steps))
+    assert resolve_recipe("esrgan-x4", ["steps=7"], shrink=100).steps == 7
+    for wrong in (0, 10**9):
+        with pytest.raises(UsageError, match="--shrink"):
+            shrink_config(full, wrong)
+
+
+def test_learning_rate_schedules() -> None:
+    torch = pytest.importorskip("torch")
+    config = TrainConfig(recipe="test", scale=2, steps=1000, warmup_steps=10, learning_rate=1e-3, final_learning_rate=0.0)
+    assert learning_rate_at(config, 0) == pytest.approx(1e-4)
+    assert learning_rate_at(config, 500) == pytest.approx(5e-4)
+    assert learning_rate_at(config, 999) < 1e-8
+    # torch's own schedules
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
+    twin = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000)
+    for step in range(400):
+        if step >= 10:
+            assert learning_rate_at(config, step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
+        optimizer.step()
+        twin.step()
+    cycles = dataclasses.replace(config, cycles=4, warmup_steps=0, final_learning_rate=1e-5)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
+    restarts = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=250, eta_min=1e-5)
+    for step in range(1000):
+        assert learning_rate_at(cycles, step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6), step
+        optimizer.step()
+        restarts.step()
+    steps = dataclasses.replace(config, schedule="multistep", milestones=(0.5, 0.8))
+    assert [learning_rate_at(steps, s) for s in (499, 500, 800)] == pytest.approx([1e-3, 5e-4, 2.5e-4])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"gan_loss": "wasserstein"}, "gan_loss must be one of"),
+        ({"discriminator": "resnet"}, "discriminator must be one of"),
+        ({"network": "swin"}, "network must be one of"),
+        ({"gan_weight": -1.0}, "gan_weight must be 0 or more"),
+        ({"pixel_weight": 0.0}, "every weight of the generator's loss is 0"),
+        ({"network": "rrdb", "scale": 3}, "scale of rrdb must be one of"),
+        ({"batch": 6, "accumulate": 4}, "batch must be a multiple of accumulate"),
+        ({"milestones": (1.5,)}, "milestones are fractions"),
+        ({"discriminator_learning_rate": 0.0}, "discriminator_learning_rate must lie"),
+        ({"discriminator_clip_norm": 0.0}, "discriminator_clip_norm must be above 0"),
+        ({"seed": -1}, "seed must be 0 or more"),
+        ({"feature_layers": "conv5_4:much"}, "feature_layers expects"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_config(dataclasses.replace(TrainConfig(recipe="test", scale=4), **changes))  # type: ignore[arg-type]
+
+
+def test_layers() -> None:
+    assert parse_layers("conv1_2:0.1,conv5_4") == {"conv1_2": 0.1, "conv5_4": 1.0}
+    assert parse_layers("") == {}

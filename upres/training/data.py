@@ -6,6 +6,7 @@ patch holds the true surroundings of its HR patch also at its edges.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ from numpy.typing import NDArray
 from upres.errors import DataError, InputError
 from upres.picture import READABLE_SUFFIXES, quantise, read_picture
 from upres.resize import imresize
+from upres.training.config import TrainConfig
+
+_HELD_OUT = 5  # pictures kept for validation where no folder is given
+_VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its centre is used
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,54 @@ class Pair:
     name: str
     hr: NDArray[np.uint8]
     lr: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a run sees. `left_out` says in words what it does not; `fingerprint` is a SHA-256 over names and HR pixels."""
+
+    pairs: list[Pair]
+    weights: NDArray[np.float64]
+    validation: list[Pair]
+    left_out: list[str]
+    fingerprint: str
+
+    def __str__(self) -> str:
+        names = len({pair.name for pair in self.pairs})
+        megapixels = sum(pair.hr.size for pair in self.pairs) / 3e6
+        return f"{names} pictures to train on, {megapixels:.1f} MP with reduced copies; {len(self.validation)} to validate on"
+
+
+def load_training_set(config: TrainConfig, data: Path, validation: Path | None) -> TrainingSet:
+    """Every picture below `data`, and those below `validation` or else a few held out of `data`. Raises `DataError`."""
+    paths = find_pictures(data)
+    validation_paths = find_pictures(validation, "--validation") if validation else _hold_out(paths)
+    training_paths = paths if validation else [p for p in paths if p not in validation_paths]
+    pairs, left_out = load_pairs(training_paths, scale=config.scale, patch_px=config.patch_px, hr_scales=config.hr_scales)
+    validation_pairs: list[Pair] = []
+    for path in validation_paths:
+        try:
+            image = read_rgb(path)
+        except InputError as error:
+            left_out.append(str(error))
+        else:
+            validation_pairs.append(make_pair(path.name, image if validation else _centre(image), config.scale))
+    state = hashlib.sha256()
+    for pair in pairs:
+        state.update(f"{pair.name}|{pair.hr.shape}|".encode())
+        state.update(pair.hr.data)
+    return TrainingSet(pairs, draw_weights(pairs), validation_pairs, left_out, state.hexdigest())
+
+
+def _hold_out(paths: list[Path]) -> list[Path]:
+    """Five pictures spread over the folder; fewer of a small one, and none where that would cost a third of it."""
+    count = min(_HELD_OUT, len(paths) // 4)
+    return [paths[len(paths) * i // count] for i in range(count)]
+
+
+def _centre(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    top, left = (max(0, (side - _VALIDATION_PX) // 2) for side in image.shape[:2])
+    return image[top : top + _VALIDATION_PX, left : left + _VALIDATION_PX]
 
 
 def find_pictures(folder: Path, option: str = "--data") -> list[Path]:
@@ -107,17 +160,22 @@ def draw_batch(
     seed: int,
     step: int,
     color_augment: float = 0.0,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The batch of `step`: lr `b h w 3` and hr `b h*scale w*scale 3`, uint8, each flipped and transposed at random (8 ways).
+
+    `batch` counts the samples of all ranks; a rank draws its own consecutive share of them, so the samples do not depend on `ranks`.
 
     With a chance of `color_augment` the channels of a patch are permuted and each is inverted or not, in `lr` and `hr` alike: a linear
     resize commutes with both, so `lr` stays the reduction of `hr`, while edges between equally bright colours become as common as others.
     """
     size = patch_px * scale
-    lr = np.empty((batch, patch_px, patch_px, 3), np.uint8)
-    hr = np.empty((batch, size, size, 3), np.uint8)
-    for i in range(batch):
-        rng = np.random.default_rng((seed, step, i))
+    share = batch // ranks
+    lr = np.empty((share, patch_px, patch_px, 3), np.uint8)
+    hr = np.empty((share, size, size, 3), np.uint8)
+    for i in range(share):
+        rng = np.random.default_rng((seed, step, rank * share + i))
         pair = pairs[int(rng.choice(len(pairs), p=weights))]
         rooms: list[int] = [side - patch_px + 1 for side in pair.lr.shape[:2]]
         y, x = (int(rng.integers(room)) for room in rooms)

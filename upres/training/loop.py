@@ -1,50 +1,57 @@
-"""Stage one, read once from top to bottom: pictures in, a plain network out.
+"""Training, read once from top to bottom: pictures in, a plain network out. Stage one is `pixel_step`, stage two `gan_step`.
 
-A run's folder holds `config.json` (what was resolved), `checkpoints/`, `tensorboard/`, `validation.jsonl` and, after every validation,
-`model.safetensors`: the averaged weights merged into the plain network; `best.safetensors` is the one that validated best.
+A run's folder holds `config.json` (what was resolved), `checkpoints/`, `tensorboard/`, `crops/`, `validation.jsonl` and, after every
+validation, `model.safetensors`: the averaged weights merged into the plain network; `best.safetensors` is the one that validated best
+(stage one: PSNR; stage two: the judge's distance).
 """
 
 from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
-import copy
 import dataclasses
-import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
+from torch import Tensor, nn
 
-from upres.errors import DataError, EngineError, InputError
+from upres.errors import UsageError
 from upres.files import write_atomic
-from upres.metrics import psnr
-from upres.training.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints, save_checkpoint
-from upres.training.data import Pair, draw_batch, draw_weights, find_pictures, load_pairs, make_pair, read_rgb
-from upres.training.ema import start_ema, update_ema
-from upres.training.losses import LOSSES
-from upres.training.nets import Compact
-from upres.training.recipes import TrainConfig
-from upres.weights import read_weights, write_safetensors
-
-_HELD_OUT = 5  # pictures kept for validation where no folder is given
-_VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its centre is used
-# These may change between a run and its resumption: none touches the weights.
-_FREE_FIELDS = ("validate_every", "checkpoint_every", "keep_checkpoints")
+from upres.training import losses
+from upres.training.checkpoint import Checkpoint, save_checkpoint
+from upres.training.config import TrainConfig
+from upres.training.data import TrainingSet, draw_batch, load_training_set
+from upres.training.fast_conv import winograd
+from upres.training.fit import check_memory
+from upres.training.ranks import Ranks
+from upres.training.run import (
+    append_validation,
+    best_so_far,
+    check_finite,
+    check_folder,
+    check_same_run,
+    choose_convolutions,
+    generator_of,
+    keep_model,
+    load_parent,
+    open_features,
+    open_judge,
+    sweep_from_parent,
+)
+from upres.training.team import Team, average, averaged_net, build_team, pack, set_rates, unpack
+from upres.training.terms import Features, add_terms, autocast, generator_terms, mean_logit, parts
+from upres.training.validation import Quality, check_pairs, to_tensor, validate
+from upres.training.watch import Stopwatch, Watch
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What is told after a step; `psnr_y` only where one was measured, `data_s` is the time that step waited for its batch."""
+    """What is told after a step. `losses` are the weighted terms; `quality` only where one was measured; `data_s` waited for the batch."""
 
     step: int
     steps: int
@@ -52,17 +59,17 @@ class Progress:
     learning_rate: float
     data_s: float
     step_s: float
-    psnr_y: float | None = None
+    losses: Mapping[str, float]
+    quality: Quality | None = None
 
 
-def learning_rate_at(config: TrainConfig, step: int) -> float:
-    """The learning rate of update number `step` (counted from 0): linear warm-up, then cosine, or halved at each milestone."""
-    if config.schedule == "cosine":
-        share = 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
-        rate = config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * share
-    else:
-        rate = config.learning_rate * 0.5 ** sum(step >= fraction * config.steps for fraction in config.milestones)
-    return rate * min(1.0, (step + 1) / max(1, config.warmup_steps))
+@dataclass(frozen=True)
+class Sources:
+    """Files that a run uses: `init` and `init_discriminator` to begin with, `features` a file or folder (None: cache, download)."""
+
+    init: Path | None = None
+    init_discriminator: Path | None = None
+    features: Path | None = None
 
 
 def train(
@@ -72,220 +79,180 @@ def train(
     *,
     validation: Path | None = None,
     resume: bool = False,
-    init: Path | None = None,
+    sources: Sources = Sources(),  # frozen
+    ranks: Ranks = Ranks(),  # noqa: B008  # frozen
     report: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train as `config` says on the pictures of `data`; returns the path of the merged plain network.
 
-    `init` is a plain network of the same shape to begin with. `resume` continues from the newest whole checkpoint of `out`, bit for bit as
-    if never stopped (same machine, same thread count). When `should_stop` says so after a step, a checkpoint is saved and
-    KeyboardInterrupt raised. Raises `DataError` for unusable data or a run folder of another configuration, `OutputError` when the disk is
-    full.
+    `resume` continues from the newest whole checkpoint of `out`, bit for bit as if never stopped (same machine, same number of ranks and
+    threads). When `should_stop` says so after a step, a checkpoint is saved and KeyboardInterrupt raised. Raises `DataError` for unusable
+    data or a run folder of another configuration, `EngineError` for a loss that is not finite, `OutputError` when the disk is full.
     """
-    say = say or (lambda _: None)
-    checkpoints = out / "checkpoints"
-    start = latest_checkpoint(checkpoints) if resume else None
-    if start is None and list_checkpoints(checkpoints):
-        raise DataError(f"{out} holds a run already: add --resume to continue it, or choose another --out")
-    if start is None and resume:
-        say(f"{out} holds no run to resume: a new one is begun")
-    out.mkdir(parents=True, exist_ok=True)
+    say = say if say is not None and ranks.rank == 0 else lambda _: None
+    if config.batch % (ranks.count * config.accumulate):
+        raise UsageError(
+            f"batch {config.batch} cannot be shared by {ranks.count} processes in {config.accumulate} parts: change --set batch"
+        )
+    start = check_folder(out, resume, say)
     if config.threads:
-        torch.set_num_threads(config.threads)
+        torch.set_num_threads(max(1, config.threads // ranks.count))
 
     # Data: everything in memory; the batch of a step is a pure function of (seed, step).
-    paths = find_pictures(data)
-    validation_paths = find_pictures(validation, "--validation") if validation else _hold_out(paths)
-    training_paths = paths if validation else [p for p in paths if p not in validation_paths]
-    pairs, left_out = load_pairs(training_paths, scale=config.scale, patch_px=config.patch_px, hr_scales=config.hr_scales)
-    weights = draw_weights(pairs)
-    validation_pairs: list[Pair] = []
-    for path in validation_paths:
-        try:
-            image = read_rgb(path)
-        except InputError as error:
-            left_out.append(str(error))
-        else:
-            validation_pairs.append(make_pair(path.name, image if validation else _centre(image), config.scale))
-    for words in left_out:
+    pictures = load_training_set(config, data, validation)
+    for words in pictures.left_out:
         say(f"left out: {words}")
-    names = len({pair.name for pair in pairs})
-    megapixels = sum(pair.hr.size for pair in pairs) / 3e6
-    say(f"{names} pictures to train on, {megapixels:.1f} MP with reduced copies; {len(validation_pairs)} to validate on")
+    check_pairs(pictures.validation)
+    say(str(pictures))
 
-    # State: network, average, optimizer; all of it goes into a checkpoint.
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        net = Compact(width=config.width, depth=config.depth, scale=config.scale, branched=config.branched)
-    if init is not None:
-        net.load_plain({name: torch.from_numpy(array) for name, array in read_weights(init).items()})
-    net = cast(Compact, net.to(memory_format=torch.channels_last))  # pyright: ignore[reportCallIssue]
-    ema = start_ema(net)
-    optimizer = torch.optim.Adam(net.parameters(), lr=config.learning_rate, betas=config.betas)
-    facts = {"config": dataclasses.asdict(config), "data": _fingerprint(pairs)}
+    # State: networks, average, optimizers; all of it goes into a checkpoint.
+    team = build_team(config, ranks)
+    features = open_features(config, sources.features, ranks, say)
+    judge = open_judge(config, sources.features, ranks, say)
+    fast = choose_convolutions(config, ranks, say)
+    draw = draw_of(config, pictures, ranks)
+    parent = load_parent(sources.init, sources.init_discriminator, team, draw_of(config, pictures, Ranks(device=ranks.device))(0)[0], say)
+    facts = {
+        "config": dataclasses.asdict(config), "data": pictures.fingerprint, "features": features.identity, "init": parent.sha256,
+        "processes": ranks.count, "winograd": fast,
+    }  # fmt: skip
     if start is not None:
-        _check_same_run(start, facts, out)
-        _restore(start, net, ema, optimizer)
+        check_same_run(start, facts, out)
+        unpack(start.tensors, team)
         say(f"continuing after step {start.step}")
-    first = 0 if start is None else start.step
-    write_atomic(out / "config.json", json.dumps(dataclasses.asdict(config), indent=2).encode())
+    first = start.step if start is not None else 0
+    check_memory(config, team, features, ranks)
+    if ranks.rank == 0:
+        write_atomic(out / "config.json", json.dumps(dataclasses.asdict(config), indent=2).encode())
+    best = best_so_far(out, config, first, ranks.rank)
+    clock = Stopwatch(ranks.device)
 
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        lr, hr = draw_batch(
-            pairs, weights, scale=config.scale, patch_px=config.patch_px, batch=config.batch, seed=config.seed, step=step,
-            color_augment=config.color_augment,
-        )
-        return _to_tensor(lr), _to_tensor(hr)
-
-    model_path = out / "model.safetensors"
-    curve = out / "validation.jsonl"
-    seen = [json.loads(line)["psnr_y"] for line in curve.read_text().splitlines()] if first and curve.exists() else []
-    best = max(seen, default=-math.inf)
-    with ThreadPoolExecutor(1) as pool, SummaryWriter(str(out / "tensorboard"), purge_step=first) as writer:
+    with winograd(fast), ThreadPoolExecutor(1) as pool, Watch(out, first, ranks, pictures.validation) as watch:
         pending = pool.submit(draw, first)
         for step in range(first, config.steps):
             begun = time.perf_counter()
-            lr, hr = pending.result()
+            with clock("data"):
+                lr, hr = pending.result()
             data_s = time.perf_counter() - begun
             pending = pool.submit(draw, step + 1)
 
-            rate = learning_rate_at(config, step)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss = pixel_step(config, net, optimizer, lr, hr, step)
-            update_ema(ema, net, config.ema_decay, step)
-            value = float(loss)
-            if not math.isfinite(value):
-                raise EngineError(f"the loss of step {step + 1} is {value}: resume with a lower learning_rate (now {rate:g})")
+            set_rates(team, config, step)
+            if team.discriminator is None:
+                terms = pixel_step(config, team, lr, hr, step, ranks=ranks, out=out, clock=clock, features=features)
+            else:
+                terms = gan_step(config, team, lr, hr, step, ranks=ranks, out=out, clock=clock, features=features)
+            average(team, config, step, ranks)
 
             done = step + 1
             quality = None
             if done % config.validate_every == 0 or done == config.steps:
-                averaged = averaged_net(net, ema)
-                write_model(model_path, averaged, config, done)
-                if validation_pairs:
-                    quality = validate(averaged, validation_pairs)
-                    writer.add_scalar("validation/psnr_y", quality, done)
-                    if quality > best:
-                        best = quality
-                        write_model(out / "best.safetensors", averaged, config, done)
-                    with curve.open("a") as file:
-                        file.write(json.dumps({"step": done, "psnr_y": quality, "loss": value, "time": time.time()}) + "\n")
-            stopping = should_stop() and done < config.steps
-            if stopping or done % config.checkpoint_every == 0 or done == config.steps:
-                save_checkpoint(checkpoints, Checkpoint(done, _state(net, ema, optimizer), facts), keep=config.keep_checkpoints)
-            step_s = time.perf_counter() - begun
-            writer.add_scalar("train/loss", value, done)
-            writer.add_scalar("train/learning_rate", rate, done)
-            writer.add_scalar("time/data_ms", 1e3 * data_s, done)
-            writer.add_scalar("time/step_ms", 1e3 * step_s, done)
-            if report is not None:
-                report(Progress(done, config.steps, value, rate, data_s, step_s, quality))
+                averaged = averaged_net(team.net, team.ema)
+                quality = validate(averaged, pictures.validation, scale=config.scale, judge=judge.distance, niqe=judge.niqe, ranks=ranks)
+                if ranks.rank == 0:
+                    best = keep_model(out, averaged, config, done, quality, best)
+                    append_validation(out, done, quality, terms)
+                    watch.validation(done, quality, averaged)
+            stopping = ranks.any(should_stop()) and done < config.steps
+            if ranks.rank == 0 and (stopping or done % config.checkpoint_every == 0 or done == config.steps):
+                save_checkpoint(out / "checkpoints", Checkpoint(done, pack(team), facts), keep=config.keep_checkpoints)
+            rate = team.optimizer.param_groups[0]["lr"]
+            watch.step(done, terms, rate, clock.milliseconds())
+            if report is not None and ranks.rank == 0:
+                report(Progress(done, config.steps, terms["total"], rate, data_s, time.perf_counter() - begun, terms, quality))
             if stopping:
+                ranks.barrier()  # nobody leaves while rank 0 saves
                 say(f"stopped after step {done}, which is saved: add --resume to continue")
                 raise KeyboardInterrupt
-    return model_path
+    sweep_from_parent(out, config, parent, team, pictures.validation, judge, ranks, say)
+    return out / "model.safetensors"
 
 
 def pixel_step(
-    config: TrainConfig, net: Compact, optimizer: torch.optim.Optimizer, lr: Tensor, hr: Tensor, step: int
-) -> Tensor:
-    """One update of the network on the pixel loss; returns the detached loss."""
-    name = config.final_loss if step >= (1.0 - config.final_fraction) * config.steps else config.loss
-    optimizer.zero_grad()
-    with torch.autocast(lr.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        sr = net(lr)
-    loss = LOSSES[name](sr, hr)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
-    optimizer.step()
-    return loss.detach()
+    config: TrainConfig, team: Team, lr: Tensor, hr: Tensor, step: int, *, ranks: Ranks, out: Path, clock: Stopwatch, features: Features
+) -> dict[str, float]:
+    """One update of the generator without a discriminator; returns the weighted terms, their `total` and the gradient's norm.
+
+    lr `b 3 h w`, hr `b 3 h*scale w*scale`: this rank's share of the batch.
+    """
+    team.optimizer.zero_grad()
+    told: dict[str, Tensor] = {}
+    for lr_part, hr_part in parts(config, lr, hr):
+        with clock("generator"), autocast(config, lr):
+            sr = team.net(lr_part).float()
+        terms = generator_terms(config, team, features, clock, sr, lr_part, hr_part, step)
+        with clock("generator"):
+            (sum(terms.values(), start=sr.new_zeros(())) / config.accumulate).backward()
+        add_terms(told, terms, config.accumulate)
+    ranks.average_gradients(team.net.named_parameters())
+    told["gradient norm/generator"] = nn.utils.clip_grad_norm_(team.net.parameters(), config.clip_norm)
+    values = check_finite(told, step, lr, hr, out, config, ranks)
+    with clock("optimizer"):
+        team.optimizer.step()
+    return values
 
 
-def averaged_net(net: Compact, ema: Mapping[str, Tensor]) -> Compact:
-    """A copy of `net` with the averaged parameters."""
-    averaged = copy.deepcopy(net)
-    with torch.no_grad():
-        for name, parameter in averaged.named_parameters():
-            parameter.copy_(ema[name])
-    return averaged
+def gan_step(
+    config: TrainConfig, team: Team, lr: Tensor, hr: Tensor, step: int, *, ranks: Ranks, out: Path, clock: Stopwatch, features: Features
+) -> dict[str, float]:
+    """One update of generator and discriminator on the same batch; returns what `pixel_step` does, and what the discriminator thinks.
+
+    D(hr) and D(sr) are computed once. The generator's loss is differentiated with respect to `sr` alone, so it leaves no gradient in D; the
+    discriminator's loss reaches D's parameters alone, so it leaves none in G. Both are those of the networks before the step, as if
+    G were updated first and D then saw the same `sr` again, which is how BasicSR does it with five passes of D.
+    """
+    assert team.discriminator is not None and team.discriminator_optimizer is not None
+    judged_by = list(team.discriminator.parameters())
+    team.optimizer.zero_grad()
+    team.discriminator_optimizer.zero_grad()
+    told: dict[str, Tensor] = {}
+    for index, (lr_part, hr_part) in enumerate(parts(config, lr, hr)):
+        with clock("generator"), autocast(config, lr):
+            sr_of_net = team.net(lr_part).float()
+        sr = sr_of_net.detach().requires_grad_()
+        hr_part = hr_part.requires_grad_(config.r1_weight > 0.0)
+        with clock("discriminator"), autocast(config, lr):
+            real = tuple(logits.float() for logits in team.discriminator(hr_part))
+            fake = tuple(logits.float() for logits in team.discriminator(sr))
+
+        terms = generator_terms(config, team, features, clock, sr, lr_part, hr_part.detach(), step)
+        frozen = tuple(logits.detach() for logits in real)
+        terms["gan"] = config.gan_weight * losses.gan_generator_loss(config.gan_loss, frozen, fake, ranks.mean)
+        with clock("discriminator"):
+            total = sum(terms.values(), start=sr.new_zeros(())) / config.accumulate
+            by_sr = cast("tuple[Tensor, ...]", torch.autograd.grad(total, sr, retain_graph=True))
+        with clock("generator"):
+            sr_of_net.backward(by_sr[0])
+
+        with clock("discriminator"):
+            against = {"discriminator": losses.gan_discriminator_loss(config.gan_loss, real, fake, ranks.mean)}
+            if config.r1_weight:
+                against["r1"] = config.r1_weight * losses.r1_penalty(real, hr_part)
+            if config.gradient_penalty_weight:
+                random = generator_of(ranks.device, config.seed, step, index, ranks.rank)
+                penalty = losses.gradient_penalty(team.discriminator, hr_part.detach(), sr.detach(), random)
+                against["gradient penalty"] = config.gradient_penalty_weight * penalty
+            (sum(against.values(), start=sr.new_zeros(())) / config.accumulate).backward(inputs=judged_by)
+        add_terms(told, terms, config.accumulate, against | {"D(real)": mean_logit(real), "D(fake)": mean_logit(fake)})
+    ranks.average_gradients((*team.net.named_parameters(), *team.discriminator.named_parameters()))
+    told["gradient norm/generator"] = nn.utils.clip_grad_norm_(team.net.parameters(), config.clip_norm)
+    told["gradient norm/discriminator"] = nn.utils.clip_grad_norm_(judged_by, config.discriminator_clip_norm)
+    values = check_finite(told, step, lr, hr, out, config, ranks)
+    with clock("optimizer"):
+        team.optimizer.step()
+        team.discriminator_optimizer.step()
+    return values
 
 
-@torch.no_grad()
-def validate(net: Compact, pairs: list[Pair]) -> float:
-    """Mean PSNR (Y, border = scale) in dB over whole pictures, of which there must be one at least."""
-    values: list[float] = []
-    for pair in pairs:
-        sr = net(_to_tensor(pair.lr[None]))[0].permute(1, 2, 0).numpy()
-        values.append(psnr(sr, pair.hr, border=net.scale, luma=True))
-    return float(np.mean(values))
+def draw_of(config: TrainConfig, pictures: TrainingSet, ranks: Ranks) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """The function that makes this rank's share of the batch of a step, on the ranks' device."""
 
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        lr, hr = draw_batch(
+            pictures.pairs, pictures.weights, scale=config.scale, patch_px=config.patch_px, batch=config.batch, seed=config.seed, step=step,
+            color_augment=config.color_augment, rank=ranks.rank, ranks=ranks.count,
+        )  # fmt: skip
+        return to_tensor(lr, ranks.device), to_tensor(hr, ranks.device)
 
-def write_model(path: Path, net: Compact, config: TrainConfig, step: int) -> None:
-    """The plain network under the field's key names, float32, with its recipe and step in the metadata."""
-    state = {name: tensor.contiguous().numpy() for name, tensor in net.merged_state_dict().items()}
-    write_safetensors(path, state, {"recipe": config.recipe, "step": str(step), "scale": str(config.scale)})
-
-
-def _to_tensor(batch: NDArray[np.uint8]) -> Tensor:
-    """uint8 `b h w c` -> float32 `b c h w` in [0,1], stored channels last."""
-    return torch.from_numpy(batch).permute(0, 3, 1, 2).to(torch.float32) / 255.0
-
-
-def _hold_out(paths: list[Path]) -> list[Path]:
-    """Five pictures spread over the folder; fewer of a small one, and none where that would cost a third of it."""
-    count = min(_HELD_OUT, len(paths) // 4)
-    return [paths[len(paths) * i // count] for i in range(count)]
-
-
-def _centre(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    top, left = (max(0, (side - _VALIDATION_PX) // 2) for side in image.shape[:2])
-    return image[top : top + _VALIDATION_PX, left : left + _VALIDATION_PX]
-
-
-def _fingerprint(pairs: list[Pair]) -> str:
-    """SHA-256 over names and HR pixels: a resumed run must see the very same pictures."""
-    state = hashlib.sha256()
-    for pair in pairs:
-        state.update(f"{pair.name}|{pair.hr.shape}|".encode())
-        state.update(pair.hr.data)
-    return state.hexdigest()
-
-
-def _state(net: Compact, ema: Mapping[str, Tensor], optimizer: torch.optim.Adam) -> dict[str, NDArray[np.generic]]:
-    tensors = {f"net/{name}": p.detach() for name, p in net.named_parameters()}
-    tensors |= {f"ema/{name}": t for name, t in ema.items()}
-    for name, parameter in net.named_parameters():
-        for key, value in optimizer.state[parameter].items():
-            tensors[f"adam/{key}/{name}"] = value
-    return {name: tensor.contiguous().numpy().copy() for name, tensor in tensors.items()}
-
-
-def _restore(start: Checkpoint, net: Compact, ema: dict[str, Tensor], optimizer: torch.optim.Adam) -> None:
-    def stored(name: str) -> Tensor:
-        return torch.from_numpy(np.array(start.tensors[name]))
-
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            parameter.copy_(stored(f"net/{name}"))
-            ema[name].copy_(stored(f"ema/{name}"))
-            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adam/{key}/{name}" in start.tensors]
-            optimizer.state[parameter] = {
-                key: stored(f"adam/{key}/{name}")
-                if key == "step"
-                else torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(stored(f"adam/{key}/{name}"))
-                for key in keys
-            }
-
-
-def _check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) -> None:
-    before = cast("dict[str, Any]", start.facts["config"])
-    now: dict[str, Any] = json.loads(json.dumps(facts["config"]))  # tuples become lists, as in the file
-    changed = sorted(key for key in now if key not in _FREE_FIELDS and before.get(key) != now[key])
-    if changed:
-        words = ", ".join(f"{key} was {before.get(key)!r} and is {now[key]!r}" for key in changed)
-        raise DataError(f"{out} was begun with another configuration ({words}): resume with the same, or choose another --out")
-    if start.facts["data"] != facts["data"]:
-        raise DataError(f"{out} was begun with other pictures than --data holds now: a resumed run must see the same files")
+    return draw

@@ -1,136 +1,114 @@
-"""Recipes: functions that return a whole configuration. `--set key=value` changes one field; what ran is written beside the run."""
+"""Recipes: functions that return a whole configuration. `--set key=value` changes one field; what ran is written beside the run.
+
+| recipe | published in |
+|---|---|
+| esrgan-psnr-x4, esrgan-x4 | Wang et al., "ESRGAN", ECCVW 2018, section 4.1; Adam and schedule of stage one: BasicSR's options |
+| srresnet-x4 | Ledig et al., "SRGAN", CVPR 2017, section 3.2 |
+| compact-gan-x4 | loss and discriminator of Wang et al., "Real-ESRGAN", ICCVW 2021, section 4.1, made small (docs/training.md) |
+
+A recipe for x2 is the twin of the one for x4: the same HR patch, RRDB behind a pixel-unshuffle by 2 as in Real-ESRGAN.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, cast
 
 from upres.errors import UsageError
+from upres.training.config import TrainConfig, change_config, check_config, nearest, shrink_config
 
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides a run. Sizes are pixels of the LR patch; a step is one optimizer update."""
-
-    recipe: str
-    scale: int
-    width: int = 32
-    depth: int = 12  # inner convolutions
-    branched: bool = True  # parallel linear branches, merged for use
-    steps: int = 40_000
-    batch: int = 8
-    patch_px: int = 48  # of the LR patch
-    hr_scales: tuple[float, ...] = (1.0, 0.5)  # each HR picture is also used reduced by these factors
-    color_augment: float = 0.0  # chance that the channels of a patch are permuted and some inverted: edges of pure colour
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 1e-6
-    warmup_steps: int = 500
-    clip_norm: float = 0.1  # of the gradient; its median in a healthy run is 0.03
-    schedule: Literal["cosine", "multistep"] = "cosine"
-    milestones: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)  # fractions of `steps` at which multistep halves the rate
-    betas: tuple[float, float] = (0.9, 0.99)
-    loss: Literal["l1", "charbonnier", "mse"] = "l1"
-    final_loss: Literal["l1", "charbonnier", "mse"] = "l1"
-    final_fraction: float = 0.0  # this last part of the steps uses `final_loss`
-    ema_decay: float = 0.999
-    precision: Literal["float32", "bfloat16"] = "float32"  # of the convolutions in training; weights are always float32
-    seed: int = 0
-    threads: int = 0  # 0: all cores
-    validate_every: int = 1000
-    checkpoint_every: int = 1000
-    keep_checkpoints: int = 3
+_ESRGAN = "Wang et al., ESRGAN, ECCVW 2018 (arXiv:1809.00219), section 4.1"
+_BASICSR = f"{_ESRGAN}; Adam and cosine cycles of BasicSR's training options"
 
 
 def compact_x4() -> TrainConfig:
     """The house model `compact-x4`: SRVGGNetCompact 32x12."""
-    return TrainConfig(recipe="compact-x4", scale=4)
+    return TrainConfig(recipe="compact-x4", scale=4, source="docs/training.md")
 
 
 def compact_x2() -> TrainConfig:
     """The house model `compact-x2`: SRVGGNetCompact 32x12."""
-    return TrainConfig(recipe="compact-x2", scale=2, steps=26_000)
+    return TrainConfig(recipe="compact-x2", scale=2, steps=26_000, source="docs/training.md")
+
+
+def esrgan_psnr_x4() -> TrainConfig:
+    """Stage one of ESRGAN: RRDB with 23 blocks on L1."""
+    return TrainConfig(
+        recipe="esrgan-psnr-x4", source=_BASICSR, scale=4, network="rrdb", width=64, depth=23, growth=32,
+        batch=16, patch_px=32, hr_scales=(1.0,),
+        steps=1_000_000, learning_rate=2e-4, final_learning_rate=1e-7, warmup_steps=0, cycles=4, betas=(0.9, 0.99), clip_norm=math.inf,
+        validate_every=5000, checkpoint_every=5000,
+    )  # fmt: skip
+
+
+def esrgan_psnr_x2() -> TrainConfig:
+    """Stage one of ESRGAN for x2."""
+    return dataclasses.replace(esrgan_psnr_x4(), recipe="esrgan-psnr-x2", scale=2, patch_px=64)
+
+
+def esrgan_x4() -> TrainConfig:
+    """Stage two of ESRGAN, from stage one's network: 1e-2 L1 + VGG-19 conv5_4 before activation + 5e-3 relativistic average GAN."""
+    return dataclasses.replace(
+        esrgan_psnr_x4(), recipe="esrgan-x4", source=_ESRGAN,
+        steps=400_000, learning_rate=1e-4, final_learning_rate=0.0, schedule="multistep", milestones=(0.125, 0.25, 0.5, 0.75), cycles=1,
+        pixel_weight=1e-2, feature_weight=1.0, features="vgg19", features_otherwise="vgg19-conv3_1", gan_weight=5e-3,
+        gan_loss="relativistic", discriminator="vgg", discriminator_width=64, discriminator_learning_rate=1e-4,
+        judge="squeezenet1_1-torchvision", niqe=True,
+    )  # fmt: skip
+
+
+def esrgan_x2() -> TrainConfig:
+    """Stage two of ESRGAN for x2."""
+    return dataclasses.replace(esrgan_x4(), recipe="esrgan-x2", scale=2, patch_px=64)
+
+
+def srresnet_x4() -> TrainConfig:
+    """The baseline with batch normalisation: SRResNet with 16 residual blocks on the mean squared error."""
+    return TrainConfig(
+        recipe="srresnet-x4", source="Ledig et al., SRGAN, CVPR 2017 (arXiv:1609.04802), section 3.2",
+        scale=4, network="srresnet", width=64, depth=16, batch=16, patch_px=24, hr_scales=(1.0,),
+        steps=1_000_000, learning_rate=1e-4, final_learning_rate=0.0, warmup_steps=0, schedule="multistep", milestones=(),
+        betas=(0.9, 0.999), clip_norm=math.inf, loss="mse", final_loss="mse", validate_every=5000, checkpoint_every=5000,
+    )  # fmt: skip
+
+
+def compact_gan_x4() -> TrainConfig:
+    """A GAN for a CPU: the house network `compact-x4`, Real-ESRGAN's U-Net discriminator made narrow, and a loss that keeps the LR."""
+    return TrainConfig(
+        recipe="compact-gan-x4", source="docs/training.md", scale=4, batch=8, patch_px=32, steps=12_000,
+        learning_rate=2e-4, final_learning_rate=1e-6, warmup_steps=50, clip_norm=1.0,
+        pixel_weight=1.0, feature_weight=1.0, features="vgg19-conv3_1", gan_weight=0.1, gan_loss="relativistic",
+        consistency_weight=1.0, discriminator="unet", discriminator_width=32, discriminator_learning_rate=2e-4,
+        validate_every=500, checkpoint_every=250, judge="squeezenet1_1-torchvision", niqe=True,
+    )  # fmt: skip
+
+
+def compact_gan_x2() -> TrainConfig:
+    """The twin of `compact-gan-x4` for x2."""
+    return dataclasses.replace(compact_gan_x4(), recipe="compact-gan-x2", scale=2, patch_px=64)
 
 
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "compact-x2": compact_x2,
     "compact-x4": compact_x4,
+    "compact-gan-x2": compact_gan_x2,
+    "compact-gan-x4": compact_gan_x4,
+    "esrgan-psnr-x2": esrgan_psnr_x2,
+    "esrgan-psnr-x4": esrgan_psnr_x4,
+    "esrgan-x2": esrgan_x2,
+    "esrgan-x4": esrgan_x4,
+    "srresnet-x4": srresnet_x4,
 }
 
 
-def resolve_recipe(name: str, changes: Iterable[str] = ()) -> TrainConfig:
-    """The configuration of recipe `name` with `key=value` changes; unknown names and keys are refused with the nearest one."""
+def resolve_recipe(name: str, changes: Iterable[str] = (), shrink: int = 1) -> TrainConfig:
+    """The configuration of recipe `name`, its schedule divided by `shrink`, then with `key=value` changes.
+
+    Unknown names and keys are refused with the nearest one (`UsageError`).
+    """
     if name not in RECIPES:
-        raise UsageError(f"unknown recipe {name!r}{_nearest(name, RECIPES)}; there are {', '.join(RECIPES)}")
-    config = RECIPES[name]()
-    fields = {field.name: field for field in dataclasses.fields(config)}
-    values: dict[str, Any] = {}
-    for change in changes:
-        key, separator, text = change.partition("=")
-        if not separator:
-            raise UsageError(f"--set takes key=value, got {change!r}")
-        if key not in fields or key == "recipe":
-            raise UsageError(f"unknown setting {key!r}{_nearest(key, fields)}; there are {', '.join(k for k in fields if k != 'recipe')}")
-        values[key] = _parse(key, text, getattr(config, key))
-    config = dataclasses.replace(config, **values)
+        raise UsageError(f"unknown recipe {name!r}{nearest(name, RECIPES)}; there are {', '.join(RECIPES)}")
+    config = change_config(shrink_config(RECIPES[name](), shrink), changes)
     check_config(config)
     return config
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
-
-
-def _parse(key: str, text: str, like: object) -> object:
-    """`text` as the type of the present value `like`."""
-    try:
-        if isinstance(like, bool):
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-        if isinstance(like, int):
-            return int(text)
-        if isinstance(like, float):
-            return float(text)
-        if isinstance(like, tuple):
-            return tuple(float(part) for part in text.split(","))
-    except (ValueError, KeyError) as error:
-        raise UsageError(f"--set {key}={text}: expected a value like {like!r}") from error
-    return text
-
-
-def check_config(config: TrainConfig) -> None:
-    """Refuses values that cannot work, each by name, before the first step."""
-    positive = ("width", "depth", "steps", "batch", "validate_every", "checkpoint_every", "keep_checkpoints")
-    for key in positive:
-        if getattr(config, key) < 1:
-            raise UsageError(f"{key} must be at least 1, got {getattr(config, key)}")
-    if config.scale not in (1, 2, 3, 4, 8):
-        raise UsageError(f"scale must be 1, 2, 3, 4 or 8, got {config.scale}")
-    if not config.clip_norm > 0.0:
-        raise UsageError(f"clip_norm must be above 0 (inf switches clipping off), got {config.clip_norm}")
-    if config.patch_px < 8:
-        raise UsageError(f"patch_px must be at least 8, got {config.patch_px}")
-    if not 0.0 < config.learning_rate < 1.0 or not 0.0 <= config.final_learning_rate <= config.learning_rate:
-        raise UsageError(
-            "learning_rate must lie between 0 and 1 and be at least final_learning_rate, "
-            f"got {config.learning_rate} and {config.final_learning_rate}"
-        )
-    if not 0.0 <= config.color_augment <= 1.0:
-        raise UsageError(f"color_augment must lie in [0, 1], got {config.color_augment}")
-    if not 0.0 <= config.final_fraction <= 1.0 or not 0.0 <= config.ema_decay < 1.0:
-        raise UsageError(f"final_fraction and ema_decay must lie in [0, 1), got {config.final_fraction} and {config.ema_decay}")
-    if len(config.betas) != 2 or not all(0.0 <= beta < 1.0 for beta in config.betas):
-        raise UsageError(f"betas must be two numbers in [0, 1), got {config.betas}")
-    if not config.hr_scales or not all(0.0 < s <= 1.0 for s in config.hr_scales):
-        raise UsageError(f"hr_scales must lie in (0, 1], got {config.hr_scales}")
-    choices = {
-        "schedule": ("cosine", "multistep"),
-        "loss": ("l1", "charbonnier", "mse"),
-        "final_loss": ("l1", "charbonnier", "mse"),
-        "precision": ("float32", "bfloat16"),
-    }
-    for key, allowed in choices.items():
-        if cast("str", getattr(config, key)) not in allowed:
-            raise UsageError(f"{key} must be one of {', '.join(allowed)}, got {getattr(config, key)!r}")

@@ -1,0 +1,94 @@
+"""Two processes, SIGKILL of one of them at five steps that a seed chose: the run restarts by itself and ends in the same weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+
+from made import draw_photographs, features_file
+
+from upres.training.checkpoint import list_checkpoints
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+STEPS = 160
+
+
+def command(folder: Path, out: Path) -> list[str]:
+    settings = (
+        f"steps={STEPS}", "width=4", "depth=1", "batch=2", "patch_px=16", "hr_scales=1", "discriminator_width=2", "judge=", "niqe=false",
+        "validate_every=1000", "checkpoint_every=7", "threads=2",
+    )  # fmt: skip
+    words = [sys.executable, "-m", "upres", "train", "compact-gan-x2", "--data", str(folder / "pictures"), "--out", str(out)]
+    words += ["--features", str(folder / "features.safetensors"), "--init", "random", "--processes", "2"]
+    for setting in settings:
+        words += ["--set", setting]
+    return words
+
+
+def workers(out: Path) -> dict[int, int]:
+    """Process numbers of the ranks of the run in `out`, by rank."""
+    found: dict[int, int] = {}
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            if str(out) in (process / "cmdline").read_text().split("\0"):
+                environment = (process / "environ").read_text().split("\0")
+                found |= {int(line.removeprefix("RANK=")): int(process.name) for line in environment if line.startswith("RANK=")}
+        except OSError:  # it ended while it was looked at
+            continue
+    return found
+
+
+def newest(out: Path) -> int:
+    checkpoints = list_checkpoints(out / "checkpoints")
+    return int(checkpoints[-1].stem.removeprefix("step_")) if checkpoints else -1
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_killed_five_times_equals_never_killed(tmp_path: Path) -> None:
+    draw_photographs(tmp_path / "pictures")
+    features_file(tmp_path / "features.safetensors")
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    subprocess.run(command(tmp_path, straight), check=True, capture_output=True, timeout=120)
+
+    dice = random.Random(5)
+    moments = sorted(dice.sample(range(8, STEPS - 20), 5))
+    log = tmp_path / "killed.log"
+    with log.open("w") as file:
+        run = subprocess.Popen(command(tmp_path, killed), stderr=file, stdout=file)
+        deadline = time.monotonic() + 240
+        kills = 0
+        while run.poll() is None and time.monotonic() < deadline:
+            found = workers(killed)
+            if kills < len(moments) and newest(killed) >= moments[kills] - 7 and len(found) == 2:
+                time.sleep(dice.uniform(0.0, 0.1))
+                try:
+                    os.kill(found[dice.randrange(2)], signal.SIGKILL)
+                except ProcessLookupError:
+                    break
+                kills += 1
+                time.sleep(0.5)
+            time.sleep(0.005)
+        run.kill()
+        run.wait()
+    words = log.read_text()
+    assert run.returncode == 0, words
+    assert kills == 5 and words.count("killed") >= 5, words
+    assert digest(straight / "model.safetensors") == digest(killed / "model.safetensors")
+    last = [list_checkpoints(run / "checkpoints")[-1] for run in (straight, killed)]
+    assert last[0].name == last[1].name and digest(last[0]) == digest(last[1])

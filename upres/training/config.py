@@ -1,0 +1,234 @@
+"""Everything that decides a run, in one frozen value, with what it refuses. Recipes (`recipes.py`) are whole values of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from upres.errors import UsageError
+
+PIXEL_LOSSES = ("l1", "charbonnier", "mse")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Sizes are pixels of the LR patch; a step is one optimizer update of every network; weights are always float32."""
+
+    recipe: str
+    scale: int
+    source: str = ""  # where the recipe's figures were published
+
+    # The generator. depth: compact's inner convolutions, RRDB's blocks, SRResNet's residual blocks.
+    network: Literal["compact", "rrdb", "srresnet"] = "compact"
+    width: int = 32
+    depth: int = 12
+    growth: int = 32  # rrdb: channels that each convolution of a dense block adds
+    branched: bool = True  # compact: parallel linear branches, merged for use
+    gradient_checkpointing: bool = False  # rrdb: keep only the blocks' inputs, at the price of a second forward pass
+
+    # Data.
+    batch: int = 8  # samples of one update, over all ranks
+    accumulate: int = 1  # a batch is worked off in this many parts; batch statistics and relativistic means are then those of a part
+    patch_px: int = 48
+    hr_scales: tuple[float, ...] = (1.0, 0.5)  # each HR picture is also used reduced by these factors
+    color_augment: float = 0.0  # chance that the channels of a patch are permuted and some inverted: edges of pure colour
+
+    # Optimisation.
+    steps: int = 40_000
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-6
+    warmup_steps: int = 500
+    schedule: Literal["cosine", "multistep"] = "cosine"
+    cycles: int = 1  # cosine: this many equal cycles, each from the full rate down
+    milestones: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)  # fractions of `steps` at which multistep halves the rate
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip_norm: float = 0.1  # of the generator's gradient; inf: never. Its median in a healthy stage one of compact is 0.03
+    ema_decay: float = 0.999
+
+    # The generator's loss is a weighted sum; terms of weight 0 are not computed.
+    loss: Literal["l1", "charbonnier", "mse"] = "l1"
+    final_loss: Literal["l1", "charbonnier", "mse"] = "l1"
+    final_fraction: float = 0.0  # this last part of the steps uses `final_loss`
+    pixel_weight: float = 1.0
+    feature_weight: float = 0.0
+    features: str = "vgg19"  # of upres/training/features.py
+    features_otherwise: str = ""  # used, with a word, where `features` cannot be had; its own layers and weights
+    feature_layers: str = ""  # "conv1_2:0.1,conv5_4:1"; empty: the layers of the network's card
+    gan_weight: float = 0.0  # above 0: stage two, with a discriminator
+    gan_loss: Literal["relativistic", "standard", "least_squares", "hinge"] = "relativistic"
+    artefact_weight: float = 0.0  # LDL
+    frequency_weight: float = 0.0
+    consistency_weight: float = 0.0  # the result, reduced again, should be the LR picture
+
+    # The discriminator.
+    discriminator: Literal["vgg", "unet", "patch"] = "vgg"
+    discriminator_width: int = 64
+    discriminator_learning_rate: float = 1e-4  # follows the same schedule
+    discriminator_clip_norm: float = math.inf
+    r1_weight: float = 0.0
+    gradient_penalty_weight: float = 0.0
+
+    # The machine. precision: of convolutions in training.
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = True
+    convolutions: Literal["auto", "winograd", "torch"] = "auto"  # on a CPU in float32: fewer products, where a C++ compiler is there
+    fused: bool = True  # one kernel for the whole Adam step
+    compile: bool = False  # torch.compile of generator and discriminator: needs a C++ compiler on CPUs
+    threads: int = 0  # 0: all cores, divided among the processes
+    seed: int = 0
+
+    # Watching and saving.
+    validate_every: int = 1000
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 3
+    judge: str = ""  # a feature network that is not the loss: its distance is measured at every validation; empty: none
+    niqe: bool = False  # NIQE at every validation
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether a discriminator is trained."""
+        return self.gan_weight > 0.0
+
+
+# These may change between a run and its resumption: none touches the weights.
+FREE_FIELDS = ("validate_every", "checkpoint_every", "keep_checkpoints", "judge", "niqe", "source")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """", did you mean 'x'?" where something known is near, else nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def change_config(config: TrainConfig, changes: Iterable[str]) -> TrainConfig:
+    """`config` with `key=value` changes, checked; an unknown key is refused with the nearest one (`UsageError`)."""
+    fields = [field.name for field in dataclasses.fields(config) if field.name not in ("recipe", "source")]
+    values: dict[str, Any] = {}
+    for change in changes:
+        key, separator, text = change.partition("=")
+        if not separator:
+            raise UsageError(f"--set takes key=value, got {change!r}")
+        if key not in fields:
+            raise UsageError(f"unknown setting {key!r}{nearest(key, fields)}; there are {', '.join(fields)}")
+        values[key] = _parse(key, text, getattr(config, key))
+    config = dataclasses.replace(config, **values)
+    check_config(config)
+    return config
+
+
+def shrink_config(config: TrainConfig, shrink: int) -> TrainConfig:
+    """The whole schedule divided by `shrink`, for a trial: steps, warm-up, and how often is validated and saved.
+
+    The average of the weights must forget as much earlier, so its decay becomes decay ** shrink (a half-life of 1/shrink).
+    """
+    if shrink < 1:
+        raise UsageError(f"--shrink must be at least 1, got {shrink}")
+    if config.steps // shrink < 1:
+        raise UsageError(f"--shrink {shrink} leaves nothing of {config.steps} steps")
+    return dataclasses.replace(
+        config,
+        steps=config.steps // shrink,
+        warmup_steps=config.warmup_steps // shrink,
+        validate_every=max(1, config.validate_every // shrink),
+        checkpoint_every=max(1, config.checkpoint_every // shrink),
+        ema_decay=config.ema_decay**shrink,
+    )
+
+
+def parse_layers(text: str) -> dict[str, float]:
+    """`"conv1_2:0.1,conv5_4:1"` -> {layer: weight}. Raises `UsageError`."""
+    layers: dict[str, float] = {}
+    for part in filter(None, text.split(",")):
+        name, _, weight = part.partition(":")
+        try:
+            layers[name.strip()] = float(weight or 1.0)
+        except ValueError as error:
+            raise UsageError(f"feature_layers expects LAYER:WEIGHT,..., got {text!r}") from error
+    return layers
+
+
+def _parse(key: str, text: str, like: object) -> object:
+    """`text` as the type of the present value `like`."""
+    try:
+        if isinstance(like, bool):
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+        if isinstance(like, int):
+            return int(text)
+        if isinstance(like, float):
+            return float(text)
+        if isinstance(like, tuple):
+            return tuple(float(part) for part in text.split(","))
+    except (ValueError, KeyError) as error:
+        raise UsageError(f"--set {key}={text}: expected a value like {like!r}") from error
+    return text
+
+
+_AT_LEAST_ONE = (
+    "width", "depth", "growth", "steps", "batch", "accumulate", "cycles", "discriminator_width", "validate_every", "checkpoint_every",
+    "keep_checkpoints",
+)  # fmt: skip
+_WEIGHTS = (
+    "pixel_weight", "feature_weight", "gan_weight", "artefact_weight", "frequency_weight", "consistency_weight", "r1_weight",
+    "gradient_penalty_weight",
+)  # fmt: skip
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "network": ("compact", "rrdb", "srresnet"),
+    "schedule": ("cosine", "multistep"),
+    "loss": PIXEL_LOSSES,
+    "final_loss": PIXEL_LOSSES,
+    "precision": ("float32", "bfloat16"),
+    "gan_loss": ("relativistic", "standard", "least_squares", "hinge"),
+    "discriminator": ("vgg", "unet", "patch"),
+    "convolutions": ("auto", "winograd", "torch"),
+}
+_SCALES = {"compact": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8)}
+
+
+def check_config(config: TrainConfig) -> None:
+    """Refuses values that cannot work, each by name, before the first step (`UsageError`)."""
+    for key, allowed in _CHOICES.items():
+        if cast("str", getattr(config, key)) not in allowed:
+            raise UsageError(f"{key} must be one of {', '.join(allowed)}, got {getattr(config, key)!r}")
+    for key in _AT_LEAST_ONE:
+        if getattr(config, key) < 1:
+            raise UsageError(f"{key} must be at least 1, got {getattr(config, key)}")
+    for key in _WEIGHTS:
+        if not 0.0 <= getattr(config, key) < math.inf:
+            raise UsageError(f"{key} must be 0 or more, got {getattr(config, key)}")
+    if not any(getattr(config, key) for key in _WEIGHTS[:6]):
+        raise UsageError("every weight of the generator's loss is 0: give pixel_weight, feature_weight or gan_weight a value")
+    if config.scale not in _SCALES[config.network]:
+        raise UsageError(f"scale of {config.network} must be one of {', '.join(map(str, _SCALES[config.network]))}, got {config.scale}")
+    for key in ("clip_norm", "discriminator_clip_norm"):
+        if not getattr(config, key) > 0.0:
+            raise UsageError(f"{key} must be above 0 (inf switches clipping off), got {getattr(config, key)}")
+    if config.patch_px < 8:
+        raise UsageError(f"patch_px must be at least 8, got {config.patch_px}")
+    if not 0.0 < config.learning_rate < 1.0 or not 0.0 <= config.final_learning_rate <= config.learning_rate:
+        raise UsageError(
+            "learning_rate must lie between 0 and 1 and be at least final_learning_rate, "
+            f"got {config.learning_rate} and {config.final_learning_rate}"
+        )
+    if not 0.0 < config.discriminator_learning_rate < 1.0:
+        raise UsageError(f"discriminator_learning_rate must lie between 0 and 1, got {config.discriminator_learning_rate}")
+    if config.warmup_steps < 0 or config.threads < 0 or config.seed < 0:
+        raise UsageError(f"warmup_steps, threads and seed must be 0 or more, got {config.warmup_steps}, {config.threads}, {config.seed}")
+    if not 0.0 <= config.color_augment <= 1.0:
+        raise UsageError(f"color_augment must lie in [0, 1], got {config.color_augment}")
+    if not 0.0 <= config.final_fraction <= 1.0 or not 0.0 <= config.ema_decay < 1.0:
+        raise UsageError(f"final_fraction and ema_decay must lie in [0, 1), got {config.final_fraction} and {config.ema_decay}")
+    if len(config.betas) != 2 or not all(0.0 <= beta < 1.0 for beta in config.betas):
+        raise UsageError(f"betas must be two numbers in [0, 1), got {config.betas}")
+    if not config.hr_scales or not all(0.0 < s <= 1.0 for s in config.hr_scales):
+        raise UsageError(f"hr_scales must lie in (0, 1], got {config.hr_scales}")
+    if not all(0.0 < m < 1.0 for m in config.milestones):
+        raise UsageError(f"milestones are fractions of the steps in (0, 1), got {config.milestones}")
+    if config.batch % config.accumulate:
+        raise UsageError(f"batch must be a multiple of accumulate, got {config.batch} and {config.accumulate}")
+    if config.convolutions == "winograd" and (config.compile or config.precision != "float32"):
+        raise UsageError("convolutions=winograd goes with precision=float32 and compile=false")
+    parse_layers(config.feature_layers)

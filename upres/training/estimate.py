@@ -1,0 +1,100 @@
+"""What a run will take, before step 1: parameters, multiply-adds, memory, and, by a few real steps on noise, time."""
+
+from __future__ import annotations
+
+# pyright: reportUnknownMemberType=false
+import dataclasses
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from upres.errors import UsageError
+from upres.memory import format_bytes
+from upres.training.config import TrainConfig
+from upres.training.features import random_features
+from upres.training.fit import TRIAL, free_bytes, needed_bytes, noise_batch
+from upres.training.loop import gan_step, pixel_step
+from upres.training.ranks import Ranks
+from upres.training.run import features_layers
+from upres.training.team import build_team
+from upres.training.terms import Features
+from upres.training.watch import Stopwatch
+
+_TIMED_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`parameters` by network; multiply-adds of one step (all ranks, forward and backward); bytes of one process; seconds a step."""
+
+    parameters: dict[str, int]
+    macs: float
+    needed_bytes: int
+    free_bytes: int
+    step_s: float | None
+
+    def lines(self, config: TrainConfig) -> list[str]:
+        """For people, a fact a line."""
+        listed = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
+        lines = [
+            f"parameters: {listed}",
+            f"multiply-adds: {self.macs / 1e9:,.1f} G a step of {config.batch} samples, forward and backward",
+            f"memory: about {format_bytes(self.needed_bytes)} a process, {format_bytes(self.free_bytes)} are free",
+        ]
+        if self.step_s is not None:
+            total = self.step_s * config.steps
+            lines.append(f"time: {self.step_s:.2f} s a step on this machine, {words_for_seconds(total)} for {config.steps:,} steps")
+        return lines
+
+
+def words_for_seconds(seconds: float) -> str:
+    """`"3 min"`, `"2.5 h"`, `"12 days"`."""
+    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2.0 * size or unit == "min":
+            return f"{seconds / size:.1f} {unit}"
+    raise AssertionError
+
+
+def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bool = True) -> Estimate:
+    """What `config` will take on this machine, its batch shared by `processes`. Feature networks get random weights, without a download."""
+    if config.batch % (processes * config.accumulate):
+        raise UsageError(
+            f"batch {config.batch} cannot be shared by {processes} processes in {config.accumulate} parts: change --set batch"
+        )
+    whole, config = config, dataclasses.replace(config, batch=config.batch // processes)
+    team = build_team(config, ranks)
+    network = random_features(config.features).to(ranks.device) if config.feature_weight else None
+    features = Features(network, features_layers(config, config.features) if network else {}, "random weights")
+    counted = {"generator": team.net, "discriminator": team.discriminator, config.features: network}
+    parameters = {name: count_parameters(net) for name, net in counted.items() if net is not None}
+    parameters["generator as shipped"] = sum(t.numel() for t in team.net.merged_state_dict().values())  # pyright: ignore
+    needed, free = needed_bytes(config, team, features, ranks), free_bytes(ranks.device)
+    step = pixel_step if team.discriminator is None else gan_step
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(settings: TrainConfig, samples: int, number: int) -> None:
+            lr, hr = noise_batch(settings, ranks, samples, number)
+            step(settings, team, lr, hr, 0, ranks=ranks, out=Path(folder), clock=Stopwatch(ranks.device), features=features)
+
+        with FlopCounterMode(display=False) as counter:
+            run(dataclasses.replace(config, accumulate=1), TRIAL, 0)
+        macs = counter.get_total_flops() / 2.0 / TRIAL * whole.batch
+        step_s = None
+        if timed and needed <= free:
+            begun = time.perf_counter()
+            seconds: list[float] = []
+            for number in range(1, _TIMED_STEPS + 1):
+                begun = time.perf_counter()
+                run(config, config.batch, number)
+                seconds.append(time.perf_counter() - begun)
+            step_s = min(seconds)
+    return Estimate(parameters, macs, needed, free, step_s)
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Numbers that are trained, or, of a feature network, frozen."""
+    return sum(p.numel() for p in net.parameters())

@@ -1,0 +1,77 @@
+"""Whether a batch fits into memory, before step 1: from what autograd keeps of a few samples."""
+
+from __future__ import annotations
+
+# pyright: reportUnknownMemberType=false
+import copy
+
+import torch
+from torch import Tensor
+
+from upres.errors import UsageError
+from upres.memory import available_bytes, format_bytes
+from upres.training.config import TrainConfig
+from upres.training.ranks import Ranks
+from upres.training.run import generator_of
+from upres.training.team import Team
+from upres.training.terms import Features, generator_terms
+from upres.training.watch import Stopwatch
+
+TRIAL = 2  # samples: batch statistics need more than one value
+_WORKSPACE = 1.2  # gradients in flight and convolution workspaces, beside what the graph keeps
+
+
+def noise_batch(config: TrainConfig, ranks: Ranks, samples: int, number: int = 0) -> tuple[Tensor, Tensor]:
+    """Noise of the shapes of a step, from a generator of its own."""
+    random = generator_of(ranks.device, config.seed, number)
+    shapes = ((samples, 3, config.patch_px, config.patch_px), (samples, 3, config.patch_px * config.scale, config.patch_px * config.scale))
+    lr, hr = (torch.rand(shape, generator=random, device=ranks.device) for shape in shapes)
+    return lr.contiguous(memory_format=torch.channels_last), hr.contiguous(memory_format=torch.channels_last)
+
+
+def needed_bytes(config: TrainConfig, team: Team, features: Features, ranks: Ranks) -> int:
+    """Memory that training will take on top of what the process has now, from what autograd keeps of a few samples.
+
+    The networks are not changed: copies of them run forward once.
+    """
+    kept: dict[int, int] = {}
+    trial = Team(copy.deepcopy(team.net), {}, team.optimizer, copy.deepcopy(team.discriminator), None)
+    modules = [m for m in (trial.net, trial.discriminator, features.network) if m is not None]
+    weights = {t.untyped_storage().data_ptr() for m in modules for t in (*m.parameters(), *m.buffers())}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    lr, hr = noise_batch(config, ranks, TRIAL)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        sr = trial.net(lr).float()
+        alive: list[object] = [sr, *generator_terms(config, team, features, Stopwatch(ranks.device), sr, lr, hr, 0).values()]
+        if trial.discriminator is not None:
+            alive += [trial.discriminator(hr), trial.discriminator(sr)]  # what is alive cannot be counted twice under one address
+    held = config.batch // (ranks.count * config.accumulate)
+    fixed = sum(4 * t.numel() * 4 for m in (trial.net, trial.discriminator) if m is not None for t in m.parameters())
+    return int(fixed + _WORKSPACE * sum(kept.values()) / TRIAL * held)
+
+
+def free_bytes(device: torch.device) -> int:
+    """What can be taken now on `device`."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_bytes()
+
+
+def check_memory(config: TrainConfig, team: Team, features: Features, ranks: Ranks) -> None:
+    """Raises `UsageError` before step 1 where a batch cannot be held, with what would fit."""
+    needed, free = needed_bytes(config, team, features, ranks), free_bytes(ranks.device)
+    on_this_machine = ranks.count if ranks.device.type == "cpu" else 1
+    if needed * on_this_machine <= free:
+        return
+    share = config.batch // ranks.count
+    fits = next((n for n in range(config.accumulate + 1, share + 1) if share % n == 0 and needed * config.accumulate / n < free), None)
+    smaller = "--set batch and --set patch_px make it smaller"
+    remedy = f"--set accumulate={fits} works the same batch off in {fits} parts" if fits else smaller
+    raise UsageError(
+        f"a step of {config.batch} samples needs about {format_bytes(needed)} in each of {ranks.count} processes, "
+        f"{format_bytes(free)} are free: {remedy}"
+    )
