@@ -24,6 +24,7 @@ from upres.training.losses import (  # noqa: E402
     gan_generator_loss,
     gradient_penalty,
     l1,
+    lattice,
     lr_consistency,
     mse,
     perceptual,
@@ -424,3 +425,24 @@ def test_gradient_penalty_of_a_flat_discriminator_is_finite() -> None:
     assert value.item() == 1.0
     value.backward()
     assert weight.grad is not None and torch.isfinite(weight.grad).all()
+
+
+def test_lattice_sees_what_repeats_with_the_lr_pixels_and_nothing_else() -> None:
+    random = torch.Generator().manual_seed(0)
+    hr = torch.rand(2, 3, 64, 64, generator=random)
+    assert lattice(hr, hr, 4).item() == 0.0
+    assert lattice(hr + 0.1, hr, 4).item() == pytest.approx(0.0, abs=1e-7)  # a shift of colour has no phase
+    # One of the 16 phases a higher: its deviation from the mean is 15 a / 16, that of the 15 others a / 16.
+    dots = torch.zeros(64, 64)
+    dots[1::4, 2::4] = 0.08
+    assert lattice(hr + dots, hr, 4).item() == pytest.approx(2 * 15 / 16**2 * 0.08, rel=1e-5)
+    noise = 0.08 * torch.randn(hr.shape, generator=random)
+    assert lattice(hr + noise, hr, 4) < 0.2 * (noise.abs().mean())
+    checkers = hr + 0.08 * (-1.0) ** (torch.arange(64)[:, None] + torch.arange(64))
+    assert lattice(checkers, hr, 4).item() == pytest.approx(0.08, rel=1e-5)
+
+
+def test_lattice_takes_patches_smaller_than_its_window_and_has_a_gradient() -> None:
+    sr = torch.rand(1, 3, 10, 12, requires_grad=True)
+    lattice(sr, torch.zeros(1, 3, 10, 12), 2).backward()
+    assert sr.grad is not None and sr.grad.abs().sum() > 0

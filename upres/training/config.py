@@ -63,6 +63,7 @@ class TrainConfig:
     artefact_weight: float = 0.0  # LDL
     frequency_weight: float = 0.0
     consistency_weight: float = 0.0  # the result, reduced again, should be the LR picture
+    lattice_weight: float = 0.0  # nothing should repeat with the period of the LR pixels
 
     # The discriminator.
     discriminator: Literal["vgg", "unet", "patch"] = "vgg"
@@ -121,7 +122,7 @@ def change_config(config: TrainConfig, changes: Iterable[str]) -> TrainConfig:
 
 
 def shrink_config(config: TrainConfig, shrink: int) -> TrainConfig:
-    """The whole schedule divided by `shrink`, for a trial: steps, warm-up, and how often is validated and saved.
+    """The whole schedule divided by `shrink`, for a trial: steps, warm-up, and how often is validated and saved (20 times at most).
 
     The average of the weights must forget as much earlier, so its decay becomes decay ** shrink (a half-life of 1/shrink).
     """
@@ -129,12 +130,16 @@ def shrink_config(config: TrainConfig, shrink: int) -> TrainConfig:
         raise UsageError(f"--shrink must be at least 1, got {shrink}")
     if config.steps // shrink < 1:
         raise UsageError(f"--shrink {shrink} leaves nothing of {config.steps} steps")
+    if shrink == 1:
+        return config
+    steps = config.steps // shrink
+    seldom = math.ceil(steps / 20)
     return dataclasses.replace(
         config,
-        steps=config.steps // shrink,
+        steps=steps,
         warmup_steps=config.warmup_steps // shrink,
-        validate_every=max(1, config.validate_every // shrink),
-        checkpoint_every=max(1, config.checkpoint_every // shrink),
+        validate_every=max(seldom, config.validate_every // shrink),
+        checkpoint_every=max(seldom, config.checkpoint_every // shrink),
         ema_decay=config.ema_decay**shrink,
     )
 
@@ -172,8 +177,8 @@ _AT_LEAST_ONE = (
     "keep_checkpoints",
 )  # fmt: skip
 _WEIGHTS = (
-    "pixel_weight", "feature_weight", "gan_weight", "artefact_weight", "frequency_weight", "consistency_weight", "r1_weight",
-    "gradient_penalty_weight",
+    "pixel_weight", "feature_weight", "gan_weight", "artefact_weight", "frequency_weight", "consistency_weight",
+    "lattice_weight", "r1_weight", "gradient_penalty_weight",
 )  # fmt: skip
 _CHOICES: dict[str, tuple[str, ...]] = {
     "network": ("compact", "rrdb", "srresnet"),
@@ -199,7 +204,7 @@ def check_config(config: TrainConfig) -> None:
     for key in _WEIGHTS:
         if not 0.0 <= getattr(config, key) < math.inf:
             raise UsageError(f"{key} must be 0 or more, got {getattr(config, key)}")
-    if not any(getattr(config, key) for key in _WEIGHTS[:6]):
+    if not any(getattr(config, key) for key in _WEIGHTS[:7]):
         raise UsageError("every weight of the generator's loss is 0: give pixel_weight, feature_weight or gan_weight a value")
     if config.scale not in _SCALES[config.network]:
         raise UsageError(f"scale of {config.network} must be one of {', '.join(map(str, _SCALES[config.network]))}, got {config.scale}")

@@ -8,9 +8,11 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from upres.errors import UsageError
 from upres.memory import format_bytes
@@ -80,9 +82,9 @@ def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bo
             lr, hr = noise_batch(settings, ranks, samples, number)
             step(settings, team, lr, hr, 0, ranks=ranks, out=Path(folder), clock=Stopwatch(ranks.device), features=features)
 
-        with FlopCounterMode(display=False) as counter:
+        with _MacCounter() as counter:
             run(dataclasses.replace(config, accumulate=1), TRIAL, 0)
-        macs = counter.get_total_flops() / 2.0 / TRIAL * whole.batch
+        macs = counter.macs / TRIAL * whole.batch
         step_s = None
         if timed and needed <= free:
             begun = time.perf_counter()
@@ -93,6 +95,21 @@ def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bo
                 seconds.append(time.perf_counter() - begun)
             step_s = min(seconds)
     return Estimate(parameters, macs, needed, free, step_s)
+
+
+class _MacCounter(TorchDispatchMode):
+    """Counts the multiply-adds of what torch runs by torch's own formulas. (Its FlopCounterMode cannot look into `autograd.grad`.)"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.macs += formula(*args, **(kwargs or {}), out_val=result) / 2.0
+        return result
 
 
 def count_parameters(net: nn.Module) -> int:

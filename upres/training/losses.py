@@ -75,6 +75,19 @@ def frequency(sr: Tensor, hr: Tensor) -> Tensor:
     return torch.view_as_real(spectrum).abs().mean()
 
 
+def lattice(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
+    """What repeats with the period of the LR pixels and should not: the checkerboard of a pixel shuffle or of a strided discriminator.
+
+    With d = sr - hr cut into its scale^2 phases d_p (pixel-unshuffle) and a local mean A over 8 x 8 LR pixels: the mean over all places and
+    phases of |A d_p - mean over q of A d_q|. Texture has no fixed phase and averages out; a checkerboard does not. The artefact is that of
+    Odena et al., "Deconvolution and checkerboard artifacts" (Distill, 2016); this penalty on it is ours. Sizes are multiples of `scale`.
+    """
+    phases = F.pixel_unshuffle(sr - hr, scale).unflatten(1, (sr.shape[1], scale * scale))
+    window = [min(8, size) for size in phases.shape[-2:]]
+    means = F.avg_pool2d(phases.flatten(1, 2), window, stride=[max(1, size // 2) for size in window]).unflatten(1, phases.shape[1:3])
+    return (means - means.mean(2, keepdim=True)).abs().mean()
+
+
 def lr_consistency(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
     """mean |imresize(sr, 1 / scale) - lr|: `sr`, made small as the LR was, must give the LR again (LR-PSNR: Lugmayr et al., NTIRE 2021).
 

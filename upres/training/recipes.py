@@ -4,7 +4,7 @@
 |---|---|
 | esrgan-psnr-x4, esrgan-x4 | Wang et al., "ESRGAN", ECCVW 2018, section 4.1; Adam and schedule of stage one: BasicSR's options |
 | srresnet-x4 | Ledig et al., "SRGAN", CVPR 2017, section 3.2 |
-| compact-gan-x4 | loss and discriminator of Wang et al., "Real-ESRGAN", ICCVW 2021, section 4.1, made small (docs/training.md) |
+| compact-gan-x4 | ESRGAN's terms, the discriminator of Wang et al., "pix2pixHD", CVPR 2018, section 3.2, made narrow; docs/training.md |
 
 A recipe for x2 is the twin of the one for x4: the same HR patch, RRDB behind a pixel-unshuffle by 2 as in Real-ESRGAN.
 """
@@ -74,19 +74,20 @@ def srresnet_x4() -> TrainConfig:
 
 
 def compact_gan_x4() -> TrainConfig:
-    """A GAN for a CPU: the house network `compact-x4`, Real-ESRGAN's U-Net discriminator made narrow, and a loss that keeps the LR."""
+    """A GAN for a CPU: the house network, a narrow multi-scale PatchGAN, and two terms that keep the LR picture and checkerboards away."""
     return TrainConfig(
-        recipe="compact-gan-x4", source="docs/training.md", scale=4, batch=8, patch_px=32, steps=12_000,
+        recipe="compact-gan-x4", source="docs/training.md; terms of ESRGAN, discriminator of pix2pixHD (arXiv:1711.11585, section 3.2)",
+        scale=4, batch=8, patch_px=24, steps=5000,
         learning_rate=2e-4, final_learning_rate=1e-6, warmup_steps=50, clip_norm=1.0,
-        pixel_weight=1.0, feature_weight=1.0, features="vgg19-conv3_1", gan_weight=0.1, gan_loss="relativistic",
-        consistency_weight=1.0, discriminator="unet", discriminator_width=32, discriminator_learning_rate=2e-4,
-        validate_every=500, checkpoint_every=250, judge="squeezenet1_1-torchvision", niqe=True,
+        pixel_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", gan_weight=0.25, gan_loss="relativistic",
+        consistency_weight=2.0, lattice_weight=4.0, discriminator="patch", discriminator_width=32, discriminator_learning_rate=5e-4,
+        validate_every=250, checkpoint_every=250, judge="squeezenet1_1-torchvision", niqe=True,
     )  # fmt: skip
 
 
 def compact_gan_x2() -> TrainConfig:
     """The twin of `compact-gan-x4` for x2."""
-    return dataclasses.replace(compact_gan_x4(), recipe="compact-gan-x2", scale=2, patch_px=64)
+    return dataclasses.replace(compact_gan_x4(), recipe="compact-gan-x2", scale=2, patch_px=48)
 
 
 RECIPES: dict[str, Callable[[], TrainConfig]] = {

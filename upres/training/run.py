@@ -135,7 +135,7 @@ def open_judge(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say)
     distance = parameters = None
     if config.judge:
         try:
-            network = _fetch_in_turn(config.judge, source, ranks).to(ranks.device)
+            network = _fetch_in_turn(config.judge, source if source is not None and source.is_dir() else None, ranks).to(ranks.device)
             distance = partial(lpips.distance, network, linear=None)
             say(f"judge: {lpips.distance_name(network)}, sha256 {network.sha256[:16]}")
         except ModelError as error:

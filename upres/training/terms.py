@@ -51,6 +51,8 @@ def generator_terms(
         terms["frequency"] = config.frequency_weight * losses.frequency(sr, hr)
     if config.consistency_weight:
         terms["consistency"] = config.consistency_weight * losses.lr_consistency(sr, lr, config.scale)
+    if config.lattice_weight:
+        terms["lattice"] = config.lattice_weight * losses.lattice(sr, hr, config.scale)
     return terms
 
 

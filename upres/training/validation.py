@@ -56,6 +56,12 @@ class Quality:
     niqe: float | None = None
     feature_distance: float | None = None
 
+    def __str__(self) -> str:
+        shift = ", ".join(f"{value:+.2f}" for value in self.color_shift_255)
+        words = f"PSNR (Y) {self.psnr_y:.2f} dB, LR-PSNR {self.lr_psnr:.1f} dB, colour shift {shift} of 255"
+        words += f", NIQE {self.niqe:.2f}" if self.niqe is not None else ""
+        return words + (f", feature distance {self.feature_distance:.4f}" if self.feature_distance is not None else "")
+
 
 def validate(
     net: nn.Module,

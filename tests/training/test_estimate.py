@@ -1,0 +1,79 @@
+"""What is said before step 1, against counts that are not ours."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+
+from upres.errors import UsageError  # noqa: E402
+from upres.training.config import TrainConfig  # noqa: E402
+from upres.training.estimate import estimate, words_for_seconds  # noqa: E402
+from upres.training.fit import needed_bytes  # noqa: E402
+from upres.training.ranks import Ranks  # noqa: E402
+from upres.training.recipes import resolve_recipe  # noqa: E402
+from upres.training.team import build_team  # noqa: E402
+from upres.training.terms import Features  # noqa: E402
+
+ALONE = Ranks()
+CONFIG = TrainConfig(recipe="test", scale=2, width=8, depth=2, branched=False, batch=4, patch_px=16, steps=7200)
+
+
+def test_multiply_adds_of_a_pixel_step() -> None:
+    """Forward: the products of each convolution a pixel. Backward: as many for the weights, and for the input of all layers but the first."""
+    layers = [3 * 8 * 9, 8 * 8 * 9, 8 * 8 * 9, 8 * 12 * 9]
+    pixels = 4 * 16 * 16
+    assert estimate(CONFIG, ALONE, timed=False).macs == pytest.approx(pixels * (3 * sum(layers) - layers[0]))
+
+
+def test_a_gan_step_counts_every_network() -> None:
+    config = dataclasses.replace(CONFIG, gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", discriminator_width=8, patch_px=32)
+    plain, whole = estimate(dataclasses.replace(CONFIG, patch_px=32), ALONE, timed=False), estimate(config, ALONE, timed=True)
+    assert whole.macs > 20 * plain.macs and whole.needed_bytes > 3 * plain.needed_bytes
+    assert whole.step_s is not None and whole.step_s > 0
+    words = "\n".join(whole.lines(config))
+    assert "vgg19-conv3_1 555,340" in words and "for 7,200 steps" in words and "are free" in words
+    assert set(whole.parameters) == {"generator", "discriminator", "vgg19-conv3_1", "generator as shipped"}
+
+
+def test_esrgan_has_its_published_size() -> None:
+    from upres.training.discriminators import build_discriminator
+    from upres.training.estimate import count_parameters
+    from upres.training.generators import build_generator
+
+    config = resolve_recipe("esrgan-x4")
+    assert count_parameters(build_generator(config)) == 16_697_987
+    assert count_parameters(build_discriminator(config.discriminator, config.discriminator_width)) == 14_499_401
+
+
+def test_processes_share_the_batch() -> None:
+    one, two = (estimate(CONFIG, ALONE, processes=count, timed=False) for count in (1, 2))
+    assert one.macs == two.macs and two.needed_bytes < one.needed_bytes
+    with pytest.raises(UsageError, match="cannot be shared by 3 processes"):
+        estimate(CONFIG, ALONE, processes=3)
+
+
+def test_memory_grows_with_the_batch_and_is_measured_without_touching_the_networks() -> None:
+    config = dataclasses.replace(CONFIG, gan_weight=0.1, discriminator="unet", discriminator_width=4, patch_px=32)
+    team = build_team(config, ALONE)
+    assert team.discriminator is not None
+    before = {name: tensor.clone() for name, tensor in team.discriminator.state_dict().items()}
+    sizes = [needed_bytes(dataclasses.replace(config, batch=batch), team, Features(None, {}, ""), ALONE) for batch in (4, 8, 12)]
+    assert sizes[2] - sizes[1] == pytest.approx(sizes[1] - sizes[0], abs=2)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in team.discriminator.state_dict().items())
+
+
+def test_gradient_checkpointing_needs_less() -> None:
+    config = TrainConfig(recipe="test", scale=4, network="rrdb", width=16, depth=4, growth=8, batch=4, patch_px=32)
+    sizes = []
+    for checkpointing in (False, True):
+        config = dataclasses.replace(config, gradient_checkpointing=checkpointing)
+        sizes.append(needed_bytes(config, build_team(config, ALONE), Features(None, {}, ""), ALONE))
+    assert sizes[1] < 0.8 * sizes[0]
+
+
+def test_seconds_in_words() -> None:
+    assert [words_for_seconds(s) for s in (30, 600, 9000, 86400 * 3.5)] == ["0.5 min", "10.0 min", "2.5 h", "3.5 days"]
