@@ -32,7 +32,7 @@ def test_multiply_adds_of_a_pixel_step() -> None:
 def test_a_gan_step_counts_every_network() -> None:
     config = dataclasses.replace(CONFIG, gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", discriminator_width=8, patch_px=32)
     plain, whole = estimate(dataclasses.replace(CONFIG, patch_px=32), ALONE, timed=False), estimate(config, ALONE, timed=True)
-    assert whole.macs > 20 * plain.macs and whole.needed_bytes > 3 * plain.needed_bytes
+    assert whole.macs > 20 * plain.macs and whole.needed_bytes - 100 * 2**20 > 3 * (plain.needed_bytes - 100 * 2**20)
     assert whole.step_s is not None and whole.step_s > 0
     words = "\n".join(whole.lines(config))
     assert "vgg19-conv3_1 555,340" in words and "for 7,200 steps" in words and "are free" in words
@@ -72,7 +72,7 @@ def test_gradient_checkpointing_needs_less() -> None:
     for checkpointing in (False, True):
         config = dataclasses.replace(config, gradient_checkpointing=checkpointing)
         sizes.append(needed_bytes(config, build_team(config, ALONE), Features(None, {}, ""), ALONE))
-    assert sizes[1] < 0.8 * sizes[0]
+    assert sizes[1] - 100 * 2**20 < 0.8 * (sizes[0] - 100 * 2**20)
 
 
 def test_seconds_in_words() -> None:

@@ -261,7 +261,7 @@ def test_a_feature_network_that_cannot_be_had_is_replaced_with_a_word_or_refused
 
 
 def test_a_batch_beyond_the_memory_is_refused_before_step_1(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upres.training.fit.available_bytes", lambda: 3_000_000)
+    monkeypatch.setattr("upres.training.fit.available_bytes", lambda: 108_000_000)
     with pytest.raises(UsageError, match=r"a step of 16 samples needs about .* are free: --set accumulate=\d+"):
         train(dataclasses.replace(CONFIG, batch=16, patch_px=24), photographs, tmp_path)
 
