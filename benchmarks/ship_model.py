@@ -5,6 +5,8 @@
 
 writes upres/models/NAME.safetensors (float16), docs/pictures/NAME_curve.png, upres/models/NAME.md and prints the SHA-256 that
 `upres/catalog.py` must hold. TEST is the folder that holds Set5, Set14 and BSD100; they are measured here, on the file as it ships.
+`--weights FILE` ships that file of the run instead of best.safetensors, and `--weights-only` writes no curve and no card: those of an
+adversarial network are written by hand from prove_gan.py.
 """
 
 # ruff: noqa: E501  (the card is a text whose lines are long once its figures are in)
@@ -65,18 +67,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--test", type=Path)
+    parser.add_argument("--weights", default="best.safetensors")
+    parser.add_argument("--weights-only", action="store_true")
     options = parser.parse_args()
     config = json.loads((options.run / "config.json").read_text())
     points = [json.loads(line) for line in (options.run / "validation.jsonl").read_text().splitlines()]
-    source = options.run / "best.safetensors"
+    source = options.run / options.weights
     with safe_open(source, "np") as file:
         step = int(file.metadata()["step"])
     weights = {name: array.astype(np.float16) for name, array in read_weights(source).items()}
     target = ROOT / "upres" / "models" / f"{options.name}.safetensors"
     write_safetensors(target, weights, {"recipe": config["recipe"], "step": str(step), "scale": str(config["scale"])})
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    if options.weights_only:
+        print(f"{target}: step {step}, {target.stat().st_size} bytes, sha256 {digest}")
+        return
+    if options.data is None or options.test is None:
+        parser.error("a card needs --data and --test")
     graph = load_graph(str(target))
     upscaler = Upscaler(graph)
     plot_curve(points, ROOT / "docs" / "pictures" / f"{options.name}_curve.png", f"{options.name}: validation while training")

@@ -94,8 +94,8 @@ def test_gray_is_measured_as_three_equal_channels() -> None:
 
 def test_floats_are_rounded_to_8_bit_first() -> None:
     sr, hr = pair()
-    nudged = sr / 255.0 + 0.4 / 255.0  # less than half a level
-    assert psnr(nudged, hr, border=0, luma=False) == psnr(sr, hr, border=0, luma=False)
+    for nudge in (0.4, -0.4):  # less than half a level; below it, truncation would be a level off
+        assert psnr(sr / 255.0 + nudge / 255.0, hr, border=0, luma=False) == psnr(sr, hr, border=0, luma=False)
     over = np.where(sr == 255, 1.5, np.where(sr == 0, -0.5, sr / 255.0))
     assert ssim(over, hr, border=0, luma=True) == ssim(sr, hr, border=0, luma=True)
 

@@ -77,14 +77,18 @@ def train(
             raise UsageError("upres train needs --data FOLDER and --out FOLDER (or --dry-run)")
         parent = _parent(config, init)
         if (processes > 1 or nodes > 1) and not _is_worker():
-            return _launch(out, resume, processes, nodes, rdzv)
+            return _launch(out, resume, processes, nodes, rdzv, debug or debug_enabled())
 
         from upres.training.loop import Sources
         from upres.training.loop import train as run
         from upres.training.ranks import join_ranks
 
         sources = Sources(parent, init_discriminator, features)
-        with join_ranks(_device(device)) as ranks, _Interrupt(ranks.rank == 0) as interrupt, _Bar(config.steps, ranks.rank == 0) as bar:
+        with (
+            join_ranks(_device(device), timeout_s=1800.0) as ranks,
+            _Interrupt(ranks.rank == 0) as interrupt,
+            _Bar(config.steps, ranks.rank == 0) as bar,
+        ):
             model = run(
                 config, data, out, validation=validation, resume=resume, sources=sources, ranks=ranks, report=bar.report, say=bar.say,
                 should_stop=interrupt.pressed,
@@ -149,7 +153,7 @@ def _is_worker() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def _launch(out: Path, resume: bool, processes: int, nodes: int, rdzv: str | None) -> int:
+def _launch(out: Path, resume: bool, processes: int, nodes: int, rdzv: str | None, debug: bool) -> int:
     """Run this very command once a process, over torch's own launcher; workers always continue what the launch before them left."""
     import sys
 
@@ -166,7 +170,7 @@ def _launch(out: Path, resume: bool, processes: int, nodes: int, rdzv: str | Non
 
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
     command = [sys.executable, "-m", "upres", *(["--debug"] if debug_enabled() else []), *arguments, "--resume"]
-    return launch(command, processes=processes, nodes=nodes, rdzv=rdzv, progress_of=newest, say=say, log_folder=out / "logs")
+    return launch(command, processes=processes, nodes=nodes, rdzv=rdzv, progress_of=newest, say=say, log_folder=out / "logs", debug=debug)
 
 
 class _Interrupt:
@@ -179,20 +183,23 @@ class _Interrupt:
     def __enter__(self) -> _Interrupt:
         import signal
 
-        self._before = signal.signal(signal.SIGINT, self._handle)
+        # Under the launcher SIGTERM is how it ends a process; alone it is what a scheduler or a shutdown sends: save, then stop.
+        asked = [signal.SIGINT] if _is_worker() else [signal.SIGINT, signal.SIGTERM]
+        self._before = {number: signal.signal(number, self._handle) for number in asked}
         return self
 
     def __exit__(self, *exit_info: object) -> None:
         import signal
 
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _handle(self, number: int, frame: object) -> None:
         if self._pressed:
             raise KeyboardInterrupt
         self._pressed = True
         if self._talks:
-            say("stopping after this step (Ctrl-C again stops at once, without saving)")
+            say("stopping after this step, which will be saved (Ctrl-C again stops at once, without saving)")
 
     def pressed(self) -> bool:
         return self._pressed

@@ -53,13 +53,24 @@ def test_damage_is_noticed_and_the_one_before_is_used(tmp_path: Path, damage: st
     assert "step_000000002" in caplog.text and "the one before" in caplog.text
 
 
-def test_every_single_bit_flip_of_the_tensors_is_noticed(tmp_path: Path) -> None:
+def test_every_single_bit_flip_is_noticed(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, _make(1), keep=1)
     whole = path.read_bytes()
-    for bit in range(8 * (len(whole) - 52), 8 * len(whole)):
+    for bit in range(8 * len(whole)):
         data = bytearray(whole)
         data[bit // 8] ^= 1 << (bit % 8)
         path.write_bytes(bytes(data))
+        with pytest.raises(DataError):
+            read_checkpoint(path)
+
+
+@pytest.mark.parametrize("tail", ["missing", "zeros"])
+def test_a_file_torn_anywhere_is_noticed(tmp_path: Path, tail: str) -> None:
+    """Zeros: a crash that kept the length, but not the last blocks."""
+    path = save_checkpoint(tmp_path, _make(1), keep=1)
+    whole = path.read_bytes()
+    for length in range(len(whole.rstrip(b"\0"))):
+        path.write_bytes(whole[:length] + (bytes(len(whole) - length) if tail == "zeros" else b""))
         with pytest.raises(DataError):
             read_checkpoint(path)
 

@@ -32,6 +32,17 @@ def test_the_lr_is_the_matlab_resize_of_the_whole_picture(folder: Path) -> None:
     assert np.array_equal(first.hr, _picture(0)) and np.array_equal(first.lr, imresize(_picture(0), 0.25))
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_hr_is_cropped_to_the_scale_before_it_is_reduced(scale: int) -> None:
+    """Reduced as it is, its LR would be a row larger and shifted by a part of a pixel against it."""
+    image = _picture(2, 4 * 12 - 1, 5 * 12 - 1)
+    pair = make_pair("odd", image, scale)
+    height, width = (side // scale for side in image.shape[:2])
+    np.testing.assert_array_equal(pair.hr, image[: height * scale, : width * scale])
+    np.testing.assert_array_equal(pair.lr, imresize(pair.hr, size=(height, width)))
+    assert not np.array_equal(pair.lr, imresize(image, 1 / scale)[:height, :width])
+
+
 def test_gray_is_repeated(folder: Path) -> None:
     image = read_rgb(folder / "gray.png")
     assert image.shape == (40, 52, 3) and np.array_equal(image[..., 0], image[..., 2])

@@ -24,6 +24,18 @@ def test_equals_torchs_own_average_once_warm() -> None:
         assert torch.allclose(ema[name], parameter, atol=1e-6)
 
 
+def test_statistics_of_batch_normalisation_are_averaged_with_the_weights() -> None:
+    """Averaged gains behind the newest statistics would be a network that never was. The count of batches is no statistic."""
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    ema = start_ema(net)
+    assert ema.keys() == {"0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"}
+    net(5.0 + torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0)))
+    begun, now = ema["1.running_mean"].clone(), dict(net.named_buffers())["1.running_mean"]
+    update_ema(ema, net, 0.9, 1000)
+    assert (now - begun).abs().max() > 0.01
+    torch.testing.assert_close(ema["1.running_mean"], 0.9 * begun + 0.1 * now)
+
+
 def test_the_start_is_forgotten_quickly() -> None:
     net = torch.nn.Linear(1, 1, bias=False)
     with torch.no_grad():

@@ -23,7 +23,7 @@ CONFIG = TrainConfig(recipe="test", scale=2, width=8, depth=2, branched=False, b
 
 
 def test_multiply_adds_of_a_pixel_step() -> None:
-    """Forward: the products of each convolution a pixel. Backward: as many for the weights, and for the input of all layers but the first."""
+    """Forward: the products of each convolution. Backward: as many for the weights, and for the input of all layers but the first."""
     layers = [3 * 8 * 9, 8 * 8 * 9, 8 * 8 * 9, 8 * 12 * 9]
     pixels = 4 * 16 * 16
     assert estimate(CONFIG, ALONE, timed=False).macs == pytest.approx(pixels * (3 * sum(layers) - layers[0]))

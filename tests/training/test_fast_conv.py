@@ -81,6 +81,14 @@ def test_any_memory_format_and_no_bias(kind: tuple[int, int, int]) -> None:
         compare(lambda x, w: conv2d(x, w, None, stride, padding), pair)
 
 
+@pytest.mark.parametrize("size", [(4, 4, 1), (3, 1, 1), (1, 1, 1), (2, 1, 8)])
+def test_axes_of_size_one_whose_strides_mean_nothing(size: tuple[int, int, int]) -> None:
+    batch, height, width = size
+    for x in (torch.randn(batch, 16, height, width), torch.randn(batch, height, width, 16).permute(0, 3, 1, 2)):
+        compare(lambda x, w: conv2d(x, w, None, 1, 1), [x, torch.randn(16, 16, 3, 3)])
+    compare(lambda x, *t: dense_block(x, t[:5], t[5:]), [torch.randn(batch, 16, height, width), *dense_tensors(16, 16)])
+
+
 def dense_tensors(width: int, growth: int) -> list[Tensor]:
     sizes = [(growth, width + k * growth) for k in range(4)] + [(width, width + 4 * growth)]
     weights = [torch.randn(*size, 3, 3) / (9 * size[1]) ** 0.5 for size in sizes]
@@ -193,6 +201,20 @@ def test_what_does_not_fit_is_left_to_torch() -> None:
         assert kind_of(dense_block(x, *(lambda t: (t[:5], t[5:]))(dense_tensors(16, 8)))) != "_DenseBlockBackward"
 
 
+def test_tensors_that_do_not_go_together_are_refused_as_by_torch() -> None:
+    x, weight = torch.randn(1, 16, 8, 8), torch.randn(16, 32, 3, 3)
+    with winograd():
+        with pytest.raises(RuntimeError, match="to have 32 channels, but got 16"):
+            conv2d(x, weight, None, 1, 1)
+        with pytest.raises(RuntimeError, match="expected bias to be 1-dimensional with 16 elements"):
+            conv2d(x, weight[:, :16], torch.randn(32), 1, 1)
+        tensors = dense_tensors(16, 16)
+        tensors[2] = torch.randn(16, 64, 3, 3)
+        with pytest.raises(RuntimeError, match="to have 64 channels, but got 48"):
+            dense_block(x, tensors[:5], tensors[5:])
+        assert conv2d(x[0], weight[:, :16], None, 1, 1).shape == (16, 8, 8)  # a picture without a batch axis
+
+
 def test_the_context_ends_with_an_exception() -> None:
     with pytest.raises(RuntimeError, match="stop"), winograd():
         raise RuntimeError("stop")
@@ -206,3 +228,6 @@ def test_the_module_is_torchs_in_all_but_speed() -> None:
     x = torch.randn(2, 16, 8, 8)
     with torch.no_grad(), winograd():
         assert distance(copy.deepcopy(ours)(x), plain.double()(x.double())) < TOLERANCE
+        for options in ({"dilation": 2}, {"groups": 2}, {"padding_mode": "reflect"}, {"padding": "same"}, {"stride": (1, 2)}):
+            module = Conv2d(16, 16, 3, **{"padding": 1, **options})
+            assert torch.equal(module(x), nn.Conv2d.forward(module, x)), options

@@ -203,7 +203,7 @@ def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, ne
 def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
     photographs: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from upres.training import run
+    from upres.training import outside as run
     from upres.training.features import load_features
 
     monkeypatch.setattr(run, "fetch_features", lambda name, source: load_features(features))
@@ -242,7 +242,7 @@ def test_a_feature_network_that_cannot_be_had_is_replaced_with_a_word_or_refused
     photographs: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from upres.errors import ModelError
-    from upres.training import run
+    from upres.training import outside as run
     from upres.training.features import load_features
 
     def fetch(name: str, source: Path | None) -> object:

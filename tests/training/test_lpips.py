@@ -78,6 +78,14 @@ def test_agrees_with_numpy_in_float64() -> None:
     assert distance(net, sr, hr, linear).tolist() == pytest.approx(expected.tolist(), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["squeezenet1_1-torchvision", "vgg16"])
+def test_networks_of_lpips_get_its_own_input(name: str) -> None:
+    """LPIPS takes RGB in [-1,1] and scales it by constants of its own (its ScalingLayer); ours take [0,1] and give the network the same."""
+    net, x = random_features(name), torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    shift, scale = (torch.tensor(values)[:, None, None] for values in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))
+    torch.testing.assert_close(F.conv2d(x, net.colour, net.shift), (2.0 * x - 1.0 - shift) / scale, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", _SMALL)
 def test_a_distance_on_a_photograph(name: str, photograph: Tensor) -> None:
     net = random_features(name)

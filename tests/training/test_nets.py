@@ -56,6 +56,8 @@ class PlainSRVGG(nn.Module):
 def test_merged_state_dict_is_an_ordinary_srvgg(branched: bool, scale: int) -> None:
     torch.manual_seed(2)
     net = Compact(width=12, depth=3, scale=scale, branched=branched)
+    for slope in net.slopes:
+        nn.init.uniform_(slope, -0.5, 1.0)  # each channel has its own
     plain = PlainSRVGG(12, 3, scale)
     plain.load_state_dict(net.merged_state_dict(), strict=True)
     x = torch.rand(1, 3, 10, 13)

@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from skimage.color import rgb2ycbcr  # noqa: E402
-from skimage.metrics import peak_signal_noise_ratio  # noqa: E402
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from tests.oracles.literal_imresize import imresize_literal  # noqa: E402
@@ -111,6 +111,9 @@ def test_every_figure_is_that_of_another_program() -> None:
     expected = peak_signal_noise_ratio(rgb2ycbcr(pair.hr[inner])[..., 0], rgb2ycbcr(sr[inner])[..., 0], data_range=255)
     assert quality.psnr_y == pytest.approx(expected, abs=1e-9)
     assert quality.psnr_rgb == pytest.approx(peak_signal_noise_ratio(pair.hr[inner], sr[inner], data_range=255), abs=1e-9)
+    luma = [rgb2ycbcr(image[inner])[..., 0] for image in (pair.hr, sr)]
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255, "full": True}
+    assert quality.ssim_y == pytest.approx(structural_similarity(*luma, **options)[1][5:-5, 5:-5].mean(), abs=1e-9)
     planes = [imresize_literal(sr[..., i], pair.lr.shape[:2], (0.5, 0.5)) for i in range(3)]
     reduced = np.floor(np.clip(np.stack(planes, axis=2), 0.0, 255.0) + 0.5)
     assert quality.lr_psnr == pytest.approx(peak_signal_noise_ratio(pair.lr.astype(float), reduced, data_range=255), abs=1e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -99,6 +100,12 @@ class TrainConfig:
 FREE_FIELDS = ("validate_every", "checkpoint_every", "keep_checkpoints", "judge", "niqe", "source")
 
 
+def plain_config(config: TrainConfig) -> dict[str, Any]:
+    """For files: tuples as lists, and infinity, which JSON has not, as "inf"."""
+    values = cast("dict[str, Any]", json.loads(json.dumps(dataclasses.asdict(config))))
+    return {key: "inf" if value == math.inf else value for key, value in values.items()}
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """", did you mean 'x'?" where something known is near, else nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)
@@ -153,6 +160,8 @@ def parse_layers(text: str) -> dict[str, float]:
             layers[name.strip()] = float(weight or 1.0)
         except ValueError as error:
             raise UsageError(f"feature_layers expects LAYER:WEIGHT,..., got {text!r}") from error
+        if not 0.0 < layers[name.strip()] < math.inf:
+            raise UsageError(f"feature_layers expects weights above 0, got {part!r}")
     return layers
 
 

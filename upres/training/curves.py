@@ -25,13 +25,13 @@ _RED, _GREEN, _BLUE, _GRAY = "#d1495b", "#2e933c", "#2274a5", "#8a8f98"
 _DASHED = ", dashed"
 
 
-def read_validations(run_folder: Path) -> list[dict[str, Any]]:
+def read_validations(run_folder: Path, *, may_be_empty: bool = False) -> list[dict[str, Any]]:
     """The rows of `validation.jsonl` by rising step. Of a step that was measured again, after a resumption, the last row counts; a last
     line that was torn off is passed over. Raises `DataError` where there is no row, or a line is none."""
     path = run_folder / CURVE
     if not path.is_file():
         raise DataError(f"{run_folder} holds no {CURVE}: it is written by the first validation of a run")
-    *lines, _torn = path.read_text(encoding="utf-8").split("\n")
+    *lines, _torn = path.read_text(encoding="utf-8", errors="replace").split("\n")
     rows: dict[int, dict[str, Any]] = {}
     for number, line in enumerate(lines, start=1):
         try:
@@ -39,7 +39,7 @@ def read_validations(run_folder: Path) -> list[dict[str, Any]]:
             rows[int(row["step"])] = row
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: line {number} is no row of a validation ({line[:60]!r}): take it out") from error
-    if not rows:
+    if not rows and not may_be_empty:
         raise DataError(f"{path} holds no row: it is written by the first validation of a run")
     return [rows[step] for step in sorted(rows)]
 

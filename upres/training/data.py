@@ -21,6 +21,7 @@ from upres.resize import imresize
 from upres.training.config import TrainConfig
 
 _HELD_OUT = 5  # pictures kept for validation where no folder is given
+SMALLEST_PX = 32  # a side of a picture to validate on: what its spectrum needs
 _VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its centre is used
 
 
@@ -61,8 +62,11 @@ def load_training_set(config: TrainConfig, data: Path, validation: Path | None) 
             image = read_rgb(path)
         except InputError as error:
             left_out.append(str(error))
-        else:
-            validation_pairs.append(make_pair(path.name, image if validation else _centre(image), config.scale))
+            continue
+        if min(image.shape[:2]) < max(SMALLEST_PX, 2 * config.scale):
+            left_out.append(f"{path} is {image.shape[1]}x{image.shape[0]}, too small to validate on: {SMALLEST_PX} pixels a side at least")
+            continue
+        validation_pairs.append(make_pair(path.name, image if validation else _centre(image), config.scale))
     state = hashlib.sha256()
     for pair in pairs:
         state.update(f"{pair.name}|{pair.hr.shape}|".encode())
@@ -128,14 +132,14 @@ def load_pairs(
         except InputError as error:
             left_out.append(str(error))
             continue
+        needed, before = patch_px * scale, len(pairs)
         for factor in hr_scales:
             reduced = image if factor == 1.0 else imresize(image, factor)
-            if min(reduced.shape[:2]) < patch_px * scale:
-                if factor == 1.0:
-                    needed = patch_px * scale
-                    left_out.append(f"{path} is {image.shape[1]}x{image.shape[0]}, smaller than one patch of {needed}x{needed}")
-                continue
-            pairs.append(make_pair(path.name, reduced, scale))
+            if min(reduced.shape[:2]) >= needed:
+                pairs.append(make_pair(path.name, reduced, scale))
+        if len(pairs) == before:
+            at = "" if 1.0 in hr_scales else f" (at {max(hr_scales):g} of its size)"
+            left_out.append(f"{path} is {image.shape[1]}x{image.shape[0]}, smaller{at} than one patch of {needed}x{needed}")
         if progress is not None:
             progress(index + 1, len(paths))
     if not pairs:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -17,11 +18,12 @@ from torch.utils.flop_counter import flop_registry
 from upres.errors import UsageError
 from upres.memory import format_bytes
 from upres.training.config import TrainConfig
+from upres.training.fast_conv import winograd
 from upres.training.features import random_features
 from upres.training.fit import TRIAL, free_bytes, needed_bytes, noise_batch
 from upres.training.loop import gan_step, pixel_step
+from upres.training.outside import choose_convolutions, features_layers
 from upres.training.ranks import Ranks
-from upres.training.run import features_layers
 from upres.training.team import build_team
 from upres.training.terms import Features
 from upres.training.watch import Stopwatch
@@ -68,6 +70,8 @@ def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bo
             f"batch {config.batch} cannot be shared by {processes} processes in {config.accumulate} parts: change --set batch"
         )
     whole, config = config, dataclasses.replace(config, batch=config.batch // processes)
+    torch.set_num_threads(max(1, (config.threads or torch.get_num_threads()) // processes))
+    fast = choose_convolutions(config, ranks, lambda _: None)
     team = build_team(config, ranks)
     network = random_features(config.features).to(ranks.device) if config.feature_weight else None
     features = Features(network, features_layers(config, config.features) if network else {}, "random weights")
@@ -87,11 +91,11 @@ def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bo
         macs = counter.macs / TRIAL * whole.batch
         step_s = None
         if timed and needed <= free:
-            begun = time.perf_counter()
             seconds: list[float] = []
             for number in range(1, _TIMED_STEPS + 1):
                 begun = time.perf_counter()
-                run(config, config.batch, number)
+                with winograd(fast):
+                    run(config, config.batch, number)
                 seconds.append(time.perf_counter() - begun)
             step_s = min(seconds)
     return Estimate(parameters, macs, needed, free, step_s)

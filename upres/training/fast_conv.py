@@ -39,9 +39,8 @@ def winograd(active: bool = True) -> Generator[None]:
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
     """torch's conv2d; x `b i h w`, weight `o i k k`."""
-    kind = _KINDS.get((tuple(weight.shape[2:]), stride, padding))
-    kernel = _kernel_for(kind, x, weight)
-    if kernel is None or kind is None:
+    kind, kernel = _KINDS.get((tuple(weight.shape[2:]), stride, padding)), _kernel()
+    if kernel is None or kind is None or not suits(kind, x, weight, bias):
         return F.conv2d(x, weight, bias, stride, padding)
     return cast(Tensor, _Conv.apply(x, weight, bias, kind, kernel))
 
@@ -53,10 +52,14 @@ _STRIDE_AND_PADDING: Final = {kind: (stride, padding) for (_, stride, padding), 
 
 
 class Conv2d(nn.Conv2d):
-    """torch's Conv2d by `conv2d`: one stride and one padding (zeros) for both axes, no groups, no dilation."""
+    """torch's Conv2d by `conv2d`, where that knows its arguments."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return conv2d(input, self.weight, self.bias, self.stride[0], int(self.padding[0]))
+        stride, padding = self.stride[0], self.padding[0]
+        ordinary = self.groups == 1 and self.dilation == (1, 1) and self.padding_mode == "zeros"
+        if ordinary and self.stride == (stride, stride) and self.padding == (padding, padding):
+            return conv2d(input, self.weight, self.bias, stride, int(padding))
+        return super().forward(input)
 
 
 def dense_block(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
@@ -65,10 +68,19 @@ def dense_block(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) 
     x `b c h w`; five 3x3 kernels, `growth, c + k growth, 3, 3` for k = 0..3 and `c, c + 4 growth, 3, 3`, each with its bias. No activation
     follows the fifth. By Winograd's filtering [x, y1..y4] is one buffer that all five read and write in place, kept for the backward pass.
     """
-    kernel = _kernel_for("3x3", x, *weights)
-    if kernel is None:
+    kernel = _kernel()
+    if kernel is None or not _suits_dense_block(x, weights, biases):
         return _plain_dense_block(x, *weights, *biases)
     return cast(Tensor, _DenseBlock.apply(kernel, x, *weights, *biases))
+
+
+def _suits_dense_block(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> bool:
+    inputs = x.shape[1]
+    for weight, bias in zip(weights, biases, strict=True):
+        if not suits("3x3", x, weight, bias, inputs):
+            return False
+        inputs += weight.shape[0]
+    return len(weights) == 5 and weights[4].shape[0] == x.shape[1]
 
 
 def _plain_dense_block(x: Tensor, *tensors: Tensor) -> Tensor:
@@ -80,11 +92,8 @@ def _plain_dense_block(x: Tensor, *tensors: Tensor) -> Tensor:
     return torch.add(x, y, alpha=_RESIDUAL)
 
 
-def _kernel_for(kind: Kind | None, x: Tensor, *weights: Tensor) -> Kernel | None:
-    kernel = _active.get()
-    if kernel is None or kind is None or torch.is_autocast_enabled("cpu"):
-        return None
-    return kernel if all(suits(kind, x, weight) for weight in weights) else None
+def _kernel() -> Kernel | None:
+    return None if torch.is_autocast_enabled("cpu") else _active.get()
 
 
 def _nhwc(x: Tensor) -> Tensor:
@@ -109,12 +118,15 @@ def _wanted(ctx: Any, index: int) -> bool:
         return True
 
 
-def _differentiable(function: Callable[..., Tensor], inputs: Sequence[Tensor | None], gradient: Tensor) -> list[Tensor | None]:
+def _differentiable(
+    ctx: Any, function: Callable[..., Tensor], inputs: Sequence[Tensor | None], gradient: Tensor
+) -> list[Tensor | None]:
     """Gradients that are themselves part of the graph."""
-    wanted = [x for x in inputs if x is not None and x.requires_grad]
+    wanted = [x is not None and _wanted(ctx, index) for index, x in enumerate(inputs)]
+    sought = [x for x, flag in zip(inputs, wanted, strict=True) if x is not None and flag]
     with torch.enable_grad():
-        found = iter(torch.autograd.grad(function(*inputs), wanted, gradient, create_graph=True, allow_unused=True))
-    return [next(found) if x is not None and x.requires_grad else None for x in inputs]
+        found = iter(torch.autograd.grad(function(*inputs), sought, gradient, create_graph=True))
+    return [next(found) if flag else None for flag in wanted]
 
 
 class _Conv(torch.autograd.Function):
@@ -137,7 +149,7 @@ class _Conv(torch.autograd.Function):
             def plain(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
                 return F.conv2d(x, weight, bias, *_STRIDE_AND_PADDING[kind])
 
-            return (*_differentiable(plain, (x, weight, bias), gradient), None, None)
+            return (*_differentiable(ctx, plain, (x, weight, bias), gradient), None, None)
         received = _nhwc(gradient)
         by_x = by_weight = by_bias = None
         if _wanted(ctx, 0):
@@ -173,7 +185,7 @@ class _DenseBlock(torch.autograd.Function):
         x, seen, *tensors = cast("tuple[Tensor, ...]", ctx.saved_tensors)
         kernel = cast(Kernel, ctx.kernel)
         if torch.is_grad_enabled():
-            return (None, *_differentiable(_plain_dense_block, (x, *tensors), gradient))
+            return (None, *_differentiable(ctx, _plain_dense_block, (x, *tensors), gradient))
         weights, biases = tensors[:5], tensors[5:]
         # by_seen[..., :n] gathers the gradients of the first n channels from the last convolution to the first. When convolution k + 1 has
         # added its share, that of y_k is whole, and is carried through y_k's activation on the way.

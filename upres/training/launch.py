@@ -27,6 +27,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from upres.engines.base import threads_or_default
 from upres.errors import EngineError, UsageError
+from upres.files import output_error
 from upres.training.ranks import LAUNCHER_PID, RankLost
 
 ATTEMPTS = 3  # this many in a row without a new checkpoint are enough
@@ -90,7 +91,10 @@ def launch(
     Must be called in the main thread, where Python allows signal handlers.
     """
     _refuse_what_cannot_work(processes, nodes, rdzv)
-    log_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        log_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(log_folder, error) from error
 
     def attempts(requests: Sequence[int]) -> int:
         attempt, fruitless, newest = 1, 0, progress_of()

@@ -8,8 +8,7 @@ validation, `model.safetensors`: the averaged weights merged into the plain netw
 from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
-import dataclasses
-import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,28 +20,33 @@ import torch
 from torch import Tensor, nn
 
 from upres.errors import UsageError
-from upres.files import write_atomic
 from upres.training import losses
 from upres.training.checkpoint import Checkpoint, save_checkpoint
-from upres.training.config import TrainConfig
+from upres.training.config import TrainConfig, plain_config
 from upres.training.data import TrainingSet, draw_batch, load_training_set
 from upres.training.fast_conv import winograd
 from upres.training.fit import check_memory
+from upres.training.outside import (
+    check_names,
+    choose_convolutions,
+    load_parent,
+    open_features,
+    open_judge,
+)
 from upres.training.ranks import Ranks
 from upres.training.run import (
     append_validation,
     best_so_far,
     check_finite,
     check_folder,
+    check_same_on_all,
     check_same_run,
-    choose_convolutions,
     generator_of,
     keep_model,
-    load_parent,
-    open_features,
-    open_judge,
+    make_folder,
     sweep_from_parent,
 )
+from upres.training.schedule import learning_rate_at
 from upres.training.team import Team, average, averaged_net, build_team, pack, set_rates, unpack
 from upres.training.terms import Features, add_terms, autocast, generator_terms, mean_logit, parts
 from upres.training.validation import Quality, check_pairs, to_tensor, validate
@@ -96,6 +100,7 @@ def train(
         raise UsageError(
             f"batch {config.batch} cannot be shared by {ranks.count} processes in {config.accumulate} parts: change --set batch"
         )
+    check_names(config)
     start = check_folder(out, resume, say)
     if config.threads:
         torch.set_num_threads(max(1, config.threads // ranks.count))
@@ -112,10 +117,11 @@ def train(
     features = open_features(config, sources.features, ranks, say)
     judge = open_judge(config, sources.features, ranks, say)
     fast = choose_convolutions(config, ranks, say)
-    draw = draw_of(config, pictures, ranks)
-    parent = load_parent(sources.init, sources.init_discriminator, team, draw_of(config, pictures, Ranks(device=ranks.device))(0)[0], say)
+    check_memory(config, team, features, ranks)
+    draw, whole = draw_of(config, pictures, ranks), draw_of(config, pictures, Ranks(device=ranks.device))
+    parent = load_parent(sources.init, sources.init_discriminator, team, lambda: whole(0)[0], say)
     facts = {
-        "config": dataclasses.asdict(config), "data": pictures.fingerprint, "features": features.identity, "init": parent.sha256,
+        "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity, "init": parent.sha256,
         "processes": ranks.count, "winograd": fast,
     }  # fmt: skip
     if start is not None:
@@ -123,10 +129,16 @@ def train(
         unpack(start.tensors, team)
         say(f"continuing after step {start.step}")
     first = start.step if start is not None else 0
-    check_memory(config, team, features, ranks)
+    check_same_on_all({**facts, "step": first}, ranks)
+    best = -math.inf
     if ranks.rank == 0:
-        write_atomic(out / "config.json", json.dumps(dataclasses.asdict(config), indent=2).encode())
-    best = best_so_far(out, config, first, ranks.rank)
+        make_folder(out, config)
+        best = best_so_far(out, config, first, judge)
+    if ranks.any(should_stop()):
+        raise KeyboardInterrupt
+    if first >= config.steps and ranks.rank == 0:
+        say(f"all {config.steps} steps are done already")
+        keep_model(out, averaged_net(team.net, team.ema), config, first, None, best)
     clock = Stopwatch(ranks.device)
 
     with winograd(fast), ThreadPoolExecutor(1) as pool, Watch(out, first, ranks, pictures.validation) as watch:
@@ -152,12 +164,12 @@ def train(
                 quality = validate(averaged, pictures.validation, scale=config.scale, judge=judge.distance, niqe=judge.niqe, ranks=ranks)
                 if ranks.rank == 0:
                     best = keep_model(out, averaged, config, done, quality, best)
-                    append_validation(out, done, quality, terms)
+                    append_validation(out, done, quality, terms, judge)
                     watch.validation(done, quality, averaged)
             stopping = ranks.any(should_stop()) and done < config.steps
             if ranks.rank == 0 and (stopping or done % config.checkpoint_every == 0 or done == config.steps):
                 save_checkpoint(out / "checkpoints", Checkpoint(done, pack(team), facts), keep=config.keep_checkpoints)
-            rate = team.optimizer.param_groups[0]["lr"]
+            rate = learning_rate_at(config, step)
             watch.step(done, terms, rate, clock.milliseconds())
             if report is not None and ranks.rank == 0:
                 report(Progress(done, config.steps, terms["total"], rate, data_s, time.perf_counter() - begun, terms, quality))

@@ -82,9 +82,10 @@ def lattice(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
     phases of |A d_p - mean over q of A d_q|. Texture has no fixed phase and averages out; a checkerboard does not. The artefact is that of
     Odena et al., "Deconvolution and checkerboard artifacts" (Distill, 2016); this penalty on it is ours. Sizes are multiples of `scale`.
     """
-    phases = F.pixel_unshuffle(sr - hr, scale).unflatten(1, (sr.shape[1], scale * scale))
-    window = [min(8, size) for size in phases.shape[-2:]]
-    means = F.avg_pool2d(phases.flatten(1, 2), window, stride=[max(1, size // 2) for size in window]).unflatten(1, phases.shape[1:3])
+    phases = F.pixel_unshuffle(sr - hr, scale)
+    height, width = (min(8, size) for size in phases.shape[2:])
+    means = F.avg_pool2d(phases, (height, width), stride=(max(1, height // 2), max(1, width // 2)))
+    means = means.reshape(means.shape[0], sr.shape[1], scale * scale, -1)
     return (means - means.mean(2, keepdim=True)).abs().mean()
 
 

@@ -133,6 +133,11 @@ class Ranks:
         self.any(False)
 
 
+def local_count(ranks: Ranks) -> int:
+    """How many of the ranks run on this machine, as torch's launcher tells."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", ranks.count)) if ranks.count > 1 else 1
+
+
 class _MeanOverRanks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, count: int) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -96,14 +96,14 @@ def average(team: Team, config: TrainConfig, step: int, ranks: Ranks) -> None:
 
 
 @torch.no_grad()
-def begin_with(team: Team, plain: Mapping[str, Tensor], lr: Tensor) -> None:
-    """Put a plain network's weights into the generator and let the average begin there. `lr` is one and the same batch on every rank.
+def begin_with(team: Team, plain: Mapping[str, Tensor], first_lr: Callable[[], Tensor]) -> None:
+    """Put a plain network's weights into the generator and let the average begin there. `first_lr` gives every rank the same batch.
 
     Raises `DataError` where the shapes are others.
     """
     team.net.load_plain(plain)
     if isinstance(team.net, SRResNet):
-        team.net.calibrate(lr)
+        team.net.calibrate(first_lr())
     team.ema = start_ema(team.net)
 
 

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from upres.download import cache_folder
-from upres.errors import EngineError
+from upres.errors import EngineError, OutputError
+from upres.files import write_atomic
 
 PANEL: Final = 16  # channels, in and out, come in multiples of this
 MOST_CHANNELS: Final = 4096
@@ -139,7 +140,18 @@ def _pointer(tensor: Tensor | None) -> int | None:
 
 
 def _image(x: Tensor | None) -> _Image:
-    return _Image(None, 0) if x is None else _Image(x.data_ptr(), x.stride(2))
+    if x is None:
+        return _Image(None, 0)
+    # An axis of size 1 may have any stride. The innermost other one tells how far a pixel is from the next.
+    pixel, below = 0, 1
+    for size, stride in zip(x.shape[2::-1], x.stride()[2::-1], strict=True):
+        pixel = pixel or (stride if size > 1 else 0)
+        if size > 1 and stride != pixel * below:
+            raise ValueError(f"a picture b h w c must have no gaps between rows, got shape {tuple(x.shape)} and strides {x.stride()}")
+        below *= size
+    if x.stride(3) != 1:
+        raise ValueError(f"a picture b h w c must have its channels side by side, got strides {x.stride()}")
+    return _Image(x.data_ptr(), pixel or x.shape[3])
 
 
 def _weights(w: Tensor) -> _Weights:
@@ -182,19 +194,24 @@ def _backward(kind: Kind, size: tuple[int, ...]) -> tuple[_Geometry, ...]:
     )
 
 
-def suits(kind: Kind, x: Tensor, weight: Tensor) -> bool:
-    """Whether the kernel can take x `b c h w` and `weight`: float32 on the CPU, channels in multiples of 16, even sizes for 4x4/2."""
-    same = x.dtype == weight.dtype == torch.float32 and x.device.type == weight.device.type == "cpu"
-    channels = (*weight.shape[:2],)
-    fit = all(count % PANEL == 0 and 0 < count <= MOST_CHANNELS for count in channels)
+def suits(kind: Kind, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: int | None = None) -> bool:
+    """Whether the kernel can convolve x `b i h w` (or what has its shape, but `inputs` channels) by `weight` `o i k k`: float32 tensors of
+    the CPU that go together, i and o multiples of 16, h and w even for 4x4/2 and large enough."""
+    tensors = (x, weight) if bias is None else (x, weight, bias)
+    plain = all(type(t) in (Tensor, nn.Parameter) and t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+    if not plain or x.dim() != 4 or weight.dim() != 4 or not x.numel() or weight.shape[1] != (inputs or x.shape[1]):
+        return False
+    taps = (4, 4) if kind == "4x4/2" else (3, 3)
     sizes = x.shape[2:]
     sized = {"3x3": True, "3x3/valid": min(sizes) > 2, "4x4/2": all(size % 2 == 0 for size in sizes)}[kind]
-    return same and fit and sized and x.numel() > 0
+    channels = all(count % PANEL == 0 and 0 < count <= MOST_CHANNELS for count in weight.shape[:2])
+    added = bias is None or (bias.shape == weight.shape[:1] and bias.is_contiguous())
+    return tuple(weight.shape[2:]) == taps and sized and channels and added
 
 
 @functools.cache
 def load_kernel() -> Kernel:
-    """Compile (a few seconds, once a machine) and load. Raises `EngineError` where there is no g++, no Linux, or the compiler fails."""
+    """Compile (a few seconds, once a machine) and load. Raises `EngineError` where there is no Linux, g++ or cache, or where it fails."""
     if sys.platform != "linux":
         raise EngineError(f"Winograd convolutions need Linux, this is {sys.platform}: train with torch's own")
     named = os.environ.get("CXX", "g++")
@@ -202,15 +219,40 @@ def load_kernel() -> Kernel:
     if compiler is None:
         raise EngineError(f"Winograd convolutions need the compiler {named}, which is not installed: install it, or train with torch's own")
     target = cache_folder() / f"winograd-{_fingerprint(compiler)}.so"
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            built = Path(folder) / target.name
-            result = _compiler(compiler, *_FLAGS, str(SOURCES[0]), "-o", str(built))
-            if result.returncode:
-                raise EngineError(f"{compiler} cannot compile {SOURCES[0].name}: {result.stderr.strip()[-500:]}: train with torch's own")
-            built.replace(target)  # at once: another process may be looking
-    return Kernel(target)
+    try:
+        if not _is_whole(target):
+            _build(compiler, target)
+        return Kernel(target)
+    except (OSError, OutputError) as error:  # a folder that cannot be written, or from which nothing may be run
+        raise EngineError(
+            f"the compiled Winograd convolutions cannot be kept in {target.parent} ({error}): let UPRES_CACHE name another folder, or "
+            "train with torch's own"
+        ) from error
+
+
+def _build(compiler: str, target: Path) -> None:
+    """Compile beside and put in place, library before digest: another process may be looking, and a power cut must not leave half a one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        built = Path(folder) / target.name
+        result = _compiler(compiler, *_FLAGS, str(SOURCES[0]), "-o", str(built))
+        if result.returncode:
+            raise EngineError(f"{compiler} cannot compile {SOURCES[0].name}: {result.stderr.strip()[-500:]}: train with torch's own")
+        library = built.read_bytes()
+    write_atomic(target, library)
+    write_atomic(_digest_path(target), hashlib.sha256(library).hexdigest().encode())
+
+
+def _digest_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.sha256")
+
+
+def _is_whole(target: Path) -> bool:
+    """Whether the library is there as it was compiled: loading a torn one ends the process."""
+    digest = _digest_path(target)
+    if not target.is_file() or not digest.is_file():
+        return False
+    return hashlib.sha256(target.read_bytes()).hexdigest() == digest.read_text(encoding="utf-8", errors="replace")
 
 
 def _compiler(*command: str) -> subprocess.CompletedProcess[str]:
