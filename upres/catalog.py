@@ -36,6 +36,16 @@ _PHOTOGRAPHS = (
 )
 
 MODELS: dict[str, ModelCard] = {
+    "compact-gan-x4": ModelCard(
+        name="compact-gan-x4",
+        file="compact-gan-x4.safetensors",
+        sha256="1d39e78fddee5e5336e46b350010cbb8f2efd1e10578a7ca7a811247100d60a3",
+        licence="Apache-2.0",
+        scale=4,
+        family="compact",
+        purpose="crisper enlargement of clean photographs by 4: its finest texture is invented; no repair of compression or noise",
+        training_data=_PHOTOGRAPHS,
+    ),
     "compact-x2": ModelCard(
         name="compact-x2",
         file="compact-x2.safetensors",

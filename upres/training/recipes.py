@@ -77,7 +77,7 @@ def compact_gan_x4() -> TrainConfig:
     """A GAN for a CPU: the house network, a narrow multi-scale PatchGAN, and two terms that keep the LR picture and checkerboards away."""
     return TrainConfig(
         recipe="compact-gan-x4", source="docs/training.md; terms of ESRGAN, discriminator of pix2pixHD (arXiv:1711.11585, section 3.2)",
-        scale=4, batch=8, patch_px=24, steps=5000,
+        scale=4, batch=8, patch_px=24, steps=1500,
         learning_rate=2e-4, final_learning_rate=1e-6, warmup_steps=50, clip_norm=1.0,
         pixel_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", gan_weight=0.25, gan_loss="relativistic",
         consistency_weight=2.0, lattice_weight=4.0, discriminator="patch", discriminator_width=32, discriminator_learning_rate=5e-4,

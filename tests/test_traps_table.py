@@ -1,0 +1,37 @@
+"""docs/traps.md names tests that exist, and every trap."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+_NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
+
+
+@cache
+def names_of(file: str) -> frozenset[str]:
+    path = REPOSITORY / "tests" / file
+    return frozenset(re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)) if path.is_file() else frozenset()
+
+
+def rows(text: str) -> list[str]:
+    """The rows of the tables, without their heads."""
+    return [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|---") and "| held by |" not in line]
+
+
+def test_every_row_names_tests_and_each_of_them_exists() -> None:
+    lines = rows((REPOSITORY / "docs" / "traps.md").read_text(encoding="utf-8"))
+    assert [line for line in lines if not _NAMED.search(line.split("|")[-2])] == []
+    named = [match.groups() for line in lines for match in _NAMED.finditer(line)]
+    assert len(named) > 60
+    assert [f"{file}::{test}" for file, test in named if test not in names_of(file)] == []
+    assert "test_luma_equals_scikit_image" in names_of("test_color.py") and not names_of("test_nowhere.py")
+
+
+def test_no_trap_is_left_out() -> None:
+    text = (REPOSITORY / "docs" / "traps.md").read_text(encoding="utf-8")
+    numbers = {int(match[1]) for line in rows(text) if (match := re.match(r"\| (\d+) \|", line))}
+    assert numbers == set(range(1, 45)) - set(range(33, 43))
+    assert re.search(r"^33 to 42 ", text, re.MULTILINE)
