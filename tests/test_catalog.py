@@ -86,10 +86,10 @@ def test_a_house_model_without_a_sha256_in_its_card_is_refused(house: ModelCard,
 
 def test_an_unknown_name_gets_the_nearest_and_the_list() -> None:
     with pytest.raises(
-        ModelError, match=r"unknown model 'compct-x4'\. Did you mean compact-x4( or compact-x2)?\? House models: compact-gan-x4, compact-x2, compact-x4; or"
+        ModelError, match=r"'compct-x4'\. Did you mean compact-x4( or compact-x2)?\? House models: compact-gan-x4, compact-x2, compact-x4;"
     ):
         resolve("compct-x4")
-    with pytest.raises(ModelError, match=r"unknown model 'zebra'\. House models: compact-gan-x4, compact-x2, compact-x4; or give the path") as caught:
+    with pytest.raises(ModelError, match=r"'zebra'\. House models: compact-gan-x4, compact-x2, compact-x4; or") as caught:
         resolve("zebra")
     assert caught.value.exit_code == 4
 
@@ -109,7 +109,7 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert resolve("mine.safetensors") == Path("mine.safetensors")
     for missing in ("none.pth", "./none", f"folder{os.sep}none", "none.SAFETENSORS"):
-        with pytest.raises(ModelError, match=r"no such file. Check the path, or name a house model: compact-gan-x4, compact-x2, compact-x4"):
+        with pytest.raises(ModelError, match=r"name a house model: compact-gan-x4, compact-x2, compact-x4"):
             resolve(missing)
 
 

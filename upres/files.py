@@ -32,7 +32,9 @@ def commit_partial(partial: Path, target: Path) -> None:
 def output_error(target: Path, error: OSError) -> OutputError:
     """What the user is told when `target` could not be written."""
     if error.errno in DISK_FULL:
-        return OutputError(f"cannot write {target}: the disk is full. Free some space and run the same command again (upres train: with --resume)")
+        return OutputError(
+            f"cannot write {target}: the disk is full. Free some space and run the same command again (upres train: with --resume)"
+        )
     return OutputError(f"cannot write {target}: {error.strerror or error}. Choose a folder that you may write to")
 
 
