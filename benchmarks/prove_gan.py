@@ -78,7 +78,8 @@ class Measured:
 def load_pairs(folder: Path, scale: int, *, most: int, crop_px: int) -> list[Pair]:
     paths = find_pictures(folder, "--hr")
     if most:
-        paths = [paths[len(paths) * i // most] for i in range(min(most, len(paths)))]
+        count = min(most, len(paths))
+        paths = [paths[len(paths) * i // count] for i in range(count)]
     pairs: list[Pair] = []
     for path in paths:
         image = read_rgb(path)
