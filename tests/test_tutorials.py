@@ -25,6 +25,8 @@ from test_readme import commands, local_links
 from tests.training.made import draw_photographs, features_file
 from upres.__main__ import main
 from upres.picture import Picture, read_picture, write_picture
+from upres.training import outside
+from upres.training.features import load_features
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENGLISH, CHINESE = (REPOSITORY / "docs" / "tutorials" / name for name in ("esrgan.md", "esrgan.zh-CN.md"))
@@ -93,6 +95,8 @@ def place(tmp_path: Path, example_photo: Path, monkeypatch: pytest.MonkeyPatch) 
     np.savez(tmp_path / NIQE, mu_pris_param=np.zeros((1, 36)), cov_pris_param=np.eye(36), gaussian_window=window)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UPRES_CACHE", str(tmp_path / "cache"))
+    # A single file is the loss's, and the judge comes from the cache or is downloaded: here it is the made network too.
+    monkeypatch.setattr(outside, "fetch_features", lambda name, source: load_features(source or tmp_path / FEATURES))
     return tmp_path
 
 
