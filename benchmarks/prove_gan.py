@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import math
 import platform
 from collections.abc import Callable, Mapping
@@ -27,12 +26,13 @@ import torch
 from scipy import stats
 
 from upres.catalog import load_graph, resolve
+from upres.files import sha256_of
 from upres.niqe import NiqeParameters, fetch_parameters
 from upres.picture import quantise
 from upres.resize import imresize
 from upres.spectrum import lattice_energy
 from upres.training import lpips
-from upres.training.data import Pair, find_pictures, make_pair, read_rgb
+from upres.training.data import Pair, centre, find_pictures, make_pair, read_rgb
 from upres.training.features import fetch_features
 from upres.training.validation import Quality, measure, to_tensor
 from upres.upscale import Upscaler
@@ -83,10 +83,7 @@ def load_pairs(folder: Path, scale: int, *, most: int, crop_px: int) -> list[Pai
     pairs: list[Pair] = []
     for path in paths:
         image = read_rgb(path)
-        if crop_px:
-            top, left = (max(0, (side - crop_px) // 2) for side in image.shape[:2])
-            image = image[top : top + crop_px, left : left + crop_px]
-        pairs.append(make_pair(path.name, image, scale))
+        pairs.append(make_pair(path.name, centre(image, crop_px) if crop_px else image, scale))
     return pairs
 
 
@@ -140,7 +137,7 @@ def main() -> None:
     niqe = fetch_parameters(options.features / "niqe_pris_params.npz")
     names = options.judge or ("squeezenet1_1", "vgg19-16x")
     judges = {name: partial(lpips.distance, fetch_features(name, options.features), linear=None) for name in names}
-    digest = hashlib.sha256(Path(resolve(options.gan)).read_bytes()).hexdigest()
+    digest = sha256_of(resolve(options.gan))
     lines = [f"# A GAN against its PSNR parent, {datetime.date.today()}", ""]
     machine = platform.processor() or platform.machine()
     lines += [f"`{options.gan}` (sha256 {digest[:16]}) against `{options.parent}`, x{scale}; {machine}, torch {torch.__version__}.", ""]

@@ -30,6 +30,7 @@ def interpolate(
 
     def work() -> None:
         from upres.catalog import resolve
+        from upres.files import sha256_of
         from upres.interpolate import interpolate as mix
         from upres.weights import read_weights, write_safetensors
 
@@ -40,7 +41,7 @@ def interpolate(
         mixed = mix(states[0], states[1], alpha, extrapolate=extrapolate, names=(first, second))
         facts = {"method": "(1 - alpha) a + alpha b", "alpha": repr(alpha)}
         for letter, source in zip("ab", sources, strict=True):
-            facts |= {f"{letter}.file": source.name, f"{letter}.sha256": _sha256(source)}
+            facts |= {f"{letter}.file": source.name, f"{letter}.sha256": sha256_of(source)}
         write_safetensors(target, mixed, facts)
         print(target, flush=True)
 
@@ -59,10 +60,3 @@ def _check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
         raise UsageError(f"--out names {target}, which is one of the two models: choose another name")
     if not overwrite:
         raise OutputError(f"{target} is there already: --overwrite replaces it, or choose another --out")
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -63,7 +63,7 @@ def train(
     def work() -> int:
         import importlib.util
 
-        from upres.errors import EngineError, UsageError
+        from upres.errors import EngineError, OutputError, UsageError
 
         for module in ("torch", "tensorboard", "matplotlib"):
             if importlib.util.find_spec(module) is None:
@@ -79,6 +79,7 @@ def train(
         if (processes > 1 or nodes > 1) and not _is_worker():
             return _launch(out, resume, processes, nodes, rdzv, debug or debug_enabled())
 
+        from upres.training.checkpoint import newest_step
         from upres.training.loop import Sources
         from upres.training.loop import train as run
         from upres.training.ranks import join_ranks
@@ -89,10 +90,15 @@ def train(
             _Interrupt(ranks.rank == 0) as interrupt,
             _Bar(config.steps, ranks.rank == 0) as bar,
         ):
-            model = run(
-                config, data, out, validation=validation, resume=resume, sources=sources, ranks=ranks, report=bar.report, say=bar.say,
-                should_stop=interrupt.pressed,
-            )  # fmt: skip
+            try:
+                model = run(
+                    config, data, out, validation=validation, resume=resume, sources=sources, ranks=ranks, report=bar.report, say=bar.say,
+                    should_stop=interrupt.pressed,
+                )  # fmt: skip
+            except OutputError as error:
+                if newest_step(out / "checkpoints") is None:
+                    raise
+                raise OutputError(f"{error} (add --resume: the run goes on from its newest checkpoint)") from error
         if ranks.rank == 0:
             say(f"trained: {model}")
         return 0
@@ -157,20 +163,19 @@ def _launch(out: Path, resume: bool, processes: int, nodes: int, rdzv: str | Non
     """Run this very command once a process, over torch's own launcher; workers always continue what the launch before them left."""
     import sys
 
-    from upres.training.checkpoint import list_checkpoints
+    from upres.training.checkpoint import newest_step
     from upres.training.launch import launch
     from upres.training.run import refuse_present_run
 
     if not resume:
         refuse_present_run(out)
 
-    def newest() -> int | None:
-        found = list_checkpoints(out / "checkpoints")
-        return int(found[-1].stem.removeprefix("step_")) if found else None
-
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
     command = [sys.executable, "-m", "upres", *(["--debug"] if debug_enabled() else []), *arguments, "--resume"]
-    return launch(command, processes=processes, nodes=nodes, rdzv=rdzv, progress_of=newest, say=say, log_folder=out / "logs", debug=debug)
+    return launch(
+        command, processes=processes, nodes=nodes, rdzv=rdzv, progress_of=lambda: newest_step(out / "checkpoints"), say=say,
+        log_folder=out / "logs", debug=debug,
+    )  # fmt: skip
 
 
 class _Interrupt:

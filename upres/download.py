@@ -7,7 +7,6 @@ source are tried; UPRES_MIRROR, the URL of a folder, comes first. httpx is impor
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from upres.errors import ModelError, UsageError
-from upres.files import DISK_FULL, commit_partial, output_error, write_atomic
+from upres.files import DISK_FULL, commit_partial, output_error, sha256_of, write_atomic
 
 if TYPE_CHECKING:
     import httpx
@@ -115,7 +114,7 @@ def _problem(source: Source, target: Path) -> str | None:
     if source.bytes is not None and size != source.bytes:
         return f"{target} has {size} bytes, expected {source.bytes}"
     try:
-        expected, found = _expected(source, target), _sha256(target)
+        expected, found = _expected(source, target), sha256_of(target)
     except OSError as error:
         raise ModelError(f"{target} cannot be read: {error.strerror or error}. Make it readable, or delete it to fetch it again") from error
     if expected is not None and not found.startswith(expected):
@@ -123,11 +122,6 @@ def _problem(source: Source, target: Path) -> str | None:
     if expected is None:
         _pin(target, found)
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -283,7 +277,7 @@ class _Download:
             raise _Failed(f"the connection ended after {done} of {size} bytes", again=True)
 
     def _finish(self, *, resumed: bool) -> None:
-        found = _sha256(self.partial)
+        found = sha256_of(self.partial)
         if self.expected is not None and not found.startswith(self.expected):
             self._discard()
             raise _Failed(f"the file has the SHA-256 {found}, expected {self.expected}", again=resumed)  # two parts of two files, perhaps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -11,6 +12,12 @@ from upres.errors import OutputError
 
 # EFBIG is a file size limit (ulimit -f), EDQUOT a quota: to the user each is a disk that takes no more.
 DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+
+
+def sha256_of(path: Path) -> str:
+    """Of the file's bytes, read in pieces, in hex digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def partial_path(target: Path) -> Path:
@@ -32,9 +39,7 @@ def commit_partial(partial: Path, target: Path) -> None:
 def output_error(target: Path, error: OSError) -> OutputError:
     """What the user is told when `target` could not be written."""
     if error.errno in DISK_FULL:
-        return OutputError(
-            f"cannot write {target}: the disk is full. Free some space and run the same command again (upres train: with --resume)"
-        )
+        return OutputError(f"cannot write {target}: the disk is full. Free some space and run the same command again")
     return OutputError(f"cannot write {target}: {error.strerror or error}. Choose a folder that you may write to")
 
 

@@ -65,6 +65,12 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("step_*.safetensors") if _PATTERN.fullmatch(p.name))
 
 
+def newest_step(folder: Path) -> int | None:
+    """The step of the newest checkpoint file of `folder`, by its name alone; None where there is none."""
+    names = [_PATTERN.fullmatch(path.name) for path in list_checkpoints(folder)]
+    return int(names[-1][1]) if names and names[-1] else None
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify one checkpoint; raises `DataError` where it is damaged."""
     data = path.read_bytes()

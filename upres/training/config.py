@@ -181,6 +181,12 @@ def _parse(key: str, text: str, like: object) -> object:
     return text
 
 
+def check_share(config: TrainConfig, processes: int) -> None:
+    """Raises `UsageError` where the batch cannot be divided among `processes` and their parts."""
+    if config.batch % (processes * config.accumulate):
+        raise UsageError(f"batch {config.batch} cannot be shared by {processes} processes in {config.accumulate} parts: change --set batch")
+
+
 _AT_LEAST_ONE = (
     "width", "depth", "growth", "steps", "batch", "accumulate", "cycles", "discriminator_width", "validate_every", "checkpoint_every",
     "keep_checkpoints",

@@ -21,7 +21,7 @@ from upres.resize import imresize
 from upres.training.config import TrainConfig
 
 _HELD_OUT = 5  # pictures kept for validation where no folder is given
-SMALLEST_PX = 32  # a side of a picture to validate on: what its spectrum needs
+SMALLEST_PX = 32  # a side of a validation picture: what SSIM's window inside a border of 8, and the spectrum, need
 _VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its centre is used
 
 
@@ -66,7 +66,7 @@ def load_training_set(config: TrainConfig, data: Path, validation: Path | None) 
         if min(image.shape[:2]) < max(SMALLEST_PX, 2 * config.scale):
             left_out.append(f"{path} is {image.shape[1]}x{image.shape[0]}, too small to validate on: {SMALLEST_PX} pixels a side at least")
             continue
-        validation_pairs.append(make_pair(path.name, image if validation else _centre(image), config.scale))
+        validation_pairs.append(make_pair(path.name, image if validation else centre(image, _VALIDATION_PX), config.scale))
     state = hashlib.sha256()
     for pair in pairs:
         state.update(f"{pair.name}|{pair.hr.shape}|".encode())
@@ -80,9 +80,10 @@ def _hold_out(paths: list[Path]) -> list[Path]:
     return [paths[len(paths) * i // count] for i in range(count)]
 
 
-def _centre(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    top, left = (max(0, (side - _VALIDATION_PX) // 2) for side in image.shape[:2])
-    return image[top : top + _VALIDATION_PX, left : left + _VALIDATION_PX]
+def centre(image: NDArray[np.uint8], most_px: int) -> NDArray[np.uint8]:
+    """The middle of a picture `h w c`, at most `most_px` a side."""
+    top, left = (max(0, (side - most_px) // 2) for side in image.shape[:2])
+    return image[top : top + most_px, left : left + most_px]
 
 
 def find_pictures(folder: Path, option: str = "--data") -> list[Path]:

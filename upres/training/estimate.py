@@ -15,9 +15,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from upres.errors import UsageError
 from upres.memory import format_bytes
-from upres.training.config import TrainConfig
+from upres.training.config import TrainConfig, check_share
 from upres.training.fast_conv import winograd
 from upres.training.features import random_features
 from upres.training.fit import TRIAL, free_bytes, needed_bytes, noise_batch
@@ -65,10 +64,7 @@ def words_for_seconds(seconds: float) -> str:
 
 def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bool = True) -> Estimate:
     """What `config` will take on this machine, its batch shared by `processes`. Feature networks get random weights, without a download."""
-    if config.batch % (processes * config.accumulate):
-        raise UsageError(
-            f"batch {config.batch} cannot be shared by {processes} processes in {config.accumulate} parts: change --set batch"
-        )
+    check_share(config, processes)
     whole, config = config, dataclasses.replace(config, batch=config.batch // processes)
     torch.set_num_threads(max(1, (config.threads or torch.get_num_threads()) // processes))
     fast = choose_convolutions(config, ranks, lambda _: None)

@@ -7,7 +7,6 @@ verified (`upres/download.py`). Files are read without torch's unpickler and wit
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from upres.download import Source, cache_folder, fetch
 from upres.errors import ModelError, UsageError
+from upres.files import sha256_of
 from upres.training.feature_nets import FeatureNetwork as FeatureNetwork
 from upres.training.feature_nets import random_state, recognise
 from upres.weights import read_weights
@@ -126,7 +126,7 @@ def load_features(path: Path, *, precision: torch.dtype = torch.float32) -> Feat
 
 def random_features(name: str, seed: int = 0, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
     """The feature network `name` with random weights from a generator of its own, for estimates and tests. Raises UsageError."""
-    return FeatureNetwork(_card(name).name, random_state(name, seed), RANDOM, precision)
+    return FeatureNetwork(card_of(name).name, random_state(name, seed), RANDOM, precision)
 
 
 def fetch_features(name: str, source: Path | None, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
@@ -135,7 +135,7 @@ def fetch_features(name: str, source: Path | None, *, precision: torch.dtype = t
 
     Raises UsageError for an unknown name, and ModelError where the network cannot be had, with what to do.
     """
-    card = _card(name)
+    card = card_of(name)
     if source is None:
         path = _fetched(card)
     elif source.is_dir():
@@ -148,7 +148,8 @@ def fetch_features(name: str, source: Path | None, *, precision: torch.dtype = t
     return network
 
 
-def _card(name: str) -> FeatureCard:
+def card_of(name: str) -> FeatureCard:
+    """The card of the network `name`. Raises `UsageError` naming the nearest."""
     if name not in FEATURES:
         near = difflib.get_close_matches(name, FEATURES, n=1, cutoff=0.5)
         raise UsageError(f"unknown feature network {name!r}. {f'Did you mean {near[0]}? ' if near else ''}There are: {', '.join(FEATURES)}")
@@ -182,7 +183,6 @@ def _in_folder(card: FeatureCard, folder: Path) -> Path:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise ModelError(f"feature network file {path}: it cannot be read ({error.strerror or error}). Check its permissions") from error

@@ -19,20 +19,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from upres.errors import UsageError
 from upres.training import losses
 from upres.training.checkpoint import Checkpoint, save_checkpoint
-from upres.training.config import TrainConfig, plain_config
+from upres.training.config import TrainConfig, check_share, plain_config
 from upres.training.data import TrainingSet, draw_batch, load_training_set
 from upres.training.fast_conv import winograd
 from upres.training.fit import check_memory
-from upres.training.outside import (
-    check_names,
-    choose_convolutions,
-    load_parent,
-    open_features,
-    open_judge,
-)
+from upres.training.outside import check_names, choose_convolutions, load_parent, open_features, open_judge
 from upres.training.ranks import Ranks
 from upres.training.run import (
     append_validation,
@@ -96,10 +89,7 @@ def train(
     data or a run folder of another configuration, `EngineError` for a loss that is not finite, `OutputError` when the disk is full.
     """
     say = say if say is not None and ranks.rank == 0 else lambda _: None
-    if config.batch % (ranks.count * config.accumulate):
-        raise UsageError(
-            f"batch {config.batch} cannot be shared by {ranks.count} processes in {config.accumulate} parts: change --set batch"
-        )
+    check_share(config, ranks.count)
     check_names(config)
     start = check_folder(out, resume, say)
     if config.threads:

@@ -6,22 +6,22 @@ With several ranks, what one cannot have none uses.
 from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from upres.errors import DataError, EngineError, ModelError, UsageError
-from upres.niqe import NiqeParameters, fetch_parameters
+from upres.errors import DataError, EngineError, ModelError
+from upres.files import sha256_of
+from upres.niqe import PARAMETERS, NiqeParameters, fetch_parameters
 from upres.training import lpips
-from upres.training.config import TrainConfig, nearest, parse_layers
-from upres.training.features import FEATURES, fetch_features
+from upres.training.config import TrainConfig, parse_layers
+from upres.training.features import FEATURES, card_of, fetch_features
 from upres.training.ranks import Ranks
 from upres.training.team import Team, begin_with
 from upres.training.terms import Features
@@ -30,15 +30,12 @@ from upres.weights import read_weights
 
 Say = Callable[[str], None]
 T = TypeVar("T")
-_NIQE_FILE = "niqe_pris_params.npz"
 
 
 def check_names(config: TrainConfig) -> None:
     """Raises `UsageError` for a feature network that does not exist, before anything is read."""
-    for key in ("features", "features_otherwise", "judge"):
-        name = cast(str, getattr(config, key))
-        if name not in FEATURES and not (name == "" and key != "features"):
-            raise UsageError(f"unknown feature network {key}={name!r}{nearest(name, FEATURES)}; there are {', '.join(FEATURES)}")
+    for name in (config.features, *filter(None, (config.features_otherwise, config.judge))):
+        card_of(name)
 
 
 def open_features(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> Features:
@@ -121,9 +118,9 @@ def open_judge(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say)
         except ModelError as error:
             say(f"validation goes without a feature distance: {error}")
     if config.niqe:
-        beside = source / _NIQE_FILE if source is not None and source.is_dir() and (source / _NIQE_FILE).is_file() else None
+        beside = source / PARAMETERS.name if source is not None and source.is_dir() and (source / PARAMETERS.name).is_file() else None
         try:
-            parameters = _together(lambda: fetch_parameters(beside), ranks, _NIQE_FILE)
+            parameters = _together(lambda: fetch_parameters(beside), ranks, PARAMETERS.name)
         except ModelError as error:
             say(f"validation goes without NIQE: {error}")
     return Judge(distance, parameters, title)
@@ -151,7 +148,7 @@ def load_parent(
     state = {name: torch.from_numpy(np.array(array)) for name, array in read_weights(init).items()}
     begin_with(team, state, first_lr)
     say(f"the generator begins with {init}")
-    return Parent(state, hashlib.sha256(init.read_bytes()).hexdigest())
+    return Parent(state, sha256_of(init))
 
 
 def _load_discriminator(discriminator: nn.Module, path: Path) -> None:

@@ -11,7 +11,6 @@ from torch import Tensor
 from upres.training import losses
 from upres.training.config import TrainConfig
 from upres.training.features import FeatureNetwork
-from upres.training.losses import perceptual
 from upres.training.team import Team
 from upres.training.watch import Stopwatch
 
@@ -29,7 +28,7 @@ class Features:
         assert self.network is not None
         with torch.no_grad():
             wanted = self.network(hr, self.layers)
-        return perceptual(self.network(sr, self.layers), wanted, self.layers)
+        return losses.perceptual(self.network(sr, self.layers), wanted, self.layers)
 
 
 def generator_terms(

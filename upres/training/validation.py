@@ -26,12 +26,11 @@ from upres.niqe import niqe as measure_niqe
 from upres.picture import quantise
 from upres.resize import imresize
 from upres.spectrum import lattice_contrast, lattice_ratio
-from upres.training.data import Pair
+from upres.training.data import SMALLEST_PX, Pair
 from upres.training.ranks import Ranks
 
 Levels = NDArray[np.uint8]
 Judge = Callable[[Tensor, Tensor], Tensor]  # sr, hr `b 3 h w` in [0,1] -> a distance for each of the `b` pictures
-SMALLEST_PX = 32  # a side of a validation picture: what SSIM's window inside a border of 8, and the spectrum, need
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from upres.download import cache_folder
 from upres.errors import EngineError, OutputError
-from upres.files import write_atomic
+from upres.files import sha256_of, write_atomic
 
 PANEL: Final = 16  # channels, in and out, come in multiples of this
 MOST_CHANNELS: Final = 4096
@@ -252,7 +252,7 @@ def _is_whole(target: Path) -> bool:
     digest = _digest_path(target)
     if not target.is_file() or not digest.is_file():
         return False
-    return hashlib.sha256(target.read_bytes()).hexdigest() == digest.read_text(encoding="utf-8", errors="replace")
+    return sha256_of(target) == digest.read_text(encoding="utf-8", errors="replace")
 
 
 def _compiler(*command: str) -> subprocess.CompletedProcess[str]:
