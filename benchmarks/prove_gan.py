@@ -1,13 +1,15 @@
 """A GAN network against its PSNR parent and bicubic: distortion, perception and honesty, picture by picture.
 
     python benchmarks/prove_gan.py compact-x4 runs/gan/model.safetensors --hr DIR [--hr DIR ...] --features FOLDER [--write NAME]
+    python benchmarks/prove_gan.py compact-x4 compact-wild-x4 --hr DIR --features FOLDER --degradation wild --seeds 101,102,103,104,105
 
-DIR holds HR pictures; LR comes from the MATLAB-equal resize. FOLDER holds the feature networks that judge (none of them the loss of the
-run) and niqe_pris_params.npz. Per set: PSNR and SSIM, LR-PSNR (the result reduced again against the LR), NIQE, feature distances, mean
-shift of each channel, and the spectral energy at periods of 2 and 4 pixels over that of HR: of all pictures together, and the median
-picture's (a smooth HR picture has next to none, so a mean of ratios says little). Where the GAN is compared with its parent,
-the mean difference over the pictures stands with its 95 % interval (paired, Student's t). --write NAME puts the tables under
-benchmarks/results/.
+DIR holds HR pictures; LR comes from the MATLAB-equal resize, or from a degradation recipe: picture i once with each seed, under index i.
+FOLDER holds the feature networks that judge (none of them the loss of the run) and niqe_pris_params.npz. Per set: PSNR and SSIM, LR-PSNR
+(the result reduced again against the LR, of a degraded picture against the clean one), NIQE, feature distances, mean shift of each channel,
+and the spectral energy at periods of 2 and 4 pixels over that of HR: of all pictures together, and the median picture's (a smooth HR has
+next to none, so a mean of ratios says little). Where the GAN is compared with its parent and with bicubic, the mean difference over the
+pictures stands with its 95 % interval (paired, Student's t; a picture's seeds are averaged first, as they are no independent pictures).
+--write NAME puts the tables under benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import torch
 from scipy import stats
 
 from upres.catalog import load_graph, resolve
+from upres.degrade import draw_plan, load_recipe, run_plan, sharpened
 from upres.files import sha256_of
 from upres.niqe import NiqeParameters, fetch_parameters
 from upres.picture import quantise
@@ -87,6 +90,18 @@ def load_pairs(folder: Path, scale: int, *, most: int, crop_px: int) -> list[Pai
     return pairs
 
 
+def degraded(pairs: list[Pair], recipe_name: str, seeds: list[int], scale: int) -> list[Pair]:
+    """Every pair once with each seed, seeds of one picture side by side; `reference` is the clean LR."""
+    recipe = load_recipe(recipe_name)
+    made: list[Pair] = []
+    for index, pair in enumerate(pairs):
+        for seed in seeds:
+            plan = draw_plan(recipe, seed=seed, index=index, scale=scale)
+            lr = run_plan(sharpened(pair.hr.astype(np.float32) / np.float32(255.0), plan), plan)
+            made.append(Pair(f"{pair.name} seed {seed}", pair.hr, quantise(lr, 8), pair.lr))
+    return made
+
+
 @torch.no_grad()
 def measure_network(name: str, pairs: list[Pair], scale: int, judges: Mapping[str, Judge], niqe: NiqeParameters) -> Measured:
     images = [pair.hr for pair in pairs] if name == HR else results_of(name, pairs, scale)
@@ -105,21 +120,24 @@ def table(measured: list[Measured], judges: list[str]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in (titles, ["---"] * len(titles), *(m.row() for m in measured))]
 
 
-def paired(difference: np.ndarray) -> str:
-    """Mean of paired differences and its 95 % interval."""
+def paired(difference: np.ndarray, seeds: int) -> str:
+    """Mean of paired differences and its 95 % interval; `seeds` values side by side belong to one picture."""
+    difference = difference.reshape(-1, seeds).mean(axis=1)
     half = stats.t.ppf(0.975, len(difference) - 1) * difference.std(ddof=1) / math.sqrt(len(difference))
     return f"{difference.mean():+.4f} ± {half:.4f}"
 
 
-def verdict(gan: Measured, parent: Measured) -> list[str]:
-    parts = [f"NIQE {paired(gan.column('niqe') - parent.column('niqe'))}"]
-    parts += [f"{title} {paired(values - parent.distances[title])}" for title, values in gan.distances.items()]
+def verdict(gan: Measured, others: list[Measured], seeds: int) -> list[str]:
+    lines = [""]
+    for other in others:
+        parts = [f"NIQE {paired(gan.column('niqe') - other.column('niqe'), seeds)}"]
+        parts += [f"{title} {paired(values - other.distances[title], seeds)}" for title, values in gan.distances.items()]
+        lines.append(f"GAN minus {Path(other.name).name}, mean of the paired differences and 95 % interval: {'; '.join(parts)}.")
     largest = max(abs(value) for q in gan.qualities for value in q.color_shift_255)
-    return [
-        "",
-        f"GAN minus parent, mean of the paired differences and 95 % interval: {'; '.join(parts)}. Largest shift of one channel in one",
-        f"picture: {largest:.2f} of 255; lowest LR-PSNR of one picture: {gan.column('lr_psnr').min():.2f} dB.",
-    ]
+    lines.append(
+        f"Largest shift of one channel in one picture: {largest:.2f} of 255; lowest LR-PSNR of one: {gan.column('lr_psnr').min():.2f} dB."
+    )
+    return lines
 
 
 def main() -> None:
@@ -131,6 +149,8 @@ def main() -> None:
     parser.add_argument("--judge", action="append", help="default: squeezenet1_1 and vgg19-16x")
     parser.add_argument("--crop-px", type=int, default=0, help="the centre of each picture, at most this large; 0: the whole")
     parser.add_argument("--most", type=int, default=0, help="this many pictures of a folder, spread over it; 0: all")
+    parser.add_argument("--degradation", default="", help="a recipe that makes the LR; default: the MATLAB-equal resize")
+    parser.add_argument("--seeds", default="101,102,103,104,105", help="of --degradation")
     parser.add_argument("--write", help="keep the tables as benchmarks/results/NAME_yyyymm.md")
     options = parser.parse_args()
     scale = load_graph(options.gan).scale
@@ -143,9 +163,15 @@ def main() -> None:
     lines += [f"`{options.gan}` (sha256 {digest[:16]}) against `{options.parent}`, x{scale}; {machine}, torch {torch.__version__}.", ""]
     for folder in options.hr:
         pairs = load_pairs(folder, scale, most=options.most, crop_px=options.crop_px)
+        seeds = [int(seed) for seed in options.seeds.split(",")] if options.degradation else [0]
+        if options.degradation:
+            pairs = degraded(pairs, options.degradation, seeds, scale)
         measured = [measure_network(name, pairs, scale, judges, niqe) for name in ("bicubic", options.parent, options.gan, HR)]
-        lines += [f"## {folder.name}, {len(pairs)} pictures", "", *table(measured, list(judges)), *verdict(measured[2], measured[1]), ""]
-        print("\n".join(lines[-(len(measured) + 9) :]), flush=True)
+        words = f", LR by `{options.degradation}` with the seeds {options.seeds}" if options.degradation else ""
+        title = f"## {folder.name}, {len(pairs) // len(seeds)} pictures{words}"
+        found = [title, "", *table(measured, list(judges)), *verdict(measured[2], measured[:2], len(seeds)), ""]
+        lines += found
+        print("\n".join(found), flush=True)
     text = "\n".join(lines)
     if options.write:
         target = ROOT / "benchmarks" / "results" / f"{options.write}_{datetime.date.today():%Y%m}.md"

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from tiny import compact_file, noise, picture
 
+from upres import journal
 from upres.picture import read_header, read_picture, write_picture
 
 
@@ -110,6 +111,44 @@ def test_tiles_and_memory_and_engines_agree(photo: Path, model: Path) -> None:
     assert np.abs(made[0] - made[2]).max() <= 1.01 / 255
 
 
+def test_blends_and_chains_and_denoise(tmp_path: Path, photo: Path, model: Path) -> None:
+    other = compact_file(tmp_path / "other-x2.safetensors", 2, seed=1)
+    words = upscale(photo, "-n", f"{model}:1,{other}:3", "-o", tmp_path / "blend.tiff").stderr.decode()
+    assert "sum to 4, not to 1: taken as" in words
+    upscale(photo, "-n", model, "--denoise", "0.25", "--denoise-with", other, "-o", tmp_path / "denoise.tiff")
+    assert (tmp_path / "blend.tiff").read_bytes() == (tmp_path / "denoise.tiff").read_bytes()
+    upscale(photo, "-n", f"{model}>{other}")
+    assert read_header(tmp_path / "photo_x4.png").width == 120
+
+
+def test_turns_strength_lock_and_wrap_each_change_the_result(tmp_path: Path, photo: Path, model: Path) -> None:
+    options = ([], ["--tta"], ["--blend", "0.5"], ["--color-lock"], ["--wrap"], ["--tta", "--blend", "0.5", "--color-lock", "--wrap"])
+    made: set[bytes] = set()
+    for index, arguments in enumerate(options):
+        upscale(photo, "-n", model, "-o", tmp_path / f"{index}.png", *arguments)
+        made.add(read_picture(tmp_path / f"{index}.png").pixels.tobytes())
+    assert len(made) == len(options)
+
+
+def test_a_job_is_not_gone_on_with_under_other_settings(tmp_path: Path, photo: Path, model: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for index in range(5):
+        (folder / f"{index}.png").write_bytes(photo.read_bytes())
+    job = (folder, "-n", model, "-s", "8", "-o", out)
+    upscale(*job, "--tta", code=5, prepare=limited)
+    (out / "0.png").write_bytes(b"a result of that job")
+    words = upscale(*job, "--blend", "0.5", code=2).stderr.decode()
+    assert f"{out} holds a result of an unfinished job with other settings" in words
+    assert "(--blend: not given then, 0.5 now; --tta: given then, not given now)" in words
+    assert names(out) == [journal.NAME, "0.png"]
+    upscale(*job, "--tta", "--tile", "8", "--threads", "1")  # what does not change the picture may differ
+    assert names(out) == [f"{index}.png" for index in range(5)]
+    assert (out / "0.png").read_bytes() == b"a result of that job"
+    upscale(*job, "--blend", "0.5", "--overwrite")
+    assert read_header(out / "0.png").width == 240
+
+
 @pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf", "1000"])
 def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str) -> None:
     result = upscale(photo, "-n", model, "-s", scale, code=2)
@@ -126,6 +165,12 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
         (["--memory", "2"], "2G means 2 gigabytes"),
         (["--memory", "lots"], "--memory expects a size"),
         (["--max-pixels", "0"], "--max-pixels expects a number of pixels"),
+        (["--blend", "1.5"], "--blend must be from 0 (plain resize) to 1"),
+        (["--denoise", "2", "--denoise-with", "x.pth"], "--denoise must be from 0 (noise stays) to 1"),
+        (["--denoise", "0.5"], "name one that keeps noise with --denoise-with FILE"),
+        (["--denoise-with", "x.pth"], "give --denoise 0..1 too"),
+        (["-n", "a:0.5,b"], "give a weight to each model of a blend, or to none"),
+        (["-n", "a>"], "a model is missing before or after '>'"),
         (["--format", "bmp"], "--format bmp cannot be written"),
         (["-o", "x.bmp"], "is not a format that can be written"),
     ],
@@ -237,8 +282,9 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, model: Path) -> None:
     assert "Traceback" not in words
     assert "stopped by Ctrl-C" in words
     assert "run the same command again to go on" in words
-    assert 2 <= len(names(out)) < 60
-    for name in names(out):
+    assert 2 <= len(names(out)) - 1 < 60
+    assert names(out)[0] == journal.NAME
+    for name in names(out)[1:]:
         assert name.endswith(".png")  # nothing temporary is left
         assert read_picture(out / name).pixels.shape == (800, 800, 3)
 
@@ -256,7 +302,7 @@ def test_a_full_disk_leaves_no_file_and_stops(tmp_path: Path, model: Path, photo
     for index in range(5):
         (folder / f"{index}.png").write_bytes(photo.read_bytes())
     words = upscale(folder, "-n", model, "-s", "8", "-o", tmp_path / "out", code=5, prepare=limited).stderr.decode()
-    assert names(tmp_path / "out") == []
+    assert names(tmp_path / "out") == [journal.NAME]
     assert "the disk is full" in words
     assert "stopped, 4 more not begun" in words
     assert "run the same command again" in words

@@ -140,3 +140,13 @@ def test_golden_values_of_matlab(assets: Path, name: str) -> None:
     sr = imresize(imresize(hr, 0.25), 4.0)
     found = [measure(sr, hr, border=4, luma=luma) for measure in (psnr, ssim) for luma in (False, True)]
     assert found == pytest.approx(GOLDEN[name], abs=2e-6)
+
+
+def test_16_bits_have_a_peak_of_65535_and_are_not_rounded_to_8() -> None:
+    hr = np.random.default_rng(0).integers(300, 65000, (40, 33, 3), dtype=np.uint16)
+    sr = hr + np.uint16(100)
+    assert psnr(sr, hr, border=0, luma=False) == pytest.approx(20 * np.log10(65535 / 100))
+    narrow = np.random.default_rng(1).integers(0, 256, (2, 40, 33, 3), dtype=np.uint8)
+    wide = narrow.astype(np.uint16) * 257
+    for measure in (psnr, ssim):
+        assert measure(wide[0], wide[1], border=2, luma=True) == pytest.approx(measure(narrow[0], narrow[1], border=2, luma=True))

@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from upres.api import Cancelled as Cancelled
+    from upres.api import Upscaler as Upscaler
     from upres.catalog import MODELS as MODELS
     from upres.catalog import load_graph as load_graph
     from upres.errors import UpresError as UpresError
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
     from upres.picture import read_picture as read_picture
     from upres.picture import write_picture as write_picture
     from upres.target import TargetSize as TargetSize
-    from upres.upscale import Upscaler as Upscaler
 
     __version__: str
 
 __all__ = [
     "MODELS",
+    "Cancelled",
     "Graph",
     "Picture",
     "TargetSize",
@@ -34,11 +36,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "Cancelled": "upres.api",
     "MODELS": "upres.catalog",
     "Graph": "upres.graph",
     "Picture": "upres.picture",
     "TargetSize": "upres.target",
-    "Upscaler": "upres.upscale",
+    "Upscaler": "upres.api",
     "UpresError": "upres.errors",
     "load_graph": "upres.catalog",
     "read_picture": "upres.picture",

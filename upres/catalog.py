@@ -1,14 +1,31 @@
-"""The models that ship inside the package, each with its card, and the one way from a name or a path to a graph."""
+"""The models that ship inside the package, each with its card, and the one way from a name or a path to a file and a graph.
+
+A name is that of a house model, of a model that can be downloaded (`catalog_models`), or of one that the user added (`catalog_store`).
+"""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from upres.architectures import graph_from_state_dict
-from upres.errors import ModelError
+from upres.catalog_models import UNKNOWN_LICENCE, KnownModel, known_models
+from upres.catalog_store import (
+    AddedModel,
+    added_names,
+    check_licence,
+    download_of,
+    incoming_folder,
+    pull,
+    read_added,
+    store_folder,
+    write_added,
+)
+from upres.download import Progress, fetch
+from upres.errors import ModelError, UsageError
 from upres.graph import Graph
 from upres.weights import parse_weights, read_weights
 
@@ -74,36 +91,129 @@ def default_model(factor: float) -> str:
     return "compact-x2" if factor <= 2 else "compact-x4"
 
 
-def resolve(name_or_path: str) -> Path:
-    """The file of a house model, its SHA-256 verified, or of a path (what contains a separator or ends as model files do).
+def find(name: str) -> ModelCard | KnownModel | AddedModel | None:
+    """The model of that name or alias, in upper or lower case: a house model, one that can be downloaded, or one that the user added."""
+    if _is_path(name):
+        return None
+    wanted = name.casefold()
+    for card in MODELS.values():
+        if card.name.casefold() == wanted:
+            return card
+    for model in known_models().values():
+        if any(one.casefold() == wanted for one in (model.name, *model.aliases)):
+            return model
+    return next((read_added(one) for one in added_names() if one.casefold() == wanted), None)
 
-    Raises ModelError for an unknown name, a path to nothing, and a house model that is missing or changed.
+
+def resolve(name_or_path: str, *, progress: Progress | None = None) -> Path:
+    """The verified file of a model by name, or of a path (what contains a separator or ends as model files do), as it is.
+
+    A known model that is not here yet is downloaded, with a warning in the log, where its licence allows every use or was agreed to.
+    Raises ModelError for an unknown name (with the nearest), a path to nothing, a licence that was not agreed to, a file that cannot be
+    had, and a house model that is missing or changed; what a download raises besides is that of `fetch`.
     """
-    if name_or_path in MODELS:
-        _read_card(MODELS[name_or_path])
-        return FOLDER / MODELS[name_or_path].file
-    if _is_path(name_or_path):
-        path = Path(name_or_path).expanduser()
-        if not path.exists():
-            raise ModelError(f"model file {name_or_path}: no such file. Check the path, or name a house model: {', '.join(MODELS)}")
-        return path
-    near = difflib.get_close_matches(name_or_path, MODELS, n=2, cutoff=0.5)
+    match find(name_or_path):
+        case ModelCard() as card:
+            _read_card(card)
+            return FOLDER / card.file
+        case KnownModel() as model:
+            return pull(model, progress=progress).path
+        case AddedModel() as model:
+            return fetch(model.source, folder=store_folder(), progress=progress)
+        case None:
+            return _resolve_path(name_or_path)
+
+
+def _resolve_path(name_or_path: str) -> Path:
+    if not _is_path(name_or_path):
+        raise unknown_name(name_or_path)
+    path = Path(name_or_path).expanduser()
+    if not path.exists():
+        raise ModelError(
+            f"model file {name_or_path}: no such file. Check the path, or name a house model: {', '.join(MODELS)}, or another of "
+            "`upres models list`"
+        )
+    return path
+
+
+def unknown_name(name: str) -> ModelError:
+    """The refusal of a name: the nearest ones, and where all are."""
+    names = {one.casefold(): one for model in known_models().values() for one in (*model.aliases, model.name)}
+    names |= {one.casefold(): one for one in (*MODELS, *added_names())}
+    close = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.6)
+    near = list(dict.fromkeys(names[one] for one in close))
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
-    beside = "A file needs its folder or its suffix: ./FILE. " if Path(name_or_path).is_file() else ""
-    raise ModelError(f"unknown model {name_or_path!r}. {meant}{beside}House models: {', '.join(MODELS)}; or give the path of a model file")
+    beside = "A file needs its folder or its suffix: ./FILE. " if Path(name).is_file() else ""
+    return ModelError(
+        f"unknown model {name!r}. {meant}{beside}House models: {', '.join(MODELS)}; `upres models list` has all; or give the path of a "
+        "model file"
+    )
 
 
 def load_graph(name_or_path: str) -> Graph:
-    """The network of a house model or of a model file, ready for an engine. Raises ModelError."""
-    if name_or_path in MODELS:
-        card = MODELS[name_or_path]
-        state = parse_weights(_read_card(card), str(FOLDER / card.file))  # the very bytes whose SHA-256 was verified
+    """The network of a model by name or of a model file, ready for an engine. Raises ModelError, and what `resolve` raises."""
+    named = find(name_or_path)
+    if isinstance(named, ModelCard):
+        state = parse_weights(_read_card(named), str(FOLDER / named.file))  # the very bytes whose SHA-256 was verified
     else:
         state = read_weights(resolve(name_or_path))
     try:
         return graph_from_state_dict(state)
     except ModelError as error:
         raise ModelError(f"model {name_or_path}: {error}") from error
+
+
+def add(
+    file_or_url: str,
+    name: str | None = None,
+    licence: str = UNKNOWN_LICENCE,
+    *,
+    accept_licence: bool = False,
+    progress: Progress | None = None,
+) -> AddedModel:
+    """Take a copy of a model file, or of what an address gives, into the store, under `name` (default: the file's own, without suffix).
+
+    Its content is checked first: it must be a network that upres runs. Its SHA-256 is remembered, and another file refused from then on.
+    A download of unknown or restricted licence needs `accept_licence`. Raises ModelError, UsageError for a name that cannot be one, and
+    what `fetch` raises.
+    """
+    remote = file_or_url.lower().startswith(("https://", "http://"))
+    base = PurePath(file_or_url.split("?")[0].split("#")[0]).name if remote else Path(file_or_url).name
+    chosen = _new_name(base if name is None else name, given=name is not None)
+    if remote:
+        again = f"upres models add {file_or_url} --name {chosen} --licence {licence} --accept-licence"
+        check_licence(chosen, licence, accept=accept_licence, remedy=again)
+        path = fetch(download_of(file_or_url, licence), folder=incoming_folder(), progress=progress)
+    else:
+        path = Path(file_or_url).expanduser().absolute()
+    try:
+        graph = load_graph(str(path))  # refuses what is no model file, or none of ours
+        data = path.read_bytes()
+        suffix = ".safetensors" if data[4:9] == b"\0\0\0\0{" else ".pth"
+        digest = hashlib.sha256(data).hexdigest()
+        origin = file_or_url if remote else str(path)
+        model = AddedModel(chosen, chosen + suffix, digest, len(data), licence, origin, graph.family, graph.scale)
+        write_added(model, data)
+    finally:
+        if remote:
+            path.unlink(missing_ok=True)
+    return model
+
+
+def _new_name(text: str, *, given: bool) -> str:
+    """A name that is free and cannot be mistaken for a path, a blend or a chain."""
+    stem = text if given else PurePath(text).stem
+    name = stem if given else re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", name) or _is_path(name):
+        raise UsageError(
+            f"a model cannot be called {name!r}: expected letters, digits, and . _ + - between them, and no ending of a file. Give another "
+            "with --name"
+        )
+    there = find(name)
+    if there is not None:
+        remedy = f"remove it first (upres models remove {there.name}), or " if isinstance(there, AddedModel) else ""
+        raise UsageError(f"there is a model called {there.name} already: {remedy}give another name with --name")
+    return name
 
 
 def _is_path(name_or_path: str) -> bool:

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from upres.cli_degrade import degrade
 from upres.cli_errors import DEBUG_HELP, enable_debug
 from upres.cli_evaluate import evaluate
 from upres.cli_interpolate import interpolate
+from upres.cli_prepare import prepare
 from upres.cli_train import train
 from upres.cli_upscale import upscale
 
@@ -27,6 +29,8 @@ app = typer.Typer(
 app.command()(upscale)
 app.command()(evaluate)
 app.command()(train)
+app.command()(degrade)
+app.command()(prepare)
 app.command()(interpolate)
 
 

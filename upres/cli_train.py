@@ -10,7 +10,10 @@ import typer
 from upres.cli_errors import DEBUG_HELP, debug_enabled, run_verb, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from upres.training.config import TrainConfig
+    from upres.training.sources import Root
 
 RANDOM = "random"
 
@@ -19,12 +22,22 @@ def train(
     recipe: Annotated[
         str, typer.Argument(help="compact-x2|x4, esrgan-psnr-x2|x4, srresnet-x4; adversarial: esrgan-x2|x4, compact-gan-x2|x4.")
     ],
-    data: Annotated[Path | None, typer.Option("--data", help="A folder of HR photographs; folders below it count.")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="DIR[=WEIGHT]", help="HR photographs (folders below count) or shards; may be repeated."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The run's folder: configuration, checkpoints, TensorBoard, pictures, the trained model.")
     ] = None,
+    lr: Annotated[
+        list[Path] | None,
+        typer.Option("--lr", metavar="DIR", help="LR pictures of the same names; one for each --data. Default: LR is made from HR."),
+    ] = None,
     validation: Annotated[
         Path | None, typer.Option("--validation", help="A folder of HR pictures to validate on; default: five held out from --data.")
+    ] = None,
+    validation_lr: Annotated[
+        Path | None, typer.Option("--validation-lr", metavar="DIR", help="LR pictures of those of --validation. Default: made from HR.")
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the recipe; may be repeated.")
@@ -42,6 +55,10 @@ def train(
         typer.Option("--features", metavar="FILE|FOLDER", help="The feature network's file, or a folder of such. Else: cache, download."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, bit for bit.")] = False,
+    guard: Annotated[
+        bool,
+        typer.Option("--guard", help="When the run goes wrong, go back to its last good checkpoint with half the learning rate, once."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print parameters, multiply-adds, memory and the time to come; writes nothing.")
     ] = False,
@@ -65,16 +82,16 @@ def train(
 
         from upres.errors import EngineError, OutputError, UsageError
 
-        for module in ("torch", "tensorboard", "matplotlib"):
-            if importlib.util.find_spec(module) is None:
-                raise EngineError(f"training needs {module}, which is not installed: pip install 'upres[train]'")
+        if importlib.util.find_spec("torch") is None:
+            raise EngineError("training needs torch, which is not installed: pip install 'upres[train]'")
         from upres.training.recipes import resolve_recipe
 
         config = resolve_recipe(recipe, changes or (), shrink)
         if dry_run:
             return _estimate(config, device, processes * nodes)
-        if data is None or out is None:
+        if not data or out is None:
             raise UsageError("upres train needs --data FOLDER and --out FOLDER (or --dry-run)")
+        roots, shown = _roots(data, lr or [], validation, validation_lr)
         parent = _parent(config, init)
         if (processes > 1 or nodes > 1) and not _is_worker():
             return _launch(out, resume, processes, nodes, rdzv, debug or debug_enabled())
@@ -92,8 +109,8 @@ def train(
         ):
             try:
                 model = run(
-                    config, data, out, validation=validation, resume=resume, sources=sources, ranks=ranks, report=bar.report, say=bar.say,
-                    should_stop=interrupt.pressed,
+                    config, roots, out, validation=shown, resume=resume, guard=guard, sources=sources, ranks=ranks, report=bar.report,
+                    say=bar.say, should_stop=interrupt.pressed,
                 )  # fmt: skip
             except OutputError as error:
                 if newest_step(out / "checkpoints") is None:
@@ -104,6 +121,21 @@ def train(
         return 0
 
     run_verb(work, debug)
+
+
+def _roots(
+    data: Sequence[str], lr: Sequence[Path], validation: Path | None, validation_lr: Path | None
+) -> tuple[list[Root], list[Root] | None]:
+    """The folders to train on and those to validate on."""
+    from upres.errors import UsageError
+    from upres.training.sources import Root, parse_root
+
+    if lr and len(lr) != len(data):
+        raise UsageError(f"--lr is given as often as --data and in the same order, or not at all: got {len(lr)} for {len(data)}")
+    if validation is None and validation_lr is not None:
+        raise UsageError("--validation-lr needs --validation, the folder of the HR pictures")
+    roots = [parse_root(text, lr[i] if lr else None) for i, text in enumerate(data)]
+    return roots, None if validation is None else [Root(validation, validation_lr)]
 
 
 def _parent(config: TrainConfig, init: str | None) -> Path | None:

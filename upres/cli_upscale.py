@@ -58,8 +58,28 @@ def upscale(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("-n", "--model", metavar="NAME|FILE", help="A house model, or a model file. Default: chosen by the factor."),
+        typer.Option(
+            "-n",
+            "--model",
+            metavar="NAME|FILE",
+            help="A model by name or file, a blend of some (a:0.7,b:0.3), or a chain ('a>b'). Default: chosen by the factor.",
+        ),
     ] = None,
+    denoise: Annotated[
+        float | None,
+        typer.Option("--denoise", metavar="0..1", help="Share of -n in a blend with its twin that keeps noise: 1 removes most noise."),
+    ] = None,
+    denoise_with: Annotated[
+        str | None, typer.Option("--denoise-with", metavar="FILE", help="That twin, where -n is not realesr-general-x4v3.")
+    ] = None,
+    tta: Annotated[bool, typer.Option("--tta", help="Mean over eight turns and flips of the picture (8 times the time).")] = False,
+    blend: Annotated[
+        float, typer.Option("--blend", metavar="0..1", help="Strength: 1 is the network, 0 a plain cubic resize.")
+    ] = 1.0,
+    color_lock: Annotated[
+        bool, typer.Option("--color-lock", help="Large areas keep the input's colours (for GAN models, which shift them).")
+    ] = False,
+    wrap: Annotated[bool, typer.Option("--wrap", help="The picture is a seamless texture, and stays one.")] = False,
     engine: Annotated[Engine, typer.Option("--engine", help="What runs the network.")] = Engine.auto,
     tile: Annotated[
         str, typer.Option("--tile", metavar="auto|PX", help="Side of a tile in input pixels; auto follows the free memory.")
@@ -117,6 +137,12 @@ def upscale(
             max_pixels=_parse_pixels(max_pixels),
             overwrite=overwrite,
             recursive=recursive,
+            tta=tta,
+            blend=blend,
+            color_lock=color_lock,
+            wrap=wrap,
+            denoise=denoise,
+            denoise_with=denoise_with,
         )
         return _upscale(request, quality, png_level, debug or debug_enabled())
 
@@ -154,7 +180,7 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
     from upres.batch import Encoding, estimate_seconds, run_jobs
     from upres.cli_progress import make_display
     from upres.picture import set_threads
-    from upres.prepare import prepare
+    from upres.prepare import prepare, settle
 
     logging.getLogger("upres").addHandler(logging.NullHandler())  # what the library logs is told here as a note
     set_threads(request.threads)
@@ -167,6 +193,7 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
     _tell_start(prepared.jobs, estimate_s)
     with make_display(sum(job.plan.pixels for job in prepared.jobs), len(prepared.jobs), estimate_s) as display:
         report = run_jobs(prepared.jobs, Encoding(quality, png_level, sink=_write_stdout), display)
+    settle(prepared, report)
     report.outcomes[:0] = prepared.failures
     _tell_end(request, prepared, report, time.monotonic() - start, debug)
     code = _exit_code(report)

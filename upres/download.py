@@ -13,13 +13,15 @@ import re
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from upres.errors import ModelError, UsageError
-from upres.files import DISK_FULL, commit_partial, output_error, sha256_of, write_atomic
+from upres.files import DISK_FULL, commit_partial, output_error, sha256_of
+from upres.lock import alone
+from upres.pins import Source as Source
+from upres.pins import expected_sha256, pin_path, problem, write_pin
 
 if TYPE_CHECKING:
     import httpx
@@ -30,24 +32,6 @@ _ATTEMPTS = 4  # at one URL, as long as each brings the file forward
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]  # bytes that are there, bytes in all where known
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file to be had: `name` in the cache, `urls` in the order of trying, `sha256` in full, or its first 8 or more hex digits as in the
-    file names of torch hub, or None (then pinned at the first download); `bytes` its size where known; `licence` for the log."""
-
-    name: str
-    urls: tuple[str, ...]
-    sha256: str | None
-    bytes: int | None
-    licence: str
-
-    def __post_init__(self) -> None:
-        if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
-            raise ValueError(f"a source is named as a plain file, got {self.name!r}")
-        if self.sha256 is not None and not re.fullmatch("[0-9a-f]{8,64}", self.sha256):
-            raise ValueError(f"{self.name}: sha256 must be 8 to 64 hex digits in lower case, or None, got {self.sha256!r}")
 
 
 def cache_folder() -> Path:
@@ -63,79 +47,26 @@ def cache_folder() -> Path:
     return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "upres"  # the XDG standard says to ignore a relative one
 
 
-def fetch(source: Source, *, progress: Progress | None = None, timeout_s: float = 30.0) -> Path:
-    """The verified file of `source` in the cache, downloaded if need be; `timeout_s` is for connecting and for every wait for data.
+def fetch(source: Source, *, folder: Path | None = None, progress: Progress | None = None, timeout_s: float = 30.0) -> Path:
+    """The verified file of `source` in `folder` (default: the cache), downloaded if need be; `timeout_s` is for every wait.
 
-    Raises `ModelError` where it cannot be had, with what was tried and what to do without a network, `OutputError` where the cache cannot
+    Raises `ModelError` where it cannot be had, with what was tried and what to do without a network, `OutputError` where the folder cannot
     be written, and `UsageError` for a UPRES_MIRROR that is no URL.
     """
-    target = cache_folder() / source.name
-    if _problem(source, target) is None:
+    target = (cache_folder() if folder is None else folder) / source.name
+    if problem(source, target) is None:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target.with_name(f".{source.name}.lock")):
-            problem = _problem(source, target)  # again: another process may have fetched it meanwhile
-            if problem is not None:
-                if problem:
-                    _log.warning("%s. It is fetched again", problem)
-                _Download(source, target, problem, progress, timeout_s).run()
+        with alone(target.with_name(f".{source.name}.lock")):
+            wrong = problem(source, target)  # again: another process may have fetched it meanwhile
+            if wrong is not None:
+                if wrong:
+                    _log.warning("%s. It is fetched again", wrong)
+                _Download(source, target, wrong, progress, timeout_s).run()
     except OSError as error:
         raise output_error(target, error) from error
     return target
-
-
-def _pin_path(target: Path) -> Path:
-    return target.with_name(target.name + ".sha256")
-
-
-def _expected(source: Source, target: Path) -> str | None:
-    """The known hash, or the one that was pinned at the first download."""
-    if source.sha256 is not None or not _pin_path(target).is_file():
-        return source.sha256
-    pin = _pin_path(target)
-    words = pin.read_text(encoding="utf-8", errors="replace").split()
-    if not words or not re.fullmatch("[0-9a-f]{64}", words[0]):
-        raise ModelError(f"{pin} should hold the SHA-256 of {target.name} and does not. Delete it to pin the file as it is now")
-    return words[0]
-
-
-def _pin(target: Path, found: str) -> None:
-    """Written as `sha256sum` writes, which can check it."""
-    write_atomic(_pin_path(target), f"{found}  {target.name}\n".encode())
-    _log.warning("no SHA-256 is known of %s: it is trusted as it is, and %s is pinned in %s", target.name, found, _pin_path(target))
-
-
-def _problem(source: Source, target: Path) -> str | None:
-    """Why the file in the cache cannot be used: None where it can, "" where there is none. A file without a known hash is pinned."""
-    if not target.is_file():
-        return ""
-    size = target.stat().st_size
-    if source.bytes is not None and size != source.bytes:
-        return f"{target} has {size} bytes, expected {source.bytes}"
-    try:
-        expected, found = _expected(source, target), sha256_of(target)
-    except OSError as error:
-        raise ModelError(f"{target} cannot be read: {error.strerror or error}. Make it readable, or delete it to fetch it again") from error
-    if expected is not None and not found.startswith(expected):
-        return f"{target} has the SHA-256 {found}, expected {expected}"
-    if expected is None:
-        _pin(target, found)
-    return None
-
-
-@contextmanager
-def _alone(lock: Path) -> Generator[None]:
-    """One process at a time downloads a name: two that write one partial file would spoil it.
-
-    Windows has no `flock`: there the SHA-256 notices what two at once made, and the second of them starts over.
-    """
-    with lock.open("ab") as file:
-        if sys.platform != "win32":
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class _Failed(Exception):
@@ -151,7 +82,7 @@ class _Download:
 
     def __init__(self, source: Source, target: Path, problem: str, progress: Progress | None, timeout_s: float) -> None:
         self.source, self.target, self.problem, self.progress, self.timeout_s = source, target, problem, progress, timeout_s
-        self.expected = _expected(source, target)
+        self.expected = expected_sha256(source, target)
         self.partial = target.with_name(target.name + ".partial")
         self.etag_file = target.with_name(target.name + ".partial.etag")
 
@@ -181,16 +112,18 @@ class _Download:
             if error.errno in DISK_FULL:  # what is half there is in the way of everything else on that disk
                 self._discard()
             raise
-        raise self._failure("; ".join(tried))
+        raise self._failure("; ".join(tried) or "no address of the file itself is known")
 
     def _failure(self, reasons: str) -> ModelError:
-        name, folder, pin = self.source.name, self.target.parent, _pin_path(self.target)
+        name, folder, pin = self.source.name, self.target.parent, pin_path(self.target)
         about = [f"sha256 {self.expected}" + ("..." if len(self.expected) < 64 else "")] if self.expected else []
         about += [f"{self.source.bytes} bytes"] if self.source.bytes is not None else []
+        page = f". {self.source.page} leads to it" if self.source.page else ""
         pinned = f". That SHA-256 was pinned at the first download: delete {pin} to trust another file"
         return ModelError(
             f"{name} could not be downloaded. {self.problem + '. ' if self.problem else ''}{reasons}. Without a network put {name} "
             f"({', '.join(about) or 'no SHA-256 is known'}) into {folder}, or set UPRES_MIRROR to the URL of a folder that holds it"
+            + page
             + (pinned if self.source.sha256 is None and self.expected else "")
         )
 
@@ -281,8 +214,8 @@ class _Download:
         if self.expected is not None and not found.startswith(self.expected):
             self._discard()
             raise _Failed(f"the file has the SHA-256 {found}, expected {self.expected}", again=resumed)  # two parts of two files, perhaps
-        if self.source.sha256 is None and self.expected is None:
-            _pin(self.target, found)
+        if self.source.pin and self.expected is None:
+            write_pin(self.target, found)
         commit_partial(self.partial, self.target)
         self.etag_file.unlink(missing_ok=True)
 

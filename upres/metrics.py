@@ -1,7 +1,7 @@
 """PSNR and SSIM with their protocol as arguments: `psnr(sr, hr, border=4, luma=True)` is "PSNR (Y, border 4)".
 
 Pictures are uint8, or float in [0,1] which is first clipped, scaled by 255 and rounded, as the pictures that papers measure were saved to
-8 bit. Everything is summed in float64.
+8 bit. uint16 is measured as it is, its levels divided by 257: the peak of 255 is then its 65,535. Everything is summed in float64.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ _WINDOW = 11
 
 
 def _levels(image: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Any accepted picture -> float64 `h w c` in whole levels of 0..255."""
+    """Any accepted picture -> float64 `h w c` in levels of 0..255: whole ones, or of uint16 parts of 257."""
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3):
         raise InputError(f"a picture to measure must be h w, h w 1 or h w 3, got shape {image.shape}")
     if image.dtype == np.uint8:
         return image.astype(np.float64)
+    if image.dtype == np.uint16:
+        return image.astype(np.float64) / 257.0
     if image.dtype.kind != "f":
-        raise InputError(f"a picture to measure must be uint8, or float in [0,1], got {image.dtype}")
+        raise InputError(f"a picture to measure must be uint8, or float in [0,1], or uint16, got {image.dtype}")
     wide = image.astype(np.float64)
     if not np.isfinite(wide).all():
         raise InputError("a picture to measure holds values that are not finite")

@@ -30,12 +30,33 @@ class Tiling:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """One network of a chain as a plan sees it: `workspace_factor` and `grid_px` are of the engine that runs it (`engines.base.Runner`)."""
+
+    graph: Graph
+    workspace_factor: float = 1.0
+    grid_px: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What is done around the networks: `turns` is how often each runs over a picture (8: all its turns and flips), `wrap` puts the
+    picture's other side around it, `mixes` tells that the input's own enlargement is mixed into the result."""
+
+    turns: int = 1
+    wrap: bool = False
+    mixes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Pass:
-    """One run of the network over a whole picture of that size."""
+    """One run of a network over a whole picture of that size; `stage` is its place in the chain, `margin_px` is put around the picture."""
 
     height: int
     width: int
     tiling: Tiling
+    stage: int = 0
+    margin_px: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,53 +157,87 @@ def make_plan(
     tile_px: int | None = None,
     exact: bool = False,
     grid_px: int = 1,
+    then: tuple[Load, ...] = (),
+    extras: Extras | None = None,
 ) -> Plan:
     """Plan one picture of (height, width) with `channels` colours. Raises `InputError` where `budget_bytes` cannot hold it.
 
-    `workspace_factor` is an engine's memory over that of the graph's float32 values alone.
+    `workspace_factor` is an engine's memory over that of the graph's float32 values alone. `then` are the networks that run after this one,
+    each on what the one before it gave.
     """
-    out_height, out_width = size.resolve(height, width, native=graph.scale)
-    count, notes = count_passes(height, width, (out_height, out_width), graph.scale)
+    extras = extras or Extras()
+    chain = (Load(graph, workspace_factor, grid_px), *then)
+    scale = math.prod(load.graph.scale for load in chain)
+    out_height, out_width = size.resolve(height, width, native=scale)
+    count, notes = count_passes(height, width, (out_height, out_width), scale)
+    stages = _stages(chain, count)
     planes = channels + has_alpha
     arrays = height * width * planes * FLOAT_BYTES
     out_pixels = out_height * out_width
     # What is alive together, at each moment: while a pass runs, during the last resize (its source, its half-way, its result), and
     # while the result is written. Colour is finished before alpha is begun, which needs less.
     moments = [arrays + out_pixels * planes * (FLOAT_BYTES + 2 * (depth // 8))]
-    sizes = [(height * graph.scale**i, width * graph.scale**i) for i in range(count + 1)]
+    sizes = [(height, width)]
+    for stage in stages:
+        sizes.append((sizes[-1][0] * chain[stage].graph.scale, sizes[-1][1] * chain[stage].graph.scale))
+    margins = [_margin(*sizes[i], chain[stage].graph, exact=exact) if extras.wrap else 0 for i, stage in enumerate(stages)]
     plane_bytes = [channels * rows * columns * FLOAT_BYTES for rows, columns in sizes]
-    moments += [arrays + plane_bytes[i + 1] + (plane_bytes[i] if i else 0) for i in range(count)]
+    framed_bytes = [channels * (sizes[i][0] + 2 * m) * (sizes[i][1] + 2 * m) * FLOAT_BYTES if m else 0 for i, m in enumerate(margins)]
+    moments += [arrays + plane_bytes[i + 1] + (plane_bytes[i] if i else 0) + framed_bytes[i] for i in range(len(stages))]
     rows, columns = sizes[-1]
+    halfway = max(rows * out_width, out_height * columns)
     if (rows, columns) != (out_height, out_width):
-        halfway = max(rows * out_width, out_height * columns)
-        moments.append(arrays + plane_bytes[-1] + (halfway + out_pixels) * channels * FLOAT_BYTES)
+        moments.append(arrays + plane_bytes[-1] + (halfway + out_pixels) * (channels + 2 * extras.wrap) * FLOAT_BYTES)
+    if extras.mixes:  # one plane after the other; a wrapped one is made three times as long at most
+        moments.append(arrays + out_pixels * planes * FLOAT_BYTES + (halfway + out_pixels) * (3 if extras.wrap else 1) * FLOAT_BYTES)
     array_bytes = max(moments)
 
     # An engine keeps a tile's memory until it is closed, so the tile and the widest moment of the arrays must fit together. The tile takes
     # half of what is left, so that the pictures before and after this one can be written and read meanwhile; all of it if need be.
-    left = budget_bytes - array_bytes
-    bytes_per_px = graph.activation_bytes_per_pixel * workspace_factor
-    repeats = 1 if graph.in_channels == channels or channels == 1 else channels
+    # The engines of a chain share it.
+    left = (budget_bytes - array_bytes) // len(chain)
     passes: list[Pass] = []
     macs = 0.0
-    for rows, columns in sizes[:-1]:
+    for i, (stage, margin) in enumerate(zip(stages, margins, strict=True)):
+        load = chain[stage]
+        rows, columns = sizes[i][0] + 2 * margin, sizes[i][1] + 2 * margin
+        bytes_per_px = load.graph.activation_bytes_per_pixel * load.workspace_factor
         for room in (left // 2, left):
             tiling = choose_tiling(
-                rows, columns, graph, room_bytes=room, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact, grid_px=grid_px
+                rows, columns, load.graph, room_bytes=room, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact, grid_px=load.grid_px
             )
             if tiling.tile_px:
                 break
-        passes.append(Pass(rows, columns, tiling))
-        if tiling.tile_px and tiling.overlap_px < graph.receptive_field:
+        passes.append(Pass(*sizes[i], tiling, stage, margin))
+        seen_px = min(tiling.overlap_px, margin) if extras.wrap else tiling.overlap_px
+        if tiling.tile_px and seen_px < load.graph.receptive_field:
             notes += (
-                f"too large for this network in one piece: tiles overlap by {tiling.overlap_px} px and it sees {graph.receptive_field} px, "
+                f"too large for this network in one piece: tiles overlap by {seen_px} px and it sees {load.graph.receptive_field} px, "
                 "so values near their borders can differ a little (--exact or more --memory avoids it)",
             )
-        macs += rows * columns * (tiling.work if tiling.tile_px else 1.0) * graph.macs_per_pixel * (repeats + has_alpha)
-    needed = array_bytes + max((step.tiling.source_bytes for step in passes), default=0)
+        repeats = 1 if load.graph.in_channels == channels or channels == 1 else channels
+        work = (tiling.work if tiling.tile_px else 1.0) * extras.turns * (repeats + has_alpha)
+        macs += rows * columns * work * load.graph.macs_per_pixel
+    needed = array_bytes
+    for stage in set(stages):
+        needed += max(step.tiling.source_bytes for step in passes if step.stage == stage)
     if needed > budget_bytes:
         raise InputError(
             f"making {out_width} x {out_height} takes {format_bytes(needed)} of memory and {format_bytes(budget_bytes)} may be used: "
             "ask for a smaller output, close other programs, or allow more with --memory"
         )
     return Plan(out_height, out_width, tuple(passes), macs, array_bytes, needed, notes)
+
+
+def _stages(chain: tuple[Load, ...], count: int) -> list[int]:
+    """Which network runs at each pass: the whole chain `count` times, but what does not enlarge (a repair) only the first time."""
+    whole = range(len(chain))
+    return [stage for time in range(count) for stage in whole if time == 0 or chain[stage].graph.scale > 1]
+
+
+def _margin(height: int, width: int, graph: Graph, *, exact: bool) -> int:
+    """How much of the other side is put around a seamless picture: all that the network sees, cut as the overlap of tiles is."""
+    field = graph.receptive_field
+    if field > WIDE_FIELD_PX and not exact and (height + 2 * field) * (width + 2 * field) > MAX_TILE_WORK * height * width:
+        field = WIDE_FIELD_PX
+    return -(-field // graph.alignment) * graph.alignment

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from upres import catalog
-from upres.batch import Job, Outcome
-from upres.errors import InputError, OutputError, UpresError
+from upres import catalog, journal
+from upres.batch import Job, Outcome, Report
+from upres.compose import NOISE_TWINS, Composition, load, parse, with_denoise
+from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.jobs import Destination, Found, check_targets, choose_destination, find_pictures, make_folder
 from upres.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.target import TargetSize
@@ -36,6 +37,31 @@ class Request:
     max_pixels: int = 1_000_000_000
     overwrite: bool = False
     recursive: bool = False
+    tta: bool = False
+    blend: float = 1.0
+    color_lock: bool = False
+    wrap: bool = False
+    denoise: float | None = None
+    denoise_with: str | None = None
+
+    def settings(self) -> dict[str, str]:
+        """What the pixels of a result depend on, beside its picture, in the words of the command line: two jobs may be mixed where these
+        are equal. Which engine runs, and in which tiles, changes rounding alone and is left out."""
+        asked: dict[str, object] = {f"--{name.replace('_', '-')}": value for name, value in asdict(self.size).items()}
+        asked["--scale"] = asked.pop("--factor")
+        asked["-n"] = None if self.model is None else str(self.composition())
+        asked |= {"--tta": self.tta, "--color-lock": self.color_lock, "--wrap": self.wrap}
+        asked["--blend"] = None if self.blend == 1.0 else self.blend
+        return {name: "" if value is True else f"{value}" for name, value in asked.items() if value is not None and value is not False}
+
+    def composition(self) -> Composition:
+        """The model that was asked for by `-n`, `--denoise` and `--denoise-with`. Raises `UsageError`, also where there is no `-n`."""
+        if self.denoise_with is not None and self.denoise is None:
+            raise UsageError("--denoise-with names the twin for --denoise: give --denoise 0..1 too")
+        if self.model is None:
+            raise UsageError(f"--denoise needs a model: -n {next(iter(NOISE_TWINS))}, or another one with its twin (--denoise-with FILE)")
+        composition = parse(self.model)
+        return composition if self.denoise is None else with_denoise(composition, self.denoise, self.denoise_with)
 
 
 @dataclass(slots=True)
@@ -55,20 +81,35 @@ class Upscalers:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._loaded: dict[str, Upscaler] = {}
+        composed = request.model is not None or request.denoise is not None or request.denoise_with is not None
+        self._asked = request.composition() if composed else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the model that was asked for."""
+        return self._asked.notes if self._asked else ()
 
     def for_picture(self, height: int, width: int) -> tuple[str, Upscaler]:
-        """Name and upscaler for a picture of that size: the model asked for, or the house model for the factor. Raises `ModelError`."""
-        factor = self._request.size.factor_for(height, width)
-        name = self._request.model or catalog.default_model(DEFAULT_FACTOR if factor is None else factor)
+        """Name and upscaler for a picture of that size: the model asked for, or the house model for the factor.
+
+        Raises `ModelError`, and `UsageError` for an expression that is none.
+        """
+        asked = self._request
+        factor = asked.size.factor_for(height, width)
+        composition = self._asked or parse(catalog.default_model(DEFAULT_FACTOR if factor is None else factor))
+        name = str(composition)
         if name not in self._loaded:
-            asked = self._request
             self._loaded[name] = Upscaler(
-                catalog.load_graph(name),
+                load(composition),
                 engine=asked.engine,
                 threads=asked.threads,
                 exact=asked.exact,
                 tile_px=asked.tile_px,
                 memory_bytes=asked.memory_bytes,
+                tta=asked.tta,
+                blend=asked.blend,
+                color_lock=asked.color_lock,
+                wrap=asked.wrap,
             )
         return name, self._loaded[name]
 
@@ -110,7 +151,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
             prepared.failures.append(Outcome(found.name, None, 0, error=error))
             continue
         _, upscaler = upscalers.for_picture(header.height, header.width)
-        suffix = request.size.suffix(header.height, header.width, native=upscaler.graph.scale)
+        suffix = request.size.suffix(header.height, header.width, native=upscaler.scale)
         planned.append((found, source, header, destination.target(found, suffix, ending)))
     clashes = check_targets((found, target) for found, _, _, target in planned)
     for place, (found, source, header, target) in enumerate(planned):
@@ -124,10 +165,20 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
             prepared.jobs.append(_job(request, upscalers, destination, found, source, header, target))
         except UpresError as error:
             prepared.failures.append(Outcome(found.name, target, 0, error=error))
+    if destination.folder is not None and not request.overwrite:
+        journal.check(destination.folder, request.settings(), len(prepared.existing))
     top = destination.folder or (destination.file.parent if destination.file is not None else None)
     if prepared.jobs and top is not None:
         make_folder(top)
+    if prepared.jobs and destination.folder is not None:
+        journal.begin(destination.folder, request.settings())
     return prepared
+
+
+def settle(prepared: Prepared, report: Report) -> None:
+    """To be called when the jobs have ended: what is left of them goes on with the same settings only."""
+    if prepared.jobs and prepared.destination.folder is not None and not report.left:
+        journal.end(prepared.destination.folder)
 
 
 def _ending(format_or_ending: str) -> str:
@@ -149,7 +200,7 @@ def _job(
     if target is not None and target.is_dir():
         raise OutputError(f"{target} is a folder: rename it, or write elsewhere with -o")
     name, upscaler = upscalers.for_picture(header.height, header.width)
-    height, width = request.size.resolve(header.height, header.width, native=upscaler.graph.scale)
+    height, width = request.size.resolve(header.height, header.width, native=upscaler.scale)
     if height * width > request.max_pixels:
         raise InputError(
             f"the result would be {width:,} x {height:,}, {height * width:,} pixels, more than the {request.max_pixels:,} that "
@@ -164,5 +215,5 @@ def _job(
         depth=header.depth,
         size=request.size,
     )
-    notes = compression_hint(header.format, name, catalog.MODELS)
+    notes = upscalers.notes + compression_hint(header.format, name, catalog.MODELS)
     return Job(found, source, header, upscaler, request.size, plan, target, destination.format, notes)

@@ -9,48 +9,53 @@ What is decided here, and why:
 - Colours outside sRGB (a saturated red of Display P3) lie outside [0,1], where no network was trained: it gets them clipped, and what was
   cut off is enlarged by linear interpolation and added again.
 - A factor that the network does not have is reached by running it (twice at most) and then one antialiased cubic resize.
+- Networks in a chain run one after the other, nothing rounded between; beyond their factor the chain runs again, without what only repairs.
+- Strength and colour lock are computed on the whole picture after its tiles are one, so tiles leave no trace in them either.
+- A seamless picture (`wrap`) goes on at its other side for every step: networks, resizes, colour lock, alpha.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from upres import engines
+from upres import engines, finish
 from upres.engines.base import Runner
-from upres.errors import EngineError, ModelError, UsageError
+from upres.ensemble import TURNS
+from upres.errors import ModelError, UsageError
 from upres.graph import Graph
 from upres.memory import available_bytes
+from upres.passes import Meter, Progress, Stage, run_pass
 from upres.picture import Picture, bleed_alpha
-from upres.plan import Plan, Tiling, make_plan
-from upres.resize import imresize
+from upres.plan import Extras, Plan, make_plan
 from upres.target import TargetSize
-from upres.tiles import Tile
-from upres.tiles import plan as plan_tiles
 
 Array = NDArray[np.float32]
-Progress = Callable[[int, int], None]
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601; they sum to 1, so a gray answer keeps its level
 _FREE_SHARE = 0.8  # of the free memory; the rest is for the codecs and for what other programs take meanwhile
 _CALIBRATION_MACS = 8e9
 _GLANCE_MACS = 1e9
+_BLEED_PX = 64  # how far the colour of visible pixels is carried over the sides of a seamless picture
 
 
 class Upscaler:
-    """Runs one network over pictures of any size within a memory budget.
+    """Runs a network, or several in a chain, over pictures of any size within a memory budget.
 
     `memory_bytes` bounds the picture's arrays and the network's activations together; None measures the free memory at each picture.
-    `tile_px` is the side of a tile in LR pixels; None chooses the largest that fits. `runner` replaces the engine (tests). Raises
-    `UsageError` for a tile below 1, `ModelError` for a network that does not map 3 channels to 3, or 1 to 1.
+    `tile_px` is the side of a tile in LR pixels; None chooses the largest that fits. `runner` replaces the engine (tests).
+    `tta`: each network's answer is the mean over eight turns and flips, in eight times the time. `blend`: 1 is the network alone, 0 the
+    input's plain cubic enlargement. `color_lock`: low frequencies follow the input. `wrap`: the picture is a seamless texture.
+    Raises `UsageError` for a tile below 1 and a blend outside [0, 1], `ModelError` for a network that does not map 3 channels to 3, or 1
+    to 1.
     """
 
     def __init__(
         self,
-        graph: Graph,
+        graph: Graph | Sequence[Graph],
         *,
         engine: str = "auto",
         threads: int = 0,
@@ -58,24 +63,55 @@ class Upscaler:
         tile_px: int | None = None,
         memory_bytes: int | None = None,
         runner: Runner | None = None,
+        tta: bool = False,
+        blend: float = 1.0,
+        color_lock: bool = False,
+        wrap: bool = False,
     ) -> None:
         if tile_px is not None and tile_px < 1:
             raise UsageError(f"a tile must be at least 1 pixel wide, got {tile_px}")
-        if graph.in_channels != graph.out_channels or graph.in_channels not in (1, 3):
-            raise ModelError(
-                f"the network takes {graph.in_channels} channels and gives {graph.out_channels}; a picture needs 3 and 3, or 1 and 1 (gray)"
-            )
-        self.graph = graph
+        if not 0.0 <= blend <= 1.0:  # a nan fails every comparison
+            raise UsageError(f"--blend must be from 0 (plain resize) to 1 (the network alone), got {blend:g}")
+        chain = tuple(graph) if isinstance(graph, Sequence) else (graph,)
+        if not chain:
+            raise UsageError("a chain of no networks was given; expected one network or more")
+        for network in chain:
+            if network.in_channels != network.out_channels or network.in_channels not in (1, 3):
+                raise ModelError(
+                    f"the network takes {network.in_channels} channels and gives {network.out_channels}; "
+                    "a picture needs 3 and 3, or 1 and 1 (gray)"
+                )
         self.exact = exact
         self.tile_px = tile_px
         self.memory_bytes = memory_bytes
+        self.tta, self.blend, self.color_lock, self.wrap = tta, blend, color_lock, wrap
         self._speed: float | None = None
         self._glance: float | None = None
-        self.runner = engines.load(graph, engine=engine, threads=threads, exact=exact) if runner is None else runner
+        stages: list[Stage] = []
+        for network in chain:
+            loaded = runner or engines.load(network, engine=engine, threads=threads, exact=exact)
+            stages.append(Stage(network, loaded))
+        self.stages = tuple(stages)
+
+    @property
+    def graph(self) -> Graph:
+        """The network, or the first of the chain."""
+        return self.stages[0].graph
+
+    @property
+    def runner(self) -> Runner:
+        """What runs it."""
+        return self.stages[0].runner
+
+    @property
+    def scale(self) -> int:
+        """The factor of the network, or of the whole chain."""
+        return math.prod(stage.graph.scale for stage in self.stages)
 
     def close(self) -> None:
         """Free the engine's memory; the upscaler cannot be used afterwards."""
-        self.runner.close()
+        for stage in self.stages:
+            stage.runner.close()
 
     def budget_bytes(self) -> int:
         """Memory that one picture may take now, in all."""
@@ -98,6 +134,8 @@ class Upscaler:
             tile_px=self.tile_px,
             exact=self.exact,
             grid_px=self.runner.grid_px,
+            then=tuple(stage.load for stage in self.stages[1:]),
+            extras=Extras(TURNS if self.tta else 1, self.wrap, self.color_lock or self.blend < 1.0),
         )
 
     def macs_per_second(self, calibration_macs: float = _CALIBRATION_MACS) -> float:
@@ -116,19 +154,27 @@ class Upscaler:
         return self._glance
 
     def _measure_speed(self, macs: float) -> float:
-        side = int(np.clip(np.sqrt(macs / self.graph.macs_per_pixel), 16, 512))
-        side = max(1, side // self.graph.alignment) * self.graph.alignment
-        tile = np.full((1, self.graph.in_channels, side, side), 0.5, np.float32)
-        start = time.perf_counter()
-        self.runner(tile)
-        return self.graph.macs_per_pixel * side * side / max(time.perf_counter() - start, 1e-6)
+        """Multiply-adds a second over the chain: the time of each network counts by its share of the work on a picture."""
+        seconds = total = 0.0
+        pixels = 1.0
+        for stage in self.stages:
+            work = pixels * stage.graph.macs_per_pixel
+            seconds += work / _stage_speed(stage, macs)
+            total += work
+            pixels *= stage.graph.scale**2
+        return total / seconds
 
     def upscale_array(self, lr: Array, progress: Progress | None = None) -> Array:
-        """One pass of the network: `lr` h w c in [0,1], c 1 or 3 -> h*scale w*scale c, not clipped. `progress(done, total)` counts output
-        pixels. Raises `EngineError` naming the tile if a value that is not finite comes back."""
+        """One pass of the network (or of each in the chain): `lr` h w c in [0,1], c 1 or 3 -> h*scale w*scale c, not clipped, without
+        strength and colour lock. `progress(done, total)` counts output pixels. Raises `EngineError` naming the tile if a value that is not
+        finite comes back."""
         height, width, channels = lr.shape
-        plan = self.plan(height, width, channels=channels, size=TargetSize(factor=float(self.graph.scale)))
-        return self._run(np.ascontiguousarray(lr, np.float32), plan.passes[0].tiling, _Meter(plan, self.graph, progress))
+        plan = self.plan(height, width, channels=channels, size=TargetSize(factor=float(self.scale)))
+        meter = Meter(plan, progress)
+        sr = np.ascontiguousarray(lr, np.float32)
+        for step in plan.passes:
+            sr = run_pass(self.stages[step.stage], sr, step, meter, tta=self.tta)
+        return sr
 
     def __call__(self, picture: Picture, *, size: TargetSize | None = None, progress: Progress | None = None) -> Picture:
         """Upscale a picture to `size` (default: the model's scale). Keeps gray, depth, profile, metadata and DPI; adds to `notes`.
@@ -139,11 +185,11 @@ class Upscaler:
         alpha = picture.alpha
         translucent = alpha is not None and not _is_constant(alpha)
         plan = self.plan(height, width, channels=channels, has_alpha=translucent, depth=picture.depth, size=size)
-        meter = _Meter(plan, self.graph, progress)
+        meter = Meter(plan, progress)
         pixels = picture.pixels
         if alpha is not None and translucent:
-            pixels = bleed_alpha(pixels, alpha)
-        pixels = self._enlarge(pixels, plan, meter)
+            pixels = _bleed(pixels, alpha, wrap=self.wrap)
+        pixels = self._enlarge(pixels, plan, meter, lock=self.color_lock)
         if alpha is not None:
             if translucent:
                 alpha = self._enlarge_alpha(alpha, plan, meter)
@@ -152,20 +198,24 @@ class Upscaler:
         meter.finish()
         return replace(picture, pixels=pixels, alpha=alpha, notes=picture.notes + plan.notes)
 
-    def _enlarge(self, pixels: Array, plan: Plan, meter: _Meter) -> Array:
-        """All passes and the last resize: h w c -> plan.height plan.width c."""
+    def _enlarge(self, lr: Array, plan: Plan, meter: Meter, *, lock: bool = False) -> Array:
+        """All passes, the last resize, and what is mixed in of the input: h w c -> plan.height plan.width c."""
+        sr = lr
         for step in plan.passes:
-            pixels = self._run(pixels, step.tiling, meter)
-        if pixels.shape[:2] != (plan.height, plan.width):
-            pixels = imresize(pixels, size=(plan.height, plan.width))
-        return pixels
+            sr = run_pass(self.stages[step.stage], sr, step, meter, tta=self.tta)
+        sr = finish.resize(sr, (plan.height, plan.width), wrap=self.wrap)
+        if plan.passes:  # otherwise no network was used: there is nothing to hold back
+            if lock:
+                finish.lock_colors(sr, lr, wrap=self.wrap)
+            finish.mix_plain(sr, lr, self.blend, wrap=self.wrap)
+        return sr
 
-    def _enlarge_alpha(self, alpha: Array, plan: Plan, meter: _Meter) -> Array:
+    def _enlarge_alpha(self, alpha: Array, plan: Plan, meter: Meter) -> Array:
         if plan.height < alpha.shape[0]:  # made smaller: an output pixel is the mean of more than 3 x 3
             return np.clip(self._enlarge(alpha[:, :, None], plan, meter)[:, :, 0], 0.0, 1.0)
         low, high = alpha, alpha
-        for shift_axis in (0, 1):  # the 3 x 3 least and greatest are separable
-            low, high = _spread(low, np.minimum, shift_axis), _spread(high, np.maximum, shift_axis)
+        for axis in (0, 1):  # the 3 x 3 least and greatest are separable
+            low, high = _spread(low, np.minimum, axis, wrap=self.wrap), _spread(high, np.maximum, axis, wrap=self.wrap)
         result = self._enlarge(alpha[:, :, None], plan, meter)[:, :, 0]
         rows = np.minimum((np.arange(plan.height) * alpha.shape[0]) // plan.height, alpha.shape[0] - 1)
         columns = np.minimum((np.arange(plan.width) * alpha.shape[1]) // plan.width, alpha.shape[1] - 1)
@@ -173,102 +223,37 @@ class Upscaler:
             np.clip(result[y], low[source][columns], high[source][columns], out=result[y])
         return result
 
-    def _run(self, lr: Array, tiling: Tiling, meter: _Meter) -> Array:
-        """One pass over h w c, tile by tile, each written straight into the result."""
-        height, width, channels = lr.shape
-        scale, align = self.graph.scale, self.graph.alignment
-        padded = _pad_to(lr, align)
-        result = np.empty((height * scale, width * scale, channels), np.float32)
-        tiles = plan_tiles(
-            *padded.shape[:2], tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align, grid_px=self.runner.grid_px
-        )
-        for tile in sorted(tiles, key=_area, reverse=True):  # the largest first: an engine's memory pools then fit all that follow
-            source = padded[tile.source_top : tile.source_bottom, tile.source_left : tile.source_right]
-            bottom, right = min(tile.keep_bottom, height), min(tile.keep_right, width)
-            if tile.keep_top < bottom and tile.keep_left < right:
-                sr = self._run_tile(source, tile)
-                top, left = (tile.keep_top - tile.source_top) * scale, (tile.keep_left - tile.source_left) * scale
-                rows, columns = (bottom - tile.keep_top) * scale, (right - tile.keep_left) * scale
-                kept = result[tile.keep_top * scale : bottom * scale, tile.keep_left * scale : right * scale]
-                for channel in range(channels):  # plane by plane: twice as fast as one copy with c as the shortest axis
-                    kept[:, :, channel] = sr[channel, top : top + rows, left : left + columns]
-                del sr  # not alive while the next tile is computed
-            meter.advance(source.shape[0] * source.shape[1] * (channels if self.graph.in_channels == 1 else 1))
-        return result
 
-    def _run_tile(self, source: Array, tile: Tile) -> Array:
-        """h w c -> c h*scale w*scale through the network, whatever its channels."""
-        channels = source.shape[2]
-        beyond = None
-        if source.min() < 0.0 or source.max() > 1.0:
-            inside = np.clip(source, 0.0, 1.0)
-            source, beyond = inside, source - inside
-        planes = np.moveaxis(source, 2, 0)
-        if self.graph.in_channels == 3:
-            batches = [np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))[None]]
-        else:
-            batches = [np.ascontiguousarray(planes[c])[None, None] for c in range(channels)]
-        box = f"the tile of rows {tile.source_top} to {tile.source_bottom}, columns {tile.source_left} to {tile.source_right}"
-        answers: list[Array] = []
-        for batch in batches:
-            try:
-                answer = self.runner(batch)
-            except EngineError as error:
-                raise EngineError(f"{box}: {error}") from error
-            # The least and the greatest carry a nan or an infinity out of the whole tile, without an array of flags.
-            if not (np.isfinite(answer.min()) and np.isfinite(answer.max())):
-                raise EngineError(
-                    f"{self.runner.name} gave values that are not finite for {box}: the model or the engine is at fault; "
-                    "try --engine torch, or another model"
-                )
-            answers.append(answer)
-        if self.graph.in_channels == 3 and channels == 1:
-            result = np.einsum("c,chw->hw", _LUMA, answers[0][0])[None]
-        else:
-            result = answers[0][0] if len(answers) == 1 else np.concatenate([answer[0] for answer in answers])
-        if beyond is not None:
-            result += np.moveaxis(imresize(beyond, float(self.graph.scale), kernel="linear"), 2, 0)
-        return result
+def _stage_speed(stage: Stage, macs: float) -> float:
+    graph = stage.graph
+    side = int(np.clip(np.sqrt(macs / graph.macs_per_pixel), 16, 512))
+    side = max(1, side // graph.alignment) * graph.alignment
+    tile = np.full((1, graph.in_channels, side, side), 0.5, np.float32)
+    start = time.perf_counter()
+    stage.runner(tile)
+    return graph.macs_per_pixel * side * side / max(time.perf_counter() - start, 1e-6)
 
 
-class _Meter:
-    """Turns source pixels that a network has run over into output pixels of the whole picture: honest over passes, overlap and alpha."""
-
-    def __init__(self, plan: Plan, graph: Graph, progress: Progress | None) -> None:
-        self._total = plan.pixels
-        self._per_source = plan.pixels * graph.macs_per_pixel / plan.macs if plan.macs else 0.0
-        self._done = 0.0
-        self._progress = progress
-
-    def advance(self, source_pixels: int) -> None:
-        self._done = min(self._done + source_pixels * self._per_source, float(self._total))
-        if self._progress is not None:
-            self._progress(int(self._done), self._total)
-
-    def finish(self) -> None:
-        if self._progress is not None:
-            self._progress(self._total, self._total)
-
-
-def _area(tile: Tile) -> int:
-    return (tile.source_bottom - tile.source_top) * (tile.source_right - tile.source_left)
+def _bleed(pixels: Array, alpha: Array, *, wrap: bool) -> Array:
+    """`bleed_alpha`, over the sides of the picture where it wraps."""
+    if not wrap:
+        return bleed_alpha(pixels, alpha)
+    height, width = alpha.shape
+    frame = ((_BLEED_PX, _BLEED_PX), (_BLEED_PX, _BLEED_PX))
+    bled = bleed_alpha(np.pad(pixels, (*frame, (0, 0)), mode="wrap"), np.pad(alpha, frame, mode="wrap"))
+    return np.ascontiguousarray(bled[_BLEED_PX : _BLEED_PX + height, _BLEED_PX : _BLEED_PX + width])
 
 
 def _is_constant(alpha: Array) -> bool:
     return bool(alpha.min() == alpha.max())
 
 
-def _spread(values: Array, pick: Callable[[Array, Array], Array], axis: int) -> Array:
+def _spread(values: Array, pick: Callable[[Array, Array], Array], axis: int, *, wrap: bool) -> Array:
     """The least (or greatest) of each value and its two neighbours along `axis`."""
-    result = values.copy()
-    ahead, behind = [slice(None)] * 2, [slice(None)] * 2
-    ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-    result[tuple(ahead)] = pick(result[tuple(ahead)], values[tuple(behind)])
-    result[tuple(behind)] = pick(result[tuple(behind)], values[tuple(ahead)])
-    return result
-
-
-def _pad_to(lr: Array, alignment: int) -> Array:
-    """Mirror h and w up to the next multiple of `alignment`; the same array where they are multiples already."""
-    below, right = -lr.shape[0] % alignment, -lr.shape[1] % alignment
-    return np.pad(lr, ((0, below), (0, right), (0, 0)), mode="reflect") if below or right else lr
+    ends = [(0, 0), (0, 0)]
+    ends[axis] = (1, 1)
+    longer = np.pad(values, ends, mode="wrap" if wrap else "edge")
+    behind, here, ahead = (
+        longer[start : start + values.shape[0]] if axis == 0 else longer[:, start : start + values.shape[1]] for start in (0, 1, 2)
+    )
+    return pick(pick(behind, here), ahead)

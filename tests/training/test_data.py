@@ -7,7 +7,7 @@ import pytest
 
 from upres.errors import DataError
 from upres.resize import imresize
-from upres.training.data import draw_batch, draw_weights, find_pictures, load_pairs, make_pair, read_rgb
+from upres.training.data import Pair, centre, convert, draw_weights, find_pictures, load_pairs, make_pair, read_levels, read_rgb
 
 
 def _picture(seed: int, height: int = 40, width: int = 52) -> np.ndarray:
@@ -48,49 +48,6 @@ def test_gray_is_repeated(folder: Path) -> None:
     assert image.shape == (40, 52, 3) and np.array_equal(image[..., 0], image[..., 2])
 
 
-def test_patches_are_aligned_and_cover_all_eight_turns() -> None:
-    # Each HR pixel holds the LR position that it belongs to, so that a wrong crop or an unequal flip shows at once.
-    scale, patch = 3, 8
-    rows, columns = np.mgrid[0:20, 0:24].astype(np.uint8)
-    lr = np.stack([rows, columns, np.zeros_like(rows)], axis=2)
-    hr = lr.repeat(scale, 0).repeat(scale, 1)
-    pair = make_pair("p", hr, 1)
-    pair = type(pair)("p", hr, lr)
-    turns = set()
-    for step in range(40):
-        small, large = draw_batch([pair], np.ones(1), scale=scale, patch_px=patch, batch=4, seed=0, step=step)
-        assert np.array_equal(small.repeat(scale, 1).repeat(scale, 2), large)
-        for s in small.astype(int):
-            turns.add((tuple(s[1, 0] - s[0, 0]), tuple(s[0, 1] - s[0, 0])))
-    assert len(turns) == 8
-
-
-def test_a_batch_is_a_pure_function_of_seed_and_step() -> None:
-    pairs = [make_pair(str(i), _picture(i), 2) for i in range(3)]
-    options = {"scale": 2, "patch_px": 8, "batch": 4}
-    first = draw_batch(pairs, draw_weights(pairs), seed=1, step=7, **options)
-    draw_batch(pairs, draw_weights(pairs), seed=1, step=8, **options)
-    again = draw_batch(pairs, draw_weights(pairs), seed=1, step=7, **options)
-    other = draw_batch(pairs, draw_weights(pairs), seed=2, step=7, **options)
-    assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
-    assert not np.array_equal(first[0], other[0])
-
-
-def test_recoloured_patches_are_still_pairs() -> None:
-    """The LR of a whole picture that is permuted and inverted is the permuted and inverted LR, but for ties in rounding."""
-    image = _picture(3, 64, 64)
-    pair = make_pair("p", image, 4)
-    options = {"scale": 4, "patch_px": 16, "batch": 8, "seed": 0, "step": 0}
-    plain = draw_batch([pair], np.ones(1), **options)
-    lr, hr = draw_batch([pair], np.ones(1), color_augment=1.0, **options)
-    changed = 0
-    for i in range(8):
-        difference = np.abs(imresize(hr[i], 0.25).astype(int) - lr[i].astype(int))
-        assert difference.max() <= 1 and np.count_nonzero(difference) < difference.size / 50
-        changed += not np.array_equal(hr[i], plain[1][i])
-    assert changed >= 6
-
-
 def test_a_broken_picture_is_named_and_left_out(folder: Path) -> None:
     (folder / "broken.png").write_bytes(b"not a picture")
     pairs, left_out = load_pairs(find_pictures(folder), scale=2, patch_px=8)
@@ -112,3 +69,56 @@ def test_an_empty_or_missing_folder_is_refused(tmp_path: Path) -> None:
         find_pictures(tmp_path)
     with pytest.raises(DataError, match="is not a folder"):
         find_pictures(tmp_path / "nowhere")
+
+
+def test_levels_are_those_of_the_file(tmp_path: Path) -> None:
+    from upres.picture import Picture, write_picture
+
+    deep = np.random.default_rng(3).integers(0, 65536, (20, 24, 1), dtype=np.uint16)
+    write_picture(Picture((deep / 65535.0).astype(np.float32), depth=16), tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_levels(tmp_path / "deep.png"), deep)
+
+
+def test_8_bits_are_widened_exactly_and_16_are_rounded_to_the_nearest() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    wide = convert(levels, 1, 16)
+    assert wide.dtype == np.uint16
+    np.testing.assert_array_equal(wide / 65535.0, levels / 255.0)
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    narrow = convert(every, 1, 8)
+    assert narrow.dtype == np.uint8
+    np.testing.assert_array_equal(narrow, np.rint(every / 257.0))
+    np.testing.assert_array_equal(convert(wide, 1, 8), levels)
+    assert convert(levels, 1, 8) is levels
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_luma_of_gray_is_gray_and_that_of_colour_is_bt_601(dtype: type) -> None:
+    top = int(np.iinfo(dtype).max)
+    gray = np.random.default_rng(0).integers(0, top + 1, (16, 16, 1)).astype(dtype)
+    depth = 8 * np.dtype(dtype).itemsize
+    np.testing.assert_array_equal(convert(convert(gray, 3, depth), 1, depth), gray)
+    primaries = np.eye(3, dtype=dtype).reshape(1, 3, 3) * dtype(top)
+    np.testing.assert_array_equal(convert(primaries, 1, depth)[0, :, 0], np.rint(np.array([0.299, 0.587, 0.114]) * top))
+
+
+def test_pictures_of_one_channel_and_16_bits_make_such_pairs(folder: Path) -> None:
+    pairs, _ = load_pairs(find_pictures(folder), scale=2, patch_px=8, channels=1, depth=16)
+    assert {(pair.hr.dtype, pair.hr.shape[2], pair.stored_lr.dtype, pair.stored_lr.shape[2]) for pair in pairs} == {
+        (np.dtype(np.uint16), 1, np.dtype(np.uint16), 1)
+    }
+    gray = next(pair for pair in pairs if pair.name == "gray.png")
+    np.testing.assert_array_equal(gray.hr, _picture(5)[:, :, :1].astype(np.uint16) * 257)
+    np.testing.assert_array_equal(gray.lr, imresize(gray.hr, 0.5))
+
+
+def test_chances_follow_the_side_and_not_the_area() -> None:
+    pairs = [make_pair("small", _picture(0, 20, 20), 2), make_pair("large", _picture(0, 40, 80), 2)]
+    assert draw_weights(pairs).tolist() == pytest.approx([1 / (1 + 8**0.5), 8**0.5 / (1 + 8**0.5)])
+    assert draw_weights([Pair(pair.name, pair.hr, None) for pair in pairs]).tolist() == pytest.approx(draw_weights(pairs).tolist())
+
+
+def test_the_centre_is_the_middle() -> None:
+    rows = np.arange(10, dtype=np.uint8)[:, None, None].repeat(7, axis=1)
+    assert centre(rows, 4)[:, 0, 0].tolist() == [3, 4, 5, 6]
+    assert centre(rows, 20).shape == rows.shape

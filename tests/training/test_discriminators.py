@@ -79,6 +79,20 @@ def test_sizes_that_are_too_small_are_refused(kind: str) -> None:
         discriminator(noise(1, 1, 64, 64))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_gray_pictures_are_judged_by_a_gray_discriminator(kind: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        colour, gray = (build_discriminator(kind, 4, channels=channels).eval() for channels in (3, 1))
+    shapes = [[tuple(logits.shape) for logits in net(noise(2, c, 64, 64))] for net, c in ((colour, 3), (gray, 1))]
+    assert shapes[0] == shapes[1]
+    first = next(name for name, tensor in gray.state_dict().items() if tensor.dim() == 4)
+    differing = [name for name, tensor in gray.state_dict().items() if tensor.shape != colour.state_dict()[name].shape]
+    assert differing and set(differing) <= {first, "scales.1.first.weight", "scales.2.first.weight"}
+    with pytest.raises(UsageError, match=r"batches b 1 h w, got shape \(1, 3, 64, 64\)"):
+        gray(noise(1, 3, 64, 64))
+
+
 def test_one_value_a_channel_cannot_be_normalised() -> None:
     discriminator = made("vgg")
     with pytest.raises(UsageError, match="normalises over the batch: one patch below 64 px is too little, raise the batch"):

@@ -261,6 +261,15 @@ def test_runs_no_further_than_the_deepest_layer() -> None:
     assert convolutions(["conv3_1"]) == [colour, 64, 64, 128, 128, 256]
 
 
+def test_gray_is_taken_as_three_equal_channels() -> None:
+    net, gray = network("vgg19-conv3_1"), picture(16, 20)[:, :1].requires_grad_()
+    layer = net.layers[-1]
+    found = net(gray, [layer])[layer]
+    assert torch.equal(found, net(gray.repeat(1, 3, 1, 1), [layer])[layer])
+    found.sum().backward()
+    assert gray.grad is not None and gray.grad.shape == gray.shape and gray.grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize("name", ["vgg19-conv3_1", "squeezenet1_1"])
 def test_channels_last_is_the_same(name: str) -> None:
     net, x = network(name), picture(21, 34, batch=2)
@@ -309,7 +318,7 @@ def test_what_cannot_be_asked_is_refused_by_name() -> None:
         net(x, ["conv1_1", "conv5_4"])
     with pytest.raises(UsageError, match="at least one layer"):
         net(x, [])
-    for wrong in (x[:, :1], x[0], (x * 255).to(torch.uint8)):
+    for wrong in (x[:, :2], x[0], (x * 255).to(torch.uint8)):
         with pytest.raises(InputError, match=r"needs RGB pictures `b 3 h w` of floats in \[0,1\], at least 2x2 pixels, got"):
             net(wrong, ["conv1_1"])
 

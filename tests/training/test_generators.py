@@ -53,6 +53,25 @@ def test_what_the_loop_asks_of_each(network: str, scale: int) -> None:
 
 
 @pytest.mark.parametrize("network", KINDS)
+@pytest.mark.parametrize("scale", [2, 4])
+def test_gray_goes_in_and_comes_out_and_the_file_tells(network: str, scale: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        net, other, colour = (build_generator(config(network, scale=scale, channels=c)).eval() for c in (1, 1, 0))
+    lr = torch.rand(1, 1, 9, 10, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        sr = net(lr)
+    assert sr.shape == (1, 1, 9 * scale, 10 * scale)
+    graph = graph_from_state_dict({name: tensor.numpy() for name, tensor in net.merged_state_dict().items()})
+    assert (graph.family, graph.scale, graph.in_channels, graph.out_channels) == (network, scale, 1, 1)
+    other.load_plain(net.merged_state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(other(lr), sr, rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError, match="another shape than the recipe's"):
+        other.load_plain(colour.merged_state_dict())
+
+
+@pytest.mark.parametrize("network", KINDS)
 def test_a_file_is_taken_by_name_whatever_its_order(network: str) -> None:
     """A loader that pairs tensors off by their order loads others of the same shape without a word."""
     with torch.random.fork_rng():

@@ -129,3 +129,16 @@ def test_what_cannot_be_swept_is_refused(pairs: list[Pair], tmp_path: Path) -> N
     other = Compact(width=12, depth=1, scale=2, branched=False).merged_state_dict()
     with pytest.raises(ModelError, match=r"the parent.*the GAN network"):
         sweep(build, plain(1), other, pairs, judge, out=tmp_path, scale=2)
+
+
+def test_a_request_to_stop_ends_it_before_the_next_alpha(pairs: list[Pair], tmp_path: Path) -> None:
+    asked = iter([False, False, True])
+    seen: list[float] = []
+
+    def watching(sr: Tensor, hr: Tensor) -> Tensor:
+        seen.append(0.0)
+        return judge(sr, hr)
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(build, plain(1), plain(2), pairs, watching, out=tmp_path, scale=2, should_stop=lambda: next(asked))
+    assert len(seen) == 2 * len(pairs) and not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +221,41 @@ def test_the_events_of_a_gpu_are_read_a_step_later_and_only_when_it_has_passed_t
     assert step() == {"generator": 15.0 + 23.0, "discriminator": 19.0}  # the second step; the third is not through
     Event.done = 24
     assert step() == {"generator": 20**2 - 19**2 + 24**2 - 23**2, "discriminator": 22**2 - 21**2}  # the newest of two that are
+
+
+def test_without_tensorboard_and_matplotlib_it_says_so_once_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tensorboard", "matplotlib"):
+        monkeypatch.setitem(sys.modules, name, None)
+    said: list[str] = []
+    net, pair = Blurred(), textured(30, 70)
+    with Watch(tmp_path, 0, Ranks(), [pair], say=said.append) as watch:
+        watch.step(1, {"pixel": 0.5, "total": 0.5}, 1e-3, {"data": 1.0})
+        watch.validation(1, validate(net, [pair], scale=2), net)
+    assert [words.split(" ")[0] for words in said] == ["tensorboard", "matplotlib"] and "writes no scalars" in said[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [(1, np.uint8), (1, np.uint16), (3, np.uint16)])
+def test_gray_and_16_bit_crops_are_drawn_in_8_bits(kind: tuple[int, type], tmp_path: Path) -> None:
+    channels, dtype = kind
+    levels = textured(30, 70).hr[:, :, :channels]
+    pair = make_pair("a", levels if dtype is np.uint8 else levels.astype(np.uint16) * np.uint16(257), 2)
+    (triple,) = cut(Repeat(), [pair], choose_crops([pair], 1, 32), 32)
+    assert triple.hr.shape == (32, 32, channels) and triple.hr.dtype == triple.sr.dtype == dtype
+    with Watch(tmp_path, 0, Ranks(), [pair]) as watch:
+        watch.crops(1, [triple])
+    sheet = quantise(read_picture(tmp_path / "crops" / "step_000000001.png").pixels, 8)
+    expected = np.broadcast_to(levels[30:62, 70:102], (32, 32, 3)).repeat(8, axis=0).repeat(8, axis=1)
+    shown = np.argwhere((sheet[: -256 + 1, : -256 + 1] == expected[0, 0]).all(axis=2))
+    assert any(np.array_equal(sheet[y : y + 256, x : x + 256], expected) for y, x in shown)
+
+
+class Repeat(nn.Module):
+    """Enlarges by repeating pixels, whatever the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(()))
+
+    def forward(self, lr: Tensor) -> Tensor:
+        return nn.functional.interpolate(lr, scale_factor=2, mode="nearest")

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.architectures import compact, rrdb, srresnet
+from upres.architectures import compact, ecbsr, plain, rrdb, span, srresnet
 from upres.architectures.keys import State, describe
 from upres.errors import ModelError
 from upres.graph import Graph
@@ -21,9 +21,17 @@ FAMILIES: dict[str, Callable[[State], Graph | None]] = {
     "RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN)": rrdb.find,
     "SRVGGNetCompact (compact, realesr-animevideov3)": compact.find,
     "SRResNet (SRGAN, as upres trains it)": srresnet.find,
+    "SPAN": span.find,
+    "ECBSR": ecbsr.find,
+    "plain stacks of convolutions with PReLU": plain.find,
 }
 
 T = TypeVar("T")
+
+
+class UnknownNetworkError(ModelError):
+    """The file is sound and holds a network, but of no family that is known here."""
+
 
 _PREFIXES = ("module.", "netG.", "generator.", "net_g.", "model_g.")
 
@@ -65,8 +73,8 @@ _FOREIGN: tuple[tuple[str, str], ...] = (
 def graph_from_state_dict(state: Mapping[str, NDArray[np.generic]]) -> Graph:
     """The network whose parameters these are: arrays by their torch names, floats of any width.
 
-    Prefixes that wrappers add to every key (`module.`, `netG.`, `generator.`) are taken off. Raises ModelError when the family is
-    unknown (naming what was found), and when it is known but a tensor is missing, left over or of a shape that does not fit.
+    Prefixes that wrappers add to every key (`module.`, `netG.`, `generator.`) are taken off. Raises UnknownNetworkError when the family is
+    unknown (naming what was found), and ModelError when it is known but a tensor is missing, left over or of a shape that does not fit.
     """
     stripped = _without_prefix({name: np.asarray(array) for name, array in state.items()})
     if not stripped:
@@ -77,7 +85,7 @@ def graph_from_state_dict(state: Mapping[str, NDArray[np.generic]]) -> Graph:
             return graph
     guess = next((family for fragment, family in _FOREIGN if any(fragment in key for key in stripped)), None)
     looks = f" It looks like {guess}, which upres cannot run." if guess else ""
-    raise ModelError(f"unknown network: {describe(stripped)}.{looks} Known families: {', '.join(FAMILIES)}.")
+    raise UnknownNetworkError(f"unknown network: {describe(stripped)}.{looks} Known families: {', '.join(FAMILIES)}.")
 
 
 def canonical(state: Mapping[str, T]) -> dict[str, T]:

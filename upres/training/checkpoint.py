@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,17 +47,34 @@ def _digest(tensors: Mapping[str, NDArray[np.generic]], facts: str) -> str:
     return state.hexdigest()
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Write the checkpoint atomically into `folder`, then drop all but the newest `keep`; a full disk (`OutputError`) loses none."""
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int, pinned: Collection[int] = ()) -> Path:
+    """Write the checkpoint atomically into `folder`, then drop all but the newest `keep` and those of the steps `pinned`.
+
+    A full disk (`OutputError`) loses none.
+    """
     facts = json.dumps({"step": checkpoint.step, **checkpoint.facts}, sort_keys=True)
     tensors = {name: np.asarray(array, order="C") for name, array in checkpoint.tensors.items()}
     data = save_tensors(tensors, metadata={"facts": facts, "sha256": _digest(tensors, facts)})
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step_{checkpoint.step:09d}.safetensors"
+    path = checkpoint_path(folder, checkpoint.step)
     write_atomic(path, data)
+    stays = {checkpoint_path(folder, step) for step in pinned}
     for old in list_checkpoints(folder)[:-keep]:
-        old.unlink(missing_ok=True)
+        if old not in stays:
+            old.unlink(missing_ok=True)
     return path
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where the checkpoint after `step` updates lies."""
+    return folder / f"step_{step:09d}.safetensors"
+
+
+def drop_after(folder: Path, step: int) -> None:
+    """Take away the checkpoints after `step`, the newest first, so that what is left at any moment is a run that was stopped."""
+    for path in reversed(list_checkpoints(folder)):
+        if path > checkpoint_path(folder, step):
+            path.unlink(missing_ok=True)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

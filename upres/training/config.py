@@ -36,7 +36,15 @@ class TrainConfig:
     accumulate: int = 1  # a batch is worked off in this many parts; batch statistics and relativistic means are then those of a part
     patch_px: int = 48
     hr_scales: tuple[float, ...] = (1.0, 0.5)  # each HR picture is also used reduced by these factors
+    channels: int = 0  # 1: gray, 3: colour; 0: as the data
+    bits: int = 0  # of a stored level, 8 or 16; 0: as the data
+    degradation: str = ""  # a recipe of upres/degrade.py or a TOML file; empty: LR is the MATLAB-equal reduction of HR, or the paired file
+    turns: Literal["all", "mirror"] = "all"  # a sample is flipped and transposed in 8 ways, or mirrored left to right only
     color_augment: float = 0.0  # chance that the channels of a patch are permuted and some inverted: edges of pure colour
+    mixup: float = 0.0  # chances that a sample is mixed with another, gets a rectangle of it, or has a rectangle that is not degraded
+    cutmix: float = 0.0
+    cutblur: float = 0.0
+    workers: int = 0  # threads that draw samples; 0: the one that runs ahead of the step. Never changes a sample
 
     # Optimisation.
     steps: int = 40_000
@@ -55,6 +63,7 @@ class TrainConfig:
     final_loss: Literal["l1", "charbonnier", "mse"] = "l1"
     final_fraction: float = 0.0  # this last part of the steps uses `final_loss`
     pixel_weight: float = 1.0
+    pixel_steps: int = 0  # the first so many steps of an adversarial run have the pixel loss alone
     feature_weight: float = 0.0
     features: str = "vgg19"  # of upres/training/features.py
     features_otherwise: str = ""  # used, with a word, where `features` cannot be had; its own layers and weights
@@ -97,7 +106,7 @@ class TrainConfig:
 
 
 # These may change between a run and its resumption: none touches the weights.
-FREE_FIELDS = ("validate_every", "checkpoint_every", "keep_checkpoints", "judge", "niqe", "source")
+FREE_FIELDS = ("validate_every", "checkpoint_every", "keep_checkpoints", "judge", "niqe", "source", "workers")
 
 
 def plain_config(config: TrainConfig) -> dict[str, Any]:
@@ -145,6 +154,7 @@ def shrink_config(config: TrainConfig, shrink: int) -> TrainConfig:
         config,
         steps=steps,
         warmup_steps=config.warmup_steps // shrink,
+        pixel_steps=config.pixel_steps // shrink,
         validate_every=max(seldom, config.validate_every // shrink),
         checkpoint_every=max(seldom, config.checkpoint_every // shrink),
         ema_decay=config.ema_decay**shrink,
@@ -195,6 +205,7 @@ _WEIGHTS = (
     "pixel_weight", "feature_weight", "gan_weight", "artefact_weight", "frequency_weight", "consistency_weight",
     "lattice_weight", "r1_weight", "gradient_penalty_weight",
 )  # fmt: skip
+_MIXES = ("mixup", "cutmix", "cutblur")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "network": ("compact", "rrdb", "srresnet"),
     "schedule": ("cosine", "multistep"),
@@ -203,6 +214,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("float32", "bfloat16"),
     "gan_loss": ("relativistic", "standard", "least_squares", "hinge"),
     "discriminator": ("vgg", "unet", "patch"),
+    "turns": ("all", "mirror"),
     "convolutions": ("auto", "winograd", "torch"),
 }
 _SCALES = {"compact": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8)}
@@ -219,6 +231,8 @@ def check_config(config: TrainConfig) -> None:
     for key in _WEIGHTS:
         if not 0.0 <= getattr(config, key) < math.inf:
             raise UsageError(f"{key} must be 0 or more, got {getattr(config, key)}")
+    if config.pixel_steps and not config.pixel_weight:
+        raise UsageError("pixel_steps needs a pixel_weight above 0: these steps have no other loss")
     if not any(getattr(config, key) for key in _WEIGHTS[:7]):
         raise UsageError("every weight of the generator's loss is 0: give pixel_weight, feature_weight or gan_weight a value")
     if config.scale not in _SCALES[config.network]:
@@ -235,10 +249,17 @@ def check_config(config: TrainConfig) -> None:
         )
     if not 0.0 < config.discriminator_learning_rate < 1.0:
         raise UsageError(f"discriminator_learning_rate must lie between 0 and 1, got {config.discriminator_learning_rate}")
-    if config.warmup_steps < 0 or config.threads < 0 or config.seed < 0:
-        raise UsageError(f"warmup_steps, threads and seed must be 0 or more, got {config.warmup_steps}, {config.threads}, {config.seed}")
-    if not 0.0 <= config.color_augment <= 1.0:
-        raise UsageError(f"color_augment must lie in [0, 1], got {config.color_augment}")
+    for key in ("warmup_steps", "pixel_steps", "threads", "seed", "workers"):
+        if getattr(config, key) < 0:
+            raise UsageError(f"{key} must be 0 or more, got {getattr(config, key)}")
+    for key in ("color_augment", *_MIXES):
+        if not 0.0 <= getattr(config, key) <= 1.0:
+            raise UsageError(f"{key} is a chance in [0, 1], got {getattr(config, key)}")
+    if sum(cast("float", getattr(config, key)) for key in _MIXES) > 1.0:
+        chances = ", ".join(f"{key} {getattr(config, key):g}" for key in _MIXES)
+        raise UsageError(f"the chances of mixing are those of one draw and must add up to at most 1, got {chances}")
+    if config.channels not in (0, 1, 3) or config.bits not in (0, 8, 16):
+        raise UsageError(f"channels must be 1 or 3 and bits 8 or 16 (0: as the data), got {config.channels} and {config.bits}")
     if not 0.0 <= config.final_fraction <= 1.0 or not 0.0 <= config.ema_decay < 1.0:
         raise UsageError(f"final_fraction and ema_decay must lie in [0, 1), got {config.final_fraction} and {config.ema_decay}")
     if len(config.betas) != 2 or not all(0.0 <= beta < 1.0 for beta in config.betas):

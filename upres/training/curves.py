@@ -7,18 +7,16 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from upres.errors import DataError
 from upres.training.sheet import render, write_png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CURVE = "validation.jsonl"
 _RED, _GREEN, _BLUE, _GRAY = "#d1495b", "#2e933c", "#2274a5", "#8a8f98"
@@ -46,6 +44,10 @@ def read_validations(run_folder: Path, *, may_be_empty: bool = False) -> list[di
 
 def plot_curves(run_folder: Path) -> Path:
     """Draw what `validation.jsonl` tells over the steps, one panel for every figure that was measured; returns `curves.png`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     rows = read_validations(run_folder)
     steps = [row["step"] for row in rows]
 
@@ -91,6 +93,8 @@ def _short(value: float, _: int | None) -> str:
 
 
 def _draw(axes: Axes, steps: list[int], title: str, what: str, curves: Mapping[str, tuple[NDArray[np.float64], str]]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
     style(axes, title, what)
     for name, (values, color) in curves.items():
         dashed = name.endswith(_DASHED)

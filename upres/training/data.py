@@ -1,86 +1,78 @@
-"""Training pictures in memory, decoded once as uint8, and the batch of a step as a pure function of (seed, step).
+"""Training pictures as arrays: what a pair is, how pixels become whole levels of one kind, and how often a picture is drawn.
 
-LR is made from the whole HR picture by the MATLAB-equal resize and rounded to 8 bit, as the LR of DIV2K and of the test sets is, so an LR
-patch holds the true surroundings of its HR patch also at its edges.
+Where no LR file is given, LR is made from the whole HR picture by the MATLAB-equal resize and rounded, as the LR of DIV2K and of the test
+sets is, so an LR patch holds the true surroundings of its HR patch also at its edges. Files are read in `sources.py` and `paired.py`; the
+codecs are imported where a file is decoded, so that shards train on a machine without them.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from upres.color import rgb_to_y
 from upres.errors import DataError, InputError
-from upres.picture import READABLE_SUFFIXES, quantise, read_picture
+from upres.picture_data import READABLE_SUFFIXES, quantise
 from upres.resize import imresize
-from upres.training.config import TrainConfig
 
-_HELD_OUT = 5  # pictures kept for validation where no folder is given
 SMALLEST_PX = 32  # a side of a validation picture: what SSIM's window inside a border of 8, and the spectrum, need
-_VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its centre is used
+VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its centre is used
+
+Levels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture: `hr` uint8 `h*scale w*scale 3`, `lr` uint8 `h w 3`."""
+    """One picture: `hr` uint8 or uint16 `h*scale w*scale c`, which may be memory-mapped; `lr` alike `h w c`, or None: made when drawn.
+
+    `reference` is what a result, reduced again, should be, where `lr` was degraded; None: `lr` itself.
+    """
 
     name: str
-    hr: NDArray[np.uint8]
-    lr: NDArray[np.uint8]
+    hr: Levels
+    lr: Levels | None
+    reference: Levels | None = None
+
+    @property
+    def stored_lr(self) -> Levels:
+        """`lr` of a pair that has one, as every validation picture does."""
+        assert self.lr is not None, f"{self.name} has no stored LR"
+        return self.lr
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a run sees. `left_out` says in words what it does not; `fingerprint` is a SHA-256 over names and HR pixels."""
+    """What a run sees. `weights` are the chances of the pairs, with sum 1; `left_out` says in words what it does not see, `notes` what
+    else there is to know.
+
+    All pictures have `channels` (1 gray, 3 colour) and `depth` (8 or 16 bits). `paired`: some LR come from files of their own.
+    `fingerprint` is a SHA-256 over names, pixels and, of several roots, their weights.
+    """
 
     pairs: list[Pair]
     weights: NDArray[np.float64]
     validation: list[Pair]
     left_out: list[str]
     fingerprint: str
+    channels: int = 3
+    depth: int = 8
+    paired: bool = False
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         names = len({pair.name for pair in self.pairs})
-        megapixels = sum(pair.hr.size for pair in self.pairs) / 3e6
-        return f"{names} pictures to train on, {megapixels:.1f} MP with reduced copies; {len(self.validation)} to validate on"
+        megapixels = sum(pair.hr.shape[0] * pair.hr.shape[1] for pair in self.pairs) / 1e6
+        kind = (", gray" if self.channels == 1 else "") + (", 16 bit" if self.depth == 16 else "")
+        held = f"{megapixels:.1f} MP in {len(self.pairs)} pieces"  # crops, or whole pictures and their reduced copies
+        return f"{names} pictures to train on{kind}, {held}; {len(self.validation)} to validate on"
 
 
-def load_training_set(config: TrainConfig, data: Path, validation: Path | None) -> TrainingSet:
-    """Every picture below `data`, and those below `validation` or else a few held out of `data`. Raises `DataError`."""
-    paths = find_pictures(data)
-    validation_paths = find_pictures(validation, "--validation") if validation else _hold_out(paths)
-    training_paths = paths if validation else [p for p in paths if p not in validation_paths]
-    pairs, left_out = load_pairs(training_paths, scale=config.scale, patch_px=config.patch_px, hr_scales=config.hr_scales)
-    validation_pairs: list[Pair] = []
-    for path in validation_paths:
-        try:
-            image = read_rgb(path)
-        except InputError as error:
-            left_out.append(str(error))
-            continue
-        if min(image.shape[:2]) < max(SMALLEST_PX, 2 * config.scale):
-            left_out.append(f"{path} is {image.shape[1]}x{image.shape[0]}, too small to validate on: {SMALLEST_PX} pixels a side at least")
-            continue
-        validation_pairs.append(make_pair(path.name, image if validation else centre(image, _VALIDATION_PX), config.scale))
-    state = hashlib.sha256()
-    for pair in pairs:
-        state.update(f"{pair.name}|{pair.hr.shape}|".encode())
-        state.update(pair.hr.data)
-    return TrainingSet(pairs, draw_weights(pairs), validation_pairs, left_out, state.hexdigest())
-
-
-def _hold_out(paths: list[Path]) -> list[Path]:
-    """Five pictures spread over the folder; fewer of a small one, and none where that would cost a third of it."""
-    count = min(_HELD_OUT, len(paths) // 4)
-    return [paths[len(paths) * i // count] for i in range(count)]
-
-
-def centre(image: NDArray[np.uint8], most_px: int) -> NDArray[np.uint8]:
+def centre(image: Levels, most_px: int) -> Levels:
     """The middle of a picture `h w c`, at most `most_px` a side."""
     top, left = (max(0, (side - most_px) // 2) for side in image.shape[:2])
     return image[top : top + most_px, left : left + most_px]
@@ -100,17 +92,56 @@ def find_pictures(folder: Path, option: str = "--data") -> list[Path]:
     return found
 
 
+def read_levels(path: Path) -> Levels:
+    """A picture file `h w c` in the channels and the depth that it has; alpha is left out. Raises `InputError`."""
+    from upres.picture import read_picture
+
+    picture = read_picture(path)
+    return quantise(picture.pixels, picture.depth)
+
+
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """A picture file as uint8 RGB; gray is repeated, alpha is left out."""
-    pixels = quantise(read_picture(path).pixels, 8)
-    return np.ascontiguousarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels, dtype=np.uint8)
+    """A picture file as uint8 RGB; gray is repeated, alpha is left out. Raises `InputError`."""
+    return cast("NDArray[np.uint8]", convert(read_levels(path), 3, 8))
 
 
-def make_pair(name: str, image: NDArray[np.uint8], scale: int) -> Pair:
-    """Crop to a multiple of `scale` (top left kept) and make the LR."""
+def convert(levels: Levels, channels: int, depth: int) -> Levels:
+    """`h w c` in `channels` (1 or 3) and `depth` (8 or 16), contiguous; the same array where it is so already.
+
+    8 bits are widened exactly (times 257), 16 are rounded to the nearest of 8. Gray is repeated; colour becomes its BT.601 luma in full
+    range, rounded, so that R = G = B gives that level.
+    """
+    if levels.shape[2] == 3 and channels == 1:
+        top = float(np.iinfo(levels.dtype).max)
+        luma = (rgb_to_y(levels / top) * 255.0 - 16.0) / 219.0
+        levels = cast("Levels", np.rint(luma * top).astype(levels.dtype)[:, :, None])
+    if depth == 16 and levels.dtype == np.uint8:
+        levels = levels.astype(np.uint16) * np.uint16(257)
+    elif depth == 8 and levels.dtype == np.uint16:
+        levels = ((levels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return packed(cast("Levels", np.repeat(levels, 3, axis=2)) if levels.shape[2] < channels else levels)
+
+
+def on_grid(image: Levels, scale: int) -> Levels:
+    """`image` without the rows and columns beyond a multiple of `scale` (top left kept)."""
     height, width = (side // scale * scale for side in image.shape[:2])
-    hr = np.ascontiguousarray(image[:height, :width])
-    return Pair(name, hr, imresize(hr, 1.0 / scale) if scale > 1 else hr)
+    return image[:height, :width]
+
+
+def packed(levels: Levels) -> Levels:
+    """In one piece: a copy of what is a part of something larger."""
+    return cast("Levels", np.ascontiguousarray(levels))
+
+
+def make_pair(name: str, image: Levels, scale: int) -> Pair:
+    """Crop to a multiple of `scale` (top left kept) and make the LR."""
+    hr = packed(on_grid(image, scale))
+    return Pair(name, hr, reduced(hr, 1.0 / scale) if scale > 1 else hr)
+
+
+def reduced(image: Levels, factor: float) -> Levels:
+    """MATLAB-equal, in whole levels of the same type."""
+    return cast("Levels", imresize(cast("NDArray[np.uint8]", image), factor))
 
 
 def load_pairs(
@@ -119,9 +150,12 @@ def load_pairs(
     scale: int,
     patch_px: int,
     hr_scales: tuple[float, ...] = (1.0,),
+    channels: int = 3,
+    depth: int = 8,
+    reduce: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Pair], list[str]]:
-    """Decode every picture and make its LR; returns the pairs and, in words, what was left out and why.
+    """Decode every picture and, where `reduce`, make its LR; returns the pairs and, in words, what was left out and why.
 
     A picture that cannot be read, or that is smaller than one patch, is left out by name. Raises `DataError` when nothing is left.
     """
@@ -129,74 +163,36 @@ def load_pairs(
     left_out: list[str] = []
     for index, path in enumerate(paths):
         try:
-            image = read_rgb(path)
+            image = convert(read_levels(path), channels, depth)
         except InputError as error:
             left_out.append(str(error))
             continue
         needed, before = patch_px * scale, len(pairs)
         for factor in hr_scales:
-            reduced = image if factor == 1.0 else imresize(image, factor)
-            if min(reduced.shape[:2]) >= needed:
-                pairs.append(make_pair(path.name, reduced, scale))
+            copy = image if factor == 1.0 else reduced(image, factor)
+            if min(copy.shape[:2]) < needed:
+                continue
+            pairs.append(make_pair(path.name, copy, scale) if reduce else Pair(path.name, packed(on_grid(copy, scale)), None))
         if len(pairs) == before:
             at = "" if 1.0 in hr_scales else f" (at {max(hr_scales):g} of its size)"
             left_out.append(f"{path} is {image.shape[1]}x{image.shape[0]}, smaller{at} than one patch of {needed}x{needed}")
         if progress is not None:
             progress(index + 1, len(paths))
+    return usable(pairs, left_out)
+
+
+def usable(pairs: list[Pair], left_out: list[str]) -> tuple[list[Pair], list[str]]:
+    """Both as they are. Raises `DataError` where there is no pair."""
     if not pairs:
         raise DataError("no picture can be used for training:\n  " + "\n  ".join(left_out[:10]))
     return pairs, left_out
 
 
 def draw_weights(pairs: list[Pair]) -> NDArray[np.float64]:
-    """Chance of each picture: the square root of its pixels, so that a few large photographs do not outweigh many small ones."""
-    area = np.array([pair.lr.shape[0] * pair.lr.shape[1] for pair in pairs], np.float64)
-    weights = np.sqrt(area)
-    return weights / weights.sum()
+    """Chance of each picture: the square root of its pixels, so that a few large photographs do not outweigh many small ones.
 
-
-def draw_batch(
-    pairs: list[Pair],
-    weights: NDArray[np.float64],
-    *,
-    scale: int,
-    patch_px: int,
-    batch: int,
-    seed: int,
-    step: int,
-    color_augment: float = 0.0,
-    rank: int = 0,
-    ranks: int = 1,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The batch of `step`: lr `b h w 3` and hr `b h*scale w*scale 3`, uint8, each flipped and transposed at random (8 ways).
-
-    `batch` counts the samples of all ranks; a rank draws its own consecutive share of them, so the samples do not depend on `ranks`.
-
-    With a chance of `color_augment` the channels of a patch are permuted and each is inverted or not, in `lr` and `hr` alike: a linear
-    resize commutes with both, so `lr` stays the reduction of `hr`, while edges between equally bright colours become as common as others.
+    Either all of `pairs` have an LR or none has.
     """
-    size = patch_px * scale
-    share = batch // ranks
-    lr = np.empty((share, patch_px, patch_px, 3), np.uint8)
-    hr = np.empty((share, size, size, 3), np.uint8)
-    for i in range(share):
-        rng = np.random.default_rng((seed, step, rank * share + i))
-        pair = pairs[int(rng.choice(len(pairs), p=weights))]
-        rooms: list[int] = [side - patch_px + 1 for side in pair.lr.shape[:2]]
-        y, x = (int(rng.integers(room)) for room in rooms)
-        small = pair.lr[y : y + patch_px, x : x + patch_px]
-        large = pair.hr[y * scale : y * scale + size, x * scale : x * scale + size]
-        flips = cast("list[int]", rng.integers(2, size=3).tolist())
-        lr[i], hr[i] = _turn(small, flips), _turn(large, flips)
-        if color_augment and rng.random() < color_augment:
-            order, inverted = rng.permutation(3), rng.integers(2, size=3).astype(np.uint8) * 255
-            for patch in (lr, hr):
-                patch[i] = patch[i][:, :, order] ^ inverted  # x ^ 255 is 255 - x
-    return lr, hr
-
-
-def _turn(patch: NDArray[np.uint8], flips: list[int]) -> NDArray[np.uint8]:
-    flip_h, flip_w, transpose = flips
-    patch = patch[::-1] if flip_h else patch
-    patch = patch[:, ::-1] if flip_w else patch
-    return patch.transpose(1, 0, 2) if transpose else patch
+    sides = [(pair.hr if pair.lr is None else pair.lr).shape[:2] for pair in pairs]
+    weights = np.sqrt(np.array([height * width for height, width in sides], np.float64))
+    return weights / weights.sum()

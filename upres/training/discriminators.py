@@ -1,7 +1,8 @@
 """Discriminators to train against: VGG-style, U-Net, multi-scale PatchGAN, and the two normalisations that they are built with.
 
-Each takes `b 3 h w` in [0,1] of any size from its smallest on and gives a tuple of logits: one tensor, or one a scale. Above 0 means "a
-photograph". Weights start as torch's own initialisation has them, as in the trainers that published these networks.
+Each takes `b c h w` in [0,1], c 3, or 1 for gray pictures, of any size from its smallest on and gives a tuple of logits: one tensor, or
+one a scale. Above 0 means "a photograph". Weights start as torch's own initialisation has them, as in the trainers that published these
+networks.
 """
 
 from __future__ import annotations
@@ -96,9 +97,9 @@ def _leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2, inplace=True)
 
 
-def _check_size(x: Tensor, smallest: int, name: str) -> None:
-    if x.dim() != 4 or x.shape[1] != 3:
-        raise UsageError(f"a discriminator takes batches b 3 h w, got shape {tuple(x.shape)}")
+def _check_size(x: Tensor, channels: int, smallest: int, name: str) -> None:
+    if x.dim() != 4 or x.shape[1] != channels:
+        raise UsageError(f"a discriminator takes batches b {channels} h w, got shape {tuple(x.shape)}")
     height, width = x.shape[2:]
     if min(height, width) < smallest:
         raise UsageError(
@@ -111,16 +112,17 @@ class VGGDiscriminator(nn.Module):
     """The discriminator of SRGAN and ESRGAN (Ledig et al., CVPR 2017, figure 4), with the layers and key names of BasicSR's for 128 px.
 
     Five times a 3x3 and a 4x4 convolution of stride 2, each but the first normalised over the batch of all ranks, then two linear layers.
-    x `b 3 h w`, h and w at least 32 -> (logits `b 1`,). Features are averaged to 4x4 in front of the linear layers, so any size will do; at
+    x `b c h w`, h and w at least 32 -> (logits `b 1`,). Features are averaged to 4x4 in front of the linear layers, so any size will do; at
     128 px they are 4x4 already and the network is the published one.
     """
 
     SMALLEST = 32
     _GRID = 4
 
-    def __init__(self, width: int = 64, ranks: Ranks = Ranks()) -> None:  # noqa: B008  # immutable
+    def __init__(self, width: int = 64, ranks: Ranks = Ranks(), channels: int = 3) -> None:  # noqa: B008  # immutable
         super().__init__()
-        self.conv0_0 = Conv2d(3, width, 3, padding=1)
+        self.channels = channels
+        self.conv0_0 = Conv2d(channels, width, 3, padding=1)
         self.conv0_1 = Conv2d(width, width, 4, stride=2, padding=1, bias=False)
         self.bn0_1 = RankBatchNorm(width, ranks)
         widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
@@ -134,7 +136,7 @@ class VGGDiscriminator(nn.Module):
         self.linear2 = nn.Linear(100, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        _check_size(x, self.SMALLEST, "VGG")
+        _check_size(x, self.channels, self.SMALLEST, "VGG")
         if self.training and self.bn0_1.ranks.count * x.shape[0] * (x.shape[2] // 32) * (x.shape[3] // 32) == 1:
             raise UsageError("the VGG discriminator normalises over the batch: one patch below 64 px is too little, raise the batch")
         x = _leaky(self.conv0_0(x))
@@ -158,16 +160,17 @@ def _mean_to(x: Tensor, size: int, axis: int) -> Tensor:
 class UNetDiscriminator(nn.Module):
     """The U-Net with spectral normalisation of Real-ESRGAN (Wang et al., ICCVW 2021, figure 6; key names of its published weights).
 
-    x `b 3 h w`, h and w at least 8 -> (logits `b 1 h w`,): one for every pixel. On the way up features are enlarged bilinearly to the size
+    x `b c h w`, h and w at least 8 -> (logits `b 1 h w`,): one for every pixel. On the way up features are enlarged bilinearly to the size
     of the skip that is added to them: that is twice theirs, or one pixel more where it is odd. So nothing is padded or cut off, and sizes
     that 8 divides give the published network.
     """
 
     SMALLEST = 8
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, channels: int = 3) -> None:
         super().__init__()
-        self.conv0 = Conv2d(3, width, 3, padding=1)
+        self.channels = channels
+        self.conv0 = Conv2d(channels, width, 3, padding=1)
         self.conv1 = SpectralConv2d(width, 2 * width, 4, stride=2, padding=1, bias=False)
         self.conv2 = SpectralConv2d(2 * width, 4 * width, 4, stride=2, padding=1, bias=False)
         self.conv3 = SpectralConv2d(4 * width, 8 * width, 4, stride=2, padding=1, bias=False)
@@ -179,7 +182,7 @@ class UNetDiscriminator(nn.Module):
         self.conv9 = Conv2d(width, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        _check_size(x, self.SMALLEST, "U-Net")
+        _check_size(x, self.channels, self.SMALLEST, "U-Net")
         x0 = _leaky(self.conv0(x))  # b width h w
         x1 = _leaky(self.conv1(x0))  # b 2width h/2 w/2
         x2 = _leaky(self.conv2(x1))  # b 4width h/4 w/4
@@ -200,16 +203,17 @@ class PatchDiscriminator(nn.Module):
 
     Each judges overlapping patches of 70x70 px of its resolution (`layers` = 3; Isola et al., CVPR 2017, section 6.1.2), the coarsest of
     three about 280 px. Spectral normalisation takes the place of the batch or instance normalisation of the papers, on the same layers.
-    x `b 3 h w`, h and w at least 2^(layers + scales - 1) -> a map of logits a scale, about 1/2^layers of its resolution.
+    x `b c h w`, h and w at least 2^(layers + scales - 1) -> a map of logits a scale, about 1/2^layers of its resolution.
     """
 
-    def __init__(self, width: int = 64, scales: int = 3, layers: int = 3) -> None:
+    def __init__(self, width: int = 64, scales: int = 3, layers: int = 3, channels: int = 3) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(_OnePatch(width, layers) for _ in range(scales))
+        self.channels = channels
+        self.scales = nn.ModuleList(_OnePatch(width, layers, channels) for _ in range(scales))
         self.smallest = 2 ** (layers + scales - 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        _check_size(x, self.smallest, "PatchGAN")
+        _check_size(x, self.channels, self.smallest, "PatchGAN")
         maps: list[Tensor] = []
         for index, scale in enumerate(self.scales):
             if index:
@@ -221,10 +225,10 @@ class PatchDiscriminator(nn.Module):
 class _OnePatch(nn.Module):
     """4x4 convolutions padded by 2: `layers` of stride 2, one of stride 1, and the logits; all but the outer two are normalised."""
 
-    def __init__(self, width: int, layers: int) -> None:
+    def __init__(self, width: int, layers: int, channels: int) -> None:
         super().__init__()
         widths = [width * min(2**index, 8) for index in range(layers + 1)]
-        self.first = Conv2d(3, width, 4, stride=2, padding=2)
+        self.first = Conv2d(channels, width, 4, stride=2, padding=2)
         self.inner = nn.ModuleList(
             SpectralConv2d(widths[i], widths[i + 1], 4, stride=2 if i < layers - 1 else 1, padding=2, bias=True) for i in range(layers)
         )
@@ -244,8 +248,9 @@ DISCRIMINATORS: dict[str, type[VGGDiscriminator] | type[UNetDiscriminator] | typ
 }
 
 
-def build_discriminator(kind: str, width: int, ranks: Ranks = Ranks()) -> nn.Module:  # noqa: B008  # immutable
-    """A discriminator of `DISCRIMINATORS` that normalises over the batch of all `ranks`; on the CPU, in training mode.
+def build_discriminator(kind: str, width: int, ranks: Ranks = Ranks(), channels: int = 3) -> nn.Module:  # noqa: B008  # immutable
+    """A discriminator of `DISCRIMINATORS` for pictures of `channels` (3, or 1) that normalises over the batch of all `ranks`; on the CPU,
+    in training mode.
 
     Raises `UsageError` for an unknown kind or a width below 1.
     """
@@ -253,7 +258,7 @@ def build_discriminator(kind: str, width: int, ranks: Ranks = Ranks()) -> nn.Mod
         raise UsageError(f"unknown discriminator {kind!r}: choose one of {', '.join(DISCRIMINATORS)}")
     if width < 1:
         raise UsageError(f"a discriminator's width must be at least 1, got {width}")
-    discriminator = DISCRIMINATORS[kind](width)
+    discriminator = DISCRIMINATORS[kind](width, channels=channels)
     for module in discriminator.modules():
         if isinstance(module, RankBatchNorm):
             module.ranks = ranks

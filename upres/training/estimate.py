@@ -6,21 +6,27 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from upres.degrade import load_recipe
 from upres.memory import format_bytes
+from upres.resize import imresize
 from upres.training.config import TrainConfig, check_share
+from upres.training.data import Pair, TrainingSet
 from upres.training.fast_conv import winograd
 from upres.training.features import random_features
 from upres.training.fit import TRIAL, free_bytes, needed_bytes, noise_batch
-from upres.training.loop import gan_step, pixel_step
+from upres.training.loop import draw_of, gan_step, pixel_step
 from upres.training.outside import choose_convolutions, features_layers
 from upres.training.ranks import Ranks
 from upres.training.team import build_team
@@ -32,13 +38,15 @@ _TIMED_STEPS = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """`parameters` by network; multiply-adds of one step (all ranks, forward and backward); bytes of one process; seconds a step."""
+    """`parameters` by network; multiply-adds of one step (all ranks, forward and backward); bytes of one process; seconds a step, while the
+    samples of the next one are drawn, and seconds that these take alone."""
 
     parameters: dict[str, int]
     macs: float
     needed_bytes: int
     free_bytes: int
     step_s: float | None
+    samples_s: float = 0.0
 
     def lines(self, config: TrainConfig) -> list[str]:
         """For people, a fact a line."""
@@ -51,6 +59,7 @@ class Estimate:
         if self.step_s is not None:
             total = self.step_s * config.steps
             lines.append(f"time: {self.step_s:.2f} s a step on this machine, {words_for_seconds(total)} for {config.steps:,} steps")
+            lines.append(f"samples: {self.samples_s:.2f} s of one core for those of a step, drawn beside the step before")
         return lines
 
 
@@ -85,16 +94,32 @@ def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bo
         with _MacCounter() as counter:
             run(dataclasses.replace(config, accumulate=1), TRIAL, 0)
         macs = counter.macs / TRIAL * whole.batch
-        step_s = None
+        step_s, samples_s = None, 0.0
         if timed and needed <= free:
+            draw = _drawing(config, ranks)
+            draw(0)  # tables are made, libraries loaded
+            begun = time.perf_counter()
+            draw(1)
+            samples_s = time.perf_counter() - begun
             seconds: list[float] = []
-            for number in range(1, _TIMED_STEPS + 1):
-                begun = time.perf_counter()
-                with winograd(fast):
+            with ThreadPoolExecutor(1) as pool, winograd(fast):
+                for number in range(1, _TIMED_STEPS + 1):
+                    begun = time.perf_counter()
+                    pending = pool.submit(draw, number)
                     run(config, config.batch, number)
-                seconds.append(time.perf_counter() - begun)
+                    pending.result()
+                    seconds.append(time.perf_counter() - begun)
             step_s = min(seconds)
-    return Estimate(parameters, macs, needed, free, step_s)
+    return Estimate(parameters, macs, needed, free, step_s, samples_s)
+
+
+def _drawing(config: TrainConfig, ranks: Ranks) -> Callable[[int], object]:
+    """Samples as the run would draw them, from a made picture."""
+    side = config.scale * (config.patch_px + 32)
+    coarse = np.random.default_rng(0).integers(0, 256, (side // 4, side // 4, config.channels or 3), dtype=np.uint8)
+    hr = imresize(coarse, size=(side, side))
+    recipe = load_recipe(config.degradation) if config.degradation else None
+    return draw_of(config, TrainingSet([Pair("made", hr, None)], np.ones(1), [], [], ""), recipe, ranks)
 
 
 class _MacCounter(TorchDispatchMode):

@@ -249,12 +249,14 @@ class FeatureNetwork(nn.Module):
         return self
 
     def forward(self, x: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """x: RGB in [0,1], `b 3 h w`, any memory format -> float32 features of each of `layers`, in the network's order.
+        """x: RGB in [0,1], `b 3 h w`, or gray `b 1 h w`, taken as R = G = B; any memory format -> float32 features of each of `layers`, in
+        the network's order.
 
         Runs as far as the deepest of `layers`; a gradient reaches x, none the weights. Raises UsageError for a name that is no layer, and
         InputError for an x of another shape or too small for the deepest layer.
         """
         steps, wanted = self._steps_to(layers)
+        x = x.expand(-1, 3, -1, -1) if x.dim() == 4 and x.shape[1] == 1 else x
         self._check(x, steps)
         found: dict[str, Tensor] = {}
         with _no_autocast(x.device.type):

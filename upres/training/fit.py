@@ -14,10 +14,11 @@ from upres.errors import UsageError
 from upres.memory import available_bytes, format_bytes
 from upres.training import losses
 from upres.training.config import TrainConfig
+from upres.training.generators import channels_of
 from upres.training.ranks import Ranks, local_count
 from upres.training.run import generator_of
 from upres.training.team import Team
-from upres.training.terms import Features, autocast, generator_terms
+from upres.training.terms import Features, autocast, generator_terms, widened
 from upres.training.watch import Stopwatch
 
 TRIAL = 2  # samples: batch statistics need more than one value
@@ -30,7 +31,8 @@ _FIRST_STEP_BYTES = 100 * 2**20
 def noise_batch(config: TrainConfig, ranks: Ranks, samples: int, number: int = 0) -> tuple[Tensor, Tensor]:
     """Noise of the shapes of a step, from a generator of its own."""
     random = generator_of(ranks.device, config.seed, number)
-    shapes = ((samples, 3, config.patch_px, config.patch_px), (samples, 3, config.patch_px * config.scale, config.patch_px * config.scale))
+    channels = channels_of(config)
+    shapes = [(samples, channels, side, side) for side in (config.patch_px, config.patch_px * config.scale)]
     lr, hr = (torch.rand(shape, generator=random, device=ranks.device) for shape in shapes)
     return lr.contiguous(memory_format=torch.channels_last), hr.contiguous(memory_format=torch.channels_last)
 
@@ -69,7 +71,7 @@ def measure_needs(config: TrainConfig, team: Team, features: Features, ranks: Ra
 
     lr, hr = noise_batch(config, ranks, TRIAL)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), autocast(config, lr):
-        sr = trial.net(lr).float()
+        sr = widened(trial.net(lr))
         alive: list[object] = [sr, *generator_terms(config, team, features, Stopwatch(ranks.device), sr, lr, hr, 0).values()]
         if trial.discriminator is not None:
             judged = hr.requires_grad_(config.r1_weight > 0.0)

@@ -19,7 +19,7 @@ class Generator(Protocol):
     scale: int
 
     def forward(self, lr: Tensor) -> Tensor:
-        """lr `b 3 h w` in [0,1] -> sr `b 3 h*scale w*scale`, not clamped, of the dtype of `lr`."""
+        """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped, of the dtype of `lr`; c is 3, or 1 for gray pictures."""
         ...
 
     def merged_state_dict(self) -> dict[str, Tensor]:
@@ -34,18 +34,26 @@ class Generator(Protocol):
 AnyGenerator: TypeAlias = Compact | RRDBNet | SRResNet
 
 
+def channels_of(config: TrainConfig) -> int:
+    """Channels of the pictures; 3 where no data has decided it yet, as in an estimate."""
+    return config.channels or 3
+
+
 def _compact(config: TrainConfig) -> AnyGenerator:
-    return Compact(width=config.width, depth=config.depth, scale=config.scale, branched=config.branched)
+    return Compact(
+        width=config.width, depth=config.depth, scale=config.scale, branched=config.branched, channels=channels_of(config)
+    )
 
 
 def _rrdb(config: TrainConfig) -> AnyGenerator:
     return RRDBNet(
-        scale=config.scale, width=config.width, blocks=config.depth, growth=config.growth, checkpoint=config.gradient_checkpointing
-    )
+        scale=config.scale, width=config.width, blocks=config.depth, growth=config.growth, checkpoint=config.gradient_checkpointing,
+        channels=channels_of(config),
+    )  # fmt: skip
 
 
 def _srresnet(config: TrainConfig) -> AnyGenerator:
-    return SRResNet(scale=config.scale, width=config.width, blocks=config.depth)
+    return SRResNet(scale=config.scale, width=config.width, blocks=config.depth, channels=channels_of(config))
 
 
 GENERATORS: dict[str, Callable[[TrainConfig], AnyGenerator]] = {"compact": _compact, "rrdb": _rrdb, "srresnet": _srresnet}

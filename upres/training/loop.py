@@ -10,7 +10,7 @@ from __future__ import annotations
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,15 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from upres.degrade import Recipe, load_recipe
 from upres.training import losses
 from upres.training.checkpoint import Checkpoint, save_checkpoint
 from upres.training.config import TrainConfig, check_share, plain_config
-from upres.training.data import TrainingSet, draw_batch, load_training_set
+from upres.training.data import TrainingSet
+from upres.training.draw import Mapper, degrade_pairs, draw_batch
 from upres.training.fast_conv import winograd
 from upres.training.fit import check_memory
+from upres.training.guard import Health
 from upres.training.outside import check_names, choose_convolutions, load_parent, open_features, open_judge
 from upres.training.ranks import Ranks
 from upres.training.run import (
@@ -35,13 +38,15 @@ from upres.training.run import (
     check_same_on_all,
     check_same_run,
     generator_of,
+    go_back,
     keep_model,
     make_folder,
     sweep_from_parent,
 )
 from upres.training.schedule import learning_rate_at
+from upres.training.sources import Root, load_training_set
 from upres.training.team import Team, average, averaged_net, build_team, pack, set_rates, unpack
-from upres.training.terms import Features, add_terms, autocast, generator_terms, mean_logit, parts
+from upres.training.terms import Features, add_terms, autocast, generator_terms, mean_logit, parts, stage_of, widened
 from upres.training.validation import Quality, check_pairs, to_tensor, validate
 from upres.training.watch import Stopwatch, Watch
 
@@ -71,11 +76,12 @@ class Sources:
 
 def train(
     config: TrainConfig,
-    data: Path,
+    data: Path | Sequence[Root],
     out: Path,
     *,
-    validation: Path | None = None,
+    validation: Path | Sequence[Root] | None = None,
     resume: bool = False,
+    guard: bool = False,
     sources: Sources = Sources(),  # frozen
     ranks: Ranks = Ranks(),  # noqa: B008  # frozen
     report: Callable[[Progress], None] | None = None,
@@ -85,8 +91,9 @@ def train(
     """Train as `config` says on the pictures of `data`; returns the path of the merged plain network.
 
     `resume` continues from the newest whole checkpoint of `out`, bit for bit as if never stopped (same machine, same number of ranks and
-    threads). When `should_stop` says so after a step, a checkpoint is saved and KeyboardInterrupt raised. Raises `DataError` for unusable
-    data or a run folder of another configuration, `EngineError` for a loss that is not finite, `OutputError` when the disk is full.
+    threads). `guard` takes a run that goes wrong back to its last good checkpoint with half the learning rates, once (guard.py); without
+    it there is only a word. When `should_stop` says so after a step, a checkpoint is saved and KeyboardInterrupt raised. Raises `DataError`
+    for unusable data or a run folder of another configuration, `EngineError` for a loss that is not finite, `OutputError` for a full disk.
     """
     say = say if say is not None and ranks.rank == 0 else lambda _: None
     check_share(config, ranks.count)
@@ -99,7 +106,9 @@ def train(
     pictures = load_training_set(config, data, validation)
     for words in pictures.left_out:
         say(f"left out: {words}")
-    check_pairs(pictures.validation)
+    recipe = load_recipe(config.degradation) if config.degradation else None
+    held_out = degrade_pairs(pictures.validation, recipe, config.scale)
+    check_pairs(held_out)
     say(str(pictures))
 
     # State: networks, average, optimizers; all of it goes into a checkpoint.
@@ -108,11 +117,12 @@ def train(
     judge = open_judge(config, sources.features, ranks, say)
     fast = choose_convolutions(config, ranks, say)
     check_memory(config, team, features, ranks)
-    draw, whole = draw_of(config, pictures, ranks), draw_of(config, pictures, Ranks(device=ranks.device))
+    whole = draw_of(config, pictures, recipe, Ranks(device=ranks.device))
     parent = load_parent(sources.init, sources.init_discriminator, team, lambda: whole(0)[0], say)
     facts = {
         "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity, "init": parent.sha256,
-        "processes": ranks.count, "winograd": fast,
+        "degradation": recipe.sha256 if recipe else "", "processes": ranks.count, "winograd": fast,
+        "guard": "on" if guard else "",
     }  # fmt: skip
     if start is not None:
         check_same_run(start, facts, out)
@@ -120,6 +130,7 @@ def train(
         say(f"continuing after step {start.step}")
     first = start.step if start is not None else 0
     check_same_on_all({**facts, "step": first}, ranks)
+    health = Health(config, guard, start.facts if start is not None else None, say)
     best = -math.inf
     if ranks.rank == 0:
         make_folder(out, config)
@@ -131,43 +142,59 @@ def train(
         keep_model(out, averaged_net(team.net, team.ema), config, first, None, best)
     clock = Stopwatch(ranks.device)
 
-    with winograd(fast), ThreadPoolExecutor(1) as pool, Watch(out, first, ranks, pictures.validation) as watch:
+    with (
+        winograd(fast), ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(max(1, config.workers)) as workers,
+        Watch(out, first, ranks, held_out) as watch,
+    ):  # fmt: skip
+        draw = draw_of(config, pictures, recipe, ranks, workers.map if config.workers else map)
         pending = pool.submit(draw, first)
-        for step in range(first, config.steps):
+        step = first
+        while step < config.steps:
             begun = time.perf_counter()
             with clock("data"):
-                lr, hr = pending.result()
+                lr, hr, target = pending.result()
             data_s = time.perf_counter() - begun
             pending = pool.submit(draw, step + 1)
 
-            set_rates(team, config, step)
-            if team.discriminator is None:
-                terms = pixel_step(config, team, lr, hr, step, ranks=ranks, out=out, clock=clock, features=features)
+            rate = health.rate_factor * learning_rate_at(config, step)
+            set_rates(team, config, step, health.rate_factor)
+            if team.discriminator is None or step < config.pixel_steps:
+                terms = pixel_step(stage_of(config, step), team, lr, target, step, ranks=ranks, out=out, clock=clock, features=features)
             else:
-                terms = gan_step(config, team, lr, hr, step, ranks=ranks, out=out, clock=clock, features=features)
+                terms = gan_step(config, team, lr, hr, step, target=target, ranks=ranks, out=out, clock=clock, features=features)
             average(team, config, step, ranks)
+            health.add(terms)
 
             done = step + 1
-            quality = None
+            quality = back = None
             if done % config.validate_every == 0 or done == config.steps:
                 averaged = averaged_net(team.net, team.ema)
-                quality = validate(averaged, pictures.validation, scale=config.scale, judge=judge.distance, niqe=judge.niqe, ranks=ranks)
-                if ranks.rank == 0:
+                quality = validate(averaged, held_out, scale=config.scale, judge=judge.distance, niqe=judge.niqe, ranks=ranks)
+                verdict = health.judge(done, quality)
+                if verdict.back_to is not None:
+                    back = go_back(out, config, done, verdict.back_to, team, health, judge, ranks, say)
+                if back is not None:
+                    best, done = back, verdict.back_to or 0
+                elif ranks.rank == 0:
                     best = keep_model(out, averaged, config, done, quality, best)
-                    append_validation(out, done, quality, terms, judge)
+                    append_validation(out, done, quality, terms, judge, verdict, health)
                     watch.validation(done, quality, averaged)
             stopping = ranks.any(should_stop()) and done < config.steps
             if ranks.rank == 0 and (stopping or done % config.checkpoint_every == 0 or done == config.steps):
-                save_checkpoint(out / "checkpoints", Checkpoint(done, pack(team), facts), keep=config.keep_checkpoints)
-            rate = learning_rate_at(config, step)
-            watch.step(done, terms, rate, clock.milliseconds())
+                now = Checkpoint(done, pack(team), facts | health.facts())
+                save_checkpoint(out / "checkpoints", now, keep=config.keep_checkpoints, pinned=health.pinned(done))
+            watch.step(step + 1, terms, rate, clock.milliseconds())
             if report is not None and ranks.rank == 0:
-                report(Progress(done, config.steps, terms["total"], rate, data_s, time.perf_counter() - begun, terms, quality))
+                report(Progress(step + 1, config.steps, terms["total"], rate, data_s, time.perf_counter() - begun, terms, quality))
             if stopping:
                 ranks.barrier()  # nobody leaves while rank 0 saves
                 say(f"stopped after step {done}, which is saved: add --resume to continue")
                 raise KeyboardInterrupt
-    sweep_from_parent(out, config, parent, team, pictures.validation, judge, ranks, say)
+            if back is not None:  # the batches that follow are those that followed before
+                pending = pool.submit(draw, done)
+                watch.back_to(done)
+            step = done
+    sweep_from_parent(out, config, parent, team, held_out, judge, ranks, say, should_stop)
     return out / "model.safetensors"
 
 
@@ -182,7 +209,7 @@ def pixel_step(
     told: dict[str, Tensor] = {}
     for lr_part, hr_part in parts(config, lr, hr):
         with clock("generator"), autocast(config, lr):
-            sr = team.net(lr_part).float()
+            sr = widened(team.net(lr_part))
         terms = generator_terms(config, team, features, clock, sr, lr_part, hr_part, step)
         with clock("generator"):
             (sum(terms.values(), start=sr.new_zeros(())) / config.accumulate).backward()
@@ -196,9 +223,12 @@ def pixel_step(
 
 
 def gan_step(
-    config: TrainConfig, team: Team, lr: Tensor, hr: Tensor, step: int, *, ranks: Ranks, out: Path, clock: Stopwatch, features: Features
-) -> dict[str, float]:
+    config: TrainConfig, team: Team, lr: Tensor, hr: Tensor, step: int, *, ranks: Ranks, out: Path, clock: Stopwatch, features: Features,
+    target: Tensor | None = None,
+) -> dict[str, float]:  # fmt: skip
     """One update of generator and discriminator on the same batch; returns what `pixel_step` does, and what the discriminator thinks.
+
+    `target` is what the generator's other losses aim at where that is not `hr`: Real-ESRGAN sharpens it, and D sees the picture as it is.
 
     D(hr) and D(sr) are computed once. The generator's loss is differentiated with respect to `sr` alone, so it leaves no gradient in D; the
     discriminator's loss reaches D's parameters alone, so it leaves none in G. Both are those of the networks before the step, as if
@@ -209,16 +239,16 @@ def gan_step(
     team.optimizer.zero_grad()
     team.discriminator_optimizer.zero_grad()
     told: dict[str, Tensor] = {}
-    for index, (lr_part, hr_part) in enumerate(parts(config, lr, hr)):
+    for index, (lr_part, hr_part, aim) in enumerate(parts(config, lr, hr, hr if target is None else target)):
         with clock("generator"), autocast(config, lr):
-            sr_of_net = team.net(lr_part).float()
+            sr_of_net = widened(team.net(lr_part))
         sr = sr_of_net.detach().requires_grad_()
         hr_part = hr_part.requires_grad_(config.r1_weight > 0.0)
         with clock("discriminator"), autocast(config, lr):
-            real = tuple(logits.float() for logits in team.discriminator(hr_part))
-            fake = tuple(logits.float() for logits in team.discriminator(sr))
+            real = tuple(widened(logits) for logits in team.discriminator(hr_part))
+            fake = tuple(widened(logits) for logits in team.discriminator(sr))
 
-        terms = generator_terms(config, team, features, clock, sr, lr_part, hr_part.detach(), step)
+        terms = generator_terms(config, team, features, clock, sr, lr_part, aim.detach(), step)
         frozen = tuple(logits.detach() for logits in real)
         terms["gan"] = config.gan_weight * losses.gan_generator_loss(config.gan_loss, frozen, fake, ranks.mean)
         with clock("discriminator"):
@@ -247,14 +277,16 @@ def gan_step(
     return values
 
 
-def draw_of(config: TrainConfig, pictures: TrainingSet, ranks: Ranks) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """The function that makes this rank's share of the batch of a step, on the ranks' device."""
+def draw_of(
+    config: TrainConfig, pictures: TrainingSet, recipe: Recipe | None, ranks: Ranks, mapper: Mapper = map
+) -> Callable[[int], tuple[Tensor, Tensor, Tensor]]:
+    """The function that makes this rank's share of the batch of a step, on the ranks' device: lr, hr, and what the pixel losses aim at."""
 
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        lr, hr = draw_batch(
-            pictures.pairs, pictures.weights, scale=config.scale, patch_px=config.patch_px, batch=config.batch, seed=config.seed, step=step,
-            color_augment=config.color_augment, rank=ranks.rank, ranks=ranks.count,
-        )  # fmt: skip
-        return to_tensor(lr, ranks.device), to_tensor(hr, ranks.device)
+    def draw(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        batch = draw_batch(
+            config, pictures.pairs, pictures.weights, step, recipe=recipe, rank=ranks.rank, ranks=ranks.count, mapper=mapper
+        )
+        hr = to_tensor(batch.hr, ranks.device)
+        return to_tensor(batch.lr, ranks.device), hr, hr if batch.target is None else to_tensor(batch.target, ranks.device)
 
     return draw

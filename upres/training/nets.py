@@ -87,14 +87,15 @@ class BranchedConv(nn.Module):
 class Compact(nn.Module):
     """SRVGGNetCompact of Real-ESRGAN: 3x3 convolutions with PReLU, one pixel shuffle, the nearest-upsampled input added.
 
-    `depth` counts the inner convolutions (`num_conv` of the field). lr `b 3 h w` in [0,1] -> sr `b 3 h*scale w*scale`, not clamped.
+    `depth` counts the inner convolutions (`num_conv` of the field). lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped; c is
+    `channels`: 3, or 1 for gray pictures.
     """
 
-    def __init__(self, *, width: int, depth: int, scale: int, branched: bool = True) -> None:
+    def __init__(self, *, width: int, depth: int, scale: int, branched: bool = True, channels: int = 3) -> None:
         super().__init__()
         conv: Callable[[int, int], PlainConv | BranchedConv] = BranchedConv if branched else PlainConv
         self.scale = scale
-        sizes = [3, *[width] * (depth + 1), 3 * scale * scale]
+        sizes = [channels, *[width] * (depth + 1), channels * scale * scale]
         self.convs = nn.ModuleList(conv(a, b) for a, b in pairwise(sizes))
         self.slopes = nn.ParameterList(torch.full((width,), _PRELU_START) for _ in range(depth + 1))
         last = self.convs[-1]

@@ -5,6 +5,9 @@
 | esrgan-psnr-x4, esrgan-x4 | Wang et al., "ESRGAN", ECCVW 2018, section 4.1; Adam and schedule of stage one: BasicSR's options |
 | srresnet-x4 | Ledig et al., "SRGAN", CVPR 2017, section 3.2 |
 | compact-gan-x4 | ESRGAN's terms, the discriminator of Wang et al., "pix2pixHD", CVPR 2018, section 3.2, made narrow; docs/training.md |
+| real-esrnet-x4, real-esrgan-x4 | Wang et al., "Real-ESRGAN", ICCVW 2021, section 4.1; the options published with it |
+| bsrgan-x4 | Zhang et al., "BSRGAN", ICCV 2021, section 4; the options published with KAIR |
+| compact-wild-x4 | compact-gan-x4 on degraded pictures; docs/training.md |
 
 A recipe for x2 is the twin of the one for x4: the same HR patch, RRDB behind a pixel-unshuffle by 2 as in Real-ESRGAN.
 """
@@ -44,7 +47,7 @@ def esrgan_psnr_x4() -> TrainConfig:
 
 def esrgan_psnr_x2() -> TrainConfig:
     """Stage one of ESRGAN for x2."""
-    return dataclasses.replace(esrgan_psnr_x4(), recipe="esrgan-psnr-x2", scale=2, patch_px=64)
+    return _twin_x2(esrgan_psnr_x4())
 
 
 def esrgan_x4() -> TrainConfig:
@@ -60,7 +63,7 @@ def esrgan_x4() -> TrainConfig:
 
 def esrgan_x2() -> TrainConfig:
     """Stage two of ESRGAN for x2."""
-    return dataclasses.replace(esrgan_x4(), recipe="esrgan-x2", scale=2, patch_px=64)
+    return _twin_x2(esrgan_x4())
 
 
 def srresnet_x4() -> TrainConfig:
@@ -87,7 +90,77 @@ def compact_gan_x4() -> TrainConfig:
 
 def compact_gan_x2() -> TrainConfig:
     """The twin of `compact-gan-x4` for x2."""
-    return dataclasses.replace(compact_gan_x4(), recipe="compact-gan-x2", scale=2, patch_px=48)
+    return _twin_x2(compact_gan_x4())
+
+
+_REAL = "Wang et al., Real-ESRGAN, ICCVW 2021 (arXiv:2107.10833), section 4.1 and its published training options"
+_FIVE_LAYERS = "conv1_2:0.1,conv2_2:0.1,conv3_4:1,conv4_4:1,conv5_4:1"
+
+
+def real_esrnet_x4() -> TrainConfig:
+    """Stage one of Real-ESRGAN, from ESRGAN's network: L1 on the sharpened HR picture, degraded in two orders."""
+    return dataclasses.replace(
+        esrgan_psnr_x4(), recipe="real-esrnet-x4", source=_REAL, degradation="real-esrgan", turns="mirror",
+        batch=48, patch_px=64, hr_scales=(1.0, 0.75, 0.5, 1 / 3),
+        steps=1_000_000, learning_rate=2e-4, final_learning_rate=0.0, schedule="multistep", milestones=(), cycles=1,
+    )  # fmt: skip
+
+
+def real_esrgan_x4() -> TrainConfig:
+    """Stage two of Real-ESRGAN, from Real-ESRNet's averaged weights: L1 + five layers of VGG-19 + 0.1 standard GAN, spectral U-Net."""
+    return dataclasses.replace(
+        real_esrnet_x4(), recipe="real-esrgan-x4", steps=400_000, learning_rate=1e-4,
+        pixel_weight=1.0, feature_weight=1.0, features="vgg19", features_otherwise="vgg19-conv3_1", feature_layers=_FIVE_LAYERS,
+        gan_weight=0.1, gan_loss="standard", discriminator="unet", discriminator_width=64, discriminator_learning_rate=1e-4,
+        judge="squeezenet1_1-torchvision", niqe=True,
+    )  # fmt: skip
+
+
+def bsrgan_x4() -> TrainConfig:
+    """BSRGAN as its authors' options have it: L1 + five layers of VGG-19 + least-squares GAN, each of weight 1, spectral U-Net."""
+    return dataclasses.replace(
+        real_esrgan_x4(), recipe="bsrgan-x4",
+        source="Zhang et al., BSRGAN, ICCV 2021 (arXiv:2103.14006), and the options published with KAIR",
+        degradation="bsrgan", turns="all", patch_px=72, hr_scales=(1.0,), steps=1_000_000, betas=(0.9, 0.999),
+        learning_rate=5e-5, discriminator_learning_rate=5e-5, gan_weight=1.0, gan_loss="least_squares", milestones=(0.8,),
+    )  # fmt: skip
+
+
+def compact_wild_x4() -> TrainConfig:
+    """Pictures from the wild on a CPU: `compact-gan-x4` on degraded pictures, without the term that would bring the LR's noise back.
+
+    The first steps learn on pixels alone to take away what was put in, as Real-ESRNet does for Real-ESRGAN; they cost a sixth of the others.
+    """
+    return dataclasses.replace(
+        compact_gan_x4(), recipe="compact-wild-x4", source="docs/training.md; terms as in compact-gan-x4, balance of Real-ESRGAN",
+        degradation="wild", hr_scales=(1.0, 0.5), steps=6_000, pixel_steps=2_500, learning_rate=5e-4, warmup_steps=100,
+        pixel_weight=1.0, gan_weight=0.1, consistency_weight=0.0,
+    )  # fmt: skip
+
+
+def _twin_x2(config: TrainConfig) -> TrainConfig:
+    """The same HR patch for x2."""
+    return dataclasses.replace(config, recipe=config.recipe.removesuffix("x4") + "x2", scale=2, patch_px=2 * config.patch_px)
+
+
+def real_esrnet_x2() -> TrainConfig:
+    """Stage one of Real-ESRGAN for x2."""
+    return _twin_x2(real_esrnet_x4())
+
+
+def real_esrgan_x2() -> TrainConfig:
+    """Stage two of Real-ESRGAN for x2."""
+    return _twin_x2(real_esrgan_x4())
+
+
+def bsrgan_x2() -> TrainConfig:
+    """BSRGAN for x2."""
+    return _twin_x2(bsrgan_x4())
+
+
+def compact_wild_x2() -> TrainConfig:
+    """The twin of `compact-wild-x4` for x2."""
+    return _twin_x2(compact_wild_x4())
 
 
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
@@ -100,6 +173,14 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "esrgan-x2": esrgan_x2,
     "esrgan-x4": esrgan_x4,
     "srresnet-x4": srresnet_x4,
+    "real-esrnet-x2": real_esrnet_x2,
+    "real-esrnet-x4": real_esrnet_x4,
+    "real-esrgan-x2": real_esrgan_x2,
+    "real-esrgan-x4": real_esrgan_x4,
+    "bsrgan-x2": bsrgan_x2,
+    "bsrgan-x4": bsrgan_x4,
+    "compact-wild-x2": compact_wild_x2,
+    "compact-wild-x4": compact_wild_x4,
 }
 
 

@@ -72,8 +72,9 @@ def _checkpointed(block: nn.Module, x: Tensor) -> Tensor:
 
 
 class RRDBNet(nn.Module):
-    """lr `b 3 h w` in [0,1] -> sr `b 3 h*scale w*scale`, not clamped. 16,697,987 parameters at x4 as published (64, 23, 32).
+    """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped; c is `channels`: 3, or 1 for gray pictures.
 
+    16,697,987 parameters at x4 as published (64, 23, 32).
     At x2 and x1 the height and width are mirrored up to a multiple of 2 and 4, and the result is cropped. The convolutions of the dense
     blocks begin as kaiming_normal (fan_in) times 0.1 with bias 0, all others as torch makes them. With `checkpoint`, training keeps of
     each RRDB its input alone and computes the rest again in the backward pass: the same gradients to the bit, less memory, and the time of
@@ -81,21 +82,23 @@ class RRDBNet(nn.Module):
     Raises `UsageError` for another scale than 1, 2, 4, 8.
     """
 
-    def __init__(self, *, scale: int, width: int = 64, blocks: int = 23, growth: int = 32, checkpoint: bool = False) -> None:
+    def __init__(
+        self, *, scale: int, width: int = 64, blocks: int = 23, growth: int = 32, checkpoint: bool = False, channels: int = 3
+    ) -> None:
         super().__init__()
         if scale not in _UPS:
             raise UsageError(f"RRDBNet has the scales {', '.join(map(str, _UPS))}; got {scale}")
         self.scale = scale
         self.checkpoint = checkpoint
         self.unshuffle = _UNSHUFFLE[scale]
-        self.conv_first = _conv(3 * self.unshuffle**2, width)
+        self.conv_first = _conv(channels * self.unshuffle**2, width)
         self.body = nn.ModuleList(_Block(width, growth) for _ in range(blocks))
         self.conv_body = _conv(width, width)
         self.conv_up1 = _conv(width, width)
         self.conv_up2 = _conv(width, width)
         self.conv_up3 = _conv(width, width) if _UPS[scale] == 3 else None
         self.conv_hr = _conv(width, width)
-        self.conv_last = _conv(width, 3)
+        self.conv_last = _conv(width, channels)
 
     def forward(self, lr: Tensor) -> Tensor:
         height, width = lr.shape[-2:]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -18,15 +18,16 @@ from torch import Tensor
 
 from upres.errors import DataError, EngineError
 from upres.files import output_error, write_atomic
-from upres.training.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints
+from upres.training.checkpoint import Checkpoint, checkpoint_path, drop_after, latest_checkpoint, list_checkpoints, read_checkpoint
 from upres.training.config import FREE_FIELDS, TrainConfig, plain_config
 from upres.training.curves import CURVE, read_validations
 from upres.training.data import Pair
 from upres.training.generators import AnyGenerator, build_generator
+from upres.training.guard import Health, Verdict
 from upres.training.outside import Judge, Parent, Say
 from upres.training.ranks import Ranks
 from upres.training.sweep import sweep
-from upres.training.team import Team, averaged_net
+from upres.training.team import Team, averaged_net, unpack
 from upres.training.validation import Quality
 from upres.weights import write_safetensors
 
@@ -69,7 +70,11 @@ def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) ->
         raise DataError(f"{out} was begun with another configuration ({words}): resume with the same, or choose another --out")
     if start.facts["data"] != facts["data"]:
         raise DataError(f"{out} was begun with other pictures than --data holds now: a resumed run must see the same files")
-    for key, option in (("features", "--features"), ("init", "--init"), ("processes", "--processes"), ("winograd", "convolution")):
+    options = {
+        "features": "--features", "init": "--init", "degradation": "degradation recipe", "processes": "--processes",
+        "winograd": "convolution", "guard": "--guard",
+    }  # fmt: skip
+    for key, option in options.items():
         if (start.facts.get(key) or None) != (facts[key] or None):
             raise DataError(
                 f"{out} was begun with another {option} ({start.facts.get(key) or 'none'}, now {facts[key] or 'none'}): "
@@ -146,19 +151,51 @@ def write_model(path: Path, net: AnyGenerator, config: TrainConfig, step: int) -
     write_safetensors(path, state, {"recipe": config.recipe, "step": str(step), "scale": str(config.scale)})
 
 
-def append_validation(out: Path, step: int, quality: Quality | None, terms: Mapping[str, float], judge: Judge) -> None:
-    """One line of `validation.jsonl`: the step, all figures, the loss and the time."""
+def append_validation(
+    out: Path, step: int, quality: Quality | None, terms: Mapping[str, float], judge: Judge, verdict: Verdict, health: Health
+) -> None:
+    """One line of `validation.jsonl`: the step, all figures, the loss, what the guard found and the time."""
     if quality is None:
         return
     figures = {key: None if value == math.inf else value for key, value in asdict(quality).items()}  # JSON has no infinity
     row = {"step": step, **figures, "judge": judge.name, "loss": terms["total"], "losses": dict(terms), "time": time.time()}
+    row |= {"guard": verdict.words, "means": verdict.means, "went_back": health.memory.went_back}
     with (out / CURVE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
+def go_back(
+    out: Path, config: TrainConfig, step: int, to: int, team: Team, health: Health, judge: Judge, ranks: Ranks, say: Say
+) -> float | None:
+    """Take the run back from the validation after `step` updates to the checkpoint of `to`; returns the best score up to there.
+
+    The checkpoints and validations after it are taken away; the caller saves that of `to` again, now with what the guard did. A run that is
+    killed before that comes to the same validation and goes back again. None, with a word, where the checkpoint cannot be read.
+    """
+    path = checkpoint_path(out / "checkpoints", to)
+    good, reason = None, ""
+    try:
+        good = read_checkpoint(path)
+    except (DataError, OSError) as error:
+        reason = str(error)
+    if ranks.any(good is None):
+        say(f"guard: the good checkpoint {path} cannot be read{f' ({reason})' if reason else ''}: training goes on from step {step}")
+        return None
+    assert good is not None
+    for optimizer in filter(None, (team.optimizer, team.discriminator_optimizer)):
+        optimizer.state.clear()
+    unpack(good.tensors, team)
+    health.goes_back(good.facts, step, to)
+    if ranks.rank > 0:
+        return -math.inf
+    drop_after(out / "checkpoints", to)
+    return best_so_far(out, config, to, judge)
+
+
 def sweep_from_parent(
-    out: Path, config: TrainConfig, parent: Parent, team: Team, pairs: list[Pair], judge: Judge, ranks: Ranks, say: Say
-) -> None:
+    out: Path, config: TrainConfig, parent: Parent, team: Team, pairs: list[Pair], judge: Judge, ranks: Ranks, say: Say,
+    should_stop: Callable[[], bool],
+) -> None:  # fmt: skip
     """After a GAN run that had a parent: the networks between the two, measured and drawn."""
     if parent.state is None or not config.adversarial or judge.distance is None or not pairs:
         return
@@ -166,7 +203,7 @@ def sweep_from_parent(
     merged = averaged_net(team.net, team.ema).merged_state_dict()
     sweep(
         lambda: build_generator(config), parent.state, merged, pairs, judge.distance,
-        out=out, scale=config.scale, niqe=judge.niqe, ranks=ranks,
+        out=out, scale=config.scale, niqe=judge.niqe, ranks=ranks, should_stop=should_stop,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Contact sheets: pictures side by side with a line of words above each, pixel for pixel, as one 8-bit picture.
 
 Words and curves are drawn by matplotlib, which carries its own font; panels are copied in, enlarged by whole factors only, so nothing that
-is looked at has been filtered.
+is looked at has been filtered. matplotlib and the codecs are imported where something is drawn: a machine may train without them.
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from numpy.typing import NDArray
 
-from upres.picture import Picture, write_picture
+from upres.picture_data import Picture
+from upres.training.data import Levels as AnyLevels
+from upres.training.data import convert
+
+if TYPE_CHECKING:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.font_manager import FontProperties
 
 Levels = NDArray[np.uint8]
 
 PAPER, INK, FAINT = "#202124", "#e8eaed", "#9aa0a6"  # dark gray, so that pictures are the brightest thing in sight
 _DPI = 100
-_FONT = FontProperties(family="DejaVu Sans")
+_FONT = "DejaVu Sans"
 _WORDS_PX = 13  # height of letters
 _LINE_PX = 24  # a line of words above a panel
 _GAP_PX = 10
@@ -35,18 +40,21 @@ _PANEL_PX = 256  # smaller panels are enlarged by a whole factor to come near th
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture uint8 `h w 3` with its `caption`, and a `note` at the right in fainter letters."""
+    """A picture `h w c`, shown as 8-bit RGB, with its `caption`, and a `note` at the right in fainter letters."""
 
-    image: Levels
+    image: AnyLevels
     caption: str
     note: str = ""
 
 
 def contact_sheet(rows: Sequence[Sequence[Panel]], title: str) -> Levels:
     """Rows of panels under a title: uint8 `h w 3`. Panels of a column are aligned at the left, those of a row at the top."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     widest = max(max(panel.image.shape[:2]) for row in rows for panel in row)
     zoom = max(1, _PANEL_PX // widest)
-    images = [[enlarge_nearest(panel.image, zoom) for panel in row] for row in rows]
+    images = [[enlarge_nearest(convert(panel.image, 3, 8), zoom) for panel in row] for row in rows]
     columns = max(len(row) for row in rows)
     widths = [max(row[i].shape[1] for row in images if i < len(row)) for i in range(columns)]
     heights = [_LINE_PX + max(image.shape[0] for image in row) for row in images]
@@ -62,7 +70,7 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], title: str) -> Levels:
         text = _cut(canvas, text, room, weight)
         figure.text(
             left / size[1], 1.0 - (bottom - 7) / size[0], text, ha=align, va="baseline", color=color, fontsize=_WORDS_PX * 72 / _DPI,
-            fontfamily=_FONT.get_family(), fontweight=weight, parse_math=False,
+            fontfamily=_FONT, fontweight=weight, parse_math=False,
         )  # fmt: skip
         return _width(canvas, text, weight)
 
@@ -86,18 +94,34 @@ def render(canvas: FigureCanvasAgg) -> Levels:
 
 def write_png(path: Path, levels: Levels) -> None:
     """Write uint8 `h w 3` as a PNG that appears whole or not at all; its folder is made. Raises `OutputError`."""
+    from upres.picture import write_picture
+
     path.parent.mkdir(parents=True, exist_ok=True)
     write_picture(Picture(levels.astype(np.float32) / np.float32(255.0)), path)
 
 
-def enlarge_nearest(lr: Levels, factor: int) -> Levels:
+def enlarge_nearest(lr: AnyLevels, factor: int) -> AnyLevels:
     """Every pixel a square of `factor` x `factor`."""
     return lr.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 @cache
 def _letters() -> frozenset[int]:
-    return frozenset(get_font(findfont(_FONT)).get_charmap())
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return frozenset(get_font(findfont(FontProperties(family=_FONT))).get_charmap())
+
+
+@cache
+def _font(weight: str) -> FontProperties:
+    from matplotlib.font_manager import FontProperties
+
+    return FontProperties(family=_FONT, size=_WORDS_PX * 72 / _DPI, weight=weight)
+
+
+def missing_to_draw() -> list[str]:
+    """The libraries that drawing needs and this machine does not have."""
+    return [name for name in ("matplotlib", "pyvips") if find_spec(name) is None]
 
 
 def drawable(text: str) -> str:
@@ -106,8 +130,7 @@ def drawable(text: str) -> str:
 
 
 def _width(canvas: FigureCanvasAgg, text: str, weight: str) -> float:
-    font = FontProperties(family=_FONT.get_family(), size=_WORDS_PX * 72 / _DPI, weight=weight)
-    width, _, _ = canvas.get_renderer().get_text_width_height_descent(text, font, ismath=False)
+    width, _, _ = canvas.get_renderer().get_text_width_height_descent(text, _font(weight), ismath=False)
     return float(width)
 
 

@@ -38,24 +38,25 @@ class _Block(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """lr `b 3 h w` in [0,1] -> sr `b 3 h*scale w*scale`, not clamped. Scales 2, 4, 8; as published width 64, 16 blocks.
+    """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped; c is `channels`: 3, or 1 for gray pictures. Scales 2, 4, 8; as
+    published width 64, 16 blocks.
 
     Each PReLU has one slope a channel: the paper takes its ParametricReLU from He et al. (ICCV 2015), whose equation 1 has one a channel
     and names the shared one a variant. Pictures are in [0,1] as everywhere here (the paper's HR are in [-1,1]). Raises `UsageError` for
     another scale.
     """
 
-    def __init__(self, *, scale: int, width: int = 64, blocks: int = 16) -> None:
+    def __init__(self, *, scale: int, width: int = 64, blocks: int = 16, channels: int = 3) -> None:
         super().__init__()
         if scale not in _UPS:
             raise UsageError(f"SRResNet has the scales {', '.join(map(str, _UPS))}; got {scale}")
         self.scale = scale
-        self.head, self.head_act = _conv(3, width, 9), nn.PReLU(width)
+        self.head, self.head_act = _conv(channels, width, 9), nn.PReLU(width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
         self.trunk, self.trunk_bn = _conv(width, width, bias=False), nn.BatchNorm2d(width)
         self.ups = nn.ModuleList(_conv(width, 4 * width) for _ in range(_UPS[scale]))
         self.up_acts = nn.ModuleList(nn.PReLU(width) for _ in range(_UPS[scale]))
-        self.tail = _conv(width, 3, 9)
+        self.tail = _conv(width, channels, 9)
 
     def forward(self, lr: Tensor) -> Tensor:
         return self._run(lr, lambda conv, bn, x: bn(conv(x)))

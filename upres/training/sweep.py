@@ -13,27 +13,26 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from upres.errors import DataError
 from upres.files import write_atomic
 from upres.interpolate import interpolate
-from upres.metrics import psnr
 from upres.niqe import NiqeParameters
 from upres.training.curves import style
 from upres.training.data import Pair
 from upres.training.generators import Generator
 from upres.training.ranks import Ranks
-from upres.training.sheet import Panel, contact_sheet, enlarge_nearest, render, write_png
+from upres.training.sheet import Panel, contact_sheet, enlarge_nearest, missing_to_draw, render, write_png
 from upres.training.validation import Judge, validate
-from upres.training.watch import Triple, choose_crops, cut
+from upres.training.watch import Triple, choose_crops, cut, words_of_psnr
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ALPHAS = tuple(i / 10 for i in range(11))
 _SHOWN = 6  # networks whose crops are drawn
@@ -53,12 +52,14 @@ def sweep(
     alphas: Sequence[float] = ALPHAS,
     niqe: NiqeParameters | None = None,
     ranks: Ranks = Ranks(),  # noqa: B008  # frozen
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, Any]]:
     """Measure the networks (1 - alpha) parent + alpha GAN on `pairs`: one row an alpha, its figures those of `Quality`.
 
     `build` makes a generator of the shape of both states, which are plain networks. Rank 0 writes into `out`: `sweep.json` (the rows, an
     infinite figure as null), `sweep.png` (PSNR against feature distance, and against NIQE where it was measured) and `sweep_crops.png` (one
-    crop as LR, at up to six alphas, and HR). Raises `DataError` where there is no picture, and `ModelError` for states that do not fit.
+    crop as LR, at up to six alphas, and HR). Raises `DataError` where there is no picture, `ModelError` for states that do not fit, and
+    KeyboardInterrupt before the next alpha once `should_stop` says so.
     """
     if not pairs or not alphas:
         raise DataError("a sweep needs at least one validation picture and one alpha")
@@ -68,6 +69,8 @@ def sweep(
     rows: list[dict[str, Any]] = []
     crops: list[tuple[float, Triple]] = []
     for alpha in alphas:
+        if ranks.any(should_stop()):
+            raise KeyboardInterrupt
         with torch.random.fork_rng():  # the weights that `build` draws are overwritten, but where branches make the sum their share stays
             torch.manual_seed(0)
             net = build().to(ranks.device)
@@ -82,8 +85,9 @@ def sweep(
         out.mkdir(parents=True, exist_ok=True)
         finite = [{name: None if _infinite(value) else value for name, value in row.items()} for row in rows]
         write_atomic(out / "sweep.json", json.dumps(finite, indent=2).encode())
-        plot_sweep(finite, out / "sweep.png")
-        draw_crops(crops, out / "sweep_crops.png")
+        if not missing_to_draw():
+            plot_sweep(finite, out / "sweep.png")
+            draw_crops(crops, out / "sweep_crops.png")
     return rows
 
 
@@ -100,6 +104,9 @@ def _spread(alphas: Sequence[float], count: int) -> set[float]:
 
 def plot_sweep(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """The perception-distortion curve: PSNR (Y) over to the right, feature distance (and NIQE) upwards, every point labelled with alpha."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     wanted = [("feature_distance", "feature distance"), ("niqe", "NIQE")]
     panels = [(name, title) for name, title in wanted if any(row.get(name) is not None for row in rows)]
     figure = Figure(figsize=(6.0 * max(1, len(panels)), 4.6), dpi=110, facecolor="white", layout="constrained")
@@ -154,9 +161,7 @@ def draw_crops(crops: Sequence[tuple[float, Triple]], path: Path) -> None:
     _, first = crops[0]
     factor = first.hr.shape[0] // first.lr.shape[0]
     panels = [Panel(enlarge_nearest(first.lr, factor), "LR", first.name)]
-    panels += [
-        Panel(triple.sr, f"α = {alpha:g}", f"{psnr(triple.sr, triple.hr, border=0, luma=True):.2f} dB (Y)") for alpha, triple in crops
-    ]
+    panels += [Panel(triple.sr, f"α = {alpha:g}", words_of_psnr(triple)) for alpha, triple in crops]
     panels.append(Panel(first.hr, "HR"))
     lines = [panels[i : i + 4] for i in range(0, len(panels), 4)]
     write_png(path, contact_sheet(lines, "from the PSNR network (α = 0) to the GAN network (α = 1)"))

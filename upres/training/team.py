@@ -22,7 +22,7 @@ from upres.errors import DataError
 from upres.training.config import TrainConfig
 from upres.training.discriminators import build_discriminator
 from upres.training.ema import averaged_tensors, start_ema, update_ema
-from upres.training.generators import AnyGenerator, build_generator
+from upres.training.generators import AnyGenerator, build_generator, channels_of
 from upres.training.ranks import Ranks
 from upres.training.schedule import schedule_factor
 from upres.training.srresnet import SRResNet
@@ -48,7 +48,8 @@ def build_team(config: TrainConfig, ranks: Ranks) -> Team:
         net = cast(AnyGenerator, _place(build_generator(config), config, ranks))
         discriminator = None
         if config.adversarial:
-            discriminator = _place(build_discriminator(config.discriminator, config.discriminator_width, ranks), config, ranks)
+            fresh = build_discriminator(config.discriminator, config.discriminator_width, ranks, channels_of(config))
+            discriminator = _place(fresh, config, ranks)
     team = Team(net, start_ema(net), _adam(net, config, config.learning_rate))
     if discriminator is not None:
         team.discriminator = discriminator
@@ -68,9 +69,9 @@ def _adam(net: nn.Module, config: TrainConfig, rate: float) -> torch.optim.Adam:
     return torch.optim.Adam(net.parameters(), lr=rate, betas=config.betas, fused=config.fused)
 
 
-def set_rates(team: Team, config: TrainConfig, step: int) -> None:
-    """Give both optimizers the learning rate of update number `step`."""
-    factor = schedule_factor(config, step)
+def set_rates(team: Team, config: TrainConfig, step: int, rate_factor: float = 1.0) -> None:
+    """Give both optimizers the learning rate of update number `step`, times `rate_factor`."""
+    factor = rate_factor * schedule_factor(config, step)
     for optimizer, rate in (
         (team.optimizer, config.learning_rate),
         (team.discriminator_optimizer, config.discriminator_learning_rate),

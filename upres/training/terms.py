@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -44,8 +44,8 @@ def generator_terms(
             terms["features"] = config.feature_weight * features.distance(sr, hr)
     if config.artefact_weight:
         with torch.no_grad(), autocast(config, lr):
-            steady = torch.func.functional_call(team.net, team.ema, lr).float()
-        terms["artefact"] = config.artefact_weight * losses.artefact(sr, hr, steady)
+            steady = torch.func.functional_call(team.net, team.ema, lr)
+        terms["artefact"] = config.artefact_weight * losses.artefact(sr, hr, widened(steady))
     if config.frequency_weight:
         terms["frequency"] = config.frequency_weight * losses.frequency(sr, hr)
     if config.consistency_weight:
@@ -55,9 +55,18 @@ def generator_terms(
     return terms
 
 
-def parts(config: TrainConfig, lr: Tensor, hr: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The share of a rank in `accumulate` parts."""
-    return list(zip(lr.chunk(config.accumulate), hr.chunk(config.accumulate), strict=True))
+def parts(config: TrainConfig, *batches: Tensor) -> list[tuple[Tensor, ...]]:
+    """The share of a rank, `batches` of the same length, in `accumulate` parts."""
+    return list(zip(*(batch.chunk(config.accumulate) for batch in batches), strict=True))
+
+
+def stage_of(config: TrainConfig, step: int) -> TrainConfig:
+    """`config`, or for the first `pixel_steps` the same with the pixel loss alone."""
+    if step >= config.pixel_steps:
+        return config
+    return replace(
+        config, feature_weight=0.0, gan_weight=0.0, artefact_weight=0.0, frequency_weight=0.0, consistency_weight=0.0, lattice_weight=0.0
+    )
 
 
 def add_terms(told: dict[str, Tensor], terms: Mapping[str, Tensor], count: int, others: Mapping[str, Tensor] | None = None) -> None:
@@ -75,3 +84,8 @@ def mean_logit(logits: tuple[Tensor, ...]) -> Tensor:
 def autocast(config: TrainConfig, like: Tensor) -> torch.autocast:
     """bfloat16 for convolutions where the configuration asks for it."""
     return torch.autocast(like.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+def widened(x: Tensor) -> Tensor:
+    """What autocast left in bfloat16, in float32: losses are not worked out in half precision."""
+    return x.float() if x.dtype is torch.bfloat16 else x

@@ -2,7 +2,8 @@
 
 PSNR falls in adversarial training and must. So three more questions are asked of every picture: does it, reduced again, give the LR picture
 back (`lr_psnr`); is it as bright and as coloured as the truth (`color_shift_255`); does it carry the pattern of the enlarging layers
-(`lattice_*`, `contrast_*`). Everything is measured on the 8-bit picture, clipped and rounded, as it would be saved.
+(`lattice_*`, `contrast_*`). Everything is measured on the picture as it would be saved, clipped and rounded to 8 or 16 bits; NIQE, which
+is defined for 8, on 8.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,22 +24,22 @@ from upres.errors import DataError, InputError
 from upres.metrics import psnr, ssim
 from upres.niqe import NiqeParameters
 from upres.niqe import niqe as measure_niqe
-from upres.picture import quantise
+from upres.picture_data import quantise
 from upres.resize import imresize
 from upres.spectrum import lattice_contrast, lattice_ratio
-from upres.training.data import SMALLEST_PX, Pair
+from upres.training.data import SMALLEST_PX, Levels, Pair, convert
 from upres.training.ranks import Ranks
 
-Levels = NDArray[np.uint8]
-Judge = Callable[[Tensor, Tensor], Tensor]  # sr, hr `b 3 h w` in [0,1] -> a distance for each of the `b` pictures
+Judge = Callable[[Tensor, Tensor], Tensor]  # sr, hr `b c h w` in [0,1] -> a distance for each of the `b` pictures
 
 
 @dataclass(frozen=True)
 class Quality:
     """One picture, or the mean over several. A PSNR is infinite for equal pictures.
 
-    psnr_y, psnr_rgb, ssim_y: on Y or RGB, a border as wide as the scale left out. lr_psnr: RGB PSNR of the MATLAB-equal, 8-bit reduction of
-    SR against LR, no border left out. color_shift_255: mean(SR) - mean(HR) of R, G and B in 8-bit levels. lattice_2, lattice_4: energy at
+    psnr_y, psnr_rgb, ssim_y: on Y or RGB, a border as wide as the scale left out; of gray pictures all three on the gray levels themselves.
+    lr_psnr: RGB PSNR of the MATLAB-equal, rounded reduction of SR against LR (`reference`, where LR was degraded), no border left out.
+    color_shift_255: mean(SR) - mean(HR) of R, G and B in levels of 8 bits, three equal ones for gray. lattice_2, lattice_4: energy at
     periods of 2 and of 4 pixels (these include those of 2) over that of HR; contrast_2, contrast_4: the same energy over its neighbours in
     the spectrum of SR (upres/spectrum.py). niqe, feature_distance: None where not measured.
     """
@@ -80,7 +81,7 @@ def validate(
         return None
     check_pairs(pairs)
     own = [
-        asdict(measure(enlarge(net, pair.lr), pair, scale=scale, judge=judge, niqe=niqe, device=device_of(net)))
+        asdict(measure(enlarge(net, pair.stored_lr), pair, scale=scale, judge=judge, niqe=niqe, device=device_of(net)))
         for pair in pairs[ranks.rank :: ranks.count]
     ]
     shares = ranks.gather(own)
@@ -107,20 +108,25 @@ def measure(
     niqe: NiqeParameters | None = None,
     device: torch.device = torch.device("cpu"),  # noqa: B008  # a constant
 ) -> Quality:
-    """The quality of one enlarged picture `sr`, uint8 as `pair.hr` is. Raises `InputError` where the sizes differ.
+    """The quality of one enlarged picture `sr`, of the type and channels of `pair.hr`. Raises `InputError` where the sizes differ.
 
     NIQE is that of the whole `sr`, and None where it is not defined: for a picture with fewer than two 96x96 blocks that are not flat.
     """
-    hr, lr = pair.hr, pair.lr
+    hr, lr = pair.hr, pair.stored_lr if pair.reference is None else pair.reference
+    colour = hr.shape[2] == 3
+    small = imresize(cast("NDArray[np.uint8]", sr), size=(lr.shape[0], lr.shape[1]))
+    whole, true = _for_spectrum(sr), _for_spectrum(hr)
     figures: dict[str, float] = {
-        "psnr_y": psnr(sr, hr, border=scale, luma=True),
+        "psnr_y": psnr(sr, hr, border=scale, luma=colour),
         "psnr_rgb": psnr(sr, hr, border=scale, luma=False),
-        "ssim_y": ssim(sr, hr, border=scale, luma=True),
-        "lr_psnr": psnr(imresize(sr, size=(lr.shape[0], lr.shape[1])), lr, border=0, luma=False),
-        **{f"lattice_{period}": lattice_ratio(sr, hr, period) for period in (2, 4)},
-        **{f"contrast_{period}": lattice_contrast(sr, period) for period in (2, 4)},
+        "ssim_y": ssim(sr, hr, border=scale, luma=colour),
+        "lr_psnr": psnr(small, lr, border=0, luma=False),
+        **{f"lattice_{period}": lattice_ratio(whole, true, period) for period in (2, 4)},
+        **{f"contrast_{period}": lattice_contrast(whole, period) for period in (2, 4)},
     }
-    red, green, blue = (float(sr[..., i].mean(dtype=np.float64) - hr[..., i].mean(dtype=np.float64)) for i in range(3))
+    unit = 257.0 if hr.dtype == np.uint16 else 1.0  # of 16 bits in a level of 8
+    shifts = [float(sr[..., i].mean(dtype=np.float64) - hr[..., i].mean(dtype=np.float64)) / unit for i in range(hr.shape[2])]
+    red, green, blue = shifts if colour else shifts * 3
     distance = None
     if judge is not None:
         with torch.no_grad():
@@ -128,11 +134,16 @@ def measure(
     return Quality(**figures, color_shift_255=(red, green, blue), niqe=_niqe(sr, niqe), feature_distance=distance)
 
 
+def _for_spectrum(levels: Levels) -> NDArray[Any]:
+    """As `upres.spectrum` takes it, which is uint8, or float in [0,1] that it does not round."""
+    return levels if levels.dtype == np.uint8 else levels / 65535.0
+
+
 def _niqe(sr: Levels, parameters: NiqeParameters | None) -> float | None:
     if parameters is None:
         return None
     try:
-        return measure_niqe(sr, parameters)
+        return measure_niqe(convert(sr, sr.shape[2], 8), parameters)
     except InputError:  # too small or too flat: NIQE has no value there
         return None
 
@@ -165,14 +176,14 @@ def _quality(row: dict[str, Any]) -> Quality:
 
 
 def enlarge(net: nn.Module, lr: Levels) -> Levels:
-    """One whole picture through `net` as it would be saved: uint8 `h w 3` -> uint8 `h*scale w*scale 3`, clipped and rounded.
+    """One whole picture through `net` as it would be saved: `h w c` -> `h*scale w*scale c` of the type of `lr`, clipped and rounded.
 
     Raises `OutputError` where the network gives values that are not numbers.
     """
     with evaluating(net), torch.no_grad():
         sr = net(to_tensor(lr[None], device_of(net)))
     pixels: NDArray[np.float32] = sr[0].permute(1, 2, 0).to("cpu", torch.float32).numpy()
-    return quantise(pixels, 8)
+    return quantise(pixels, 8 * lr.dtype.itemsize)
 
 
 @contextmanager
@@ -191,6 +202,9 @@ def device_of(net: nn.Module) -> torch.device:
     return next(net.parameters()).device
 
 
-def to_tensor(batch: Levels, device: torch.device) -> Tensor:
-    """uint8 `b h w c` -> float32 `b c h w` in [0,1] on `device`, stored channels last."""
-    return torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+def to_tensor(batch: Levels | NDArray[np.float32], device: torch.device) -> Tensor:
+    """uint8 or uint16 `b h w c`, or float32 in [0,1] -> float32 `b c h w` in [0,1] on `device`, stored channels last."""
+    if batch.dtype == np.float32:
+        return torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
+    plain = batch if batch.dtype == np.uint8 else batch.astype(np.int32)  # torch does little with uint16, on some devices nothing
+    return torch.from_numpy(plain).to(device).permute(0, 3, 1, 2).to(torch.float32) / (255.0 if batch.dtype == np.uint8 else 65535.0)

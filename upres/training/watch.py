@@ -12,28 +12,31 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
 from upres.metrics import psnr
 from upres.training.curves import CURVE, plot_curves
-from upres.training.data import Pair
+from upres.training.data import Levels, Pair
 from upres.training.ranks import Ranks
-from upres.training.sheet import Levels, Panel, contact_sheet, enlarge_nearest, write_png
+from upres.training.sheet import Panel, contact_sheet, enlarge_nearest, missing_to_draw, write_png
 from upres.training.validation import Quality, enlarge
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _ILLEGAL = re.compile(r"[^-/\w.]+")  # in the name of a curve in TensorBoard
 
 
 @dataclass(frozen=True)
 class Triple:
-    """One crop in three states: `lr` uint8 `h w 3`, `sr` and `hr` uint8 `h*scale w*scale 3`."""
+    """One crop in three states: `lr` `h w c`, `sr` and `hr` `h*scale w*scale c`, all uint8 or all uint16."""
 
     name: str
     lr: Levels
@@ -45,20 +48,34 @@ class Watch:
     """The run's TensorBoard log, `crops/` and `curves.png` in `folder`; a context manager that does nothing on ranks but 0.
 
     `first` is the number of steps that are done: what an earlier, broken process logged after it is hidden. The crops are chosen here, from
-    `pairs`, and stay the same for the whole run and for its resumptions.
+    `pairs`, and stay the same for the whole run and for its resumptions. A machine without TensorBoard, or without what drawing needs,
+    trains all the same: `say` is told once what will not be written.
     """
 
     def __init__(
-        self, folder: Path, first: int, ranks: Ranks, pairs: Sequence[Pair], *, crops: int = 4, crop_px: int = 128
-    ) -> None:
+        self, folder: Path, first: int, ranks: Ranks, pairs: Sequence[Pair], *, crops: int = 4, crop_px: int = 128,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         self._folder = folder
         self._pairs = pairs
         self._places: list[tuple[int, int, int]] = []
         self._crop_px = crop_px
         self._writer: SummaryWriter | None = None
-        if ranks.rank == 0:
-            self._places = choose_crops(pairs, crops, crop_px)
+        self._draws = False
+        if ranks.rank > 0:
+            return
+        if find_spec("tensorboard") is None:
+            say("tensorboard is not installed: the run writes no scalars (validation.jsonl is written). pip install tensorboard")
+        else:
+            from torch.utils.tensorboard import SummaryWriter
+
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
+        missing = missing_to_draw()
+        self._draws = not missing
+        if missing:
+            say(f"{' and '.join(missing)} not installed: the run draws no crops and no curves. pip install {' '.join(missing)}")
+        else:
+            self._places = choose_crops(pairs, crops, crop_px)
 
     def __enter__(self) -> Watch:
         return self
@@ -66,6 +83,14 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._writer is not None:
             self._writer.close()
+
+    def back_to(self, step: int) -> None:
+        """The run goes on from `step` again: what was logged after it is hidden."""
+        if self._writer is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer.close()
+            self._writer = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
         """Log figures by name, such as "loss/pixel"; None is passed over."""
@@ -83,20 +108,21 @@ class Watch:
 
     def validation(self, step: int, quality: Quality | None, net: nn.Module) -> None:
         """Figures of a validation, the crops through `net`, and the curves of the run so far."""
-        if self._writer is None or quality is None:
+        if quality is None:
             return
         self.scalars(step, {f"validation/{name}": value for name, value in flat(quality).items()})
         self.crops(step, cut(net, self._pairs, self._places, self._crop_px))
-        if (self._folder / CURVE).exists():
+        if self._draws and (self._folder / CURVE).exists():
             plot_curves(self._folder)
 
     def crops(self, step: int, triples: Sequence[Triple]) -> None:
         """Draw `crops/step_000001000.png`, and the same picture into TensorBoard."""
-        if self._writer is None or not triples:
+        if not self._draws or not triples:
             return
         sheet = contact_sheet([_row(triple) for triple in triples], f"step {step:,}")
         write_png(self._folder / "crops" / f"step_{step:09d}.png", sheet)
-        self._writer.add_image("validation/crops", sheet, step, dataformats="HWC")
+        if self._writer is not None:
+            self._writer.add_image("validation/crops", sheet, step, dataformats="HWC")
 
 
 def flat(quality: Quality) -> dict[str, float | None]:
@@ -110,17 +136,23 @@ def _row(triple: Triple) -> list[Panel]:
     factor = triple.hr.shape[0] // triple.lr.shape[0]
     return [
         Panel(enlarge_nearest(triple.lr, factor), "LR", triple.name),
-        Panel(triple.sr, "SR", f"{psnr(triple.sr, triple.hr, border=0, luma=True):.2f} dB (Y)"),
+        Panel(triple.sr, "SR", words_of_psnr(triple)),
         Panel(triple.hr, "HR"),
     ]
+
+
+def words_of_psnr(triple: Triple) -> str:
+    """Of a crop, on Y; of a gray one on its own levels."""
+    colour = triple.hr.shape[2] == 3
+    return f"{psnr(triple.sr, triple.hr, border=0, luma=colour):.2f} dB" + (" (Y)" if colour else "")
 
 
 def choose_crops(pairs: Sequence[Pair], count: int, crop_px: int) -> list[tuple[int, int, int]]:
     """The most textured part of each of `count` pictures spread over `pairs`: (index of the pair, y, x), in HR pixels on the LR grid.
 
-    Texture is the mean of sqrt(|gradient of green|): the root, so that many fine edges count for more than one hard edge between flats.
-    Where there are fewer pictures than crops a picture gives several that do not overlap, and fewer than `count` where it has no room for
-    more. `crop_px` is rounded down to a multiple of the scale; of a smaller picture the whole side is taken.
+    Texture is the mean of sqrt(|gradient of green or gray|): the root, so that many fine edges count for more than one hard edge between
+    flats. Where there are fewer pictures than crops a picture gives several that do not overlap, and fewer than `count` where it has no
+    room for more. `crop_px` is rounded down to a multiple of the scale; of a smaller picture the whole side is taken.
     """
     shared = min(count, len(pairs))
     chosen = [len(pairs) * i // shared for i in range(shared)] if shared else []
@@ -132,9 +164,9 @@ def choose_crops(pairs: Sequence[Pair], count: int, crop_px: int) -> list[tuple[
 
 
 def _textured(pair: Pair, count: int, crop_px: int) -> list[tuple[int, int]]:
-    scale = pair.hr.shape[0] // pair.lr.shape[0]
+    scale = pair.hr.shape[0] // pair.stored_lr.shape[0]
     height, width = (min(crop_px // scale * scale, side) for side in pair.hr.shape[:2])
-    green = pair.hr[:, :, 1].astype(np.float64)
+    green = pair.hr[:, :, pair.hr.shape[2] // 2].astype(np.float64)
     down, right = np.diff(green, axis=0, append=green[-1:]), np.diff(green, axis=1, append=green[:, -1:])
     total = np.zeros((green.shape[0] + 1, green.shape[1] + 1))
     total[1:, 1:] = np.sqrt(np.hypot(down, right)).cumsum(axis=0).cumsum(axis=1)
@@ -156,10 +188,10 @@ def cut(net: nn.Module, pairs: Sequence[Pair], places: Sequence[tuple[int, int, 
     for index, y, x in places:
         pair = pairs[index]
         if index not in enlarged:
-            enlarged[index] = enlarge(net, pair.lr)
-        scale = pair.hr.shape[0] // pair.lr.shape[0]
+            enlarged[index] = enlarge(net, pair.stored_lr)
+        scale = pair.hr.shape[0] // pair.stored_lr.shape[0]
         side = crop_px // scale * scale
-        small = pair.lr[y // scale : (y + side) // scale, x // scale : (x + side) // scale]
+        small = pair.stored_lr[y // scale : (y + side) // scale, x // scale : (x + side) // scale]
         triples.append(Triple(pair.name, small, enlarged[index][y : y + side, x : x + side], pair.hr[y : y + side, x : x + side]))
     return triples
 

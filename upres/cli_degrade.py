@@ -1,0 +1,149 @@
+"""The verb `upres degrade`: pictures as the world makes them, from a recipe and a seed, or from a plan that was printed before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from upres.cli_errors import DEBUG_HELP, DONE, exit_code_of, run_verb, say, words_for
+from upres.errors import InputError, OutputError, UpresError, UsageError
+
+if TYPE_CHECKING:
+    from upres.degrade import Recipe
+    from upres.jobs import Destination, Found
+
+
+def degrade(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="HR pictures and folders of pictures.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A file, or a folder (created).")],
+    recipe: Annotated[
+        str, typer.Option("--recipe", metavar="NAME|FILE", help="real-esrgan, bsrgan, wild, bicubic, or a .toml file.")
+    ] = "real-esrgan",
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Picture i is degraded as (seed, i) says, always alike.")] = 0,
+    index: Annotated[int, typer.Option("--index", min=0, metavar="N", help="i of the first picture.")] = 0,
+    scale: Annotated[int, typer.Option("-s", "--scale", min=1, max=16, metavar="N", help="HR over LR.")] = 4,
+    json_lines: Annotated[bool, typer.Option("--json", help="Print the plan of each picture on stdout, a line each.")] = False,
+    replay: Annotated[
+        Path | None, typer.Option("--replay", metavar="PLANS", help="Carry out printed plans, one a picture, instead of drawing some.")
+    ] = None,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Go into folders of folders; the tree is kept.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist already; otherwise they are kept.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+) -> None:
+    """Make LR pictures from HR ones, as lenses, sensors, phones and the web make them.
+
+    The same recipe, seed and index give the same bytes, and so does a plan that --json printed: docs/degrade.md.
+
+    Example: upres degrade photo.png -o lr.png --recipe real-esrgan --seed 7 --json
+    """
+
+    def work() -> int:
+        from upres.degrade import load_recipe
+        from upres.jobs import choose_destination, find_pictures
+        from upres.picture import READABLE_SUFFIXES, WRITABLE_FORMATS
+
+        given = None if replay is not None else load_recipe(recipe)
+        plans = _read_plans(replay) if replay is not None else None
+        destination = choose_destination(inputs, str(out), None, WRITABLE_FORMATS)
+        found = find_pictures(inputs, recursive=recursive, suffixes=READABLE_SUFFIXES, keep_out=destination.folder, beside=False)
+        if not found.pictures:
+            raise InputError(f"{', '.join(inputs)} holds no picture (looked for {', '.join(sorted(READABLE_SUFFIXES))})")
+        if plans is not None and len(plans) != len(found.pictures):
+            raise UsageError(f"{replay} holds {len(plans)} plans for {len(found.pictures)} pictures: expected one each, in their order")
+        _check_targets(found.pictures, destination)
+        return _run(found.pictures, destination, given, plans, seed, index, scale, json_lines, overwrite)
+
+    run_verb(work, debug)
+
+
+def _run(
+    pictures: list[Found], destination: Destination, recipe: Recipe | None, plans: list[dict[str, Any]] | None, seed: int, index: int,
+    scale: int, json_lines: bool, overwrite: bool,
+) -> int:  # fmt: skip
+    """One bad picture is named and the rest goes on; the exit code tells."""
+    import json
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from upres.degrade import draw_plan, run_plan, sharpened
+    from upres.picture import Picture, read_picture, write_picture
+
+    code = DONE
+    console = Console(stderr=True)
+    for number, found in enumerate(track(pictures, "degrading", console=console, transient=True, disable=not console.is_terminal)):
+        target = destination.target(found, "", f".{destination.format}")
+        assert found.path is not None and target is not None
+        try:
+            if target.exists() and not overwrite:
+                say(f"{target} is there already and was kept: --overwrite replaces it")
+                continue
+            if recipe is not None:
+                plan = draw_plan(recipe, seed=seed, index=index + number, scale=scale)
+            else:
+                assert plans is not None
+                plan = plans[number]
+            picture = read_picture(found.path)
+            factor = cast("int", plan["scale"])
+            height, width = (side // factor * factor for side in picture.pixels.shape[:2])
+            if not height or not width:
+                size = f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
+                raise InputError(f"{found.name} is {size}, too small to be reduced by {factor}")
+            if picture.alpha is not None:
+                say(f"{found.name}: transparency is left out")
+            hr = picture.pixels[:height, :width]
+            lr = run_plan(sharpened(hr, plan), plan)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(Picture(lr), target)
+            if json_lines:
+                print(json.dumps({"picture": found.name, **plan}), flush=True)
+        except OutputError:
+            raise
+        except UpresError as error:
+            say(words_for(error))
+            code = code or exit_code_of(error)
+    return code
+
+
+def _read_plans(path: Path) -> list[dict[str, Any]]:
+    """A JSON line a plan, as --json prints them. Raises `InputError`."""
+    import json
+
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--replay {path} cannot be read: {error}") from error
+    plans: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            plan = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"--replay {path}, line {number} is no JSON: {error}") from error
+        if not isinstance(plan, dict) or not isinstance(cast("dict[str, Any]", plan).get("scale"), int) or "steps" not in plan:
+            raise InputError(f"--replay {path}, line {number} is no degradation plan: expected an object with scale and steps")
+        plans.append(cast("dict[str, Any]", plan))
+    if not plans:
+        raise InputError(f"--replay {path} holds no plan: expected the lines that --json prints")
+    return plans
+
+
+def _check_targets(pictures: list[Found], destination: Destination) -> None:
+    """Before a picture is read: no result may be an input, and no two results one file."""
+    import os
+
+    if any(found.path is None for found in pictures):
+        raise UsageError("upres degrade reads files, not standard input")
+    targets = [destination.target(found, "", f".{destination.format}") for found in pictures]
+    sources = {os.path.realpath(found.path) for found in pictures if found.path is not None}
+    for target in targets:
+        if target is not None and os.path.realpath(target) in sources:
+            raise UsageError(f"-o names {target}, which is an input: choose another folder or file")
+    seen: dict[Path, str] = {}
+    for found, target in zip(pictures, targets, strict=True):
+        assert target is not None
+        if target in seen:
+            raise UsageError(f"{seen[target]} and {found.name} would both be written to {target}: degrade them one by one")
+        seen[target] = found.name
+

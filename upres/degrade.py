@@ -1,0 +1,121 @@
+"""Pictures as the world makes them: a recipe, a plan drawn from it, and the plan carried out.
+
+`draw_plan` is a pure function of (recipe, seed, index) and touches no pixel: a plan is JSON with every number in it. `run_plan` draws
+nothing: the same plan on the same picture gives the same bytes. So a sample of a training run can be printed, looked at and made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.degrade_camera import camera_noise
+from upres.degrade_codecs import recode
+from upres.degrade_draw import Now, draw_steps
+from upres.degrade_filters import blur, decimate, resize, sharpen
+from upres.degrade_noise import add_correlated, add_gaussian, add_poisson
+from upres.degrade_recipe import BUILT_IN, Recipe, Sharpen, load_recipe, nearest
+from upres.errors import UsageError
+from upres.kernels import make_kernel
+
+__all__ = ["BUILT_IN", "Recipe", "Sharpen", "draw_plan", "load_recipe", "run_plan", "sharpened"]
+
+Picture = NDArray[np.float32]
+Plan = dict[str, Any]
+
+
+def draw_plan(recipe: Recipe, *, seed: int, index: int, scale: int) -> Plan:
+    """What `recipe` does to picture `index` under `seed`: JSON data; sizes in it are relative, so it fits any picture.
+
+    Raises `UsageError` for a negative seed or index, or a scale below 1.
+    """
+    if seed < 0 or index < 0 or scale < 1:
+        raise UsageError(f"expected a seed and an index of 0 or more and a scale of 1 or more, got {seed}, {index} and {scale}")
+    steps = draw_steps(recipe.stages, np.random.default_rng((seed, index)), Now(scale, scale))
+    sharpen = None if recipe.target is None else asdict(recipe.target)
+    head = {"recipe": recipe.name, "sha256": recipe.sha256, "seed": seed, "index": index, "scale": scale}
+    return {**head, "sharpen": sharpen, "steps": steps}
+
+
+def sharpened(hr: Picture, plan: Mapping[str, Any]) -> Picture:
+    """What `plan` degrades and a network should give: `hr` itself, or sharpened where the recipe says so. hr float32 `h w c` in [0,1]."""
+    target = plan.get("sharpen")
+    return hr if target is None else sharpen(hr, target["amount"], target["radius_px"], target["threshold_255"])
+
+
+def run_plan(hr: Picture, plan: Mapping[str, Any]) -> Picture:
+    """hr float32 `h w c` in [0,1], c 1 or 3, sides multiples of the plan's scale -> lr float32 `h/scale w/scale c`, clipped and rounded
+    to 1/255.
+
+    It takes what `sharpened` gives. Raises `UsageError` for a plan that is none, and for other sides.
+    """
+    scale, steps = plan.get("scale"), plan.get("steps")
+    if not isinstance(scale, int) or scale < 1 or not isinstance(steps, list):
+        raise UsageError(f"a degradation plan holds a scale and steps, got the keys {', '.join(map(str, plan)) or 'none'}")
+    height, width = hr.shape[:2]
+    if height % scale or width % scale or not height or not width:
+        raise UsageError(f"a picture of {width}x{height} cannot be degraded for x{scale}: its sides must be multiples of {scale}")
+    target = height // scale, width // scale
+    image = hr
+    for step in cast("list[Mapping[str, Any]]", steps):
+        op = step.get("op")
+        if op not in _RUN:
+            raise UsageError(f"unknown step {op!r} in a degradation plan{nearest(str(op), _RUN)}; there are {', '.join(_RUN)}")
+        try:
+            image = _RUN[op](image, step, target)
+        except KeyError as error:
+            raise UsageError(f"a step {op!r} of a degradation plan lacks {error.args[0]!r}") from error
+    if image.shape[:2] != target:
+        found, expected = (f"{size[1]}x{size[0]}" for size in (image.shape, target))
+        raise UsageError(f"the plan ends with {found} pixels, expected {expected}: its recipe needs a stage to-target")
+    return (np.rint(np.clip(image, 0.0, 1.0) * np.float32(255.0)) / np.float32(255.0)).astype(np.float32, copy=False)
+
+
+def _blur(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+    return blur(image, make_kernel(step["kernel"]))
+
+
+def _resize(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+    sides = target if step["of"] == "target" else image.shape[:2]
+    # a whole number that was divided and multiplied again may lie a rounding error below itself
+    size = tuple(max(1, int(side * step["factor"] + 1e-9)) for side in sides)
+    return resize(image, cast("tuple[int, int]", size), step["mode"], step["antialias"])
+
+
+def _decimate(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+    factor = min(step["factor"], *image.shape[:2])  # a picture smaller than that keeps one pixel
+    return decimate(image, factor, make_kernel(step["kernel"]))
+
+
+def _noise(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+    rng = np.random.default_rng(step["seed"])
+    if step["kind"] == "gaussian":
+        noisy = add_gaussian(image, step["sigma_255"], step["gray"], rng)
+    elif step["kind"] == "poisson":
+        noisy = add_poisson(image, step["strength"], step["gray"], rng)
+    elif step["kind"] == "correlated":
+        noisy = add_correlated(image, step["covariance_255"], rng)
+    else:
+        raise UsageError(f"unknown noise {step['kind']!r} in a degradation plan: expected gaussian, poisson or correlated")
+    return np.clip(noisy, 0.0, 1.0)  # as the published pipelines do after every noise
+
+
+def _codec(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+    return recode(image, step["format"], step["quality"], step["subsample"], step["shift"])
+
+
+def _camera(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+    return camera_noise(image, step)
+
+
+def _clip(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+    return np.clip(image, 0.0, 1.0)
+
+
+_RUN: Final[dict[str, Callable[[Picture, Mapping[str, Any], tuple[int, int]], Picture]]] = {
+    "blur": _blur, "resize": _resize, "decimate": _decimate, "noise": _noise, "codec": _codec, "camera": _camera, "clip": _clip,
+}  # fmt: skip

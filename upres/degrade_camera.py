@@ -1,0 +1,110 @@
+"""The noise of a camera: a picture back to what a sensor saw, noise as a sensor has it, and developed again.
+
+T. Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019: its camera matrices, gains, tone curve and noise model. The
+stage of this kind in BSRGAN has matrices and a demosaicing network of its own; this one stands in its place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.float32]
+Wide = NDArray[np.float64]
+
+# XYZ -> camera, of the four cameras of the Darmstadt noise data set (section 3.2 and its supplement).
+CAMERAS: Final = {
+    "Sony A7R": ((1.0234, -0.2969, -0.2266), (-0.5625, 1.6328, -0.0469), (-0.0703, 0.2188, 0.6406)),
+    "Olympus E-M10": ((0.4913, -0.0541, -0.0202), (-0.613, 1.3513, 0.2906), (-0.1564, 0.2151, 0.7183)),
+    "Sony RX100 IV": ((0.838, -0.263, -0.0639), (-0.2887, 1.0725, 0.2496), (-0.0627, 0.1427, 0.5438)),
+    "Huawei Nexus 6P": ((0.6596, -0.2079, -0.0562), (-0.4782, 1.3016, 0.1933), (-0.097, 0.1581, 0.5181)),
+}
+_RGB_TO_XYZ: Final = np.array(  # sRGB, D65
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+_GAMMA: Final = 2.2
+_BRIGHT: Final = 0.9  # above it the inverse of a gain is bent so that white stays white
+
+
+def draw_camera(rng: np.random.Generator) -> dict[str, Any]:
+    """The numbers of one camera stage: weights of the four matrices, gains, shot and read noise (variances; section 3.1, equation 3)."""
+    weights = rng.random(len(CAMERAS))
+    log_shot = float(rng.uniform(math.log(1e-4), math.log(1.2e-2)))
+    log_read = 2.18 * log_shot + 1.20 + float(rng.normal(0.0, 0.26))
+    return {
+        "weights": (weights / weights.sum()).tolist(),
+        "rgb_gain": float(1.0 / rng.normal(0.8, 0.1)),
+        "red_gain": float(rng.uniform(1.9, 2.4)),
+        "blue_gain": float(rng.uniform(1.5, 1.9)),
+        "shot": float(np.exp(log_shot)),
+        "read": float(np.exp(log_read)),
+        "seed": int(rng.integers(1 << 62)),
+    }
+
+
+def camera_noise(image: Picture, parameters: Mapping[str, Any]) -> Picture:
+    """`image` float32 `h w c` in [0,1], developed again from a noisy RGGB mosaic of itself; gray goes through as three equal channels.
+
+    `shot` and `read` of 0 leave only what the mosaic costs.
+    """
+    rng = np.random.default_rng(parameters["seed"])
+    matrix = _camera_matrix(parameters["weights"])
+    gains = np.array([parameters["red_gain"], 1.0, parameters["blue_gain"]]) * parameters["rgb_gain"]
+    rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+    smooth = 0.5 - np.sin(np.arcsin(1.0 - 2.0 * np.clip(rgb, 0.0, 1.0).astype(np.float64)) / 3.0)  # inverse of 3 x^2 - 2 x^3
+    linear = np.maximum(smooth, 1e-8) ** _GAMMA
+    raw = _without_gains(np.clip(linear @ matrix.T, 0.0, 1.0), gains)
+
+    height, width = raw.shape[:2]
+    padded = np.pad(raw, ((2, 2 + height % 2), (2, 2 + width % 2), (0, 0)), mode="reflect")
+    mosaic = _mosaic(padded)
+    noisy = mosaic + rng.standard_normal(mosaic.shape) * np.sqrt(parameters["shot"] * mosaic + parameters["read"])
+    rgb_raw = _demosaic(noisy)[2 : 2 + height, 2 : 2 + width]
+
+    developed = np.clip(np.clip(rgb_raw * gains, 0.0, 1.0) @ np.linalg.inv(matrix).T, 0.0, 1.0)
+    encoded = np.maximum(developed, 1e-8) ** (1.0 / _GAMMA)
+    result = 3.0 * encoded**2 - 2.0 * encoded**3
+    return (result.mean(axis=2, keepdims=True) if image.shape[2] == 1 else result).astype(np.float32)
+
+
+def _camera_matrix(weights: list[float]) -> Wide:
+    """Linear RGB -> camera, rows of sum 1: white stays gray."""
+    xyz_to_camera = np.tensordot(np.array(weights), np.array(list(CAMERAS.values())), axes=1)
+    matrix = xyz_to_camera @ _RGB_TO_XYZ
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def _without_gains(image: Wide, gains: Wide) -> Wide:
+    """image / gains, but bright gray goes towards itself, so that clipped highlights come back as white (section 3.3)."""
+    gray = image.mean(axis=2, keepdims=True)
+    mask = np.maximum((gray - _BRIGHT) / (1.0 - _BRIGHT), 0.0) ** 2
+    inverse = 1.0 / gains
+    return image * np.maximum(mask + (1.0 - mask) * inverse, inverse)
+
+
+def _mosaic(image: Wide) -> Wide:
+    """`h w 3`, even sides -> `h w`: red at even rows and columns, blue at odd ones, green elsewhere."""
+    mosaic = image[..., 1].copy()
+    mosaic[0::2, 0::2] = image[0::2, 0::2, 0]
+    mosaic[1::2, 1::2] = image[1::2, 1::2, 2]
+    return mosaic
+
+
+def _demosaic(mosaic: Wide) -> Wide:
+    """Bilinear: a missing colour is the mean of its nearest samples."""
+    rows, columns = np.indices(mosaic.shape)
+    masks = ((rows % 2 == 0) & (columns % 2 == 0), (rows + columns) % 2 == 1, (rows % 2 == 1) & (columns % 2 == 1))
+    planes = [_neighbours(np.where(mask, mosaic, 0.0)) / _neighbours(mask.astype(np.float64)) for mask in masks]
+    return np.stack([np.where(mask, mosaic, plane) for mask, plane in zip(masks, planes, strict=True)], axis=2)
+
+
+def _neighbours(plane: Wide) -> Wide:
+    """The sum over 3 x 3 with weights 1 2 1 in both directions."""
+    padded = np.pad(plane, 1, mode="reflect")
+    across = padded[:, :-2] + 2.0 * padded[:, 1:-1] + padded[:, 2:]
+    return across[:-2] + 2.0 * across[1:-1] + across[2:]

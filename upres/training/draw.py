@@ -1,0 +1,243 @@
+"""The samples of a step, each a pure function of (seed, step, position): where it is cut, how it is turned, how it is degraded or mixed.
+
+Nothing is pooled or shuffled, so neither the number of workers nor of ranks changes a sample, and there is nothing to save.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.degrade import Recipe, draw_plan, run_plan, sharpened
+from upres.resize import imresize
+from upres.training.config import TrainConfig
+from upres.training.data import Levels, Pair
+
+Mapper = Callable[[Callable[[int], "Sample"], Iterable[int]], Iterable["Sample"]]
+
+_AROUND_PX: Final = 8  # LR pixels degraded beyond a patch on each side, so that its edges have true surroundings
+_JITTER_PX: Final = 4  # a patch lies up to so far from the middle of what is degraded: every phase of JPEG's 8x8 grid occurs
+_CUBIC_PX: Final = 3  # LR pixels around a patch that the cubic reduction of it can see
+_MIX_ALPHA: Final = 1.2  # Beta distribution of MixUp's share (Yoo et al., CVPR 2020, section 4.1)
+_VALIDATION_SEED: Final = 20_251_125  # of the degradation of validation pictures, whatever the run's seed
+_PARTNER: Final = 1 << 40  # the degradation of a partner is drawn under an index that no sample of a run has
+
+
+@dataclass(frozen=True)
+class Sample:
+    """lr `p p c` and hr `p*scale p*scale c` as stored; `target`: what pixel and feature losses aim at, float32, None where it is hr."""
+
+    lr: Levels
+    hr: Levels
+    target: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples stacked: lr `b p p c`, hr `b p*scale p*scale c`, target like hr or None."""
+
+    lr: Levels
+    hr: Levels
+    target: NDArray[np.float32] | None = None
+
+
+def draw_batch(
+    config: TrainConfig,
+    pairs: Sequence[Pair],
+    weights: NDArray[np.float64],
+    step: int,
+    *,
+    recipe: Recipe | None = None,
+    rank: int = 0,
+    ranks: int = 1,
+    mapper: Mapper = map,
+) -> Batch:
+    """The share of rank `rank` in the batch of `step`. `config.batch` counts the samples of all ranks; a rank draws consecutive ones."""
+    share = config.batch // ranks
+    edges = np.cumsum(weights)
+    edges /= edges[-1]  # as Generator.choice does it, but once for all samples
+    drawn = list(mapper(lambda i: draw_sample(config, pairs, edges, step, i, recipe), range(rank * share, (rank + 1) * share)))
+    targets = [sample.target for sample in drawn if sample.target is not None]
+    lr, hr = (cast(Levels, np.stack(list(levels))) for levels in zip(*((s.lr, s.hr) for s in drawn), strict=True))
+    return Batch(lr, hr, np.stack(targets) if targets else None)
+
+
+def draw_sample(
+    config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], step: int, index: int, recipe: Recipe | None
+) -> Sample:
+    """Sample `index` of the batch of `step`; `edges` are the cumulated chances of the pictures.
+
+    The degradation is that of `draw_plan(recipe, seed=config.seed, index=step * config.batch + index)`.
+    """
+    number = step * config.batch + index
+    sample = _one(config, pairs, edges, np.random.default_rng((config.seed, step, index)), recipe, number)
+    if not config.mixup + config.cutmix + config.cutblur:
+        return sample
+    rng = np.random.default_rng((config.seed, step, index, 1))  # a stream of its own: the sample is the same with and without mixing
+    chance = rng.random()
+    if chance < config.mixup:
+        return _mixup(sample, _one(config, pairs, edges, rng, recipe, _PARTNER + number), rng)
+    if chance < config.mixup + config.cutmix:
+        return _cutmix(sample, _one(config, pairs, edges, rng, recipe, _PARTNER + number), rng, config.scale)
+    if chance < config.mixup + config.cutmix + config.cutblur:
+        return _cutblur(sample, rng, config.scale)
+    return sample
+
+
+def degrade_pairs(pairs: Sequence[Pair], recipe: Recipe | None, scale: int) -> list[Pair]:
+    """Validation pictures with the LR that `recipe` makes of them, the same in every run; `reference` keeps the clean LR."""
+    if recipe is None:
+        return list(pairs)
+    degraded: list[Pair] = []
+    for index, pair in enumerate(pairs):
+        plan = draw_plan(recipe, seed=_VALIDATION_SEED, index=index, scale=scale)
+        lr = run_plan(sharpened(_as_float(pair.hr), plan), plan)
+        degraded.append(Pair(pair.name, pair.hr, _store(lr, pair.hr.dtype), pair.lr))
+    return degraded
+
+
+def _one(
+    config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], rng: np.random.Generator, recipe: Recipe | None, number: int
+) -> Sample:
+    """An unmixed sample: flipped and transposed at random (8 ways, or mirrored only), recoloured with the chance of `color_augment`."""
+    pair = pairs[int(edges.searchsorted(rng.random(), side="right"))]
+    scale, patch = config.scale, config.patch_px
+    sides = [side // scale for side in pair.hr.shape[:2]]
+    if pair.lr is not None:
+        y, x = (_below(side - patch + 1, rng) for side in sides)
+        lr, hr = pair.lr[y : y + patch, x : x + patch], _cut(pair.hr, y * scale, x * scale, patch * scale)
+        turn = _turn_of(config, rng)
+        return Sample(np.ascontiguousarray(turn(lr)), np.ascontiguousarray(turn(hr)))
+    if recipe is None:
+        return _reduced(config, pair, sides, rng)
+
+    large = [min(patch + 2 * _AROUND_PX, side) for side in sides]
+    y, x = (_below(side - size + 1, rng) for side, size in zip(sides, large, strict=True))
+    region = pair.hr[y * scale : (y + large[0]) * scale, x * scale : (x + large[1]) * scale]
+    turned = np.ascontiguousarray(_turn_of(config, rng)(region))
+    top, left = (_offset(size // scale - patch, rng) for size in turned.shape[:2])
+    plan = draw_plan(recipe, seed=config.seed, index=number, scale=scale)
+    hr = sharpened(_as_float(turned), plan)
+    target = None if recipe.target is None else _cut(hr, top * scale, left * scale, patch * scale)
+    lr = run_plan(hr, plan)
+    hr_levels = np.ascontiguousarray(_cut(turned, top * scale, left * scale, patch * scale))
+    return Sample(_store(_cut(lr, top, left, patch), turned.dtype), hr_levels, target)
+
+
+def _reduced(config: TrainConfig, pair: Pair, sides: Sequence[int], rng: np.random.Generator) -> Sample:
+    """Where no LR is stored: the MATLAB-equal reduction of the whole picture, worked out where it is needed."""
+    scale, patch = config.scale, config.patch_px
+    y, x = (_below(side - patch + 1, rng) for side in sides)
+    top, left = max(0, y - _CUBIC_PX), max(0, x - _CUBIC_PX)
+    bottom, right = min(sides[0], y + patch + _CUBIC_PX), min(sides[1], x + patch + _CUBIC_PX)
+    region = np.ascontiguousarray(pair.hr[top * scale : bottom * scale, left * scale : right * scale])
+    small = region if scale == 1 else _shrunk(cast(Levels, region), (bottom - top, right - left))
+    turn = _turn_of(config, rng)
+    lr, hr = _cut(small, y - top, x - left, patch), _cut(pair.hr, y * scale, x * scale, patch * scale)
+    return Sample(np.ascontiguousarray(turn(lr)), np.ascontiguousarray(turn(hr)))
+
+
+def _shrunk(levels: Levels, size: tuple[int, int]) -> Levels:
+    if levels.dtype == np.uint8:
+        return imresize(cast("NDArray[np.uint8]", levels), size=size)
+    return imresize(cast("NDArray[np.uint16]", levels), size=size)
+
+
+def _below(count: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(count))
+
+
+def _as_float(levels: Levels) -> NDArray[np.float32]:
+    return levels.astype(np.float32) / np.float32(np.iinfo(levels.dtype).max)
+
+
+def _cut(image: Any, top: int, left: int, size: int) -> Any:
+    return image[top : top + size, left : left + size]
+
+
+def _offset(slack: int, rng: np.random.Generator) -> int:
+    """Where a patch begins in what was degraded around it: within `_JITTER_PX` of the middle."""
+    nearest = max(0, slack // 2 - _JITTER_PX)
+    return int(rng.integers(nearest, slack - nearest + 1))
+
+
+def _store(image: NDArray[np.float32], dtype: np.dtype[Any]) -> Levels:
+    """Float [0,1] -> levels of `dtype`, rounded."""
+    return cast("Levels", np.rint(np.clip(image, 0.0, 1.0) * np.float64(np.iinfo(dtype).max)).astype(dtype))
+
+
+def _turn_of(config: TrainConfig, rng: np.random.Generator) -> Callable[[Any], Any]:
+    """The flips and colours of one sample, for lr and hr alike.
+
+    With a chance of `color_augment` the channels are permuted and each is inverted or not: a linear resize commutes with both, so `lr`
+    stays the reduction of `hr`, while edges between equally bright colours become as common as others.
+    """
+    flip_h, flip_w, transpose = cast("list[int]", rng.integers(2, size=3).tolist())
+    if config.turns == "mirror":
+        flip_h = transpose = 0
+    order = inverted = None
+    if config.color_augment and rng.random() < config.color_augment:
+        order, inverted = rng.permutation(3), rng.integers(2, size=3).astype(bool)
+
+    def turn(patch: Any) -> Any:
+        patch = patch[::-1] if flip_h else patch
+        patch = patch[:, ::-1] if flip_w else patch
+        patch = patch.transpose(1, 0, 2) if transpose else patch
+        if order is None or patch.shape[2] == 1:
+            return patch
+        patch = patch[:, :, order]
+        return cast(Any, np.where(cast("NDArray[np.bool_]", inverted), np.iinfo(patch.dtype).max - patch, patch))
+
+    return turn
+
+
+def _mixup(a: Sample, b: Sample, rng: np.random.Generator) -> Sample:
+    """share a + (1 - share) b of lr, hr and target: Zhang et al., "mixup", ICLR 2018."""
+    share = float(rng.beta(_MIX_ALPHA, _MIX_ALPHA))
+
+    def mix(x: Levels, y: Levels) -> Levels:
+        return cast("Levels", np.rint(share * x + (1.0 - share) * y).astype(x.dtype))
+
+    target = None
+    if a.target is not None and b.target is not None:
+        target = (share * a.target + (1.0 - share) * b.target).astype(np.float32)
+    return Sample(mix(a.lr, b.lr), mix(a.hr, b.hr), target)
+
+
+def _box(size: int, rng: np.random.Generator) -> tuple[slice, slice]:
+    """A rectangle of LR pixels whose area is a uniform share of the patch's (Yun et al., "CutMix", ICCV 2019, equation 2)."""
+    side = int(np.clip(round(size * np.sqrt(rng.random())), 1, size - 1))
+    top, left = (int(rng.integers(size - side + 1)) for _ in range(2))
+    return slice(top, top + side), slice(left, left + side)
+
+
+def _cutmix(a: Sample, b: Sample, rng: np.random.Generator, scale: int) -> Sample:
+    """A rectangle of `b` in `a`, in lr, hr and target alike: Yun et al., "CutMix", ICCV 2019."""
+    rows, columns = _box(a.lr.shape[0], rng)
+    large = tuple(slice(s.start * scale, s.stop * scale) for s in (rows, columns))
+
+    def paste(into: Any, other: Any, at: tuple[slice, ...]) -> Any:
+        result = into.copy()
+        result[at] = other[at]
+        return result
+
+    target = None if a.target is None or b.target is None else paste(a.target, b.target, large)
+    return Sample(paste(a.lr, b.lr, (rows, columns)), paste(a.hr, b.hr, large), target)
+
+
+def _cutblur(sample: Sample, rng: np.random.Generator, scale: int) -> Sample:
+    """A rectangle of lr, or all but one, becomes the clean reduction of hr: the network learns where, not only how, to restore.
+
+    Yoo et al., "Rethinking Data Augmentation for Image Super-resolution", CVPR 2020, paste at the size of HR, for networks that take an
+    enlarged input. Ours take LR, so the clean part is HR reduced; a sample that is not drawn for it is not touched at all.
+    """
+    clean = sample.hr if scale == 1 else _shrunk(sample.hr, (sample.lr.shape[0], sample.lr.shape[1]))
+    rows, columns = _box(sample.lr.shape[0], rng)
+    inside, outside = (clean, sample.lr) if rng.random() < 0.5 else (sample.lr, clean)
+    lr = outside.copy()
+    lr[rows, columns] = inside[rows, columns]
+    return Sample(lr, sample.hr, sample.target)

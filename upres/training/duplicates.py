@@ -1,0 +1,125 @@
+"""Pictures that are one picture: equal pixels, and near duplicates: resized, recompressed, brightened, flipped or turned copies.
+
+A picture is known by 64 signs of the low frequencies of its reduced luma (a "perceptual hash"), compared in all eight orientations. That
+finds candidates; they count only where their reduced lumas correlate as well. Not found: crops, collages, and copies with large overlays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.resize import imresize
+from upres.training.data import Levels, convert
+
+_THUMB_PX: Final = 32
+_LOW: Final = 8  # frequencies a side
+_MOST_BITS: Final = 12  # of 64 that may differ: unrelated photographs differ in 32 on average, one in 10^6 pairs in 12 or fewer
+_LEAST_CORRELATION: Final = 0.97
+_LEAST_CONTRAST_255: Final = 3.0  # of the reduced luma: flatter pictures all look alike and are compared by their pixels alone
+
+
+@dataclass(frozen=True)
+class Signature:
+    """`pixels`: SHA-256 of the decoded levels. `thumb`: 32 x 32 reduced luma, mean 0 and norm 1, or None for a flat picture."""
+
+    name: str
+    pixels: str
+    thumb: NDArray[np.float32] | None
+
+
+def signature(name: str, levels: Levels, pixels: str) -> Signature:
+    """Of a picture `h w c` in whole levels."""
+    gray = convert(levels, 1, 8)[:, :, 0].astype(np.float32)
+    small = imresize(gray, size=(_THUMB_PX, _THUMB_PX), kernel="linear")
+    if small.std() < _LEAST_CONTRAST_255:
+        return Signature(name, pixels, None)
+    centred = small - small.mean()
+    return Signature(name, pixels, (centred / np.linalg.norm(centred)).astype(np.float32))
+
+
+def find_duplicates(signatures: Sequence[Signature], against: Sequence[Signature] = ()) -> list[tuple[int, str, bool]]:
+    """(index, name of what it is a copy of, whether to the pixel), for each of `signatures` that copies one of `against` or one before it.
+
+    The first of several copies stays. Quadratic in the number of pictures, 64 bits at a time.
+    """
+    known: list[Signature] = [*against]
+    keys = _Keys()
+    for entry in against:
+        keys.add(entry.thumb)
+    by_pixels = {entry.pixels: entry.name for entry in against}
+    found: list[tuple[int, str, bool]] = []
+    for index, entry in enumerate(signatures):
+        if entry.pixels in by_pixels:
+            found.append((index, by_pixels[entry.pixels], True))
+            continue
+        match = None if entry.thumb is None else _match(entry.thumb, keys, known)
+        if match is not None:
+            found.append((index, match, False))
+            continue
+        by_pixels[entry.pixels] = entry.name
+        known.append(entry)
+        keys.add(entry.thumb)
+    return found
+
+
+class _Keys:
+    """The hashes of what is known, growing."""
+
+    def __init__(self) -> None:
+        self._all: NDArray[np.uint64] = np.zeros(1024, np.uint64)
+        self._usable: NDArray[np.bool_] = np.zeros(1024, np.bool_)
+        self._count = 0
+
+    def add(self, thumb: NDArray[np.float32] | None) -> None:
+        if self._count == len(self._all):
+            self._all = np.concatenate([self._all, np.zeros_like(self._all)])
+            self._usable = np.concatenate([self._usable, np.zeros_like(self._usable)])
+        if thumb is not None:
+            self._all[self._count], self._usable[self._count] = perceptual_hash(thumb), True
+        self._count += 1
+
+    def near(self, key: int) -> NDArray[np.intp]:
+        """Places whose hash differs in few bits."""
+        differing = _ones(self._all[: self._count] ^ np.uint64(key))
+        return np.flatnonzero((differing <= _MOST_BITS) & self._usable[: self._count])
+
+
+def _match(thumb: NDArray[np.float32], keys: _Keys, known: Sequence[Signature]) -> str | None:
+    for turned in _orientations(thumb):
+        for place in keys.near(perceptual_hash(turned)):
+            other = known[int(place)].thumb
+            if other is not None and float((other * turned).sum()) >= _LEAST_CORRELATION:
+                return known[int(place)].name
+    return None
+
+
+def _orientations(thumb: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    turned = [np.rot90(thumb, k) for k in range(4)]
+    return [*turned, *(x[:, ::-1] for x in turned)]
+
+
+def perceptual_hash(thumb: NDArray[np.float32]) -> int:
+    """64 bits: whether each of the 8 x 8 lowest DCT coefficients is above their median."""
+    low = _DCT @ thumb @ _DCT.T
+    bits = (low > np.median(low)).reshape(-1)
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _dct_rows() -> NDArray[np.float32]:
+    """The rows 0 .. 7 of the DCT-II of 32 samples."""
+    k, n = np.arange(_LOW)[:, None], np.arange(_THUMB_PX)[None, :]
+    return np.cos(np.pi * (2 * n + 1) * k / (2 * _THUMB_PX)).astype(np.float32)
+
+
+_DCT: Final = _dct_rows()
+_BYTE_ONES: Final = np.array([bin(i).count("1") for i in range(256)], np.uint8)
+
+
+def _ones(values: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How many bits are set in each."""
+    return _BYTE_ONES[values.view(np.uint8).reshape(-1, 8)].sum(axis=1, dtype=np.int64)
