@@ -118,7 +118,7 @@ def test_damaged_files_name_the_tensor() -> None:
     state = state_of(made())
     ones = np.ones
     damaged = [
-        (without(state, "block_3.c2_r.conv.1.weight"), r"SPAN: tensor 'block_3.c2_r.conv.1.weight' is missing; expected shape \(any, 16, 3, 3\)"),
+        (without(state, "block_3.c2_r.conv.1.weight"), r"SPAN: tensor 'block_3.c2_r.conv.1.weight' is missing; .*\(any, 16, 3, 3\)"),
         (without(state, "conv_cat.bias"), "'conv_cat.bias' is missing"),
         ({key: a for key, a in state.items() if not key.startswith("block_6.c3_r")}, "'block_6.c3_r.eval_conv.weight' is missing"),
         (state | {"block_2.c1_r.sk.weight": ones((8, 9, 1, 1), np.float32)}, r"has shape \(8, 9, 1, 1\); expected \(8, 8, 1, 1\)"),

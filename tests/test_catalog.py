@@ -12,9 +12,16 @@ import pytest
 from tiny import compact_file
 
 from upres import catalog
-from upres.catalog import MODELS, ModelCard, default_model, load_graph, resolve
+from upres.catalog import MODELS, ModelCard, default_model, find, load_graph, resolve
+from upres.catalog_models import known_models
 from upres.errors import ModelError
 from upres.weights import write_safetensors
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the user of this machine has added takes no part."""
+    monkeypatch.setenv("UPRES_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -86,12 +93,27 @@ def test_a_house_model_without_a_sha256_in_its_card_is_refused(house: ModelCard,
 
 def test_an_unknown_name_gets_the_nearest_and_the_list() -> None:
     with pytest.raises(
-        ModelError, match=r"'compct-x4'\. Did you mean compact-x4( or compact-x2)?\? House models: compact-gan-x4, compact-x2, compact-x4;"
+        ModelError, match=r"'compct-x4'\. Did you mean compact-x4( or [^ ]+)*\? House models: compact-gan-x4, compact-x2, compact-x4;"
     ):
         resolve("compct-x4")
-    with pytest.raises(ModelError, match=r"'zebra'\. House models: compact-gan-x4, compact-x2, compact-x4; or") as caught:
+    with pytest.raises(ModelError, match=r"'zebra'\. House models: .*; `upres models list` has all; or give the path") as caught:
         resolve("zebra")
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("meant", "name"), [("realesrgan_x4plus", "RealESRGAN_x4plu"), ("4x-UltraSharp", "ultrasharp4x"), ("4x-Remacri", "4x_remacri")]
+)
+def test_the_nearest_name_is_found_in_any_case(meant: str, name: str) -> None:
+    with pytest.raises(ModelError, match=f"(?i)did you mean .*{meant}"):
+        resolve(name)
+
+
+def test_names_are_those_of_any_case_and_every_alias() -> None:
+    assert find("COMPACT-x4") is MODELS["compact-x4"]
+    assert resolve("Compact-X4") == resolve("compact-x4")
+    assert find("realesrgan-X4PLUS") == find("4x-realesrgan-x4plus") == known_models()["RealESRGAN_x4plus"]
+    assert find("RealESRGAN_x4plus.pth") is None  # a path
 
 
 def test_a_file_without_folder_and_suffix_gets_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,8 @@ def test_results_are_kept_unless_told_otherwise(photos: Path, tmp_path: Path) ->
         (["-s", "64"], 2, ""),
         (["--seed", "-1"], 2, ""),
         (["--replay", "none.jsonl"], 3, "--replay none.jsonl cannot be read"),
+        (["--replay", "none.jsonl", "--seed", "0"], 2, "--seed says what to draw, and --replay none.jsonl was drawn before"),
+        (["--replay", "none.jsonl", "--recipe", "wild"], 2, "--recipe says what to draw"),
     ],
 )
 def test_bad_arguments_end_before_anything_is_written(
@@ -113,7 +115,33 @@ def test_plans_and_pictures_must_be_as_many(photos: Path, tmp_path: Path) -> Non
     assert code == 2 and "holds 1 plans for 2 pictures" in words
     plans.write_text("[]")
     code, _, words = run(photos / "a.png", "-o", tmp_path / "lr", "--replay", plans)
-    assert code == 3 and "line 1 is no degradation plan" in words
+    assert code == 3 and f"--replay {plans}, line 1: a degradation plan: expected an object, got []" in words
+    for text, said in (
+        ('{"scale": 0, "steps": []}', "line 1: a degradation plan: scale must be a whole number"),
+        ('{"scale": 4, "steps": [{"op": "blurr"}]}', "line 1: step 1 of a degradation plan: unknown op 'blurr', did you mean 'blur'?"),
+        ("{", "line 1 is no JSON"),
+        ("", "holds no plan"),
+    ):
+        plans.write_text(text)
+        code, _, words = run(photos / "a.png", "-o", tmp_path / "lr.png", "--replay", plans)
+        assert code == 3 and said in words and not (tmp_path / "lr.png").exists()
+
+
+def test_where_nothing_can_be_written_is_said_first(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    code, _, words = run(photos / "a.png", "-o", tmp_path / "file" / "x" / "lr.png")
+    assert code == 5 and "nothing can be written there" in words
+    code, _, words = run(photos / "a.png", "-o", "-")
+    assert code == 2 and "writes files, not standard output" in words
+    code, _, words = run("-", "-o", tmp_path / "lr.png")
+    assert code == 2 and "reads files, not standard input" in words
+
+
+def test_transparency_is_left_out_with_a_word(tmp_path: Path) -> None:
+    pixels_, alpha = np.full((16, 16, 3), 0.5, np.float32), np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    write_picture(Picture(pixels_, alpha=alpha), tmp_path / "clear.png")
+    code, _, words = run(tmp_path / "clear.png", "-o", tmp_path / "lr.png", "--recipe", "bicubic")
+    assert code == 0 and "clear.png: transparency is left out" in words and read_picture(tmp_path / "lr.png").alpha is None
 
 
 def test_gray_stays_gray(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from skimage.color import colorconv
 
 from upres.degrade_camera import CAMERAS, camera_noise, draw_camera
 
@@ -25,6 +26,26 @@ def test_without_noise_a_smooth_picture_comes_back(seed: int, channels: int) -> 
     assert np.abs(found - image).mean() < 2e-3 and np.abs(found - image).max() < 0.03
 
 
+def test_cameras_are_by_their_names() -> None:
+    """As raw converters list Adobe's matrices, in units of 1/10000; the telephone's is in 128ths, as Android writes them."""
+    listed = {
+        "Sony A7R": (4913, -541, -202, -6130, 13513, 2906, -1564, 2151, 7183),
+        "Olympus E-M10": (8380, -2630, -639, -2887, 10725, 2496, -627, 1427, 5438),
+        "Sony RX100 IV": (6596, -2079, -562, -4782, 13016, 1933, -970, 1581, 5181),
+    }
+    for name, numbers in listed.items():
+        np.testing.assert_allclose(np.ravel(CAMERAS[name]) * 1e4, numbers, atol=1e-6)
+    rest = np.ravel(CAMERAS["Huawei Nexus 6P"]) * 128
+    np.testing.assert_allclose(rest, np.rint(rest), atol=0.01)
+    assert len(CAMERAS) == 4
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 8), (2, 3), (5, 4)])
+def test_small_and_odd_sizes(size: tuple[int, int]) -> None:
+    image = np.full((*size, 3), 0.5, np.float32)
+    np.testing.assert_allclose(camera_noise(image, parameters(shot=0.0, read=0.0)), image, atol=1e-4)
+
+
 def test_white_and_black_stay() -> None:
     for level in (0.0, 1.0):
         image = np.full((16, 16, 3), level, np.float32)
@@ -39,6 +60,23 @@ def test_noise_has_its_variance() -> None:
     assert 0.01 < (found - level).std() < 0.2 and abs(float((found - level).mean())) < 0.05
     twice = camera_noise(image, {**values, "shot": 0.016, "read": 0.0016})
     assert (twice - level).std() / (found - level).std() == pytest.approx(2.0, rel=0.25)
+
+
+@pytest.mark.parametrize("level", [0.4, 0.75])
+def test_the_sensor_sees_shot_and_read_noise(level: float) -> None:
+    """Developed gray, taken back to the mosaic: at each colour's own pixels mean x and variance shot * x + read."""
+    values = parameters(2, shot=2e-4, read=2e-6, weights=[0.0, 1.0, 0.0, 0.0])
+    found = camera_noise(np.full((256, 256, 3), level, np.float32), values).astype(float)
+    matrix = np.array(CAMERAS["Sony A7R"]) @ colorconv.xyz_from_rgb
+    matrix /= matrix.sum(axis=1, keepdims=True)
+    linear = (0.5 - np.sin(np.arcsin(1.0 - 2.0 * found) / 3.0)) ** 2.2
+    seen = linear @ matrix.T
+    gains = float(values["rgb_gain"]) * np.array([values["red_gain"], 1.0, values["blue_gain"]], float)  # type: ignore[arg-type]
+    light = (0.5 - np.sin(np.arcsin(1.0 - 2.0 * level) / 3.0)) ** 2.2
+    for channel, (row, column) in ((0, (0, 0)), (1, (0, 1)), (1, (1, 0)), (2, (1, 1))):
+        raw, expected = seen[row::2, column::2, channel] / gains[channel], light / gains[channel]
+        assert raw.mean() == pytest.approx(expected, rel=0.005)
+        assert raw.var() == pytest.approx(2e-4 * expected + 2e-6, rel=0.06)
 
 
 def test_the_same_numbers_give_the_same_picture() -> None:

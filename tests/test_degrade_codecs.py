@@ -5,7 +5,7 @@ import pytest
 from skimage.io import imread
 
 from upres.degrade_codecs import FORMATS, recode
-from upres.errors import UsageError
+from upres.errors import EngineError, UsageError
 
 
 def picture(height: int = 96, width: int = 80, channels: int = 3) -> np.ndarray:
@@ -22,7 +22,7 @@ def test_sizes_and_channels_stay(format: str, size: tuple[int, int]) -> None:
         before = image.copy()
         found = recode(image, format, 80, True, (0, 0))
         assert found.shape == image.shape and found.dtype == np.float32 and np.array_equal(image, before)
-        assert 0.0 <= found.min() and found.max() <= 1.0
+        assert found.min() >= 0.0 and found.max() <= 1.0
         np.testing.assert_allclose(found * 255, np.rint(found * 255), atol=1e-4)
 
 
@@ -64,6 +64,29 @@ def test_it_is_a_real_jpeg(tmp_path) -> None:  # type: ignore[no-untyped-def]
     assert np.abs(found - imread(tmp_path / "a.jpg").astype(float)).max() <= 2
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_gray_is_the_picture_of_three_equal_channels(format: str) -> None:
+    """A gray picture is coded as gray, which is what its luma would be: no colour, no shift of its level."""
+    gray = picture(64, 64, 1)
+    alone, colour = recode(gray, format, 80, True, (0, 0)), recode(np.repeat(gray, 3, axis=2), format, 80, True, (0, 0))
+    assert float(np.abs(colour - colour.mean(axis=2, keepdims=True)).max()) <= 2.1 / 255
+    assert float(np.abs(alone - colour).mean()) < 1.5 / 255 and abs(float((alone - gray).mean())) < 0.5 / 255
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_best_quality_is_close(format: str) -> None:
+    """Within a level on average; of a picture without colour, as WebP halves chroma at any quality."""
+    image = np.repeat(picture(64, 64, 1), 3, axis=2)
+    assert float(np.abs(recode(image, format, 100, False, (0, 0)) - image).mean()) * 255 < 1.0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (33, 47)])
+def test_a_shift_keeps_the_size(size: tuple[int, int]) -> None:
+    """Also where more pixels are reflected than there are."""
+    found = recode(picture(*size), "jpeg", 95, False, (7, 6))
+    assert found.shape == (*size, 3) and float(np.abs(found - picture(*size)).mean()) < 0.03
+
+
 def test_what_is_out_of_range_is_clipped_first() -> None:
     image = picture() * 4 - 1
     assert np.array_equal(recode(image, "jpeg", 90, False, (0, 0)), recode(np.clip(image, 0, 1), "jpeg", 90, False, (0, 0)))
@@ -72,3 +95,17 @@ def test_what_is_out_of_range_is_clipped_first() -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown format 'gif': expected one of jpeg, webp, avif"):
         recode(picture(), "gif", 90, True, (0, 0))
+    for quality in (0, 101):
+        with pytest.raises(UsageError, match=f"the quality of jpeg must be 1 to 100, got {quality}"):
+            recode(picture(), "jpeg", quality, True, (0, 0))
+
+
+def test_a_codec_that_libvips_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyvips
+
+    def absent(*_: object, **__: object) -> bytes:
+        raise pyvips.Error("VipsOperation: class heifsave_buffer not found")
+
+    monkeypatch.setattr(pyvips.Image, "heifsave_buffer", absent, raising=False)
+    with pytest.raises(EngineError, match=r"this libvips cannot code avif: .*heifsave_buffer not found.*pip install"):
+        recode(picture(), "avif", 50, True, (0, 0))

@@ -10,6 +10,7 @@ from upres.errors import DataError, UsageError
 
 HEAD = 'name = "mine"\nsource = "a test"\n'
 BLUR = '[[stage]]\nop = "blur"\nsize = [7, 21]\nkinds = { isotropic = 1.0 }\nsigma = [0.2, 3.0]\n'
+RESIZE = '[[stage]]\nop = "resize"\ndirections = {{ {} = 1.0 }}\nfactor = [{}, {}]\nmodes = {{ area = 1.0 }}\n'
 
 
 def refused(text: str) -> str:
@@ -62,9 +63,26 @@ def test_the_hash_is_that_of_the_content() -> None:
         ('[[stage]]\nop = "codec"\nformats = { jpeg = 1.0 }\nquality = [0, 95]\n', r"quality must lie in \[1, 100\], got \[0, 95\]"),
         ('[[stage]]\nop = "codec"\nformats = { gif = 1.0 }\nquality = [30, 95]\n', r"formats: unknown key 'gif'"),
         ('[[stage]]\nop = "choose"\n[[stage.option]]\nchance = 0.5\n', r"option must be two \[\[...option\]\] at least"),
-        ('[[stage]]\nop = "choose"\n[[stage.option]]\nchance = 0.5\n[[stage.option]]\nchance = 0.4\n', r"chances must add up to 1, got 0.9"),
+        ('[[stage]]\nop = "choose"\n[[stage.option]]\nchance = 0.5\n[[stage.option]]\nchance = 0.4\n', r"must add up to 1, got 0.9"),
         ("stages = 1\n" + BLUR, r"mine.toml: unknown key 'stages', did you mean 'stage'\?"),
-        ("[target]\namount = 0.5\nradius_px = 50\nthreshold_255 = 10\n" + BLUR, r"\[target\]: radius_px must be an odd whole number, got 50"),
+        ("[target]\namount = 0.5\nradius_px = 50\nthreshold_255 = 10\n" + BLUR, r"\[target\]: radius_px must be an odd whole number"),
+        (BLUR.replace("sigma = [0.2, 3.0]\n", ""), r"stage 1 \(blur\): sigma is missing"),
+        (BLUR.replace("sigma =", "variance ="), r"stage 1 \(blur\): sigma is missing"),  # isotropic kernels have no variance
+        (BLUR + "variance_per_scale = [0.0, 1.0]\n", r"variance is missing, and variance_per_scale adds to it"),
+        (BLUR + "beta_plateau = [1.5, 2.0]\n", r"beta_plateau must be a range with 1 in it, got \[1.5, 2\]"),
+        (BLUR + "sigma_per_scale = [1.0, 0.0]\n", r"sigma is upside down at scale 16: 16.2 to 3"),
+        (BLUR + "sigma_per_scale = [1.0, 0.0]\nscales = [2, 4]\n", r"sigma is upside down at scale 4: 4.2 to 3"),
+        (BLUR + "scales = [true]\n", r"scales must be a list of scales, got \[True\]"),
+        (RESIZE.format("up", 0.3, 0.8), r"factor must reach above 1 for directions.up, got \[0.3, 0.8\]"),
+        (RESIZE.format("down", 1.2, 1.8), r"factor must reach below 1 for directions.down, got \[1.2, 1.8\]"),
+        ('[[stage]]\nop = "noise"\nkinds = { gaussian = 1.0 }\n', r"sigma_255 is missing, and kinds.gaussian is 1"),
+        ('[[stage]]\nop = "noise"\nkinds = { poisson = 1.0 }\nsigma_255 = [1, 2]\n', r"strength is missing, and kinds.poisson is 1"),
+        (
+            '[[stage]]\nop = "noise"\nkinds = { gaussian = 1.0 }\nsigma_255 = [0.5, 2]\nwhole_sigma = true\n',
+            r"sigma_255 must be whole numbers where whole_sigma is true, got \[0.5, 2.0\]",
+        ),
+        ('[[stage]]\nop = "divide"\nmodes = { area = 1.0 }\n', r"stage 1 \(divide\): factor is missing"),
+        ('[[stage]]\nop = "decimate"\nsize = 25\n', r"stage 1 \(decimate\): sigma is missing"),
         ("[[stage", r"mine.toml is no TOML"),
     ],
 )

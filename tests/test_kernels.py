@@ -78,6 +78,17 @@ def test_a_sigma_of_nothing_is_a_single_pixel() -> None:
         np.testing.assert_allclose(kernels.isotropic(7, sigma), expected, atol=1e-12)
 
 
+def test_delta_changes_nothing() -> None:
+    assert np.array_equal(kernels.delta(5), np.pad([[1.0]], 2))
+
+
+def test_moments() -> None:
+    """The covariance of a sampled Gaussian that fits its window is its matrix: x to the right, y downwards, theta from x to y."""
+    kernel, x = kernels.anisotropic(41, 3.0, 1.5, 0.6), grid(41).astype(float)
+    found = np.einsum("hw,hwi,hwj->ij", kernel, x, x)
+    np.testing.assert_allclose(found, rotation(0.6) @ np.diag([3.0**2, 1.5**2]) @ rotation(0.6).T, rtol=1e-4)
+
+
 def test_kernels_of_plans() -> None:
     gaussian = {"size": 9, "sigma_x": 1.0, "sigma_y": 2.0, "theta": 0.3, "beta": 1.5}
     for kind, expected in (

@@ -273,10 +273,13 @@ def test_a_real_onnx_file_is_recognised(tmp_path: Path) -> None:
             read_weights(tmp_path / "m.pth")
 
 
-def test_real_ncnn_files_are_recognised(assets: Path) -> None:
+def test_half_of_a_real_ncnn_model_is_recognised(assets: Path, tmp_path: Path) -> None:
     for suffix in (".bin", ".param"):
+        alone = tmp_path / f"m{suffix}"
+        alone.write_bytes((assets / "weights" / f"RealESRGAN_General_x4_v3{suffix}").read_bytes())
         with pytest.raises(ModelError, match=f"an ncnn {suffix} file"):
-            read_weights(assets / "weights" / f"RealESRGAN_General_x4_v3{suffix}")
+            read_weights(alone)
+        alone.unlink()
 
 
 def test_paths_that_are_no_files(tmp_path: Path) -> None:

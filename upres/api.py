@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from upres import compose, exchange, upscale
 from upres.engines.base import Runner
 from upres.errors import InputError, UsageError
-from upres.graph import Graph
 from upres.passes import Progress
 from upres.picture import Picture
+from upres.probed_model import Network
 from upres.target import TargetSize
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Upscaler(upscale.Upscaler):
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Graph | Sequence[Graph] = "compact-x4",
+        model: str | os.PathLike[str] | Network | Sequence[Network] = "compact-x4",
         *,
         engine: str = "auto",
         threads: int = 0,
@@ -140,8 +140,8 @@ class Upscaler(upscale.Upscaler):
 
 
 def _load(
-    model: str | os.PathLike[str] | Graph | Sequence[Graph], denoise: float | None, denoise_with: str | None
-) -> Graph | Sequence[Graph]:
+    model: str | os.PathLike[str] | Network | Sequence[Network], denoise: float | None, denoise_with: str | None
+) -> Network | Sequence[Network]:
     if isinstance(model, os.PathLike):
         composition = compose.Composition(((compose.Part(str(Path(model).absolute()), 1.0),),))
     elif isinstance(model, str):

@@ -7,25 +7,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from upres.architectures import graph_from_state_dict
-from upres.catalog_models import UNKNOWN_LICENCE, KnownModel, known_models
-from upres.catalog_store import (
-    AddedModel,
-    added_names,
-    check_licence,
-    download_of,
-    incoming_folder,
-    pull,
-    read_added,
-    store_folder,
-    write_added,
-)
+from upres.catalog_models import KnownModel, known_models
+from upres.catalog_store import AddedModel, added_names, pull, read_added, store_folder
 from upres.download import Progress, fetch
-from upres.errors import ModelError, UsageError
+from upres.errors import ModelError
 from upres.graph import Graph
 from upres.weights import parse_weights, read_weights
 
@@ -93,7 +82,7 @@ def default_model(factor: float) -> str:
 
 def find(name: str) -> ModelCard | KnownModel | AddedModel | None:
     """The model of that name or alias, in upper or lower case: a house model, one that can be downloaded, or one that the user added."""
-    if _is_path(name):
+    if is_path(name):
         return None
     wanted = name.casefold()
     for card in MODELS.values():
@@ -125,7 +114,7 @@ def resolve(name_or_path: str, *, progress: Progress | None = None) -> Path:
 
 
 def _resolve_path(name_or_path: str) -> Path:
-    if not _is_path(name_or_path):
+    if not is_path(name_or_path):
         raise unknown_name(name_or_path)
     path = Path(name_or_path).expanduser()
     if not path.exists():
@@ -163,60 +152,8 @@ def load_graph(name_or_path: str) -> Graph:
         raise ModelError(f"model {name_or_path}: {error}") from error
 
 
-def add(
-    file_or_url: str,
-    name: str | None = None,
-    licence: str = UNKNOWN_LICENCE,
-    *,
-    accept_licence: bool = False,
-    progress: Progress | None = None,
-) -> AddedModel:
-    """Take a copy of a model file, or of what an address gives, into the store, under `name` (default: the file's own, without suffix).
-
-    Its content is checked first: it must be a network that upres runs. Its SHA-256 is remembered, and another file refused from then on.
-    A download of unknown or restricted licence needs `accept_licence`. Raises ModelError, UsageError for a name that cannot be one, and
-    what `fetch` raises.
-    """
-    remote = file_or_url.lower().startswith(("https://", "http://"))
-    base = PurePath(file_or_url.split("?")[0].split("#")[0]).name if remote else Path(file_or_url).name
-    chosen = _new_name(base if name is None else name, given=name is not None)
-    if remote:
-        again = f"upres models add {file_or_url} --name {chosen} --licence {licence} --accept-licence"
-        check_licence(chosen, licence, accept=accept_licence, remedy=again)
-        path = fetch(download_of(file_or_url, licence), folder=incoming_folder(), progress=progress)
-    else:
-        path = Path(file_or_url).expanduser().absolute()
-    try:
-        graph = load_graph(str(path))  # refuses what is no model file, or none of ours
-        data = path.read_bytes()
-        suffix = ".safetensors" if data[4:9] == b"\0\0\0\0{" else ".pth"
-        digest = hashlib.sha256(data).hexdigest()
-        origin = file_or_url if remote else str(path)
-        model = AddedModel(chosen, chosen + suffix, digest, len(data), licence, origin, graph.family, graph.scale)
-        write_added(model, data)
-    finally:
-        if remote:
-            path.unlink(missing_ok=True)
-    return model
-
-
-def _new_name(text: str, *, given: bool) -> str:
-    """A name that is free and cannot be mistaken for a path, a blend or a chain."""
-    stem = text if given else PurePath(text).stem
-    name = stem if given else re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", name) or _is_path(name):
-        raise UsageError(
-            f"a model cannot be called {name!r}: expected letters, digits, and . _ + - between them, and no ending of a file. Give another "
-            "with --name"
-        )
-    there = find(name)
-    if there is not None:
-        remedy = f"remove it first (upres models remove {there.name}), or " if isinstance(there, AddedModel) else ""
-        raise UsageError(f"there is a model called {there.name} already: {remedy}give another name with --name")
-    return name
-
-
-def _is_path(name_or_path: str) -> bool:
+def is_path(name_or_path: str) -> bool:
+    """Whether it is taken for the path of a file, and never for a name: it has a separator, or ends as model files do."""
     return "/" in name_or_path or "\\" in name_or_path or PurePath(name_or_path).suffix.lower() in MODEL_SUFFIXES
 
 

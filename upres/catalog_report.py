@@ -1,4 +1,4 @@
-"""What the catalog says of its models: the rows of a list, the facts of one model or file, and whether what is here is still what it was."""
+"""What the catalog says of its models: the rows of a list, the facts of one model or file, and whether what is here is still the same."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from upres.catalog_store import AddedModel, added_names, file_here, read_added, 
 from upres.errors import ModelError, UsageError
 from upres.files import sha256_of
 from upres.pins import Source, expected_sha256, pin_path, problem
+from upres.unknown_model import UnknownModel, load_network
 
 State = Literal["house", "here", "added", ""]
 _FAMILY_NAMES = {"esrgan": "rrdb", "rrdbnet": "rrdb", "srvgg": "compact", "srvggnetcompact": "compact"}  # as others call them
@@ -63,7 +64,7 @@ class Facts:
     """What is known of one model. What follows from its file is None where that is not here; `problem` says why it cannot be used.
 
     `sha256` is that of the file where it is here, else the one it must have, or None where none is known. `macs_per_pixel` counts for one
-    input pixel; `receptive_field` is a radius in input pixels.
+    input pixel; `receptive_field` is a radius in input pixels. `notes` say what was measured of a file of unknown make.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Facts:
     parameters: int | None = None
     macs_per_pixel: float | None = None
     receptive_field: int | None = None
+    notes: tuple[str, ...] = ()
     problem: str | None = None
 
 
@@ -148,9 +150,10 @@ def _of_file(path: Path) -> Facts:
 
 def _with_network(known: Facts, path: Path) -> Facts:
     try:
-        graph = catalog.load_graph(str(path.absolute()))
+        graph = load_network(str(path.absolute()))
     except ModelError as error:
         return _changed(known, problem=str(error))
+    notes = graph.notes if isinstance(graph, UnknownModel) else ()
     return _changed(
         known,
         family=graph.family,
@@ -161,6 +164,7 @@ def _with_network(known: Facts, path: Path) -> Facts:
         parameters=graph.parameters,
         macs_per_pixel=graph.macs_per_pixel,
         receptive_field=graph.receptive_field,
+        notes=notes,
     )
 
 
@@ -181,7 +185,7 @@ class Check:
 def verify() -> Iterator[Check]:
     """Hash every model that is here: the house's, the downloaded, the added. One whose SHA-256 was never known is pinned now."""
     for card in MODELS.values():
-        source = Source(card.file, (), card.sha256 or None, None, card.licence)
+        source = Source(card.file, (), card.sha256, None, card.licence)
         yield _check(card.name, source, catalog.FOLDER / card.file)
     for name in added_names():
         try:

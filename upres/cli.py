@@ -13,6 +13,7 @@ from upres.cli_degrade import degrade
 from upres.cli_errors import DEBUG_HELP, enable_debug
 from upres.cli_evaluate import evaluate
 from upres.cli_interpolate import interpolate
+from upres.cli_models import app as models
 from upres.cli_prepare import prepare
 from upres.cli_train import train
 from upres.cli_upscale import upscale
@@ -32,6 +33,7 @@ app.command()(train)
 app.command()(degrade)
 app.command()(prepare)
 app.command()(interpolate)
+app.add_typer(models)
 
 
 def _show_version(wanted: bool) -> None:

@@ -19,11 +19,17 @@ def degrade(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="HR pictures and folders of pictures.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A file, or a folder (created).")],
     recipe: Annotated[
-        str, typer.Option("--recipe", metavar="NAME|FILE", help="real-esrgan, bsrgan, wild, bicubic, or a .toml file.")
-    ] = "real-esrgan",
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Picture i is degraded as (seed, i) says, always alike.")] = 0,
-    index: Annotated[int, typer.Option("--index", min=0, metavar="N", help="i of the first picture.")] = 0,
-    scale: Annotated[int, typer.Option("-s", "--scale", min=1, max=16, metavar="N", help="HR over LR.")] = 4,
+        str | None,
+        typer.Option(
+            "--recipe", metavar="NAME|FILE", help="real-esrgan, bsrgan, wild, bicubic, or a .toml file.", show_default="real-esrgan"
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, metavar="N", help="Picture i is degraded as (seed, i) says, always alike.", show_default="0"),
+    ] = None,
+    index: Annotated[int | None, typer.Option("--index", min=0, metavar="N", help="i of the first picture.", show_default="0")] = None,
+    scale: Annotated[int | None, typer.Option("-s", "--scale", min=1, max=16, metavar="N", help="HR over LR.", show_default="4")] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Print the plan of each picture on stdout, a line each.")] = False,
     replay: Annotated[
         Path | None, typer.Option("--replay", metavar="PLANS", help="Carry out printed plans, one a picture, instead of drawing some.")
@@ -41,19 +47,26 @@ def degrade(
 
     def work() -> int:
         from upres.degrade import load_recipe
-        from upres.jobs import choose_destination, find_pictures
+        from upres.jobs import choose_destination, find_pictures, make_folder
         from upres.picture import READABLE_SUFFIXES, WRITABLE_FORMATS
 
-        given = None if replay is not None else load_recipe(recipe)
+        if replay is not None:
+            for name, value in {"recipe": recipe, "seed": seed, "index": index, "scale": scale}.items():
+                if value is not None:
+                    raise UsageError(f"--{name} says what to draw, and --replay {replay} was drawn before: give one of them")
+        given = None if replay is not None else load_recipe(recipe or "real-esrgan")
         plans = _read_plans(replay) if replay is not None else None
         destination = choose_destination(inputs, str(out), None, WRITABLE_FORMATS)
+        if destination.stdout:
+            raise UsageError("upres degrade writes files, not standard output: give -o a file or a folder")
         found = find_pictures(inputs, recursive=recursive, suffixes=READABLE_SUFFIXES, keep_out=destination.folder, beside=False)
         if not found.pictures:
             raise InputError(f"{', '.join(inputs)} holds no picture (looked for {', '.join(sorted(READABLE_SUFFIXES))})")
         if plans is not None and len(plans) != len(found.pictures):
             raise UsageError(f"{replay} holds {len(plans)} plans for {len(found.pictures)} pictures: expected one each, in their order")
-        _check_targets(found.pictures, destination)
-        return _run(found.pictures, destination, given, plans, seed, index, scale, json_lines, overwrite)
+        for folder in _check_targets(found.pictures, destination):
+            make_folder(folder)
+        return _run(found.pictures, destination, given, plans, seed or 0, index or 0, scale or 4, json_lines, overwrite)
 
     run_verb(work, debug)
 
@@ -65,6 +78,7 @@ def _run(
     """One bad picture is named and the rest goes on; the exit code tells."""
     import json
 
+    import numpy as np
     from rich.console import Console
     from rich.progress import track
 
@@ -93,9 +107,8 @@ def _run(
                 raise InputError(f"{found.name} is {size}, too small to be reduced by {factor}")
             if picture.alpha is not None:
                 say(f"{found.name}: transparency is left out")
-            hr = picture.pixels[:height, :width]
+            hr = np.clip(picture.pixels[:height, :width], 0.0, 1.0)  # a wider profile than sRGB reaches outside
             lr = run_plan(sharpened(hr, plan), plan)
-            target.parent.mkdir(parents=True, exist_ok=True)
             write_picture(Picture(lr), target)
             if json_lines:
                 print(json.dumps({"picture": found.name, **plan}), flush=True)
@@ -111,6 +124,8 @@ def _read_plans(path: Path) -> list[dict[str, Any]]:
     """A JSON line a plan, as --json prints them. Raises `InputError`."""
     import json
 
+    from upres.degrade import check_plan
+
     try:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -121,16 +136,18 @@ def _read_plans(path: Path) -> list[dict[str, Any]]:
             plan = json.loads(line)
         except json.JSONDecodeError as error:
             raise InputError(f"--replay {path}, line {number} is no JSON: {error}") from error
-        if not isinstance(plan, dict) or not isinstance(cast("dict[str, Any]", plan).get("scale"), int) or "steps" not in plan:
-            raise InputError(f"--replay {path}, line {number} is no degradation plan: expected an object with scale and steps")
-        plans.append(cast("dict[str, Any]", plan))
+        try:
+            check_plan(plan)
+        except UsageError as error:
+            raise InputError(f"--replay {path}, line {number}: {error}") from error
+        plans.append(plan)
     if not plans:
         raise InputError(f"--replay {path} holds no plan: expected the lines that --json prints")
     return plans
 
 
-def _check_targets(pictures: list[Found], destination: Destination) -> None:
-    """Before a picture is read: no result may be an input, and no two results one file."""
+def _check_targets(pictures: list[Found], destination: Destination) -> list[Path]:
+    """Before a picture is read: no result may be an input, and no two results one file. Gives the folders of the results."""
     import os
 
     if any(found.path is None for found in pictures):
@@ -146,4 +163,5 @@ def _check_targets(pictures: list[Found], destination: Destination) -> None:
         if target in seen:
             raise UsageError(f"{seen[target]} and {found.name} would both be written to {target}: degrade them one by one")
         seen[target] = found.name
+    return sorted({target.parent for target in seen})
 

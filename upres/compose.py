@@ -19,6 +19,8 @@ from upres.architectures import graph_from_state_dict
 from upres.errors import ModelError, UsageError
 from upres.graph import Graph
 from upres.interpolate import interpolate
+from upres.probed_model import Network
+from upres.unknown_model import load_network
 from upres.weights import read_weights
 
 # A model that removes noise, and its twin that keeps noise: for --denoise.
@@ -144,9 +146,9 @@ def _twin_of(model: str) -> str:
     raise UsageError(f"--denoise knows the twin of {known}, none of {model}: name one that keeps noise with --denoise-with FILE")
 
 
-def load(composition: Composition) -> tuple[Graph, ...]:
+def load(composition: Composition) -> tuple[Network, ...]:
     """The networks, one a stage, ready for `Upscaler`. Raises `ModelError` naming the first difference of two that are to be blended."""
-    return tuple(catalog.load_graph(stage[0].model) if len(stage) == 1 else _blended(stage) for stage in composition.stages)
+    return tuple(load_network(stage[0].model) if len(stage) == 1 else _blended(stage) for stage in composition.stages)
 
 
 def _blended(parts: tuple[Part, ...]) -> Graph:

@@ -1,4 +1,7 @@
-"""What saving does to a picture: real codecs, in memory, by libvips."""
+"""What saving does to a picture: real codecs, in memory, by libvips.
+
+It is imported when a codec is first used: recipes without one, and training without a degradation, run on machines that lack it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import EngineError, UsageError
@@ -22,11 +24,13 @@ def recode(image: Picture, format: str, quality: int, subsample: bool, shift: Se
 
     `subsample`: chroma at half the resolution (4:2:0) or the whole (4:4:4); WebP always halves it below its lossless mode, so there it is
     not asked. `shift` = (rows, columns), 0 to 7, moves the grid of blocks up and to the left by so many pixels: what is coded begins that
-    much earlier, with reflected pixels, which are cut off again. Raises `UsageError` for an unknown format, `EngineError` where this
-    libvips lacks it.
+    much earlier, with reflected pixels, which are cut off again. Raises `UsageError` for an unknown format or quality, `EngineError`
+    where this libvips lacks the format.
     """
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}: expected one of {', '.join(FORMATS)}")
+    if not 1 <= quality <= 100:
+        raise UsageError(f"the quality of {format} must be 1 to 100, got {quality}")
     levels = np.rint(np.clip(image, 0.0, 1.0) * np.float32(255.0)).astype(np.uint8)
     top, left = (int(pixels) % _GRID_PX for pixels in shift)
     if top or left:
@@ -36,20 +40,24 @@ def recode(image: Picture, format: str, quality: int, subsample: bool, shift: Se
 
 
 def _round_trip(levels: NDArray[np.uint8], format: str, quality: int, subsample: bool) -> NDArray[np.uint8]:
+    try:
+        import pyvips
+    except (ImportError, OSError) as error:  # OSError: the package without its library
+        raise EngineError(f"codecs need libvips, which cannot be loaded ({error}): pip install 'pyvips[binary]'") from error
     height, width, channels = levels.shape
     source: Any = pyvips.Image.new_from_memory(levels.data, width, height, channels, "uchar")
     source = source.copy(interpretation="b-w" if channels == 1 else "srgb")
     try:
         if format == "jpeg":
             data = source.jpegsave_buffer(Q=quality, subsample_mode="on" if subsample else "off", keep="none")
-            decoded: Any = pyvips.Image.jpegload_buffer(data)
+            decoded: Any = pyvips.Image.jpegload_buffer(data, access="sequential")
         elif format == "webp":
             data = source.webpsave_buffer(Q=quality, effort=2, keep="none")
-            decoded = pyvips.Image.webpload_buffer(data)
+            decoded = pyvips.Image.webpload_buffer(data, access="sequential")
         else:
             mode = "on" if subsample else "off"
             data = source.heifsave_buffer(Q=quality, compression="av1", effort=0, subsample_mode=mode, keep="none")
-            decoded = pyvips.Image.heifload_buffer(data)
+            decoded = pyvips.Image.heifload_buffer(data, access="sequential")
         pixels = np.frombuffer(decoded.write_to_memory(), np.uint8).reshape(decoded.height, decoded.width, decoded.bands)
     except pyvips.Error as error:
         words = str(error).strip()

@@ -116,13 +116,49 @@ def _stage(data: object, where: str) -> Stage:
     for key in values:
         if f"{key}_per_scale" in values and values[key] is not None:
             (low, high), (low_more, high_more) = values[key], values[f"{key}_per_scale"]
-            if low + low_more > high + high_more:
-                raise UsageError(f"{here}: {key} is upside down at scale 1: {low + low_more:g} to {high + high_more:g}")
+            for scale in values["scales"] or (1, _GREATEST_SCALE):  # a straight line: in order at both ends is in order between
+                if low + low_more * scale > high + high_more * scale:
+                    found = f"{low + low_more * scale:g} to {high + high_more * scale:g}"
+                    raise UsageError(f"{here}: {key} is upside down at scale {scale}: {found}")
+    _agree(op, values, table, here)
     return Stage(op, values)
+
+
+def _agree(op: str, values: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
+    """What no key says alone: a kind that is drawn needs its numbers, and a range that is split at 1 must hold 1."""
+    for weights, name, keys in _NEEDS.get(op, ()):
+        needed = weights is None or values[weights].get(name, 0.0) > 0.0
+        if needed and not any(key in given for key in keys):
+            raise UsageError(f"{where}: {keys[0]} is missing" + (f", and {weights}.{name} is {values[weights][name]:g}" if weights else ""))
+    if op == "blur":
+        turned_only = all("anisotropic" in kind for kind, chance in values["kinds"].items() if chance > 0.0)
+        if "variance_per_scale" in given and "variance" not in given:
+            raise UsageError(f"{where}: variance is missing, and variance_per_scale adds to it")
+        if not ("sigma" in given or "sigma_per_scale" in given or ("variance" in given and turned_only)):
+            raise UsageError(f"{where}: sigma is missing")
+        for family in ("generalised", "plateau"):
+            low, high = values[f"beta_{family}"]
+            if not low <= 1.0 <= high:
+                raise UsageError(f"{where}: beta_{family} must be a range with 1 in it, got [{low:g}, {high:g}]")
+    if op == "resize":
+        low, high = values["factor"]
+        for direction, wrong in (("up", high < 1.0), ("down", low > 1.0)):
+            if wrong and values["directions"].get(direction, 0.0) > 0.0:
+                side = "above" if direction == "up" else "below"
+                raise UsageError(f"{where}: factor must reach {side} 1 for directions.{direction}, got [{low:g}, {high:g}]")
+    if op == "noise" and values["whole_sigma"] and not all(sigma.is_integer() for sigma in values["sigma_255"]):
+        raise UsageError(f"{where}: sigma_255 must be whole numbers where whole_sigma is true, got {list(values['sigma_255'])}")
 
 
 Rule = Callable[[object, str], object]
 _REQUIRED: Final = object()
+_GREATEST_SCALE: Final = 16  # that `upres degrade` takes
+# op -> (table of chances, the chance that needs it, the keys of which one must be given); None: always
+_NEEDS: Final[dict[str, tuple[tuple[str | None, str, tuple[str, ...]], ...]]] = {
+    "divide": ((None, "", ("factor", "factor_per_scale")),),
+    "decimate": ((None, "", ("sigma", "sigma_per_scale")),),
+    "noise": (("kinds", "gaussian", ("sigma_255",)), ("kinds", "poisson", ("strength",))),
+}
 
 
 def _values(data: object, rules: Mapping[str, tuple[Rule, object]], where: str) -> dict[str, Any]:
@@ -223,7 +259,8 @@ def _odd(value: object, where: str) -> int:
 
 
 def _scales(value: object, where: str) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(isinstance(x, int) and x >= 1 for x in cast("list[object]", value)):
+    items = cast("list[object]", value) if isinstance(value, list) else [None]
+    if not all(isinstance(x, int) and not isinstance(x, bool) and x >= 1 for x in items):
         raise UsageError(f"{where} must be a list of scales, got {value!r}")
     return tuple(cast("list[int]", value))
 

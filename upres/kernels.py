@@ -57,6 +57,11 @@ def sinc(size: int, cutoff: float) -> Array:
     return _normalised(values[where.reshape(size, size)])
 
 
+def delta(size: int) -> Array:
+    """A single pixel: the kernel that changes nothing."""
+    return np.asarray(_squares(size) == 0.0, np.float64)
+
+
 def make_kernel(parameters: Mapping[str, Any]) -> Array:
     """The kernel that a plan describes: `kind`, and of Gaussians `size, sigma_x, sigma_y, theta, beta`, of a sinc `size, cutoff`.
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from upres.engines.base import Runner
 from upres.ensemble import TURNS, turned
 from upres.errors import EngineError
-from upres.graph import Graph
 from upres.plan import Load, Pass, Plan
+from upres.probed_model import Network
 from upres.tiles import Tile
 from upres.tiles import plan as plan_tiles
 
@@ -44,7 +44,7 @@ class Meter:
 class Stage:
     """A network and the engine that runs it."""
 
-    graph: Graph
+    graph: Network
     runner: Runner
 
     @property

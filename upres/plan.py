@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from upres.errors import InputError
-from upres.graph import Graph
 from upres.memory import format_bytes
+from upres.probed_model import Network
 from upres.target import TargetSize
 
 MAX_PASSES = 2
@@ -33,7 +33,7 @@ class Tiling:
 class Load:
     """One network of a chain as a plan sees it: `workspace_factor` and `grid_px` are of the engine that runs it (`engines.base.Runner`)."""
 
-    graph: Graph
+    graph: Network
     workspace_factor: float = 1.0
     grid_px: int = 1
 
@@ -95,7 +95,7 @@ def count_passes(height: int, width: int, target: tuple[int, int], scale: int) -
 
 
 def choose_tiling(
-    height: int, width: int, graph: Graph, *, room_bytes: int, bytes_per_px: float, tile_px: int | None, exact: bool, grid_px: int = 1
+    height: int, width: int, graph: Network, *, room_bytes: int, bytes_per_px: float, tile_px: int | None, exact: bool, grid_px: int = 1
 ) -> Tiling:
     """Tiles for one pass over (height, width) whose activations stay within `room_bytes`; the whole picture at once where that fits.
 
@@ -113,7 +113,7 @@ def choose_tiling(
 
 
 def _tiling(
-    height: int, width: int, graph: Graph, overlap: int, room_bytes: int, bytes_per_px: float, tile_px: int | None, grid_px: int
+    height: int, width: int, graph: Network, overlap: int, room_bytes: int, bytes_per_px: float, tile_px: int | None, grid_px: int
 ) -> Tiling:
     align = graph.alignment
     step = math.lcm(align, grid_px)
@@ -144,7 +144,7 @@ def _tiling(
 
 
 def make_plan(
-    graph: Graph,
+    graph: Network,
     height: int,
     width: int,
     *,
@@ -235,7 +235,7 @@ def _stages(chain: tuple[Load, ...], count: int) -> list[int]:
     return [stage for time in range(count) for stage in whole if time == 0 or chain[stage].graph.scale > 1]
 
 
-def _margin(height: int, width: int, graph: Graph, *, exact: bool) -> int:
+def _margin(height: int, width: int, graph: Network, *, exact: bool) -> int:
     """How much of the other side is put around a seamless picture: all that the network sees, cut as the overlap of tiles is."""
     field = graph.receptive_field
     if field > WIDE_FIELD_PX and not exact and (height + 2 * field) * (width + 2 * field) > MAX_TILE_WORK * height * width:

@@ -14,6 +14,7 @@ from upres.compose import NOISE_TWINS, Composition, load, parse, with_denoise
 from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.jobs import Destination, Found, check_targets, choose_destination, find_pictures, make_folder
 from upres.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
+from upres.probed_model import UnknownModel
 from upres.target import TargetSize
 from upres.upscale import Upscaler
 
@@ -86,8 +87,10 @@ class Upscalers:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of the model that was asked for."""
-        return self._asked.notes if self._asked else ()
+        """What the user should know of the model that was asked for, and of a file of unknown make what was measured."""
+        networks = [stage.graph for upscaler in self._loaded.values() for stage in upscaler.stages]
+        measured = tuple(note for network in networks if isinstance(network, UnknownModel) for note in network.notes)
+        return (self._asked.notes if self._asked else ()) + measured
 
     def for_picture(self, height: int, width: int) -> tuple[str, Upscaler]:
         """Name and upscaler for a picture of that size: the model asked for, or the house model for the factor.

@@ -28,11 +28,11 @@ from upres import engines, finish
 from upres.engines.base import Runner
 from upres.ensemble import TURNS
 from upres.errors import ModelError, UsageError
-from upres.graph import Graph
 from upres.memory import available_bytes
 from upres.passes import Meter, Progress, Stage, run_pass
 from upres.picture import Picture, bleed_alpha
 from upres.plan import Extras, Plan, make_plan
+from upres.probed_model import Network
 from upres.target import TargetSize
 
 Array = NDArray[np.float32]
@@ -55,7 +55,7 @@ class Upscaler:
 
     def __init__(
         self,
-        graph: Graph | Sequence[Graph],
+        graph: Network | Sequence[Network],
         *,
         engine: str = "auto",
         threads: int = 0,
@@ -94,7 +94,7 @@ class Upscaler:
         self.stages = tuple(stages)
 
     @property
-    def graph(self) -> Graph:
+    def graph(self) -> Network:
         """The network, or the first of the chain."""
         return self.stages[0].graph
 

@@ -64,7 +64,7 @@ class SPAN(nn.Module):
 
 
 def merge_by_torch(module: Conv3XC) -> tuple[Tensor, Tensor]:
-    """The 3x3 of a `Conv3XC` by what it does to single pixels: its answer to nothing is the bias, to a lit pixel the kernel turned round."""
+    """The 3x3 of a `Conv3XC` by what it does to single pixels: its answer to black is the bias, to a lit pixel the kernel turned."""
     into = module.sk.in_channels
     with torch.no_grad():
         bias = module(torch.zeros(1, into, 5, 5))[0, :, 2, 2]

@@ -7,13 +7,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from made import draw_photographs  # noqa: E402
-from scipy import fft  # noqa: E402
+from made import draw_photographs
+from scipy import fft
 
-from upres.degrade_codecs import recode  # noqa: E402
-from upres.resize import imresize  # noqa: E402
-from upres.training.data import find_pictures, read_levels  # noqa: E402
-from upres.training.duplicates import Signature, find_duplicates, perceptual_hash, signature  # noqa: E402
+from upres.degrade_codecs import recode
+from upres.resize import imresize
+from upres.training.data import find_pictures, read_levels
+from upres.training.duplicates import Signature, find_duplicates, perceptual_hash, signature
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
-from made import draw_photographs, features_file  # noqa: E402
+from made import draw_photographs  # noqa: E402
 
+from upres.cli import app  # noqa: E402
 from upres.errors import DataError  # noqa: E402
 from upres.training import loop, run  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
-from upres.training.loop import Progress, Sources, train  # noqa: E402
+from upres.training.loop import Progress, train  # noqa: E402
 from upres.training.ranks import Ranks  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
 from upres.training.schedule import learning_rate_at  # noqa: E402
@@ -33,7 +34,7 @@ from upres.training.validation import Quality  # noqa: E402
 SETTINGS: dict[str, Any] = {
     "steps": 14, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,), "warmup_steps": 0,
     "threads": 1, "discriminator_width": 2, "judge": "", "niqe": False, "validate_every": 3, "checkpoint_every": 2, "convolutions": "torch",
-    "keep_checkpoints": 1,
+    "keep_checkpoints": 1, "feature_weight": 0.0,
 }  # fmt: skip
 GAN = dataclasses.replace(resolve_recipe("compact-gan-x2"), **SETTINGS)
 WELL = Quality(30.0, 28.0, 0.9, 48.0, (0.0, 0.0, 0.0), 1.0, 1.0, 1.0, 1.0)
@@ -42,11 +43,8 @@ LOST = dataclasses.replace(WELL, lr_psnr=20.0)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`pictures/` and `features.safetensors`."""
-    folder = tmp_path_factory.mktemp("guard")
-    draw_photographs(folder / "pictures")
-    features_file(folder / "features.safetensors")
-    return folder
+    """A folder of pictures."""
+    return draw_photographs(tmp_path_factory.mktemp("guard"))
 
 
 class World:
@@ -85,8 +83,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 def go(folder: Path, out: Path, config: TrainConfig = GAN, **others: Any) -> list[str]:
     """Train, with --guard where nothing else is said; what was said."""
     said: list[str] = []
-    sources = Sources(features=folder / "features.safetensors")
-    train(config, folder / "pictures", out, sources=sources, say=said.append, **{"guard": True} | others)
+    train(config, folder, out, say=said.append, **{"guard": True} | others)
     return [words for words in said if words.startswith("guard")]
 
 
@@ -100,6 +97,16 @@ def state(out: Path) -> dict[str, Any]:
         "rows": [{key: value for key, value in row.items() if key != "time"} for row in rows],
         "model": (out / "model.safetensors").read_bytes(),
     }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def straight(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The state of a run that went back from step 9 to step 6 and was never stopped."""
+    out = tmp_path_factory.mktemp("straight")
+    with pytest.MonkeyPatch.context() as patch:
+        World(patch)
+        go(folder, out)
+    return state(out)
 
 
 def test_goes_back_with_half_the_rates_and_what_came_after_is_gone(folder: Path, tmp_path: Path, world: World) -> None:
@@ -128,35 +135,32 @@ def test_tensorboard_shows_no_step_twice(folder: Path, tmp_path: Path, world: Wo
 
 
 def test_what_follows_is_the_checkpoint_trained_on_with_half_the_rates(
-    folder: Path, tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, straight: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against a run that never went wrong and whose rates were halved from step 7 on by hand."""
-    go(folder, tmp_path / "guarded")
     plain = loop.set_rates
     monkeypatch.setattr(loop, "set_rates", lambda team, config, step, _: plain(team, config, step, 0.5 if step >= 6 else 1.0))
-    go(folder, tmp_path / "halved")
-    assert state(tmp_path / "guarded")["tensors"] == state(tmp_path / "halved")["tensors"]
+    go(folder, tmp_path)
+    assert straight["tensors"] == state(tmp_path)["tensors"]
 
 
 @pytest.mark.parametrize("trained", [7, 8, 9, 10, 12])
-def test_stopped_before_at_or_after_going_back_equals_never_stopped(trained: int, folder: Path, tmp_path: Path, world: World) -> None:
-    go(folder, tmp_path / "straight")
-    world.trained.clear()
+def test_stopped_before_at_or_after_going_back_equals_never_stopped(
+    trained: int, folder: Path, tmp_path: Path, world: World, straight: dict[str, Any]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        go(folder, tmp_path / "stopped", should_stop=lambda: len(world.trained) == trained)
+        go(folder, tmp_path, should_stop=lambda: len(world.trained) == trained)
     if trained == 9:
-        assert [path.name for path in list_checkpoints(tmp_path / "stopped" / "checkpoints")] == ["step_000000006.safetensors"]
-    said = go(folder, tmp_path / "stopped", resume=True)
+        assert [path.name for path in list_checkpoints(tmp_path / "checkpoints")] == ["step_000000006.safetensors"]
+    said = go(folder, tmp_path, resume=True)
     assert len(said) == 1 and ("Going back" if trained < 9 else "this run went back from step 9 to step 6") in said[0]
-    assert state(tmp_path / "straight") == state(tmp_path / "stopped")
+    assert state(tmp_path) == straight
 
 
 @pytest.mark.parametrize("moment", ["before anything is gone", "after one checkpoint is", "before the rows are gone", "before it is saved"])
 def test_killed_while_it_goes_back_equals_never_killed(
-    moment: str, folder: Path, tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+    moment: str, folder: Path, tmp_path: Path, world: World, straight: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = dataclasses.replace(GAN, keep_checkpoints=3, checkpoint_every=1)
-
     def die(*_: object, **__: object) -> None:
         raise SystemExit
 
@@ -164,7 +168,6 @@ def test_killed_while_it_goes_back_equals_never_killed(
         list_checkpoints(checkpoints)[-1].unlink()
         die()
 
-    go(folder, tmp_path / "straight", config)
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         if moment == "before it is saved":
             save = loop.save_checkpoint
@@ -173,9 +176,9 @@ def test_killed_while_it_goes_back_equals_never_killed(
             patch.setattr(run, "drop_after", lambda *a, plain=run.drop_after: (plain(*a), die()))
         else:
             patch.setattr(run, "drop_after", die if moment == "before anything is gone" else die_after_one)
-        go(folder, tmp_path / "killed", config)
-    go(folder, tmp_path / "killed", config, resume=True)
-    assert state(tmp_path / "straight") == state(tmp_path / "killed")
+        go(folder, tmp_path)
+    go(folder, tmp_path, resume=True)
+    assert state(tmp_path) == straight
 
 
 def test_the_good_checkpoint_outlives_those_that_are_only_newer(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +228,17 @@ def test_a_run_is_resumed_as_it_was_begun(folder: Path, tmp_path: Path, world: W
         go(folder, tmp_path, guard=False, resume=True)
 
 
+def test_the_verb_hands_on_guard(folder: Path, tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "compact-gan-x2", "--data", str(folder), "--out", str(tmp_path), "--init", "random", "--device", "cpu", "--guard"]
+    for key, value in SETTINGS.items():
+        words += ["--set", f"{key}={','.join(map(str, value)) if isinstance(value, tuple) else value}"]
+    with pytest.raises(SystemExit) as end:
+        app(words)
+    said = capsys.readouterr().err
+    assert end.value.code == 0, said
+    assert "guard: step 9: LR-PSNR is 20.0 dB" in said and len(world.trained) == 17
+
+
 TWO = """
 import sys
 from pathlib import Path
@@ -253,7 +267,7 @@ def test_two_processes_go_back_together(folder: Path, tmp_path: Path) -> None:
         subprocess.Popen(command, env=os.environ | place | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True) for rank in range(2)
     ]
     try:
-        words = [worker.communicate(timeout=60)[1] for worker in workers]
+        words = [worker.communicate(timeout=300)[1] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()

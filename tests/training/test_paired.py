@@ -50,7 +50,7 @@ def photograph(height: int = 128, width: int = 160) -> np.ndarray:
 
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (4, 0), (-2, 1), (0, 3)])
 def test_misalignment_is_told_in_lr_pixels(down: int, right: int) -> None:
-    """HR moved by whole pixels moves LR by quarters of one; noise and another kernel do not hide it. (The window holds it back a little.)"""
+    """HR moved by whole pixels moves LR by quarters of one; noise and another kernel hide nothing (the window holds it back a little)."""
     whole = photograph()
     hr = whole[16:112, 16:144]
     shifted = whole[16 - down : 112 - down, 16 - right : 144 - right]

@@ -8,17 +8,17 @@ import pytest
 
 pytest.importorskip("torch")
 
-from made import draw_photographs  # noqa: E402
+from made import draw_photographs
 
-from upres.errors import DataError, OutputError, UsageError  # noqa: E402
-from upres.picture import Picture, write_picture  # noqa: E402
-from upres.resize import imresize  # noqa: E402
-from upres.training import prepare as module  # noqa: E402
-from upres.training.config import TrainConfig  # noqa: E402
-from upres.training.data import read_levels  # noqa: E402
-from upres.training.prepare import Options, change_255, places, prepare  # noqa: E402
-from upres.training.shards import INDEX, is_shards, open_shards  # noqa: E402
-from upres.training.sources import load_training_set  # noqa: E402
+from upres.errors import DataError, OutputError, UsageError
+from upres.picture import Picture, write_picture
+from upres.resize import imresize
+from upres.training import prepare as module
+from upres.training.config import TrainConfig
+from upres.training.data import read_levels
+from upres.training.prepare import Options, change_255, places, prepare
+from upres.training.shards import INDEX, is_shards, open_shards
+from upres.training.sources import load_training_set
 
 SMALL = Options(crop_px=48, step_px=32, smallest_px=32, validation=2)
 

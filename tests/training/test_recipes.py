@@ -33,7 +33,14 @@ def test_set_parses_by_type() -> None:
         (["learning_rate=-1"], "learning_rate must lie"),
         (["learning_rate=nan"], "learning_rate must lie"),
         (["hr_scales=0"], "hr_scales must lie"),
-        (["color_augment=2"], "color_augment must lie"),
+        (["color_augment=2"], "color_augment is a chance"),
+        (["mixup=-0.1"], "mixup is a chance"),
+        (["mixup=0.5", "cutmix=0.6"], "add up to at most 1, got mixup 0.5, cutmix 0.6, cutblur 0"),
+        (["channels=2"], "channels must be 1 or 3"),
+        (["bits=12"], "bits 8 or 16"),
+        (["turns=none"], "turns must be one of all, mirror"),
+        (["workers=-1"], "workers must be 0 or more"),
+        (["pixel_steps=5", "pixel_weight=0", "gan_weight=1"], "pixel_steps needs a pixel_weight"),
         (["patch_px=2"], "patch_px must be at least"),
         (["recipe=other"], "unknown setting"),
     ],
@@ -138,3 +145,39 @@ def test_values_that_cannot_work_are_refused(changes: dict[str, object], words: 
 def test_layers() -> None:
     assert parse_layers("conv1_2:0.1,conv5_4") == {"conv1_2": 0.1, "conv5_4": 1.0}
     assert parse_layers("") == {}
+
+
+def test_real_esrgan_has_its_published_figures() -> None:
+    """Real-ESRGAN, section 4.1 and its options: traps 20, 30, 32 and 40."""
+    net, gan = resolve_recipe("real-esrnet-x4"), resolve_recipe("real-esrgan-x4")
+    for config in (net, gan):
+        assert (config.network, config.depth, config.width, config.growth) == ("rrdb", 23, 64, 32)
+        assert (config.batch, config.patch_px * config.scale, config.turns, config.degradation) == (48, 256, "mirror", "real-esrgan")
+        assert config.betas == (0.9, 0.99) and config.ema_decay == 0.999
+    assert (net.steps, net.loss, net.pixel_weight, net.adversarial) == (1_000_000, "l1", 1.0, False)
+    assert {learning_rate_at(net, step) for step in (0, 500_000, 999_999)} == {2e-4}
+    assert (gan.steps, gan.pixel_weight, gan.feature_weight, gan.gan_weight, gan.gan_loss) == (400_000, 1.0, 1.0, 0.1, "standard")
+    assert {learning_rate_at(gan, step) for step in (0, 399_999)} == {1e-4} and gan.discriminator_learning_rate == 1e-4
+    assert (gan.discriminator, gan.discriminator_width) == ("unet", 64)
+    five = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
+    assert gan.features == "vgg19" and parse_layers(gan.feature_layers) == five
+
+
+def test_bsrgan_has_the_figures_of_its_options() -> None:
+    config = resolve_recipe("bsrgan-x4")
+    assert (config.degradation, config.patch_px, config.gan_loss, config.gan_weight) == ("bsrgan", 72, "least_squares", 1.0)
+    assert (config.learning_rate, config.discriminator_learning_rate, config.discriminator) == (5e-5, 5e-5, "unet")
+    assert (config.pixel_weight, config.feature_weight, config.batch) == (1.0, 1.0, 48)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("-x2")])
+def test_twins_for_x2_differ_in_scale_and_patch_alone(name: str) -> None:
+    two, four = resolve_recipe(name), resolve_recipe(name.replace("-x2", "-x4"))
+    if name == "compact-x2":
+        return  # a house model with a schedule of its own
+    assert two == dataclasses.replace(four, recipe=name, scale=2, patch_px=2 * four.patch_px)
+
+
+def test_the_first_steps_on_pixels_are_shrunk_too() -> None:
+    whole, shrunk = resolve_recipe("compact-wild-x4"), resolve_recipe("compact-wild-x4", shrink=10)
+    assert whole.pixel_steps > 0 and shrunk.pixel_steps == whole.pixel_steps // 10

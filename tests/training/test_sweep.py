@@ -118,6 +118,9 @@ def test_only_rank_0_writes(pairs: list[Pair], tmp_path: Path) -> None:
         def gather(self, value: list[object]) -> list[list[object]]:
             return [value, value]
 
+        def any(self, flag: bool) -> bool:
+            return flag
+
     out = tmp_path / "run"
     rows = sweep(build, plain(1), plain(2), pairs, judge, out=out, scale=2, alphas=(0.0, 1.0), ranks=Second(1, 2))
     assert len(rows) == 2 and not out.exists()

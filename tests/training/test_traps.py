@@ -19,7 +19,8 @@ from torch.nn import functional as F  # noqa: E402
 from upres.errors import DataError  # noqa: E402
 from upres.training import losses  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
-from upres.training.data import TrainingSet, draw_batch, make_pair  # noqa: E402
+from upres.training.data import TrainingSet, make_pair  # noqa: E402
+from upres.training.draw import draw_batch  # noqa: E402
 from upres.training.generators import build_generator  # noqa: E402
 from upres.training.loop import draw_of  # noqa: E402
 from upres.training.outside import features_layers, load_parent  # noqa: E402
@@ -54,9 +55,10 @@ def test_networks_see_levels_over_255() -> None:
     """Trap 13: RGB in [0,1] without a mean taken off, the same rows of the same picture in LR and HR."""
     image = np.random.default_rng(0).integers(0, 256, (64, 72, 3), dtype=np.uint8)
     pairs = [make_pair("a", image, 2)]
-    lr, hr = draw_of(QUIET, TrainingSet(pairs, np.ones(1), [], [], ""), ALONE)(3)
-    levels = draw_batch(pairs, np.ones(1), scale=2, patch_px=QUIET.patch_px, batch=QUIET.batch, seed=QUIET.seed, step=3)
-    for found, expected in zip((lr, hr), levels, strict=True):
+    lr, hr, target = draw_of(QUIET, TrainingSet(pairs, np.ones(1), [], [], ""), None, ALONE)(3)
+    batch = draw_batch(QUIET, pairs, np.ones(1), 3)
+    assert target is hr
+    for found, expected in zip((lr, hr), (batch.lr, batch.hr), strict=True):
         assert found.dtype == torch.float32
         np.testing.assert_array_equal(found.permute(0, 2, 3, 1).numpy(), expected.astype(np.float32) / np.float32(255.0))
 

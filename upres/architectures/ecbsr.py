@@ -58,7 +58,7 @@ def _build(keys: Keys, state: State, last: int) -> Graph:
         if block < last:
             if f"{stem}.act.weight" not in state:
                 raise ModelError(
-                    f"{_NAME} without PReLU slopes at {stem}.act: its activation is ReLU, RReLU or Softplus, and the file does not say which"
+                    f"{_NAME} without PReLU slopes at {stem}.act: its activation is ReLU, RReLU or Softplus; the file does not say which"
                 )
             slopes = keys.take(f"{stem}.act.weight", (None,))
         layers.append(Layer(weight, bias, slopes))
@@ -66,7 +66,7 @@ def _build(keys: Keys, state: State, last: int) -> Graph:
     colours, given = layers[0].weight.shape[1], layers[-1].weight.shape[0]
     scale = isqrt(given // colours)
     if colours not in (1, 3) or scale < 1 or colours * scale * scale != given:
-        raise ModelError(f"{_NAME}: {colours} channels in and {given} before the pixel shuffle; expected 1 or 3, times the square of the scale")
+        raise ModelError(f"{_NAME}: {colours} channels in and {given} before the pixel shuffle; expected 1 or 3 times the scale's square")
     return plain.build(layers, scale, colours, adds_input=True, value_range=_range(layers, colours), family=FAMILY)
 
 
@@ -92,6 +92,6 @@ def _merged(keys: Keys, stem: str, weight: Array, bias: Array) -> tuple[Array, A
             outer_bias = keys.take(f"{branch}.bias", (out,))
         inner = keys.take(f"{branch}.k0", (outer.shape[1], into, 1, 1)).astype(np.float64)
         inner_bias = keys.take(f"{branch}.b0", (outer.shape[1],))
-        total += np.einsum("omyx,mi->oiyx", outer, inner[:, :, 0, 0])
+        total += np.einsum("omyx,mi->oiyx", outer, inner[:, :, 0, 0], optimize=True)
         offset += outer.sum((2, 3)) @ inner_bias + outer_bias
     return total.astype(np.float32), offset.astype(np.float32)

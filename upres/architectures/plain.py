@@ -1,9 +1,9 @@
 """A plain stack: convolutions in a row with a PReLU after each but the last, then a pixel shuffle, as small networks are deployed.
 
 The keys are those of one `Sequential` under any name or none (`net.0.weight`, `net.1.weight`, ...): a convolution has four dimensions, the
-slopes of a PReLU one. What a file does not say is read off the weights, by what a flat gray picture becomes (`flat_response`), because every
-enlarger keeps it: whether the enlarged input is added at the end (then the stack itself gives 0), and whether pictures are in [0,1] or
-in 0 ... 255. Where neither is clear, and where an activation left no trace in the file, the network is refused.
+slopes of a PReLU one. What a file does not say is read off the weights, by what a flat gray picture becomes (`flat_response`), because
+every enlarger keeps it: whether the enlarged input is added at the end (then the stack itself gives 0), and whether pictures are in [0,1]
+or in 0 ... 255. Where neither is clear, and where an activation left no trace in the file, the network is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import pairwise
 from math import isqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from upres.architectures.keys import Keys, State
 from upres.errors import ModelError
@@ -92,12 +93,14 @@ def _stems(state: State) -> list[str] | None:
 
 def flat_response(layers: list[Layer], gray: float) -> float:
     """Mean over the last channels of what a flat picture of that gray becomes, away from the border: a product of matrices a layer."""
-    value = np.full(layers[0].weight.shape[1], gray, np.float64)
+    value: NDArray[np.float64] = np.full(layers[0].weight.shape[1], gray, np.float64)
     for layer in layers:
-        value = layer.weight.sum((2, 3), dtype=np.float64) @ value + layer.bias
+        taps: NDArray[np.float64] = layer.weight.sum((2, 3), dtype=np.float64)
+        value = np.asarray(taps @ value + layer.bias, np.float64)
         if layer.slopes is not None:
-            value = np.where(value > 0.0, value, value * layer.slopes)
-    return float(value.mean())
+            slopes: NDArray[np.float64] = layer.slopes.astype(np.float64)
+            value = np.asarray(np.maximum(value, 0.0) + np.minimum(value, 0.0) * slopes, np.float64)
+    return float(value.sum()) / value.size
 
 
 def misses(layers: list[Layer], *, adds_input: bool, value_range: float) -> float:

@@ -1,6 +1,6 @@
 """SPAN (Wan et al., "Swift Parameter-free Attention Network", CVPR workshops 2024): six attention blocks, joined, then a pixel shuffle.
 
-A block (figure 2 of the paper, equations 1 to 4) is three 3x3 convolutions with SiLU between; out3 is what the third gives and x what came in:
+A block (figure 2 of the paper) is three 3x3 convolutions with SiLU between; out3 is what the third gives and x what came in:
 
     block(x) = (out3 + x) * (sigmoid(out3) - 0.5)
 
@@ -28,6 +28,7 @@ from __future__ import annotations
 from math import isqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from upres.architectures.keys import Keys, State
 from upres.errors import ModelError
@@ -84,7 +85,7 @@ def _build(keys: Keys, state: State) -> Graph:
 def _normalise(colours: int) -> Conv:
     """(x - mean) * range as a 1x1 convolution. Not folded into the head, whose zero padding stands for the mean and not for black."""
     if colours != len(_MEAN):
-        raise ModelError(f"{_NAME}: it takes {colours} channels and has no key 'no_norm', but the mean that it takes off is that of 3 colours")
+        raise ModelError(f"{_NAME}: it takes {colours} channels and has no key 'no_norm', but the mean that it takes off is of 3 colours")
     weight = np.eye(colours, dtype=np.float32).reshape(colours, colours, 1, 1) * np.float32(_RANGE)
     return Conv("normal", "input", weight, np.array([-_RANGE * mean for mean in _MEAN], np.float32))
 
@@ -118,11 +119,13 @@ def _merged(keys: Keys, state: State, stem: str, out: int | None = None, into: i
         _conv(keys, state, copy, out, into, 3)
     # float64, because the copies that other programs make are sums of rounded products
     enter, middle, leave = (array.astype(np.float64) for array in (first[:, :, 0, 0], second, third[:, :, 0, 0]))
-    weight = np.einsum("om,mkyx,ki->oiyx", leave, middle, enter)
+    weight: NDArray[np.float64] = np.einsum("om,mkyx,ki->oiyx", leave, middle, enter, optimize=True)
     weight[:, :, 1, 1] += skip[:, :, 0, 0]
     # The border is padded before the first 1x1, so its bias is there too: all nine taps see it, everywhere.
-    bias = leave @ (middle.sum((2, 3)) @ first_bias + second_bias) + third_bias + skip_bias
-    return weight.astype(np.float32), bias.astype(np.float32)
+    taps: NDArray[np.float64] = middle.sum((2, 3))
+    inner = np.asarray(taps @ first_bias + second_bias, np.float64)
+    bias: Array = np.asarray(leave @ inner + third_bias + skip_bias, np.float32)
+    return weight.astype(np.float32), bias
 
 
 def _conv(keys: Keys, state: State, stem: str, out: int | None, into: int | None, kernel: int) -> tuple[Array, Array]:

@@ -8,11 +8,12 @@ from upres.engines.base import Runner
 from upres.engines.tail import TailRunner
 from upres.errors import UsageError
 from upres.graph import Graph
+from upres.probed_model import Network, UnknownModel
 
 ENGINES = ("auto", "ncnn", "torch", "onnx")
 
 
-def load(graph: Graph, *, engine: str = "auto", threads: int = 0, exact: bool = False, device: str = "cpu") -> Runner:
+def load(graph: Network, *, engine: str = "auto", threads: int = 0, exact: bool = False, device: str = "cpu") -> Runner:
     """Make `graph` ready to run.
 
     engine: "auto" is ncnn, the fastest on CPUs (`benchmarks/results`). threads: 0 is one a core. exact: tiles equal the untiled picture to
@@ -25,6 +26,8 @@ def load(graph: Graph, *, engine: str = "auto", threads: int = 0, exact: bool = 
         raise UsageError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
     if device != "cpu" and engine != "torch":
         raise UsageError(f"device {device!r} needs engine 'torch'; engine {engine!r} runs on the CPU")
+    if isinstance(graph, UnknownModel):
+        return _as_it_is(graph, engine, threads, exact)
     if engine == "torch":
         from upres.engines.torch import TorchRunner
 
@@ -36,6 +39,16 @@ def load(graph: Graph, *, engine: str = "auto", threads: int = 0, exact: bool = 
     from upres.engines.ncnn import NcnnRunner
 
     return _in_parts(graph, lambda part: NcnnRunner(part, threads=threads, exact=exact))
+
+
+def _as_it_is(model: UnknownModel, engine: str, threads: int, exact: bool) -> Runner:
+    """A file that is a program of its own has one engine."""
+    from upres.engines.file_runner import FileRunner
+
+    own = {"ncnn": "ncnn", "onnx": "onnx", "spandrel": "torch"}[model.kind]
+    if engine not in ("auto", own):
+        raise UsageError(f"{model.path} is of unknown make and is run as it is, by engine {own!r} alone: leave --engine {engine} out")
+    return FileRunner(model, threads=threads, exact=exact)
 
 
 def _in_parts(graph: Graph, make: Callable[[Graph], Runner]) -> Runner:

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from upres.errors import EngineError
-from upres.graph import Graph
 from upres.nodes import Array
+from upres.probed_model import Network
 
 
 class Runner(Protocol):
@@ -45,7 +45,7 @@ class Runner(Protocol):
         ...
 
 
-def check_input(graph: Graph, lr: Array) -> None:
+def check_input(graph: Network, lr: Array) -> None:
     """Raises EngineError where `lr` is not a (1, c, h, w) float32 batch that this graph takes."""
     fits = lr.ndim == 4 and lr.shape[0] == 1 and lr.shape[1] == graph.in_channels and min(lr.shape) > 0
     if not fits or lr.dtype != np.float32:

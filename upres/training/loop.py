@@ -12,9 +12,8 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -104,8 +103,9 @@ def train(
 
     # Data: everything in memory; the batch of a step is a pure function of (seed, step).
     pictures = load_training_set(config, data, validation)
-    for words in pictures.left_out:
-        say(f"left out: {words}")
+    for words in (*(f"left out: {words}" for words in pictures.left_out), *pictures.notes):
+        say(words)
+    config = replace(config, channels=pictures.channels, bits=pictures.depth)
     recipe = load_recipe(config.degradation) if config.degradation else None
     held_out = degrade_pairs(pictures.validation, recipe, config.scale)
     check_pairs(held_out)
@@ -144,7 +144,7 @@ def train(
 
     with (
         winograd(fast), ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(max(1, config.workers)) as workers,
-        Watch(out, first, ranks, held_out) as watch,
+        Watch(out, first, ranks, held_out, say=say) as watch,
     ):  # fmt: skip
         draw = draw_of(config, pictures, recipe, ranks, workers.map if config.workers else map)
         pending = pool.submit(draw, first)
@@ -253,7 +253,7 @@ def gan_step(
         terms["gan"] = config.gan_weight * losses.gan_generator_loss(config.gan_loss, frozen, fake, ranks.mean)
         with clock("discriminator"):
             total = sum(terms.values(), start=sr.new_zeros(())) / config.accumulate
-            by_sr = cast("tuple[Tensor, ...]", torch.autograd.grad(total, sr, retain_graph=True))
+            by_sr = torch.autograd.grad(total, sr, retain_graph=True)
         with clock("generator"):
             sr_of_net.backward(by_sr[0])
 

@@ -129,7 +129,7 @@ def bsrgan_x4() -> TrainConfig:
 def compact_wild_x4() -> TrainConfig:
     """Pictures from the wild on a CPU: `compact-gan-x4` on degraded pictures, without the term that would bring the LR's noise back.
 
-    The first steps learn on pixels alone to take away what was put in, as Real-ESRNet does for Real-ESRGAN; they cost a sixth of the others.
+    The first steps learn on pixels alone to take away what was put in, as Real-ESRNet does for Real-ESRGAN; they cost a sixth of the rest.
     """
     return dataclasses.replace(
         compact_gan_x4(), recipe="compact-wild-x4", source="docs/training.md; terms as in compact-gan-x4, balance of Real-ESRGAN",

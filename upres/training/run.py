@@ -64,7 +64,8 @@ def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) ->
     before = cast("dict[str, Any]", start.facts["config"])
     now = cast("dict[str, Any]", facts["config"])
     before = plain_config(TrainConfig(recipe="", scale=1)) | before  # a setting that the run's version did not have stood at its default
-    changed = sorted(key for key in now if key not in FREE_FIELDS and before[key] != now[key])
+    undecided = [key for key in ("channels", "bits") if not before[key]]  # of a run before these were asked of the data
+    changed = sorted(key for key in now if key not in (*FREE_FIELDS, *undecided) and before[key] != now[key])
     if changed:
         words = ", ".join(f"{key} was {before[key]!r} and is {now[key]!r}" for key in changed)
         raise DataError(f"{out} was begun with another configuration ({words}): resume with the same, or choose another --out")
