@@ -166,7 +166,8 @@ def main() -> None:
         seeds = [int(seed) for seed in options.seeds.split(",")] if options.degradation else [0]
         if options.degradation:
             pairs = degraded(pairs, options.degradation, seeds, scale)
-        measured = [measure_network(name, pairs, scale, judges, niqe) for name in ("bicubic", options.parent, options.gan, HR)]
+        measured = [measure_network(name, pairs, scale, judges, niqe) for name in ("bicubic", options.parent, options.gan)]
+        measured.append(measure_network(HR, pairs[:: len(seeds)], scale, judges, niqe))
         words = f", LR by `{options.degradation}` with the seeds {options.seeds}" if options.degradation else ""
         title = f"## {folder.name}, {len(pairs) // len(seeds)} pictures{words}"
         found = [title, "", *table(measured, list(judges)), *verdict(measured[2], measured[:2], len(seeds)), ""]

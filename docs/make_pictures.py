@@ -1,6 +1,7 @@
 """The pictures of the README, of the GAN's card and of the tutorial, from the example photograph: `python docs/make_pictures.py`.
 
-astronaut_x4.png: LR | bicubic | compact-x4. astronaut_gan_x4.png: LR | compact-x4 | compact-gan-x4.
+astronaut_x4.png: LR | bicubic | compact-x4. astronaut_gan_x4.png: LR | compact-x4 | compact-gan-x4. astronaut_wild_x4.png: the same picture
+reduced and degraded by the recipe `wild` under three seeds, a row each: LR | bicubic | compact-x4 | compact-wild-x4 | the picture itself.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.catalog import load_graph
-from upres.picture import read_picture, write_picture
+from upres.degrade import draw_plan, load_recipe, run_plan
+from upres.picture import Picture, read_picture, write_picture
 from upres.resize import imresize
 from upres.upscale import Upscaler
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP, LEFT, SIDE = 0, 60, 80  # of the crop, in LR pixels
+WILD_SEEDS = (3, 5, 8)
 
 
 def main() -> None:
@@ -38,6 +41,23 @@ def main() -> None:
 
     write("astronaut_x4.png", nearest, bicubic, compact)
     write("astronaut_gan_x4.png", nearest, compact, gan)
+    write_wild(picture)
+
+
+def write_wild(picture: Picture) -> None:
+    hr = np.ascontiguousarray(picture.pixels)
+    upscalers = [Upscaler(load_graph(name)) for name in ("compact-x4", "compact-wild-x4")]
+    rows: list[NDArray[np.float32]] = []
+    for seed in WILD_SEEDS:
+        lr = run_plan(hr, draw_plan(load_recipe("wild"), seed=seed, index=0, scale=4))
+        results = [upscaler.upscale_array(lr) for upscaler in upscalers]
+        panels = [lr.repeat(4, axis=0).repeat(4, axis=1), imresize(lr, 4.0), *results, hr]
+        gap = np.ones((hr.shape[0], 6, 3), np.float32)
+        rows += [np.concatenate([part for panel in panels for part in (gap, panel)][1:], axis=1)]
+    line = np.ones((6, rows[0].shape[1], 3), np.float32)
+    target = ROOT / "docs" / "pictures" / "astronaut_wild_x4.png"
+    write_picture(replace(picture, pixels=np.concatenate([part for row in rows for part in (line, row)][1:])), target)
+    print(target)
 
 
 if __name__ == "__main__":

@@ -134,6 +134,8 @@ def test_denoise_is_a_share_of_the_model_and_the_rest_of_its_twin() -> None:
     assert with_denoise(parse(model), 0.25).stages == ((Part(model, 0.25), Part(twin, 0.75)),)
     assert with_denoise(parse(model), 1.0).stages == ((Part(model, 1.0),),)
     assert with_denoise(parse(model), 0.0).stages == ((Part(twin, 1.0),),)
+    for same in ("4x-realesr-general-x4v3", "REALESR-general-x4v3"):  # an alias, and another case
+        assert with_denoise(parse(same), 0.25).stages == ((Part(same, 0.25), Part(twin, 0.75)),)
     assert with_denoise(parse("a"), 0.5, "b").stages == ((Part("a", 0.5), Part("b", 0.5)),)
 
 
@@ -145,6 +147,17 @@ def test_the_twin_of_a_file_lies_beside_it(tmp_path: Path) -> None:
     composition = with_denoise(parse(str(model)), 0.5)
     assert [part.model for part in composition.stages[0]] == [str(model), str(twin)]
     assert len(load(composition)) == 1
+
+
+def test_the_published_pair_keeps_more_noise_the_less_is_asked_for(assets: Path) -> None:
+    """Noise on flat gray: what is left of it falls from the twin (0) to the model (1), and in between lies a third."""
+    model = parse(str(assets / "weights" / "RealESRGAN_General_x4_v3.param"))
+    lr = (0.5 + 0.06 * np.random.default_rng(2).standard_normal((32, 32, 3))).astype(np.float32)
+    left = [
+        Upscaler(load(with_denoise(model, strength)), engine="ncnn", threads=1).upscale_array(lr)[32:-32, 32:-32].std()
+        for strength in (0.0, 0.5, 1.0)
+    ]
+    assert left[0] > 1.2 * left[1] > 1.2 * left[2]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_the_public_names_can_be_listed_without_loading_them() -> None:
     assert loaded_by("import upres; dir(upres)").isdisjoint((*HEAVY, "numpy"))
 
 
-@pytest.mark.parametrize("verb", ["", "upscale", "evaluate", "interpolate", "train"])
+@pytest.mark.parametrize("verb", ["", "upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models"])
 def test_help_loads_nothing_heavy(verb: str) -> None:
     arguments = ["upres", *([verb] if verb else []), "--help"]
     program = f"import sys\nsys.argv = {arguments!r}\nfrom upres.__main__ import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
@@ -41,7 +41,10 @@ def test_help_loads_nothing_heavy(verb: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["evaluate", "pairs", "upscale", "batch", "catalog", "weights", "graph", "architectures", "interpolate", "resize", "metrics"],
+    [
+        "evaluate", "pairs", "upscale", "batch", "catalog", "weights", "graph", "architectures", "interpolate", "resize", "metrics", "degrade",
+        "kernels", "compose", "api",
+    ],  # fmt: skip
 )
 def test_the_core_loads_no_torch(module: str) -> None:
     assert loaded_by(f"import upres.{module}").isdisjoint(("torch", "onnxruntime", "onnx", "typer", "scipy", "skimage", "httpx"))

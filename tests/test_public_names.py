@@ -8,6 +8,7 @@ import upres
 
 PUBLIC = [
     "MODELS",
+    "Cancelled",
     "Graph",
     "Picture",
     "TargetSize",

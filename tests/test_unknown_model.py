@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.made_ncnn import bilinear_x2, raw, tagged, write
-from tests.tiny import compact, compact_state
+from tests.tiny import compact, compact_state, noise, picture
 from upres import engines
 from upres.architectures import graph_from_state_dict
 from upres.engines.ncnn import program as ncnn_program
@@ -255,7 +255,7 @@ def test_onnx_of_one_size_runs_in_windows(tmp_path: Path) -> None:
     found = probed(saved(tmp_path / "m.onnx", model.SerializeToString()))
     assert found.fixed == (24, 32) and "takes 32 x 24 px only, so it runs in windows of that size" in found.notes[0]
     assert found.receptive_field == graph.receptive_field
-    for lr in (pixels(60, 71), pixels(10, 9), pixels(24, 32), pixels(1, 1)):
+    for lr in (pixels(56, 71), pixels(10, 9), pixels(24, 32), pixels(1, 1)):
         sr = Upscaler(found, threads=1).upscale_array(lr)
         assert sr.shape == (lr.shape[0] * 2, lr.shape[1] * 2, 3)
         if min(lr.shape[:2]) >= 24:  # smaller ones are padded, which shows at the border
@@ -327,3 +327,32 @@ def test_without_spandrel_an_unknown_network_says_how_to_get_it(tmp_path: Path, 
 
 def raw_array() -> Array:
     return np.frombuffer(raw(np.ones(4)), np.float32)
+
+
+def test_the_command_line_runs_them_and_says_once_what_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from typer.testing import CliRunner
+
+    from upres.cli import app
+    from upres.picture import read_picture, write_picture
+
+    bilinear_x2(tmp_path)
+    for name in ("a.png", "b.png"):
+        write_picture(picture(noise(10, 12)), tmp_path / name)
+    command = ["upscale", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "-o", str(tmp_path / "out"), "-n", str(tmp_path / "net.bin")]
+    done = CliRunner().invoke(app, command)
+    said = done.output + capsys.readouterr().err
+    assert done.exit_code == 0, said
+    assert said.count("is an ncnn graph of unknown make") == 1
+    assert read_picture(tmp_path / "out" / "a.png").pixels.shape == (20, 24, 3)
+
+
+def test_two_ncnn_files_of_one_shape_are_blended(assets: Path) -> None:
+    """The mean of both networks' weights: float16 files of general-x4v3 and its twin."""
+    from upres import compose
+
+    names = [assets / "weights" / f"RealESRGAN_General_{name}.param" for name in ("x4_v3", "WDN_x4_v3")]
+    (blend,) = compose.load(compose.parse(f"{names[0]}:0.25,{names[1]}:0.75"))
+    first, second = (compose.load(compose.parse(str(name)))[0] for name in names)
+    assert isinstance(blend, Graph) and isinstance(first, Graph) and isinstance(second, Graph)
+    weights = [graph.nodes[0].weight for graph in (first, second, blend)]  # type: ignore[union-attr]
+    np.testing.assert_allclose(weights[2], 0.25 * weights[0] + 0.75 * weights[1], rtol=0, atol=1e-7)

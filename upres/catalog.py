@@ -40,6 +40,10 @@ _PHOTOGRAPHS = (
     "314 photographs under CC0, public-domain, CC BY, CC BY-SA and BSD terms (listed in upres/models/NAME.md), reduced by the "
     "MATLAB-equal bicubic resize"
 )
+_DEGRADED = (
+    "274 of the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipe `wild` "
+    "(upres/degradations/wild.toml)"
+)
 
 MODELS: dict[str, ModelCard] = {
     "compact-gan-x4": ModelCard(
@@ -51,6 +55,16 @@ MODELS: dict[str, ModelCard] = {
         family="compact",
         purpose="crisper enlargement of clean photographs by 4: its finest texture is invented; no repair of compression or noise",
         training_data=_PHOTOGRAPHS,
+    ),
+    "compact-wild-x4": ModelCard(
+        name="compact-wild-x4",
+        file="compact-wild-x4.safetensors",
+        sha256="2f89b7f86e69764aaedd676b980ff53b8104f3818eb2a49900e23264d0a18a5d",
+        licence="Apache-2.0",
+        scale=4,
+        family="compact",
+        purpose="photographs from old phones and the web by 4: takes away noise and compression; its finest texture is invented",
+        training_data=_DEGRADED,
     ),
     "compact-x2": ModelCard(
         name="compact-x2",

@@ -20,7 +20,10 @@ RANDOM = "random"
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="compact-x2|x4, esrgan-psnr-x2|x4, srresnet-x4; adversarial: esrgan-x2|x4, compact-gan-x2|x4.")
+        str, typer.Argument(
+            help="compact-x2|x4, esrgan-psnr-x2|x4, real-esrnet-x2|x4, srresnet-x4; adversarial: esrgan-x2|x4, real-esrgan-x2|x4, "
+            "bsrgan-x2|x4, compact-gan-x2|x4, compact-wild-x2|x4."
+        )
     ],
     data: Annotated[
         list[str] | None,

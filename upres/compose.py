@@ -23,8 +23,11 @@ from upres.probed_model import Network
 from upres.unknown_model import load_network
 from upres.weights import read_weights
 
-# A model that removes noise, and its twin that keeps noise: for --denoise.
-NOISE_TWINS = {"realesr-general-x4v3": "realesr-general-wdn-x4v3"}
+# A model that removes noise, and its twin that keeps noise, for --denoise. The second pair are Upscayl's files of the same two.
+NOISE_TWINS = {
+    "realesr-general-x4v3": "realesr-general-wdn-x4v3",
+    "RealESRGAN_General_x4_v3": "RealESRGAN_General_WDN_x4_v3",
+}
 _SUM_TOLERANCE = 1e-3  # weights such as 0.33,0.33,0.33 are told; 0.333,0.333,0.333 are not
 
 
@@ -133,8 +136,9 @@ def with_denoise(composition: Composition, strength: float, twin: str | None = N
 
 
 def _twin_of(model: str) -> str:
-    if model in NOISE_TWINS:
-        return NOISE_TWINS[model]
+    known = catalog.find(model)
+    if known is not None and known.name in NOISE_TWINS:
+        return NOISE_TWINS[known.name]
     path = Path(model)
     for name, twin in NOISE_TWINS.items():
         if name in path.name:
@@ -142,8 +146,8 @@ def _twin_of(model: str) -> str:
             if beside.is_file():
                 return str(beside)
             raise UsageError(f"--denoise blends {model} with {beside.name}, and there is none beside it: name it with --denoise-with FILE")
-    known = ", ".join(NOISE_TWINS)
-    raise UsageError(f"--denoise knows the twin of {known}, none of {model}: name one that keeps noise with --denoise-with FILE")
+    pairs = next(iter(NOISE_TWINS))
+    raise UsageError(f"--denoise knows the twin of {pairs}, none of {model}: name one that keeps noise with --denoise-with FILE")
 
 
 def load(composition: Composition) -> tuple[Network, ...]:

@@ -56,6 +56,11 @@ class UnknownModel:
     probed_px: int
     tile_error: float
 
+    @property
+    def window_overlap(self) -> int | None:
+        """Of a file of one fixed size: all that the network sees, but a quarter of the shorter side at most."""
+        return None if self.fixed is None else min(self.receptive_field, (min(self.fixed) - 2 * self.cut_px) // 4)
+
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What was found, for the user, in one line, and what it means for tiles in another, if anything."""
@@ -75,6 +80,9 @@ class UnknownModel:
         found = [f"{Path(self.path).name} is an {_NAMES[self.kind]} of unknown make, run as it is by {self.engine}: {', '.join(parts)}"]
         if self.kind == "spandrel":
             found = [f"{Path(self.path).name} is a {self.family} network, run by spandrel: {', '.join(parts)}"]
+        overlap = self.window_overlap
+        if overlap is not None and overlap < self.receptive_field:
+            found.append(f"its windows overlap by {overlap} px, less than it sees: values near their borders can differ")
         if self.tile_error > 1e-4:
             found.append(f"tiles of {Path(self.path).name} differ from the untiled picture by up to {self.tile_error:.2g} of the range")
         return tuple(found)

@@ -93,14 +93,15 @@ def _stems(state: State) -> list[str] | None:
 
 def flat_response(layers: list[Layer], gray: float) -> float:
     """Mean over the last channels of what a flat picture of that gray becomes, away from the border: a product of matrices a layer."""
-    value: NDArray[np.float64] = np.full(layers[0].weight.shape[1], gray, np.float64)
+    value = np.full(layers[0].weight.shape[1], gray, np.float64)
     for layer in layers:
-        taps: NDArray[np.float64] = layer.weight.sum((2, 3), dtype=np.float64)
-        value = np.asarray(taps @ value + layer.bias, np.float64)
-        if layer.slopes is not None:
-            slopes: NDArray[np.float64] = layer.slopes.astype(np.float64)
-            value = np.asarray(np.maximum(value, 0.0) + np.minimum(value, 0.0) * slopes, np.float64)
-    return float(value.sum()) / value.size
+        value = _flat(layer, value)
+    return float(np.mean(value))
+
+
+def _flat(layer: Layer, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    linear: NDArray[np.float64] = layer.weight.astype(np.float64).sum((2, 3)) @ value + layer.bias.astype(np.float64)
+    return linear if layer.slopes is None else np.where(linear > 0.0, linear, linear * layer.slopes.astype(np.float64))
 
 
 def misses(layers: list[Layer], *, adds_input: bool, value_range: float) -> float:

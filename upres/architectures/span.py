@@ -119,18 +119,24 @@ def _merged(keys: Keys, state: State, stem: str, out: int | None = None, into: i
         _conv(keys, state, copy, out, into, 3)
     # float64, because the copies that other programs make are sums of rounded products
     enter, middle, leave = (array.astype(np.float64) for array in (first[:, :, 0, 0], second, third[:, :, 0, 0]))
-    weight: NDArray[np.float64] = np.einsum("om,mkyx,ki->oiyx", leave, middle, enter, optimize=True)
+    weight = np.einsum("om,mkyx,ki->oiyx", leave, middle, enter, optimize=True)
     weight[:, :, 1, 1] += skip[:, :, 0, 0]
     # The border is padded before the first 1x1, so its bias is there too: all nine taps see it, everywhere.
-    taps: NDArray[np.float64] = middle.sum((2, 3))
-    inner = np.asarray(taps @ first_bias + second_bias, np.float64)
-    bias: Array = np.asarray(leave @ inner + third_bias + skip_bias, np.float32)
-    return weight.astype(np.float32), bias
+    inner = _through(middle.sum((2, 3)), first_bias.astype(np.float64), second_bias)
+    return weight.astype(np.float32), _through(leave, inner, third_bias, skip_bias).astype(np.float32)
+
+
+def _through(taps: NDArray[np.float64], value: NDArray[np.float64], *biases: Array) -> NDArray[np.float64]:
+    """A flat value through a convolution."""
+    result: NDArray[np.float64] = taps @ value
+    for bias in biases:
+        result = result + bias.astype(np.float64)
+    return result
 
 
 def _conv(keys: Keys, state: State, stem: str, out: int | None, into: int | None, kernel: int) -> tuple[Array, Array]:
     """Weight and bias; zeros for a bias that the file does not have (networks made with `bias=False`)."""
     weight = keys.take(f"{stem}.weight", (out, into, kernel, kernel))
     if f"{stem}.bias" not in state:
-        return weight, np.zeros(weight.shape[0], np.float32)
+        return weight, np.zeros(len(weight), np.float32)
     return weight, keys.take(f"{stem}.bias", (weight.shape[0],))

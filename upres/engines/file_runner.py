@@ -3,65 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from upres.engines.base import check_input, check_output
+from upres.engines.program import Program
 from upres.errors import EngineError, ModelError
 from upres.nodes import Array
 from upres.probed_model import Kind, UnknownModel
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Of one run: multiply-adds, and the largest sum of values alive at once in bytes."""
-
-    macs: float
-    live_bytes: float
-
-
-class Program(Protocol):
-    """A model file that an engine has opened. `channels` are those that it may take, `fixed` is the only size (h, w) that it takes."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def family(self) -> str: ...
-
-    @property
-    def channels(self) -> tuple[int, ...]: ...
-
-    @property
-    def fixed(self) -> tuple[int, int] | None: ...
-
-    @property
-    def takes_bytes(self) -> bool: ...
-
-    @property
-    def parameters(self) -> int: ...
-
-    @property
-    def sha256(self) -> str: ...
-
-    @property
-    def memory_factor(self) -> float: ...
-
-    @property
-    def grid_px(self) -> int: ...
-
-    def __call__(self, lr: Array) -> Array:
-        """(1, c, h, w) to (1, c, h', w'), both float32, whatever the file stores. Raises EngineError where it fails."""
-        ...
-
-    def cost(self, lr: Array) -> Cost:
-        """What a run of this picture costs."""
-        ...
-
-    def close(self) -> None: ...
 
 
 def open_program(kind: Kind, path: Path, *, threads: int, exact: bool) -> Program:
@@ -77,19 +27,6 @@ def open_program(kind: Kind, path: Path, *, threads: int, exact: bool) -> Progra
     from upres.engines.spandrel import SpandrelProgram
 
     return SpandrelProgram(path, threads=threads)
-
-
-def live_bytes(steps: list[tuple[tuple[str, ...], tuple[str, ...]]], sizes: dict[str, int], first: str, last: str) -> float:
-    """Largest sum of values alive at once, as `analysis.activation_bytes_per_pixel`: `steps` are (inputs, outputs), `sizes` elements."""
-    last_read = {name: index for index, (inputs, _) in enumerate(steps) for name in inputs}
-    last_read[last] = len(steps)
-    alive = {first}
-    peak = 0
-    for index, (inputs, outputs) in enumerate(steps):
-        alive.update(outputs)
-        peak = max(peak, sum(sizes.get(name, 0) for name in alive))
-        alive -= {name for name in (*inputs, *outputs) if last_read.get(name, -1) <= index}
-    return 4.0 * peak
 
 
 class FileRunner:
@@ -114,15 +51,15 @@ class FileRunner:
         return check_output(self.name, lr, sr, self._model.scale)
 
     def _run_windows(self, program: Program, fixed: tuple[int, int], lr: Array) -> Array:
-        """Windows of the one size that the file takes, each overlapping its neighbours by `window_overlap`."""
-        model, scale = self._model, self._model.scale
+        """Windows of the one size that the file takes, each overlapping its neighbours."""
+        model, scale, overlap = self._model, self._model.scale, self._model.window_overlap or 0
         height, width = lr.shape[2:]
         rows, columns = (side - 2 * model.cut_px for side in fixed)
         below, right = max(0, rows - height), max(0, columns - width)
         padded = np.pad(lr, ((0, 0), (0, 0), (0, below), (0, right)), mode="reflect" if min(height, width) > 1 else "edge")
         result = np.empty((1, model.out_channels, padded.shape[2] * scale, padded.shape[3] * scale), np.float32)
-        for source_y, begin_y, end_y in _windows(padded.shape[2], rows, window_overlap(rows, model.receptive_field)):
-            for source_x, begin_x, end_x in _windows(padded.shape[3], columns, window_overlap(columns, model.receptive_field)):
+        for source_y, begin_y, end_y in _windows(padded.shape[2], rows, overlap):
+            for source_x, begin_x, end_x in _windows(padded.shape[3], columns, overlap):
                 sr = run_once(program, model, padded[:, :, source_y : source_y + rows, source_x : source_x + columns])
                 y, x = (begin_y - source_y) * scale, (begin_x - source_x) * scale
                 tall, wide = (end_y - begin_y) * scale, (end_x - begin_x) * scale
@@ -137,14 +74,9 @@ class FileRunner:
             self._program = None
 
 
-def window_overlap(side: int, receptive_field: int) -> int:
-    """Of windows of a fixed size: all that the network sees, but a quarter of the window at most."""
-    return min(receptive_field, side // 4)
-
-
 def _windows(length: int, side: int, overlap: int) -> Iterator[tuple[int, int, int]]:
     """(where the window begins, begin and end of what is kept of it) along one axis of at least `side`."""
-    count = max(1, -(-(length - 2 * overlap) // (side - 2 * overlap))) if length > side else 1
+    count = 1 if length == side else -(-length // (side - 2 * overlap))
     for index in range(count):
         begin, end = length * index // count, length * (index + 1) // count
         source = min(max(0, (begin + end - side) // 2), length - side)

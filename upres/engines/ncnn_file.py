@@ -12,8 +12,8 @@ import ncnn  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 from upres.engines.base import threads_or_default
-from upres.engines.file_runner import Cost, live_bytes
 from upres.engines.ncnn import _Chunks
+from upres.engines.program import Cost, live_bytes
 from upres.errors import EngineError, ModelError
 from upres.ncnn_file import find_pair, program, read_ncnn
 from upres.nodes import Array

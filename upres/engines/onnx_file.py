@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from upres.engines.base import threads_or_default
-from upres.engines.file_runner import Cost, live_bytes
+from upres.engines.program import Cost, live_bytes
 from upres.errors import EngineError, ModelError
 from upres.nodes import Array
 
@@ -31,10 +31,16 @@ _MAX_BYTES = 2**31 - 1  # of one protobuf message
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 _TYPES = {1: np.float32, 10: np.float16, 2: np.uint8}
 _COLOURS = (1, 3)
-# What the runtime raises: some twenty exceptions of its own without a common base, and those of its bindings.
-_RAISED: list[Any] = list(vars(_RUNTIME.capi.onnxruntime_pybind11_state).values())
-_OWN: list[type[Exception]] = [kind for kind in _RAISED if isinstance(kind, type) and issubclass(kind, Exception)]
-_FAILURES = (*_OWN, RuntimeError, ValueError, IndexError, TypeError)
+
+
+def _own_exceptions(module: Any) -> list[type[Exception]]:
+    """Fifteen or so, without a common base."""
+    found: list[Any] = [getattr(module, name) for name in dir(module)]
+    return [kind for kind in found if isinstance(kind, type) and issubclass(kind, Exception)]
+
+
+# What the runtime raises: exceptions of its own, and those of its bindings.
+_FAILURES = (*_own_exceptions(_RUNTIME.capi.onnxruntime_pybind11_state), RuntimeError, ValueError, IndexError, TypeError)
 
 
 class OnnxProgram:

@@ -14,7 +14,8 @@ from typing import cast
 
 import numpy as np
 
-from upres.engines.file_runner import Program, open_program, run_once
+from upres.engines.file_runner import open_program, run_once
+from upres.engines.program import Program
 from upres.errors import EngineError, ModelError, UpresError
 from upres.memory import available_bytes
 from upres.probed_model import WHOLE_PICTURE_PX, Kind, UnknownModel

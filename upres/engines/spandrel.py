@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from upres.engines.base import threads_or_default
-from upres.engines.file_runner import Cost
+from upres.engines.program import Cost
 from upres.errors import EngineError, ModelError
 from upres.nodes import Array
 from upres.weights import read_weights

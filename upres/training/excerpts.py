@@ -9,7 +9,7 @@ part, laid over each other, correlates. Seen at 512 pixels a side, so a part of 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,17 +24,20 @@ _SEEN_PX: Final = 512  # the longer side at which a picture is looked at
 _SMALLEST_PX: Final = 24  # of an octave
 _SIGMA: Final = 1.6  # Lowe, section 3.3; the picture itself is taken to have 0.5
 _PER_OCTAVE: Final = 3
-_LEAST_DOG_255: Final = 2.5
+_LEAST_DOG_255: Final = 1.0
 _MOST_KEYPOINTS: Final = 400
 _CELLS: Final = 4
 _SAMPLES: Final = 16  # a side of the patch, which is 12 sigma wide
 _ANGLES: Final = 8
 _LEAST_LIKENESS: Final = 0.85  # of two descriptors, whose norm is 1
 _MOST_TRIED: Final = 60  # matches of a pair of pictures
-_LEAST_AGREEING: Final = 5  # matches that tell of the same scale and position
+_LEAST_AGREEING: Final = 4  # matches that tell of the same scale and position
 _LEAST_CORRELATION: Final = 0.9
+_LEAST_OF_DETAIL: Final = 0.5  # the same for what is finer than `_DETAIL` of 32 pixels
+_DETAIL: Final = 1.5
 _LEAST_PART: Final = 0.1  # of the area of one of the two
 _COMPARED_PX: Final = 32
+_DIRECTIONS: Final = 32
 
 Image = NDArray[np.float32]
 
@@ -79,20 +82,29 @@ class Excerpts:
     def __init__(self, known: Sequence[Keypoints]) -> None:
         self._known = known
         self._begins = np.cumsum([0, *(len(entry.places) for entry in known)])
-        self._turned = [np.concatenate([entry.descriptors for entry in known])[:, order] for order in _TURNS] if known else []
+        every = np.concatenate([_NONE.descriptors, *(entry.descriptors for entry in known)])
+        # In a few directions that hold most of them, two descriptors are no farther apart than in all: what is too far there need not be
+        # multiplied out. A turn changes the order of the entries, so the other picture's are turned instead: 400 rows, not 400 a picture.
+        self._directions = np.linalg.eigh(every.T @ every)[1][:, -_DIRECTIONS:]
+        self._every, self._short = every, every @ self._directions
+        self._length = np.square(self._short).sum(axis=1)
 
     def find(self, other: Keypoints) -> str | None:
         """The name of a known picture that shows what `other` shows a part of, or a part of it; None where there is none."""
-        for turn, descriptors in enumerate(self._turned):
-            likeness = other.descriptors @ descriptors.T
-            rows, columns = np.nonzero(likeness >= _LEAST_LIKENESS)
+        for turn, order in enumerate(_TURNS):
+            turned = other.descriptors[:, order]
+            short = turned @ self._directions
+            apart = np.square(short).sum(axis=1)[:, None] + self._length - 2.0 * (short @ self._short.T)
+            rows, columns = np.nonzero(apart <= 2.0 - 2.0 * _LEAST_LIKENESS)
+            likeness = np.einsum("ij,ij->i", turned[rows], self._every[columns])
+            alike = likeness >= _LEAST_LIKENESS
+            rows, columns, likeness = rows[alike], columns[alike], likeness[alike]
             owners = np.searchsorted(self._begins, columns, side="right") - 1
             for owner in np.flatnonzero(np.bincount(owners, minlength=len(self._known)) >= _LEAST_AGREEING):
                 mine = owners == owner
-                best = np.argsort(-likeness[rows[mine], columns[mine]], kind="stable")[:_MOST_TRIED]
+                best = np.argsort(-likeness[mine], kind="stable")[:_MOST_TRIED]
                 known = self._known[int(owner)]
-                own, theirs = rows[mine][best], columns[mine][best] - self._begins[owner]
-                if _agree(other, known, own, theirs, turn):
+                if _agree(known, other, columns[mine][best] - self._begins[owner], rows[mine][best], turn):
                     return known.name
         return None
 
@@ -126,17 +138,11 @@ def _extrema(stack: Sequence[Image]) -> tuple[Image, Image]:
     """n x (level, y, x) of the extrema in position and scale, refined by a parabola along each axis, and their strengths."""
     dog = np.stack([b - a for a, b in zip(stack, stack[1:], strict=False)])
     middle = dog[1:-1, 1:-1, 1:-1]
-    strong = np.abs(middle) >= _LEAST_DOG_255
-    highest, lowest = strong & (middle > 0), strong & (middle < 0)
-    depth, height, width = dog.shape
-    for d in range(3):
-        for y in range(3):
-            for x in range(3):
-                if (d, y, x) != (1, 1, 1):
-                    beside = dog[d : d + depth - 2, y : y + height - 2, x : x + width - 2]
-                    highest &= middle > beside
-                    lowest &= middle < beside
-    at = np.argwhere(highest | lowest) + 1
+    most, least = dog, dog
+    for axis in range(3):
+        most, least = _of_three(np.maximum, most, axis), _of_three(np.minimum, least, axis)
+    extreme = ((middle == most) & (middle >= _LEAST_DOG_255)) | ((middle == least) & (middle <= -_LEAST_DOG_255))
+    at = np.argwhere(extreme) + 1
     d, y, x = at.T
     value = dog[d, y, x]
     # an edge can be found again along one direction only: Lowe's test of the curvatures, section 4.1, with r = 10
@@ -145,6 +151,8 @@ def _extrema(stack: Sequence[Image]) -> tuple[Image, Image]:
     determinant = dyy * dxx - dxy**2
     keep = (determinant > 0) & ((dyy + dxx) ** 2 * 10 < 121 * determinant)
     at, value = at[keep], value[keep]
+    best = np.argsort(-np.abs(value), kind="stable")[:_MOST_KEYPOINTS]
+    at, value = at[best], value[best]
     d, y, x = at.T
     shift = [
         _vertex(dog[d - 1, y, x], value, dog[d + 1, y, x]),
@@ -152,6 +160,12 @@ def _extrema(stack: Sequence[Image]) -> tuple[Image, Image]:
         _vertex(dog[d, y, x - 1], value, dog[d, y, x + 1]),
     ]
     return (at + np.stack(shift, axis=1)).astype(np.float32), np.abs(value)
+
+
+def _of_three(function: Callable[[Image, Image], Image], values: Image, axis: int) -> Image:
+    """`function` of each three neighbours along an axis, which gets shorter by two."""
+    values = np.moveaxis(values, axis, 0)
+    return np.moveaxis(function(function(values[:-2], values[1:-1]), values[2:]), 0, axis)
 
 
 def _vertex(before: Image, at: Image, after: Image) -> Image:
@@ -246,8 +260,14 @@ def _correlate(one: Image, other: Image, scale: float, corner: Image) -> bool:
     b = _window(other, (low - corner) / scale, (high - corner) / scale)
     if min(a.std(), b.std()) < LEAST_CONTRAST_255:
         return False
+    # light and dark alone may lie alike by chance, so the detail has to correlate, too
+    detail = _correlation(a - _gaussian(a, _DETAIL), b - _gaussian(b, _DETAIL))
+    return _correlation(a, b) >= _LEAST_CORRELATION and detail >= _LEAST_OF_DETAIL
+
+
+def _correlation(a: Image, b: Image) -> float:
     a, b = a - a.mean(), b - b.mean()
-    return float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b))) >= _LEAST_CORRELATION
+    return float((a * b).sum() / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-6))
 
 
 def _window(image: Image, low: Image, high: Image) -> Image:
@@ -282,6 +302,7 @@ def _turns() -> list[NDArray[np.intp]]:
     return turns
 
 
+_NONE: Final = Keypoints("", np.zeros((1, 1), np.float32), np.zeros((0, 3), np.float32), np.zeros((0, _CELLS * _CELLS * _ANGLES), np.float32))
 _POOL: Final = _pooling()
 _WINDOW: Final = _window_weights()
 _TURNS: Final = _turns()
