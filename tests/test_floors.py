@@ -124,6 +124,8 @@ HOMES = {
     "scipy": ("training.",),
     "matplotlib": ("training.",),
     "httpx": ("download",),
+    "PIL": ("exchange", "api"),
+    "spandrel": ("engines.spandrel",),
 }
 
 Imports = Mapping[str, set[str]]  # module of ours (without "upres.") -> full dotted names that it imports

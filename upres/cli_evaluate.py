@@ -94,15 +94,17 @@ def _measure(
     """`measure(pairs, upscalers, progress=...)` with the models of these names opened, and closed afterwards."""
     from contextlib import ExitStack
 
-    from upres.catalog import load_graph
+    from upres.cli_pull import have_models
     from upres.evaluate import BICUBIC, check_models
+    from upres.unknown_model import load_network
     from upres.upscale import Upscaler
 
+    have_models(name for name in names if name != BICUBIC)
     with ExitStack() as stack:
         upscalers: dict[str, Upscaler] = {}
         for name in dict.fromkeys(names):
             if name != BICUBIC:  # that row is there anyway
-                upscalers[name] = Upscaler(load_graph(name), engine=engine, threads=threads)
+                upscalers[name] = Upscaler(load_network(name), engine=engine, threads=threads)
                 stack.callback(upscalers[name].close)
         check_models(upscalers, scale)
         with _Bar(len(pairs)) as bar:

@@ -30,10 +30,12 @@ def interpolate(
 
     def work() -> None:
         from upres.catalog import resolve
+        from upres.cli_pull import have_models
         from upres.files import sha256_of
         from upres.interpolate import interpolate as mix
         from upres.weights import read_weights, write_safetensors
 
+        have_models((first, second))
         sources = [resolve(first), resolve(second)]
         target = out if out is not None else Path(f"{sources[0].stem}_{sources[1].stem}_{alpha:.2f}.safetensors")
         _check_target(target, sources, overwrite)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from upres.cli_errors import DEBUG_HELP, run_verb, say
 from upres.errors import UsageError
 
+_EVERY_S = 30.0  # between two lines of a log
 
 def prepare(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of HR pictures; folders below them count.")],
@@ -24,7 +26,8 @@ def prepare(
         float, typer.Option("--validation", metavar="N|SHARE", help="Pictures kept for validation, a number or a share; a quarter at most.")
     ] = 5.0,
     exclude: Annotated[
-        list[Path] | None, typer.Option("--exclude", metavar="DIR", help="Test pictures: what copies one is not used. May be repeated.")
+        list[Path] | None,
+        typer.Option("--exclude", metavar="DIR", help="Test pictures: what copies one or shares a part with it is not used. May be repeated."),
     ] = None,
     scales: Annotated[str, typer.Option("--scales", metavar="X,...", help="Cut each picture reduced by these factors, too.")] = "1",
     channels: Annotated[int, typer.Option("--channels", metavar="1|3", help="Gray or colour. Default: as the pictures.")] = 0,
@@ -56,8 +59,13 @@ def prepare(
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             tasks: dict[str, int] = {}
+            said = time.monotonic()
 
             def told(stage: str, done: int, of: int) -> None:
+                nonlocal said
+                if not console.is_terminal and time.monotonic() - said >= _EVERY_S:
+                    said = time.monotonic()
+                    say(f"{stage}: {done} of {of} pictures")
                 if stage not in tasks:
                     tasks[stage] = int(bar.add_task(stage, total=of))
                 bar.update(tasks[stage], completed=done)  # type: ignore[arg-type]

@@ -144,11 +144,13 @@ def _roots(
 def _parent(config: TrainConfig, init: str | None) -> Path | None:
     """The file to begin with. A GAN from random weights must be asked for: it is how training diverges."""
     from upres.catalog import resolve
+    from upres.cli_pull import have_models
     from upres.errors import UsageError
 
     if init == RANDOM:
         return None
     if init is not None:
+        have_models((init,))
         return resolve(init)
     if config.adversarial:
         raise UsageError(

@@ -150,11 +150,9 @@ def upscale(
 
 
 def _parse_tile(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal() or int(text) < 1:
+    if text != "auto" and (not text.isdecimal() or int(text) < 1):
         raise UsageError(f"--tile expects auto or a number of pixels, got {text!r}")
-    return int(text)
+    return None if text == "auto" else int(text)
 
 
 def _parse_pixels(text: str) -> int:
@@ -167,10 +165,8 @@ def _parse_pixels(text: str) -> int:
 
 def _format_name(text: str | None) -> str | None:
     """`jpg` and `.JPG` mean `jpeg`, `tif` means `tiff`."""
-    if text is None:
-        return None
-    name = text.lower().removeprefix(".")
-    return {"jpg": "jpeg", "tif": "tiff"}.get(name, name)
+    name = None if text is None else text.lower().removeprefix(".")
+    return None if name is None else {"jpg": "jpeg", "tif": "tiff"}.get(name, name)
 
 
 def _upscale(request: Request, quality: int | None, png_level: int | None, debug: bool) -> int:
@@ -179,11 +175,14 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
 
     from upres.batch import Encoding, estimate_seconds, run_jobs
     from upres.cli_progress import make_display
+    from upres.cli_pull import have_models
     from upres.picture import set_threads
     from upres.prepare import prepare, settle
 
     logging.getLogger("upres").addHandler(logging.NullHandler())  # what the library logs is told here as a note
     set_threads(request.threads)
+    if request.model is not None:
+        have_models(part.model for stage in request.composition().stages for part in stage)
     prepared = prepare(request, _read_stdin)
     if prepared.destination.stdout and prepared.jobs and sys.stdout.isatty():
         raise UsageError("standard output is a terminal: redirect it (> result.png), or name a file with -o")

@@ -112,7 +112,7 @@ def _split_weight(part: str, text: str) -> tuple[str, float | None]:
 
 def _is_file(text: str) -> bool:
     try:
-        return text not in catalog.MODELS and Path(text).expanduser().is_file()
+        return catalog.find(text) is None and Path(text).expanduser().is_file()
     except (OSError, ValueError):  # a name that is too long, or with a zero byte in it
         return False
 

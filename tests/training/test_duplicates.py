@@ -13,7 +13,7 @@ from scipy import fft
 from upres.degrade_codecs import recode
 from upres.resize import imresize
 from upres.training.data import find_pictures, read_levels
-from upres.training.duplicates import Signature, find_duplicates, perceptual_hash, signature
+from upres.training.duplicates import Signature, find_duplicates, perceptual_hash, reduced_luma, signature
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,27 @@ def test_a_copy_is_found(photos: list[np.ndarray], change: str) -> None:
 def test_equal_pixels_are_an_exact_copy_and_the_first_stays(photos: list[np.ndarray]) -> None:
     entries = [of(photos[0], "a"), of(photos[1], "b"), of(photos[0].copy(), "c"), of(imresize(photos[1], 0.6), "d")]
     assert find_duplicates(entries) == [(2, "a", True), (3, "b", False)]
+
+
+def test_a_copy_of_a_copy_is_one_of_the_first(photos: list[np.ndarray]) -> None:
+    """Each border cut off is a little; all of them are too much to be told from the first."""
+    steps = [imresize(photos[0], 8)]
+    while len(steps) < 8:
+        steps.append(steps[-1][: -steps[-1].shape[0] // 40, :])
+    assert find_duplicates([of(steps[0], "0"), of(steps[-1], "last")]) == []
+    entries = [of(step, str(i)) for i, step in enumerate(steps)]
+    assert find_duplicates(entries) == [(i, "0", False) for i in range(1, 8)]
+
+
+@pytest.mark.parametrize("shape", [(64, 72, 3), (64, 72, 1), (700, 1100, 3), (1200, 5, 1), (3, 900, 3)])
+def test_the_reduced_luma_is_that_of_a_resize_of_all_pixels(shape: tuple[int, int, int]) -> None:
+    coarse = np.random.default_rng(0).random((max(1, shape[0] // 50), max(1, shape[1] // 50), shape[2]))
+    levels = as_levels(imresize(coarse, size=shape[:2]))
+    found = reduced_luma(levels, 128)
+    gray = (levels @ np.array([0.299, 0.587, 0.114]) if shape[2] == 3 else levels[:, :, 0]).astype(float)
+    assert max(found.shape) == min(128, max(shape[:2])) and np.abs(found - imresize(gray, size=found.shape, kernel="linear")).mean() < 1.0
+    wide = reduced_luma(levels.astype(np.uint16) * np.uint16(257), 128)
+    assert wide == pytest.approx(found, abs=1e-2)
 
 
 def test_different_pictures_are_not_copies(photos: list[np.ndarray]) -> None:

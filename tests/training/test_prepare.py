@@ -1,6 +1,7 @@
 """`prepare`: checked first, cut without gaps, copies once, split by picture, and nothing half done."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from upres.resize import imresize
 from upres.training import prepare as module
 from upres.training.config import TrainConfig
 from upres.training.data import read_levels
-from upres.training.prepare import Options, change_255, places, prepare
+from upres.training.prepare import Options, changes_255, places, prepare
 from upres.training.shards import INDEX, is_shards, open_shards
 from upres.training.sources import load_training_set
 
@@ -111,7 +112,7 @@ def test_flat_crops_are_dropped(tmp_path: Path) -> None:
         prepare([folder], tmp_path / "t", SMALL)
     assert not is_shards(tmp_path / "t")
     ramp = np.repeat(np.arange(100, dtype=np.uint8)[None, :, None], 50, axis=0)
-    assert change_255(ramp) == pytest.approx(0.5)  # one level a column, none a row
+    assert changes_255(ramp, [0, 30], 100) == pytest.approx([0.5, 0.5])  # one level a column, none a row
 
 
 def test_gray_and_16_bit_stay_as_they_are(tmp_path: Path) -> None:
@@ -199,6 +200,48 @@ def test_a_killed_run_begins_afresh(photos: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.undo()
     prepare([photos], out, SMALL)
     assert len(open_shards(out).crops) > 9 and not list(out.glob(".*"))
+
+
+def test_a_full_disk_is_an_error_of_the_output_and_the_next_run_clears_it(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s"
+    resource = pytest.importorskip("resource")  # limits of a process: not on Windows
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write then fails with EFBIG
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        with pytest.raises(OutputError, match="the disk is full"):
+            prepare([photos], out, SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not is_shards(out) and any(out.iterdir())
+    prepare([photos], out, SMALL)
+    assert len(open_shards(out).crops) > 9 and not list(out.glob(".*"))
+
+
+def test_shards_of_another_program_are_not_touched(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s"
+    out.mkdir()
+    for name in ("shard_0000.bin", INDEX):
+        (out / name).write_text("{}")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=r"holds other files \(index\.json, shard_0000\.bin\)"):
+            prepare([photos], out, SMALL, overwrite=overwrite)
+    assert all((out / name).read_text() == "{}" for name in ("shard_0000.bin", INDEX))
+
+
+def test_alpha_is_left_out(photos: Path, tmp_path: Path) -> None:
+    prepare([photos], tmp_path / "a", SMALL)
+    for path in photos.glob("*.png"):
+        image = read_levels(path).astype(np.float32) / np.float32(255)
+        write_picture(Picture(image, alpha=np.linspace(0.5, 1, image[..., 0].size, dtype=np.float32).reshape(image.shape[:2])), path)
+    prepare([photos], tmp_path / "b", SMALL)
+    assert open_shards(tmp_path / "a").fingerprint == open_shards(tmp_path / "b").fingerprint
+
+
+def test_fewer_pictures_to_validate_on_than_asked_for_are_told(photos: Path, tmp_path: Path) -> None:
+    report = prepare([photos], tmp_path / "s", Options(48, 32, 32, validation=5))
+    assert report.validation == 2 and report.notes == ["2 pictures are kept for validation instead of 5: a quarter of 9 at most"]
 
 
 def test_a_picture_that_changes_meanwhile_is_an_error(photos: Path, tmp_path: Path) -> None:

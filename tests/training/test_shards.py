@@ -1,5 +1,6 @@
 """Shards: what is written is what is mapped; one flipped bit is seen; a killed writer leaves no set of shards."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from upres.errors import DataError, OutputError
-from upres.training.shards import INDEX, Entry, ShardWriter, clear, holds_only_shards, is_shards, open_shards
+from upres.training.shards import INDEX, Entry, ShardWriter, begin, is_shards, open_shards, strangers
 
 
 def crops(channels: int = 3, dtype: type = np.uint8) -> list[np.ndarray]:
@@ -93,18 +94,51 @@ def test_a_changed_index_is_refused(tmp_path: Path, change, words: str) -> None:
         open_shards(tmp_path / "s")
 
 
-def test_without_an_index_it_is_no_set_of_shards(tmp_path: Path) -> None:
+def test_without_an_index_it_is_no_set_of_shards_and_the_next_run_clears_it(tmp_path: Path) -> None:
     folder = tmp_path / "s"
-    folder.mkdir()
+    begin(folder)
     writer = ShardWriter(folder, 3, 8, 500)
     for image in (np.zeros((10, 10, 3), np.uint8),) * 3:
         writer.add("a", image)
     writer.abandon()  # as after kill -9, but for the file that is closed
-    assert not is_shards(folder) and holds_only_shards(folder) and len(list(folder.iterdir())) == 3
-    clear(folder)
-    assert not list(folder.iterdir())
-    (folder / "mine.txt").write_text("x")
-    assert not holds_only_shards(folder) and not is_shards(tmp_path / "none")
+    (folder / f".{INDEX}.0123abcd.partial").write_bytes(b"{")  # killed while the index was written
+    assert not is_shards(folder) and strangers(folder) == [] and len(list(folder.iterdir())) == 5
+    begin(folder)
+    assert len(list(folder.iterdir())) == 1 and strangers(folder) == []
+    written(folder, crops())
+    assert sorted(path.name for path in folder.iterdir()) == [INDEX, "shard_0000.bin"]
+
+
+@pytest.mark.parametrize("name", ["shard_0001.bin", INDEX, "letter.txt", ".shard_0000.partial"])
+def test_what_somebody_else_made_is_a_stranger(tmp_path: Path, name: str) -> None:
+    """Large language models, for one, come as shards with an index, too."""
+    (tmp_path / name).write_text("{}")
+    assert strangers(tmp_path) == [name] and not is_shards(tmp_path / "none")
+    if name == "letter.txt":
+        begin(tmp_path)
+        assert strangers(tmp_path) == [name] and (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"channels": 2}, "expected 1 or 3 channels of 8 or 16 bits, found 2 of 8"),
+        ({"crops": [["a", 0, 0, 7, 10**6, 0, 0, 1.0]]}, "lies outside"),
+        ({"crops": [["a", -1, 0, 1, 1, 0, 0, 1.0]]}, "lies outside"),
+        ({"crops": [["a", 9, 0, 1, 1, 0, 0, 1.0]]}, "does not fit its shards"),
+        ({"crops": [["a"]]}, "does not fit its shards"),
+        ({"shards": None}, "does not fit its shards"),
+    ],
+)
+def test_an_index_that_does_not_fit_is_refused_whatever_its_hash(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    written(tmp_path / "s", crops())
+    path = tmp_path / "s" / INDEX
+    body = {**json.loads(path.read_text()), **change}
+    del body["sha256"]
+    body["sha256"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(body))
+    with pytest.raises(DataError, match=words):
+        open_shards(tmp_path / "s")
 
 
 def test_the_fingerprint_is_that_of_the_pixels(tmp_path: Path) -> None:

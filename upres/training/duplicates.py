@@ -79,8 +79,9 @@ def find_duplicates(signatures: Sequence[Signature], against: Sequence[Signature
         match = None if entry.thumb is None else _match(entry.thumb, keys, known)
         if match is not None:
             found.append((index, match, False))
-            continue
-        by_pixels[entry.pixels] = entry.name
+            entry = Signature(match, entry.pixels, entry.thumb)  # a copy of the copy is one of the first
+        else:
+            by_pixels[entry.pixels] = entry.name
         known.append(entry)
         keys.add(entry.thumb)
     return found

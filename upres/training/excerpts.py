@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -32,30 +33,31 @@ _ANGLES: Final = 8
 _LEAST_LIKENESS: Final = 0.85  # of two descriptors, whose norm is 1
 _MOST_TRIED: Final = 60  # matches of a pair of pictures
 _LEAST_AGREEING: Final = 4  # matches that tell of the same scale and position
-_LEAST_CORRELATION: Final = 0.9
-_LEAST_OF_DETAIL: Final = 0.5  # the same for what is finer than `_DETAIL` of 32 pixels
+_LEAST_CORRELATION: Final = 0.8
+_LEAST_OF_DETAIL: Final = 0.6  # the same for what is finer than `_DETAIL` of 32 pixels
 _DETAIL: Final = 1.5
 _LEAST_PART: Final = 0.1  # of the area of one of the two
+_LEAST_EXTENT_PX: Final = 24
 _COMPARED_PX: Final = 32
 _DIRECTIONS: Final = 32
 
-Image = NDArray[np.float32]
+Image = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Keypoints:
-    """`luma` is the picture as it was looked at, `h w` in 0 .. 255; `places` are n x (y, x, sigma) in its pixels; `descriptors` n x 128."""
+    """`luma` is the picture as it was looked at, `h w` uint8; `places` are n x (y, x, sigma) in its pixels; `descriptors` n x 128."""
 
     name: str
-    luma: Image
+    luma: NDArray[np.uint8]
     places: Image
     descriptors: Image
 
 
 def keypoints(name: str, levels: Levels) -> Keypoints:
     """Of a picture `h w c` in whole levels."""
-    luma = reduced_luma(levels, _SEEN_PX)
-    octave, step, blur = luma, 1.0, 0.5
+    octave, step, blur = reduced_luma(levels, _SEEN_PX), 1.0, 0.5
+    luma = np.rint(octave).astype(np.uint8)
     places: list[Image] = []
     strengths: list[Image] = []
     descriptors: list[Image] = []
@@ -71,31 +73,33 @@ def keypoints(name: str, levels: Levels) -> Keypoints:
         descriptors.append(described)
         octave, step, blur = stack[_PER_OCTAVE][::2, ::2], 2 * step, _SIGMA
     if not places:
-        return Keypoints(name, luma, np.zeros((0, 3), np.float32), np.zeros((0, _CELLS * _CELLS * _ANGLES), np.float32))
+        return replace(_NONE, name=name, luma=luma)
     best = np.argsort(-np.concatenate(strengths), kind="stable")[:_MOST_KEYPOINTS]
     return Keypoints(name, luma, np.concatenate(places)[best], np.concatenate(descriptors)[best])
 
 
 class Excerpts:
-    """Searches pictures in others, of which the keypoints are held, and their lumas, at a fourth of a megabyte each."""
+    """Searches pictures in others, of which the keypoints are held, and their lumas, in half a megabyte each."""
 
     def __init__(self, known: Sequence[Keypoints]) -> None:
-        self._known = known
+        self._known = [replace(entry, descriptors=_NONE.descriptors) for entry in known]  # `_every` holds them
         self._begins = np.cumsum([0, *(len(entry.places) for entry in known)])
         every = np.concatenate([_NONE.descriptors, *(entry.descriptors for entry in known)])
         # In a few directions that hold most of them, two descriptors are no farther apart than in all: what is too far there need not be
         # multiplied out. A turn changes the order of the entries, so the other picture's are turned instead: 400 rows, not 400 a picture.
         self._directions = np.linalg.eigh(every.T @ every)[1][:, -_DIRECTIONS:]
-        self._every, self._short = every, every @ self._directions
-        self._length = np.square(self._short).sum(axis=1)
+        short = every @ self._directions
+        self._every, self._short = every, np.concatenate([short, -0.5 * np.square(short).sum(axis=1, keepdims=True)], axis=1).T.copy()
 
     def find(self, other: Keypoints) -> str | None:
         """The name of a known picture that shows what `other` shows a part of, or a part of it; None where there is none."""
         for turn, order in enumerate(_TURNS):
             turned = other.descriptors[:, order]
             short = turned @ self._directions
-            apart = np.square(short).sum(axis=1)[:, None] + self._length - 2.0 * (short @ self._short.T)
-            rows, columns = np.nonzero(apart <= 2.0 - 2.0 * _LEAST_LIKENESS)
+            # |a - b|^2 <= 2 - 2 likeness, as a product of (a, 1) and (b, -|b|^2 / 2) and a limit for each row
+            limit = 0.5 * np.square(short).sum(axis=1, keepdims=True) - (1.0 - _LEAST_LIKENESS)
+            product = np.concatenate([short, np.ones_like(limit)], axis=1) @ self._short
+            rows, columns = np.divmod(np.flatnonzero(product >= limit), product.shape[1])
             likeness = np.einsum("ij,ij->i", turned[rows], self._every[columns])
             alike = likeness >= _LEAST_LIKENESS
             rows, columns, likeness = rows[alike], columns[alike], likeness[alike]
@@ -136,7 +140,7 @@ def _gaussian(image: Image, sigma: float) -> Image:
 
 def _extrema(stack: Sequence[Image]) -> tuple[Image, Image]:
     """n x (level, y, x) of the extrema in position and scale, refined by a parabola along each axis, and their strengths."""
-    dog = np.stack([b - a for a, b in zip(stack, stack[1:], strict=False)])
+    dog = np.stack([b - a for a, b in pairwise(stack)])
     middle = dog[1:-1, 1:-1, 1:-1]
     most, least = dog, dog
     for axis in range(3):
@@ -209,7 +213,7 @@ def _sample(volume: Image, d: NDArray[np.intp], y: Image, x: Image) -> Image:
     return upper * (1 - fy) + lower * fy
 
 
-def _turned_places(entry: Keypoints, turn: int) -> tuple[Image, Image]:
+def _turned_places(entry: Keypoints, turn: int) -> tuple[NDArray[np.uint8], Image]:
     """`luma` and `places` of the picture mirrored where `turn` is 4 or more, after `turn` quarters as `np.rot90` turns."""
     height, width = entry.luma.shape
     y, x, sigma = entry.places.T
@@ -229,32 +233,39 @@ def _agree(one: Keypoints, other: Keypoints, own: NDArray[np.intp], theirs: NDAr
     ratio = p[:, 2] / q[:, 2]
     origin = p[:, :2] - ratio[:, None] * q[:, :2]  # where each match says that the corner of the other lies
     expected = origin[:, None, :] + ratio[:, None, None] * q[None, :, :2]
-    near = np.linalg.norm(expected - p[None, :, :2], axis=2) <= 3.0 * p[None, :, 2] + 0.05 * np.linalg.norm(p[:, None, :2] - p[None, :, :2], axis=2)
+    distance = np.linalg.norm(p[:, None, :2] - p[None, :, :2], axis=2)
+    near = np.linalg.norm(expected - p[None, :, :2], axis=2) <= 3.0 * p[None, :, 2] + 0.05 * distance
     votes = near & (np.abs(np.log(ratio[:, None] / ratio[None, :])) < 0.3)
     for best in np.argsort(-votes.sum(axis=1), kind="stable")[:3]:
         chosen = votes[best]
         if min(len({*own[chosen].tolist()}), len({*theirs[chosen].tolist()})) < _LEAST_AGREEING:
             continue
-        a, b = p[chosen, :2], q[chosen, :2]
-        for _ in range(3):  # least squares of a = scale b + corner, without what lies far from it
-            middle_a, middle_b = a.mean(axis=0), b.mean(axis=0)
-            scale = float(((a - middle_a) * (b - middle_b)).sum() / max(float(((b - middle_b) ** 2).sum()), 1e-6))
-            corner = middle_a - scale * middle_b
-            miss = np.linalg.norm(a - scale * b - corner, axis=1)
-            keep = miss <= max(2.0 * float(np.median(miss)), 0.5)
-            a, b = a[keep], b[keep]
-        if len(a) >= _LEAST_AGREEING and scale > 0 and _correlate(one.luma, luma, scale, corner):
+        scale, corner, left = _fit(p[chosen, :2], q[chosen, :2])
+        if left >= _LEAST_AGREEING and scale > 0 and _correlate(one.luma, luma, scale, corner):
             return True
     return False
 
 
-def _correlate(one: Image, other: Image, scale: float, corner: Image) -> bool:
+def _fit(a: Image, b: Image) -> tuple[float, Image, int]:
+    """Least squares of a = scale b + corner, over n x 2 places, without what lies far from it; and how many are left."""
+    scale, corner = 0.0, np.zeros(2)
+    for _ in range(3):
+        middle_a, middle_b = a.mean(axis=0), b.mean(axis=0)
+        scale = float(((a - middle_a) * (b - middle_b)).sum() / max(float(((b - middle_b) ** 2).sum()), 1e-6))
+        corner = middle_a - scale * middle_b
+        miss = np.linalg.norm(a - scale * b - corner, axis=1)
+        keep = miss <= max(2.0 * float(np.median(miss)), 0.5)
+        a, b = a[keep], b[keep]
+    return scale, corner, len(a)
+
+
+def _correlate(one: NDArray[np.uint8], other: NDArray[np.uint8], scale: float, corner: Image) -> bool:
     """Whether `other`, `scale` times as large and with its first pixel at `corner` of `one`, shows there what `one` does."""
     low = np.maximum(corner - 0.5 * scale, -0.5)
     high = np.minimum(corner + scale * (np.array(other.shape) - 0.5), np.array(one.shape) - 0.5)
     extent = high - low
     area = float(np.prod(np.maximum(extent, 0.0)))
-    if min(extent) < 8 or area < _LEAST_PART * min(one.size, other.size * scale**2):
+    if min(min(extent), min(extent / scale)) < _LEAST_EXTENT_PX or area < _LEAST_PART * min(one.size, other.size * scale**2):
         return False
     a = _window(one, low, high)
     b = _window(other, (low - corner) / scale, (high - corner) / scale)
@@ -270,12 +281,12 @@ def _correlation(a: Image, b: Image) -> float:
     return float((a * b).sum() / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-6))
 
 
-def _window(image: Image, low: Image, high: Image) -> Image:
+def _window(image: NDArray[np.uint8], low: Image, high: Image) -> Image:
     """The part from edge `low` to edge `high`, in pixels counted from the middle of the first, as 32 x 32."""
     extent = np.minimum(np.rint(high - low), image.shape).astype(int)
     first = np.minimum(np.maximum(np.rint(low + 0.5), 0), np.array(image.shape) - extent).astype(int)
     part = image[first[0] : first[0] + extent[0], first[1] : first[1] + extent[1]]
-    return imresize(np.ascontiguousarray(part), size=(_COMPARED_PX, _COMPARED_PX), kernel="linear")
+    return imresize(part.astype(np.float32), size=(_COMPARED_PX, _COMPARED_PX), kernel="linear")
 
 
 def _pooling() -> Image:
@@ -302,7 +313,7 @@ def _turns() -> list[NDArray[np.intp]]:
     return turns
 
 
-_NONE: Final = Keypoints("", np.zeros((1, 1), np.float32), np.zeros((0, 3), np.float32), np.zeros((0, _CELLS * _CELLS * _ANGLES), np.float32))
+_NONE: Final = Keypoints("", np.zeros((1, 1), np.uint8), np.zeros((0, 3), np.float32), np.zeros((0, _CELLS * _CELLS * _ANGLES), np.float32))
 _POOL: Final = _pooling()
 _WINDOW: Final = _window_weights()
 _TURNS: Final = _turns()

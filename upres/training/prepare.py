@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from upres.errors import DataError, InputError, OutputError, UsageError
-from upres.files import output_error
 from upres.training.data import Levels, centre, convert, find_pictures, read_levels, reduced
 from upres.training.duplicates import Signature, find_duplicates, signature
-from upres.training.shards import Entry, ShardWriter, clear, holds_only_shards, is_shards
+from upres.training.excerpts import Excerpts, Keypoints, keypoints
+from upres.training.shards import Entry, ShardWriter, begin, is_shards, strangers
 
 _VALIDATION_PX: Final = 1024  # a side of a validation picture at most: its centre
 Progress = Callable[[str, int, int], None]
@@ -62,6 +62,7 @@ class _Checked:
     depth: int
     pixels: str
     signature: Signature
+    part_of: str | None  # the excluded picture with which it shares a part
 
 
 def prepare(
@@ -84,20 +85,22 @@ def prepare(
     _check_out(folders, out, overwrite)
 
     report = Report()
-    against = [entry.signature for entry in _read_all(excluded, "comparing", progress, report, smallest_px=1)]
+    seen: list[Keypoints] = []
+    against = [entry.signature for entry in _read_all(excluded, "comparing", progress, report, smallest_px=1, see=seen.append)]
     for words in report.left_out:
         report.notes.append(f"not compared with: {words}")
     report.left_out.clear()
-    checked = list(_read_all(list(paths), "checking", progress, report, smallest_px=options.smallest_px, names=paths))
+    find = Excerpts(seen).find if seen else None
+    checked = list(_read_all(list(paths), "checking", progress, report, smallest_px=options.smallest_px, names=paths, see=find))
     if not checked:
         raise DataError("no picture can be used:\n  " + "\n  ".join(report.left_out[:10]))
     channels, depth = _kind(checked, options)
     checked = _without_copies(checked, against, report)
     if not checked:
         raise DataError("no picture is left, all are copies of others:\n  " + "\n  ".join(report.left_out[:10]))
-    held_out = _held_out(checked, options.validation)
+    held_out = _held_out(checked, options.validation, report)
 
-    _make_folder(out)
+    begin(out)
     writer = ShardWriter(out, channels, depth, options.shard_mb * 2**20)
     crops: list[Entry] = []
     validation: list[Entry] = []
@@ -112,10 +115,9 @@ def prepare(
         if not crops:
             raise DataError(f"every crop is flat: a --flat below {options.flat_255:g} keeps more")
         report.pictures, report.crops, report.validation = len(checked) - len(held_out), len(crops), len(validation)
-        writer.finish(crops, validation, {"options": asdict(options), "left_out": report.left_out, "flat": report.flat})
-    except BaseException:
-        writer.abandon()
-        raise
+        writer.finish(crops, validation, _facts(options, report))
+    finally:
+        writer.abandon()  # nothing where it is finished
     report.shards, report.bytes = len(writer.shards), sum(shard["bytes"] for shard in writer.shards)
     return report
 
@@ -147,23 +149,30 @@ def _check_out(folders: Sequence[Path], out: Path, overwrite: bool) -> None:
         return
     if not out.is_dir():
         raise OutputError(f"-o {out} is a file: choose a folder")
+    foreign = strangers(out)
+    if foreign:
+        raise OutputError(f"{out} holds other files ({', '.join(foreign[:3])}): choose an empty folder, or a new one")
     if is_shards(out) and not overwrite:
         raise OutputError(f"{out} holds shards already: --overwrite replaces them, or choose another -o")
-    if not holds_only_shards(out):
-        raise OutputError(f"{out} holds other files: choose an empty folder, or a new one")
 
 
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        clear(out)
-    except OSError as error:
-        raise output_error(out, error) from error
+def _facts(options: Options, report: Report) -> dict[str, object]:
+    """What the index tells besides where the crops lie."""
+    counts = {"pictures": report.pictures, "validation": report.validation, "crops": report.crops, "flat": report.flat}
+    return {"columns": [column.name for column in fields(Entry)], "counts": counts, "options": asdict(options), "left_out": report.left_out}
 
 
 def _read_all(
-    paths: Sequence[Path], stage: str, progress: Progress, report: Report, *, smallest_px: int, names: dict[Path, str] | None = None
+    paths: Sequence[Path],
+    stage: str,
+    progress: Progress,
+    report: Report,
+    *,
+    smallest_px: int,
+    names: dict[Path, str] | None = None,
+    see: Callable[[Keypoints], str | None] | None = None,
 ) -> Iterator[_Checked]:
+    """What can be read and is large enough; the rest is named in the report. Without `names` they are pictures to be excluded."""
     for number, path in enumerate(paths):
         progress(stage, number, len(paths))
         try:
@@ -175,9 +184,10 @@ def _read_all(
         if min(height, width) < smallest_px:
             report.left_out.append(f"{path} is {width}x{height}, smaller than {smallest_px} pixels (--smallest)")
             continue
-        name = names[path] if names is not None else str(path)
+        name = names[path] if names is not None else f"{path} (--exclude)"
         pixels = _digest(levels)
-        yield _Checked(path, name, channels, 8 * levels.dtype.itemsize, pixels, signature(name, levels, pixels))
+        part_of = see(keypoints(name, levels)) if see is not None else None
+        yield _Checked(path, name, channels, 8 * levels.dtype.itemsize, pixels, signature(name, levels, pixels), part_of)
     progress(stage, len(paths), len(paths))
 
 
@@ -207,20 +217,26 @@ def _kind(checked: Sequence[_Checked], options: Options) -> tuple[int, int]:
 
 
 def _without_copies(checked: list[_Checked], against: list[Signature], report: Report) -> list[_Checked]:
-    excluded = {entry.name for entry in against}
-    copies = find_duplicates([entry.signature for entry in checked], against)
-    for index, of, exact in copies:
-        kind = "an exact copy" if exact else "nearly a copy"
-        why = " (--exclude)" if of in excluded else ""
-        report.left_out.append(f"{checked[index].path} is {kind} of {of}{why}")
-    dropped = {index for index, _, _ in copies}
-    return [entry for index, entry in enumerate(checked) if index not in dropped]
+    copies = {index: (of, exact) for index, of, exact in find_duplicates([entry.signature for entry in checked], against)}
+    kept: list[_Checked] = []
+    for index, entry in enumerate(checked):
+        if index in copies:
+            of, exact = copies[index]
+            report.left_out.append(f"{entry.path} is {'an exact copy' if exact else 'nearly a copy'} of {of}")
+        elif entry.part_of is not None:
+            report.left_out.append(f"{entry.path} shares a part with {entry.part_of}")
+        else:
+            kept.append(entry)
+    return kept
 
 
-def _held_out(checked: list[_Checked], validation: float) -> list[_Checked]:
+def _held_out(checked: list[_Checked], validation: float, report: Report) -> list[_Checked]:
     """By the hash of their pixels: adding pictures to a folder moves few from one side to the other, and names none. A quarter at most."""
-    count = int(validation) if validation >= 1 else round(validation * len(checked))
-    return sorted(checked, key=lambda entry: entry.pixels)[: min(count, len(checked) // 4)]
+    wanted = int(validation) if validation >= 1 else round(validation * len(checked))
+    count = min(wanted, len(checked) // 4)
+    if count < wanted:
+        report.notes.append(f"{count} pictures are kept for validation instead of {wanted}: a quarter of {len(checked)} at most")
+    return sorted(checked, key=lambda entry: entry.pixels)[:count]
 
 
 def _cut(name: str, levels: Levels, options: Options, writer: ShardWriter, report: Report) -> list[Entry]:
@@ -229,13 +245,14 @@ def _cut(name: str, levels: Levels, options: Options, writer: ShardWriter, repor
         image = levels if scale == 1.0 else reduced(levels, scale)
         if min(image.shape[:2]) < options.smallest_px:
             continue
+        lefts = places(image.shape[1], options.crop_px, options.step_px)
         for top in places(image.shape[0], options.crop_px, options.step_px):
-            for left in places(image.shape[1], options.crop_px, options.step_px):
-                crop = image[top : top + options.crop_px, left : left + options.crop_px]
-                if change_255(crop) < options.flat_255:
+            band = image[top : top + options.crop_px]
+            for left, change in zip(lefts, changes_255(band, lefts, options.crop_px), strict=True):
+                if change < options.flat_255:
                     report.flat += 1
                 else:
-                    entries.append(writer.add(name, crop, top, left, scale))
+                    entries.append(writer.add(name, band[:, left : left + options.crop_px], top, left, scale))
     return entries
 
 
@@ -247,7 +264,10 @@ def places(side: int, crop: int, step: int) -> list[int]:
     return begins if begins[-1] == side - crop else [*begins, side - crop]
 
 
-def change_255(levels: Levels) -> float:
-    """How much the luma changes from pixel to pixel, on average, in levels of 8 bits: a clear sky has below 1, a lawn 10 and more."""
-    gray = convert(levels, 1, 8)[:, :, 0].astype(np.int16)
-    return 0.5 * float(np.abs(np.diff(gray, axis=0)).mean() + np.abs(np.diff(gray, axis=1)).mean())
+def changes_255(band: Levels, lefts: Sequence[int], width: int) -> list[float]:
+    """For each part of `band`, `width` wide and from one of `lefts` on: how much the luma changes from pixel to pixel, on average, in
+    levels of 8 bits. A clear sky has below 1, a lawn 10 and more.
+    """
+    gray = convert(band, 1, 8)[:, :, 0].astype(np.int16)
+    down, right = np.abs(np.diff(gray, axis=0)), np.abs(np.diff(gray, axis=1))
+    return [0.5 * float(down[:, left : left + width].mean() + right[:, left : left + width - 1].mean()) for left in lefts]

@@ -1,7 +1,8 @@
 """Shards: crops of pictures, decoded once, in a few large files that are mapped into memory, with an index and hashes.
 
 A folder of shards holds `shard_0000.bin` and so on, raw levels `h w c` one after the other (uint8, or uint16 little-endian), each beginning
-at a multiple of 64 bytes, and `index.json`, written last: without it a folder is no set of shards. numpy alone reads them.
+at a multiple of 64 bytes, and `index.json`, written last: without it a folder is no set of shards. While it is made the folder holds a
+mark, so that a run after one that was killed knows what it may clear away. numpy alone reads them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BufferedWriter
 from pathlib import Path
@@ -20,15 +22,15 @@ from numpy.typing import NDArray
 
 from upres.errors import DataError
 from upres.files import output_error, sha256_of, write_atomic
+from upres.training.data import Levels
 
 INDEX: Final = "index.json"
 _FORMAT: Final = "upres shards"
 _VERSION: Final = 1
 _ALIGNMENT: Final = 64
-_NAME: Final = "shard_*.bin"
-_HALF: Final = ".shard_*.partial"
-
-Levels = NDArray[np.uint8] | NDArray[np.uint16]
+_NAME: Final = "shard_[0-9]*.bin"
+_HALVES: Final = (".shard_[0-9]*.partial", f".{INDEX}.*.partial")
+_MARK: Final = ".upres-prepare"  # there while a set is made
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,20 @@ def is_shards(folder: Path) -> bool:
 def open_shards(folder: Path, verify: bool = True) -> Shards:
     """The crops of `folder`. Sizes are always checked, and hashes where `verify`: a flipped bit is a `DataError` that names its shard."""
     index = _read_index(folder)
+    try:
+        return _map(folder, index, verify)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder / INDEX} does not fit its shards ({error!r}): make them again with upres prepare") from error
+
+
+def _map(folder: Path, index: dict[str, Any], verify: bool) -> Shards:
     channels, depth = index["channels"], index["depth"]
+    if channels not in (1, 3) or depth not in (8, 16):
+        raise DataError(f"{folder / INDEX}: expected 1 or 3 channels of 8 or 16 bits, found {channels} of {depth}: make the shards again")
     dtype = np.dtype(np.uint8 if depth == 8 else "<u2")
     maps: list[NDArray[Any]] = []
     for shard in index["shards"]:
-        path = folder / shard["file"]
+        path = folder / Path(shard["file"]).name
         if not path.is_file() or path.stat().st_size != shard["bytes"]:
             found = f"{path.stat().st_size:,} bytes" if path.is_file() else "no such file"
             raise DataError(f"{path}: expected {shard['bytes']:,} bytes, found {found}: make the shards again with upres prepare")
@@ -85,14 +96,12 @@ def open_shards(folder: Path, verify: bool = True) -> Shards:
         maps.append(np.memmap(path, np.uint8, mode="r"))
 
     def levels(entry: Entry) -> Levels:
-        size = entry.height * entry.width * channels * dtype.itemsize
-        piece = maps[entry.shard][entry.offset : entry.offset + size]
-        return cast("Levels", np.asarray(piece).view(dtype).reshape(entry.height, entry.width, channels))
+        end = entry.offset + entry.height * entry.width * channels * dtype.itemsize
+        if min(entry.shard, entry.offset) < 0 or min(entry.height, entry.width) < 1 or end > len(maps[entry.shard]):
+            raise IndexError(f"{entry} lies outside")
+        return cast("Levels", np.asarray(maps[entry.shard][entry.offset : end]).view(dtype).reshape(entry.height, entry.width, channels))
 
-    try:
-        crops, validation = ([(entry.picture, levels(entry)) for entry in _entries(index[key])] for key in ("crops", "validation"))
-    except (ValueError, IndexError, TypeError) as error:
-        raise DataError(f"{folder / INDEX} does not fit its shards ({error}): make them again with upres prepare") from error
+    crops, validation = ([(entry.picture, levels(entry)) for entry in _entries(index[key])] for key in ("crops", "validation"))
     return Shards(folder, crops, validation, channels, depth, fingerprint_of(index))
 
 
@@ -168,11 +177,13 @@ class ShardWriter:
             "format": _FORMAT, "version": _VERSION, "channels": self.channels, "depth": self.depth, "shards": self.shards, **rows, **facts,
         }  # fmt: skip
         write_atomic(self.folder / INDEX, json.dumps({**body, "sha256": _digest(body)}).encode())
+        (self.folder / _MARK).unlink(missing_ok=True)
 
     def abandon(self) -> None:
         """Close without an index: the folder is then no set of shards, and the next run clears it."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # on a full disk the last bytes cannot be flushed: they are not wanted
+                self._file.close()
             self._file = None
 
     def _path(self, half: bool) -> Path:
@@ -203,14 +214,25 @@ class ShardWriter:
         self.shards.append({"file": f"shard_{len(self.shards):04d}.bin", "bytes": self._bytes, "sha256": self._hash.hexdigest()})
 
 
-def clear(folder: Path) -> None:
-    """Take away a set of shards, or what a killed writer left of one: the index first."""
-    (folder / INDEX).unlink(missing_ok=True)
-    for path in (*folder.glob(_NAME), *folder.glob(_HALF)):
-        path.unlink(missing_ok=True)
+def begin(folder: Path) -> None:
+    """Make `folder` and mark it as a set of shards in the making; take away a set that is in it, or what was left of one.
+
+    The caller has asked `strangers`. Raises `OutputError`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _MARK).touch()
+        for path in _own(folder):  # the index first: what is left is then no set of shards
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
 
 
-def holds_only_shards(folder: Path) -> bool:
-    """Whether all that lies in `folder` is of this module's making."""
-    own = {*folder.glob(_NAME), *folder.glob(_HALF), *folder.glob(f".{INDEX}*"), folder / INDEX}
-    return all(path in own for path in folder.iterdir())
+def strangers(folder: Path) -> list[str]:
+    """What lies in `folder` and is not of this module's making; all that does, where it is neither a set of shards nor marked as one."""
+    ours = {*_own(folder), folder / _MARK} if is_shards(folder) or (folder / _MARK).exists() else set[Path]()
+    return sorted(path.name for path in folder.iterdir() if path not in ours)
+
+
+def _own(folder: Path) -> list[Path]:
+    return [folder / INDEX, *folder.glob(_NAME), *(path for half in _HALVES for path in folder.glob(half))]
