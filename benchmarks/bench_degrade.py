@@ -9,11 +9,14 @@ turn, `--rounds` times; a ratio is taken within its round.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `upres train` sets it
+
 import argparse
 import dataclasses
 import datetime
 import importlib.metadata
-import os
 import platform
 import statistics
 import tempfile
@@ -138,7 +141,7 @@ def main() -> None:
     lines = [f"# Degradations, {datetime.date.today()}", "", f"{cores} cores ({platform.machine()}), {versions}.", ""]
     threads = torch.get_num_threads()
     lines += ["| recipe | samples per second and core, median (slowest tenth) |", "|---|---|"]
-    for name in BUILT_IN:
+    for name in BUILT_IN if options.samples else ():
         milliseconds = samples_per_second(name, pictures, options.samples)
         lines.append(f"| {name} | {1e3 / statistics.median(milliseconds):.0f} ({1e3 / float(np.percentile(milliseconds, 90)):.0f}) |")
         print(lines[-1], flush=True)

@@ -46,6 +46,9 @@ def degrade(
     """
 
     def work() -> int:
+        import os
+
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the number of numpy's threads moves roundings: the same bytes on every machine
         from upres.degrade import load_recipe
         from upres.jobs import choose_destination, find_pictures, make_folder
         from upres.picture import READABLE_SUFFIXES, WRITABLE_FORMATS

@@ -82,6 +82,9 @@ def train(
 
     def work() -> int:
         import importlib.util
+        import os
+
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would spin beside torch's
 
         from upres.errors import EngineError, OutputError, UsageError
 

@@ -13,7 +13,7 @@ from upres.degrade import draw_plan, load_recipe, run_plan, sharpened
 from upres.resize import imresize
 from upres.training.config import TrainConfig
 from upres.training.data import Pair, draw_weights, make_pair
-from upres.training.draw import Batch, degrade_pairs, draw_batch
+from upres.training.draw import Batch, Regions, degrade_pairs, draw_batch
 
 CONFIG = TrainConfig(recipe="test", scale=2, patch_px=8, batch=4, steps=10)
 
@@ -217,3 +217,29 @@ def test_a_recipe_file_can_be_named(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text(source.read_text())
     assert _equal(*(_draw([_pair(0)], recipe=load_recipe(name)) for name in ("bicubic", own)))
+
+
+def test_reused_regions_give_the_same_samples_with_and_without_memory() -> None:
+    """Four steps share a region: the samples depend on (seed, step, position) alone, whatever was drawn before, by whom and how often."""
+    pairs = [_pair(i, height=96, width=104) for i in range(3)]
+    options = {"recipe": load_recipe("real-esrgan"), "reuse": 4}
+    kept = Regions()
+    config = dataclasses.replace(CONFIG, reuse=4)
+    for step in (0, 1, 2, 3, 4, 1, 9):
+        remembered = draw_batch(config, pairs, np.full(3, 1 / 3), step, recipe=load_recipe("real-esrgan"), regions=kept)
+        fresh = _draw(pairs, step, **options)
+        halves = [_draw(pairs, step, rank=rank, ranks=2, **options) for rank in (0, 1)]
+        assert _equal(remembered, fresh) and np.array_equal(fresh.lr, np.concatenate([half.lr for half in halves]))
+    batches = [_draw(pairs, step, patch_px=20, **options) for step in range(4)]
+    for a in range(4):
+        for b in range(a):
+            assert not any(np.array_equal(x, y) for x, y in zip(batches[a].hr, batches[b].hr, strict=True))
+
+
+def test_reused_regions_are_aligned() -> None:
+    """With a recipe that only reduces, each patch is the reduction of its HR, away from its border; small pictures too."""
+    for height, width in ((96, 104), (18, 40), (16, 16)):
+        for step in range(4):
+            batch = _draw([_pair(3, height=height, width=width)], step, recipe=load_recipe("bicubic"), reuse=4)
+            for lr, hr in zip(batch.lr, batch.hr, strict=True):
+                assert np.abs(imresize(hr, 0.5).astype(int) - lr)[2:-2, 2:-2].max() <= 1

@@ -39,6 +39,7 @@ class TrainConfig:
     channels: int = 0  # 1: gray, 3: colour; 0: as the data
     bits: int = 0  # of a stored level, 8 or 16; 0: as the data
     degradation: str = ""  # a recipe of upres/degrade.py or a TOML file; empty: LR is the MATLAB-equal reduction of HR, or the paired file
+    reuse: int = 1  # 4: a region is degraded once for the patches of four steps; draws in a third of the time, alike for as long
     turns: Literal["all", "mirror"] = "all"  # a sample is flipped and transposed in 8 ways, or mirrored left to right only
     color_augment: float = 0.0  # chance that the channels of a patch are permuted and some inverted: edges of pure colour
     mixup: float = 0.0  # chances that a sample is mixed with another, gets a rectangle of it, or has a rectangle that is not degraded
@@ -258,6 +259,8 @@ def check_config(config: TrainConfig) -> None:
     if sum(cast("float", getattr(config, key)) for key in _MIXES) > 1.0:
         chances = ", ".join(f"{key} {getattr(config, key):g}" for key in _MIXES)
         raise UsageError(f"the chances of mixing are those of one draw and must add up to at most 1, got {chances}")
+    if config.reuse not in (1, 4):
+        raise UsageError(f"reuse must be 1 or 4, got {config.reuse}")
     if config.channels not in (0, 1, 3) or config.bits not in (0, 8, 16):
         raise UsageError(f"channels must be 1 or 3 and bits 8 or 16 (0: as the data), got {config.channels} and {config.bits}")
     if not 0.0 <= config.final_fraction <= 1.0 or not 0.0 <= config.ema_decay < 1.0:

@@ -5,35 +5,27 @@ Nothing is pooled or shuffled, so neither the number of workers nor of ranks cha
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upres.degrade import Recipe, draw_plan, run_plan, sharpened
-from upres.resize import imresize
 from upres.training.config import TrainConfig
 from upres.training.data import Levels, Pair
+from upres.training.mix import Sample, cutblur, cutmix, mixup, shrunk
 
 Mapper = Callable[[Callable[[int], "Sample"], Iterable[int]], Iterable["Sample"]]
 
 _AROUND_PX: Final = 8  # LR pixels degraded beyond a patch on each side, so that its edges have true surroundings
 _JITTER_PX: Final = 4  # a patch lies up to so far from the middle of what is degraded: every phase of JPEG's 8x8 grid occurs
 _CUBIC_PX: Final = 3  # LR pixels around a patch that the cubic reduction of it can see
-_MIX_ALPHA: Final = 1.2  # Beta distribution of MixUp's share (Yoo et al., CVPR 2020, section 4.1)
 _VALIDATION_SEED: Final = 20_251_125  # of the degradation of validation pictures, whatever the run's seed
 _PARTNER: Final = 1 << 40  # the degradation of a partner is drawn under an index that no sample of a run has
-
-
-@dataclass(frozen=True)
-class Sample:
-    """lr `p p c` and hr `p*scale p*scale c` as stored; `target`: what pixel and feature losses aim at, float32, None where it is hr."""
-
-    lr: Levels
-    hr: Levels
-    target: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,24 +47,66 @@ def draw_batch(
     rank: int = 0,
     ranks: int = 1,
     mapper: Mapper = map,
+    regions: Regions | None = None,
 ) -> Batch:
-    """The share of rank `rank` in the batch of `step`. `config.batch` counts the samples of all ranks; a rank draws consecutive ones."""
+    """The share of rank `rank` in the batch of `step`. `config.batch` counts the samples of all ranks; a rank draws consecutive ones.
+
+    `regions` remembers what was degraded for later steps (`config.reuse`); without it the samples are the same, and made again.
+    """
     share = config.batch // ranks
     edges = np.cumsum(weights)
     edges /= edges[-1]  # as Generator.choice does it, but once for all samples
-    drawn = list(mapper(lambda i: draw_sample(config, pairs, edges, step, i, recipe), range(rank * share, (rank + 1) * share)))
+    regions = Regions() if regions is None else regions
+    drawn = list(mapper(lambda i: draw_sample(config, pairs, edges, step, i, recipe, regions), range(rank * share, (rank + 1) * share)))
     targets = [sample.target for sample in drawn if sample.target is not None]
     lr, hr = (cast(Levels, np.stack(list(levels))) for levels in zip(*((s.lr, s.hr) for s in drawn), strict=True))
     return Batch(lr, hr, np.stack(targets) if targets else None)
 
 
+class Regions:
+    """Degraded regions by their number, the latest few: `config.reuse` steps cut their patches from the same ones. For several threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, _Region] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, number: int, most: int, make: Callable[[], _Region]) -> _Region:
+        with self._lock:
+            found = self._kept.get(number)
+        if found is None:
+            found = make()
+            with self._lock:
+                self._kept[number] = found
+                while len(self._kept) > most:
+                    self._kept.popitem(last=False)
+        return found
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A degraded piece of a picture: lr float `h w c`, hr and target `h*scale w*scale c`, and in which order it is cut into patches."""
+
+    lr: NDArray[np.float32]
+    hr: Levels
+    target: NDArray[np.float32] | None
+    order: tuple[int, ...]
+
+
 def draw_sample(
-    config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], step: int, index: int, recipe: Recipe | None
+    config: TrainConfig,
+    pairs: Sequence[Pair],
+    edges: NDArray[np.float64],
+    step: int,
+    index: int,
+    recipe: Recipe | None,
+    regions: Regions | None = None,
 ) -> Sample:
     """Sample `index` of the batch of `step`; `edges` are the cumulated chances of the pictures.
 
-    The degradation is that of `draw_plan(recipe, seed=config.seed, index=step * config.batch + index)`.
+    The degradation is that of `draw_plan(recipe, seed=config.seed, index=step // config.reuse * config.batch + index)`.
     """
+    if config.reuse > 1 and recipe is not None and not config.mixup + config.cutmix + config.cutblur:
+        return _of_region(config, pairs, edges, step, index, recipe, Regions() if regions is None else regions)
     number = step * config.batch + index
     sample = _one(config, pairs, edges, np.random.default_rng((config.seed, step, index)), recipe, number)
     if not config.mixup + config.cutmix + config.cutblur:
@@ -80,11 +114,11 @@ def draw_sample(
     rng = np.random.default_rng((config.seed, step, index, 1))  # a stream of its own: the sample is the same with and without mixing
     chance = rng.random()
     if chance < config.mixup:
-        return _mixup(sample, _one(config, pairs, edges, rng, recipe, _PARTNER + number), rng)
+        return mixup(sample, _one(config, pairs, edges, rng, recipe, _PARTNER + number), rng)
     if chance < config.mixup + config.cutmix:
-        return _cutmix(sample, _one(config, pairs, edges, rng, recipe, _PARTNER + number), rng, config.scale)
+        return cutmix(sample, _one(config, pairs, edges, rng, recipe, _PARTNER + number), rng, config.scale)
     if chance < config.mixup + config.cutmix + config.cutblur:
-        return _cutblur(sample, rng, config.scale)
+        return cutblur(sample, rng, config.scale)
     return sample
 
 
@@ -128,6 +162,45 @@ def _one(
     return Sample(_store(_cut(lr, top, left, patch), turned.dtype), hr_levels, target)
 
 
+def _of_region(
+    config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], step: int, index: int, recipe: Recipe, regions: Regions
+) -> Sample:
+    """One of the four quarters of a region that is degraded once for four steps: a third of the cost, as surroundings are shared."""
+    scale, patch, number = config.scale, config.patch_px, step // config.reuse * config.batch + index
+    group = step // config.reuse
+    region = regions.get(number, 4 * config.batch, lambda: _degraded_region(config, pairs, edges, group, index, recipe, number))
+    rng = np.random.default_rng((config.seed, step, index, 2))
+    place = region.order[step % config.reuse]
+    top, left = (_near(half, size, patch, rng) for half, size in zip(divmod(place, 2), region.lr.shape[:2], strict=True))
+    hr = np.ascontiguousarray(_cut(region.hr, top * scale, left * scale, patch * scale))
+    target = None if region.target is None else _cut(region.target, top * scale, left * scale, patch * scale)
+    return Sample(_store(_cut(region.lr, top, left, patch), region.hr.dtype), hr, target)
+
+
+def _degraded_region(
+    config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], group: int, index: int, recipe: Recipe, number: int
+) -> _Region:
+    rng = np.random.default_rng((config.seed, group, index))
+    pair = pairs[int(edges.searchsorted(rng.random(), side="right"))]
+    scale = config.scale
+    sides = [side // scale for side in pair.hr.shape[:2]]
+    large = [min(2 * config.patch_px + 2 * _AROUND_PX, side) for side in sides]
+    y, x = (_below(side - size + 1, rng) for side, size in zip(sides, large, strict=True))
+    turned = np.ascontiguousarray(_turn_of(config, rng)(pair.hr[y * scale : (y + large[0]) * scale, x * scale : (x + large[1]) * scale]))
+    plan = draw_plan(recipe, seed=config.seed, index=number, scale=scale)
+    hr = sharpened(_as_float(turned), plan)
+    order = tuple(int(i) for i in rng.permutation(config.reuse))
+    return _Region(run_plan(hr, plan), turned, None if recipe.target is None else hr, order)
+
+
+def _near(half: int, size: int, patch: int, rng: np.random.Generator) -> int:
+    """Where a patch of the first or second half begins, moved by up to `_JITTER_PX`, inside the surroundings where there are any."""
+    around = min(_AROUND_PX, max(0, size - patch) // 2)
+    wanted = around if half == 0 else max(around, size - around - patch)
+    jitter = min(_JITTER_PX, around)
+    return min(max(0, wanted + int(rng.integers(-jitter, jitter + 1))), size - patch)
+
+
 def _reduced(config: TrainConfig, pair: Pair, sides: Sequence[int], rng: np.random.Generator) -> Sample:
     """Where no LR is stored: the MATLAB-equal reduction of the whole picture, worked out where it is needed."""
     scale, patch = config.scale, config.patch_px
@@ -135,16 +208,10 @@ def _reduced(config: TrainConfig, pair: Pair, sides: Sequence[int], rng: np.rand
     top, left = max(0, y - _CUBIC_PX), max(0, x - _CUBIC_PX)
     bottom, right = min(sides[0], y + patch + _CUBIC_PX), min(sides[1], x + patch + _CUBIC_PX)
     region = np.ascontiguousarray(pair.hr[top * scale : bottom * scale, left * scale : right * scale])
-    small = region if scale == 1 else _shrunk(cast(Levels, region), (bottom - top, right - left))
+    small = region if scale == 1 else shrunk(cast(Levels, region), (bottom - top, right - left))
     turn = _turn_of(config, rng)
     lr, hr = _cut(small, y - top, x - left, patch), _cut(pair.hr, y * scale, x * scale, patch * scale)
     return Sample(np.ascontiguousarray(turn(lr)), np.ascontiguousarray(turn(hr)))
-
-
-def _shrunk(levels: Levels, size: tuple[int, int]) -> Levels:
-    if levels.dtype == np.uint8:
-        return imresize(cast("NDArray[np.uint8]", levels), size=size)
-    return imresize(cast("NDArray[np.uint16]", levels), size=size)
 
 
 def _below(count: int, rng: np.random.Generator) -> int:
@@ -193,51 +260,3 @@ def _turn_of(config: TrainConfig, rng: np.random.Generator) -> Callable[[Any], A
         return cast(Any, np.where(cast("NDArray[np.bool_]", inverted), np.iinfo(patch.dtype).max - patch, patch))
 
     return turn
-
-
-def _mixup(a: Sample, b: Sample, rng: np.random.Generator) -> Sample:
-    """share a + (1 - share) b of lr, hr and target: Zhang et al., "mixup", ICLR 2018."""
-    share = float(rng.beta(_MIX_ALPHA, _MIX_ALPHA))
-
-    def mix(x: Levels, y: Levels) -> Levels:
-        return cast("Levels", np.rint(share * x + (1.0 - share) * y).astype(x.dtype))
-
-    target = None
-    if a.target is not None and b.target is not None:
-        target = (share * a.target + (1.0 - share) * b.target).astype(np.float32)
-    return Sample(mix(a.lr, b.lr), mix(a.hr, b.hr), target)
-
-
-def _box(size: int, rng: np.random.Generator) -> tuple[slice, slice]:
-    """A rectangle of LR pixels whose area is a uniform share of the patch's (Yun et al., "CutMix", ICCV 2019, equation 2)."""
-    side = int(np.clip(round(size * np.sqrt(rng.random())), 1, size - 1))
-    top, left = (int(rng.integers(size - side + 1)) for _ in range(2))
-    return slice(top, top + side), slice(left, left + side)
-
-
-def _cutmix(a: Sample, b: Sample, rng: np.random.Generator, scale: int) -> Sample:
-    """A rectangle of `b` in `a`, in lr, hr and target alike: Yun et al., "CutMix", ICCV 2019."""
-    rows, columns = _box(a.lr.shape[0], rng)
-    large = tuple(slice(s.start * scale, s.stop * scale) for s in (rows, columns))
-
-    def paste(into: Any, other: Any, at: tuple[slice, ...]) -> Any:
-        result = into.copy()
-        result[at] = other[at]
-        return result
-
-    target = None if a.target is None or b.target is None else paste(a.target, b.target, large)
-    return Sample(paste(a.lr, b.lr, (rows, columns)), paste(a.hr, b.hr, large), target)
-
-
-def _cutblur(sample: Sample, rng: np.random.Generator, scale: int) -> Sample:
-    """A rectangle of lr, or all but one, becomes the clean reduction of hr: the network learns where, not only how, to restore.
-
-    Yoo et al., "Rethinking Data Augmentation for Image Super-resolution", CVPR 2020, paste at the size of HR, for networks that take an
-    enlarged input. Ours take LR, so the clean part is HR reduced; a sample that is not drawn for it is not touched at all.
-    """
-    clean = sample.hr if scale == 1 else _shrunk(sample.hr, (sample.lr.shape[0], sample.lr.shape[1]))
-    rows, columns = _box(sample.lr.shape[0], rng)
-    inside, outside = (clean, sample.lr) if rng.random() < 0.5 else (sample.lr, clean)
-    lr = outside.copy()
-    lr[rows, columns] = inside[rows, columns]
-    return Sample(lr, sample.hr, sample.target)

@@ -23,7 +23,7 @@ from upres.training import losses
 from upres.training.checkpoint import Checkpoint, save_checkpoint
 from upres.training.config import TrainConfig, check_share, plain_config
 from upres.training.data import TrainingSet
-from upres.training.draw import Mapper, degrade_pairs, draw_batch
+from upres.training.draw import Mapper, Regions, degrade_pairs, draw_batch
 from upres.training.fast_conv import winograd
 from upres.training.fit import check_memory
 from upres.training.guard import Health
@@ -281,11 +281,13 @@ def draw_of(
     config: TrainConfig, pictures: TrainingSet, recipe: Recipe | None, ranks: Ranks, mapper: Mapper = map
 ) -> Callable[[int], tuple[Tensor, Tensor, Tensor]]:
     """The function that makes this rank's share of the batch of a step, on the ranks' device: lr, hr, and what the pixel losses aim at."""
+    regions = Regions()
 
     def draw(step: int) -> tuple[Tensor, Tensor, Tensor]:
         batch = draw_batch(
-            config, pictures.pairs, pictures.weights, step, recipe=recipe, rank=ranks.rank, ranks=ranks.count, mapper=mapper
-        )
+            config, pictures.pairs, pictures.weights, step, recipe=recipe, rank=ranks.rank, ranks=ranks.count, mapper=mapper,
+            regions=regions,
+        )  # fmt: skip
         hr = to_tensor(batch.hr, ranks.device)
         return to_tensor(batch.lr, ranks.device), hr, hr if batch.target is None else to_tensor(batch.target, ranks.device)
 

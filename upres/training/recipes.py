@@ -133,7 +133,7 @@ def compact_wild_x4() -> TrainConfig:
     """
     return dataclasses.replace(
         compact_gan_x4(), recipe="compact-wild-x4", source="docs/training.md; terms as in compact-gan-x4, balance of Real-ESRGAN",
-        degradation="wild", hr_scales=(1.0, 0.5), steps=6_000, pixel_steps=2_500, learning_rate=5e-4, warmup_steps=100,
+        degradation="wild", reuse=4, hr_scales=(1.0, 0.5), steps=6_000, pixel_steps=2_500, learning_rate=5e-4, warmup_steps=100,
         pixel_weight=1.0, gan_weight=0.1, consistency_weight=0.0,
     )  # fmt: skip
 
