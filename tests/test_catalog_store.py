@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from test_download import Server, ranged, send, status, whole
+from test_download import Server, own_cache, ranged, send, status, whole
 from tiny import compact_file
 
 from upres import catalog_models
@@ -34,12 +34,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The store of a test; no proxy or mirror of this machine takes part."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.delenv("UPRES_MIRROR", raising=False)
-    monkeypatch.setenv("UPRES_CACHE", str(tmp_path / "cache"))
+    """The store of a test."""
+    own_cache(tmp_path, monkeypatch)
     assert store_folder() == tmp_path / "cache" / "models"
     return store_folder()
 

@@ -19,8 +19,8 @@ from upres.degrade_codecs import FORMATS, recode
 from upres.degrade_draw import Now, draw_steps
 from upres.degrade_filters import MODES, blur, decimate, resize, sharpen
 from upres.degrade_noise import add_correlated, add_gaussian, add_poisson
-from upres.degrade_recipe import BUILT_IN, Recipe, Sharpen, load_recipe, nearest
-from upres.errors import UsageError
+from upres.degrade_recipe import BUILT_IN, Recipe, Sharpen, load_recipe
+from upres.errors import UsageError, nearest
 from upres.kernels import KINDS, make_kernel
 
 __all__ = ["BUILT_IN", "Recipe", "Sharpen", "check_plan", "draw_plan", "load_recipe", "run_plan", "sharpened"]

@@ -6,7 +6,6 @@ scale have a `_per_scale` twin: the value is key + key_per_scale * scale.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
@@ -18,7 +17,7 @@ from typing import Any, Final, cast
 
 from upres.degrade_codecs import FORMATS
 from upres.degrade_filters import MODES
-from upres.errors import DataError, UsageError
+from upres.errors import DataError, UsageError, nearest
 
 KINDS: Final = (
     "isotropic", "anisotropic", "generalised-isotropic", "generalised-anisotropic", "plateau-isotropic", "plateau-anisotropic",
@@ -90,12 +89,6 @@ def parse_recipe(text: str, where: str) -> Recipe:
     stages = _stages(data.get("stage"), where)
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return Recipe(data["name"], data["source"], stages, target, hashlib.sha256(canonical.encode()).hexdigest())
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """", did you mean 'x'?" where something known is near, else nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def _stages(data: object, where: str) -> tuple[Stage, ...]:

@@ -6,6 +6,8 @@ ours (exit code 1).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class UpresError(ValueError):
     """Base of every error that a user can cause and mend."""
@@ -47,3 +49,11 @@ class DataError(UpresError):
     """A training set, a recipe or a checkpoint cannot be used."""
 
     exit_code = 3
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """For the end of a refusal: ", did you mean 'x'?" where something known is near, else nothing."""
+    import difflib  # only once something is wrong
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""

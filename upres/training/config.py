@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from upres.errors import UsageError
+from upres.errors import UsageError, nearest
 
 PIXEL_LOSSES = ("l1", "charbonnier", "mse")
 
@@ -114,12 +113,6 @@ def plain_config(config: TrainConfig) -> dict[str, Any]:
     """For files: tuples as lists, and infinity, which JSON has not, as "inf"."""
     values = cast("dict[str, Any]", json.loads(json.dumps(dataclasses.asdict(config))))
     return {key: "inf" if value == math.inf else value for key, value in values.items()}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """", did you mean 'x'?" where something known is near, else nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def change_config(config: TrainConfig, changes: Iterable[str]) -> TrainConfig:

@@ -139,9 +139,9 @@ def make_pair(name: str, image: Levels, scale: int) -> Pair:
     return Pair(name, hr, reduced(hr, 1.0 / scale) if scale > 1 else hr)
 
 
-def reduced(image: Levels, factor: float) -> Levels:
-    """MATLAB-equal, in whole levels of the same type."""
-    return cast("Levels", imresize(cast("NDArray[np.uint8]", image), factor))
+def reduced(image: Levels, factor: float | None = None, *, size: tuple[int, int] | None = None) -> Levels:
+    """MATLAB-equal, by `factor` or to `size` (h, w), in whole levels of the same type."""
+    return cast("Levels", imresize(cast("NDArray[np.uint8]", image), factor, size=size))
 
 
 def load_pairs(

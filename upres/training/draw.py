@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Final, cast
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from upres.degrade import Recipe, draw_plan, run_plan, sharpened
 from upres.training.config import TrainConfig
-from upres.training.data import Levels, Pair
-from upres.training.mix import Sample, cutblur, cutmix, mixup, shrunk
+from upres.training.data import Levels, Pair, reduced
+from upres.training.mix import Sample, cutblur, cutmix, mixup
 
 Mapper = Callable[[Callable[[int], "Sample"], Iterable[int]], Iterable["Sample"]]
 
@@ -89,7 +89,7 @@ class _Region:
     lr: NDArray[np.float32]
     hr: Levels
     target: NDArray[np.float32] | None
-    order: tuple[int, ...]
+    order: tuple[int, ...] = ()
 
 
 def draw_sample(
@@ -134,11 +134,15 @@ def degrade_pairs(pairs: Sequence[Pair], recipe: Recipe | None, scale: int) -> l
     return degraded
 
 
+def _pick(pairs: Sequence[Pair], edges: NDArray[np.float64], rng: np.random.Generator) -> Pair:
+    return pairs[int(edges.searchsorted(rng.random(), side="right"))]
+
+
 def _one(
     config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], rng: np.random.Generator, recipe: Recipe | None, number: int
 ) -> Sample:
     """An unmixed sample: flipped and transposed at random (8 ways, or mirrored only), recoloured with the chance of `color_augment`."""
-    pair = pairs[int(edges.searchsorted(rng.random(), side="right"))]
+    pair = _pick(pairs, edges, rng)
     scale, patch = config.scale, config.patch_px
     sides = [side // scale for side in pair.hr.shape[:2]]
     if pair.lr is not None:
@@ -148,49 +152,48 @@ def _one(
         return Sample(np.ascontiguousarray(turn(lr)), np.ascontiguousarray(turn(hr)))
     if recipe is None:
         return _reduced(config, pair, sides, rng)
-
-    large = [min(patch + 2 * _AROUND_PX, side) for side in sides]
-    y, x = (_below(side - size + 1, rng) for side, size in zip(sides, large, strict=True))
-    region = pair.hr[y * scale : (y + large[0]) * scale, x * scale : (x + large[1]) * scale]
-    turned = np.ascontiguousarray(_turn_of(config, rng)(region))
-    top, left = (_offset(size // scale - patch, rng) for size in turned.shape[:2])
-    plan = draw_plan(recipe, seed=config.seed, index=number, scale=scale)
-    hr = sharpened(_as_float(turned), plan)
-    target = None if recipe.target is None else _cut(hr, top * scale, left * scale, patch * scale)
-    lr = run_plan(hr, plan)
-    hr_levels = np.ascontiguousarray(_cut(turned, top * scale, left * scale, patch * scale))
-    return Sample(_store(_cut(lr, top, left, patch), turned.dtype), hr_levels, target)
+    region = _degraded(config, pair, patch, rng, recipe, number)
+    top, left = (_offset(size - patch, rng) for size in region.lr.shape[:2])
+    return _patch_of(region, config, top, left)
 
 
 def _of_region(
     config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], step: int, index: int, recipe: Recipe, regions: Regions
 ) -> Sample:
     """One of the four quarters of a region that is degraded once for four steps: a third of the cost, as surroundings are shared."""
-    scale, patch, number = config.scale, config.patch_px, step // config.reuse * config.batch + index
-    group = step // config.reuse
-    region = regions.get(number, 4 * config.batch, lambda: _degraded_region(config, pairs, edges, group, index, recipe, number))
+    patch, group = config.patch_px, step // config.reuse
+    number = group * config.batch + index
+
+    def make() -> _Region:
+        rng = np.random.default_rng((config.seed, group, index))
+        region = _degraded(config, _pick(pairs, edges, rng), 2 * patch, rng, recipe, number)
+        return replace(region, order=tuple(int(i) for i in rng.permutation(config.reuse)))
+
+    region = regions.get(number, 4 * config.batch, make)
     rng = np.random.default_rng((config.seed, step, index, 2))
     place = region.order[step % config.reuse]
     top, left = (_near(half, size, patch, rng) for half, size in zip(divmod(place, 2), region.lr.shape[:2], strict=True))
-    hr = np.ascontiguousarray(_cut(region.hr, top * scale, left * scale, patch * scale))
-    target = None if region.target is None else _cut(region.target, top * scale, left * scale, patch * scale)
-    return Sample(_store(_cut(region.lr, top, left, patch), region.hr.dtype), hr, target)
+    return _patch_of(region, config, top, left)
 
 
-def _degraded_region(
-    config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], group: int, index: int, recipe: Recipe, number: int
-) -> _Region:
-    rng = np.random.default_rng((config.seed, group, index))
-    pair = pairs[int(edges.searchsorted(rng.random(), side="right"))]
+def _degraded(config: TrainConfig, pair: Pair, inner_px: int, rng: np.random.Generator, recipe: Recipe, number: int) -> _Region:
+    """A random piece of a picture, turned and degraded: `inner_px` LR pixels a side and what surrounds them, where there is so much."""
     scale = config.scale
     sides = [side // scale for side in pair.hr.shape[:2]]
-    large = [min(2 * config.patch_px + 2 * _AROUND_PX, side) for side in sides]
+    large = [min(inner_px + 2 * _AROUND_PX, side) for side in sides]
     y, x = (_below(side - size + 1, rng) for side, size in zip(sides, large, strict=True))
     turned = np.ascontiguousarray(_turn_of(config, rng)(pair.hr[y * scale : (y + large[0]) * scale, x * scale : (x + large[1]) * scale]))
     plan = draw_plan(recipe, seed=config.seed, index=number, scale=scale)
     hr = sharpened(_as_float(turned), plan)
-    order = tuple(int(i) for i in rng.permutation(config.reuse))
-    return _Region(run_plan(hr, plan), turned, None if recipe.target is None else hr, order)
+    return _Region(run_plan(hr, plan), turned, None if recipe.target is None else hr)
+
+
+def _patch_of(region: _Region, config: TrainConfig, top: int, left: int) -> Sample:
+    """The sample whose LR begins at (top, left) of the region."""
+    scale, patch = config.scale, config.patch_px
+    hr = np.ascontiguousarray(_cut(region.hr, top * scale, left * scale, patch * scale))
+    target = None if region.target is None else _cut(region.target, top * scale, left * scale, patch * scale)
+    return Sample(_store(_cut(region.lr, top, left, patch), region.hr.dtype), hr, target)
 
 
 def _near(half: int, size: int, patch: int, rng: np.random.Generator) -> int:
@@ -208,7 +211,7 @@ def _reduced(config: TrainConfig, pair: Pair, sides: Sequence[int], rng: np.rand
     top, left = max(0, y - _CUBIC_PX), max(0, x - _CUBIC_PX)
     bottom, right = min(sides[0], y + patch + _CUBIC_PX), min(sides[1], x + patch + _CUBIC_PX)
     region = np.ascontiguousarray(pair.hr[top * scale : bottom * scale, left * scale : right * scale])
-    small = region if scale == 1 else shrunk(cast(Levels, region), (bottom - top, right - left))
+    small = region if scale == 1 else reduced(cast(Levels, region), size=(bottom - top, right - left))
     turn = _turn_of(config, rng)
     lr, hr = _cut(small, y - top, x - left, patch), _cut(pair.hr, y * scale, x * scale, patch * scale)
     return Sample(np.ascontiguousarray(turn(lr)), np.ascontiguousarray(turn(hr)))

@@ -8,8 +8,7 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.resize import imresize
-from upres.training.data import Levels
+from upres.training.data import Levels, reduced
 
 _MIX_ALPHA: Final = 1.2  # Beta distribution of MixUp's share (Yoo et al., CVPR 2020, section 4.1)
 
@@ -21,13 +20,6 @@ class Sample:
     lr: Levels
     hr: Levels
     target: NDArray[np.float32] | None = None
-
-
-def shrunk(levels: Levels, size: tuple[int, int]) -> Levels:
-    """MATLAB-equal, in whole levels of the same type."""
-    if levels.dtype == np.uint8:
-        return imresize(cast("NDArray[np.uint8]", levels), size=size)
-    return imresize(cast("NDArray[np.uint16]", levels), size=size)
 
 
 def mixup(a: Sample, b: Sample, rng: np.random.Generator) -> Sample:
@@ -70,7 +62,7 @@ def cutblur(sample: Sample, rng: np.random.Generator, scale: int) -> Sample:
     Yoo et al., "Rethinking Data Augmentation for Image Super-resolution", CVPR 2020, paste at the size of HR, for networks that take an
     enlarged input. Ours take LR, so the clean part is HR reduced; a sample that is not drawn for it is not touched at all.
     """
-    clean = sample.hr if scale == 1 else shrunk(sample.hr, (sample.lr.shape[0], sample.lr.shape[1]))
+    clean = sample.hr if scale == 1 else reduced(sample.hr, size=(sample.lr.shape[0], sample.lr.shape[1]))
     rows, columns = _box(sample.lr.shape[0], rng)
     inside, outside = (clean, sample.lr) if rng.random() < 0.5 else (sample.lr, clean)
     lr = outside.copy()

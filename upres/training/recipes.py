@@ -18,8 +18,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable
 
-from upres.errors import UsageError
-from upres.training.config import TrainConfig, change_config, nearest, shrink_config
+from upres.errors import UsageError, nearest
+from upres.training.config import TrainConfig, change_config, shrink_config
 
 _ESRGAN = "Wang et al., ESRGAN, ECCVW 2018 (arXiv:1809.00219), section 4.1"
 _BASICSR = f"{_ESRGAN}; Adam and cosine cycles of BasicSR's training options"
