@@ -83,6 +83,9 @@ class FakeRunner:
     """Nearest-neighbour enlargement without an engine; `spoil` may change an answer, given the number of the call."""
 
     name = "fake 1"
+    device = "cpu"
+    precision = "fp32"
+    notes = ()
     grid_px = 1
     memory_factor = 1.0
 

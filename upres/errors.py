@@ -45,6 +45,14 @@ class EngineError(UpresError):
     exit_code = 3
 
 
+class NotFiniteError(EngineError):
+    """An engine gave a value that is not finite."""
+
+
+class OutOfMemoryError(EngineError):
+    """An engine, or the device that it runs on, was short of memory: the same work in smaller tiles may fit."""
+
+
 class DataError(UpresError):
     """A training set, a recipe or a checkpoint cannot be used."""
 

@@ -47,6 +47,7 @@ class Upscaler:
 
     `memory_bytes` bounds the picture's arrays and the network's activations together; None measures the free memory at each picture.
     `tile_px` is the side of a tile in LR pixels; None chooses the largest that fits. `runner` replaces the engine (tests).
+    `engine`, `device`, `precision` and `expected_px` (LR pixels of a typical picture, for "auto") are those of `engines.load`.
     `tta`: each network's answer is the mean over eight turns and flips, in eight times the time. `blend`: 1 is the network alone, 0 the
     input's plain cubic enlargement. `color_lock`: low frequencies follow the input. `wrap`: the picture is a seamless texture.
     Raises `UsageError` for a tile below 1 and a blend outside [0, 1], `ModelError` for a network that does not map 3 channels to 3, or 1
@@ -60,6 +61,9 @@ class Upscaler:
         engine: str = "auto",
         threads: int = 0,
         exact: bool = False,
+        device: str = "auto",
+        precision: str = "auto",
+        expected_px: int | None = None,
         tile_px: int | None = None,
         memory_bytes: int | None = None,
         runner: Runner | None = None,
@@ -89,7 +93,9 @@ class Upscaler:
         self._glance: float | None = None
         stages: list[Stage] = []
         for network in chain:
-            loaded = runner or engines.load(network, engine=engine, threads=threads, exact=exact)
+            loaded = runner or engines.load(
+                network, engine=engine, threads=threads, exact=exact, device=device, precision=precision, expected_px=expected_px
+            )
             stages.append(Stage(network, loaded))
         self.stages = tuple(stages)
 

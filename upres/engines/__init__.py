@@ -13,7 +13,16 @@ from upres.probed_model import Network, UnknownModel
 ENGINES = ("auto", "ncnn", "torch", "onnx")
 
 
-def load(graph: Network, *, engine: str = "auto", threads: int = 0, exact: bool = False, device: str = "cpu") -> Runner:
+def load(
+    graph: Network,
+    *,
+    engine: str = "auto",
+    threads: int = 0,
+    exact: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    expected_px: int | None = None,
+) -> Runner:
     """Make `graph` ready to run.
 
     engine: "auto" is ncnn, the fastest on CPUs (`benchmarks/results`). threads: 0 is one a core. exact: tiles equal the untiled picture to
@@ -24,14 +33,14 @@ def load(graph: Network, *, engine: str = "auto", threads: int = 0, exact: bool 
         raise UsageError(f"threads must be 0 (one a core) or more; found {threads}")
     if engine not in ENGINES:
         raise UsageError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
-    if device != "cpu" and engine != "torch":
+    if device not in ("auto", "cpu") and engine != "torch":
         raise UsageError(f"device {device!r} needs engine 'torch'; engine {engine!r} runs on the CPU")
     if isinstance(graph, UnknownModel):
         return _as_it_is(graph, engine, threads, exact)
     if engine == "torch":
         from upres.engines.torch import TorchRunner
 
-        return _in_parts(graph, lambda part: TorchRunner(part, threads=threads, exact=exact, device=device))
+        return _in_parts(graph, lambda part: TorchRunner(part, threads=threads, exact=exact, device="cpu" if device == "auto" else device))
     if engine == "onnx":
         from upres.engines.onnx import OnnxRunner
 

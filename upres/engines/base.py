@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from upres.errors import EngineError
+from upres.errors import EngineError, NotFiniteError
 from upres.nodes import Array
 from upres.probed_model import Network
+
+
+Precision: TypeAlias = Literal["fp32", "fp16", "bf16"]
 
 
 class Runner(Protocol):
@@ -17,6 +20,21 @@ class Runner(Protocol):
     @property
     def name(self) -> str:
         """Engine and version, for reports: "ncnn 1.0.20261020"."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it computes: "cpu", "cuda:0", "mps", "vulkan:0"."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """What the values between layers are kept in. Inputs and results are float32 always."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of how it was made ready: half precision that was tried and given up, say."""
         ...
 
     @property
@@ -36,7 +54,8 @@ class Runner(Protocol):
     def __call__(self, lr: Array) -> Array:
         """`lr` (1, c, h, w) float32, h and w multiples of the graph's alignment, to (1, c, h*scale, w*scale) float32.
 
-        Raises EngineError where the input does not fit, memory is short, or the result holds a value that is not finite.
+        Raises EngineError where the input does not fit, OutOfMemoryError where memory is short, NotFiniteError where the result holds a
+        value that is not finite.
         """
         ...
 
@@ -55,14 +74,14 @@ def check_input(graph: Network, lr: Array) -> None:
 
 
 def check_output(engine: str, lr: Array, sr: Array, scale: int) -> Array:
-    """`sr`, or an EngineError where its size is wrong or a value is not finite: never a black square."""
+    """`sr`, or an EngineError where its size is wrong, a NotFiniteError where a value is not finite: never a black square."""
     expected = (lr.shape[2] * scale, lr.shape[3] * scale)
     if sr.shape[2:] != expected:
         raise EngineError(f"{engine} gave a picture of {sr.shape[2:]}; expected {expected}")
     # The least and the greatest carry a nan or an infinity out of the whole result, without an array of flags.
     if not (np.isfinite(sr.min()) and np.isfinite(sr.max())):
         bad = int(sr.size - np.count_nonzero(np.isfinite(sr)))
-        raise EngineError(
+        raise NotFiniteError(
             f"{engine} gave {bad} of {sr.size} values that are not finite, for an input of {lr.shape[2]} x {lr.shape[3]} pixels; "
             "the model file may be damaged, or the input holds nan; another engine (--engine torch) can tell which"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from upres.engines.base import check_input, check_output
+from upres.engines.base import Precision, check_input, check_output
 from upres.engines.program import Program
 from upres.errors import EngineError, ModelError
 from upres.nodes import Array
@@ -31,6 +31,10 @@ def open_program(kind: Kind, path: Path, *, threads: int, exact: bool) -> Progra
 
 class FileRunner:
     """See `Runner`. Raises ModelError where the file is no longer the one that was probed."""
+
+    device = "cpu"
+    precision: Precision = "fp32"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, model: UnknownModel, *, threads: int = 0, exact: bool = False) -> None:
         self._model = model

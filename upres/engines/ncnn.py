@@ -18,7 +18,7 @@ from typing import Any
 import ncnn  # pyright: ignore[reportMissingImports]
 import numpy as np
 
-from upres.engines.base import check_input, check_output, threads_or_default
+from upres.engines.base import Precision, check_input, check_output, threads_or_default
 from upres.errors import EngineError
 from upres.graph import Graph
 from upres.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
@@ -165,6 +165,9 @@ class NcnnRunner:
     """A graph in ncnn, float32, on the CPU. See `Runner`."""
 
     name = f"ncnn {ncnn.__version__}"
+    device = "cpu"
+    precision: Precision = "fp32"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, graph: Graph, *, threads: int = 0, exact: bool = False) -> None:
         """exact: a pixel's value does not depend on where in a tile it lies (see `program`). Raises EngineError if ncnn refuses."""

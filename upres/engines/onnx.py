@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from upres.engines.base import check_input, check_output, threads_or_default
+from upres.engines.base import Precision, check_input, check_output, threads_or_default
 from upres.engines.onnx_program import onnx_bytes
 from upres.errors import EngineError
 from upres.graph import Graph
@@ -25,6 +25,9 @@ class OnnxRunner:
     """A graph in ONNX Runtime. See `Runner`."""
 
     name = f"onnxruntime {_RUNTIME.__version__}"
+    device = "cpu"
+    precision: Precision = "fp32"
+    notes: tuple[str, ...] = ()
     grid_px = 1
     memory_factor = 2.5  # measured 1.3 to 2.0
 

@@ -37,6 +37,9 @@ class TailRunner:
         self._trunk = make(trunk)
         self._tail = make(tail)
         self.name = self._trunk.name
+        self.device = self._trunk.device
+        self.precision = self._trunk.precision
+        self.notes = self._trunk.notes
         self.grid_px = self._trunk.grid_px
         # While the tail runs, the trunk's pools, its result and ours are held; a tile's 180 MB do not grow with the picture.
         held = 4.0 * (trunk.out_channels + graph.out_channels * graph.scale**2)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from upres.engines.base import check_input, check_output, threads_or_default
+from upres.engines.base import Precision, check_input, check_output, threads_or_default
 from upres.errors import EngineError
 from upres.graph import Graph
 from upres.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
@@ -34,6 +34,8 @@ class TorchRunner:
     """A graph in torch. See `Runner`."""
 
     name = f"torch {torch.__version__}"
+    precision: Precision = "fp32"
+    notes: tuple[str, ...] = ()
     grid_px = 1
     memory_factor = 7.0  # measured 5.6 to 6.5: the unfolding holds nine times the input of a 3x3 convolution
 
@@ -44,6 +46,7 @@ class TorchRunner:
         self._threads = threads_or_default(threads)
         try:
             self._device = torch.device(device)
+            self.device = str(self._device)
             self._layout = torch.contiguous_format if self._device.type == "cpu" else torch.channels_last
             self._weights = {id(array): self._tensor(array) for node in graph.nodes for array in _arrays(node)}
         except (RuntimeError, AssertionError) as error:
