@@ -14,10 +14,13 @@ from test_catalog_store import Table, data, files, server, store, table  # noqa:
 from test_download import Server, whole
 from tiny import compact_file
 
+from tests.made_ncnn import bilinear_x2
 from upres.catalog import find, load_graph, resolve
 from upres.catalog_add import add
-from upres.catalog_store import added_names, read_added
+from upres.catalog_report import verify
+from upres.catalog_store import added_names, read_added, remove
 from upres.errors import ModelError, UsageError
+from upres.unknown_model import load_network
 
 
 def test_a_file_is_copied_under_a_name_of_its_own(tmp_path: Path, store: Path) -> None:
@@ -115,13 +118,41 @@ def test_a_pickle_that_would_run_a_program_is_refused_unrun(tmp_path: Path, stor
     assert not mark.exists() and not store.exists()
 
 
-def test_two_files_of_ncnn_and_what_is_no_file_are_refused(tmp_path: Path, assets: Path, store: Path) -> None:
+def test_what_is_no_file_is_refused(tmp_path: Path, store: Path) -> None:
     for name in ("none.pth", "folder.pth"):
         (tmp_path / "folder.pth").mkdir(exist_ok=True)
         with pytest.raises(ModelError, match=name):
             add(str(tmp_path / name))
-    with pytest.raises(ModelError, match=r"an ncnn model is two files, which cannot be added\. Use it where it is: -n "):
-        add(str(assets / "weights" / "RealESRGAN_General_x4_v3.param"))
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("half", [".param", ".bin"])
+def test_both_files_of_an_ncnn_model_are_taken_verified_and_removed(half: str, tmp_path: Path, store: Path) -> None:
+    param = bilinear_x2(tmp_path)
+    weights = param.with_suffix(".bin")
+    model = add(str(param.with_suffix(half)), "two")
+    assert (model.file, model.sha256) == ("two.param", hashlib.sha256(param.read_bytes()).hexdigest())
+    assert model.weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert read_added("two") == model
+    expected = load_network(str(param))
+    param.unlink()
+    weights.unlink()
+    found = load_network("two")
+    assert (found.scale, found.parameters) == (expected.scale, expected.parameters)
+    assert [check.sound for check in verify() if check.name == "two"] == [True, True]
+    (store / "two.bin").write_bytes((store / "two.bin").read_bytes()[:-4] + b"\0\0\0\x3f")
+    assert [check.sound for check in verify() if check.name == "two"] == [True, False]
+    with pytest.raises(ModelError, match=r"two\.bin"):
+        load_network("two")
+    assert sorted(path.name for path in remove(model)) == ["two.bin", "two.model.json", "two.param"]
+
+
+def test_an_ncnn_model_without_its_weights_is_refused(tmp_path: Path, store: Path) -> None:
+    param = bilinear_x2(tmp_path)
+    weights = param.with_suffix(".bin")
+    weights.unlink()
+    with pytest.raises(ModelError, match=r"lists layers and holds no weights\. Put .*\.bin beside it"):
+        add(str(param))
     assert not store.exists()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from upres.picture import read_picture
 from upres.sample import sample
 
 
-@pytest.mark.parametrize(("channels", "height", "width"), [(3, 128, 128), (3, 48, 65), (1, 128, 20), (3, 1, 1), (3, 200, 300), (1, 400, 130)])
+@pytest.mark.parametrize(("channels", "height", "width"), [(3, 48, 65), (1, 128, 20), (3, 1, 1), (3, 200, 300), (1, 400, 130)])
 def test_shape_range_and_layout(channels: int, height: int, width: int) -> None:
     lr = sample(channels, height, width)
     assert lr.shape == (1, channels, height, width)
@@ -17,7 +19,7 @@ def test_shape_range_and_layout(channels: int, height: int, width: int) -> None:
     assert lr.min() >= 0.0 and lr.max() <= 1.0
 
 
-def test_it_is_the_middle_of_the_example_photograph(example_photo) -> None:  # type: ignore[no-untyped-def]
+def test_it_is_the_middle_of_the_example_photograph(example_photo: Path) -> None:
     pixels = read_picture(example_photo).pixels[40:168, 48:176]
     np.testing.assert_allclose(sample(3, 128, 128)[0].transpose(1, 2, 0), pixels, rtol=0, atol=1e-6)
     np.testing.assert_allclose(sample(1, 128, 128)[0, 0], pixels @ np.array([0.299, 0.587, 0.114]), rtol=0, atol=1e-6)

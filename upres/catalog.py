@@ -122,7 +122,8 @@ def resolve(name_or_path: str, *, progress: Progress | None = None) -> Path:
         case KnownModel() as model:
             return pull(model, progress=progress).path
         case AddedModel() as model:
-            return fetch(model.source, folder=store_folder(), progress=progress)
+            path, *_ = [fetch(source, folder=store_folder(), progress=progress) for source in model.sources]  # all are verified
+            return path
         case None:
             return _resolve_path(name_or_path)
 

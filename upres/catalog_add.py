@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from upres.catalog import find, is_path
 from upres.catalog_models import UNKNOWN_LICENCE
 from upres.catalog_store import AddedModel, check_licence, download_of, incoming_folder, write_added
 from upres.download import Progress, fetch
-from upres.errors import ModelError, UsageError
+from upres.errors import UsageError
+from upres.ncnn_file import find_pair
 from upres.unknown_model import kind_of, load_network
+
+_SUFFIXES = {"ncnn": ".param", "onnx": ".onnx"}
 
 
 def add(
@@ -24,7 +28,8 @@ def add(
 ) -> AddedModel:
     """Take a copy of a model file, or of what an address gives, into the store, under `name` (default: the file's own, without suffix).
 
-    Its content is checked first: it must be a network that upres runs. Its SHA-256 is remembered, and another file refused from then on.
+    Its content is checked first: it must be a network that upres runs; of an ncnn model, either file brings both. Its SHA-256 is
+    remembered, and another file refused from then on.
     A download of unknown or restricted licence needs `accept_licence`. Raises ModelError, UsageError for a name that cannot be one, and
     what `fetch` raises.
     """
@@ -39,15 +44,16 @@ def add(
         path = Path(file_or_url).expanduser().absolute()
     try:
         kind = kind_of(path)
-        if kind == "ncnn":
-            raise ModelError(f"model file {path}: an ncnn model is two files, which cannot be added. Use it where it is: -n {path}")
         network = load_network(str(path))  # refuses what is no model file, and what cannot be run
-        data = path.read_bytes()
-        suffix = ".onnx" if kind == "onnx" else ".safetensors" if data[4:9] == b"\0\0\0\0{" else ".pth"
-        digest = hashlib.sha256(data).hexdigest()
+        pair = find_pair(path) if kind == "ncnn" else None
+        contents = [file.read_bytes() for file in pair or (path,)]
+        suffix = _SUFFIXES.get(kind or "") or (".safetensors" if contents[0][4:9] == b"\0\0\0\0{" else ".pth")
+        digests = [hashlib.sha256(data).hexdigest() for data in contents]
         origin = file_or_url if remote else str(path)
-        model = AddedModel(chosen, chosen + suffix, digest, len(data), licence, origin, network.family, network.scale)
-        write_added(model, data)
+        model = AddedModel(chosen, chosen + suffix, digests[0], len(contents[0]), licence, origin, network.family, network.scale)
+        if pair is not None:
+            model = replace(model, weights_sha256=digests[1], weights_bytes=len(contents[1]))
+        write_added(model, *contents)
     finally:
         if remote:
             path.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from upres.catalog_models import UNKNOWN_LICENCE, KnownModel, known_models
 from upres.catalog_store import AddedModel, added_names, file_here, read_added, store_folder
 from upres.errors import ModelError, UsageError
 from upres.files import sha256_of
+from upres.ncnn_file import find_pair
 from upres.pins import Source, expected_sha256, pin_path, problem
 from upres.unknown_model import UnknownModel, load_network
 
@@ -102,7 +103,7 @@ def facts(name_or_path: str) -> Facts:
         case AddedModel():
             path = store_folder() / named.file
             row = Row(named.name, (), named.family, named.scale, named.licence, named.bytes, "added", f"from {named.origin}")
-            return _of_named(row, named.source, path, "")
+            return _of_named(row, named.sources[0], path, "")
         case KnownModel():
             here = file_here(named.files)
             source = named.files[0] if here is None else next(file for file in named.files if file.name == here.name)
@@ -154,6 +155,10 @@ def _with_network(known: Facts, path: Path) -> Facts:
     except ModelError as error:
         return _changed(known, problem=str(error))
     notes = graph.notes if isinstance(graph, UnknownModel) else ()
+    pair = find_pair(path)
+    if pair is not None:  # what was said of the file is of one of the two
+        other = pair[0] if path == pair[1] else pair[1]
+        notes += (f"it goes with {other.name}, {other.stat().st_size:,} bytes, sha256 {sha256_of(other)}",)
     return _changed(
         known,
         family=graph.family,
@@ -193,7 +198,8 @@ def verify() -> Iterator[Check]:
         except ModelError as error:
             yield Check(name, store_folder() / name, False, str(error))
             continue
-        yield _check(name, model.source, store_folder() / model.file)
+        for source in model.sources:
+            yield _check(name, source, store_folder() / source.name)
     for model in known_models().values():
         for file in model.files:
             path = store_folder() / file.name

@@ -13,7 +13,7 @@ import logging
 import re
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,10 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class AddedModel:
-    """A model that the user added: `file` in the store with its SHA-256 and size, `origin` the path or the address it came from."""
+    """A model that the user added: `file` in the store with its SHA-256 and size, `origin` the path or the address it came from.
+
+    Of an ncnn model `file` is the .param, and `weights_sha256` and `weights_bytes` are of the .bin beside it.
+    """
 
     name: str
     file: str
@@ -41,12 +44,17 @@ class AddedModel:
     origin: str
     family: str
     scale: int
+    weights_sha256: str | None = None
+    weights_bytes: int | None = None
 
     @property
-    def source(self) -> Source:
-        """How to have the file again: its address where it came from one."""
+    def sources(self) -> tuple[Source, ...]:
+        """How to have its file again, or both of its files: the address where it came from one."""
         urls = (self.origin,) if self.origin.startswith(("https://", "http://")) else ()
-        return Source(self.file, urls, self.sha256, self.bytes, self.licence)
+        first = Source(self.file, urls, self.sha256, self.bytes, self.licence)
+        if self.weights_sha256 is None:
+            return (first,)
+        return first, Source(str(Path(self.file).with_suffix(".bin")), (), self.weights_sha256, self.weights_bytes, self.licence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +208,9 @@ def read_added(name: str) -> AddedModel:
     path = store_folder() / f"{name}{_RECORD}"
     try:
         record: Any = json.loads(path.read_text(encoding="utf-8"))
-        model = AddedModel(**{field.name: record[field.name] for field in fields(AddedModel)})
-        _ = model.source  # refuses a file name that leads elsewhere
+        known = {field.name: record[field.name] for field in fields(AddedModel) if field.name in record or field.default is MISSING}
+        model = AddedModel(**known)
+        _ = model.sources  # refuses a file name that leads elsewhere
         if model.name != name or type(model.scale) is not int or len(model.sha256) != 64:
             raise ValueError("its values are not those of a model")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -209,16 +218,17 @@ def read_added(name: str) -> AddedModel:
     return model
 
 
-def write_added(model: AddedModel, data: bytes) -> None:
-    """The file first, then the record that names it. Raises OutputError."""
+def write_added(model: AddedModel, *contents: bytes) -> None:
+    """The file (or both) first, then the record that names it. Raises OutputError."""
     _make_folder(store_folder())
-    write_atomic(store_folder() / model.file, data)
+    for source, data in zip(model.sources, contents, strict=True):
+        write_atomic(store_folder() / source.name, data)
     write_atomic(store_folder() / f"{model.name}{_RECORD}", (json.dumps(asdict(model), indent=2) + "\n").encode())
 
 
 def remove(model: KnownModel | AddedModel) -> list[Path]:
     """Delete what the store holds of a model, and nothing else; its pin and an agreement stay. Returns what was deleted."""
-    sources = model.files if isinstance(model, KnownModel) else (model.source,)
+    sources = model.files if isinstance(model, KnownModel) else model.sources
     names = [source.name + ending for source in sources for ending in ("", ".partial", ".partial.etag")]
     if isinstance(model, AddedModel):
         names.append(f"{model.name}{_RECORD}")

@@ -10,7 +10,6 @@ from upres.errors import EngineError, NotFiniteError
 from upres.nodes import Array
 from upres.probed_model import Network
 
-
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16"]
 
 
