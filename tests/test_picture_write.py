@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from upres.errors import OutputError
+from upres.errors import InputError, OutputError
 from upres.picture import (
     READABLE_SUFFIXES,
     WRITABLE_FORMATS,
@@ -279,3 +279,13 @@ def test_only_a_file_is_replaced(tmp_path: Path) -> None:
             write_picture(Picture(smooth(4, 5, 3, 8)), tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.png", "pipe.png"]
     assert not (tmp_path / "pipe.png").is_file()
+
+
+def test_paths_are_text_as_well(tmp_path: Path) -> None:
+    picture = Picture(np.full((3, 4, 3), 0.2, np.float32))
+    write_picture(picture, str(tmp_path / "a.png"))
+    again = read_picture(str(tmp_path / "a.png"))
+    np.testing.assert_array_equal(again.pixels, read_picture(tmp_path / "a.png").pixels)
+    assert read_header(str(tmp_path / "a.png")).width == 4
+    with pytest.raises(InputError, match=r"none\.png"):
+        read_picture(str(tmp_path / "none.png"))

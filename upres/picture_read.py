@@ -53,14 +53,19 @@ def set_threads(count: int) -> None:
     pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]  # made by cffi at run time
 
 
-def read_header(source: Path | bytes) -> Header:
+def read_header(source: str | os.PathLike[str] | bytes) -> Header:
     """Size and kind of a picture, without decoding it. Raises `InputError` as `read_picture` does for what the header shows."""
+    source = source if isinstance(source, bytes) else Path(source)
     name, form = _identify(source)
     return _header(_open(source, name, form), name, form)
 
 
-def read_picture(source: Path | bytes, *, max_pixels: int = 1_000_000_000) -> Picture:
-    """Decode a picture. Raises `InputError`, naming what is wrong, for anything that is not a whole picture of at most `max_pixels`."""
+def read_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = 1_000_000_000) -> Picture:
+    """Decode a picture: the path of a file, or what is in one.
+
+    Raises `InputError`, naming what is wrong, for anything that is not a whole picture of at most `max_pixels`.
+    """
+    source = source if isinstance(source, bytes) else Path(source)
     name, form = _identify(source)
     image = _open(source, name, form)
     header = _header(image, name, form)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import struct
 from pathlib import Path
@@ -68,12 +69,18 @@ def writing_notes(picture: Picture, format: str) -> tuple[str, ...]:
 
 
 def write_picture(
-    picture: Picture, target: Path, *, format: str | None = None, quality: int | None = None, png_level: int | None = None
+    picture: Picture,
+    target: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    quality: int | None = None,
+    png_level: int | None = None,
 ) -> None:
     """Write `target`, in the format of its ending unless `format` says otherwise; it appears whole or not at all.
 
     Raises `OutputError` for an unknown ending, a format that cannot hold the picture, a full disk, or a missing permission.
     """
+    target = Path(target)
     if format is None:
         format = WRITABLE_FORMATS.get(target.suffix.lower())
         if format is None:
