@@ -85,7 +85,8 @@ def test_a_bug_with_one_picture_is_that_pictures_failure(tmp_path: Path) -> None
 
 
 def test_a_tile_that_is_not_finite_fails_its_picture_only(tmp_path: Path) -> None:
-    report = run_jobs(made_jobs(tmp_path, 3, upscaler_of(FakeRunner(spoil_call=0))), Encoding(), Watching())
+    upscaler = Upscaler(compact(2), runner=FakeRunner(spoil_call=0), reference=FakeRunner(spoil_call=0))
+    report = run_jobs(made_jobs(tmp_path, 3, upscaler), Encoding(), Watching())
     assert isinstance(report.failed[0].error, EngineError)
     assert len(report.done) == 2
 

@@ -32,7 +32,7 @@ def test_the_public_names_can_be_listed_without_loading_them() -> None:
     assert loaded_by("import upres; dir(upres)").isdisjoint((*HEAVY, "numpy"))
 
 
-@pytest.mark.parametrize("verb", ["", "upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models"])
+@pytest.mark.parametrize("verb", ["", "upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models", "doctor", "export"])
 def test_help_loads_nothing_heavy(verb: str) -> None:
     arguments = ["upres", *([verb] if verb else []), "--help"]
     program = f"import sys\nsys.argv = {arguments!r}\nfrom upres.__main__ import main\ntry:\n    main()\nexcept SystemExit:\n    pass"

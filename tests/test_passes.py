@@ -163,7 +163,7 @@ def test_between_networks_nothing_is_rounded_or_cut() -> None:
             return super().__call__(lr) * np.float32(1.25)
 
     lr = np.full((4, 4, 3), 0.9, np.float32)
-    result = Upscaler([compact(2), compact(2)], runner=Louder()).upscale_array(lr)
+    result = Upscaler([compact(2), compact(2)], runner=Louder(), reference=Louder()).upscale_array(lr)
     np.testing.assert_allclose(result, 1.25 + 0.125, atol=1e-6)
 
 

@@ -1,10 +1,12 @@
-"""docs/traps.md names tests that exist, and every trap."""
+"""docs/traps.md and docs/pains.md name tests that exist, and the first every trap."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
@@ -21,11 +23,12 @@ def rows(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|---") and "| held by |" not in line]
 
 
-def test_every_row_names_tests_and_each_of_them_exists() -> None:
-    lines = rows((REPOSITORY / "docs" / "traps.md").read_text(encoding="utf-8"))
+@pytest.mark.parametrize(("page", "least"), [("traps.md", 60), ("pains.md", 40)])
+def test_every_row_names_tests_and_each_of_them_exists(page: str, least: int) -> None:
+    lines = rows((REPOSITORY / "docs" / page).read_text(encoding="utf-8"))
     assert [line for line in lines if not _NAMED.search(line.split("|")[-2])] == []
     named = [match.groups() for line in lines for match in _NAMED.finditer(line)]
-    assert len(named) > 60
+    assert len(named) > least
     assert [f"{file}::{test}" for file, test in named if test not in names_of(file)] == []
     assert "test_luma_equals_scikit_image" in names_of("test_color.py") and not names_of("test_nowhere.py")
 

@@ -35,8 +35,8 @@ def test_tiled_equals_untiled_to_the_bit(engine: str, tile_px: int, size: tuple[
         pytest.skip("2,000 calls of torch: the other sizes tell the same")
     lr = noise(*size)
     graph = compact(2, width=16, depth=2)
-    whole = Upscaler(graph, engine=engine, exact=True).upscale_array(lr)
-    tiled = Upscaler(graph, engine=engine, exact=True, tile_px=tile_px).upscale_array(lr)
+    whole = Upscaler(graph, engine=engine, exact=True, threads=1).upscale_array(lr)  # threads would wait for each other at each tiny tile
+    tiled = Upscaler(graph, engine=engine, exact=True, threads=1, tile_px=tile_px).upscale_array(lr)
     assert np.array_equal(tiled, whole)
     assert not np.allclose(whole, nearest(lr, 2), atol=1e-3)  # the network does something
 
@@ -61,7 +61,7 @@ def test_gray_is_the_luma_of_what_the_network_answers() -> None:
         def __call__(self, lr: np.ndarray) -> np.ndarray:
             return super().__call__(lr) * np.array([1.0, 0.5, 0.0], np.float32)[None, :, None, None]
 
-    result = Upscaler(compact(2), runner=Tinting())(picture(np.ones((4, 4, 1), np.float32)))
+    result = Upscaler(compact(2), runner=Tinting(), reference=Tinting())(picture(np.ones((4, 4, 1), np.float32)))
     np.testing.assert_allclose(result.pixels, 0.299 + 0.5 * 0.587, atol=1e-6)
 
 
@@ -159,12 +159,6 @@ def test_alpha_made_smaller_stays_within_range() -> None:
     assert result.alpha.shape == (12, 12)
     assert result.alpha.min() >= 0.0
     assert result.alpha.max() <= 1.0
-
-
-def test_a_tile_that_is_not_finite_is_named() -> None:
-    upscaler = Upscaler(compact(2, depth=1), runner=FakeRunner(spoil_call=1), tile_px=16)
-    with pytest.raises(EngineError, match=r"fake 1 gave values that are not finite for the tile of rows 0 to \d+, columns 1\d to 32"):
-        upscaler.upscale_array(noise(16, 32))
 
 
 def test_what_an_engine_refuses_is_told_with_the_tile() -> None:

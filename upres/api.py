@@ -40,7 +40,10 @@ class Upscaler(upscale.Upscaler):
     `model` is a name, the path of a model file, or an expression as `upres upscale -n` takes it ("a:0.7,b:0.3", "a>b"); or a `Graph`, or
     several that run one after the other. `denoise` (0 to 1) blends it with the twin that keeps noise, which `denoise_with` names. `tta`:
     mean over eight turns and flips. `blend`: 1 is the network, 0 a plain resize. `color_lock`: large areas keep the input's colours.
-    `wrap`: the picture is a seamless texture. The other arguments are those of `upres.upscale.Upscaler`.
+    `wrap`: the picture is a seamless texture. `engine` "auto" takes the engine that was measured to be the fastest for such a model on this
+    machine, by `upres upscale` or where `expected_px` (LR pixels of all pictures to come) makes a measurement worth its seconds, else ncnn;
+    `device` ("cpu", "cuda:1", "vulkan", ...) and `precision` ("fp32", "fp16", "bf16") as in docs/engines.md. The other arguments are those
+    of `upres.upscale.Upscaler`.
 
     It may be called from several threads; they wait for each other. In a `with` statement it is closed at the end. Raises `ModelError` for
     a model that cannot be had, `UsageError` for an argument out of range, `EngineError` where the engine is missing.
@@ -53,6 +56,10 @@ class Upscaler(upscale.Upscaler):
         engine: str = "auto",
         threads: int = 0,
         exact: bool = False,
+        device: str = "auto",
+        precision: str = "auto",
+        expected_px: int | None = None,
+        picture_px: int | None = None,
         tile_px: int | None = None,
         memory_bytes: int | None = None,
         runner: Runner | None = None,
@@ -68,6 +75,10 @@ class Upscaler(upscale.Upscaler):
             engine=engine,
             threads=threads,
             exact=exact,
+            device=device,
+            precision=precision,
+            expected_px=expected_px,
+            picture_px=picture_px,
             tile_px=tile_px,
             memory_bytes=memory_bytes,
             runner=runner,

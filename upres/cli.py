@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from upres.cli_degrade import degrade
+from upres.cli_doctor import doctor
 from upres.cli_errors import DEBUG_HELP, enable_debug
 from upres.cli_evaluate import evaluate
+from upres.cli_export import export
 from upres.cli_interpolate import interpolate
 from upres.cli_models import app as models
 from upres.cli_prepare import prepare
@@ -33,6 +35,8 @@ app.command()(train)
 app.command()(degrade)
 app.command()(prepare)
 app.command()(interpolate)
+app.command()(export)
+app.command()(doctor)
 app.add_typer(models)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from upres.cli_engine import DeviceOption, Engine, Precision, PrecisionOption
 from upres.cli_errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
-from upres.cli_upscale import Engine
 from upres.errors import OutputError
 
 if TYPE_CHECKING:
@@ -46,7 +46,11 @@ def evaluate(
     lr_psnr: Annotated[
         bool, typer.Option("--lr-psnr", help="Measure the PSNR between LR and the reduced SR too: is it still the same picture?")
     ] = False,
-    engine: Annotated[Engine, typer.Option("--engine", help="What runs the networks.")] = Engine.auto,
+    engine: Annotated[
+        Engine | None, typer.Option("--engine", help="What runs the networks. Default: ncnn on every machine, so that figures compare.")
+    ] = None,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = Precision.fp32,
     threads: Annotated[int, typer.Option("--threads", min=0, metavar="N", help="Threads of the networks; 0: one a core.")] = 0,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
@@ -72,7 +76,8 @@ def evaluate(
         check_sizes(pairs, scale)  # headers only: what does not fit is told before a model is opened or a file downloaded
         parameters = fetch_parameters(niqe_parameters) if niqe or niqe_parameters is not None else None
         measure = partial(measure_pairs, scale=scale, round_luma=round_luma, niqe=parameters, lr_psnr=lr_psnr)
-        result = _measure(measure, pairs, models or (), scale, engine.value, threads)
+        options = {"device": device, "precision": precision.value, "threads": threads}
+        result = _measure(measure, pairs, models or (), scale, engine, options)
         print(format_table(result), flush=True)
         if json_file is not None:
             text = json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
@@ -89,13 +94,17 @@ def evaluate(
 
 
 def _measure(
-    measure: Callable[..., Evaluation], pairs: list[Pair], names: Sequence[str], scale: int, engine: str, threads: int
+    measure: Callable[..., Evaluation], pairs: list[Pair], names: Sequence[str], scale: int, engine: Engine | None, options: dict[str, Any]
 ) -> Evaluation:
-    """`measure(pairs, upscalers, progress=...)` with the models of these names opened, and closed afterwards."""
+    """`measure(pairs, upscalers, progress=...)` with the models of these names opened, and closed afterwards.
+
+    `options` are those of `Upscaler` beside its engine, which is ncnn where none was named: figures must not depend on the machine.
+    """
     from contextlib import ExitStack
 
     from upres.cli_pull import have_models
     from upres.evaluate import BICUBIC, check_models
+    from upres.probed_model import UnknownModel
     from upres.unknown_model import load_network
     from upres.upscale import Upscaler
 
@@ -104,7 +113,9 @@ def _measure(
         upscalers: dict[str, Upscaler] = {}
         for name in dict.fromkeys(names):
             if name != BICUBIC:  # that row is there anyway
-                upscalers[name] = Upscaler(load_network(name), engine=engine, threads=threads)
+                network = load_network(name)
+                default = "auto" if isinstance(network, UnknownModel) else "ncnn"  # a file of unknown make has an engine of its own
+                upscalers[name] = Upscaler(network, engine=default if engine is None else engine.value, **options)
                 stack.callback(upscalers[name].close)
         check_models(upscalers, scale)
         with _Bar(len(pairs)) as bar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 import os
 import re
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from upres.cli_engine import DeviceOption, Engine, Precision, PrecisionOption, tell_measurements, words_for_engine
 from upres.cli_errors import BUG, DEBUG_HELP, DONE, INTERRUPTED, debug_enabled, exit_code_of, run_verb, say
 from upres.errors import InputError, OutputError, UsageError
 
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
 _TELL_FROM_S = 30.0  # a job that takes longer says so before it starts
 _SIZE, _NETWORK, _OUTPUT = "Size", "Network", "Output"
-
-
-class Engine(enum.StrEnum):
-    """The engines that upscale; `auto` chooses."""
-
-    auto = "auto"
-    ncnn = "ncnn"
-    torch = "torch"
 
 
 def upscale(
@@ -80,7 +72,9 @@ def upscale(
         bool, typer.Option("--color-lock", help="Large areas keep the input's colours (for GAN models, which shift them).")
     ] = False,
     wrap: Annotated[bool, typer.Option("--wrap", help="The picture is a seamless texture, and stays one.")] = False,
-    engine: Annotated[Engine, typer.Option("--engine", help="What runs the network.")] = Engine.auto,
+    engine: Annotated[Engine, typer.Option("--engine", help="What runs the network; auto: the fastest here, measured once.")] = Engine.auto,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.auto,
     tile: Annotated[
         str, typer.Option("--tile", metavar="auto|PX", help="Side of a tile in input pixels; auto follows the free memory.")
     ] = "auto",
@@ -129,6 +123,8 @@ def upscale(
             size=TargetSize(factor=scale, width=width, height=height, long_side=long_side, megapixels=megapixels),
             model=model,
             engine=engine.value,
+            device=device,
+            precision=precision.value,
             threads=threads,
             exact=exact,
             tile_px=_parse_tile(tile),
@@ -180,6 +176,7 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
     from upres.prepare import prepare, settle
 
     logging.getLogger("upres").addHandler(logging.NullHandler())  # what the library logs is told here as a note
+    tell_measurements()
     set_threads(request.threads)
     if request.model is not None:
         have_models(part.model for stage in request.composition().stages for part in stage)
@@ -239,7 +236,7 @@ def _tell_start(jobs: list[Job], seconds: float) -> None:
 
     if seconds <= _TELL_FROM_S:
         return
-    engine = jobs[0].upscaler.runner.name
+    engine = words_for_engine(jobs[0].upscaler.runner)
     megapixels = sum(job.plan.pixels for job in jobs) / 1e6
     if len(jobs) == 1:
         plan, header = jobs[0].plan, jobs[0].header
@@ -266,12 +263,12 @@ def _tell_end(request: Request, prepared: Prepared, report: Report, seconds: flo
     if len(report.done) == 1 and len(report.outcomes) == 1:
         outcome, job = report.done[0], prepared.jobs[0]
         if outcome.target is not None:
-            say(f"{outcome.target}: {job.plan.width} x {job.plan.height}, {words_for_seconds(seconds)}")
+            say(f"{outcome.target}: {job.plan.width} x {job.plan.height}, {words_for_seconds(seconds)}{_engines([job])}")
     elif report.done:
         megapixels = sum(outcome.pixels for outcome in report.done) / 1e6
         folder = prepared.destination.folder
         where = f" in {folder}" if folder is not None else ", each beside its input" if prepared.destination.beside else ""
-        say(f"{_count(report.done)} done{where}: {megapixels:,.1f} MP in {words_for_seconds(seconds)}")
+        say(f"{_count(report.done)} done{where}: {megapixels:,.1f} MP in {words_for_seconds(seconds)}{_engines(prepared.jobs)}")
     if report.failed:
         total = len(report.outcomes) + report.left
         if total > 1:
@@ -285,6 +282,12 @@ def _tell_end(request: Request, prepared: Prepared, report: Report, seconds: flo
         say(f"upres: stopped by Ctrl-C, {report.left} of {_count(prepared.jobs)} not done: {again}")
     elif report.stopped_by is not None and report.left:
         say(f"upres: stopped, {report.left} more not begun: when the cause is mended, {again}")
+
+
+def _engines(jobs: list[Job]) -> str:
+    """" with ncnn 1.0": what ran; nothing where no network did."""
+    names = dict.fromkeys(words_for_engine(stage.runner) for job in jobs if job.plan.passes for stage in job.upscaler.stages)
+    return f" with {', '.join(names)}" if names else ""
 
 
 def _count(things: Sequence[object]) -> str:

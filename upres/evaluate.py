@@ -159,10 +159,10 @@ def check_models(upscalers: Mapping[str, Upscaler], scale: int) -> None:
     for name, upscaler in upscalers.items():
         if name == BICUBIC:
             raise UsageError(f"a model cannot be called {BICUBIC}: that row is always measured")
-        if upscaler.graph.scale != scale:
+        if upscaler.scale != scale:  # of a chain: that of all its networks
             raise UsageError(
-                f"the model {name} enlarges by {upscaler.graph.scale}, but --scale is {scale}: "
-                f"give --scale {upscaler.graph.scale}, or a model for x{scale}"
+                f"the model {name} enlarges by {upscaler.scale}, but --scale is {scale}: "
+                f"give --scale {upscaler.scale}, or a model for x{scale}"
             )
 
 
@@ -250,6 +250,7 @@ def _measure_pair(
     for name, upscaler in upscalers.items():
         try:
             rows[name] = measures.score(_upscale(upscaler, lr), hr, lr)
+            notes += [f"{pair.name}, {name}: {note}" for note in upscaler.notes]
         except ModelError:
             raise
         except UpresError as error:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.engines.base import Runner
 from upres.ensemble import TURNS, turned
-from upres.errors import EngineError
-from upres.plan import Load, Pass, Plan
-from upres.probed_model import Network
-from upres.tiles import Tile
+from upres.errors import OutOfMemoryError
+from upres.plan import Pass, Plan, Tiling
+from upres.stage import Stage
+from upres.tiles import Tile, divide
 from upres.tiles import plan as plan_tiles
 
 Array = NDArray[np.float32]
@@ -26,36 +24,32 @@ class Meter:
 
     def __init__(self, plan: Plan, progress: Progress | None) -> None:
         self._total = plan.pixels
-        self._per_mac = plan.pixels / plan.macs if plan.macs else 0.0
+        self._left = plan.macs
         self._done = 0.0
         self._progress = progress
 
     def advance(self, macs: float) -> None:
-        self._done = min(self._done + macs * self._per_mac, float(self._total))
+        """So much more is done."""
+        if self._left > 0.0:
+            self._done += (self._total - self._done) * min(1.0, macs / self._left)
+            self._left -= macs
         if self._progress is not None:
             self._progress(int(self._done), self._total)
+
+    def expect(self, macs: float) -> None:
+        """So much more than was planned is still to do: what is left of the pixels stands for it."""
+        self._left += macs
 
     def finish(self) -> None:
         if self._progress is not None:
             self._progress(self._total, self._total)
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A network and the engine that runs it."""
-
-    graph: Network
-    runner: Runner
-
-    @property
-    def load(self) -> Load:
-        return Load(self.graph, self.runner.memory_factor, self.runner.grid_px)
-
-
 def run_pass(stage: Stage, lr: Array, step: Pass, meter: Meter, *, tta: bool = False) -> Array:
     """`lr` h w c -> h*scale w*scale c, not clipped, as `step` plans it; with `tta` the mean over its eight turns and flips.
 
-    Raises `EngineError` naming the tile where an engine fails or gives a value that is not finite.
+    Raises `EngineError` naming the tile where an engine fails, or the network itself gives a value that is not finite; `OutOfMemoryError`
+    where memory is short for the smallest tile.
     """
     height, width, channels = lr.shape
     result = np.empty((height * stage.graph.scale, width * stage.graph.scale, channels), np.float32)
@@ -66,23 +60,36 @@ def run_pass(stage: Stage, lr: Array, step: Pass, meter: Meter, *, tta: bool = F
 
 def _run_tiles(stage: Stage, lr: Array, result: Array, step: Pass, meter: Meter, *, share: float, add: bool) -> None:
     """Put `share` times the network's answer for `lr` into `result` (or add it there); both may be views that are turned."""
-    graph = stage.graph
+    graph, grid = stage.graph, stage.runner.grid_px
     height, width, channels = lr.shape
     scale, align, margin = graph.scale, graph.alignment, step.margin_px
     padded = _framed(lr, margin, align) if margin else _pad_to(lr, align)
-    tiles = plan_tiles(
-        *padded.shape[:2], tile_px=step.tiling.tile_px, overlap_px=step.tiling.overlap_px, alignment=align, grid_px=stage.runner.grid_px
-    )
-    for tile in sorted(tiles, key=_area, reverse=True):  # the largest first: an engine's memory pools then fit all that follow
+    tall, wide = padded.shape[:2]
+    px_macs = (channels if graph.in_channels == 1 else 1) * graph.macs_per_pixel
+    tiling = stage.fitted(step.tiling, tall, wide)
+    tiles = plan_tiles(tall, wide, tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align, grid_px=grid)
+    if tiling is not step.tiling:
+        planned = plan_tiles(tall, wide, tile_px=step.tiling.tile_px, overlap_px=step.tiling.overlap_px, alignment=align, grid_px=grid)
+        meter.expect((_work(tiles) - _work(planned)) * px_macs)
+    left = _last_first(tiles)
+    while left:
+        tile = left.pop()
         source = padded[tile.source_top : tile.source_bottom, tile.source_left : tile.source_right]
         # What is kept, without the margin around the picture and the padding below and right of it.
         top, bottom = max(tile.keep_top, margin), min(tile.keep_bottom, margin + height)
-        left, right = max(tile.keep_left, margin), min(tile.keep_right, margin + width)
-        if top < bottom and left < right:
-            sr = _run_tile(stage, source, tile)
-            y, x = (top - tile.source_top) * scale, (left - tile.source_left) * scale
-            rows, columns = (bottom - top) * scale, (right - left) * scale
-            y_to, x_to = (top - margin) * scale, (left - margin) * scale
+        first, last = max(tile.keep_left, margin), min(tile.keep_right, margin + width)
+        if top < bottom and first < last:
+            try:
+                sr = _run_tile(stage, source, tile, tiling.source_bytes)
+            except (OutOfMemoryError, MemoryError) as error:  # what is finished stays
+                left.append(tile)
+                before = _work(left)
+                tiling, left = _halved(stage, step, left, (tall, wide), error)
+                meter.expect((_work(left) - before) * px_macs)
+                continue
+            y, x = (top - tile.source_top) * scale, (first - tile.source_left) * scale
+            rows, columns = (bottom - top) * scale, (last - first) * scale
+            y_to, x_to = (top - margin) * scale, (first - margin) * scale
             kept = result[y_to : y_to + rows, x_to : x_to + columns]
             for channel in range(channels):  # plane by plane: twice as fast as one copy with c as the shortest axis
                 part = sr[channel, y : y + rows, x : x + columns]
@@ -93,12 +100,30 @@ def _run_tiles(stage: Stage, lr: Array, result: Array, step: Pass, meter: Meter,
                 else:
                     kept[:, :, channel] = part
             del sr  # not alive while the next tile is computed
-        meter.advance(source.shape[0] * source.shape[1] * (channels if graph.in_channels == 1 else 1) * graph.macs_per_pixel)
+        meter.advance(tile.source_px * px_macs)
 
 
-def _run_tile(stage: Stage, source: Array, tile: Tile) -> Array:
+def _halved(stage: Stage, step: Pass, left: list[Tile], size: tuple[int, int], error: Exception) -> tuple[Tiling, list[Tile]]:
+    """The tiles that are left in smaller ones, after memory was short for the last of them.
+
+    Where the overlap is wide or the picture small, half the side may read as much as before: then it is halved again at once.
+    """
+    failed, grid, align = left[-1], stage.runner.grid_px, stage.graph.alignment
+    while True:
+        stage.shrink(max(tile.keep_side for tile in left), _box(failed), error)
+        tiling = stage.fitted(step.tiling, *size)
+        left = _last_first(
+            part
+            for tile in reversed(left)
+            for part in divide(tile, *size, tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align, grid_px=grid)
+        )
+        if left[-1].source_px < failed.source_px:
+            return tiling, left
+
+
+def _run_tile(stage: Stage, source: Array, tile: Tile, room_bytes: int) -> Array:
     """h w c -> c h*scale w*scale through the network, whatever its channels."""
-    graph, runner = stage.graph, stage.runner
+    graph = stage.graph
     channels = source.shape[2]
     beyond = None
     if source.min() < 0.0 or source.max() > 1.0:
@@ -109,20 +134,7 @@ def _run_tile(stage: Stage, source: Array, tile: Tile) -> Array:
         batches = [np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))[None]]
     else:
         batches = [np.ascontiguousarray(planes[c])[None, None] for c in range(channels)]
-    box = f"the tile of rows {tile.source_top} to {tile.source_bottom}, columns {tile.source_left} to {tile.source_right}"
-    answers: list[Array] = []
-    for batch in batches:
-        try:
-            answer = runner(batch)
-        except EngineError as error:
-            raise EngineError(f"{box}: {error}") from error
-        # The least and the greatest carry a nan or an infinity out of the whole tile, without an array of flags.
-        if not (np.isfinite(answer.min()) and np.isfinite(answer.max())):
-            raise EngineError(
-                f"{runner.name} gave values that are not finite for {box}: the model or the engine is at fault; "
-                "try --engine torch, or another model"
-            )
-        answers.append(answer)
+    answers = stage.run(batches, _box(tile), room_bytes)
     if graph.in_channels == 3 and channels == 1:
         result = np.einsum("c,chw->hw", _LUMA, answers[0][0])[None]
     else:
@@ -145,8 +157,17 @@ def _linear(values: Array, scale: int, axis: int) -> Array:
     return np.moveaxis(result, 0, axis)
 
 
-def _area(tile: Tile) -> int:
-    return (tile.source_bottom - tile.source_top) * (tile.source_right - tile.source_left)
+def _last_first(tiles: Iterable[Tile]) -> list[Tile]:
+    """To be worked off from the end, the largest first: an engine's memory pools then fit all that follow."""
+    return sorted(tiles, key=lambda tile: tile.source_px, reverse=True)[::-1]
+
+
+def _work(tiles: Iterable[Tile]) -> int:
+    return sum(tile.source_px for tile in tiles)
+
+
+def _box(tile: Tile) -> str:
+    return f"the tile of rows {tile.source_top} to {tile.source_bottom}, columns {tile.source_left} to {tile.source_right}"
 
 
 def _pad_to(lr: Array, alignment: int) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 from upres.errors import InputError
 from upres.memory import format_bytes
@@ -31,11 +32,17 @@ class Tiling:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One network of a chain as a plan sees it: `workspace_factor` and `grid_px` are of the engine that runs it (`engines.base.Runner`)."""
+    """One network of a chain as a plan sees it: `workspace_factor` and `grid_px` are of the engine that runs it (`engines.base.Runner`).
+
+    `device_bytes` is the free memory of the device that a tile is computed on, None where that is the host's. `max_tile_px` is the side
+    of a tile that fitted after memory was short once.
+    """
 
     graph: Network
     workspace_factor: float = 1.0
     grid_px: int = 1
+    device_bytes: int | None = None
+    max_tile_px: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +102,65 @@ def count_passes(height: int, width: int, target: tuple[int, int], scale: int) -
 
 
 def choose_tiling(
-    height: int, width: int, graph: Network, *, room_bytes: int, bytes_per_px: float, tile_px: int | None, exact: bool, grid_px: int = 1
+    height: int,
+    width: int,
+    graph: Network,
+    *,
+    room_bytes: int,
+    bytes_per_px: float,
+    tile_px: int | None,
+    exact: bool,
+    grid_px: int = 1,
+    max_tile_px: int | None = None,
 ) -> Tiling:
     """Tiles for one pass over (height, width) whose activations stay within `room_bytes`; the whole picture at once where that fits.
 
     The overlap is the receptive field, and one block of an engine that computes in blocks (`Runner.grid_px`), so that a tiled picture
-    equals the untiled one. Only a field wider than `WIDE_FIELD_PX`, whose
-    exact overlap would multiply the work more than `MAX_TILE_WORK` times, is cut to `WIDE_FIELD_PX`, unless `exact` forbids it; the caller
-    tells the user. `tile_px` overrides the choice of the side. A `tile_px` of 0 in the result means that not even `MIN_TILE_PX` fits.
+    equals the untiled one. Only a field wider than `WIDE_FIELD_PX`, whose exact overlap would multiply the work more than `MAX_TILE_WORK`
+    times, is cut to `WIDE_FIELD_PX`, unless `exact` forbids it; the caller tells the user. `tile_px` overrides the choice of the side, and
+    neither exceeds `max_tile_px`. A `tile_px` of 0 in the result means that not even `MIN_TILE_PX` fits.
     """
     field = graph.receptive_field
     overlap = field + grid_px if grid_px > 1 else field
-    tiling = _tiling(height, width, graph, overlap, room_bytes, bytes_per_px, tile_px, grid_px)
+    limits = (room_bytes, bytes_per_px, tile_px, max_tile_px, grid_px)
+    tiling = _tiling(height, width, graph, overlap, *limits)
     if field > WIDE_FIELD_PX and not exact and (tiling.tile_px == 0 or tiling.work > MAX_TILE_WORK):
-        return _tiling(height, width, graph, WIDE_FIELD_PX, room_bytes, bytes_per_px, tile_px, grid_px)
+        return _tiling(height, width, graph, WIDE_FIELD_PX, *limits)
     return tiling
 
 
+def smaller_tiles(
+    height: int, width: int, graph: Network, tiling: Tiling, *, tile_px: int, bytes_per_px: float, exact: bool, grid_px: int = 1
+) -> Tiling:
+    """`tiling` of (height, width) with a side of `tile_px`, for when memory was short.
+
+    The overlap stays, so the result does. Only that of a wide field is cut, as by `choose_tiling`: tiles much smaller than their overlap
+    would need hardly less memory for many times the work.
+    """
+    result = _tiling(height, width, graph, tiling.overlap_px, 0, bytes_per_px, tile_px, None, grid_px)
+    if tiling.overlap_px >= graph.receptive_field > WIDE_FIELD_PX and not exact and result.work > MAX_TILE_WORK:
+        return _tiling(height, width, graph, WIDE_FIELD_PX, 0, bytes_per_px, tile_px, None, grid_px)
+    return result
+
+
+def narrow_note(seen_px: int, graph: Network) -> str:
+    """What the user is told where tiles overlap by less than the network sees."""
+    return (
+        f"too large for this network in one piece: tiles overlap by {seen_px} px and it sees {graph.receptive_field} px, "
+        "so values near their borders can differ a little (--exact or more --memory avoids it)"
+    )
+
+
 def _tiling(
-    height: int, width: int, graph: Network, overlap: int, room_bytes: int, bytes_per_px: float, tile_px: int | None, grid_px: int
+    height: int,
+    width: int,
+    graph: Network,
+    overlap: int,
+    room_bytes: int,
+    bytes_per_px: float,
+    tile_px: int | None,
+    max_tile_px: int | None,
+    grid_px: int,
 ) -> Tiling:
     align = graph.alignment
     step = math.lcm(align, grid_px)
@@ -136,6 +183,8 @@ def _tiling(
     if tile_px is None:
         moving = max(math.sqrt(TILE_MACS / graph.macs_per_pixel), 48.0 * overlap) if graph.macs_per_pixel else whole
         tile = min(tile, math.ceil(moving))
+    if max_tile_px is not None:
+        tile = min(tile, max_tile_px)
     tile = max(align, -(-tile // align) * align)
     rows, columns = math.ceil(height / tile), math.ceil(width / tile)
     reach = overlap + (step - 1) / 2  # on average
@@ -157,16 +206,18 @@ def make_plan(
     tile_px: int | None = None,
     exact: bool = False,
     grid_px: int = 1,
+    device_bytes: int | None = None,
+    max_tile_px: int | None = None,
     then: tuple[Load, ...] = (),
     extras: Extras | None = None,
 ) -> Plan:
     """Plan one picture of (height, width) with `channels` colours. Raises `InputError` where `budget_bytes` cannot hold it.
 
-    `workspace_factor` is an engine's memory over that of the graph's float32 values alone. `then` are the networks that run after this one,
+    `workspace_factor`, `grid_px`, `device_bytes` and `max_tile_px` are those of a `Load`, for `graph`. `then` are the networks after it,
     each on what the one before it gave.
     """
     extras = extras or Extras()
-    chain = (Load(graph, workspace_factor, grid_px), *then)
+    chain = (Load(graph, workspace_factor, grid_px, device_bytes, max_tile_px), *then)
     scale = math.prod(load.graph.scale for load in chain)
     out_height, out_width = size.resolve(height, width, native=scale)
     count, notes = count_passes(height, width, (out_height, out_width), scale)
@@ -202,19 +253,22 @@ def make_plan(
         load = chain[stage]
         rows, columns = sizes[i][0] + 2 * margin, sizes[i][1] + 2 * margin
         bytes_per_px = load.graph.activation_bytes_per_pixel * load.workspace_factor
+        tiles = partial(
+            choose_tiling, rows, columns, load.graph, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact, grid_px=load.grid_px
+        )
+        tiling = Tiling(0, 0, 0, math.inf)
         for room in (left // 2, left):
-            tiling = choose_tiling(
-                rows, columns, load.graph, room_bytes=room, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact, grid_px=load.grid_px
-            )
+            if load.device_bytes is not None:
+                room = min(room, load.device_bytes // len(chain))
+            tiling = tiles(room_bytes=room, max_tile_px=load.max_tile_px)
             if tiling.tile_px:
                 break
+        if not tiling.tile_px and load.device_bytes is not None:  # what a device calls free may be too little: it says so if it is
+            tiling = tiles(room_bytes=left, max_tile_px=MIN_TILE_PX)
         passes.append(Pass(*sizes[i], tiling, stage, margin))
         seen_px = min(tiling.overlap_px, margin) if extras.wrap else tiling.overlap_px
         if tiling.tile_px and seen_px < load.graph.receptive_field:
-            notes += (
-                f"too large for this network in one piece: tiles overlap by {seen_px} px and it sees {load.graph.receptive_field} px, "
-                "so values near their borders can differ a little (--exact or more --memory avoids it)",
-            )
+            notes += (narrow_note(seen_px, load.graph),)
         repeats = 1 if load.graph.in_channels == channels or channels == 1 else channels
         work = (tiling.work if tiling.tile_px else 1.0) * extras.turns * (repeats + has_alpha)
         macs += rows * columns * work * load.graph.macs_per_pixel

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,10 +12,11 @@ from pathlib import Path
 from upres import catalog, journal
 from upres.batch import Job, Outcome, Report
 from upres.compose import NOISE_TWINS, Composition, load, parse, with_denoise
+from upres.ensemble import TURNS
 from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.jobs import Destination, Found, check_targets, choose_destination, find_pictures, make_folder
 from upres.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
-from upres.probed_model import UnknownModel
+from upres.probed_model import Network, UnknownModel
 from upres.target import TargetSize
 from upres.upscale import Upscaler
 
@@ -30,6 +32,8 @@ class Request:
     size: TargetSize = field(default_factory=TargetSize)
     model: str | None = None
     engine: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
     threads: int = 0
     exact: bool = False
     tile_px: int | None = None
@@ -47,12 +51,14 @@ class Request:
 
     def settings(self) -> dict[str, str]:
         """What the pixels of a result depend on, beside its picture, in the words of the command line: two jobs may be mixed where these
-        are equal. Which engine runs, and in which tiles, changes rounding alone and is left out."""
+        are equal. Which engine runs, and in which tiles, changes rounding alone and is left out; half precision changes a little more,
+        and is among them where it was asked for."""
         asked: dict[str, object] = {f"--{name.replace('_', '-')}": value for name, value in asdict(self.size).items()}
         asked["--scale"] = asked.pop("--factor")
         asked["-n"] = None if self.model is None else str(self.composition())
         asked |= {"--tta": self.tta, "--color-lock": self.color_lock, "--wrap": self.wrap}
         asked["--blend"] = None if self.blend == 1.0 else self.blend
+        asked["--precision"] = None if self.precision in ("auto", "fp32") else self.precision
         return {name: "" if value is True else f"{value}" for name, value in asked.items() if value is not None and value is not False}
 
     def composition(self) -> Composition:
@@ -77,36 +83,57 @@ class Prepared:
 
 
 class Upscalers:
-    """One upscaler for each model that a request needs, loaded when first asked for."""
+    """One upscaler for each model that a request needs, loaded when first asked for: its networks, and only for a job an engine."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
+        self._networks: dict[str, tuple[Network, ...]] = {}
+        self._expected: defaultdict[str, list[int]] = defaultdict(list)  # LR pixels of each picture
         self._loaded: dict[str, Upscaler] = {}
         composed = request.model is not None or request.denoise is not None or request.denoise_with is not None
         self._asked = request.composition() if composed else None
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of the model that was asked for, and of a file of unknown make what was measured."""
-        networks = [stage.graph for upscaler in self._loaded.values() for stage in upscaler.stages]
-        measured = tuple(note for network in networks if isinstance(network, UnknownModel) for note in network.notes)
-        return (self._asked.notes if self._asked else ()) + measured
+        """What the user should know of the model that was asked for, of a file of unknown make what was measured, and of the engine."""
+        stages = [stage for upscaler in self._loaded.values() for stage in upscaler.stages]
+        measured = tuple(note for stage in stages if isinstance(stage.graph, UnknownModel) for note in stage.graph.notes)
+        engines = tuple(note for stage in stages for note in stage.runner.notes)
+        return (self._asked.notes if self._asked else ()) + measured + engines
 
-    def for_picture(self, height: int, width: int) -> tuple[str, Upscaler]:
-        """Name and upscaler for a picture of that size: the model asked for, or the house model for the factor.
-
-        Raises `ModelError`, and `UsageError` for an expression that is none.
-        """
-        asked = self._request
-        factor = asked.size.factor_for(height, width)
+    def _name(self, height: int, width: int) -> str:
+        """The model asked for, or the house model for the factor. Raises what loading it raises."""
+        factor = self._request.size.factor_for(height, width)
         composition = self._asked or parse(catalog.default_model(DEFAULT_FACTOR if factor is None else factor))
         name = str(composition)
+        if name not in self._networks:
+            self._networks[name] = load(composition)
+        return name
+
+    def scale_for(self, height: int, width: int) -> int:
+        """The model's factor, for a picture of that size. Raises `ModelError`, and `UsageError` for an expression that is none."""
+        return math.prod(network.scale for network in self._networks[self._name(height, width)])
+
+    def expect(self, height: int, width: int) -> None:
+        """A job of that size will be asked for: an engine is chosen for all of them together."""
+        turns = TURNS if self._request.tta else 1
+        self._expected[self._name(height, width)].append(height * width * turns)
+
+    def for_picture(self, height: int, width: int) -> tuple[str, Upscaler]:
+        """Name and upscaler for a picture of that size. Raises as `scale_for` does, `EngineError`, and `UsageError` for its options."""
+        asked = self._request
+        name = self._name(height, width)
         if name not in self._loaded:
+            expected = sorted(self._expected[name]) or [height * width]
             self._loaded[name] = Upscaler(
-                load(composition),
+                self._networks[name],
                 engine=asked.engine,
                 threads=asked.threads,
                 exact=asked.exact,
+                device=asked.device,
+                precision=asked.precision,
+                expected_px=sum(expected),
+                picture_px=expected[len(expected) // 2],
                 tile_px=asked.tile_px,
                 memory_bytes=asked.memory_bytes,
                 tta=asked.tta,
@@ -153,17 +180,20 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         except UpresError as error:
             prepared.failures.append(Outcome(found.name, None, 0, error=error))
             continue
-        _, upscaler = upscalers.for_picture(header.height, header.width)
-        suffix = request.size.suffix(header.height, header.width, native=upscaler.scale)
+        suffix = request.size.suffix(header.height, header.width, native=upscalers.scale_for(header.height, header.width))
         planned.append((found, source, header, destination.target(found, suffix, ending)))
     clashes = check_targets((found, target) for found, _, _, target in planned)
+    wanted: list[tuple[Found, Path | bytes, Header, Path | None]] = []
     for place, (found, source, header, target) in enumerate(planned):
         if place in clashes:
             prepared.failures.append(Outcome(found.name, None, 0, error=clashes[place]))
-            continue
-        if target is not None and target.exists() and not request.overwrite and not target.is_dir():
+        elif target is not None and target.exists() and not request.overwrite and not target.is_dir():
             prepared.existing.append(target)
-            continue
+        else:
+            wanted.append((found, source, header, target))
+            upscalers.expect(header.height, header.width)
+    for found, source, header, target in wanted:
+        upscalers.for_picture(header.height, header.width)  # what is wrong with the engine or its options is wrong with the request
         try:
             prepared.jobs.append(_job(request, upscalers, destination, found, source, header, target))
         except UpresError as error:

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from upres.errors import ModelError
 from upres.graph import Graph
@@ -110,6 +110,11 @@ def probe(path: Path, kind: Kind) -> UnknownModel:
         raise ModelError(f"model file {path}: trying it on a small picture {how}{last}. The file is damaged, or not for pictures")
     if "error" in answer:
         raise ModelError(f"model file {path}: {answer['error']}")
+    return from_answer(cast("dict[str, Any]", answer))
+
+
+def from_answer(answer: dict[str, Any]) -> UnknownModel:
+    """The model whose fields came through JSON."""
     values: dict[str, Any] = {field.name: answer[field.name] for field in fields(UnknownModel)}
     for name in ("value_range", "output_range", "fixed"):
         values[name] = None if values[name] is None else tuple(values[name])

@@ -33,6 +33,15 @@ class Tile:
     def source_shape(self) -> tuple[int, int]:
         return self.source_bottom - self.source_top, self.source_right - self.source_left
 
+    @property
+    def source_px(self) -> int:
+        return (self.source_bottom - self.source_top) * (self.source_right - self.source_left)
+
+    @property
+    def keep_side(self) -> int:
+        """The longer side of what is kept."""
+        return max(self.keep_bottom - self.keep_top, self.keep_right - self.keep_left)
+
 
 def plan(height: int, width: int, *, tile_px: int, overlap_px: int, alignment: int = 1, grid_px: int = 1) -> list[Tile]:
     """Tiles whose kept parts cover (height, width) once, row by row from the top.
@@ -48,14 +57,29 @@ def plan(height: int, width: int, *, tile_px: int, overlap_px: int, alignment: i
         raise UsageError(f"{height} x {width} pixels are not multiples of the network's alignment {alignment}; pad the picture first")
     if tile_px < alignment:
         raise UsageError(f"a tile of {tile_px} pixels is too small: expected {alignment} or more, the alignment of the network")
-    rows = _divide(height, tile_px, overlap_px, alignment, lcm(alignment, grid_px))
-    columns = _divide(width, tile_px, overlap_px, alignment, lcm(alignment, grid_px))
+    rows, columns = (_divide(0, side, side, tile_px, overlap_px, alignment, lcm(alignment, grid_px)) for side in (height, width))
     return [Tile(*source_y, *source_x, *keep_y, *keep_x) for source_y, keep_y in rows for source_x, keep_x in columns]
 
 
-def _divide(length: int, tile: int, overlap: int, alignment: int, grid: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """(source, kept) intervals along one axis."""
-    units, largest = length // alignment, tile // alignment
+def divide(tile: Tile, height: int, width: int, *, tile_px: int, overlap_px: int, alignment: int = 1, grid_px: int = 1) -> list[Tile]:
+    """A tile of a picture of (height, width) in smaller ones, row by row, as `plan` would have made them: the same area is kept once.
+
+    For the tiles that are left when memory runs short. Raises UsageError for a `tile_px` below the alignment.
+    """
+    if tile_px < alignment:
+        raise UsageError(f"a tile of {tile_px} pixels is too small: expected {alignment} or more, the alignment of the network")
+    grid = lcm(alignment, grid_px)
+    rows = _divide(tile.keep_top, tile.keep_bottom, height, tile_px, overlap_px, alignment, grid)
+    columns = _divide(tile.keep_left, tile.keep_right, width, tile_px, overlap_px, alignment, grid)
+    return [Tile(*source_y, *source_x, *keep_y, *keep_x) for source_y, keep_y in rows for source_x, keep_x in columns]
+
+
+_Interval = tuple[int, int]
+
+
+def _divide(begin: int, end: int, length: int, tile: int, overlap: int, alignment: int, grid: int) -> list[tuple[_Interval, _Interval]]:
+    """(source, kept) intervals along one axis of that length, the kept ones from `begin` to `end`."""
+    units, largest = (end - begin) // alignment, tile // alignment
     count = -(-units // largest)
-    edges = [units * index // count * alignment for index in range(count + 1)]
+    edges = [begin + units * index // count * alignment for index in range(count + 1)]
     return [((max(0, (a - overlap) // grid * grid), min(length, -(-(b + overlap) // grid) * grid)), (a, b)) for a, b in pairwise(edges)]

@@ -10,7 +10,8 @@ from upres.architectures import UnknownNetworkError, graph_from_state_dict
 from upres.errors import ModelError
 from upres.ncnn_file import find_pair, read_ncnn
 from upres.ncnn_graph import graph_of
-from upres.probed_model import Kind, Network, probe
+from upres.probe_cache import probe_once
+from upres.probed_model import Kind, Network
 from upres.probed_model import UnknownModel as UnknownModel
 from upres.weights import read_weights
 
@@ -18,7 +19,7 @@ from upres.weights import read_weights
 def load_network(name_or_path: str) -> Network:
     """The network of a model by name, or of a model file of any kind. Raises ModelError, and what `catalog.resolve` raises.
 
-    A `Graph` wherever the file is known; otherwise an `UnknownModel`, after a probe of some seconds.
+    A `Graph` wherever the file is known; otherwise an `UnknownModel`, after a probe of some seconds the first time.
     """
     if isinstance(catalog.find(name_or_path), catalog.ModelCard):
         return catalog.load_graph(name_or_path)
@@ -27,16 +28,16 @@ def load_network(name_or_path: str) -> Network:
     if kind == "ncnn":
         pair = find_pair(path)
         assert pair is not None  # so `kind_of` has found
-        return graph_of(read_ncnn(*pair)) or probe(pair[0], "ncnn")
+        return graph_of(read_ncnn(*pair)) or probe_once(pair, "ncnn")
     if kind == "onnx":
-        return probe(path, "onnx")
+        return probe_once((path,), "onnx")
     try:
         return graph_from_state_dict(read_weights(path))
     except UnknownNetworkError as error:
         if find_spec("spandrel") is None:
             more = "spandrel runs many more: pip install spandrel (or 'upres[spandrel]')"
             raise ModelError(f"model {name_or_path}: {error} {more}") from error
-        return probe(path, "spandrel")
+        return probe_once((path,), "spandrel")
 
 
 def kind_of(path: Path) -> Kind | None:

@@ -16,10 +16,11 @@ What is decided here, and why:
 
 from __future__ import annotations
 
+import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +30,15 @@ from upres.engines.base import Runner
 from upres.ensemble import TURNS
 from upres.errors import ModelError, UsageError
 from upres.memory import available_bytes
-from upres.passes import Meter, Progress, Stage, run_pass
+from upres.passes import Meter, Progress, run_pass
 from upres.picture import Picture, bleed_alpha
 from upres.plan import Extras, Plan, make_plan
-from upres.probed_model import Network
+from upres.probed_model import Network, UnknownModel
+from upres.stage import Stage
 from upres.target import TargetSize
 
 Array = NDArray[np.float32]
+_log = logging.getLogger(__name__)
 _FREE_SHARE = 0.8  # of the free memory; the rest is for the codecs and for what other programs take meanwhile
 _CALIBRATION_MACS = 8e9
 _GLANCE_MACS = 1e9
@@ -46,10 +49,13 @@ class Upscaler:
     """Runs a network, or several in a chain, over pictures of any size within a memory budget.
 
     `memory_bytes` bounds the picture's arrays and the network's activations together; None measures the free memory at each picture.
-    `tile_px` is the side of a tile in LR pixels; None chooses the largest that fits. `runner` replaces the engine (tests).
-    `engine`, `device`, `precision` and `expected_px` (LR pixels of a typical picture, for "auto") are those of `engines.load`.
+    `tile_px` is the side of a tile in LR pixels; None chooses the largest that fits. `runner` replaces the engine, and `reference` the one
+    in float32 on the CPU that has the last word on bad tiles (tests).
+    `engine`, `device` and `precision` are those of `engines.load`, as are `expected_px` (LR pixels of all pictures to come) and
+    `picture_px` (of a typical one): they tell "auto" whether measuring engines is worth its seconds; without them nothing is measured.
     `tta`: each network's answer is the mean over eight turns and flips, in eight times the time. `blend`: 1 is the network alone, 0 the
     input's plain cubic enlargement. `color_lock`: low frequencies follow the input. `wrap`: the picture is a seamless texture.
+    `notes` is what the user should know of how the last picture went; a call adds it to the picture's own.
     Raises `UsageError` for a tile below 1 and a blend outside [0, 1], `ModelError` for a network that does not map 3 channels to 3, or 1
     to 1.
     """
@@ -64,9 +70,11 @@ class Upscaler:
         device: str = "auto",
         precision: str = "auto",
         expected_px: int | None = None,
+        picture_px: int | None = None,
         tile_px: int | None = None,
         memory_bytes: int | None = None,
         runner: Runner | None = None,
+        reference: Runner | None = None,
         tta: bool = False,
         blend: float = 1.0,
         color_lock: bool = False,
@@ -91,12 +99,23 @@ class Upscaler:
         self.tta, self.blend, self.color_lock, self.wrap = tta, blend, color_lock, wrap
         self._speed: float | None = None
         self._glance: float | None = None
+        self.notes: tuple[str, ...] = ()
+        self._told_engines = False  # what engines say of themselves stands in the notes of the first picture
         stages: list[Stage] = []
+        area = 1  # what a network of the chain sees is that much larger
         for network in chain:
             loaded = runner or engines.load(
-                network, engine=engine, threads=threads, exact=exact, device=device, precision=precision, expected_px=expected_px
+                network,
+                engine=engine,
+                threads=threads,
+                exact=exact,
+                device=device,
+                precision=precision,
+                expected_px=None if expected_px is None else expected_px * area,
+                picture_px=None if picture_px is None else picture_px * area,
             )
-            stages.append(Stage(network, loaded))
+            area *= network.scale**2
+            stages.append(Stage(network, loaded, partial(_reference, network, threads, reference), exact=exact))
         self.stages = tuple(stages)
 
     @property
@@ -117,7 +136,7 @@ class Upscaler:
     def close(self) -> None:
         """Free the engine's memory; the upscaler cannot be used afterwards."""
         for stage in self.stages:
-            stage.runner.close()
+            stage.close()
 
     def budget_bytes(self) -> int:
         """Memory that one picture may take now, in all."""
@@ -127,8 +146,9 @@ class Upscaler:
         self, height: int, width: int, *, channels: int = 3, has_alpha: bool = False, depth: int = 8, size: TargetSize | None = None
     ) -> Plan:
         """What a picture of (height, width) will take. Raises `InputError` where it does not fit into the memory."""
+        first, *then = (stage.load for stage in self.stages)
         return make_plan(
-            self.graph,
+            first.graph,
             height,
             width,
             channels=channels,
@@ -136,11 +156,13 @@ class Upscaler:
             depth=depth,
             size=size or TargetSize(),
             budget_bytes=self.budget_bytes(),
-            workspace_factor=self.runner.memory_factor,
+            workspace_factor=first.workspace_factor,
             tile_px=self.tile_px,
             exact=self.exact,
-            grid_px=self.runner.grid_px,
-            then=tuple(stage.load for stage in self.stages[1:]),
+            grid_px=first.grid_px,
+            device_bytes=first.device_bytes,
+            max_tile_px=first.max_tile_px,
+            then=tuple(then),
             extras=Extras(TURNS if self.tta else 1, self.wrap, self.color_lock or self.blend < 1.0),
         )
 
@@ -165,33 +187,53 @@ class Upscaler:
         pixels = 1.0
         for stage in self.stages:
             work = pixels * stage.graph.macs_per_pixel
-            seconds += work / _stage_speed(stage, macs)
+            seconds += work / stage.macs_per_second(macs)
             total += work
             pixels *= stage.graph.scale**2
         return total / seconds
 
     def upscale_array(self, lr: Array, progress: Progress | None = None) -> Array:
         """One pass of the network (or of each in the chain): `lr` h w c in [0,1], c 1 or 3 -> h*scale w*scale c, not clipped, without
-        strength and colour lock. `progress(done, total)` counts output pixels. Raises `EngineError` naming the tile if a value that is not
-        finite comes back."""
+        strength and colour lock. `progress(done, total)` counts output pixels. What happened to tiles is logged. Raises as a call does."""
         height, width, channels = lr.shape
         plan = self.plan(height, width, channels=channels, size=TargetSize(factor=float(self.scale)))
-        meter = Meter(plan, progress)
+        meter = self._begin(plan, progress)
         sr = np.ascontiguousarray(lr, np.float32)
         for step in plan.passes:
             sr = run_pass(self.stages[step.stage], sr, step, meter, tta=self.tta)
+        meter.finish()
+        self._end()
         return sr
+
+    def _begin(self, plan: Plan, progress: Progress | None) -> Meter:
+        for stage in self.stages:
+            stage.begin()
+        self.notes = ()
+        return Meter(plan, progress)
+
+    def _end(self) -> None:
+        """Set `notes`, and log how tiles went: a caller with arrays sees no notes."""
+        count = len(self.stages)
+        names = [f"network {place} of {count}: " if count > 1 else "" for place in range(1, count + 1)]
+        notes = tuple(name + note for name, stage in zip(names, self.stages, strict=True) for note in stage.notes())
+        for note in notes:
+            _log.warning("%s", note)
+        if not self._told_engines:
+            self._told_engines = True
+            notes = tuple(dict.fromkeys(note for stage in self.stages for note in stage.runner.notes)) + notes
+        self.notes = notes
 
     def __call__(self, picture: Picture, *, size: TargetSize | None = None, progress: Progress | None = None) -> Picture:
         """Upscale a picture to `size` (default: the model's scale). Keeps gray, depth, profile, metadata and DPI; adds to `notes`.
 
-        Raises `InputError` where the memory cannot hold it (before any work), `EngineError` for a tile that comes back non-finite.
+        Raises `InputError` where the memory cannot hold it (before any work); `EngineError` naming the tile where an engine fails or the
+        model itself gives a value that is not finite; `OutOfMemoryError` where memory is short for the smallest tile.
         """
         height, width, channels = picture.pixels.shape
         alpha = picture.alpha
         translucent = alpha is not None and not _is_constant(alpha)
         plan = self.plan(height, width, channels=channels, has_alpha=translucent, depth=picture.depth, size=size)
-        meter = Meter(plan, progress)
+        meter = self._begin(plan, progress)
         pixels = picture.pixels
         if alpha is not None and translucent:
             pixels = _bleed(pixels, alpha, wrap=self.wrap)
@@ -202,7 +244,8 @@ class Upscaler:
             else:
                 alpha = np.full((plan.height, plan.width), alpha.flat[0], np.float32)
         meter.finish()
-        return replace(picture, pixels=pixels, alpha=alpha, notes=picture.notes + plan.notes)
+        self._end()
+        return replace(picture, pixels=pixels, alpha=alpha, notes=picture.notes + plan.notes + self.notes)
 
     def _enlarge(self, lr: Array, plan: Plan, meter: Meter, *, lock: bool = False) -> Array:
         """All passes, the last resize, and what is mixed in of the input: h w c -> plan.height plan.width c."""
@@ -230,14 +273,12 @@ class Upscaler:
         return result
 
 
-def _stage_speed(stage: Stage, macs: float) -> float:
-    graph = stage.graph
-    side = int(np.clip(np.sqrt(macs / graph.macs_per_pixel), 16, 512))
-    side = max(1, side // graph.alignment) * graph.alignment
-    tile = np.full((1, graph.in_channels, side, side), 0.5, np.float32)
-    start = time.perf_counter()
-    stage.runner(tile)
-    return graph.macs_per_pixel * side * side / max(time.perf_counter() - start, 1e-6)
+def _reference(network: Network, threads: int, given: Runner | None) -> Runner:
+    """What has the last word on a tile: ncnn without Winograd, on the CPU in float32; a file of unknown make has one engine only."""
+    if given is not None:
+        return given
+    engine = "auto" if isinstance(network, UnknownModel) else "ncnn"
+    return engines.load(network, engine=engine, threads=threads, exact=True, device="cpu", precision="fp32")
 
 
 def _bleed(pixels: Array, alpha: Array, *, wrap: bool) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_photographs(folder / "pictures")
     features_file(folder / "features.safetensors")
     return folder
+
+
+@pytest.fixture(scope="module")
+def straight(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the whole run, never stopped. Who trains on in it copies it."""
+    out = tmp_path_factory.mktemp("straight") / "run"
+    train(GAN, folder / "pictures", out, sources=Sources(features=folder / "features.safetensors"))
+    return out
 
 
 @pytest.fixture
@@ -93,7 +102,7 @@ def plain_file(path: Path, seed: int) -> Path:
     return path
 
 
-def test_a_run_begins_with_its_parent(folder: Path, tmp_path: Path) -> None:
+def test_a_run_begins_with_its_parent(folder: Path, tmp_path: Path, undrawn: None) -> None:
     """Trap 29: both the raw and the averaged network do."""
     parent = plain_file(tmp_path / "parent.safetensors", 77)
     config = dataclasses.replace(GAN, steps=1, learning_rate=1e-9, final_learning_rate=0.0)
@@ -104,7 +113,7 @@ def test_a_run_begins_with_its_parent(folder: Path, tmp_path: Path) -> None:
     assert np.allclose(raw["convs.0.weight"], expected["body.0.weight"], rtol=0, atol=1e-7)
 
 
-def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(folder: Path, tmp_path: Path) -> None:
+def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(folder: Path, tmp_path: Path, undrawn: None) -> None:
     """Trap 31. After one step the average has moved by 9/10 (its warm-up) of the way to weights that have already moved."""
     said: list[Progress] = []
     config = dataclasses.replace(GAN, steps=1, validate_every=1, learning_rate=5e-3)
@@ -128,7 +137,7 @@ def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(fol
 
 
 def test_a_full_disk_ends_a_gan_run_with_5_and_keeps_the_last_good_checkpoint(
-    folder: Path, tmp_path: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, straight: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch, undrawn: None
 ) -> None:
     """Trap 44. The system itself refuses to write: a limit on the size of files, lowered once the first checkpoint is there."""
     resource = pytest.importorskip("resource")
@@ -150,12 +159,11 @@ def test_a_full_disk_ends_a_gan_run_with_5_and_keeps_the_last_good_checkpoint(
     assert [path.name for path in (tmp_path / "full" / "checkpoints").iterdir()] == ["step_000000002.safetensors"]
     assert newest(tmp_path / "full").step == 2
     verb(tmp_path / "full", "--resume", code=0)
-    train(GAN, folder / "pictures", tmp_path / "straight", sources=Sources(features=folder / "features.safetensors"))
-    assert state_bytes(tmp_path / "full") == state_bytes(tmp_path / "straight")
+    assert state_bytes(tmp_path / "full") == state_bytes(straight)
 
 
 def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
-    folder: Path, tmp_path: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, straight: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch, undrawn: None
 ) -> None:
     """Trap 31: a resumed run has its raw weights again, not the average in their place."""
     step = loop.gan_step
@@ -174,20 +182,17 @@ def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
     assert {name.split("/")[0] for name in saved.tensors} == {"net", "ema", "discriminator", "net.adam", "discriminator.adam"}
     assert not np.array_equal(saved.tensors["net/convs.0.weight"], saved.tensors["ema/convs.0.weight"])
     assert "continuing after step 5" in verb(tmp_path / "stopped", "--resume", code=0)
-    train(GAN, folder / "pictures", tmp_path / "straight", sources=Sources(features=folder / "features.safetensors"))
-    assert state_bytes(tmp_path / "stopped") == state_bytes(tmp_path / "straight")
+    assert state_bytes(tmp_path / "stopped") == state_bytes(straight)
 
 
 def test_a_damaged_checkpoint_of_a_gan_run_costs_the_steps_since_the_one_before(
-    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    folder: Path, tmp_path: Path, straight: Path, caplog: pytest.LogCaptureFixture, undrawn: None
 ) -> None:
-    sources, said = Sources(features=folder / "features.safetensors"), list[str]()
-    train(GAN, folder / "pictures", tmp_path, sources=sources)
-    whole = state_bytes(tmp_path)
-    path = list_checkpoints(tmp_path / "checkpoints")[-1]
+    sources, said, run = Sources(features=folder / "features.safetensors"), list[str](), shutil.copytree(straight, tmp_path / "run")
+    path = list_checkpoints(run / "checkpoints")[-1]
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))  # as a crash leaves it: the length, but not the blocks
     with caplog.at_level(logging.WARNING):
-        train(GAN, folder / "pictures", tmp_path, sources=sources, resume=True, say=said.append)
+        train(GAN, folder / "pictures", run, sources=sources, resume=True, say=said.append)
     assert "step_000000008" in caplog.text and "the one before" in caplog.text and "continuing after step 6" in said
-    assert state_bytes(tmp_path) == whole
+    assert state_bytes(run) == state_bytes(straight)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
+from forked import run_ranks_of  # noqa: E402
 from made import draw_photographs  # noqa: E402
 
 from upres.cli import app  # noqa: E402
@@ -242,12 +239,14 @@ def test_the_verb_hands_on_guard(folder: Path, tmp_path: Path, world: World, cap
 TWO = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
 import pytest
-from test_guard_run import World, go
+from test_guard_run import World, draw_photographs, go
 from upres.training.ranks import join_ranks
-folder, out = Path(sys.argv[2]), Path(sys.argv[3])
+folder, out = Path(sys.argv[1], "pictures"), Path(sys.argv[1], "run")
 with join_ranks() as ranks:
+    if ranks.rank == 0:
+        draw_photographs(folder)
+    ranks.barrier()
     world = World(pytest.MonkeyPatch())
     said = go(folder, out, ranks=ranks)
     steps = [step for step, _, _ in world.trained]
@@ -256,21 +255,7 @@ with join_ranks() as ranks:
 """
 
 
-def test_two_processes_go_back_together(folder: Path, tmp_path: Path) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = str(listener.getsockname()[1])
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    place |= {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    command = [sys.executable, "-c", TWO, str(Path(__file__).parent), str(folder), str(tmp_path)]
-    workers = [
-        subprocess.Popen(command, env=os.environ | place | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True) for rank in range(2)
-    ]
-    try:
-        words = [worker.communicate(timeout=300)[1] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(words)
-    assert state(tmp_path)["step"] == 14
+def test_two_processes_go_back_together(tmp_path: Path) -> None:
+    ends = run_ranks_of(TWO, 2, tmp_path)
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert state(tmp_path / "run")["step"] == 14

@@ -31,7 +31,7 @@ STAGE_TWO = dataclasses.replace(
 )  # fmt: skip
 
 
-def test_two_stages(tmp_path: Path) -> None:
+def test_two_stages(tmp_path: Path, undrawn: None) -> None:
     pictures, unseen = draw_photographs(tmp_path / "pictures", 8), tmp_path / "unseen"
     unseen.mkdir()
     for number in (6, 7):

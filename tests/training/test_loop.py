@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
+from forked import start  # noqa: E402
 from made import draw_photographs, features_file  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 
@@ -49,6 +51,14 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return features_file(tmp_path_factory.mktemp("features") / "features.safetensors")
 
 
+@pytest.fixture(scope="module")
+def finished(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run of CONFIG. Who trains on in it copies it."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    train(CONFIG, photographs, out)
+    return out
+
+
 def _tensors(out: Path) -> dict[str, bytes]:
     checkpoint = latest_checkpoint(out / "checkpoints")
     assert checkpoint is not None
@@ -56,24 +66,28 @@ def _tensors(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(photographs: Path, tmp_path: Path, precision: str) -> None:
-    config = dataclasses.replace(CONFIG, precision=precision)
-    train(config, photographs, tmp_path / "straight")
+def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(
+    photographs: Path, finished: Path, tmp_path: Path, precision: str, undrawn: None
+) -> None:
+    config, straight_run = dataclasses.replace(CONFIG, precision=precision), finished
+    if precision != CONFIG.precision:
+        straight_run = tmp_path / "straight"
+        train(config, photographs, straight_run)
     seen: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         train(config, photographs, tmp_path / "halved", report=lambda p: seen.append(p.step), should_stop=lambda: len(seen) == 6)
     assert seen[-1] < config.steps
     train(config, photographs, tmp_path / "halved", resume=True)
-    straight, halved = _tensors(tmp_path / "straight"), _tensors(tmp_path / "halved")
+    straight, halved = _tensors(straight_run), _tensors(tmp_path / "halved")
     assert straight.keys() == halved.keys() and any(name.startswith("net.adam/exp_avg_sq/") for name in straight)
     assert [name for name in straight if straight[name] != halved[name]] == []
-    models = [(tmp_path / run / "model.safetensors").read_bytes() for run in ("straight", "halved")]
+    models = [(run / "model.safetensors").read_bytes() for run in (straight_run, tmp_path / "halved")]
     assert models[0] == models[1]
 
 
-def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Path, undrawn: None) -> None:
     """A real process, a real SIGKILL at a moment that nobody chose."""
-    config = dataclasses.replace(CONFIG, steps=400, validate_every=200)
+    config = dataclasses.replace(CONFIG, steps=200, validate_every=200)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     train(config, photographs, straight)
     program = (
@@ -81,11 +95,11 @@ def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Pa
         "inf = float('inf');"
         f"train(TrainConfig(**{dataclasses.asdict(config)!r}), Path(sys.argv[1]), Path(sys.argv[2]))"
     )
-    process = subprocess.Popen([sys.executable, "-c", program, str(photographs), str(killed)])
-    while process.poll() is None and not list_checkpoints(killed / "checkpoints"):
+    process = start(program, str(photographs), str(killed))
+    while process.is_alive() and not list_checkpoints(killed / "checkpoints"):
         time.sleep(0.01)
     process.kill()
-    process.wait()
+    process.join()
     before = latest_checkpoint(killed / "checkpoints")
     assert before is not None and before.step < config.steps
     train(config, photographs, killed, resume=True)
@@ -108,7 +122,7 @@ def test_training_beats_the_start_and_writes_what_it_says(photographs: Path, tmp
     assert list((tmp_path / "run" / "tensorboard").iterdir())
 
 
-def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_path: Path) -> None:
+def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_path: Path, undrawn: None) -> None:
     from upres.architectures import graph_from_state_dict
     from upres.engines import load
     from upres.metrics import psnr
@@ -127,34 +141,31 @@ def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_
     assert np.mean(values) == pytest.approx(reports[-1].quality.psnr_y, abs=1e-3)
 
 
-def test_a_picture_that_cannot_be_read_is_left_out_also_where_it_would_validate(photographs: Path, tmp_path: Path) -> None:
-    import shutil
-
+def test_a_picture_that_cannot_be_read_is_left_out_also_where_it_would_validate(
+    photographs: Path, tmp_path: Path, undrawn: None
+) -> None:
     shutil.copytree(photographs, tmp_path / "copy")
     (tmp_path / "copy" / "0.png").write_bytes(b"torn")
     said: list[str] = []
-    train(CONFIG, tmp_path / "copy", tmp_path / "run", say=said.append)
+    train(dataclasses.replace(CONFIG, steps=1), tmp_path / "copy", tmp_path / "run", say=said.append)
     assert any("left out" in words and "0.png" in words for words in said)
     assert any("5 pictures to train on" in words and "0 to validate on" in words for words in said)
 
 
-def test_a_run_is_not_overwritten_and_not_continued_under_other_settings(photographs: Path, tmp_path: Path) -> None:
-    train(CONFIG, photographs, tmp_path)
+def test_a_run_is_not_overwritten_and_not_continued_under_other_settings(photographs: Path, finished: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
     with pytest.raises(DataError, match="--resume"):
-        train(CONFIG, photographs, tmp_path)
+        train(CONFIG, photographs, run)
     with pytest.raises(DataError, match=r"learning_rate was 0\.001 and is 0\.01"):
-        train(dataclasses.replace(CONFIG, learning_rate=0.01), photographs, tmp_path, resume=True)
+        train(dataclasses.replace(CONFIG, learning_rate=0.01), photographs, run, resume=True)
 
 
-def test_other_pictures_are_refused_at_resume(photographs: Path, tmp_path: Path) -> None:
-    import shutil
-
-    copy = tmp_path / "copy"
-    shutil.copytree(photographs, copy)
-    train(CONFIG, copy, tmp_path / "run")
+def test_other_pictures_are_refused_at_resume(photographs: Path, finished: Path, tmp_path: Path) -> None:
+    copy, run = shutil.copytree(photographs, tmp_path / "copy"), shutil.copytree(finished, tmp_path / "run")
+    train(CONFIG, copy, run, resume=True)  # the same pictures in another place are no others
     (copy / "1.png").unlink()
     with pytest.raises(DataError, match="other pictures"):
-        train(CONFIG, copy, tmp_path / "run", resume=True)
+        train(CONFIG, copy, run, resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +177,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(photographs: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("kind", ["unet", "vgg"])
 def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
-    photographs: Path, features: Path, tmp_path: Path, kind: str
+    photographs: Path, features: Path, tmp_path: Path, kind: str, undrawn: None
 ) -> None:
     config = dataclasses.replace(GAN, discriminator=kind, r1_weight=1.0, gradient_penalty_weight=1.0)
     sources = Sources(features=features)
@@ -189,7 +200,7 @@ def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
 
 
 @pytest.mark.parametrize("network", ["rrdb", "srresnet"])
-def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, network: str) -> None:
+def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, network: str, undrawn: None) -> None:
     config = dataclasses.replace(CONFIG, network=network, depth=1, growth=4, steps=6, validate_every=3)
     train(config, photographs, tmp_path / "straight")
     seen: list[int] = []
@@ -201,13 +212,13 @@ def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, ne
 
 
 def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
-    photographs: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photographs: Path, finished: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from upres.training import outside as run
     from upres.training.features import load_features
 
     monkeypatch.setattr(run, "fetch_features", lambda name, source: load_features(features))
-    parent = train(CONFIG, photographs, tmp_path / "parent", validation=photographs)
+    parent = finished / "model.safetensors"
     said: list[str] = []
     config = dataclasses.replace(GAN, judge="squeezenet1_1", steps=4, validate_every=2)
     train(config, photographs, tmp_path / "run", sources=Sources(init=parent), validation=photographs, say=said.append)
@@ -226,7 +237,7 @@ def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
 def test_tensorboard_holds_what_must_be_watched(photographs: Path, features: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    train(GAN, photographs, tmp_path, sources=Sources(features=features), validation=photographs)
+    train(dataclasses.replace(GAN, steps=2), photographs, tmp_path, sources=Sources(features=features), validation=photographs)
     log = EventAccumulator(str(tmp_path / "tensorboard"))
     log.Reload()
     tags = set(log.Tags()["scalars"])
@@ -239,7 +250,7 @@ def test_tensorboard_holds_what_must_be_watched(photographs: Path, features: Pat
 
 
 def test_a_feature_network_that_cannot_be_had_is_replaced_with_a_word_or_refused(
-    photographs: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photographs: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None
 ) -> None:
     from upres.errors import ModelError
     from upres.training import outside as run

@@ -16,6 +16,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from forked import run_ranks_of  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from upres.errors import EngineError, UsageError  # noqa: E402
@@ -137,29 +138,11 @@ def free_port() -> int:
 
 def run_ranks(script: str, count: int, folder: Path) -> list[dict[str, Any]]:
     """Run COMMON + `script` as `count` processes on the loopback device; what each has written to its file."""
-    port = str(free_port())
-    place = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    if sys.platform == "linux":
-        place["GLOO_SOCKET_IFNAME"] = "lo"
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", COMMON + script, str(folder)],
-            env=os.environ | place | {"RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
-    try:
-        words = [worker.communicate(timeout=120)[1] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
+    ends = run_ranks_of(COMMON + script, count, folder)
     results: list[dict[str, Any]] = []
     for rank in range(count):
         file = folder / f"{rank}.json"
-        assert file.exists(), "\n".join(words)
+        assert file.exists(), ends
         results.append(json.loads(file.read_text()))
     return results
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from upres.engines import choose
 from upres.engines.base import Runner
-from upres.engines.tail import TailRunner
-from upres.errors import UsageError
-from upres.graph import Graph
+from upres.engines.graph_runner import DEVICES, NotedRunner, check_device, engines_with
+from upres.engines.precision import open_checked
+from upres.errors import EngineError, UsageError
 from upres.probed_model import Network, UnknownModel
 
-ENGINES = ("auto", "ncnn", "torch", "onnx")
+ENGINES = ("auto", *DEVICES)
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
 
 def load(
@@ -22,48 +22,57 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     expected_px: int | None = None,
+    picture_px: int | None = None,
 ) -> Runner:
     """Make `graph` ready to run.
 
-    engine: "auto" is ncnn, the fastest on CPUs (`benchmarks/results`). threads: 0 is one a core. exact: tiles equal the untiled picture to
-    the bit (ncnn then runs without Winograd, at about half the speed; torch is always exact on the CPU). device: torch only.
-    Raises UsageError for an unknown engine or a wrong argument, EngineError where the engine is not installed or cannot take the graph.
+    engine: "auto" is the fastest on this machine as it was measured once (`engines.choose`), else ncnn. threads: 0 is one a core. exact:
+    tiles equal the untiled picture to the bit (ncnn then runs without Winograd, at about half the speed; torch is always exact on the CPU).
+    device: "auto", or one that the engine knows (`engines.graph_runner.DEVICES`), which also narrows the choice of "auto". precision: what
+    values between layers are kept in; "auto" is "fp32" on CPUs and "fp16" on GPUs; half precision is used only where test tiles agree
+    with float32 (`engines.precision`). expected_px: LR pixels of the whole job, picture_px: of a typical picture of it; they tell "auto"
+    whether a measurement is worth its seconds. Without expected_px nothing is ever measured.
+
+    Where the engine that "auto" chose cannot be opened, ncnn on the CPU is, and `notes` say so.
+    Raises UsageError for an unknown engine, device or precision or a wrong argument, EngineError where the engine is not installed, or
+    cannot take the graph.
     """
     if threads < 0:
         raise UsageError(f"threads must be 0 (one a core) or more; found {threads}")
     if engine not in ENGINES:
         raise UsageError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
-    if device not in ("auto", "cpu") and engine != "torch":
-        raise UsageError(f"device {device!r} needs engine 'torch'; engine {engine!r} runs on the CPU")
+    if precision not in PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    if engine != "auto":
+        check_device(engine, device)
+    elif device != "auto":
+        engines_with(device)
     if isinstance(graph, UnknownModel):
-        return _as_it_is(graph, engine, threads, exact)
-    if engine == "torch":
-        from upres.engines.torch import TorchRunner
+        return _as_it_is(graph, engine, threads, exact, device, precision)
+    if engine != "auto":
+        return open_checked(graph, engine=engine, threads=threads, exact=exact, device=device, precision=precision)
+    chosen = choose.choose(
+        graph, threads=threads, exact=exact, device=device, precision=precision, expected_px=expected_px, picture_px=picture_px
+    )
+    try:
+        return open_checked(graph, engine=chosen.engine, threads=threads, exact=exact, device=chosen.device, precision=precision)
+    except EngineError as error:
+        if device != "auto" or (chosen.engine, chosen.device) == ("ncnn", "cpu"):
+            raise
+        runner = open_checked(graph, engine="ncnn", threads=threads, exact=exact, device="cpu", precision=precision)
+        return NotedRunner(runner, (f"{chosen} is the fastest engine here and could not be used, so ncnn on the CPU was: {error}",))
 
-        return _in_parts(graph, lambda part: TorchRunner(part, threads=threads, exact=exact, device="cpu" if device == "auto" else device))
-    if engine == "onnx":
-        from upres.engines.onnx import OnnxRunner
 
-        return _in_parts(graph, lambda part: OnnxRunner(part, threads=threads, exact=exact))
-    from upres.engines.ncnn import NcnnRunner
-
-    return _in_parts(graph, lambda part: NcnnRunner(part, threads=threads, exact=exact))
-
-
-def _as_it_is(model: UnknownModel, engine: str, threads: int, exact: bool) -> Runner:
+def _as_it_is(model: UnknownModel, engine: str, threads: int, exact: bool, device: str, precision: str) -> Runner:
     """A file that is a program of its own has one engine."""
     from upres.engines.file_runner import FileRunner
 
     own = {"ncnn": "ncnn", "onnx": "onnx", "spandrel": "torch"}[model.kind]
     if engine not in ("auto", own):
         raise UsageError(f"{model.path} is of unknown make and is run as it is, by engine {own!r} alone: leave --engine {engine} out")
+    if device not in ("auto", "cpu") or precision not in ("auto", "fp32"):
+        raise UsageError(
+            f"{model.path} is of unknown make and is run as it is, on the CPU in float32: "
+            f"leave --device {device} and --precision {precision} out"
+        )
     return FileRunner(model, threads=threads, exact=exact)
-
-
-def _in_parts(graph: Graph, make: Callable[[Graph], Runner]) -> Runner:
-    """The graph simplified, in two parts where that saves memory."""
-    simple = graph.simplify()
-    parts = simple.split_at_tail()
-    if parts is None or parts[1].activation_bytes_per_pixel <= parts[0].activation_bytes_per_pixel:
-        return make(simple)
-    return TailRunner(simple, *parts, make)

@@ -1,24 +1,18 @@
 """ncnn: the program is written in memory from the graph, no converter and no files.
 
 Facts that this file rests on, each tested in `tests/test_engines.py`: PixelShuffle mode 0 and Reorg mode 0 have torch's order of
-channels; Eltwise takes more than two inputs and a coefficient for each; Pooling pad mode 1 is torch's floor mode; `ncnn.Mat(array)`
-borrows the array's memory without holding it.
+channels; Eltwise takes more than two inputs and a coefficient for each; Pooling pad mode 1 is torch's floor mode.
 """
-
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false, reportAttributeAccessIssue=false, reportUntypedBaseClass=false
 
 from __future__ import annotations
 
-import ctypes
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
-import ncnn  # pyright: ignore[reportMissingImports]
 import numpy as np
 
-from upres.engines.base import Precision, check_input, check_output, threads_or_default
+from upres.engines.base import Precision, check_input, check_output
+from upres.engines.ncnn_parts import NAME, NcnnNet
 from upres.errors import EngineError
 from upres.graph import Graph
 from upres.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
@@ -27,10 +21,6 @@ _MAGIC = "7767517"
 _RAW_FLOAT32 = np.zeros(1, np.float32)  # the tag before a layer's weights: stored as they are
 _NO_SGEMM = 1 << 5  # in a layer's mask of features to leave off
 _FUSED = {"relu": 1, "leaky_relu": 2, "sigmoid": 4}  # Convolution's own activations; prelu is a layer of its own
-
-_capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-_capsule_pointer.restype = ctypes.c_void_p
-_capsule_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 
 def program(graph: Graph, *, exact: bool = False) -> tuple[str, list[Array]]:
@@ -138,94 +128,46 @@ def _number(value: float) -> str:
     return f"{value:.9e}"
 
 
-class _Chunks(ncnn.DataReader):
-    """Hands the weights to ncnn, which copies them: nothing of ours has to outlive the loading."""
-
-    def __init__(self, chunks: list[Array]) -> None:
-        super().__init__()
-        self._parts = iter(chunks)
-        self._part = np.zeros(0, np.uint8)
-        self.left = sum(chunk.nbytes for chunk in chunks)
-
-    def read(self, buffer: Any, size: int) -> int:
-        target: int = _capsule_pointer(buffer, None)
-        done = 0
-        while done < size and self.left:
-            if not self._part.size:
-                self._part = np.ascontiguousarray(next(self._parts)).reshape(-1).view(np.uint8)
-            part = self._part[: size - done]
-            ctypes.memmove(target + done, part.ctypes.data, part.size)
-            self._part = self._part[part.size :]
-            done += part.size
-            self.left -= part.size
-        return done
-
-
 class NcnnRunner:
-    """A graph in ncnn, float32, on the CPU. See `Runner`."""
+    """A graph in ncnn, on the CPU or on a GPU through Vulkan. See `Runner`."""
 
-    name = f"ncnn {ncnn.__version__}"
-    device = "cpu"
-    precision: Precision = "fp32"
-    notes: tuple[str, ...] = ()
+    name = NAME
 
-    def __init__(self, graph: Graph, *, threads: int = 0, exact: bool = False) -> None:
-        """exact: a pixel's value does not depend on where in a tile it lies (see `program`). Raises EngineError if ncnn refuses."""
+    def __init__(self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "auto", precision: str = "fp32") -> None:
+        """exact: a pixel's value does not depend on where in a tile it lies (see `program`). device: "auto" is the CPU, else "vulkan" or
+        "vulkan:N". precision: "fp16" and "bf16" where the device has them.
+
+        Raises UsageError for what is not to be had together, EngineError where Vulkan is missing or ncnn refuses the graph,
+        OutOfMemoryError where the device cannot hold the weights.
+        """
         self._graph = graph
-        # Measured on compact networks and on both parts of RRDB: 4.7 to 6.0 with Winograd (padded copies, transformed tiles, the pools'
-        # spare blocks), 11.6 to 14.9 with the matrix product, which unfolds nine times the input.
-        self.memory_factor = 15.0 if exact else 6.0
-        # Winograd's output blocks are 2, 4 or 6 values wide, as ncnn sees fit for each convolution.
-        self.grid_px = 1 if exact else 12
-        self._blobs = ncnn.PoolAllocator()
-        self._workspace = ncnn.PoolAllocator()
-        self._net: Any = ncnn.Net()
-        options = self._net.opt
-        options.num_threads = threads_or_default(threads)
-        options.lightmode = True
-        options.use_vulkan_compute = False
-        options.use_winograd_convolution = not exact
-        for name in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage", "bf16_packed"):
-            if hasattr(options, f"use_{name}"):  # options come and go with ncnn's versions
-                setattr(options, f"use_{name}", False)
         text, chunks = program(graph, exact=exact)
-        reader = _Chunks(chunks)
-        if self._net.load_param_mem(text) != 0 or self._net.load_model(reader) != 0 or reader.left:
-            raise EngineError(f"{self.name} refused the program of this {graph.family} network; please report it with the model's name")
+        refusal = EngineError(f"{NAME} refused the program of this {graph.family} network; please report it with the model's name")
+        self._net = NcnnNet(text, chunks, threads=threads, exact=exact, device=device, precision=precision, refusal=refusal)
+        self.device = self._net.device
+        self.precision: Precision = self._net.precision
+        self.notes = self._net.notes
+        # Measured on compact networks and on both parts of RRDB: 4.7 to 6.0 with Winograd (padded copies, transformed tiles, the pools'
+        # spare blocks), 11.6 to 14.9 with the matrix product, which unfolds nine times the input. Winograd's output blocks are 2, 4 or 6
+        # values wide, as ncnn sees fit for each convolution. On Vulkan: 3.4 to 4.4, 1.6 without Winograd; blocks of 2 or 4.
+        if self._net.gpu is None:
+            self.memory_factor = 15.0 if exact else 6.0
+            self.grid_px = 1 if exact else 12
+        else:
+            self.memory_factor = (3.0 if exact else 6.0) * (1.0 if self.precision == "fp32" else 0.5)
+            self.grid_px = 1 if exact else 4
+
+    @property
+    def device_bytes(self) -> int | None:
+        """What one call may take of the GPU's memory (by `memory_factor`) before it raises OutOfMemoryError; None on the CPU."""
+        return None if self._net.gpu is None else self._net.gpu.free_bytes
 
     def __call__(self, lr: Array) -> Array:
-        if self._net is None:
-            raise EngineError("this ncnn runner is closed")
         check_input(self._graph, lr)
-        failed, sr = self._run(np.ascontiguousarray(lr[0]))
-        if sr is None:
-            size = f"{lr.shape[2]} x {lr.shape[3]} pixels"
-            raise EngineError(f"{self.name} failed (code {failed}) on {size}; if memory was short, try a smaller --tile")
+        needed = self.memory_factor * self._graph.activation_bytes_per_pixel * lr.shape[2] * lr.shape[3]
+        sr = self._net(lr[0], self._graph.input, self._graph.output, needed_bytes=int(needed))
         return check_output(self.name, lr, sr[None], self._graph.scale)
 
-    def _run(self, lr: Array) -> tuple[int, Array | None]:
-        """(0, result), both (c, h, w), or ncnn's error code and None.
-
-        Nothing of ncnn's may outlive this call: a value of the pools that is freed after them (kept by a traceback, say) would crash.
-        """
-        extractor = self._net.create_extractor()
-        mat: Any = None
-        try:
-            # The pools are given to the extractor, not to the net, whose weights would then come from them too.
-            extractor.set_blob_allocator(self._blobs)
-            extractor.set_workspace_allocator(self._workspace)
-            # Mat(lr) borrows numpy's memory, without a count of its users: a layer that works in place would change the caller's picture,
-            # or crash. The clone is ncnn's own, aligned and counted; three channels of LR pixels cost nothing beside the features.
-            extractor.input(self._graph.input, ncnn.Mat(lr).clone())
-            failed, mat = extractor.extract(self._graph.output)
-            return failed, None if failed else np.array(mat, dtype=np.float32)  # a copy: the blob goes back to its pool
-        finally:
-            del mat, extractor
-
     def close(self) -> None:
-        """Free weights and pools."""
-        if self._net is not None:
-            self._net.clear()
-            self._net = None
-            self._blobs.clear()
-            self._workspace.clear()
+        """Free weights and work memory."""
+        self._net.close()

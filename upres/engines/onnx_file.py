@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from upres.engines.base import threads_or_default
+from upres.engines.failures import failure, first_line
+from upres.engines.onnx import FAILURES, open_session
 from upres.engines.program import Cost, live_bytes
 from upres.errors import EngineError, ModelError
 from upres.nodes import Array
@@ -31,16 +33,6 @@ _MAX_BYTES = 2**31 - 1  # of one protobuf message
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 _TYPES = {1: np.float32, 10: np.float16, 2: np.uint8}
 _COLOURS = (1, 3)
-
-
-def _own_exceptions(module: Any) -> list[type[Exception]]:
-    """Fifteen or so, without a common base."""
-    found: list[Any] = [getattr(module, name) for name in dir(module)]
-    return [kind for kind in found if isinstance(kind, type) and issubclass(kind, Exception)]
-
-
-# What the runtime raises: exceptions of its own, and those of its bindings.
-_FAILURES = (*_own_exceptions(_RUNTIME.capi.onnxruntime_pybind11_state), RuntimeError, ValueError, IndexError, TypeError)
 
 
 class OnnxProgram:
@@ -86,14 +78,10 @@ class OnnxProgram:
         self._session: Any = self._open(data)
 
     def _open(self, data: bytes) -> Any:
-        options = _RUNTIME.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
         try:
-            return _RUNTIME.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except _FAILURES as error:
-            raise ModelError(f"model file {self._path}: {self.name} refuses it: {_first_line(error)}") from error
+            return open_session(data, threads=self._threads)
+        except FAILURES as error:
+            raise ModelError(f"model file {self._path}: {self.name} refuses it: {first_line(error)}") from error
 
     def __call__(self, lr: Array) -> Array:
         if self._session is None:
@@ -105,9 +93,8 @@ class OnnxProgram:
         x = np.clip(np.rint(x), 0.0, 255.0).astype(np.uint8) if self.takes_bytes else x.astype(self._type)
         try:
             return session.run(outputs, {self._input: x})
-        except _FAILURES as error:
-            size = f"{lr.shape[1]} channels of {lr.shape[2]} x {lr.shape[3]} pixels"
-            raise EngineError(f"{self.name} failed on {size}: {_first_line(error)}; try a smaller --tile") from error
+        except FAILURES as error:
+            raise failure(self.name, lr, error) from error
 
     def _picture(self, values: Any) -> Array:
         if np.ndim(values) != 4 or np.asarray(values).dtype.kind not in "fu":
@@ -157,7 +144,7 @@ def _parse(data: bytes, path: Path) -> Any:
     try:
         model = _ONNX.ModelProto.FromString(data)
     except DecodeError as error:
-        raise ModelError(f"model file {path}: it is cut short or no ONNX file ({_first_line(error)}). {again}") from error
+        raise ModelError(f"model file {path}: it is cut short or no ONNX file ({first_line(error)}). {again}") from error
     if not model.graph.node:
         raise ModelError(f"model file {path}: it is no ONNX file, or one without a network. {again}")
     outside = next((tensor.name for tensor in _tensors(model) if tensor.data_location == _ONNX.TensorProto.EXTERNAL), None)
@@ -215,8 +202,3 @@ def _macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> float:
         if first and given:
             return float(np.prod(given, dtype=np.float64) * first[-1])
     return 0.0
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].removeprefix("[ONNXRuntimeError] : ")[:300] if lines else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,21 +19,31 @@ except ImportError as error:
 _ONNX: Any = _onnx  # its stubs are partial
 OPSET = 17
 _IR_VERSION = 8  # the version of the file format that came with opset 17: older runtimes refuse newer ones
+_LARGEST_HALF = 65504.0
 
 
-def onnx_bytes(graph: Graph) -> bytes:
-    """An ONNX file's content: input "lr" (1, c, height, width), output "sr", float32 in [0,1]."""
-    writer = _Writer(graph.shapes)
-    names = {graph.input: "lr", graph.output: "sr"}
+def onnx_bytes(graph: Graph, *, half: bool = False, facts: Mapping[str, str] | None = None) -> bytes:
+    """An ONNX file's content: input "lr" (1, c, height, width), output "sr", float32 in [0,1].
+
+    half: weights and all values between are float16; what goes in and comes out is float32 still. `facts` become the
+    model's metadata_props. Raises EngineError where a weight is too large for float16.
+    """
+    helper, float32 = _ONNX.helper, _ONNX.TensorProto.FLOAT
+    writer = _Writer(graph.shapes, half)
+    names = {graph.input: "lr.half" if half else "lr", graph.output: "sr.half" if half else "sr"}
+    if half:
+        writer.cast("lr", "lr.half", _ONNX.TensorProto.FLOAT16)
     for node in graph.nodes:
         writer.node(node, [names.get(name, name) for name in node.inputs], names.get(node.output, node.output))
-    helper = _ONNX.helper
-    float32 = _ONNX.TensorProto.FLOAT
+    if half:
+        writer.cast("sr.half", "sr", float32)
     inputs = [helper.make_tensor_value_info("lr", float32, [1, graph.in_channels, "height", "width"])]
     outputs = [helper.make_tensor_value_info("sr", float32, [1, graph.out_channels, "sr_height", "sr_width"])]
     body = helper.make_graph(writer.nodes, graph.family, inputs, outputs, writer.constants)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="upres")
     model.ir_version = _IR_VERSION
+    for key, value in sorted((facts or {}).items()):
+        model.metadata_props.add(key=key, value=value)
     _ONNX.checker.check_model(model)
     return model.SerializeToString()
 
@@ -40,14 +51,24 @@ def onnx_bytes(graph: Graph) -> bytes:
 class _Writer:
     """Collects ONNX nodes and constants."""
 
-    def __init__(self, shapes: dict[str, Shape]) -> None:
+    def __init__(self, shapes: dict[str, Shape], half: bool) -> None:
         self._shapes = shapes
+        self._type = np.float16 if half else np.float32
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
     def _constant(self, name: str, array: Array) -> str:
-        self.constants.append(_ONNX.numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name))
+        if self._type is np.float16 and np.any(np.isfinite(array) & (np.abs(array) > _LARGEST_HALF)):
+            raise EngineError(f"{name} holds {np.abs(array).max():g}; float16 ends at {_LARGEST_HALF:g}. Keep this network in float32")
+        return self._given(name, np.asarray(array, self._type))
+
+    def _given(self, name: str, array: Any) -> str:
+        self.constants.append(_ONNX.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
+
+    def cast(self, source: str, output: str, kind: int) -> None:
+        """Add the change of a value's type."""
+        self._op("Cast", [source], output, to=kind)
 
     def _op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(_ONNX.helper.make_node(kind, inputs, [output], name=output, **attributes))
@@ -71,7 +92,7 @@ class _Writer:
             case MaxPool():
                 self._op("MaxPool", sources, output, kernel_shape=[node.kernel] * 2, strides=[node.stride] * 2)
             case Resample("upsample_nearest"):
-                scales = self._constant(f"{output}.scales", np.array([1, 1, node.factor, node.factor], np.float32))
+                scales = self._given(f"{output}.scales", np.array([1, 1, node.factor, node.factor], np.float32))  # float32 always
                 settings = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
                 self._op("Resize", [*sources, "", scales], output, **settings)
             case Resample("pixel_shuffle"):
@@ -113,8 +134,11 @@ class _Writer:
             total = self._op("Add", [total, term], output if index == len(terms) - 1 else f"{output}.sum{index}")
 
     def _unshuffle(self, factor: int, channels: int, source: str, output: str) -> None:
-        """ONNX's SpaceToDepth orders the new channels (i, j, c), torch (c, i, j): a Gather puts them right."""
-        deep = self._op("SpaceToDepth", [source], f"{output}.deep", blocksize=factor)
-        order = np.arange(channels * factor * factor, dtype=np.int64).reshape(factor * factor, channels).T.ravel()
-        self.constants.append(_ONNX.numpy_helper.from_array(np.ascontiguousarray(order), f"{output}.order"))
-        self._op("Gather", [deep, f"{output}.order"], output, axis=1)
+        """A convolution that copies: one kernel of a single 1 for each pixel of a square. Exact in every precision.
+
+        ONNX's SpaceToDepth orders the new channels (i, j, c), torch (c, i, j); with a Gather behind it and a convolution after that,
+        OpenVINO 2026.4 gives wrong pictures.
+        """
+        kernels = np.tile(np.eye(factor * factor, dtype=np.float32).reshape(-1, 1, factor, factor), (channels, 1, 1, 1))
+        inputs = [source, self._constant(f"{output}.weight", kernels)]
+        self._op("Conv", inputs, output, kernel_shape=[factor] * 2, strides=[factor] * 2, group=channels)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from upres.engines.base import threads_or_default
+from upres.engines.failures import failure, first_line
 from upres.engines.program import Cost
 from upres.errors import EngineError, ModelError
 from upres.nodes import Array
@@ -46,7 +47,7 @@ class SpandrelProgram:
         try:
             found: Any = _SPANDREL.ModelLoader(device="cpu").load_from_state_dict(state)
         except (_SPANDREL.UnsupportedModelError, *_FAILURES) as error:
-            raise ModelError(f"model file {path}: spandrel does not know this network either ({_first_line(error)})") from error
+            raise ModelError(f"model file {path}: spandrel does not know this network either ({first_line(error)})") from error
         if not isinstance(found, _SPANDREL.ImageModelDescriptor):
             raise ModelError(f"model file {path}: a {found.architecture.name} network, which needs more than a picture (a mask, say)")
         self._model: Any = found.eval()
@@ -64,8 +65,7 @@ class SpandrelProgram:
             with torch.inference_mode():
                 return self._model(torch.from_numpy(np.array(lr))).float().contiguous().numpy()
         except (*_FAILURES, MemoryError) as error:
-            size = f"{lr.shape[2]} x {lr.shape[3]} pixels"
-            raise EngineError(f"{self.name} failed on {size}: {_first_line(error)}; try a smaller --tile") from error
+            raise failure(self.name, lr, error) from error
         finally:
             torch.set_num_threads(before)
 
@@ -90,8 +90,3 @@ class SpandrelProgram:
     def close(self) -> None:
         """Free the weights."""
         self._model = None
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from upres.engines.base import Runner, check_input
+from upres.engines.base import Precision, Runner, check_input
 from upres.graph import Graph
 from upres.nodes import Array
 
@@ -38,7 +38,7 @@ class TailRunner:
         self._tail = make(tail)
         self.name = self._trunk.name
         self.device = self._trunk.device
-        self.precision = self._trunk.precision
+        self.precision: Precision = self._trunk.precision
         self.notes = self._trunk.notes
         self.grid_px = self._trunk.grid_px
         # While the tail runs, the trunk's pools, its result and ours are held; a tile's 180 MB do not grow with the picture.

@@ -1,9 +1,9 @@
-"""torch: the same graph, interpreted node by node, in float32.
+"""torch: the same graph, interpreted node by node, in float32, float16 or bfloat16.
 
-On the CPU this engine is the reference: it runs without oneDNN, whose kernels change with the size of the picture (and so does the order
-of their sums: tiles then differ by up to 1e-6). torch's own convolution, an unfolding and one matrix product, gives tiles equal to the
-untiled picture to the bit, at 0.4 times the speed. On other devices torch chooses its kernels, in channels_last, and tiles are equal to
-rounding only.
+On the CPU this engine in float32 is the reference: it runs without oneDNN, whose kernels change with the size of the picture (and so does
+the order of their sums: tiles then differ by up to 1e-6). torch's own convolution, an unfolding and one matrix product, gives tiles equal
+to the untiled picture to the bit, at 0.4 times the speed. On other devices torch chooses its kernels, in channels_last, and tiles are equal
+to rounding only. Half precision on the CPU is for comparisons: it is slower there.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upres.engines.base import Precision, check_input, check_output, threads_or_default
-from upres.errors import EngineError
+from upres.engines.failures import failure, first_line
+from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph import Graph
 from upres.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
 
@@ -30,33 +31,47 @@ except ImportError as error:
     raise EngineError("engine 'torch' needs torch, which is not installed; remedy: pip install 'upres[torch]'") from error
 
 
+_TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_DEVICES = ("cpu", "cuda", "mps", "xpu")  # of torch's many, those that compute a convolution and give its values back
+_VECTOR = 64  # values: a multiple of what torch's loops take at once, on every CPU
+
+
 class TorchRunner:
     """A graph in torch. See `Runner`."""
 
     name = f"torch {torch.__version__}"
-    precision: Precision = "fp32"
     notes: tuple[str, ...] = ()
     grid_px = 1
     memory_factor = 7.0  # measured 5.6 to 6.5: the unfolding holds nine times the input of a 3x3 convolution
 
-    def __init__(self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "cpu") -> None:
-        """exact: nothing to do, on the CPU this engine always is. Raises EngineError for a device that torch does not have."""
+    def __init__(
+        self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "auto", precision: Precision = "fp32"
+    ) -> None:
+        """device: "auto" is CUDA where there is some, else MPS, else the CPU. exact: nothing to do, on the CPU this engine always is.
+
+        Raises EngineError for a device that torch does not have, UsageError for an unknown precision.
+        """
+        if precision not in _TYPES:
+            raise UsageError(f"engine 'torch' computes in {', '.join(_TYPES)}; found {precision!r}")
         self._graph = graph
         self._closed = False
         self._threads = threads_or_default(threads)
+        self.precision: Precision = precision
+        self._type = _TYPES[precision]
         try:
-            self._device = torch.device(device)
+            self._device = _device(device)
             self.device = str(self._device)
             self._layout = torch.contiguous_format if self._device.type == "cpu" else torch.channels_last
             self._weights = {id(array): self._tensor(array) for node in graph.nodes for array in _arrays(node)}
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise EngineError(f"torch cannot use device {device!r}: {reason}") from error
+            if isinstance(error, torch.OutOfMemoryError):
+                raise OutOfMemoryError(f"{self.name}: device {device!r} has no room for the weights: {first_line(error)}") from error
+            raise EngineError(f"torch cannot use device {device!r}: {first_line(error)}; it has {', '.join(_present())}") from error
         self._reads = Counter(name for node in graph.nodes for name in node.inputs)
         self._reads[graph.output] += 1
 
     def _tensor(self, array: Array) -> Tensor:
-        tensor = _tensor_of(array).to(self._device)
+        tensor = _tensor_of(array).to(self._device, self._type)
         return tensor.contiguous(memory_format=self._layout) if tensor.ndim == 4 else tensor
 
     def __call__(self, lr: Array) -> Array:
@@ -65,11 +80,13 @@ class TorchRunner:
         check_input(self._graph, lr)
         try:
             with torch.inference_mode(), _settings(self._threads):
-                sr = self._run(_tensor_of(lr).to(self._device))
-                result = sr.contiguous().cpu().numpy()
+                sr = self._run(_tensor_of(lr).to(self._device, self._type))
+                result = sr.float().contiguous().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
-            reason = str(error).splitlines()[0]
-            raise EngineError(f"{self.name} failed on {lr.shape[2]} x {lr.shape[3]} pixels: {reason}; try a smaller --tile") from error
+            told = failure(self.name, lr, error)
+            if self._device.type != "cpu":
+                getattr(torch, self._device.type).empty_cache()  # once `failure` has let go of the values between layers
+            raise told from error
         return check_output(self.name, lr, result, self._graph.scale)
 
     def _run(self, lr: Tensor) -> Tensor:
@@ -116,7 +133,7 @@ class TorchRunner:
         if activation.kind == "relu":
             return F.relu(value)
         if activation.kind == "sigmoid":
-            return torch.sigmoid(value)
+            return _sigmoid(value)
         if activation.kind == "leaky_relu":
             return F.leaky_relu(value, activation.slope)
         assert activation.slopes is not None  # checked when the graph was made
@@ -144,17 +161,66 @@ def _tensor_of(array: Array) -> Tensor:
     return torch.from_numpy(np.array(array))  # pyright: ignore[reportUnknownMemberType]  # a copy: torch wants to own what it may write
 
 
+def _sigmoid(x: Tensor) -> Tensor:
+    """On the CPU with the same formula for every value, wherever it stands, so that tiles are exact.
+
+    torch computes whole vectors with one formula and what is left of each thread's part with another, which differs in the last bit. One
+    thread on whole vectors, and the last few values in a vector of their own: nothing is left.
+    """
+    if x.device.type != "cpu":
+        return torch.sigmoid(x)
+    flat = x.reshape(-1)
+    result = torch.empty_like(flat)
+    whole = flat.numel() // _VECTOR * _VECTOR
+    last = flat.new_zeros(_VECTOR)
+    last[: flat.numel() - whole] = flat[whole:]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        torch.sigmoid(flat[:whole], out=result[:whole])
+        result[whole:] = torch.sigmoid(last)[: flat.numel() - whole]
+    finally:
+        torch.set_num_threads(threads)
+    return result.view(x.shape)
+
+
+def _device(name: str) -> torch.device:
+    """The device, with its number where there may be several. Raises RuntimeError where torch does not know it."""
+    device = torch.device(_present()[0] if name == "auto" else name)
+    if device.type not in _DEVICES:
+        raise RuntimeError(f"networks are not run on {device.type!r}")
+    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
+
+
+def _present() -> list[str]:
+    """Devices of this machine that torch can use, the fastest first."""
+    cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
 @contextmanager
 def _settings(threads: int) -> Generator[None]:
-    """torch's process-wide settings as this engine needs them, put back afterwards: the program around us may train."""
-    before = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    """torch's process-wide settings as this engine needs them, put back afterwards: the program around us may train.
+
+    TensorFloat-32, which torch lets cuDNN's convolutions use, keeps 10 bits of a float32's 23: results are off by 1e-3. cuDNN's benchmark
+    runs each kernel once for every new shape (a picture's tiles have several), takes their workspaces, and may choose another kernel, so
+    other last bits, in the next process.
+    """
+    backends = torch.backends
+    conv: Any = getattr(backends.cudnn, "conv", None)  # since torch 2.9, which warns where the old name is used beside the new one
+    tf32, name, off = (backends.cudnn, "allow_tf32", False) if conv is None else (conv, "fp32_precision", "ieee")
+    before = torch.get_num_threads(), backends.mkldnn.enabled, backends.cudnn.benchmark, getattr(tf32, name)
     torch.set_num_threads(threads)
-    torch.backends.mkldnn.enabled = False
+    backends.mkldnn.enabled = False
+    backends.cudnn.benchmark = False
+    setattr(tf32, name, off)
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
-        torch.backends.mkldnn.enabled = before[1]
+        backends.mkldnn.enabled = before[1]
+        backends.cudnn.benchmark = before[2]
+        setattr(tf32, name, before[3])
 
 
 def _arrays(node: Node) -> list[Array]:

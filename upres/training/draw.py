@@ -105,7 +105,7 @@ def draw_sample(
 
     The degradation is that of `draw_plan(recipe, seed=config.seed, index=step // config.reuse * config.batch + index)`.
     """
-    if config.reuse > 1 and recipe is not None and not config.mixup + config.cutmix + config.cutblur:
+    if config.reuse > 1 and recipe is not None:  # and nothing is mixed: `check_config` refuses both at once
         return _of_region(config, pairs, edges, step, index, recipe, Regions() if regions is None else regions)
     number = step * config.batch + index
     sample = _one(config, pairs, edges, np.random.default_rng((config.seed, step, index)), recipe, number)

@@ -1,0 +1,181 @@
+"""OpenVINO: the graph is written as ONNX in memory, read by OpenVINO and compiled for one of Intel's devices, or any x86 or ARM CPU.
+
+Compiled once, with height and width left open. Measured on two cores against one compilation for each shape of tile: compact 64 x 16 at
+128 x 128 pixels 0.109 and 0.107 s, RRDB with 6 blocks at 96 x 96 0.591 and 0.593 s, and each compilation that is saved 0.05 and 0.25 s.
+
+Two things that OpenVINO does by itself are switched off. On processors with AMX it computes in bfloat16, on GPUs in float16, unless told
+otherwise: here the precision is told, and read back after the compilation. And `import openvino` tells Intel's telemetry of the import,
+where the package openvino-telemetry is installed, as it is by default: here that package is hidden while OpenVINO is imported.
+
+Where memory is short, `InferRequest.infer` of version 2026.4 raises nothing and gives the result of an earlier call. `wait` after
+`start_async` raises; but whatever was compiled stays broken for the sizes it knew. So requests are waited for, the network is compiled
+again after a failure, and results are written into an array that holds nan: what was not computed cannot pass for a picture.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from upres.engines.base import Precision, check_input, check_output, threads_or_default
+from upres.engines.failures import failure, first_line, is_short_of_memory
+from upres.engines.onnx_program import onnx_bytes
+from upres.errors import EngineError, OutOfMemoryError, UsageError
+from upres.graph import Graph
+from upres.nodes import Array
+
+
+@contextmanager
+def _without_telemetry() -> Generator[None]:
+    """While it is imported, openvino finds no telemetry package and takes its own empty one, for the rest of the process."""
+    name = "openvino_telemetry"
+    known = name in sys.modules
+    if not known:
+        sys.modules[name] = None  # pyright: ignore[reportArgumentType]  # Python's way to say: not to be imported
+    try:
+        yield
+    finally:
+        if not known:
+            del sys.modules[name]
+
+
+try:
+    with _without_telemetry():
+        import openvino as _openvino
+except ImportError as error:
+    raise EngineError("engine 'openvino' needs openvino, which is not installed; remedy: pip install 'upres[openvino]'") from error
+
+_OPENVINO: Any = _openvino
+_TYPES = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+_NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+
+
+_NAME = f"openvino {_OPENVINO.__version__.partition('-')[0]}"
+
+
+class _Net:
+    """A network on one device, compiled when it is first needed, and again after a failure."""
+
+    def __init__(self, core: Any, model: Any, target: str, precision: Precision, threads: int) -> None:
+        self._core, self._model, self._target = core, model, target
+        self._settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _TYPES[precision]}
+        if target == "CPU":
+            self._settings["INFERENCE_NUM_THREADS"] = threads_or_default(threads)
+        self._request: Any = None
+
+    def compile(self) -> str:
+        """Make it ready; the precision in which it will compute."""
+        compiled = self._core.compile_model(self._model, self._target, self._settings)
+        self._request = compiled.create_infer_request()
+        return _NAMES.get(compiled.get_property("INFERENCE_PRECISION_HINT").to_dtype().name, "another precision")
+
+    def run(self, lr: Array, sr: Array | None = None) -> Array:
+        """The result for `lr`, in `sr` where that is given (it has the right size then). Raises RuntimeError, MemoryError."""
+        if self._request is None:
+            self.compile()
+        request: Any = self._request
+        self._request = None
+        if sr is not None:
+            request.set_output_tensor(_OPENVINO.Tensor(sr, shared_memory=True))
+        request.start_async({0: np.ascontiguousarray(lr)}, share_inputs=True)
+        request.wait()
+        self._request = request  # it has not failed
+        return sr if sr is not None else np.array(request.get_output_tensor(0).data, np.float32)
+
+
+class OpenVinoRunner:
+    """A graph in OpenVINO. See `Runner`."""
+
+    name = _NAME
+    notes: tuple[str, ...] = ()
+    grid_px = 1
+    memory_factor = 2.5  # measured 1.0 to 2.2
+
+    def __init__(
+        self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "auto", precision: Precision = "fp32"
+    ) -> None:
+        """device: "cpu" (also "auto"), "gpu", "gpu:1", "npu". exact: accepted for symmetry; direct convolution is all that it does.
+
+        Raises EngineError for a device that OpenVINO does not have, or that does not compute in this precision.
+        """
+        if precision not in _TYPES:
+            raise UsageError(f"engine 'openvino' computes in {', '.join(_TYPES)}; found {precision!r}")
+        self._graph = graph
+        self.precision: Precision = precision
+        core: Any = _OPENVINO.Core()
+        target = _target(device, list(core.available_devices))
+        self.device = _ours(target)
+        try:
+            net = _Net(core, core.read_model(onnx_bytes(graph)), target, precision, threads)
+            found = net.compile()
+        except (RuntimeError, MemoryError) as error:
+            kind = OutOfMemoryError if is_short_of_memory(error) else EngineError
+            raise kind(f"{self.name} cannot make this {graph.family} network ready on {target}: {first_line(error)}") from error
+        if found != precision:
+            raise EngineError(f"{self.name} computes in {found} on this {target}, not in {precision}; leave --precision {precision} out")
+        self._net: _Net | None = net
+
+    def __call__(self, lr: Array) -> Array:
+        if self._net is None:
+            raise EngineError("this openvino runner is closed")
+        check_input(self._graph, lr)
+        size = (lr.shape[2] * self._graph.scale, lr.shape[3] * self._graph.scale)
+        try:
+            # A new array for each call: the result is its caller's.
+            sr = self._net.run(lr, np.full((1, self._graph.out_channels, *size), np.nan, np.float32))
+        except (RuntimeError, MemoryError) as error:
+            raise failure(self.name, lr, error) from error
+        return check_output(self.name, lr, sr, self._graph.scale)
+
+    def close(self) -> None:
+        """Free the compiled network."""
+        self._net = None
+
+
+class OpenVinoFile:
+    """An ONNX file of one input and one output, opened by its path on the CPU, as other programs open it. For what we export."""
+
+    name = _NAME
+
+    def __init__(self, path: Path, *, threads: int = 0) -> None:
+        """Raises EngineError where OpenVINO refuses the file."""
+        core: Any = _OPENVINO.Core()
+        try:
+            self._net: _Net | None = _Net(core, core.read_model(str(path)), "CPU", "fp32", threads)
+            self._net.compile()
+        except (RuntimeError, MemoryError) as error:
+            raise EngineError(f"{self.name} refused {path.name}: {first_line(error)}") from error
+
+    def __call__(self, lr: Array) -> Array:
+        """(1, c, h, w) to (1, c, h', w'). Raises EngineError."""
+        if self._net is None:
+            raise EngineError("this openvino file is closed")
+        try:
+            return self._net.run(lr)
+        except (RuntimeError, MemoryError) as error:
+            raise failure(self.name, lr, error) from error
+
+    def close(self) -> None:
+        """Free the compiled network."""
+        self._net = None
+
+
+def _target(device: str, present: list[str]) -> str:
+    """OpenVINO's name of the device; "gpu:1" and "gpu.1" are "GPU.1". Raises EngineError where it is not here."""
+    target = "CPU" if device == "auto" else device.upper().replace(":", ".")
+    # Where there are several of a kind, OpenVINO lists them with numbers and means the first without one; a single one it lists without.
+    kinds = {name.partition(".")[0] for name in present}
+    if target in present or target in kinds or (target.endswith(".0") and target[:-2] in {*present} - {"CPU"}):
+        return target
+    raise EngineError(f"OpenVINO finds no device {device!r} here; it finds {', '.join(_ours(name) for name in present)}")
+
+
+def _ours(target: str) -> str:
+    return target.lower().replace(".", ":")
