@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,14 @@ def assets() -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"UPRES_ASSETS names {folder}, which is not a folder")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache for this session: what an earlier one has measured or compiled must not decide what this one finds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UPRES_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

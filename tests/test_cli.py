@@ -111,6 +111,27 @@ def test_tiles_and_memory_and_engines_agree(photo: Path, model: Path) -> None:
     assert np.abs(made[0] - made[2]).max() <= 1.01 / 255
 
 
+@pytest.mark.parametrize("engine", ["ncnn", "onnx", "openvino"])
+def test_every_engine_by_name_and_what_ran_is_told(photo: Path, model: Path, engine: str) -> None:
+    if engine != "ncnn":
+        pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
+    options = ("--engine", engine, "--device", "cpu", "--precision", "fp32")
+    words = upscale(photo, "-n", model, "-o", photo.with_name("a.tiff"), *options).stderr.decode()
+    assert re.search(rf"60 x 40, .* s with {engine}(runtime)? \d", words)
+    upscale(photo, "-n", model, "-o", photo.with_name("b.tiff"))
+    made, expected = (read_picture(photo.with_name(f"{name}.tiff")).pixels for name in "ab")
+    assert np.abs(made - expected).max() <= 1.01 / 255
+
+
+def test_devices_and_precisions_that_are_not_there_are_refused_with_what_is(photo: Path, model: Path) -> None:
+    words = upscale(photo, "-n", model, "--engine", "ncnn", "--device", "cuda", code=2).stderr.decode()
+    assert "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; --device cuda goes with --engine torch or onnx" in words
+    words = upscale(photo, "-n", model, "--device", "quantum", code=2).stderr.decode()
+    assert "unknown device 'quantum'; choose auto or one of cpu" in words
+    assert "fp32" in upscale(photo, "-n", model, "--precision", "int8", code=2).stderr.decode()
+    assert names(photo.parent) == ["photo.png"]
+
+
 def test_blends_and_chains_and_denoise(tmp_path: Path, photo: Path, model: Path) -> None:
     other = compact_file(tmp_path / "other-x2.safetensors", 2, seed=1)
     words = upscale(photo, "-n", f"{model}:1,{other}:3", "-o", tmp_path / "blend.tiff").stderr.decode()

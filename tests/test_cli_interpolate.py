@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from tiny import compact_file, compact_state, noise, picture
 
 from upres.architectures import graph_from_state_dict
 from upres.catalog import MODELS, resolve
-from upres.cli import app
 from upres.picture import read_picture, write_picture
 from upres.upscale import Upscaler
 from upres.weights import read_weights
@@ -34,18 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """The verb inside this process, which is all that its tests need; checks the exit code and returns stdout and stderr."""
-
-    def inside(*arguments: object, code: int = 0) -> tuple[str, str]:
-        with pytest.raises(SystemExit) as end:
-            app(["interpolate", *map(str, arguments)])
-        words = capsys.readouterr()
-        assert end.value.code == code, words.err
-        assert "Traceback" not in words.err
-        return words.out, words.err
-
-    return inside
+def run(upres: Run) -> Run:
+    return partial(upres, "interpolate")
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -78,13 +66,11 @@ def test_the_name_and_the_share_have_defaults(folder: Path, run: Run) -> None:
     assert metadata(folder / "psnr_gan_0.80.safetensors")["alpha"] == "0.8"
 
 
-def test_the_network_runs_in_upres_upscale(folder: Path, run: Run) -> None:
+def test_the_network_runs_in_upres_upscale(folder: Path, run: Run, upres: Run) -> None:
     lr = noise(12, 16)
     write_picture(picture(lr), folder / "photo.png")
     run("psnr.safetensors", "gan.safetensors", "--alpha", 0.5, "-o", "half.safetensors")
-    command = [sys.executable, "-m", "upres", "upscale", "photo.png", "-n", "half.safetensors", "-o", "sr.png"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    assert result.returncode == 0, result.stderr
+    upres("upscale", "photo.png", "-n", "half.safetensors", "-o", "sr.png")
     a, b = compact_state(seed=1), compact_state(seed=2)
     mean = Upscaler(graph_from_state_dict({name: 0.5 * a[name] + 0.5 * b[name] for name in a}), engine="torch", threads=1)
     expected = np.clip(mean.upscale_array(read_picture(folder / "photo.png").pixels), 0.0, 1.0)

@@ -125,7 +125,7 @@ def test_on_the_cpu_no_driver_is_looked_for_and_nothing_is_printed() -> None:
         "from tiny import compact\n"
         "from upres.engines.ncnn import NcnnRunner\n"
         "runner = NcnnRunner(compact(2), threads=1, device='cpu')\n"
-        "print(runner(np.ones((1, 3, 8, 8), np.float32)).shape, runner.device, runner.precision, runner.device_bytes, runner.notes)\n"
+        "print(runner(np.ones((1, 3, 8, 8), np.float32)).shape, runner.device, runner.precision, runner.device_bytes(), runner.notes)\n"
         "print(any('libvulkan' in line for line in open('/proc/self/maps')) if __import__('sys').platform == 'linux' else False)\n"
     )
     assert (done.stderr, done.returncode) == ("", 0)

@@ -151,3 +151,13 @@ def test_auto_is_the_fastest_kind(cuda: int, mps: bool, expected: str, monkeypat
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(UsageError, match="engine 'torch' computes in fp32, fp16, bf16; found 'int8'"):
         TorchRunner(small(), precision="int8")  # type: ignore[arg-type]
+
+
+def test_the_free_memory_of_a_cuda_device_counts_what_torch_holds_unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = TorchRunner(small(), device="cpu")
+    assert runner.device_bytes() is None
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 8000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 500)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 200)
+    monkeypatch.setattr(runner, "_device", torch.device("cuda:0"))
+    assert runner.device_bytes() == 1300

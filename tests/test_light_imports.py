@@ -1,55 +1,75 @@
-"""What a process pays for: `import upres` and `upres --help` load no network engine, no image codec and no torch."""
+"""What a process pays for: `import upres` and `upres --help` load no network engine, no image codec and no torch.
+
+Several imports and verbs share a process, which notes after each what is new: if none of them loads a library, each alone does not either.
+"""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
-import pytest
+HEAVY = (
+    *("torch", "ncnn", "onnxruntime", "onnx", "openvino", "pyvips", "scipy", "tensorboard", "skimage", "httpx", "matplotlib"),
+    "safetensors",
+)
+VERBS = ("upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models", "doctor", "export")
+CORE = (
+    *("evaluate", "pairs", "upscale", "batch", "catalog", "weights", "graph", "architectures", "interpolate", "resize", "metrics"),
+    *("degrade", "kernels", "compose", "api"),
+)
+NETWORKS = ("graph", "architectures", "engines", "weights")
 
-HEAVY = ("torch", "ncnn", "onnxruntime", "onnx", "pyvips", "scipy", "tensorboard", "skimage", "httpx", "matplotlib")
+_PROGRAM = """
+import json, sys
+from contextlib import redirect_stdout
+from io import StringIO
+loaded, known = {}, set(sys.modules)
+for step in json.loads(sys.argv[1]):
+    try:
+        with redirect_stdout(StringIO()):
+            exec(step)
+    except SystemExit as end:
+        assert not end.code, (step, end.code)
+    loaded |= {name.split(".")[0]: step for name in set(sys.modules) - known}
+    known = set(sys.modules)
+print(json.dumps(loaded))
+"""
 
 
-def loaded_by(program: str) -> set[str]:
-    """The top-level packages that a fresh interpreter has loaded after `program`."""
-    program += "\nimport sys\nprint('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+def loaded_by(*steps: str) -> dict[str, str]:
+    """The top-level packages that a fresh interpreter loads with the steps, one after the other, and the last step that loads of each."""
+    result = subprocess.run([sys.executable, "-c", _PROGRAM, json.dumps(steps)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    return set(result.stdout.splitlines()[-1].split()[1:])
+    return json.loads(result.stdout)
+
+
+def among(names: tuple[str, ...], loaded: dict[str, str]) -> dict[str, str]:
+    return {name: step for name, step in loaded.items() if name in names}
 
 
 def test_the_probe_sees_what_is_loaded() -> None:
-    assert "numpy" in loaded_by("import numpy")
+    assert among(HEAVY, loaded_by("import upres", "import upres.picture", "import wave")) == {"pyvips": "import upres.picture"}
 
 
-def test_import_upres_loads_nothing_heavy() -> None:
-    loaded = loaded_by("import upres")
+def test_import_upres_loads_nothing_heavy_and_its_public_names_can_be_listed() -> None:
+    loaded = loaded_by("import upres", "dir(upres)")
     assert "upres" in loaded
-    assert loaded.isdisjoint((*HEAVY, "typer", "rich", "numpy"))
+    assert among((*HEAVY, "typer", "rich", "numpy"), loaded) == {}
 
 
-def test_the_public_names_can_be_listed_without_loading_them() -> None:
-    assert loaded_by("import upres; dir(upres)").isdisjoint((*HEAVY, "numpy"))
+def test_help_and_version_load_nothing_heavy() -> None:
+    calls = [["--version"], ["--help"], *([verb, "--help"] for verb in VERBS)]
+    loaded = loaded_by(*(f"sys.argv = {['upres', *call]!r}\nfrom upres.__main__ import main\nmain()" for call in calls))
+    assert "typer" in loaded
+    assert among((*HEAVY, "numpy", "rich"), loaded) == {}
 
 
-@pytest.mark.parametrize("verb", ["", "upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models", "doctor", "export"])
-def test_help_loads_nothing_heavy(verb: str) -> None:
-    arguments = ["upres", *([verb] if verb else []), "--help"]
-    program = f"import sys\nsys.argv = {arguments!r}\nfrom upres.__main__ import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
-    assert loaded_by(program).isdisjoint((*HEAVY, "numpy", "rich"))
+def test_the_core_loads_no_torch() -> None:
+    loaded = loaded_by(*(f"import upres.{module}" for module in CORE))
+    assert "numpy" in loaded
+    assert among(("torch", "onnxruntime", "onnx", "openvino", "typer", "scipy", "skimage", "httpx"), loaded) == {}
 
 
-@pytest.mark.parametrize(
-    "module",
-    (
-        *("evaluate", "pairs", "upscale", "batch", "catalog", "weights", "graph", "architectures", "interpolate", "resize", "metrics"),
-        *("degrade", "kernels", "compose", "api"),
-    ),
-)
-def test_the_core_loads_no_torch(module: str) -> None:
-    assert loaded_by(f"import upres.{module}").isdisjoint(("torch", "onnxruntime", "onnx", "typer", "scipy", "skimage", "httpx"))
-
-
-@pytest.mark.parametrize("module", ["graph", "architectures", "engines", "weights"])
-def test_networks_know_nothing_of_pictures(module: str) -> None:
-    assert "pyvips" not in loaded_by(f"import upres.{module}")
+def test_networks_know_nothing_of_pictures() -> None:
+    assert among(("pyvips",), loaded_by(*(f"import upres.{module}" for module in NETWORKS))) == {}

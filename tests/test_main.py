@@ -1,14 +1,14 @@
-"""The command as a process: what it loads, and its ends before any verb begins."""
+"""The command before any verb begins: help, version, and what is wrong with its arguments. What it loads: test_light_imports.py."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
-HEAVY = ("torch", "ncnn", "pyvips", "onnxruntime", "numpy", "rich", "safetensors", "scipy", "tensorboard")
-
+Command = Callable[..., tuple[str, str]]
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -16,29 +16,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["upscale", "--help"], ["evaluate", "--help"], ["train", "--help"], ["--version"]])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    program = (
-        "import sys\n"
-        f"sys.argv = ['upres', *{arguments!r}]\n"
-        "from upres.__main__ import main\n"
-        "try:\n"
-        "    main()\n"
-        "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
-        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])\n"
-    )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1] == "LOADED []"
-
-
-def test_help_names_the_verbs_and_the_options() -> None:
-    top = run("--help")
-    assert top.returncode == 0
+def test_help_names_the_verbs_and_the_options(upres: Command) -> None:
+    top, _ = upres("--help")
     for verb in ("upscale", "evaluate", "train"):
-        assert verb in top.stdout
-    upscale = run("upscale", "-h").stdout
+        assert verb in top
+    upscale, _ = upres("upscale", "-h")
     options = "--scale --width --height --long-side --megapixels --model --engine --tile --exact --memory --threads --format --quality"
     for option in [*options.split(), "--png-level", "--max-pixels", "--overwrite", "--recursive", "--debug", "-o", "-s", "-n", "-r"]:
         assert option in upscale
@@ -61,12 +43,17 @@ def test_version() -> None:
         (["upscale", "a.png", "-s", "four"], "--scale"),
     ],
 )
-def test_usage_errors_end_with_two(arguments: list[str], words: str) -> None:
-    result = run(*arguments)
+def test_usage_errors_end_with_two(arguments: list[str], words: str, upres: Command) -> None:
+    out, err = upres(*arguments, code=2)
+    assert words in err
+    assert out == ""
+
+
+def test_the_process_ends_as_the_command_does() -> None:
+    result = run("upscale")
     assert result.returncode == 2
-    assert words in result.stderr
+    assert "Missing argument" in result.stderr and "Traceback" not in result.stderr
     assert result.stdout == ""
-    assert "Traceback" not in result.stderr
 
 
 def test_no_arguments_show_the_help() -> None:

@@ -229,8 +229,8 @@ def test_a_tile_beyond_the_devices_memory_is_refused_and_a_smaller_one_runs(devi
     before = runner(lr)
     free = free_device_bytes("vulkan")
     assert free is not None
-    assert runner.device_bytes is not None
     assert 0 < free <= MAX_RUN_BYTES
+    assert 0 < (runner.device_bytes() or 0) <= MAX_RUN_BYTES
     huge = np.broadcast_to(np.float32(0.5), (1, 3, 20000, 20000))  # of no memory here
     with pytest.raises(OutOfMemoryError, match=r"20000 x 20000 pixels needs \d+ MB on .*, where one run may take \d+ MB; try"):
         runner(huge)
@@ -262,10 +262,10 @@ def test_short_memory_never_gives_a_black_picture(device: VulkanDevice) -> None:
         "from tiny import compact\n"
         "from upres.engines.ncnn import NcnnRunner\n"
         "from upres.errors import OutOfMemoryError\n"
-        "large, small = (np.random.default_rng(0).random((1, 3, side, side), dtype=np.float32) for side in (500, 16))\n"
+        "large, small = (np.random.default_rng(0).random((1, 3, side, side), dtype=np.float32) for side in (300, 16))\n"
         "runner = NcnnRunner(compact(2), threads=1, device='vulkan')\n"
         "before, whole, told = runner(small), runner(large), []\n"
-        "for room in (10, 20, 40, 60, 80, 120, 200):\n"
+        "for room in (4, 25, 50, 70, 150):\n"
         "    runner._net.gpu.release()\n"
         "    used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "    resource.setrlimit(resource.RLIMIT_AS, (used + (room << 20), -1))\n"
@@ -285,13 +285,12 @@ def test_short_memory_never_gives_a_black_picture(device: VulkanDevice) -> None:
 
 
 ENDS = {
-    "never closed": "",
     "closed": "runner.close()",
     "kept beyond the end": "import builtins; builtins.kept = (runner, runner._net)",
-    "an exception that holds the frame": "raise SystemExit(7)",
+    "never closed, after an exception": "raise SystemExit(7)",
     "a thread in the midst of a run": (
         "import threading, time\n"
-        "large = np.ones((1, 3, 400, 400), np.float32)\n"
+        "large = np.ones((1, 3, 200, 200), np.float32)\n"
         "def work():\n"
         "    while True:\n"
         "        runner(large)\n"

@@ -116,8 +116,7 @@ class Upscalers:
 
     def expect(self, height: int, width: int) -> None:
         """A job of that size will be asked for: an engine is chosen for all of them together."""
-        turns = TURNS if self._request.tta else 1
-        self._expected[self._name(height, width)].append(height * width * turns)
+        self._expected[self._name(height, width)].append(height * width)
 
     def for_picture(self, height: int, width: int) -> tuple[str, Upscaler]:
         """Name and upscaler for a picture of that size. Raises as `scale_for` does, `EngineError`, and `UsageError` for its options."""
@@ -132,7 +131,7 @@ class Upscalers:
                 exact=asked.exact,
                 device=asked.device,
                 precision=asked.precision,
-                expected_px=sum(expected),
+                expected_px=sum(expected) * (TURNS if asked.tta else 1),
                 picture_px=expected[len(expected) // 2],
                 tile_px=asked.tile_px,
                 memory_bytes=asked.memory_bytes,

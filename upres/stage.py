@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from upres.engines.base import Runner
+from upres.engines.base import Runner, device_bytes_of
 from upres.errors import EngineError, NotFiniteError, OutOfMemoryError
 from upres.judge import Fault, agree, find_fault
 from upres.nodes import Array
@@ -59,8 +59,7 @@ class Stage:
     @property
     def load(self) -> Load:
         """What plans must know of it now."""
-        measure: Callable[[], int | None] | None = getattr(self.runner, "device_bytes", None)
-        free = None if measure is None else measure()
+        free = device_bytes_of(self.runner)
         return Load(self.graph, self.runner.memory_factor, self.runner.grid_px, free, self.max_tile_px)
 
     def close(self) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +37,7 @@ def gray_folder(folder: Path, depth: int, count: int = 4) -> Path:
     return folder
 
 
-def test_a_gray_16_bit_run_makes_a_network_that_the_core_runs(tmp_path: Path) -> None:
+def test_a_gray_16_bit_run_makes_a_network_that_the_core_runs(tmp_path: Path, upres: Callable[..., tuple[str, str]]) -> None:
     said: list[str] = []
     folder = gray_folder(tmp_path / "pictures", 16)
     model = train(CONFIG, folder, tmp_path / "run", say=said.append)
@@ -48,11 +47,7 @@ def test_a_gray_16_bit_run_makes_a_network_that_the_core_runs(tmp_path: Path) ->
     row = json.loads((tmp_path / "run" / "validation.jsonl").read_text().splitlines()[-1])
     assert row["psnr_y"] == row["psnr_rgb"] > 5 and len(set(row["color_shift_255"])) == 1
     assert len(list((tmp_path / "run" / "crops").iterdir())) == 1
-    result = subprocess.run(
-        [sys.executable, "-m", "upres", "upscale", str(folder / "0.png"), "-o", str(tmp_path / "large.png"), "-n", str(model)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    upres("upscale", folder / "0.png", "-o", tmp_path / "large.png", "-n", model)
     large = read_picture(tmp_path / "large.png")
     assert (large.pixels.shape, large.depth) == ((144, 168, 1), 16)
     net = Compact(width=4, depth=1, scale=2, channels=1)

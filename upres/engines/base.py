@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -61,6 +62,16 @@ class Runner(Protocol):
     def close(self) -> None:
         """Free weights and work memory. Calling a closed runner raises EngineError."""
         ...
+
+
+def device_bytes_of(runner: Runner) -> int | None:
+    """Bytes that a call's activations may take on the device of `runner`, with what its pools hold already; None where the host's memory is
+    the limit.
+
+    Only engines that compute in memory of their own know it, by a method `device_bytes() -> int | None`.
+    """
+    measure: Callable[[], int | None] | None = getattr(runner, "device_bytes", None)
+    return None if measure is None else measure()
 
 
 def check_input(graph: Network, lr: Array) -> None:

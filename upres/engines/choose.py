@@ -61,7 +61,8 @@ def choose(
     if not _has_a_choice(machine, device):
         return default
     described = structure(graph)
-    side = probe_side(graph.macs_per_pixel, picture_px or expected_px or 0)
+    picture_px = picture_px or expected_px
+    side = 0 if picture_px is None else probe_side(graph.macs_per_pixel, picture_px)
     question = Question(digest(described), side, threads_or_default(threads), device, precision)
     known = remembered.recall(machine).find(question)
     if known is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from upres.engines.base import Precision, Runner
+from upres.engines.base import Precision, Runner, device_bytes_of
 from upres.engines.tail import TailRunner
 from upres.errors import UsageError
 from upres.graph import Graph
@@ -92,6 +92,10 @@ class NotedRunner:
         self.precision: Precision = runner.precision
         self.notes = (*runner.notes, *notes)
         self.memory_factor, self.grid_px = runner.memory_factor, runner.grid_px
+
+    def device_bytes(self) -> int | None:
+        """See `engines.base.device_bytes_of`."""
+        return device_bytes_of(self._runner)
 
     def __call__(self, lr: Array) -> Array:
         return self._runner(lr)

@@ -157,7 +157,6 @@ class NcnnRunner:
             self.memory_factor = (3.0 if exact else 6.0) * (1.0 if self.precision == "fp32" else 0.5)
             self.grid_px = 1 if exact else 4
 
-    @property
     def device_bytes(self) -> int | None:
         """What one call may take of the GPU's memory (by `memory_factor`) before it raises OutOfMemoryError; None on the CPU."""
         return None if self._net.gpu is None else self._net.gpu.free_bytes

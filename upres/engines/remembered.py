@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked: `network` is the digest of its structure, `side` that of the picture that is measured, in LR pixels."""
+    """What was asked: `network` is the digest of its structure, `side` that of the picture that is measured, in LR pixels; 0 is any."""
 
     network: str
     side: int
@@ -60,8 +60,11 @@ class Memory:
     choices: list[Choice] = field(default_factory=list[Choice])
 
     def find(self, question: Question) -> Choice | None:
-        """The choice for that question, if it was asked before."""
-        return next((choice for choice in self.choices if choice.question == question), None)
+        """The choice for that question, if it was asked before; where any side will do, that of the largest picture."""
+        if question.side:
+            return next((choice for choice in self.choices if choice.question == question), None)
+        alike = [choice for choice in self.choices if replace(choice.question, side=0) == question]
+        return max(alike, key=lambda choice: choice.question.side, default=None)
 
 
 def choices_file() -> Path:

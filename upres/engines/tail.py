@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from upres.engines.base import Precision, Runner, check_input
+from upres.engines.base import Precision, Runner, check_input, device_bytes_of
 from upres.graph import Graph
 from upres.nodes import Array
 
@@ -44,6 +44,10 @@ class TailRunner:
         # While the tail runs, the trunk's pools, its result and ours are held; a tile's 180 MB do not grow with the picture.
         held = 4.0 * (trunk.out_channels + graph.out_channels * graph.scale**2)
         self.memory_factor = (trunk.activation_bytes_per_pixel * self._trunk.memory_factor + held) / graph.activation_bytes_per_pixel
+
+    def device_bytes(self) -> int | None:
+        """Those of the trunk, which takes the more of them; see `engines.base.device_bytes_of`."""
+        return device_bytes_of(self._trunk)
 
     def __call__(self, lr: Array) -> Array:
         check_input(self._graph, lr)

@@ -74,6 +74,13 @@ class TorchRunner:
         tensor = _tensor_of(array).to(self._device, self._type)
         return tensor.contiguous(memory_format=self._layout) if tensor.ndim == 4 else tensor
 
+    def device_bytes(self) -> int | None:
+        """Free memory of a CUDA device, with what torch's cache holds unused; None elsewhere. See `engines.base.device_bytes_of`."""
+        if self._device.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info(self._device)
+        return free + torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+
     def __call__(self, lr: Array) -> Array:
         if self._closed:
             raise EngineError("this torch runner is closed")
