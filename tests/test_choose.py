@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest
 from tiny import aligned_graph, compact, gray_graph
 
 from upres import catalog, engines
-from upres.engines import choose, remembered
+from upres.engines import choose, machine, remembered
 from upres.engines.machine import Machine, this_machine
 from upres.engines.race import Candidate, Measured, race
 from upres.engines.remembered import choices_file, read_choices
@@ -346,6 +347,14 @@ def test_a_device_narrows_the_choice() -> None:
         ask(never, machine=gpu, device="npu")
 
 
+def test_of_two_engines_for_a_named_gpu_the_one_that_crashed_is_not_taken_again() -> None:
+    gpu = replace(MACHINE, gpus=("nvidia",), installed=("ncnn", "torch", "onnx"))
+    stopwatch = Stopwatch(torch="it was ended by signal 11", onnx=0.5)
+    for scale in (2, 3):
+        assert ask(stopwatch, compact(scale), machine=gpu, device="cuda") == Candidate("onnx", "cuda", "fp16")
+    assert len(stopwatch.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -484,3 +493,23 @@ def test_this_machine_is_told_without_loading_an_engine() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the time of each core")
+def test_a_machine_is_busy_while_its_cores_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core, *others = sorted(os.sched_getaffinity(0))
+
+    def stat(idle: int, busy: int) -> str:
+        lines = [f"cpu{number} {busy} 0 0 {idle} 0 0 0 0 0 0" for number in (core, *others)]
+        return "\n".join(["cpu  1 2 3 4 5 6 7 8 9 10", *lines, f"cpu{max(core, *others) + 1} 99999 0 0 0 0 0 0 0 0 0", "intr 5"])
+
+    def after(idle: int, busy: int) -> bool:
+        (tmp_path / "proc").mkdir(exist_ok=True)
+        (tmp_path / "proc" / "stat").write_text(stat(1000, 1000))
+        monkeypatch.setattr(machine.time, "sleep", lambda _: (tmp_path / "proc" / "stat").write_text(stat(1000 + idle, 1000 + busy)))
+        return machine.is_busy(root=tmp_path)
+
+    assert after(idle=2, busy=23)
+    assert not after(idle=20, busy=5)
+    monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
+    assert machine.is_busy(root=tmp_path / "elsewhere")  # where no core can be asked, the load of the last minute

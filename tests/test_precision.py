@@ -79,7 +79,7 @@ def black(sr: Array) -> Array:
 
 
 def shifted(sr: Array) -> Array:
-    return sr + np.float32(0.3 / 255.0)
+    return sr + np.float32(0.5 / 255.0)
 
 
 def one_value_off(sr: Array) -> Array:
@@ -112,7 +112,7 @@ def test_half_precision_that_disagrees_is_not_and_a_note_says_so(fault: Callable
 
 def test_figures_are_told() -> None:
     runner, _ = ask({"fp16": shifted, "fp32": right})
-    words = "(photograph) it differs from float32 by 0.3 levels of 255 at most and 0.24 on average, where 4 and 0.15 are allowed"
+    words = "(photograph) it differs from float32 by 0.5 levels of 255 at most and 0.41 on average, where 8 and 0.25 are allowed"
     assert words in runner.notes[0]
 
 
@@ -173,13 +173,14 @@ def test_fp16_agrees_on_the_house_model_and_bf16_does_not(monkeypatch: pytest.Mo
     """The measurement of the module's text, on torch's CPU kernels: those that sum in float32, as GPUs do."""
     pytest.importorskip("torch")
     monkeypatch.setattr("upres.engines.precision._SIDE_PX", 48)
-    graph = catalog.load_graph("compact-x2")
+    graph = catalog.load_graph("compact-x4")
     reference = open_graph(graph, engine="ncnn", threads=1, exact=True, device="cpu", precision="fp32")
     found = {}
     for precision in ("fp32", "fp16", "bf16"):
         runner = open_graph(graph, engine="torch", threads=1, exact=False, device="cpu", precision=precision)
         found[precision] = compare(runner, reference, graph)
     assert found["fp32"].failed == found["fp16"].failed == ""
-    assert "(photograph)" in found["bf16"].failed
-    assert found["fp32"].errors["photograph"][0] < 1e-3
-    assert 1e-5 < found["fp16"].errors["photograph"][1] < LIMITS["photograph"][1] / 2 < found["bf16"].errors["photograph"][1]
+    assert "(extremes)" in found["bf16"].failed
+    assert found["fp32"].errors["photograph"][0] < 1e-4
+    means = {precision: agreement.errors["photograph"][1] for precision, agreement in found.items()}
+    assert 0.0 < means["fp32"] < 1e-5 < means["fp16"] < LIMITS["photograph"][1] / 4 < means["bf16"]

@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
+from forked import run_ranks_of
 from made import draw_photographs, features_file
 
 from upres.training.checkpoint import list_checkpoints, read_checkpoint
@@ -24,13 +25,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes
 STEPS, SAVED_EVERY = 72, 3
 
 
-def command(folder: Path, out: Path) -> list[str]:
+def arguments(folder: Path, out: Path) -> list[str]:
+    """Of the verb, for each of the two ranks."""
     settings = (
         f"steps={STEPS}", "width=4", "depth=1", "batch=2", "patch_px=16", "hr_scales=1", "discriminator_width=2", "judge=", "niqe=false",
         "validate_every=1000", f"checkpoint_every={SAVED_EVERY}", "threads=2",
     )  # fmt: skip
-    words = [sys.executable, "-m", "upres", "train", "compact-gan-x2", "--data", str(folder / "pictures"), "--out", str(out)]
-    words += ["--features", str(folder / "features.safetensors"), "--init", "random", "--processes", "2"]
+    words = ["train", "compact-gan-x2", "--data", str(folder / "pictures"), "--out", str(out)]
+    words += ["--features", str(folder / "features.safetensors"), "--init", "random"]
     for setting in settings:
         words += ["--set", setting]
     return words
@@ -64,13 +66,15 @@ def test_killed_five_times_equals_never_killed(tmp_path: Path) -> None:
     draw_photographs(tmp_path / "pictures")
     features_file(tmp_path / "features.safetensors")
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    subprocess.run(command(tmp_path, straight), check=True, capture_output=True, timeout=120)
+    ends = run_ranks_of(f"import sys; from upres.__main__ import main; sys.argv[1:] = {arguments(tmp_path, straight)}; main()", 2, tmp_path)
+    assert [code for code, _ in ends] == [0, 0], ends
 
     dice = random.Random(5)
     moments = [dice.randrange(start, start + 8) for start in range(8, 48, 8)]  # apart, as attempts without progress are counted
     log = tmp_path / "killed.log"
     with log.open("w") as file:
-        run = subprocess.Popen(command(tmp_path, killed), stderr=file, stdout=file)
+        command = [sys.executable, "-m", "upres", *arguments(tmp_path, killed), "--processes", "2"]
+        run = subprocess.Popen(command, stderr=file, stdout=file)
         deadline = time.monotonic() + 240
         kills = 0
         while run.poll() is None and time.monotonic() < deadline:
@@ -81,7 +85,7 @@ def test_killed_five_times_equals_never_killed(tmp_path: Path) -> None:
                 except ProcessLookupError:
                     break
                 kills += 1
-                time.sleep(0.5)
+                time.sleep(0.1)
             time.sleep(0.01)
         run.kill()
         run.wait()

@@ -79,6 +79,8 @@ def choose(
             return known.chosen
         found = [default, *(candidate for candidate in _candidates(machine, device, precision) if candidate != default)]
         entrants = [candidate for candidate in found if str(candidate) not in memory.broken]
+        if entrants and default not in entrants:  # a GPU that was named, and that the first engine for it breaks on
+            default = entrants[0]
         measured: tuple[Measured, ...] = ()
         if len(entrants) > 1:
             _log.info("measuring engines once for this machine and this kind of model ...")

@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -71,9 +72,32 @@ def this_machine() -> Machine:
     )
 
 
-def is_busy() -> bool:
-    """Whether other programs want as many cores as there are: a speed that is measured now tells of them. Windows does not say."""
-    return hasattr(os, "getloadavg") and os.getloadavg()[0] > threads_or_default(0)
+def is_busy(sample_s: float = 0.25, root: Path = Path("/")) -> bool:
+    """Whether other programs keep our cores busy at this moment, which a speed measured now would tell of.
+
+    Linux counts the time of each core: busy is less than half of ours idle during `sample_s`. macOS knows the load of the last minute
+    only, and Windows says nothing.
+    """
+    before = _idle_of_cores(root)
+    if not before:
+        return hasattr(os, "getloadavg") and os.getloadavg()[0] > threads_or_default(0)
+    time.sleep(sample_s)
+    after = _idle_of_cores(root)
+    idle, total = (sum(after[core][k] - times[k] for core, times in before.items() if core in after) for k in (0, 1))
+    return idle < 0.5 * total
+
+
+def _idle_of_cores(root: Path) -> dict[int, tuple[int, int]]:
+    """Of each core that this process may use: (ticks that it was idle, ticks in all) since the start. proc(5), /proc/stat."""
+    ours = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else frozenset[int]()
+    found: dict[int, tuple[int, int]] = {}
+    for line in _lines(root / "proc/stat"):
+        name, *words = line.split()
+        core = name.removeprefix("cpu")
+        if core.isdecimal() and int(core) in ours and len(words) >= 5 and all(word.isdecimal() for word in words):
+            ticks = [int(word) for word in words[:8]]  # what follows, time of guests, is in these already
+            found[int(core)] = (ticks[3] + ticks[4], sum(ticks))  # idle, and waiting for a disk
+    return found
 
 
 def is_installed(engine: str) -> bool:
