@@ -155,8 +155,8 @@ def load(composition: Composition) -> tuple[Network, ...]:
     return tuple(load_network(stage[0].model) if len(stage) == 1 else _blended(stage) for stage in composition.stages)
 
 
-def _blended(parts: tuple[Part, ...]) -> Graph:
-    """One network of shares of several: each is mixed into the mean of those before it."""
+def blend(parts: tuple[Part, ...]) -> Mapping[str, NDArray[np.generic]]:
+    """The weights of one network of shares of several: each is mixed into the mean of those before it. Raises `ModelError`."""
     mixed: Mapping[str, NDArray[np.generic]] | None = None
     total = 0.0
     for part in parts:
@@ -167,8 +167,12 @@ def _blended(parts: tuple[Part, ...]) -> Graph:
             continue
         alpha = part.share / total if total else 0.0
         mixed = interpolate(mixed, state, alpha, names=(parts[0].model, part.model))
-    assert mixed is not None
+    assert mixed is not None  # a stage has a part
+    return mixed
+
+
+def _blended(parts: tuple[Part, ...]) -> Graph:
     try:
-        return graph_from_state_dict(mixed)
+        return graph_from_state_dict(blend(parts))
     except ModelError as error:
         raise ModelError(f"the blend of {', '.join(part.model for part in parts)}: {error}") from error

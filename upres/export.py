@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from upres import catalog
 from upres.architectures import UnknownNetworkError, canonical, graph_from_state_dict
-from upres.compose import Part, parse
+from upres.compose import blend, parse
 from upres.errors import EngineError, ModelError, OutputError, UsageError, nearest
 from upres.export_ncnn import open_ncnn, upscayl_name, upscayl_notes, write_ncnn
 from upres.export_onnx import open_onnx, write_onnx
@@ -26,7 +26,6 @@ from upres.export_report import Check, SourceFile, checked, report_bytes, run_so
 from upres.export_safetensors import open_state, write_state
 from upres.files import commit_partial, output_error, partial_path, sha256_of, write_atomic
 from upres.graph import Graph
-from upres.interpolate import interpolate
 from upres.ncnn_file import compact_state, find_pair, read_ncnn
 from upres.ncnn_graph import graph_of
 from upres.nodes import Array
@@ -139,7 +138,7 @@ def _load(text: str) -> _Source:
     if len(parts) == 1:
         graph, state = _read(parts[0].model, paths[0])
         return _Source(names[0], graph, state, tuple(files), tuple(paths), composition.notes)
-    state = _blended(parts)
+    state = canonical(blend(parts))
     name = "_".join(f"{name}_{part.share:.2f}" for name, part in zip(names, parts, strict=True))
     return _Source(name, graph_from_state_dict(state), state, tuple(files), tuple(paths), composition.notes)
 
@@ -172,17 +171,6 @@ def _read(model: str, path: Path) -> tuple[Graph, State | None]:
         return graph_from_state_dict(state), state
     except UnknownNetworkError as error:
         raise ModelError(f"{model} cannot be exported: {error} (What spandrel runs stays with spandrel.)") from error
-
-
-def _blended(parts: tuple[Part, ...]) -> State:
-    """The weights of a blend under canonical names: each part is mixed into the mean of those before it."""
-    mixed: State = read_weights(catalog.resolve(parts[0].model))
-    total = parts[0].share
-    for part in parts[1:]:
-        total += part.share
-        alpha = part.share / total if total else 0.0
-        mixed = {**interpolate(mixed, read_weights(catalog.resolve(part.model)), alpha, names=(parts[0].model, part.model))}
-    return canonical(mixed)
 
 
 # The targets
