@@ -177,6 +177,22 @@ def test_the_text() -> None:
     assert max(map(len, lines)) <= 140
 
 
+def test_the_text_keeps_to_a_narrow_terminal_and_breaks_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "https://example.org/" + "a" * 90
+    untested = tuple(f"engine{number} device" for number in range(30))
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = text_of(replace(REPORT, untested=untested, hints=(Hint("what " * 40, "why", f"see {address}"),)))
+    below = lines[lines.index("  why    why") :]
+    assert [len(line) > 80 for line in below] == [address in line for line in below]
+    assert len([line for line in below if "engine" in line]) > 5
+
+
+def test_a_cache_that_holds_nothing_is_empty() -> None:
+    cache = replace(REPORT.machine.cache, bytes=0, exists=False)
+    lines = text_of(replace(REPORT, machine=replace(REPORT.machine, cache=cache)))
+    assert "cache      /c, empty, 9.0 GB free on its disk, not made yet" in lines
+
+
 def test_the_keys_of_the_json_are_those_of_the_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upres.doctor.examine", lambda **_: REPORT)
     with pytest.raises(SystemExit) as end:

@@ -10,6 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from tests.tiny import aligned_graph, compact, far_seeing_graph, gray_graph
 from upres import export_report
+from upres.errors import UsageError
 from upres.export_report import TOLERANCES, Check, compare, pictures
 from upres.graph import Graph
 from upres.nodes import Conv
@@ -31,11 +32,12 @@ def test_figures() -> None:
 @pytest.mark.parametrize(
     ("numbers", "largest", "psnr_db", "fits"),
     [
-        ("float32", 9e-5, 91.0, True),
-        ("float32", 2e-4, 120.0, False),
+        ("float32", 1.1e-4, 115.6, True),  # realesr-general-wdn-x4v3 in ONNX Runtime against ncnn, on Set14's "foreman"
+        ("float32", 9e-4, 91.0, True),
+        ("float32", 2e-3, 120.0, False),
         ("float32", 9e-5, 89.0, False),
-        ("float16", 3.9 / 255, 51.0, True),
-        ("float16", 4.1 / 255, 70.0, False),
+        ("float16", 7.9 / 255, 51.0, True),
+        ("float16", 8.1 / 255, 70.0, False),
         ("float16", 0.01, 49.0, False),
         ("float32", 0.0, None, True),
         ("float32", math.nan, math.nan, False),
@@ -43,6 +45,12 @@ def test_figures() -> None:
 )
 def test_tolerance(numbers: str, largest: float, psnr_db: float | None, fits: bool) -> None:
     assert Check("e", "p", 8, 8, largest, largest, psnr_db).is_within(TOLERANCES[numbers]) is fits
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (3, 2000, 3), (200, 15, 1)])
+def test_a_picture_that_shows_too_little_is_refused(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(UsageError, match=f"16 x 16 pixels or more.*{shape[1]} x {shape[0]}"):
+        next(pictures(compact(), np.zeros(shape, np.float32)))
 
 
 def test_pictures_are_a_square_odd_sides_and_gray() -> None:
@@ -69,11 +77,11 @@ def test_the_users_picture_is_cut_to_its_middle() -> None:
     found = dict(pictures(compact(), picture))
     np.testing.assert_array_equal(found["the picture"][0].transpose(1, 2, 0), picture[86:214, 36:164])
     assert [lr.shape[2:] for lr in found.values()] == [(128, 128), (65, 97), (64, 64)]
-    for shape in ((9, 7, 3), (9, 7, 1), (1, 1, 3)):
+    for shape in ((19, 17, 3), (19, 17, 1), (16, 16, 3)):
         small = np.random.default_rng(0).random(shape, dtype=np.float32)
         for graph in (compact(), gray_graph(), aligned_graph()):
             for _, lr in pictures(graph, small):
-                assert lr.shape[1] == graph.in_channels and lr.shape[2] % graph.alignment == 0 and lr.shape[2] <= 10
+                assert lr.shape[1] == graph.in_channels and lr.shape[2] % graph.alignment == 0 and lr.shape[2] <= 20
 
 
 def test_versions_are_those_that_are_installed() -> None:

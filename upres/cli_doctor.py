@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Annotated
@@ -73,6 +74,7 @@ def _facts(report: Report) -> list[str]:
     share = "" if processor.quota is None else f", the container has the time of {processor.quota:g}"
     of = "" if memory.total is None else f" of {format_bytes(memory.total)}"
     limit = "" if memory.limit is None else f", the container may use {format_bytes(memory.limit)}"
+    size = format_bytes(cache.bytes) if cache.bytes else "empty"
     state = "cannot be written" if cache.problem else "writable" if cache.exists else "not made yet"
     kept = "where is not known" if report.choices.path is None else f"{report.choices.path}, {report.choices.count} measured"
     makers = ", ".join(machine.cards.makers) or ("none seen" if system.kind == "linux" else "not known")
@@ -83,7 +85,7 @@ def _facts(report: Report) -> list[str]:
         ("processor", f"{processor.model}, {processor.cores} cores to use{share}"),
         ("memory", f"{format_bytes(memory.available)} free{of}{limit}"),
         ("graphics", makers),
-        ("cache", f"{cache.path}, {format_bytes(cache.bytes)}, {format_bytes(cache.disk_free)} free on its disk, {state}"),
+        ("cache", f"{cache.path}, {size}, {format_bytes(cache.disk_free)} free on its disk, {state}"),
         ("choices", f"{kept} (--engine auto)"),
         ("numpy", core.numpy or "NOT INSTALLED"),
         ("pictures", _codecs(report)),
@@ -143,6 +145,7 @@ def _end(report: Report) -> list[str]:
 
 def _wrapped(title: str, text: str) -> list[str]:
     """`text` behind its title, in lines that are not broken within words, so that paths and addresses stay whole."""
-    room = max(50, _WIDTH - len(title))
+    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)  # all of it in a file or a pipe, unless COLUMNS says less
+    room = max(50, width - len(title))
     parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{title}{parts[0]}".rstrip(), *(" " * len(title) + part for part in parts[1:])]

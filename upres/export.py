@@ -87,8 +87,11 @@ def export(
             f"{model} is an ncnn network whose weights have no names, so it cannot become safetensors. Take the same network as .pth, "
             "or export it as onnx or ncnn"
         )
-    targets = _targets(source, format, out, half)
-    _check_targets(targets, source.paths, overwrite)
+    try:
+        targets = _targets(source, format, out, half)
+        _check_targets(targets, source.paths, overwrite)
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise output_error(Path() if out is None else Path(out), error) from error
     staged = partial_path(targets[0])
     files = tuple(staged / target.name for target in targets[:-1])
     try:

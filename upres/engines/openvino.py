@@ -53,11 +53,9 @@ except ImportError as error:
     raise EngineError("engine 'openvino' needs openvino, which is not installed; remedy: pip install 'upres[openvino]'") from error
 
 _OPENVINO: Any = _openvino
+_NAME = f"openvino {_OPENVINO.__version__.partition('-')[0]}"
 _TYPES = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-
-
-_NAME = f"openvino {_OPENVINO.__version__.partition('-')[0]}"
 
 
 class _Net:
