@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # `import openvino` would tell Intel of every run of the tests
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

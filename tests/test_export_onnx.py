@@ -12,9 +12,12 @@ import pytest
 import torch
 
 from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
+from tests.tiny import compact_state
 from upres.architectures import graph_from_state_dict
-from upres.errors import OutputError
-from upres.export_onnx import with_plain_names, write_onnx
+from upres.engines.onnx import largest_between
+from upres.engines.torch import TorchRunner
+from upres.errors import EngineError, OutputError
+from upres.export_onnx import check_range, with_plain_names, write_onnx
 from upres.graph import Graph
 from upres.nodes import Activate, Activation, Add, Conv
 
@@ -81,3 +84,16 @@ def test_names_of_a_foreign_file_cannot_collide(tmp_path: Path) -> None:
     for found in runs(tmp_path / "network.onnx", pixels):
         np.testing.assert_allclose(found, 0.75 * pixels, rtol=0, atol=1e-6)
     assert [node.output for node in with_plain_names(graph, "a", "b").nodes] == ["conv0", "activate1", "conv2", "b"]
+
+
+def test_values_beyond_half_between_layers_are_found_though_the_cpu_does_not_show_them(tmp_path: Path) -> None:
+    state = compact_state(2, width=4, depth=2)
+    plain = graph_from_state_dict(state)
+    lr = np.random.default_rng(0).random((1, 3, 12, 12), dtype=np.float32)
+    module = TorchRunner(plain, threads=1, device="cpu")
+    check_range(plain, lr, 1)
+    assert largest_between(plain, lr) >= np.abs(module(lr)).max()
+    state["body.0.weight"] = state["body.0.weight"] * np.float32(6e4)  # weights that fit into float16, and cancel each other
+    state["body.2.weight"] = state["body.2.weight"] * np.float32(1 / 6e4)
+    with pytest.raises(EngineError, match=r"values between the layers of this network reach \d.*float16 ends at 65504.*without --half"):
+        check_range(graph_from_state_dict(state), lr, 1)

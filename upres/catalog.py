@@ -174,7 +174,7 @@ def is_path(name_or_path: str) -> bool:
 
 def _read_card(card: ModelCard) -> bytes:
     path = FOLDER / card.file
-    again = "Install upres again: pip install --force-reinstall --no-deps upres"
+    again = "Install upres again, from where you had it (pip install --force-reinstall --no-deps SOURCE)"
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -35,7 +35,7 @@ from upres.errors import OutputError
 
 TIMEOUT_S = 60.0  # the first start of a GPU library compiles and loads a gigabyte or two
 _PACKAGES = ("upres", "numpy", "pyvips", "pyvips-binary", "safetensors", "typer", "rich", "httpx", "onnx", "pillow")
-_REINSTALL = "pip install --force-reinstall --no-deps upres"
+_REINSTALL = "install upres again, from where you had it (pip install --force-reinstall --no-deps SOURCE)"
 _PROBE = "upres.doctor_probe"  # by name: it imports what this module must not
 _SLOW = ("torch", "spandrel", "openvino", "onnx", "ncnn")  # the slowest first: all is done the sooner
 

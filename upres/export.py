@@ -21,7 +21,7 @@ from upres.architectures import UnknownNetworkError, canonical, graph_from_state
 from upres.compose import blend, parse
 from upres.errors import EngineError, ModelError, OutputError, UsageError, nearest
 from upres.export_ncnn import open_ncnn, upscayl_name, upscayl_notes, write_ncnn
-from upres.export_onnx import open_onnx, write_onnx
+from upres.export_onnx import check_range, open_onnx, write_onnx
 from upres.export_report import Check, SourceFile, checked, report_bytes, run_source, versions
 from upres.export_safetensors import open_state, write_state
 from upres.files import commit_partial, output_error, partial_path, sha256_of, write_atomic
@@ -258,6 +258,8 @@ def _write_and_check(
         write_state(source.state, files[0], half=half, facts=facts)
         engines = open_state(files[0], threads)
     expected = run_source(source.graph, _REFERENCES[format], picture, threads)
+    if half and format == "onnx":
+        check_range(source.graph, expected.pictures[0][1], threads)
     checks: list[Check] = []
     not_run: list[str] = []
     for package, opened in engines:

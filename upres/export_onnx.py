@@ -8,9 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from upres.errors import EngineError
 from upres.files import write_atomic
 from upres.graph import Graph
 from upres.nodes import Array, Node, with_inputs
+
+_HALF_MAX = 65504.0  # of float16
 
 
 class Opened(Protocol):
@@ -34,6 +37,24 @@ def write_onnx(graph: Graph, path: Path, *, half: bool = False, facts: Mapping[s
     from upres.engines.onnx_program import onnx_bytes  # the onnx package is an extra
 
     write_atomic(path, onnx_bytes(with_plain_names(graph.simplify(), "lr", "sr"), half=half, facts=facts))
+
+
+def check_range(graph: Graph, lr: Array, threads: int) -> None:
+    """Raises EngineError where a value between the layers is beyond float16, for the picture `lr` (1, c, h, w).
+
+    Engines on x86 CPUs run a float16 file in float32 and would not show it; a GPU would, as black or green. Says nothing without
+    onnxruntime, and then no engine could have run the file either.
+    """
+    if find_spec("onnxruntime") is None:
+        return
+    from upres.engines.onnx import largest_between
+
+    largest = largest_between(with_plain_names(graph.simplify(), "lr", "sr"), lr, threads=threads)
+    if not largest <= _HALF_MAX:  # a nan fails every comparison
+        raise EngineError(
+            f"values between the layers of this network reach {largest:.3g}, and float16 ends at {_HALF_MAX:.0f}: on a GPU they overflow. "
+            "Nothing was written; export it without --half"
+        )
 
 
 def open_onnx(path: Path, threads: int) -> Iterator[tuple[str, Callable[[], Opened] | None]]:

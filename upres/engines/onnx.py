@@ -17,7 +17,7 @@ import numpy as np
 
 from upres.engines.base import Precision, check_input, check_output, threads_or_default
 from upres.engines.failures import failure, first_line, is_short_of_memory
-from upres.engines.onnx_program import onnx_bytes
+from upres.engines.onnx_program import onnx_bytes, with_every_value
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph import Graph
 from upres.nodes import Array
@@ -122,6 +122,20 @@ class OnnxRunner:
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+
+def largest_between(graph: Graph, lr: Array, *, threads: int = 0) -> float:
+    """The largest magnitude of any value between the layers of `graph` when it runs over `lr`, in float32 on the CPU.
+
+    float16 ends at 65504. Raises EngineError.
+    """
+    check_input(graph, lr)
+    data, names = with_every_value(onnx_bytes(graph))
+    try:
+        values: list[Array] = open_session(data, threads=threads).run(names, {"lr": np.ascontiguousarray(lr)})
+    except FAILURES as error:
+        raise failure(OnnxRunner.name, lr, error) from error
+    return max(float(np.abs(value).max()) for value in values)
 
 
 def open_session(

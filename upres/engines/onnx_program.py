@@ -48,6 +48,15 @@ def onnx_bytes(graph: Graph, *, half: bool = False, facts: Mapping[str, str] | N
     return model.SerializeToString()
 
 
+def with_every_value(data: bytes) -> tuple[bytes, list[str]]:
+    """The program in `data` that also gives out every value between its nodes, and the names of all that it gives out."""
+    model = _ONNX.load_from_string(data)
+    names = [name for node in model.graph.node for name in node.output]
+    known = {value.name for value in model.graph.output}
+    model.graph.output.extend(_ONNX.helper.make_empty_tensor_value_info(name) for name in names if name not in known)
+    return model.SerializeToString(), names
+
+
 class _Writer:
     """Collects ONNX nodes and constants."""
 
