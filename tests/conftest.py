@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from upres.engines.signal_stack import own_signal_stack
+
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # `import openvino` would tell Intel of every run of the tests
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -65,3 +67,10 @@ def upres(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
         return out, err
 
     return command
+
+
+@pytest.fixture(autouse=True)
+def own_stack_for_signals() -> Iterator[None]:
+    """Tests that use OpenVINO as other programs do leave a signal stack that is gone: a later test's Ctrl-C would be the end."""
+    with own_signal_stack():
+        yield

@@ -19,6 +19,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import numpy as np
 from upres.engines.base import Precision, check_input, check_output, threads_or_default
 from upres.engines.failures import failure, first_line, is_short_of_memory
 from upres.engines.onnx_program import onnx_bytes
+from upres.engines.signal_stack import own_signal_stack
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph import Graph
 from upres.nodes import Array
@@ -58,6 +60,15 @@ _TYPES = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
+@cache
+def _core() -> Any:
+    """OpenVINO itself, with its devices loaded: one for the process (see `engines.signal_stack` for what it would leave)."""
+    with own_signal_stack():
+        core: Any = _OPENVINO.Core()
+        _ = core.available_devices  # loads them
+    return core
+
+
 class _Net:
     """A network on one device, compiled when it is first needed, and again after a failure."""
 
@@ -70,8 +81,9 @@ class _Net:
 
     def compile(self) -> str:
         """Make it ready; the precision in which it will compute."""
-        compiled = self._core.compile_model(self._model, self._target, self._settings)
-        self._request = compiled.create_infer_request()
+        with own_signal_stack():
+            compiled = self._core.compile_model(self._model, self._target, self._settings)
+            self._request = compiled.create_infer_request()
         return _NAMES.get(compiled.get_property("INFERENCE_PRECISION_HINT").to_dtype().name, "another precision")
 
     def run(self, lr: Array, sr: Array | None = None) -> Array:
@@ -107,7 +119,7 @@ class OpenVinoRunner:
             raise UsageError(f"engine 'openvino' computes in {', '.join(_TYPES)}; found {precision!r}")
         self._graph = graph
         self.precision: Precision = precision
-        core: Any = _OPENVINO.Core()
+        core = _core()
         target = _target(device, list(core.available_devices))
         self.device = _ours(target)
         try:
@@ -144,7 +156,7 @@ class OpenVinoFile:
 
     def __init__(self, path: Path, *, threads: int = 0) -> None:
         """Raises EngineError where OpenVINO refuses the file."""
-        core: Any = _OPENVINO.Core()
+        core = _core()
         try:
             self._net: _Net | None = _Net(core, core.read_model(str(path)), "CPU", "fp32", threads)
             self._net.compile()
