@@ -29,19 +29,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from upres.degrade import BUILT_IN, load_recipe
+from upres.degradation.apply import BUILT_IN, load_recipe
 from upres.training.config import TrainConfig
-from upres.training.data import Pair, find_pictures, read_rgb
-from upres.training.draw import draw_sample
-from upres.training.fast_conv import winograd
-from upres.training.features import random_features
+from upres.training.data.images import Pair, find_pictures, read_rgb
+from upres.training.data.sampling import draw_sample
+from upres.training.distributed.ranks import Ranks
 from upres.training.loop import draw_of, gan_step
-from upres.training.outside import choose_convolutions, features_layers
-from upres.training.ranks import Ranks
+from upres.training.losses.feature_files import random_features
+from upres.training.losses.generator_loss import Features
+from upres.training.monitoring.tensorboard import Stopwatch
+from upres.training.pretrained import choose_convolutions, features_layers
 from upres.training.recipes import resolve_recipe
-from upres.training.team import average, build_team, set_rates
-from upres.training.terms import Features
-from upres.training.watch import Stopwatch
+from upres.training.state import average, build_team, set_rates
+from upres.training.winograd.conv import winograd
 
 ROOT = Path(__file__).resolve().parent.parent
 Draw = Callable[[int], tuple[Tensor, Tensor, Tensor]]

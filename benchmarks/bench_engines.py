@@ -27,10 +27,10 @@ import numpy as np
 from bench_upscale import processor
 
 from upres import engines
-from upres.architectures import graph_from_state_dict
-from upres.catalog import load_graph
-from upres.graph import Graph
-from upres.sample import sample
+from upres.engines.sample_picture import sample
+from upres.graph.architectures import graph_from_state_dict
+from upres.graph.graph import Graph
+from upres.models.catalog import load_graph
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"ncnn": "ncnn", "onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}

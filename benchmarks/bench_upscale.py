@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from upres.catalog import load_graph
-from upres.export import write_onnx
-from upres.picture import Picture, read_picture, write_picture
-from upres.resize import imresize
+from upres.export.export import write_onnx
+from upres.images.io import Picture, read_picture, write_picture
+from upres.images.resize import imresize
+from upres.models.catalog import load_graph
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ncnn", "torch", "onnxruntime", "pyvips-binary", "numpy")

@@ -36,10 +36,10 @@ def process_age() -> float:
 
 
 def main() -> None:
-    import upres.batch as batch
+    import upres.batch.plan as prepare
+    import upres.batch.run as batch
     import upres.engines as engines
-    import upres.prepare as prepare
-    from upres.engines.ncnn import NcnnRunner
+    from upres.engines.ncnn.runner import NcnnRunner
 
     NcnnRunner.__call__ = timed("engine", NcnnRunner.__call__)
     NcnnRunner.close = timed("engine", NcnnRunner.close)

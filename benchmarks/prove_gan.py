@@ -27,18 +27,18 @@ import numpy as np
 import torch
 from scipy import stats
 
-from upres.catalog import load_graph, resolve
-from upres.degrade import draw_plan, load_recipe, run_plan, sharpened
-from upres.files import sha256_of
-from upres.niqe import NiqeParameters, fetch_parameters
-from upres.picture import quantise
-from upres.resize import imresize
-from upres.spectrum import lattice_energy
-from upres.training import lpips
-from upres.training.data import Pair, centre, find_pictures, make_pair, read_rgb
-from upres.training.features import fetch_features
-from upres.training.validation import Quality, measure, to_tensor
-from upres.upscale import Upscaler
+from upres.degradation.apply import draw_plan, load_recipe, run_plan, sharpened
+from upres.images.io import quantise
+from upres.images.resize import imresize
+from upres.metrics.niqe import NiqeParameters, fetch_parameters
+from upres.metrics.spectrum import lattice_energy
+from upres.models.catalog import load_graph, resolve
+from upres.system.files import sha256_of
+from upres.training.data.images import Pair, centre, find_pictures, make_pair, read_rgb
+from upres.training.losses import lpips
+from upres.training.losses.feature_files import fetch_features
+from upres.training.monitoring.validation import Quality, measure, to_tensor
+from upres.upscaling.enlarge import Upscaler
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")

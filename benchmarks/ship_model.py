@@ -3,8 +3,8 @@
     pip install matplotlib
     python benchmarks/ship_model.py RUN compact-x4 --data DATA --test TEST
 
-writes upres/models/NAME.safetensors (float16), docs/pictures/NAME_curve.png, upres/models/NAME.md and prints the SHA-256 that
-`upres/catalog.py` must hold. TEST is the folder that holds Set5, Set14 and BSD100; they are measured here, on the file as it ships.
+writes upres/models/bundled/NAME.safetensors (float16), docs/pictures/NAME_curve.png, upres/models/bundled/NAME.md and prints the SHA-256 that
+`upres/models/catalog.py` must hold. TEST is the folder that holds Set5, Set14 and BSD100; they are measured here, on the file as it ships.
 `--weights FILE` ships that file of the run instead of best.safetensors, and `--weights-only` writes no curve and no card: those of an
 adversarial network are written by hand from prove_gan.py.
 """
@@ -30,12 +30,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from safetensors import safe_open
 
-from upres.catalog import load_graph
-from upres.evaluate import BICUBIC, evaluate
-from upres.pairs import find_pairs
+from upres.evaluation.evaluate import BICUBIC, evaluate
+from upres.images.pairing import find_pairs
+from upres.models.catalog import load_graph
 from upres.training.recipes import resolve_recipe
-from upres.upscale import Upscaler
-from upres.weights import read_weights, write_safetensors
+from upres.upscaling.enlarge import Upscaler
+from upres.weights.read import read_weights, write_safetensors
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -78,7 +78,7 @@ def main() -> None:
     with safe_open(source, "np") as file:
         step = int(file.metadata()["step"])
     weights = {name: array.astype(np.float16) for name, array in read_weights(source).items()}
-    target = ROOT / "upres" / "models" / f"{options.name}.safetensors"
+    target = ROOT / "upres" / "models" / "bundled" / f"{options.name}.safetensors"
     write_safetensors(target, weights, {"recipe": config["recipe"], "step": str(step), "scale": str(config["scale"])})
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     if options.weights_only:
@@ -147,7 +147,7 @@ Photographs, each also used at half its size. None of them is part of this repos
 |---|---|---|
 {chr(10).join(licences(options.data))}
 """
-    (ROOT / "upres" / "models" / f"{options.name}.md").write_text(card.replace("SVRGG", "SRVGG"), encoding="utf-8")
+    (ROOT / "upres" / "models" / "bundled" / f"{options.name}.md").write_text(card.replace("SVRGG", "SRVGG"), encoding="utf-8")
     print(f"{target}: {target.stat().st_size} bytes, sha256 {digest}")
 
 

@@ -15,16 +15,17 @@ from reference_basicsr_step import Discriminator, ReferenceTrainer, RRDBNet, Vgg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upres.training import fast_conv, rrdb
+from upres.training.distributed.ranks import Ranks
 from upres.training.ema import start_ema
-from upres.training.fast_conv import conv2d, winograd
-from upres.training.feature_nets import FeatureNetwork
 from upres.training.loop import gan_step
-from upres.training.ranks import Ranks
+from upres.training.losses.feature_nets import FeatureNetwork
+from upres.training.losses.generator_loss import Features
+from upres.training.monitoring.tensorboard import Stopwatch
+from upres.training.networks import rrdb
 from upres.training.recipes import esrgan_x4
-from upres.training.team import average, build_team, set_rates
-from upres.training.terms import Features
-from upres.training.watch import Stopwatch
+from upres.training.state import average, build_team, set_rates
+from upres.training.winograd import conv
+from upres.training.winograd.conv import conv2d, winograd
 
 
 @dataclass(frozen=True)
@@ -111,18 +112,18 @@ def put(module: nn.Module, values: Generator[Tensor] | list[Tensor]) -> None:
 @contextmanager
 def switched(measures: Measures) -> Generator[None]:
     """Our convolutions with some of what they do switched off, for measuring alone."""
-    kinds, block = fast_conv._KINDS.copy(), rrdb.dense_block
+    kinds, block = conv._KINDS.copy(), rrdb.dense_block
     if not measures.strided:
-        del fast_conv._KINDS[(4, 4), 2, 1]
+        del conv._KINDS[(4, 4), 2, 1]
     if not measures.winograd:
-        del fast_conv._KINDS[(3, 3), 1, 1]
+        del conv._KINDS[(3, 3), 1, 1]
     if not measures.one_buffer:
         rrdb.dense_block = dense_block_by_cat
     try:
         with winograd(measures.winograd or measures.strided or measures.one_buffer):
             yield
     finally:
-        fast_conv._KINDS.update(kinds)
+        conv._KINDS.update(kinds)
         rrdb.dense_block = block
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from upres.degrade import BUILT_IN, draw_plan, load_recipe, run_plan, sharpened
-from upres.picture import Picture, read_picture, write_picture
+from upres.degradation.apply import BUILT_IN, draw_plan, load_recipe, run_plan, sharpened
+from upres.images.io import Picture, read_picture, write_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, ROWS, CELL_PX, ENLARGED, GAP_PX = 8, 4, 40, 3, 2

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import REPOSITORY
 from upres.engines.signal_stack import own_signal_stack
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # `import openvino` would tell Intel of every run of the tests
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def example_photo() -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training draws no crops and no curves, as where matplotlib is missing: half the time of a run of a few steps."""
-    monkeypatch.setattr("upres.training.watch.missing_to_draw", lambda: ("drawing, in this test,",))
+    monkeypatch.setattr("upres.training.monitoring.tensorboard.missing_to_draw", lambda: ("drawing, in this test,",))
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ HEAVY = (
 )
 VERBS = ("upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models", "doctor", "export")
 CORE = (
-    *("evaluate", "pairs", "upscale", "batch", "catalog", "weights", "graph", "architectures", "interpolate", "resize", "metrics"),
-    *("degrade", "kernels", "compose", "api"),
+    *("evaluation.evaluate", "images.pairing", "images.resize", "upscaling.enlarge", "upscaling.upscaler", "batch.run"),
+    *("models.catalog", "models.expression", "weights.read", "graph.graph", "graph.architectures", "graph.interpolate"),
+    *("metrics.psnr_ssim", "degradation.apply", "degradation.kernels"),
 )
-NETWORKS = ("graph", "architectures", "engines", "weights")
+NETWORKS = ("graph.graph", "graph.architectures", "engines", "weights.read")
 
 _PROGRAM = """
 import json, sys
@@ -49,7 +50,7 @@ def among(names: tuple[str, ...], loaded: dict[str, str]) -> dict[str, str]:
 
 
 def test_the_probe_sees_what_is_loaded() -> None:
-    assert among(HEAVY, loaded_by("import upres", "import upres.picture", "import wave")) == {"pyvips": "import upres.picture"}
+    assert among(HEAVY, loaded_by("import upres", "import upres.images.io", "import wave")) == {"pyvips": "import upres.images.io"}
 
 
 def test_import_upres_loads_nothing_heavy_and_its_public_names_can_be_listed() -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests import REPOSITORY
+
 ENGLISH, CHINESE = REPOSITORY / "README.md", REPOSITORY / "README.zh-CN.md"
 _BLOCK = re.compile(r"(?P<skip><!-- not run: [^>]+ -->\s*\n)?^```sh\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests import REPOSITORY
+
 FAKE_PYTHON = """#!/bin/sh
 # A Python as far as the scripts can tell: answers their questions and logs what it is asked to install.
 case "$*" in

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "software-vulkan"
+from tests import REPOSITORY
+
+SCRIPT = REPOSITORY / "scripts" / "software-vulkan"
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the script is for a POSIX shell")
 

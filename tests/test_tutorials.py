@@ -20,15 +20,14 @@ pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 pytest.importorskip("matplotlib")
 
-from test_readme import commands, local_links
-
+from tests import REPOSITORY
+from tests.test_readme import commands, local_links
 from tests.training.made import draw_photographs, features_file
 from upres.__main__ import main
-from upres.picture import Picture, read_picture, write_picture
-from upres.training import outside
-from upres.training.features import load_features
+from upres.images.io import Picture, read_picture, write_picture
+from upres.training import pretrained
+from upres.training.losses.feature_files import load_features
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 ENGLISH, CHINESE = (REPOSITORY / "docs" / "tutorials" / name for name in ("esrgan.md", "esrgan.zh-CN.md"))
 BOTH = pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
 FEATURES, NIQE = "vgg_normalised_conv3_1.pth", "niqe.npz"
@@ -96,7 +95,7 @@ def place(tmp_path: Path, example_photo: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UPRES_CACHE", str(tmp_path / "cache"))
     # A single file is the loss's, and the judge comes from the cache or is downloaded: here it is the made network too.
-    monkeypatch.setattr(outside, "fetch_features", lambda name, source: load_features(source or tmp_path / FEATURES))
+    monkeypatch.setattr(pretrained, "fetch_features", lambda name, source: load_features(source or tmp_path / FEATURES))
     return tmp_path
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.architectures import graph_from_state_dict
-from upres.graph import Graph
-from upres.nodes import Conv, Resample
-from upres.picture import Picture
-from upres.weights import write_safetensors
+from upres.graph.architectures import graph_from_state_dict
+from upres.graph.graph import Graph
+from upres.graph.nodes import Conv, Resample
+from upres.images.io import Picture
+from upres.weights.read import write_safetensors
 
 Array = NDArray[np.float32]
 

@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from upres.api import Cancelled as Cancelled
-    from upres.api import Upscaler as Upscaler
-    from upres.catalog import MODELS as MODELS
-    from upres.catalog import load_graph as load_graph
     from upres.errors import UpresError as UpresError
-    from upres.graph import Graph as Graph
-    from upres.picture import Picture as Picture
-    from upres.picture import read_picture as read_picture
-    from upres.picture import write_picture as write_picture
-    from upres.target import TargetSize as TargetSize
+    from upres.graph.graph import Graph as Graph
+    from upres.images.io import Picture as Picture
+    from upres.images.io import read_picture as read_picture
+    from upres.images.io import write_picture as write_picture
+    from upres.models.catalog import MODELS as MODELS
+    from upres.models.catalog import load_graph as load_graph
+    from upres.upscaling.output_size import TargetSize as TargetSize
+    from upres.upscaling.upscaler import Cancelled as Cancelled
+    from upres.upscaling.upscaler import Upscaler as Upscaler
 
     __version__: str
 
@@ -36,16 +36,16 @@ __all__ = [
 ]
 
 _HOME = {
-    "Cancelled": "upres.api",
-    "MODELS": "upres.catalog",
-    "Graph": "upres.graph",
-    "Picture": "upres.picture",
-    "TargetSize": "upres.target",
-    "Upscaler": "upres.api",
+    "Cancelled": "upres.upscaling.upscaler",
+    "MODELS": "upres.models.catalog",
+    "Graph": "upres.graph.graph",
+    "Picture": "upres.images.io",
+    "TargetSize": "upres.upscaling.output_size",
+    "Upscaler": "upres.upscaling.upscaler",
     "UpresError": "upres.errors",
-    "load_graph": "upres.catalog",
-    "read_picture": "upres.picture",
-    "write_picture": "upres.picture",
+    "load_graph": "upres.models.catalog",
+    "read_picture": "upres.images.io",
+    "write_picture": "upres.images.io",
 }
 
 

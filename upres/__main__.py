@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line and leave with one of the exit codes of docs/exit-codes.md."""
     try:
-        from upres.cli import app
+        from upres.cli.main import app
 
         app()
     except KeyboardInterrupt:  # before or after a verb: while Python was still importing

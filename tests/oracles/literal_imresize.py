@@ -1,10 +1,10 @@
-"""A slow, literal antialiased cubic resize: the definition written out sample by sample, to check `upres.resize` against.
+"""A slow, literal antialiased cubic resize: the definition written out sample by sample, to check `upres.images.resize` against.
 
-How it was made: from the published definition alone, sharing nothing with `upres.resize`. R. G. Keys, "Cubic convolution interpolation
-for digital image processing" (IEEE TASSP 29, 1981), equation 15 with a = -1/2, gives the kernel. MATLAB's documentation of `imresize` gives
-the rest: an axis that shrinks has its kernel stretched by 1/scale and its height lowered by scale; output sample i (counted from 1) lies at
-u = i / scale + (1 - 1 / scale) / 2; weights are normalised; samples beyond the border mirror the picture with the edge repeated; the axis
-with the smaller scale goes first. Plain Python floats and loops; no NumPy in the arithmetic.
+How it was made: from the published definition alone, sharing nothing with `upres.images.resize`. R. G. Keys, "Cubic convolution
+interpolation for digital image processing" (IEEE TASSP 29, 1981), equation 15 with a = -1/2, gives the kernel. MATLAB's documentation of
+`imresize` gives the rest: an axis that shrinks has its kernel stretched by 1/scale and its height lowered by scale; output sample i
+(counted from 1) lies at u = i / scale + (1 - 1 / scale) / 2; weights are normalised; samples beyond the border mirror the picture with the
+edge repeated; the axis with the smaller scale goes first. Plain Python floats and loops; no NumPy in the arithmetic.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from upres.picture import Picture, write_picture
-from upres.weights import write_safetensors
+from upres.images.io import Picture, write_picture
+from upres.weights.read import write_safetensors
 
 
 def draw_photographs(folder: Path, count: int = 6, height: int = 64, width: int = 72) -> Path:

@@ -11,12 +11,12 @@ pytest.importorskip("tensorboard")
 
 from upres.errors import UsageError  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
+from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.estimate import estimate, words_for_seconds  # noqa: E402
-from upres.training.fit import needed_bytes  # noqa: E402
-from upres.training.ranks import Ranks  # noqa: E402
+from upres.training.losses.generator_loss import Features  # noqa: E402
+from upres.training.memory import needed_bytes  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
-from upres.training.team import build_team  # noqa: E402
-from upres.training.terms import Features  # noqa: E402
+from upres.training.state import build_team  # noqa: E402
 
 ALONE = Ranks()
 CONFIG = TrainConfig(recipe="test", scale=2, width=8, depth=2, branched=False, batch=4, patch_px=16, steps=7200)
@@ -40,9 +40,9 @@ def test_a_gan_step_counts_every_network() -> None:
 
 
 def test_esrgan_has_its_published_size() -> None:
-    from upres.training.discriminators import build_discriminator
     from upres.training.estimate import count_parameters
-    from upres.training.generators import build_generator
+    from upres.training.networks.discriminators import build_discriminator
+    from upres.training.networks.generators import build_generator
 
     config = resolve_recipe("esrgan-x4")
     assert count_parameters(build_generator(config)) == 16_697_987

@@ -19,15 +19,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
-from forked import start  # noqa: E402
-from made import draw_photographs, features_file  # noqa: E402
 from safetensors import safe_open  # noqa: E402
 
+from tests.training.forked import start  # noqa: E402
+from tests.training.made import draw_photographs, features_file  # noqa: E402
 from upres.errors import DataError, EngineError, UsageError  # noqa: E402
-from upres.training import losses  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.loop import Progress, Sources, train  # noqa: E402
+from upres.training.losses import formulas  # noqa: E402
 
 CONFIG = TrainConfig(
     recipe="compact-x2", scale=2, width=8, depth=2, steps=12, batch=2, patch_px=12, warmup_steps=2, hr_scales=(1.0,), threads=1,
@@ -123,11 +123,11 @@ def test_training_beats_the_start_and_writes_what_it_says(photographs: Path, tmp
 
 
 def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_path: Path, undrawn: None) -> None:
-    from upres.architectures import graph_from_state_dict
     from upres.engines import load
-    from upres.metrics import psnr
-    from upres.training.data import find_pictures, make_pair, read_rgb
-    from upres.weights import read_weights
+    from upres.graph.architectures import graph_from_state_dict
+    from upres.metrics.psnr_ssim import psnr
+    from upres.training.data.images import find_pictures, make_pair, read_rgb
+    from upres.weights.read import read_weights
 
     reports: list[Progress] = []
     graph = graph_from_state_dict(read_weights(train(CONFIG, photographs, tmp_path / "run", validation=photographs, report=reports.append)))
@@ -169,7 +169,7 @@ def test_other_pictures_are_refused_at_resume(photographs: Path, finished: Path,
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(losses.LOSSES, "l1", lambda sr, hr: (sr - hr).abs().mean() * float("nan"))
+    monkeypatch.setitem(formulas.LOSSES, "l1", lambda sr, hr: (sr - hr).abs().mean() * float("nan"))
     with pytest.raises(EngineError, match=r"step 1: pixel is nan"):
         train(CONFIG, photographs, tmp_path)
     assert (tmp_path / "not_finite_step_1.safetensors").is_file() and list_checkpoints(tmp_path / "checkpoints") == []
@@ -214,8 +214,8 @@ def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, ne
 def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
     photographs: Path, finished: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from upres.training import outside as run
-    from upres.training.features import load_features
+    from upres.training import pretrained as run
+    from upres.training.losses.feature_files import load_features
 
     monkeypatch.setattr(run, "fetch_features", lambda name, source: load_features(features))
     parent = finished / "model.safetensors"
@@ -253,8 +253,8 @@ def test_a_feature_network_that_cannot_be_had_is_replaced_with_a_word_or_refused
     photographs: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None
 ) -> None:
     from upres.errors import ModelError
-    from upres.training import outside as run
-    from upres.training.features import load_features
+    from upres.training import pretrained as run
+    from upres.training.losses.feature_files import load_features
 
     def fetch(name: str, source: Path | None) -> object:
         if name == "vgg19":
@@ -272,7 +272,7 @@ def test_a_feature_network_that_cannot_be_had_is_replaced_with_a_word_or_refused
 
 
 def test_a_batch_beyond_the_memory_is_refused_before_step_1(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upres.training.fit.available_bytes", lambda: 108_000_000)
+    monkeypatch.setattr("upres.training.memory.available_bytes", lambda: 108_000_000)
     with pytest.raises(UsageError, match=r"a step of 16 samples needs about .* are free: --set accumulate=\d+"):
         train(dataclasses.replace(CONFIG, batch=16, patch_px=24), photographs, tmp_path)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from upres.engines import choose
-from upres.engines.base import Runner
-from upres.engines.graph_runner import DEVICES, NotedRunner, check_device, engines_with
+from upres.engines.autotune import choose
 from upres.engines.precision import open_checked
+from upres.engines.registry import DEVICES, NotedRunner, check_device, engines_with
+from upres.engines.runner import Runner
 from upres.errors import EngineError, UsageError
-from upres.probed_model import Network, UnknownModel
+from upres.graph.opaque import Network, UnknownModel
 
 ENGINES = ("auto", *DEVICES)
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
@@ -65,7 +65,7 @@ def load(
 
 def _as_it_is(model: UnknownModel, engine: str, threads: int, exact: bool, device: str, precision: str) -> Runner:
     """A file that is a program of its own has one engine."""
-    from upres.engines.file_runner import FileRunner
+    from upres.engines.opaque.runner import FileRunner
 
     own = {"ncnn": "ncnn", "onnx": "onnx", "spandrel": "torch"}[model.kind]
     if engine not in ("auto", own):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import traceback
 
 from upres.errors import EngineError, OutOfMemoryError
-from upres.nodes import Array
+from upres.graph.nodes import Array
 
 _SHORT_OF_MEMORY = (
     "out of memory",  # CUDA, HIP, MPS, XPU

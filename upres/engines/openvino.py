@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from upres.engines.base import Precision, check_input, check_output, threads_or_default
 from upres.engines.failures import failure, first_line, is_short_of_memory
-from upres.engines.onnx_program import onnx_bytes
+from upres.engines.onnx.program import onnx_bytes
+from upres.engines.runner import Precision, check_input, check_output, threads_or_default
 from upres.engines.signal_stack import own_signal_stack
 from upres.errors import EngineError, OutOfMemoryError, UsageError
-from upres.graph import Graph
-from upres.nodes import Array
+from upres.graph.graph import Graph
+from upres.graph.nodes import Array
 
 
 @contextmanager

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from upres.engines.base import Precision, Runner
-from upres.engines.graph_runner import NotedRunner, open_graph
+from upres.engines.registry import NotedRunner, open_graph
+from upres.engines.runner import Precision, Runner
+from upres.engines.sample_picture import sample
 from upres.errors import EngineError, UsageError
-from upres.graph import Graph
-from upres.nodes import Array
-from upres.sample import sample
+from upres.graph.graph import Graph
+from upres.graph.nodes import Array
 
 LIMITS = {  # in [0, 1]: of any value, and on average
     "photograph": (8.0 / 255.0, 0.25 / 255.0),  # 99.9 % of fp16's values were off by 2 levels at most; no colour is shifted by what shows

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from upres.engines.base import Precision, check_input, check_output, threads_or_default
 from upres.engines.failures import failure, first_line
+from upres.engines.runner import Precision, check_input, check_output, threads_or_default
 from upres.errors import EngineError, OutOfMemoryError, UsageError
-from upres.graph import Graph
-from upres.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
+from upres.graph.graph import Graph
+from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
 
 if TYPE_CHECKING:
     from torch import Tensor

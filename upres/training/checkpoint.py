@@ -22,7 +22,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from upres.errors import DataError
-from upres.files import write_atomic
+from upres.system.files import write_atomic
 
 _log = logging.getLogger(__name__)
 _PATTERN = re.compile(r"step_(\d{9})\.safetensors")

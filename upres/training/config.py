@@ -37,7 +37,7 @@ class TrainConfig:
     hr_scales: tuple[float, ...] = (1.0, 0.5)  # each HR picture is also used reduced by these factors
     channels: int = 0  # 1: gray, 3: colour; 0: as the data
     bits: int = 0  # of a stored level, 8 or 16; 0: as the data
-    degradation: str = ""  # a recipe of upres/degrade.py or a TOML file; empty: LR is the MATLAB-equal reduction of HR, or the paired file
+    degradation: str = ""  # a recipe of upres/degradation/recipes/ or a TOML file; empty: LR is HR reduced as by MATLAB, or the paired file
     reuse: int = 1  # 4: a region is degraded once for the patches of four steps; draws in a third of the time, alike for as long
     turns: Literal["all", "mirror"] = "all"  # a sample is flipped and transposed in 8 ways, or mirrored left to right only
     color_augment: float = 0.0  # chance that the channels of a patch are permuted and some inverted: edges of pure colour
@@ -65,7 +65,7 @@ class TrainConfig:
     pixel_weight: float = 1.0
     pixel_steps: int = 0  # the first so many steps of an adversarial run have the pixel loss alone
     feature_weight: float = 0.0
-    features: str = "vgg19"  # of upres/training/features.py
+    features: str = "vgg19"  # of upres/training/losses/feature_files.py
     features_otherwise: str = ""  # used, with a word, where `features` cannot be had; its own layers and weights
     feature_layers: str = ""  # "conv1_2:0.1,conv5_4:1"; empty: the layers of the network's card
     gan_weight: float = 0.0  # above 0: stage two, with a discriminator

@@ -18,20 +18,20 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from upres.degrade import load_recipe
-from upres.memory import format_bytes
-from upres.resize import imresize
+from upres.degradation.apply import load_recipe
+from upres.images.resize import imresize
+from upres.system.memory import format_bytes
 from upres.training.config import TrainConfig, check_share
-from upres.training.data import Pair, TrainingSet
-from upres.training.fast_conv import winograd
-from upres.training.features import random_features
-from upres.training.fit import TRIAL, free_bytes, needed_bytes, noise_batch
+from upres.training.data.images import Pair, TrainingSet
+from upres.training.distributed.ranks import Ranks
 from upres.training.loop import draw_of, gan_step, pixel_step
-from upres.training.outside import choose_convolutions, features_layers
-from upres.training.ranks import Ranks
-from upres.training.team import build_team
-from upres.training.terms import Features
-from upres.training.watch import Stopwatch
+from upres.training.losses.feature_files import random_features
+from upres.training.losses.generator_loss import Features
+from upres.training.memory import TRIAL, free_bytes, needed_bytes, noise_batch
+from upres.training.monitoring.tensorboard import Stopwatch
+from upres.training.pretrained import choose_convolutions, features_layers
+from upres.training.state import build_team
+from upres.training.winograd.conv import winograd
 
 _TIMED_STEPS = 3
 

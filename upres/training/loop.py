@@ -18,18 +18,21 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from upres.degrade import Recipe, load_recipe
-from upres.training import losses
+from upres.degradation.apply import Recipe, load_recipe
 from upres.training.checkpoint import Checkpoint, save_checkpoint
 from upres.training.config import TrainConfig, check_share, plain_config
-from upres.training.data import TrainingSet
-from upres.training.draw import Mapper, Regions, degrade_pairs, draw_batch
-from upres.training.fast_conv import winograd
-from upres.training.fit import check_memory
-from upres.training.guard import Health
-from upres.training.outside import check_names, choose_convolutions, load_parent, open_features, open_judge
-from upres.training.ranks import Ranks
-from upres.training.run import (
+from upres.training.data.images import TrainingSet
+from upres.training.data.roots import Root, load_training_set
+from upres.training.data.sampling import Mapper, Regions, degrade_pairs, draw_batch
+from upres.training.distributed.ranks import Ranks
+from upres.training.losses import formulas as losses
+from upres.training.losses.generator_loss import Features, add_terms, autocast, generator_terms, mean_logit, parts, stage_of, widened
+from upres.training.memory import check_memory
+from upres.training.monitoring.stability import Health
+from upres.training.monitoring.tensorboard import Stopwatch, Watch
+from upres.training.monitoring.validation import Quality, check_pairs, to_tensor, validate
+from upres.training.pretrained import check_names, choose_convolutions, load_parent, open_features, open_judge
+from upres.training.run_folder import (
     append_validation,
     best_so_far,
     check_finite,
@@ -43,11 +46,8 @@ from upres.training.run import (
     sweep_from_parent,
 )
 from upres.training.schedule import learning_rate_at
-from upres.training.sources import Root, load_training_set
-from upres.training.team import Team, average, averaged_net, build_team, pack, set_rates, unpack
-from upres.training.terms import Features, add_terms, autocast, generator_terms, mean_logit, parts, stage_of, widened
-from upres.training.validation import Quality, check_pairs, to_tensor, validate
-from upres.training.watch import Stopwatch, Watch
+from upres.training.state import Team, average, averaged_net, build_team, pack, set_rates, unpack
+from upres.training.winograd.conv import winograd
 
 
 @dataclass(frozen=True)

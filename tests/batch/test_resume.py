@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from upres.batch import resume
+from upres.batch.plan import Request
+from upres.errors import OutputError, UsageError
+from upres.upscaling.output_size import TargetSize
+
+SETTINGS = {"-n": "a>b", "--tta": ""}
+
+
+def test_the_same_settings_go_on(tmp_path: Path) -> None:
+    resume.begin(tmp_path, SETTINGS)
+    resume.check(tmp_path, dict(SETTINGS), 3)
+    resume.end(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    resume.check(tmp_path, {}, 3)
+    resume.end(tmp_path)
+
+
+def test_others_are_refused_by_name_while_there_are_results(tmp_path: Path) -> None:
+    resume.begin(tmp_path, SETTINGS)
+    with pytest.raises(UsageError) as error:
+        resume.check(tmp_path, {"-n": "a", "--blend": "0.5"}, 2)
+    assert "2 results of an unfinished job" in str(error.value)
+    assert "(--blend: not given then, 0.5 now; --tta: given then, not given now; -n: a>b then, a now)" in str(error.value)
+    resume.check(tmp_path, {}, 0)
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"settings": 3}', b"\xff\xfe"])
+def test_a_torn_journal_stops_nobody(tmp_path: Path, torn: bytes) -> None:
+    (tmp_path / resume.NAME).write_bytes(torn)
+    resume.check(tmp_path, SETTINGS, 2)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot write"):
+        resume.begin(tmp_path / "gone", SETTINGS)
+
+
+def test_what_the_pixels_depend_on() -> None:
+    plain = Request(("a.png",))
+    assert plain.settings() == {}
+    full = Request(
+        ("a.png",),
+        size=TargetSize(factor=2.5),
+        model="x:1,y:1",
+        tta=True,
+        blend=0.5,
+        color_lock=True,
+        wrap=True,
+        denoise=None,
+    )
+    assert full.settings() == {
+        "--scale": "2.5",
+        "-n": "x:0.5,y:0.5",
+        "--tta": "",
+        "--color-lock": "",
+        "--wrap": "",
+        "--blend": "0.5",
+    }
+    assert Request(("b.png",), engine="torch", threads=3, exact=True, tile_px=9, memory_bytes=1, overwrite=True).settings() == {}
+    twin = Request((), model="a", denoise=0.25, denoise_with="b")
+    assert twin.settings() == {"-n": "a:0.25,b:0.75"}

@@ -1,0 +1,202 @@
+"""ncnn on the CPU: whose memory a picture is, half precision, and memory that runs short. Its nodes are in `test_engines.py`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import REPOSITORY, made_ncnn
+from tests.tiny import compact
+from upres.engines.ncnn.net import NcnnNet, own_mat
+from upres.engines.ncnn.opaque import NcnnProgram
+from upres.engines.ncnn.runner import NcnnRunner
+from upres.errors import EngineError, OutOfMemoryError, UsageError
+from upres.graph.graph import Graph
+from upres.graph.nodes import Activate, Activation, Conv
+
+RNG = np.random.default_rng(2)
+
+
+def identity(channels: int = 4) -> Graph:
+    weight = np.eye(channels, dtype=np.float32)[:, :, None, None]
+    return Graph.of([Conv("o", "input", weight)], output="o", in_channels=channels, family="test")
+
+
+def run_python(text: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # glibc: what is freed goes back at once, to be had again or not
+    command = [sys.executable, "-c", text]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=REPOSITORY, env=environment)
+
+
+# ncnn.Mat(array) borrows the array's memory
+
+
+def test_the_engines_mat_is_a_copy() -> None:
+    lr = RNG.random((3, 8, 8), dtype=np.float32)
+    before = lr.copy()
+    mat = own_mat(lr)
+    lr[:] = 7.0
+    np.testing.assert_array_equal(np.array(mat), before)
+
+
+def test_an_array_that_is_no_block_of_memory_is_copied_before_its_own_copy_is_freed() -> None:
+    # 64 KB come from the heap, which writes into what is freed: without a name for the copy the first values are not those of the picture.
+    turned = RNG.random((3, 73, 75), dtype=np.float32).transpose(0, 2, 1)
+    for _ in range(20):
+        np.testing.assert_array_equal(np.array(own_mat(turned)), turned)
+
+
+def test_a_layer_that_works_in_place_leaves_the_callers_picture_alone(tmp_path: Path) -> None:
+    lr = RNG.normal(size=(1, 3, 9, 11)).astype(np.float32)
+    before = lr.copy()
+    graph = Graph.of([Activate("o", "input", Activation("relu"))], output="o", in_channels=3, family="test")
+    np.testing.assert_array_equal(NcnnRunner(graph, threads=1)(lr), np.maximum(before, 0.0))
+    np.testing.assert_array_equal(lr, before)
+    relu = NcnnProgram(made_ncnn.write(tmp_path, ["Input in 0 1 a", "ReLU relu 1 1 a b 0=0.0"], b""), threads=1)
+    np.testing.assert_array_equal(relu(lr), np.maximum(before, 0.0))
+    np.testing.assert_array_equal(lr, before)
+
+
+def test_results_are_our_own_memory(tmp_path: Path) -> None:
+    first, second = (RNG.random((1, 3, 24, 24), dtype=np.float32) for _ in range(2))
+    for engine in (NcnnRunner(compact(2), threads=1), NcnnProgram(made_ncnn.bilinear_x2(tmp_path), threads=1)):
+        sr = engine(first)
+        kept = sr.copy()
+        engine(second)
+        engine.close()
+        np.testing.assert_array_equal(sr, kept)
+
+
+def test_a_foreign_file_takes_a_turned_picture(tmp_path: Path) -> None:
+    program = NcnnProgram(made_ncnn.bilinear_x2(tmp_path), threads=1)
+    turned = RNG.random((1, 3, 73, 75), dtype=np.float32).transpose(0, 1, 3, 2)
+    np.testing.assert_array_equal(program(turned), program(np.ascontiguousarray(turned)))
+
+
+# Half precision
+
+
+def test_what_the_cpu_does_not_do_in_half_precision_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upres.engines.ncnn.net._cpu_keeps", lambda precision: False)  # pyright: ignore[reportUnknownLambdaType]
+    for precision in ("fp16", "bf16"):
+        with pytest.raises(UsageError, match=f"engine 'ncnn' has no {precision} on this CPU .*use --precision fp32"):
+            NcnnRunner(identity(), threads=1, precision=precision)
+    with pytest.raises(UsageError, match="precision must be fp32, fp16 or bf16; found 'int8'"):
+        NcnnRunner(identity(), threads=1, precision="int8")
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("fp16", 10), ("bf16", 7)])
+def test_precision_is_what_values_are_truly_kept_in(precision: str, bits: int) -> None:
+    """Of an identity, all that is lost is what the format cannot hold: a value of 23 bits comes back with no more than the format's."""
+    lr = RNG.uniform(1.0, 2.0, (1, 4, 8, 8)).astype(np.float32)
+    np.testing.assert_array_equal(NcnnRunner(identity(), threads=1)(lr), lr)
+    try:
+        runner = NcnnRunner(identity(), threads=1, precision=precision)
+    except UsageError:
+        pytest.skip(f"ncnn has no {precision} on this CPU")
+    assert runner.precision == precision
+    sr = runner(lr)
+    assert np.all(sr * 2**bits == np.round(sr * 2**bits))
+    np.testing.assert_allclose(sr, lr, rtol=0, atol=2.0**-bits)
+
+
+# Devices
+
+
+def test_an_unknown_device_is_refused() -> None:
+    for device in ("cuda", "vulkan:", "vulkan:x", "gpu"):
+        with pytest.raises(UsageError, match=f"engine 'ncnn' runs on device cpu, vulkan or vulkan:N; found '{device}'"):
+            NcnnRunner(identity(), device=device)
+
+
+def test_on_the_cpu_no_driver_is_looked_for_and_nothing_is_printed() -> None:
+    done = run_python(
+        "import numpy as np, ncnn\n"
+        "for name in ('get_gpu_count', 'get_gpu_info', 'get_gpu_device', 'get_default_gpu_index', 'create_gpu_instance'):\n"
+        "    setattr(ncnn, name, None)\n"
+        "from tests.tiny import compact\n"
+        "from upres.engines.ncnn.runner import NcnnRunner\n"
+        "runner = NcnnRunner(compact(2), threads=1, device='cpu')\n"
+        "print(runner(np.ones((1, 3, 8, 8), np.float32)).shape, runner.device, runner.precision, runner.device_bytes(), runner.notes)\n"
+        "print(any('libvulkan' in line for line in open('/proc/self/maps')) if __import__('sys').platform == 'linux' else False)\n"
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.splitlines() == ["(1, 3, 16, 16) cpu fp32 None ()", "False"]
+
+
+# Memory that runs short
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space can be limited on Linux alone")
+def test_memory_that_runs_short_is_told_and_the_next_tile_still_runs(tmp_path: Path) -> None:
+    """Real shortages at each of several moments, in a process of its own: an error each time, no crash, and the pools stay usable."""
+    made_ncnn.bilinear_x2(tmp_path)
+    done = run_python(
+        "import resource, sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from tests.tiny import compact\n"
+        "from upres.engines.ncnn.runner import NcnnRunner\n"
+        "from upres.engines.ncnn.opaque import NcnnProgram\n"
+        "from upres.errors import OutOfMemoryError\n"
+        f"foreign = Path({str(tmp_path)!r}) / 'net.param'\n"
+        "def picture(side): return np.random.default_rng(0).random((1, 3, side, side), dtype=np.float32)\n"
+        "graph, small = compact(2, width=16), picture(16)\n"
+        "for side, make in ((700, lambda: NcnnProgram(foreign, threads=1)), (400, lambda: NcnnRunner(graph, threads=1)),\n"
+        "                   (400, lambda: NcnnRunner(graph, threads=1, exact=True))):\n"
+        "    large = picture(side)\n"
+        "    told, engine = 0, make()\n"
+        "    whole = engine(large)\n"
+        "    engine.close()\n"
+        "    for room in (3, 9, 17, 30):\n"
+        "        engine = make()\n"
+        "        before = engine(small)\n"
+        "        used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "        resource.setrlimit(resource.RLIMIT_AS, (used + (room << 20), -1))\n"
+        "        try:\n"
+        "            assert np.array_equal(engine(large), whole)\n"
+        "        except (OutOfMemoryError, MemoryError) as error:\n"
+        "            told += isinstance(error, OutOfMemoryError)\n"
+        "        assert np.array_equal(engine(small), before)\n"
+        "        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))\n"
+        "        engine.close()\n"
+        "    print(told > 0)\n"
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.split() == ["True", "True", "True"]
+
+
+class _Extractor:
+    """Gives what ncnn gives: a code, and a value that is empty where it failed."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: 0
+
+    def extract(self, name: str) -> tuple[int, Any]:
+        return self._code, SimpleNamespace(empty=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (-100, OutOfMemoryError, "short of memory on cpu for 6 x 5 pixels; try a smaller --tile"),
+        (-1, EngineError, r"failed on cpu \(code -1\) on 6 x 5 pixels"),
+        (0, OutOfMemoryError, "short of memory on cpu"),  # an empty value without a code
+    ],
+)
+def test_a_code_of_ncnns_becomes_an_error(code: int, kind: type[Exception], words: str) -> None:
+    runner = NcnnRunner(compact(2), threads=1)
+    net: NcnnNet = runner._net  # pyright: ignore[reportPrivateUsage]
+    net._net = SimpleNamespace(create_extractor=lambda: _Extractor(code), clear=lambda: None)  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(EngineError, match=words) as caught:
+        runner(np.ones((1, 3, 6, 5), np.float32))
+    assert type(caught.value) is kind

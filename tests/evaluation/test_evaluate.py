@@ -1,0 +1,396 @@
+"""`upres evaluate`: its figures against scikit-image and published ones, its JSON, its words and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio
+
+from tests.oracles.literal_imresize import imresize_literal
+from tests.tiny import FakeRunner, compact, compact_file, gray_graph, noise, picture
+from upres.errors import EngineError, InputError, ModelError, UsageError
+from upres.evaluation.evaluate import Scores, crop_to_multiple, evaluate, format_table, lr_psnr, mean_scores, measure
+from upres.images.io import Picture, quantise, read_picture, write_picture
+from upres.images.pairing import find_pairs
+from upres.images.resize import imresize
+from upres.metrics.niqe import PARAMETERS, NiqeParameters, load_parameters, niqe
+from upres.upscaling.enlarge import Upscaler
+
+Run = Callable[..., tuple[str, str]]  # of the verb, with its arguments and `code`
+
+
+def nearest(scale: int = 2, **faults: object) -> Upscaler:
+    """With `faults` the network is at fault, not the engine: what runs bad tiles again has them too."""
+    runner, reference = (FakeRunner(scale, **faults) for _ in range(2))  # type: ignore[arg-type]
+    return Upscaler(compact(scale), runner=runner, reference=reference)
+
+
+def smooth(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    return np.clip(imresize(noise(8, 9, channels, seed), size=(height, width)), 0, 1)
+
+
+@pytest.fixture
+def hr(tmp_path: Path) -> Path:
+    """Two pictures, one of them of odd size."""
+    path = tmp_path / "hr"
+    path.mkdir()
+    write_picture(picture(smooth(41, 51)), path / "a.png")
+    write_picture(picture(smooth(40, 36, seed=1)), path / "b.png")
+    return path
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Two rough pictures of 2x2 and of 2x3 blocks of NIQE, with a border of 2."""
+    path = tmp_path / "large"
+    path.mkdir()
+    for name, width in (("a.png", 201), ("b.png", 300)):
+        write_picture(picture(np.clip(smooth(203, width, seed=width) + noise(203, width, 3, seed=1) * 0.1, 0, 1)), path / name)
+    return path
+
+
+@pytest.fixture
+def parameters(tmp_path: Path) -> NiqeParameters:
+    """Made ones, as they come from a file: parameters.npz."""
+    rng = np.random.default_rng(0)
+    line = np.exp(-(np.arange(-3, 4) ** 2) / 2.7)
+    arrays = {
+        "mu_pris_param": rng.normal(size=(1, 36)),
+        "cov_pris_param": np.eye(36),
+        "gaussian_window": np.outer(line, line) / line.sum() ** 2,
+    }
+    np.savez(tmp_path / "parameters.npz", **arrays)
+    return load_parameters(tmp_path / "parameters.npz")
+
+
+def levels(path: Path) -> np.ndarray:
+    return quantise(read_picture(path).pixels, 8)
+
+
+def psnr_rgb(sr: np.ndarray, hr: np.ndarray, border: int) -> float:
+    inside = (slice(border, -border), slice(border, -border))
+    return float(peak_signal_noise_ratio(hr[inside], sr[inside], data_range=255))
+
+
+def literal_uint8(image: np.ndarray, factor: float) -> np.ndarray:
+    size = (round(image.shape[0] * factor), round(image.shape[1] * factor))
+    planes = [imresize_literal(image[..., channel].astype(np.float64), size, (factor, factor)) for channel in range(3)]
+    return np.clip(np.floor(np.stack(planes, axis=-1) + 0.5), 0, 255).astype(np.uint8)
+
+
+def test_the_whole_protocol_against_other_programs(hr: Path) -> None:
+    result = evaluate(find_pairs(hr, None, 2), {"nearest": nearest()}, scale=2)
+    image = levels(hr / "a.png")[:40, :50]
+    lr = literal_uint8(image, 0.5)
+    assert result.scores["bicubic"]["a.png"].psnr_rgb == pytest.approx(psnr_rgb(literal_uint8(lr, 2.0), image, 2), abs=1e-9)
+    enlarged = lr.repeat(2, axis=0).repeat(2, axis=1)
+    assert result.scores["nearest"]["a.png"].psnr_rgb == pytest.approx(psnr_rgb(enlarged, image, 2), abs=1e-9)
+    assert result.scores["nearest"]["a.png"] == measure(enlarged, image, border=2)
+    assert list(result.scores) == ["bicubic", "nearest"]
+    assert result.failed == {}
+
+
+def test_a_real_engine_gives_the_figures_of_its_network(hr: Path) -> None:
+    upscaler = Upscaler(compact(2, strength=0.0), engine="ncnn")
+    result = evaluate(find_pairs(hr, None, 2), {"ours": upscaler, "nearest": nearest()}, scale=2)
+    upscaler.close()
+    assert result.scores["ours"] == result.scores["nearest"]  # with its last layer at 0 the network is nearest neighbour
+    assert result.protocol["engines"]["ours"].startswith("ncnn ")
+
+
+def test_lr_that_is_given_is_used(hr: Path, tmp_path: Path) -> None:
+    lr = tmp_path / "lr"
+    lr.mkdir()
+    write_picture(picture(np.full((20, 25, 3), 0.5)), lr / "ax2.png")
+    write_picture(picture(np.full((20, 18, 3), 0.5)), lr / "b.png")
+    result = evaluate(find_pairs(hr, lr, 2), {}, scale=2)
+    flat = np.full((40, 50, 3), 128, np.uint8)
+    assert result.scores["bicubic"]["a.png"].psnr_rgb == pytest.approx(psnr_rgb(flat, levels(hr / "a.png")[:40, :50], 2), abs=1e-9)
+    assert result.protocol["lr"] == "read from a folder"
+
+
+def test_the_mean_is_over_the_pictures(hr: Path) -> None:
+    result = evaluate(find_pairs(hr, None, 2), {"nearest": nearest()}, scale=2)
+    for name, mean in result.means().items():
+        rows = list(result.scores[name].values())
+        assert len(rows) == 2
+        assert mean.psnr_y == pytest.approx((rows[0].psnr_y + rows[1].psnr_y) / 2, abs=1e-12)
+        assert mean.ssim_rgb == pytest.approx((rows[0].ssim_rgb + rows[1].ssim_rgb) / 2, abs=1e-12)
+
+
+def test_five_pictures_of_30_db_have_a_mean_of_30_db() -> None:
+    assert mean_scores([Scores(30.0, 0.5, 29.0, 0.4)] * 5) == Scores(30.0, 0.5, 29.0, 0.4)
+    assert mean_scores([Scores(math.inf, 1.0, 30.0, 1.0), Scores(30.0, 1.0, 30.0, 1.0)]).psnr_y == math.inf
+    with pytest.raises(ValueError, match="no scores"):
+        mean_scores([])
+
+
+def test_cropping_keeps_the_top_left() -> None:
+    image = np.arange(7 * 9 * 3, dtype=np.uint8).reshape(7, 9, 3)
+    np.testing.assert_array_equal(crop_to_multiple(image, 4), image[:4, :8])
+
+
+def test_gray_is_run_and_measured_as_three_channels(tmp_path: Path) -> None:
+    for name, channels in (("gray", 1), ("rgb", 3)):
+        (tmp_path / name).mkdir()
+        pixels = smooth(40, 40, 1)
+        write_picture(picture(pixels.repeat(channels, axis=2)), tmp_path / name / "a.png")
+    networks = {"rgb network": nearest(), "gray network": Upscaler(gray_graph(), engine="torch")}
+    gray, rgb = (evaluate(find_pairs(tmp_path / name, None, 2), networks, scale=2).scores for name in ("gray", "rgb"))
+    assert gray == rgb
+    assert gray["gray network"] == gray["rgb network"]
+
+
+def test_16_bit_is_measured_in_8_bit(tmp_path: Path) -> None:
+    for name, depth in (("deep", 16), ("flat", 8)):
+        (tmp_path / name).mkdir()
+        write_picture(picture(smooth(40, 40), depth=depth), tmp_path / name / "a.png")
+    deep, flat = (evaluate(find_pairs(tmp_path / name, None, 2), {}, scale=2).scores for name in ("deep", "flat"))
+    assert deep["bicubic"]["a.png"].psnr_y == pytest.approx(flat["bicubic"]["a.png"].psnr_y, abs=0.01)
+
+
+def test_transparency_is_said_to_be_left_out(tmp_path: Path) -> None:
+    write_picture(picture(smooth(40, 40), smooth(40, 40)[..., 0].astype(np.float32)), tmp_path / "a.png")
+    assert evaluate(find_pairs(tmp_path, None, 2), {}, scale=2).notes == ["a.png: its transparency is not measured"]
+
+
+def test_a_picture_that_one_model_fails_on_is_in_no_row(hr: Path) -> None:
+    bad = nearest(spoil_call=0)
+    result = evaluate(find_pairs(hr, None, 2), {"good": nearest(), "bad": bad}, scale=2)
+    assert {name: list(images) for name, images in result.scores.items()} == {key: ["b.png"] for key in ("bicubic", "good", "bad")}
+    assert list(result.failed) == ["a.png"]
+    assert result.failed["a.png"].startswith("bad: fake 1 gave values that are not finite")
+    assert result.protocol["pictures"] == 1
+
+
+def test_no_picture_measured_is_an_error(hr: Path) -> None:
+    broken = nearest(spoil_call=0, error=EngineError("no memory"))
+    (hr / "b.png").unlink()
+    with pytest.raises(InputError, match=r"none of the 1 pictures could be measured: a\.png: broken: .*no memory"):
+        evaluate(find_pairs(hr, None, 2), {"broken": broken}, scale=2)
+
+
+def test_a_refused_model_is_not_a_bad_picture(hr: Path) -> None:
+    with pytest.raises(ModelError, match="refused"):
+        evaluate(find_pairs(hr, None, 2), {"bad": nearest(spoil_call=0, error=ModelError("refused"))}, scale=2)
+
+
+def test_a_model_of_another_scale_is_refused_before_any_runs(hr: Path) -> None:
+    first, second = nearest(2), nearest(4)
+    with pytest.raises(UsageError, match=r"the model four enlarges by 4, but --scale is 2: give --scale 4, or a model for x2"):
+        evaluate(find_pairs(hr, None, 2), {"two": first, "four": second}, scale=2)
+    assert isinstance(first.runner, FakeRunner)
+    assert first.runner.calls == []
+    with pytest.raises(UsageError, match="cannot be called bicubic"):
+        evaluate(find_pairs(hr, None, 2), {"bicubic": first}, scale=2)
+
+
+def test_the_scale_of_a_chain_is_that_of_all_its_networks(hr: Path) -> None:
+    def chain() -> Upscaler:
+        return Upscaler([compact(2), compact(2)], runner=FakeRunner())
+
+    result = evaluate(find_pairs(hr, None, 4), {"chain": chain()}, scale=4)
+    assert list(result.scores["chain"]) == ["a.png", "b.png"]
+    with pytest.raises(UsageError, match="the model chain enlarges by 4, but --scale is 2: give --scale 4"):
+        evaluate(find_pairs(hr, None, 2), {"chain": chain()}, scale=2)
+
+
+def test_tiles_that_were_run_again_are_noted(hr: Path) -> None:
+    upscaler = Upscaler(compact(2, strength=0.0), runner=FakeRunner(spoil_call=0), threads=1)
+    result = evaluate(find_pairs(hr, None, 2), {"card": upscaler}, scale=2)
+    assert list(result.scores["card"]) == ["a.png", "b.png"]
+    assert [note[:50] for note in result.notes] == ["a.png, card: 1 of 1 tiles came back not finite fro"]
+
+
+def test_rounded_luma_is_another_protocol(hr: Path) -> None:
+    plain, rounded = (evaluate(find_pairs(hr, None, 2), {}, scale=2, round_luma=flag) for flag in (False, True))
+    assert plain.means()["bicubic"].psnr_y != rounded.means()["bicubic"].psnr_y
+    assert plain.means()["bicubic"].psnr_rgb == rounded.means()["bicubic"].psnr_rgb
+    assert "not rounded" in plain.protocol["y"] and "rounded to whole levels" in rounded.protocol["y"]
+    assert "PSNR (Y, rounded, border 2)" in format_table(rounded)
+
+
+def test_the_table_names_protocol_pictures_and_rows(hr: Path) -> None:
+    result = evaluate(find_pairs(hr, None, 2), {"nearest": nearest()}, scale=2)
+    lines = format_table(result).splitlines()
+    assert lines[0].startswith("x2, 2 pictures; HR cropped to a multiple of 2, top left kept; LR: MATLAB-equal cubic resize")
+    assert "BT.601 studio range, not rounded" in lines[1]
+    assert lines[3].split("  ")[0] == "picture"
+    for column in ("PSNR (Y, border 2)", "SSIM (Y, border 2)", "PSNR (RGB, border 2)", "SSIM (RGB, border 2)"):
+        assert column in lines[3]
+    assert [line.split()[:2] for line in lines[4::2]] == [["a.png", "bicubic"], ["b.png", "bicubic"], ["mean", "bicubic"]]
+    assert [line.split()[0] for line in lines[5::2]] == ["nearest"] * 3
+    assert len({len(line) for line in lines[3:]}) == 1
+    mean = result.means()["nearest"]
+    assert lines[-1].split()[1:] == [f"{mean.psnr_y:.2f}", f"{mean.ssim_y:.4f}", f"{mean.psnr_rgb:.2f}", f"{mean.ssim_rgb:.4f}"]
+
+
+def test_niqe_is_a_column_and_hr_a_row_of_its_own(large: Path, parameters: NiqeParameters) -> None:
+    result = evaluate(find_pairs(large, None, 2), {"nearest": nearest()}, scale=2, niqe=parameters)
+    high = levels(large / "b.png")[:202]
+    enlarged = imresize(high, size=(101, 150)).repeat(2, axis=0).repeat(2, axis=1)
+    assert result.scores["nearest"]["b.png"].niqe == niqe(enlarged[2:-2, 2:-2], parameters)
+    assert result.reference["b.png"] == niqe(high[2:-2, 2:-2], parameters)
+    rows = result.scores["bicubic"]
+    assert result.means()["bicubic"].niqe == pytest.approx((rows["a.png"].niqe + rows["b.png"].niqe) / 2, abs=1e-12)  # type: ignore[operator]
+    assert rows["a.png"].lr_psnr is None
+    lines = format_table(result).splitlines()
+    assert lines[2] == f"NIQE: Y rounded, border 2, blocks 96x96, parameters with the SHA-256 {parameters.sha256}; hr is HR itself"
+    assert lines[4].endswith("NIQE (Y rounded, border 2)")
+    assert [line.split()[-6] for line in lines[5:]] == ["bicubic", "nearest", "hr"] * 3
+    mean = sum(result.reference.values()) / 2
+    assert lines[-1].split() == ["hr", "-", "-", "-", "-", f"{mean:.2f}"]
+    assert len({len(line) for line in lines[4:]}) == 1
+    figures = result.to_json()
+    assert set(figures) == {"protocol", "models", "hr"}
+    assert figures["hr"] == {"mean": {"niqe": mean}, "images": {name: {"niqe": value} for name, value in result.reference.items()}}
+    assert set(figures["models"]["nearest"]["mean"]) == {"psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "niqe"}
+
+
+def test_the_authors_parameters_are_called_so(large: Path, parameters: NiqeParameters) -> None:
+    theirs = NiqeParameters(parameters.mean, parameters.covariance, parameters.window, PARAMETERS.sha256 or "")
+    assert "96x96, the authors' parameters;" in evaluate(find_pairs(large, None, 2), {}, scale=2, niqe=theirs).protocol["niqe"]
+
+
+def test_a_picture_too_small_for_niqe_is_in_no_row(large: Path, parameters: NiqeParameters) -> None:
+    write_picture(picture(smooth(40, 300)), large / "c.png")
+    result = evaluate(find_pairs(large, None, 2), {"nearest": nearest()}, scale=2, niqe=parameters)
+    assert list(result.failed) == ["c.png"] and "NIQE needs whole blocks of 96x96 pixels" in result.failed["c.png"]
+    assert list(result.reference) == list(result.scores["bicubic"]) == list(result.scores["nearest"]) == ["a.png", "b.png"]
+
+
+def test_lr_psnr_is_of_lr_and_the_reduced_sr(hr: Path, tmp_path: Path) -> None:
+    result = evaluate(find_pairs(hr, None, 2), {"nearest": nearest()}, scale=2, lr_psnr=True)
+    lr = literal_uint8(levels(hr / "a.png")[:40, :50], 0.5)
+    again = {"bicubic": literal_uint8(literal_uint8(lr, 2.0), 0.5), "nearest": literal_uint8(lr.repeat(2, axis=0).repeat(2, axis=1), 0.5)}
+    for name, reduced in again.items():
+        expected = peak_signal_noise_ratio(lr, reduced, data_range=255)
+        assert result.scores[name]["a.png"].lr_psnr == pytest.approx(expected, abs=1e-9)
+    lines = format_table(result).splitlines()
+    assert lines[2] == "LR-PSNR: RGB, LR against the MATLAB-equal cubic reduction of SR in 8 bit, no border"
+    assert lines[4].endswith("  LR-PSNR (RGB)") and lines[-1].split()[-1] == f"{result.means()['nearest'].lr_psnr:.2f}"
+    assert result.reference == {} and "hr" not in result.to_json()
+    assert lr_psnr(again["bicubic"].repeat(2, axis=0).repeat(2, axis=1), lr) < 60
+    flat = np.full((8, 8, 3), 77, np.uint8)
+    assert lr_psnr(flat.repeat(2, axis=0).repeat(2, axis=1), flat) == math.inf
+
+
+def test_progress_counts_pictures(hr: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    evaluate(find_pairs(hr, None, 2), {}, scale=2, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 2), (2, 2)]
+
+
+# The command.
+
+
+@pytest.fixture
+def run(upres: Callable[..., tuple[str, str]]) -> Run:
+    return partial(upres, "evaluate")
+
+
+def test_the_command_prints_the_table_and_writes_the_json(hr: Path, tmp_path: Path, run: Run) -> None:
+    model = compact_file(tmp_path / "tiny.safetensors", 2, strength=0.01)
+    target = tmp_path / "figures.json"
+    out, err = run("--hr", hr, "--scale", 2, "-n", model, "--json", target)
+    assert "PSNR (Y, border 2)" in out and "bicubic" in out and str(model) in out
+    assert err == ""
+    figures = json.loads(target.read_text())
+    assert set(figures) == {"protocol", "models"}
+    assert list(figures["models"]) == ["bicubic", str(model)]
+    for model_figures in figures["models"].values():
+        assert set(model_figures) == {"mean", "images"}
+        assert list(model_figures["images"]) == ["a.png", "b.png"]
+        for row in (model_figures["mean"], *model_figures["images"].values()):
+            assert set(row) == {"psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"}
+            assert all(isinstance(value, float) for value in row.values())
+    assert figures["protocol"]["scale"] == 2
+    assert figures["protocol"]["border_px"] == 2
+    assert figures["protocol"]["failed"] == {}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "hr", "tiny.safetensors"]
+
+
+def test_the_command_measures_niqe_with_parameters_from_a_file(large: Path, tmp_path: Path, parameters: NiqeParameters, run: Run) -> None:
+    out, err = run("--hr", large, "--scale", 2, "--niqe-parameters", tmp_path / "parameters.npz", "--lr-psnr")
+    assert err == "" and parameters.sha256 in out
+    assert out.splitlines()[5].endswith("NIQE (Y rounded, border 2)  LR-PSNR (RGB)")
+    assert out.splitlines()[-1].split()[0] == "hr"
+
+
+def test_only_niqe_downloads(hr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setenv("UPRES_CACHE", str(tmp_path / "cache"))
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody is there: no network takes part
+    run("--hr", hr, "--scale", 2)
+    assert not (tmp_path / "cache").exists()
+    out, err = run("--hr", hr, "--scale", 2, "--niqe", code=4)
+    assert out == "" and "niqe_pris_params.npz could not be downloaded" in err and "2a7c182a" in err and str(tmp_path / "cache") in err
+
+
+def test_equal_pictures_are_inf_in_words_and_null_in_json(tmp_path: Path, run: Run) -> None:
+    hr = tmp_path / "hr"
+    hr.mkdir()
+    write_picture(picture(np.full((40, 40, 3), 0.5)), hr / "flat.png")
+    out, _ = run("--hr", hr, "--scale", 2, "--json", tmp_path / "f.json")
+    assert out.splitlines()[-1].split() == ["mean", "bicubic", "inf", "1.0000", "inf", "1.0000"]
+    row = json.loads((tmp_path / "f.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert row["models"]["bicubic"]["mean"] == {"psnr_y": None, "ssim_y": 1.0, "psnr_rgb": None, "ssim_rgb": 1.0}
+
+
+def test_one_unreadable_picture_is_named_and_the_rest_is_measured(hr: Path, tmp_path: Path, run: Run) -> None:
+    whole = (hr / "a.png").read_bytes()
+    (hr / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (hr / "empty.png").write_bytes(b"")
+    out, err = run("--hr", hr, "--scale", 2, "--json", tmp_path / "f.json", code=3)
+    assert "2 of 4 pictures failed" in err and "cut.png" in err and "empty.png" in err
+    assert "2 pictures" in out
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert list(figures["models"]["bicubic"]["images"]) == ["a.png", "b.png"]
+    assert sorted(figures["protocol"]["failed"]) == ["cut.png", "empty.png"]
+
+
+def test_bad_usage_and_bad_models_have_their_codes(hr: Path, tmp_path: Path, run: Run) -> None:
+    model = compact_file(tmp_path / "tiny.safetensors", 2)
+    (tmp_path / "empty").mkdir()
+    for arguments, code, words in [
+        (("--hr", hr, "--scale", 0), 2, "--scale expects a whole number"),
+        (("--hr", hr, "--scale", 4, "-n", model), 2, "enlarges by 2, but --scale is 4"),
+        (("--hr", hr), 2, "--scale"),
+        (("--hr", tmp_path / "empty", "--scale", 4), 3, "holds no picture"),
+        (("--hr", hr, "--scale", 2, "-n", tmp_path / "none.safetensors"), 4, "none.safetensors"),
+        (("--hr", hr, "--scale", 2, "--niqe-parameters", model), 4, "is no file of NIQE parameters"),
+        (("--hr", hr, "--scale", 2, "--json", tmp_path / "no" / "f.json"), 5, "a folder that exists"),
+    ]:
+        out, err = run(*arguments, code=code)
+        assert words in err
+        assert out == ""
+
+
+# Known answers.
+
+PUBLISHED_PSNR_Y = {"Set5": 28.43, "Set14": 26.09, "BSD100": 25.96}  # cubic x4, Y, border 4
+
+
+@pytest.mark.parametrize("name", PUBLISHED_PSNR_Y)
+def test_bicubic_of_the_standard_sets(assets: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upres.evaluation.evaluate.ssim", lambda *_, **__: 1.0)  # two thirds of the time, and the test below measures it
+    folder = assets / "data" / "test" / name
+    mean = evaluate(find_pairs(folder, None, 4), {}, scale=4).means()["bicubic"]
+    assert mean.psnr_y == pytest.approx(PUBLISHED_PSNR_Y[name], abs=0.01)
+
+
+def test_bicubic_ssim_of_set5_is_the_published_one_with_rounded_luma(assets: Path) -> None:
+    folder = assets / "data" / "test" / "Set5"
+    mean = evaluate(find_pairs(folder, None, 4), {}, scale=4, round_luma=True).means()["bicubic"]
+    assert mean.ssim_y == pytest.approx(0.8104, abs=0.0005)
+
+
+def test_a_picture_is_a_picture() -> None:
+    """The helper of these tests builds the real class, so what is measured here went through the real door."""
+    assert isinstance(picture(noise(2, 2)), Picture)

@@ -1,0 +1,504 @@
+"""Each family in each format, run by other programs' engines and compared with torch; and that a failure leaves nothing."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import ncnn
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file
+from torch import nn
+
+from tests import REPOSITORY
+from tests.made_ncnn import bilinear_x2
+from tests.oracles.ecbsr import ECBSR
+from tests.oracles.ecbsr import randomised as randomised_ecbsr
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, old_esrgan_keys, randomised, state_of
+from tests.oracles.span import SPAN
+from tests.tiny import compact_file, compact_state, gray_graph
+from upres.engines.ncnn.runner import NcnnRunner
+from upres.engines.onnx.opaque import OnnxProgram
+from upres.engines.onnx.program import onnx_bytes
+from upres.engines.runner import Runner
+from upres.errors import EngineError, ModelError, OutputError, UpresError, UsageError
+from upres.export import compare
+from upres.export.export import FORMATS, export
+from upres.graph.architectures import graph_from_state_dict
+from upres.models.catalog import load_graph
+from upres.system import files
+from upres.weights.read import write_safetensors
+
+Array = np.ndarray
+PAGE = REPOSITORY / "docs" / "export.md"
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "compact-x3": lambda: SRVGGNetCompact(width=8, convs=2, scale=3),
+    "compact-gray": lambda: SRVGGNetCompact(colours=1, width=8, convs=1, scale=2),
+    "rrdb-x1": lambda: RRDBNet(width=8, growth=4, blocks=1, ups=0),
+    "rrdb-x2": lambda: RRDBNet(width=8, growth=4, blocks=1, ups=1),
+    "rrdb-x4": lambda: RRDBNet(width=8, growth=4, blocks=2),
+    "rrdb-x2-unshuffle": lambda: RRDBNet(width=8, growth=4, blocks=1, unshuffle=2),
+    "rrdb-x1-unshuffle": lambda: RRDBNet(width=8, growth=4, blocks=1, unshuffle=4),
+    "span-x2": lambda: SPAN(width=8, scale=2),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "_LARGEST_PX", 28)
+
+
+def saved(folder: Path, name: str) -> tuple[Path, nn.Module]:
+    """A model file in a folder of its own, and the module that it is of."""
+    module = randomised(NETWORKS[name](), 3)
+    (folder / "in").mkdir(exist_ok=True)
+    path = folder / "in" / f"{name}.safetensors"
+    write_safetensors(path, state_of(module), {})
+    return path, module
+
+
+def by_torch(module: nn.Module, lr: Array) -> Array:
+    with torch.no_grad():
+        return module(torch.from_numpy(lr)).numpy()
+
+
+def noise(channels: int, height: int, width: int) -> Array:
+    return np.random.default_rng(7).random((1, channels, height, width), dtype=np.float32)
+
+
+def by_onnxruntime(path: Path, lr: Array) -> Array:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(["sr"], {"lr": lr})[0]
+
+
+def by_ncnn(param: Path, lr: Array) -> Array:
+    """As Upscayl's engine does it: files by their paths, blobs by their names."""
+    net = ncnn.Net()
+    net.opt.num_threads = 1
+    net.opt.use_vulkan_compute = False
+    assert net.load_param(str(param)) == 0 and net.load_model(str(param.with_suffix(".bin"))) == 0
+    extractor = net.create_extractor()
+    assert extractor.input("data", ncnn.Mat(lr[0]).clone()) == 0
+    failed, mat = extractor.extract("output")
+    assert failed == 0
+    return np.array(mat)[None]
+
+
+def by_module(module: nn.Module, path: Path, lr: Array) -> Array:
+    """The torch module, loaded strictly with what the file holds."""
+    module.load_state_dict({name: torch.from_numpy(np.array(array, np.float32)) for name, array in load_file(path).items()})
+    return by_torch(module, lr)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_family_in_every_format_is_what_torch_computes(name: str, tmp_path: Path) -> None:
+    path, module = saved(tmp_path, name)
+    channels = 1 if name == "compact-gray" else 3
+    made = {kind: export(str(path), kind, tmp_path, threads=1).files[0] for kind in FORMATS}
+    for height, width in ((24, 20), (4, 36)):
+        lr = noise(channels, height, width)
+        expected = by_torch(module, lr)
+        atol = 2e-5 * max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(by_onnxruntime(made["onnx"], lr), expected, rtol=0, atol=atol)
+        np.testing.assert_allclose(by_ncnn(made["ncnn"], lr), expected, rtol=0, atol=atol)
+        np.testing.assert_allclose(by_module(NETWORKS[name]().eval(), made["safetensors"], lr), expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("name", ["rrdb-x2-unshuffle", "span-x2"])
+def test_half_is_half_the_size_and_nearly_the_same_picture(name: str, tmp_path: Path) -> None:
+    path, module = saved(tmp_path, name)
+    lr = noise(3, 16, 20)
+    expected = by_torch(module, lr)
+    runs = {"onnx": by_onnxruntime, "ncnn": by_ncnn, "safetensors": lambda file, x: by_module(NETWORKS[name]().eval(), file, x)}
+    for kind, run in runs.items():
+        whole, half = (export(str(path), kind, tmp_path, half=half, threads=1).files for half in (False, True))
+        assert half[0].name == whole[0].name.replace(".", "-fp16.")
+        assert half[-1].stat().st_size < 0.8 * whole[-1].stat().st_size
+        error = np.abs(run(half[0], lr) - expected).max() / max(1.0, np.abs(expected).max())
+        assert 1e-7 < error < 4 / 255  # other numbers, and near
+
+
+def test_ecbsr_keeps_the_names_that_it_came_with(tmp_path: Path) -> None:
+    state = state_of(randomised_ecbsr(ECBSR(width=6, blocks=1), 1))
+    write_safetensors(tmp_path / "m.safetensors", state, {})
+    found = load_file(export(str(tmp_path / "m.safetensors"), "safetensors", tmp_path / "new.safetensors", threads=1).files[0])
+    assert found.keys() == state.keys()
+
+
+def test_report_tells_what_was_compared_and_of_which_files(tmp_path: Path) -> None:
+    path, _ = saved(tmp_path, "rrdb-x2-unshuffle")
+    done = export(str(path), "onnx", tmp_path, threads=1)
+    assert done.report == tmp_path / "rrdb-x2-unshuffle.onnx.json"
+    text = done.report.read_text()
+    report = json.loads(text)
+    assert list(report) == sorted(report) and text.count("\n") > 20
+    assert report["model"] == str(path) and report["format"] == "onnx" and report["numbers"] == "float32"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert report["source"] == [{"file": path.name, "licence": "unknown", "sha256": digest, "share": 1.0}]
+    data = done.files[0].read_bytes()
+    assert report["files"] == [{"bytes": len(data), "file": "rrdb-x2-unshuffle.onnx", "sha256": hashlib.sha256(data).hexdigest()}]
+    assert report["reference"].startswith("ncnn ") and report["not_run"] == []
+    assert {check["engine"].split()[0] for check in report["checks"]} == {"onnxruntime", "openvino"}
+    assert len({(check["height"], check["width"]) for check in report["checks"]}) == 3
+    assert all(check["height"] % 2 == 0 and check["largest"] < 1e-5 < 90 < check["psnr_db"] for check in report["checks"])
+    assert report["network"]["scale"] == 2 and report["network"]["alignment"] == 2 and report["network"]["family"] == "rrdb"
+    assert {"upres", "onnx", "onnxruntime", "openvino", "ncnn", "numpy", "python"} <= report["versions"].keys()
+    assert report["tolerance"] == {"largest": 1e-3, "least_psnr_db": 90.0}
+
+
+def test_equal_exports_are_equal_files(tmp_path: Path) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+    for kind in FORMATS:
+        digests: list[list[str]] = []
+        for _ in range(2):
+            (tmp_path / "to").mkdir()
+            written = export(str(path), kind, tmp_path / "to", threads=1).files
+            digests.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in written])
+            shutil.rmtree(tmp_path / "to")
+        assert digests[0] == digests[1]
+
+
+def test_a_blend_is_one_network(tmp_path: Path) -> None:
+    a, b = (compact_file(tmp_path / f"{name}.safetensors", seed=seed) for name, seed in (("a", 1), ("b", 2)))
+    done = export(f"{a}:0.75,{b}:0.25", "safetensors", tmp_path, threads=1)
+    assert done.files[0].name == "a_0.75_b_0.25.safetensors"
+    first, second = compact_state(seed=1), compact_state(seed=2)
+    for name, tensor in load_file(done.files[0]).items():
+        np.testing.assert_allclose(tensor, 0.75 * first[name] + 0.25 * second[name], rtol=1e-5, atol=1e-8)
+    report = json.loads(done.report.read_text())
+    assert [(source["file"], source["share"]) for source in report["source"]] == [("a.safetensors", 0.75), ("b.safetensors", 0.25)]
+
+
+def test_a_chain_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"a chain of 2 networks; a file holds one. Export each by itself: compact-x2, compact-x4"):
+        export("compact-x2>compact-x4", "onnx", tmp_path)
+
+
+def test_a_house_model_carries_its_licence(tmp_path: Path) -> None:
+    done = export("compact-x2", "onnx", tmp_path, threads=1)
+    facts = OnnxProgram(done.files[0], threads=1)._model.metadata_props
+    assert {"licence", "scale", "family", "alignment", "upres.source.sha256"} <= {entry.key for entry in facts}
+    assert json.loads(done.report.read_text())["source"][0]["licence"] == "Apache-2.0"
+    assert done.notes == ()
+
+
+def test_what_has_no_such_form_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    foreign = bilinear_x2(tmp_path / "in")
+    (tmp_path / "in" / "m.onnx").write_bytes(onnx_bytes(graph_from_state_dict(compact_state())))
+    write_safetensors(tmp_path / "in" / "hat.safetensors", {"layers.0.overlap_attn.weight": np.zeros((2, 2), np.float32)}, {})
+    nameless = export(str(saved(tmp_path, "rrdb-x2")[0]), "ncnn", tmp_path / "in", threads=1).files[0]
+    before = sorted(tmp_path.iterdir())
+    for model, kind, words in (
+        (foreign, "ncnn", "cannot express otherwise, so it cannot be exported. To have it elsewhere, copy both files"),
+        (foreign, "onnx", "take the same network as .pth or .safetensors"),
+        (tmp_path / "in" / "m.onnx", "onnx", "an ONNX file of unknown make: .* copy the file"),
+        (tmp_path / "in" / "m.onnx", "safetensors", "take the same network as .pth or .safetensors"),
+        (tmp_path / "in" / "hat.safetensors", "onnx", "hat.safetensors cannot be exported: unknown network: .* It looks like HAT"),
+        (nameless, "safetensors", "weights have no names, so it cannot become safetensors"),
+        ("compakt-x4", "onnx", "Did you mean compact-x4"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            export(str(model), kind, tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_compact_ncnn_file_gets_its_names_back(tmp_path: Path) -> None:
+    path, module = saved(tmp_path, "compact-x3")
+    half = export(str(path), "ncnn", tmp_path, threads=1).files[0]
+    again = export(str(half), "safetensors", tmp_path, threads=1)
+    for name, tensor in load_file(again.files[0]).items():
+        np.testing.assert_array_equal(tensor, module.state_dict()[name].numpy())
+    assert len(json.loads(again.report.read_text())["source"]) == 2
+
+
+def test_ncnn_files_of_our_own_become_onnx(tmp_path: Path) -> None:
+    """Their blobs are called `data` and `output` inside, which must not collide with anything."""
+    path, module = saved(tmp_path, "rrdb-x2")
+    first = export(str(path), "ncnn", tmp_path, threads=1).files[0]
+    lr = noise(3, 12, 15)
+    other = export(str(first), "onnx", tmp_path, threads=1).files[0]
+    np.testing.assert_allclose(by_onnxruntime(other, lr), by_torch(module, lr), rtol=0, atol=1e-5)
+    again = export(str(first), "ncnn", tmp_path / "again-x2.param", threads=1).files[0]
+    np.testing.assert_allclose(by_ncnn(again, lr), by_torch(module, lr), rtol=0, atol=1e-5)
+
+
+def test_old_names_become_those_of_basicsr(tmp_path: Path) -> None:
+    module = randomised(NETWORKS["rrdb-x4"](), 3)
+    write_safetensors(tmp_path / "old.safetensors", old_esrgan_keys(state_of(module), 2, 2), {})
+    found = load_file(export(str(tmp_path / "old.safetensors"), "safetensors", tmp_path / "new.safetensors", threads=1).files[0])
+    assert found.keys() == module.state_dict().keys()
+    assert all(np.array_equal(found[name], tensor.numpy()) for name, tensor in module.state_dict().items())
+
+
+# Failures: nothing is left, and what was there stays.
+
+
+class Off:
+    """An engine's file program that is off by `by`, or raises."""
+
+    def __init__(self, inner: OnnxProgram, by: float, error: BaseException | None = None) -> None:
+        self._inner, self._by, self._error = inner, by, error
+        self.name = inner.name
+
+    def __call__(self, lr: Array) -> Array:
+        if self._error is not None:
+            raise self._error
+        return self._inner(lr) + np.float32(self._by)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, by: float = 0.0, error: BaseException | None = None) -> None:
+    whole = OnnxProgram
+    monkeypatch.setattr("upres.engines.onnx.opaque.OnnxProgram", lambda path, threads: Off(whole(path, threads=threads), by, error))
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_another_picture_fails_and_leaves_nothing(half: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+    spoil(monkeypatch, by=0.02)
+    words = r"in onnxruntime .* than its source: largest difference 0.01\d* \(PSNR 3\d.\d dB\) at 28 x 28, the sample; allowed"
+    with pytest.raises(EngineError, match=words) as found:
+        export(str(path), "onnx", tmp_path, half=half, threads=1)
+    assert ("try it without --half" in str(found.value)) == half
+    assert left(tmp_path) == ["m.safetensors"]
+
+
+def test_a_small_difference_passes_in_half_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+    spoil(monkeypatch, by=0.001)
+    with pytest.raises(EngineError, match="another picture"):
+        export(str(path), "onnx", tmp_path, threads=1)
+    assert export(str(path), "onnx", tmp_path, half=True, threads=1).files[0].exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(EngineError("short of breath"), EngineError), (KeyboardInterrupt(), KeyboardInterrupt), (MemoryError(), MemoryError)],
+)
+def test_an_engine_that_fails_leaves_nothing(
+    error: BaseException, kind: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+    spoil(monkeypatch, error=error)
+    with pytest.raises(kind):
+        export(str(path), "onnx", tmp_path, threads=1)
+    assert left(tmp_path) == ["m.safetensors"]
+
+
+def test_values_that_are_not_finite_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+    spoil(monkeypatch, by=np.nan)
+    with pytest.raises(EngineError, match="gives values that are not finite in onnxruntime"):
+        export(str(path), "onnx", tmp_path, threads=1)
+    assert left(tmp_path) == ["m.safetensors"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_full_disk_leaves_nothing(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    ending = FORMATS[kind][0]
+    with pytest.raises(OutputError, match=rf"cannot write .*/new-x2{ending}: the disk is full"):
+        export(str(path), kind, tmp_path / f"new-x2{ending}", threads=1)
+    monkeypatch.undo()
+    assert left(tmp_path) == ["m.safetensors"]
+
+
+@pytest.mark.parametrize("fails", [1, 2, 3])
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
+def test_two_files_come_together_or_not_at_all(
+    fails: int, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rename of the .param, of the .bin or of the report fails: with nothing there before, and with older files there."""
+    path = compact_file(tmp_path / "m.safetensors")
+    whole = files.commit_partial
+    calls: list[Path] = []
+
+    def commit(partial: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == fails:
+            raise error
+        whole(partial, target)
+
+    monkeypatch.setattr("upres.export.export.commit_partial", commit)
+    kind = OutputError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(kind):
+        export(str(path), "ncnn", tmp_path, threads=1)
+    assert left(tmp_path) == ["m.safetensors"]
+    old = {f"m-x2{ending}": f"old {ending}" for ending in (".param", ".bin", ".param.json")}
+    for name, text in old.items():
+        (tmp_path / name).write_text(text)
+    calls.clear()
+    with pytest.raises(kind):
+        export(str(path), "ncnn", tmp_path, overwrite=True, threads=1)
+    assert {name: (tmp_path / name).read_text() for name in old} == old
+    assert left(tmp_path) == sorted([*old, "m.safetensors"])
+
+
+def test_what_is_there_stays_unless_told_otherwise(tmp_path: Path) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+    for name in ("m.onnx", "m.onnx.json"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(OutputError, match=rf"{name} is there already: --overwrite replaces it"):
+            export(str(path), "onnx", tmp_path)
+        assert left(tmp_path) == sorted(["m.safetensors", name])
+        (tmp_path / name).unlink()
+    (tmp_path / "m.onnx").write_text("mine")
+    export(str(path), "onnx", tmp_path, overwrite=True, threads=1)
+    assert by_onnxruntime(tmp_path / "m.onnx", noise(3, 8, 8)).shape == (1, 3, 16, 16)
+    assert left(tmp_path) == ["m.onnx", "m.onnx.json", "m.safetensors"]
+    with pytest.raises(UsageError, match="is the model that is exported: choose another --out"):
+        export(str(path), "safetensors", path, overwrite=True)
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+    (tmp_path / "real.onnx").write_text("old")
+    (tmp_path / "m.onnx").symlink_to("real.onnx")
+    export(str(path), "onnx", tmp_path, overwrite=True, threads=1)
+    assert (tmp_path / "m.onnx").is_symlink()
+    assert by_onnxruntime(tmp_path / "real.onnx", noise(3, 8, 8)).shape == (1, 3, 16, 16)
+
+
+def test_bad_targets_are_named_before_any_work(tmp_path: Path) -> None:
+    path = str(compact_file(tmp_path / "m.safetensors"))
+    for kind, out, error, words in (
+        ("onnx", "m.param", UsageError, r"a folder, or a file that ends in .onnx \(format onnx\); got m.param"),
+        ("ncnn", "m", UsageError, "ends in .param or .bin"),
+        ("onnx", "none/", OutputError, "the folder none/ is not there"),
+        ("onnx", "none/m.onnx", OutputError, "a folder that exists, got none/m.onnx"),
+        ("onxx", None, UsageError, "unknown format 'onxx'.* did you mean 'onnx'"),
+    ):
+        with pytest.raises(error, match=words):
+            export(path, kind, out)
+    (tmp_path / "m.onnx").mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        export(path, "onnx", tmp_path)
+
+
+def test_a_name_that_the_file_system_cannot_hold(tmp_path: Path) -> None:
+    path = str(compact_file(tmp_path / "m.safetensors"))
+    for name in ("n" * 300, "n" * 249):  # the second is only too long with .json behind it
+        with pytest.raises(OutputError, match=r"cannot write .*: File name too long"):
+            export(path, "onnx", tmp_path / f"{name}.onnx")
+    assert [file.name for file in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_a_folder_that_may_not_be_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+    whole = Path.stat
+
+    def refuse(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if "closed" in self.parts:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return whole(self, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    for out in ("closed", "closed/m.onnx"):
+        with pytest.raises(OutputError, match=rf"cannot write .*{out}: Permission denied"):
+            export(str(path), "onnx", tmp_path / out)
+
+
+def test_a_folder_that_may_not_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OutputError, match=r"cannot write .*/m.onnx: Permission denied"):
+        export(str(path), "onnx", tmp_path)
+
+
+def test_without_openvino_the_report_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+    without(monkeypatch, "openvino")
+    done = export(str(path), "onnx", tmp_path, threads=1)
+    assert done.not_run == ("openvino is not installed",)
+    assert json.loads(done.report.read_text())["not_run"] == ["openvino is not installed"]
+    without(monkeypatch, "openvino", "onnxruntime")
+    with pytest.raises(EngineError, match=r"no engine that reads onnx is here .* pip install 'upres\[onnx\]'"):
+        export(str(path), "onnx", tmp_path / "other.onnx", threads=1)
+    assert left(tmp_path) == ["m.onnx", "m.onnx.json", "m.safetensors"]
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    for module in ("upres.export.onnx", "upres.export.compare"):
+        found = __import__("importlib.util", fromlist=["find_spec"]).find_spec
+        monkeypatch.setattr(f"{module}.find_spec", lambda name, found=found: None if name in packages else found(name))
+
+
+def test_ncnn_is_compared_with_another_engine_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+    for missing, reference in (((), "torch"), (("torch",), "onnxruntime"), (("torch", "onnxruntime"), "ncnn")):
+        without(monkeypatch, *missing)
+        done = export(str(path), "ncnn", tmp_path, overwrite=True, threads=1)
+        assert json.loads(done.report.read_text())["reference"].startswith(reference)
+
+
+def test_a_source_that_fails_is_no_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compact_file(tmp_path / "m.safetensors")
+
+    class Failing(NcnnRunner):
+        def __call__(self, lr: Array) -> Array:
+            raise EngineError("out of breath")
+
+    made: list[Runner] = []
+    monkeypatch.setitem(compare._REFERENCES, "ncnn", lambda graph, threads: made.append(Failing(graph)) or made[-1])
+    with pytest.raises(UpresError, match="out of breath"):
+        export(str(path), "onnx", tmp_path, threads=1)
+    assert left(tmp_path) == ["m.safetensors"]
+
+
+def test_a_network_beyond_half_says_so(tmp_path: Path) -> None:
+    state = compact_state()
+    state["body.0.weight"] = state["body.0.weight"] * 1e6
+    write_safetensors(tmp_path / "m.safetensors", state, {})
+    for kind in FORMATS:
+        with pytest.raises(EngineError, match="float16 ends at 65504"):
+            export(str(tmp_path / "m.safetensors"), kind, tmp_path, half=True, threads=1)
+    assert left(tmp_path) == ["m.safetensors"]
+
+
+def test_gray_graphs_have_one_channel_outside_too() -> None:
+    words = [name for name, lr in compare.pictures(gray_graph()) if lr.shape[1] == 1]
+    assert words == ["the sample", "the sample, odd sides", "the sample, gray"]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_examples_of_the_page_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example_photo: Path) -> None:
+    """And give the same picture as upres does."""
+    monkeypatch.chdir(tmp_path)
+    lr = Image.open(example_photo).crop((100, 60, 148, 92))
+    lr.save("photo.png")
+    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[number]
+    if "upres" not in code:
+        export("compact-x4", "onnx", threads=1)
+    names: dict[str, object] = {}
+    exec(compile(code, str(PAGE), "exec"), names)  # the page's own code
+    if "upres" in code:
+        assert left(tmp_path) == ["compact-x4-fp16.onnx", "compact-x4-fp16.onnx.json", "photo.png"]
+        return
+    expected = NcnnRunner(load_graph("compact-x4"), threads=1)(np.asarray(lr, np.float32).transpose(2, 0, 1)[None] / np.float32(255))
+    found = np.asarray(Image.open("large.png"))
+    np.testing.assert_allclose(found, expected[0].transpose(1, 2, 0).clip(0, 1) * 255, rtol=0, atol=0.502)

@@ -1,0 +1,81 @@
+"""What the tags of a TIFF tell: EXIF, which Pillow writes and we only mention, and pictures that are not what they seem."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from upres.errors import InputError
+from upres.images.io import read_header, read_picture
+from upres.images.sniff import tiff_has_exif, tiff_tags
+
+
+def _tiff(exif: bool, *, big: bool = False) -> bytes:
+    tags = Image.Exif()
+    if exif:
+        tags[271], tags[306] = "ACME", "2020:01:01 00:00:00"
+    target = io.BytesIO()
+    Image.new("RGB", (8, 8), (9, 90, 200)).save(target, "TIFF", exif=tags, big_tiff=big)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("exif", [False, True])
+def test_exif_in_a_tiff_is_seen(tmp_path: Path, exif: bool, big: bool) -> None:
+    data = _tiff(exif, big=big)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert tiff_has_exif(data) is exif and tiff_has_exif(tmp_path / "a.tif") is exif
+    assert any("EXIF" in note for note in read_picture(data).notes) is exif
+
+
+def test_a_torn_directory_is_no_crash() -> None:
+    data = _tiff(True)
+    for length in range(len(data)):
+        assert tiff_has_exif(data[:length]) in (False, True)
+
+
+def test_tags_are_read_in_both_orders_and_sizes() -> None:
+    for big in (False, True):
+        tags = tiff_tags(_tiff(False, big=big))
+        assert (tags[256], tags[257], tags[262], tags[277]) == (8, 8, 2, 3)  # width, height, RGB, samples a pixel
+    motorola = b"MM\0*" + (8).to_bytes(4, "big") + b"\0\1" + b"\x01\x06\0\3\0\0\0\1\0\2\0\0" + bytes(4)
+    assert tiff_tags(motorola) == {262: 2}
+
+
+@pytest.mark.parametrize(("tag", "value"), [(254, 1), (262, 32803), (262, 34892)])
+def test_a_camera_raw_file_is_not_read_as_its_preview(tag: int, value: int, tmp_path: Path) -> None:
+    tags = ImageFileDirectory_v2()
+    tags[tag] = value
+    tags[330], tags.tagtype[330] = 8, 4
+    target = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(target, "TIFF", tiffinfo=tags)
+    data = bytearray(target.getvalue())
+    if tag == 262:  # Pillow writes its own: put ours into the entry
+        at = data.index((262).to_bytes(2, "little"))
+        data[at + 8 : at + 10] = value.to_bytes(2, "little")
+    path = tmp_path / "a.dng"
+    path.write_bytes(data)
+    for read in (read_picture, read_header):
+        with pytest.raises(InputError, match=r"a\.dng seems to be a camera raw file.*expected one of PNG.*convert it to PNG"):
+            read(path)
+
+
+def test_a_reduced_page_without_another_picture_is_a_picture() -> None:
+    tags = ImageFileDirectory_v2()
+    tags[254] = 1
+    target = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(target, "TIFF", tiffinfo=tags)
+    assert read_picture(target.getvalue()).pixels.shape == (8, 8, 3)
+
+
+def test_lab_and_cr2_are_refused_by_name() -> None:
+    target = io.BytesIO()
+    Image.new("LAB", (8, 8)).save(target, "TIFF")
+    with pytest.raises(InputError, match="seems to be a TIFF in Lab colours"):
+        read_picture(target.getvalue())
+    with pytest.raises(InputError, match="seems to be a camera raw file"):
+        read_picture(b"II*\0\x10\0\0\0CR\2\0" + bytes(64))

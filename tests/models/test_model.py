@@ -1,0 +1,108 @@
+"""The table of models: complete, without two of one name, true to the facts it was made from, and never a made-up hash."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from upres.models.catalog import MODELS, is_path
+from upres.models.model import COLUMNS, KnownModel, is_archive, is_direct, known_models, must_agree, read_table
+
+HEADER = "\t".join(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("RealESRGAN_x4plus", "RealESRNet_x4plus", "RealESRGAN_x4plus_anime_6B", "RealESRGAN_x2plus", "realesr-animevideov3", "BSRGAN"),
+        *("realesr-general-x4v3", "realesr-general-wdn-x4v3", "4x-UltraSharp", "4x-Remacri"),
+    ],
+)
+def test_the_well_known_ones_go_by_their_usual_names(name: str) -> None:
+    assert known_models()[name].name == name
+
+
+def test_no_two_models_share_a_name_and_none_looks_like_a_path_or_an_expression() -> None:
+    names = [one for model in known_models().values() for one in (model.name, *model.aliases)] + list(MODELS)
+    assert len({name.casefold() for name in names}) == len(names)
+    for name in names:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name) and not is_path(name)
+
+
+def test_no_two_files_share_a_name_in_the_store() -> None:
+    files = [file.name.lower() for model in known_models().values() for file in model.files]
+    assert len(set(files)) == len(files)
+
+
+def test_every_model_is_complete() -> None:
+    for model in known_models().values():
+        assert model.family in ("compact", "rrdb", "span") and model.scale in (1, 2, 4) and model.licence and model.purpose, model.name
+        for file in model.files:
+            assert file.urls and file.licence == model.licence
+            for url in file.urls:
+                assert urlsplit(url).scheme == "https"
+                assert is_direct(url) or is_archive(url) or file.page == url
+            assert file.sha256 is None or len(file.sha256) == 64
+            if any(map(is_archive, file.urls)):
+                assert file.sha256 and file.bytes  # what tells the file inside an archive
+
+
+def test_safetensors_are_preferred_where_there_are_two_formats() -> None:
+    several = {model.name: [Path(file.name).suffix for file in model.files] for model in known_models().values() if len(model.files) > 1}
+    assert sorted(several) == ["2x-MLP-StarSample-V1-0", "4x-Nomos2-otf-esrgan", "4x-NomosWebPhoto-esrgan"]
+    assert all(suffixes == [".safetensors", ".pth"] for suffixes in several.values())
+
+
+def test_a_hash_that_is_not_known_stays_so() -> None:
+    assert [model.name for model in known_models().values() if any(file.sha256 is None for file in model.files)] == ["RealESRNet_x4plus"]
+
+
+def test_the_table_is_true_to_the_facts(assets: Path) -> None:
+    """Every row of the list of facts is there, under its id, to the digit."""
+    facts = assets / "reference" / "models.tsv"
+    if not facts.is_file():
+        pytest.skip("the list of facts is not among the assets")
+    by_name: dict[str, KnownModel] = {one: model for model in known_models().values() for one in (model.name, *model.aliases)}
+    with facts.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert len(rows) >= 73
+    for row in rows:
+        model = by_name[row["id"]]
+        assert (model.scale, model.licence) == (int(row["scale"]), row["licence"])
+        assert model.family == {"esrgan": "rrdb"}.get(row["architecture"], row["architecture"])
+        (file,) = [file for file in model.files if file.sha256 == row["sha256"]]
+        assert file.bytes == int(row["bytes"]) and row["urls"] in file.urls and file.name.endswith(row["type"])
+
+
+def test_the_page_is_that_of_the_id() -> None:
+    assert known_models()["RealESRGAN_x4plus"].page == "https://openmodeldb.info/models/4x-realesrgan-x4plus"
+    assert known_models()["RealESRNet_x4plus"].page == ""
+
+
+@pytest.mark.parametrize("licence", ["MIT", "mit", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "BSD-3-Clause", "WTFPL"])
+def test_free_licences_need_no_word(licence: str) -> None:
+    assert not must_agree(licence)
+
+
+@pytest.mark.parametrize("licence", ["CC-BY-NC-4.0", "cc-by-nc-sa-4.0", "unknown", "", "none", "MIT-NC", "CC-BY-ND-4.0", "OpenRAIL"])
+def test_restricted_and_unknown_licences_need_it(licence: str) -> None:
+    assert must_agree(licence)
+
+
+def test_what_an_address_is() -> None:
+    assert is_direct("https://example.org/a.pth?download=true") and is_direct("https://example.org/a.SafeTensors")
+    assert is_archive("https://example.org/a.zip#b") and not is_direct("https://example.org/a.zip")
+    assert not is_direct("https://example.org/releases/tag/a") and not is_archive("https://example.org/releases/tag/a")
+
+
+def test_a_table_of_other_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected the columns name, aliases"):
+        read_table("name\turl\n")
+    line = "a\t-\tcompact\t2\tMIT\ta.pth\t-\t-\thttps://example.org/releases\t-"
+    model = read_table(f"# a word\n{HEADER}\n{line}\n")["a"]
+    assert (model.aliases, model.purpose, model.files[0].sha256, model.files[0].bytes) == ((), "", None, None)
+    assert model.files[0].page == "https://example.org/releases"

@@ -1,0 +1,448 @@
+"""Losses: closed forms on small tensors, torch's own losses and plain loops as oracles, and gradients by finite differences."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402
+
+from upres.errors import UsageError  # noqa: E402
+from upres.images import resize  # noqa: E402
+from upres.training.losses.formulas import (  # noqa: E402
+    GAN_LOSSES,
+    LOSSES,
+    artefact,
+    artefact_map,
+    charbonnier,
+    frequency,
+    gan_discriminator_loss,
+    gan_generator_loss,
+    gradient_penalty,
+    l1,
+    lattice,
+    lr_consistency,
+    mse,
+    perceptual,
+    r1_penalty,
+)
+
+LN2 = math.log(2.0)
+bce = nn.BCEWithLogitsLoss()
+
+
+def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def gaussian(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def column(*values: float) -> Tensor:
+    """Logits `b 1`, as a VGG-style discriminator gives them."""
+    return torch.tensor(values, dtype=torch.float64)[:, None]
+
+
+def test_closed_forms() -> None:
+    sr, hr = torch.tensor([[[[0.0, 1.0]]]]), torch.tensor([[[[0.5, 0.0]]]])
+    assert l1(sr, hr).item() == pytest.approx(0.75)
+    assert mse(sr, hr).item() == pytest.approx(0.625)
+    assert charbonnier(sr, hr, epsilon=0.0).item() == pytest.approx(0.75)
+    assert charbonnier(hr, hr, epsilon=1e-3).item() == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_agree_with_torch_and_have_gradients(name: str) -> None:
+    sr, hr = noise(2, 3, 5, 5, seed=1).requires_grad_(True), noise(2, 3, 5, 5, seed=2)
+    twins = {"l1": nn.L1Loss(), "mse": nn.MSELoss()}
+    if name in twins:
+        assert LOSSES[name](sr, hr).item() == pytest.approx(twins[name](sr, hr).item(), rel=1e-12)
+    assert torch.autograd.gradcheck(lambda x: LOSSES[name](x, hr), (sr,))
+
+
+# ---- perceptual -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_perceptual_is_a_weighted_sum_of_l1() -> None:
+    sr = {"conv1_2": torch.tensor([[[[1.0, -2.0]]]]), "conv5_4": torch.tensor([[[[4.0]]]])}
+    hr = {"conv1_2": torch.tensor([[[[0.0, 1.0]]]]), "conv5_4": torch.tensor([[[[1.0]]]]), "unused": torch.zeros(1)}
+    assert perceptual(sr, hr, {"conv1_2": 0.5, "conv5_4": 2.0}).item() == pytest.approx(0.5 * 2.0 + 2.0 * 3.0)
+    assert perceptual(sr, hr, {"conv1_2": 0.1}).item() == pytest.approx(0.2)
+
+
+def test_perceptual_gradient_goes_into_sr_alone() -> None:
+    sr, hr = noise(1, 2, 3, 3, seed=1).requires_grad_(True), noise(1, 2, 3, 3, seed=2).requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda x: perceptual({"a": x}, {"a": hr.detach()}, {"a": 0.7}), (sr,))
+    perceptual({"a": sr}, {"a": hr}, {"a": 1.0}).backward()
+    assert sr.grad is not None and hr.grad is None
+
+
+def test_perceptual_sums_half_precision_in_float32() -> None:
+    sr, hr = torch.full((1, 1, 64, 64), 1.0, dtype=torch.bfloat16), torch.full((1, 1, 64, 64), 0.99609375, dtype=torch.bfloat16)
+    value = perceptual({"a": sr}, {"a": hr}, {"a": 1.0})
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(0.00390625, rel=1e-6)
+
+
+def test_a_layer_that_the_features_lack_is_named() -> None:
+    features = {"conv1_2": torch.zeros(1)}
+    with pytest.raises(UsageError, match="needs features of conv5_4, got those of conv1_2"):
+        perceptual(features, features, {"conv1_2": 1.0, "conv5_4": 1.0})
+    with pytest.raises(UsageError, match="needs features of at least one layer"):
+        perceptual(features, features, {})
+
+
+# ---- frequency and LR consistency -----------------------------------------------------------------------------------------------------
+
+
+def test_frequency_closed_forms() -> None:
+    hr = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
+    # A constant c has one coefficient, c * sqrt(16) at frequency 0, among the 4 x 3 of the half plane with two parts each.
+    assert frequency(hr + 0.5, hr).item() == pytest.approx(0.5 * 4 / 24)
+    # A single pixel at the origin has 1 / sqrt(16) everywhere in the real part.
+    dot = hr.clone()
+    dot[..., 0, 0] = 1.0
+    assert frequency(dot, hr).item() == pytest.approx(12 * 0.25 / 24)
+    assert frequency(dot, dot).item() == 0.0
+
+
+def test_frequency_equals_numpy_and_finite_differences() -> None:
+    sr, hr = noise(2, 3, 6, 5, seed=1).requires_grad_(True), noise(2, 3, 6, 5, seed=2)
+    spectrum = np.fft.rfft2(sr.detach().numpy(), norm="ortho") - np.fft.rfft2(hr.numpy(), norm="ortho")
+    expected = (np.abs(spectrum.real).mean() + np.abs(spectrum.imag).mean()) / 2
+    assert frequency(sr, hr).item() == pytest.approx(expected, rel=1e-12)
+    assert torch.autograd.gradcheck(lambda x: frequency(x, hr), (sr,))
+
+
+def test_frequency_does_not_grow_with_the_patch() -> None:
+    small, large = (frequency(gaussian(1, 1, n, n), torch.zeros(1, 1, n, n, dtype=torch.float64)).item() for n in (16, 128))
+    assert large == pytest.approx(small, rel=0.1)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_lr_consistency_is_zero_for_a_patch_of_the_picture_itself(scale: int) -> None:
+    """The LR of a patch, cut from the LR of the whole picture: equal to the small patch but for its outer two pixels."""
+    whole = np.random.default_rng(0).random((24 * scale, 24 * scale, 3))
+    small = resize.imresize(whole, 1.0 / scale)
+    hr = torch.from_numpy(whole[6 * scale : 18 * scale, 6 * scale : 18 * scale].transpose(2, 0, 1).copy())[None]
+    lr = torch.from_numpy(small[6:18, 6:18].transpose(2, 0, 1).copy())[None]
+    assert lr_consistency(hr, lr, scale).item() < 1e-12
+    border = torch.from_numpy(resize.imresize(whole[6 * scale : 18 * scale, 6 * scale : 18 * scale], 1.0 / scale).transpose(2, 0, 1).copy())
+    assert (border - lr[0])[:, 1].abs().max() > 1e-4  # the second row does differ, so the border is needed
+    assert lr_consistency(hr + 0.25, lr, scale).item() == pytest.approx(0.25)
+
+
+def test_lr_consistency_gradient_and_refusals() -> None:
+    sr, lr = noise(1, 1, 12, 14, seed=1).requires_grad_(True), noise(1, 1, 6, 7, seed=2)
+    assert torch.autograd.gradcheck(lambda x: lr_consistency(x, lr, 2), (sr,))
+    with pytest.raises(UsageError, match=r"more than 4 px a side and an SR 2 times as large, got 6x7 and 12x12 \(h x w\)"):
+        lr_consistency(sr[..., :12], lr, 2)
+    with pytest.raises(UsageError, match="more than 4 px a side"):
+        lr_consistency(noise(1, 1, 8, 16), noise(1, 1, 4, 8), 2)
+
+
+# ---- artefacts ------------------------------------------------------------------------------------------------------------------------
+
+
+def literal_map(sr: np.ndarray, hr: np.ndarray, ema: np.ndarray) -> np.ndarray:
+    """LDL's map, pixel by pixel, of one picture `c h w`."""
+    residual, steady = np.abs(hr - sr).sum(0), np.abs(hr - ema).sum(0)
+    padded = np.pad(residual, 3, mode="reflect")
+    result = np.zeros_like(residual)
+    for i, j in np.ndindex(*residual.shape):
+        if residual[i, j] >= steady[i, j]:
+            result[i, j] = residual.var(ddof=1) ** 0.2 * padded[i : i + 7, j : j + 7].var(ddof=1)
+    return result
+
+
+def test_artefact_equals_a_plain_loop() -> None:
+    sr, hr, ema = (noise(2, 3, 9, 11, seed=seed) for seed in range(3))
+    expected = np.stack([literal_map(*(t[i].numpy() for t in (sr, hr, ema))) for i in range(2)])[:, None]
+    assert (expected == 0).any() and (expected > 0).any()
+    np.testing.assert_allclose(artefact_map(sr, hr, ema).numpy(), expected, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(artefact_map(sr.float(), hr.float(), ema.float()).numpy(), expected, rtol=1e-4, atol=1e-7)
+    assert artefact(sr, hr, ema).item() == pytest.approx(np.mean(expected * np.abs(sr.numpy() - hr.numpy())), rel=1e-9)
+
+
+def test_artefact_closed_form() -> None:
+    """One wrong pixel in the middle of 7x7: the variance of the patch and of the pixel's own window is that of 48 zeros and a 3 d."""
+    hr = torch.zeros(1, 3, 7, 7, dtype=torch.float64)
+    sr = hr.clone()
+    sr[..., 3, 3] = 0.2
+    variance = 0.6**2 / 49  # (sum of squares - sum^2 / n) / (n - 1)
+    assert artefact(sr, hr, hr).item() == pytest.approx(variance**0.2 * variance * 0.2 / 49, rel=1e-9)
+
+
+def test_artefact_spares_what_the_average_does_worse() -> None:
+    sr, hr = noise(1, 3, 8, 8, seed=1), noise(1, 3, 8, 8, seed=2)
+    assert artefact(sr, hr, hr).item() > 0
+    assert artefact(sr, hr, hr + 2 * (sr - hr)).item() == 0.0
+    assert artefact(sr, hr, sr).item() > 0  # equal is not better
+
+
+def test_artefact_gradient_leaves_the_map_alone() -> None:
+    sr, hr, ema = noise(1, 3, 6, 6, seed=1).requires_grad_(True), noise(1, 3, 6, 6, seed=2), noise(1, 3, 6, 6, seed=3)
+    fixed = artefact_map(sr, hr, ema)
+    assert not fixed.requires_grad
+    artefact(sr, hr, ema).backward()
+    torch.testing.assert_close(sr.grad, fixed * torch.sign(sr - hr).detach() / sr.numel())
+    assert torch.autograd.gradcheck(lambda x: (fixed * (x - hr).abs()).mean(), (sr,))
+
+
+def test_artefact_of_a_perfect_picture_has_a_finite_gradient() -> None:
+    sr = noise(1, 3, 8, 8).requires_grad_(True)
+    artefact(sr, sr.detach(), sr.detach()).backward()
+    assert sr.grad is not None and torch.equal(sr.grad, torch.zeros_like(sr))
+
+
+# ---- adversarial ----------------------------------------------------------------------------------------------------------------------
+
+REAL, FAKE = column(1.0, 3.0), column(0.0, 2.0)  # means 2 and 1
+UP, DOWN = math.log(1.0 + math.exp(2.0)), math.log(1.0 + math.exp(-2.0))  # softplus(2), softplus(-2)
+VALUES = {  # kind: (of the generator, of the discriminator), worked out by hand
+    "standard": (
+        (LN2 + DOWN) / 2,
+        (math.log(1 + math.exp(-1.0)) + math.log(1 + math.exp(-3.0))) / 2 + (LN2 + UP) / 2,
+    ),
+    "least_squares": (0.5 * (1.0 + 1.0) / 2, 0.5 * (0.0 + 4.0) / 2 + 0.5 * (0.0 + 4.0) / 2),
+    "hinge": (-1.0, 0.0 + (1.0 + 3.0) / 2),
+    # real - mean(fake) = 0, 2 and fake - mean(real) = -2, 0
+    "relativistic": ((LN2 + UP) / 2, (LN2 + DOWN) / 2),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
+def test_adversarial_closed_forms(kind: str) -> None:
+    generator, discriminator = VALUES[kind]
+    assert gan_generator_loss(kind, (REAL,), (FAKE,)).item() == pytest.approx(generator, rel=1e-12)
+    assert gan_discriminator_loss(kind, (REAL,), (FAKE,)).item() == pytest.approx(discriminator, rel=1e-12)
+
+
+def test_adversarial_values_of_torchs_bce() -> None:
+    real, fake = gaussian(3, 1, 4, 5, seed=1), gaussian(3, 1, 4, 5, seed=2)
+    ones, zeros = torch.ones_like(real), torch.zeros_like(real)
+    assert gan_generator_loss("standard", (real,), (fake,)).item() == pytest.approx(bce(fake, ones).item(), rel=1e-12)
+    expected = bce(real, ones) + bce(fake, zeros)
+    assert gan_discriminator_loss("standard", (real,), (fake,)).item() == pytest.approx(expected.item(), rel=1e-12)
+    expected = 0.5 * (bce(real - fake.mean(), zeros) + bce(fake - real.mean(), ones))
+    assert gan_generator_loss("relativistic", (real,), (fake,)).item() == pytest.approx(expected.item(), rel=1e-12)
+    expected = 0.5 * (bce(real - fake.mean(), ones) + bce(fake - real.mean(), zeros))
+    assert gan_discriminator_loss("relativistic", (real,), (fake,)).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_hinge_stops_at_the_margin() -> None:
+    real, fake = column(1.5, 0.5).requires_grad_(True), column(-1.5, -0.5).requires_grad_(True)
+    loss = gan_discriminator_loss("hinge", (real,), (fake,))
+    assert loss.item() == pytest.approx(0.25 + 0.25)
+    loss.backward()
+    assert real.grad is not None and fake.grad is not None
+    assert real.grad.flatten().tolist() == [0.0, -0.5] and fake.grad.flatten().tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
+def test_adversarial_gradients_by_finite_differences(kind: str) -> None:
+    real, fake = gaussian(2, 1, 3, 2, seed=1), gaussian(2, 1, 3, 2, seed=2)
+    assert torch.autograd.gradcheck(lambda f: gan_generator_loss(kind, (real,), (f,)), (fake.clone().requires_grad_(True),))
+    constants = {round(t.mean().item(), 9): t.mean() for t in (real, fake)}  # the discriminator's form holds the means still
+
+    def held(x: Tensor) -> Tensor:
+        return min(constants.values(), key=lambda mean: abs(mean.item() - x.mean().item()))
+
+    inputs = (real.clone().requires_grad_(True), fake.clone().requires_grad_(True))
+    assert torch.autograd.gradcheck(lambda r, f: gan_discriminator_loss(kind, (r,), (f,), held), inputs)
+
+
+def test_the_generators_relativistic_gradient_flows_through_the_mean() -> None:
+    real = gaussian(4, 1, seed=1)
+    fake = gaussian(4, 1, seed=2).requires_grad_(True)
+    (whole,) = torch.autograd.grad(gan_generator_loss("relativistic", (real,), (fake,)), fake)
+    (without,) = torch.autograd.grad(gan_generator_loss("relativistic", (real,), (fake,), lambda x: x.mean().detach()), fake)
+    # d/dfake_i of 1/2 mean softplus(real - mean(fake)) is -1/(2 N) mean sigmoid(real - mean(fake)), the same for every i
+    missing = -torch.sigmoid(real - fake.mean()).mean() / (2 * 4)
+    torch.testing.assert_close(whole - without, missing.detach().expand(4, 1))
+    assert missing.abs() > 0.02
+
+
+def test_the_discriminators_relativistic_gradient_is_that_of_two_halves_with_detached_means() -> None:
+    net = nn.Linear(3, 1).double()
+    hr, sr = gaussian(5, 3, seed=1), gaussian(5, 3, seed=2)
+    gan_discriminator_loss("relativistic", (net(hr),), (net(sr),)).backward()
+    ours = [p.grad.clone() for p in net.parameters() if p.grad is not None]
+    net.zero_grad()
+    real = net(hr)
+    (0.5 * bce(real - net(sr).detach().mean(), torch.ones_like(real))).backward()
+    fake = net(sr)
+    (0.5 * bce(fake - real.detach().mean(), torch.zeros_like(fake))).backward()
+    for found, parameter in zip(ours, net.parameters(), strict=True):
+        torch.testing.assert_close(found, parameter.grad, rtol=1e-12, atol=1e-14)
+    net.zero_grad()
+    real, fake = net(hr), net(sr)
+    attached = bce(real - fake.mean(), torch.ones_like(real)) + bce(fake - real.mean(), torch.zeros_like(fake))
+    (0.5 * attached).backward()
+    assert net.weight.grad is not None and (net.weight.grad - ours[0]).abs().max() > 1e-3  # the paper's own gradient is another one
+
+
+@pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
+def test_the_generators_loss_gives_the_real_logits_no_gradient(kind: str) -> None:
+    real, fake = gaussian(3, 1, seed=1).requires_grad_(True), gaussian(3, 1, seed=2).requires_grad_(True)
+    gan_generator_loss(kind, (real,), (fake,)).backward()
+    assert real.grad is None and fake.grad is not None and fake.grad.abs().sum() > 0
+
+
+def test_the_relativistic_mean_is_over_batch_and_map() -> None:
+    real, fake = gaussian(2, 1, 2, 2, seed=1), gaussian(2, 1, 2, 2, seed=2)
+    seen: list[tuple[int, ...]] = []
+
+    def mean(x: Tensor) -> Tensor:
+        seen.append(tuple(x.shape))
+        return x.mean()
+
+    value = gan_generator_loss("relativistic", (real,), (fake,), mean)
+    assert seen == [(2, 1, 2, 2)] * 2
+    ones, zeros = torch.ones_like(real), torch.zeros_like(real)
+    over_batch = 0.5 * (bce(real - fake.mean(0, keepdim=True), zeros) + bce(fake - real.mean(0, keepdim=True), ones))
+    assert abs(value.item() - over_batch.item()) > 1e-3
+
+
+def test_shares_of_two_ranks_average_to_the_whole_batch() -> None:
+    real, fake = gaussian(4, 1, seed=1), gaussian(4, 1, seed=2)
+    means = {"real": real.mean(), "fake": fake.mean()}
+    for loss in (gan_generator_loss, gan_discriminator_loss):
+        shares = []
+        for half in (slice(0, 2), slice(2, 4)):
+            answers = iter([means["fake"], means["real"]])  # in the order of the formula
+            shares.append(loss("relativistic", (real[half],), (fake[half],), lambda _, answers=answers: next(answers)).item())
+        assert sum(shares) / 2 == pytest.approx(loss("relativistic", (real,), (fake,)).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
+def test_scales_count_alike_whatever_their_size(kind: str) -> None:
+    real = (gaussian(2, 1, 8, 8, seed=1), gaussian(2, 1, 3, 3, seed=2))
+    fake = (gaussian(2, 1, 8, 8, seed=3), gaussian(2, 1, 3, 3, seed=4))
+    for loss in (gan_generator_loss, gan_discriminator_loss):
+        alone = [loss(kind, (r,), (f,)).item() for r, f in zip(real, fake, strict=True)]
+        assert loss(kind, real, fake).item() == pytest.approx(sum(alone) / 2, rel=1e-12)
+        with pytest.raises(ValueError, match="shorter"):
+            loss(kind, real, fake[:1])
+
+
+@pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
+def test_logits_of_half_precision_and_of_great_size_keep_their_value(kind: str) -> None:
+    real, fake = column(60.0, 80.0).to(torch.bfloat16), column(-90.0, -70.0).to(torch.bfloat16)
+    for loss in (gan_generator_loss, gan_discriminator_loss):
+        value = loss(kind, (real,), (fake,))
+        assert value.dtype == torch.float32
+        assert value.item() == pytest.approx(loss(kind, (real.double(),), (fake.double(),)).item(), rel=1e-6, abs=1e-12)
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    words = "unknown adversarial loss 'wgan': choose one of standard, least_squares, hinge, relativistic"
+    for loss in (gan_generator_loss, gan_discriminator_loss):
+        with pytest.raises(UsageError, match=words):
+            loss("wgan", (REAL,), (FAKE,))
+
+
+# ---- penalties ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_r1_closed_form() -> None:
+    """D(x) = sum x^2 has the slope 2x: R1 = mean over samples of 4 |x|^2."""
+    hr = noise(3, 2, 2, 2).requires_grad_(True)
+    value = r1_penalty((hr.square().sum((1, 2, 3))[:, None],), hr)
+    assert value.item() == pytest.approx(4 * hr.detach().square().sum((1, 2, 3)).mean().item(), rel=1e-12)
+    assert r1_penalty((3.0 * hr.flatten(1).sum(1, keepdim=True),), hr).item() == pytest.approx(9.0 * 8)
+
+
+def test_r1_takes_the_mean_of_maps_and_scales() -> None:
+    """A map whose every entry is that logit is that logit, and so are several."""
+    hr = noise(3, 2, 2, 2).requires_grad_(True)
+    logit = hr.pow(3).sum((1, 2, 3))[:, None]
+    expected = r1_penalty((logit,), hr).item()
+    maps = (logit[..., None, None].expand(3, 1, 5, 4), logit[..., None, None].expand(3, 1, 2, 2))
+    assert r1_penalty(maps, hr).item() == pytest.approx(expected, rel=1e-12)
+
+
+def scored(x: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+    """A smooth discriminator with one weight a pixel."""
+    return ((x * weight).sum((1, 2, 3)).tanh()[:, None] + (x * weight).square().sum((1, 2, 3))[:, None],)
+
+
+def test_r1_gradient_into_the_discriminator_by_finite_differences() -> None:
+    hr = noise(2, 1, 2, 3, seed=1).requires_grad_(True)
+    weight = gaussian(1, 2, 3, seed=2).requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda w: r1_penalty(scored(hr, w), hr), (weight,))
+
+
+def test_gradient_penalty_closed_form() -> None:
+    """D(x) = w x has the slope w everywhere: (|w| - 1)^2, wherever between hr and sr it is asked."""
+    weight = torch.full((3, 2, 2), 0.5, dtype=torch.float64)
+    value = gradient_penalty(
+        lambda x: ((x * weight).flatten(1).sum(1, keepdim=True),), noise(2, 3, 2, 2), noise(2, 3, 2, 2), torch.Generator()
+    )
+    assert value.item() == pytest.approx((0.5 * math.sqrt(12) - 1.0) ** 2, rel=1e-12)
+
+
+def test_gradient_penalty_asks_between_hr_and_sr_where_the_generator_says() -> None:
+    hr, sr = torch.ones(4, 3, 2, 2, requires_grad=True), torch.zeros(4, 3, 2, 2, requires_grad=True)
+    asked: list[Tensor] = []
+
+    def discriminator(x: Tensor) -> tuple[Tensor, ...]:
+        asked.append(x.detach().clone())
+        return (x.square().flatten(1).sum(1, keepdim=True),)
+
+    for _ in range(2):
+        gradient_penalty(discriminator, hr, sr, torch.Generator().manual_seed(5))
+    expected = torch.rand((4, 1, 1, 1), generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(asked[0], expected.expand(4, 3, 2, 2))
+    assert torch.equal(asked[0], asked[1])
+    gradient_penalty(discriminator, hr, sr, torch.Generator().manual_seed(6))
+    assert not torch.equal(asked[0], asked[2])
+    assert hr.grad is None and sr.grad is None
+
+
+def test_gradient_penalty_leaves_the_global_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    gradient_penalty(lambda x: (x.square().sum((1, 2, 3))[:, None],), noise(2, 1, 2, 2), noise(2, 1, 2, 2, seed=1), torch.Generator())
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_gradient_penalty_gradient_by_finite_differences() -> None:
+    hr, sr = noise(2, 1, 2, 3, seed=1), noise(2, 1, 2, 3, seed=3)
+    weight = gaussian(1, 2, 3, seed=2).requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda w: gradient_penalty(lambda x: scored(x, w), hr, sr, torch.Generator().manual_seed(1)), (weight,))
+
+
+def test_gradient_penalty_of_a_flat_discriminator_is_finite() -> None:
+    weight = torch.zeros(1, 2, 2, dtype=torch.float64, requires_grad=True)
+    value = gradient_penalty(
+        lambda x: ((x * weight).sum((1, 2, 3))[:, None],), noise(2, 1, 2, 2), noise(2, 1, 2, 2, seed=1), torch.Generator()
+    )
+    assert value.item() == 1.0
+    value.backward()
+    assert weight.grad is not None and torch.isfinite(weight.grad).all()
+
+
+def test_lattice_sees_what_repeats_with_the_lr_pixels_and_nothing_else() -> None:
+    random = torch.Generator().manual_seed(0)
+    hr = torch.rand(2, 3, 64, 64, generator=random)
+    assert lattice(hr, hr, 4).item() == 0.0
+    assert lattice(hr + 0.1, hr, 4).item() == pytest.approx(0.0, abs=1e-7)  # a shift of colour has no phase
+    # One of the 16 phases a higher: its deviation from the mean is 15 a / 16, that of the 15 others a / 16.
+    dots = torch.zeros(64, 64)
+    dots[1::4, 2::4] = 0.08
+    assert lattice(hr + dots, hr, 4).item() == pytest.approx(2 * 15 / 16**2 * 0.08, rel=1e-5)
+    noise = 0.08 * torch.randn(hr.shape, generator=random)
+    assert lattice(hr + noise, hr, 4) < 0.2 * (noise.abs().mean())
+    checkers = hr + 0.08 * (-1.0) ** (torch.arange(64)[:, None] + torch.arange(64))
+    assert lattice(checkers, hr, 4).item() == pytest.approx(0.08, rel=1e-5)
+
+
+def test_lattice_takes_patches_smaller_than_its_window_and_has_a_gradient() -> None:
+    sr = torch.rand(1, 3, 10, 12, requires_grad=True)
+    lattice(sr, torch.zeros(1, 3, 10, 12), 2).backward()
+    assert sr.grad is not None and sr.grad.abs().sum() > 0

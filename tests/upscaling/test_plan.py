@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.tiny import compact, far_seeing_graph
+from upres.errors import InputError
+from upres.upscaling.output_size import TargetSize
+from upres.upscaling.plan import MIN_TILE_PX, Plan, count_passes, make_plan
+
+GIB = 1024**3
+
+
+def plan(
+    height: int, width: int, *, scale: int = 4, size: TargetSize | None = None, budget: int = 8 * GIB, tile_px: int | None = None
+) -> Plan:
+    return make_plan(
+        compact(scale, width=64),
+        height,
+        width,
+        channels=3,
+        has_alpha=False,
+        depth=8,
+        size=size or TargetSize(),
+        budget_bytes=budget,
+        tile_px=tile_px,
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "passes", "words"),
+    [
+        ((400, 400), 1, ""),
+        ((250, 250), 1, ""),
+        ((101, 100), 1, ""),
+        ((450, 450), 1, ""),
+        ((100, 100), 0, "plain cubic"),
+        ((50, 50), 0, "plain cubic"),
+        ((800, 800), 2, "beyond x4: the network ran twice, then its result was resized"),
+        ((1600, 1600), 2, "x16 is the network of x4 run twice"),
+        ((3200, 3200), 2, "beyond x16: .*adds no detail"),
+    ],
+)
+def test_passes_for_a_network_of_x4(target: tuple[int, int], passes: int, words: str) -> None:
+    count, notes = count_passes(100, 100, target, 4)
+    assert count == passes
+    assert len(notes) == bool(words)
+    if words:
+        import re
+
+        assert re.search(words, notes[0])
+
+
+def test_a_network_of_x1_runs_once_whatever_the_size() -> None:
+    assert count_passes(10, 10, (10, 10), 1) == (1, ())
+    count, notes = count_passes(10, 10, (20, 20), 1)
+    assert count == 1
+    assert "keeps the size" in notes[0]
+
+
+def test_a_small_picture_is_one_tile_and_costs_what_the_graph_says() -> None:
+    result = plan(64, 48)
+    assert (result.height, result.width, result.pixels) == (256, 192, 256 * 192)
+    assert result.passes[0].tiling.work == 1.0
+    assert result.macs == 64 * 48 * compact(4, width=64).macs_per_pixel
+
+
+def test_less_memory_makes_smaller_tiles_and_more_work_until_it_is_refused() -> None:
+    tiles, works = [], []
+    for budget in (3 * GIB, 600 * 1024**2, 440 * 1024**2):
+        result = plan(1000, 1500, budget=budget)
+        assert result.needed_bytes <= budget
+        tiles.append(result.passes[0].tiling.tile_px)
+        works.append(result.passes[0].tiling.work)
+    assert tiles == sorted(tiles, reverse=True)
+    assert works == sorted(works)
+    with pytest.raises(InputError, match=r"making 6000 x 4000 takes \d+ MB of memory and 300 MB may be used: .*--memory"):
+        plan(1000, 1500, budget=300 * 1024**2)
+
+
+def test_the_needed_memory_in_the_message_is_enough() -> None:
+    for height, width in ((1000, 1500), (40, 9000), (300, 300)):
+        low, high = 0, 8 * GIB
+        while high - low > 1024**2:  # the smallest budget that is accepted
+            middle = (low + high) // 2
+            try:
+                plan(height, width, budget=middle)
+                high = middle
+            except InputError:
+                low = middle
+        arrays = height * width * (3 * 4 + 16 * 3 * 6)  # input, and the result in float32 beside its 8-bit copy while it is written
+        assert high >= 0.9 * arrays
+        tile = MIN_TILE_PX + 2 * compact(4, width=64).receptive_field + 2
+        assert high <= arrays + tile**2 * compact(4, width=64).activation_bytes_per_pixel + 2 * 1024**2
+
+
+def test_the_tile_asked_for_is_taken() -> None:
+    assert plan(100, 100, tile_px=32).passes[0].tiling.tile_px == 32
+    assert plan(100, 100, tile_px=5000).passes[0].tiling.tile_px == 100
+
+
+def far_plan(*, exact: bool, budget: int) -> Plan:
+    graph = far_seeing_graph(200)
+    return make_plan(
+        graph,
+        3000,
+        3000,
+        channels=1,
+        has_alpha=False,
+        depth=8,
+        size=TargetSize(),
+        budget_bytes=budget,
+        workspace_factor=10.0,  # an engine that takes much
+        exact=exact,
+    )
+
+
+def test_a_wide_field_is_tiled_exactly_while_that_is_affordable() -> None:
+    result = far_plan(exact=False, budget=GIB)
+    assert result.passes[0].tiling.overlap_px == 200
+    assert result.notes == ()
+
+
+def test_a_wide_field_is_cut_with_a_note_when_memory_is_short_unless_exact() -> None:
+    budget = 3000 * 3000 * 10 + 22_000_000
+    cut = far_plan(exact=False, budget=budget)
+    assert cut.passes[0].tiling.overlap_px == 64
+    assert "overlap by 64 px and it sees 200 px" in cut.notes[0]
+    whole = far_plan(exact=True, budget=budget)
+    assert whole.passes[0].tiling.overlap_px == 200
+    assert whole.notes == ()
+    assert whole.macs > cut.macs
+
+
+def test_two_passes_cost_seventeen_times_one() -> None:
+    assert plan(20, 20, size=TargetSize(factor=16)).macs == pytest.approx(17 * plan(20, 20).macs)
+
+
+def test_alpha_costs_as_much_as_the_colour() -> None:
+    graph = compact(4)
+    with_alpha, without = (
+        make_plan(graph, 20, 20, channels=3, has_alpha=alpha, depth=8, size=TargetSize(), budget_bytes=GIB) for alpha in (True, False)
+    )
+    assert with_alpha.macs == 2 * without.macs

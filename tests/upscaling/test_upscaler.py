@@ -1,0 +1,294 @@
+"""The door for Python programs: what goes in comes out enlarged, of the same kind; and every example of docs/api.md runs."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+import upres
+from tests import REPOSITORY
+from tests.tiny import FakeRunner, compact, compact_file, noise, picture
+from upres.errors import EngineError, InputError, ModelError, UsageError
+from upres.upscaling import enlarge
+from upres.upscaling.output_size import TargetSize
+from upres.upscaling.upscaler import Cancelled, Upscaler
+
+PAGE = REPOSITORY / "docs" / "api.md"
+EXAMPLES = dict(re.findall(r"^<!-- example: ([^>]+) -->\n```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+
+
+def nearest(scale: int = 2) -> Upscaler:
+    return Upscaler(compact(scale), runner=FakeRunner(scale))
+
+
+def enlarged(array: np.ndarray, scale: int = 2) -> np.ndarray:
+    return array.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_the_page_run(name: str, tmp_path: Path, example_photo: Path) -> None:
+    shutil.copy(example_photo, tmp_path / "photo.png")
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", EXAMPLES[name]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    if name == "progress and cancelling":
+        lines = result.stdout.split()
+        assert lines[-1] == "stopped"
+        assert 2 < len(lines) < 30
+    if name == "many pictures":
+        assert result.stdout.splitlines() == ["(128, 160, 3)", "(128, 164, 3)", "(128, 168, 3)"]
+    for made in re.findall(r'"(photo_\w+\.png)"', EXAMPLES[name]):
+        assert (tmp_path / made).is_file()
+
+
+def test_the_page_has_five_examples_and_no_other_code() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert len(EXAMPLES) == 5 == text.count("```python")
+    for target in re.findall(r"\]\((?![a-z]+:)([^)#]+)[^)]*\)", text):
+        assert (PAGE.parent / target).exists()
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 2), (5, 7, 3), (5, 7, 4)])
+@pytest.mark.parametrize("kind", ["uint8", "uint16", ">u2", "float16", "float32", "float64"])
+def test_arrays_come_back_as_what_they_were(shape: tuple[int, ...], kind: str) -> None:
+    """Nearest neighbour, so every value comes back exactly; the alpha is held between its neighbours, which those are."""
+    rng = np.random.default_rng(3)
+    dtype = np.dtype(kind)
+    top = np.iinfo(dtype).max if dtype.kind == "u" else 1
+    array = (rng.random(shape) * top).astype(dtype)
+    result = nearest()(array)
+    assert result.dtype == dtype
+    assert result.shape == (10, 14, *shape[2:])
+    tolerance = 0 if dtype.kind == "u" else 1e-3 if kind == "float16" else 1e-6
+    np.testing.assert_allclose(result.astype(np.float64), enlarged(array).astype(np.float64), rtol=0, atol=tolerance)
+
+
+def test_arrays_that_are_not_contiguous_and_not_writeable() -> None:
+    array = (noise(12, 10) * 255).astype(np.uint8)
+    view = array[::-2, ::2, ::-1]
+    view.flags.writeable = False
+    before = view.copy()
+    np.testing.assert_array_equal(nearest()(view), enlarged(before))
+    np.testing.assert_array_equal(view, before)
+
+
+@pytest.mark.parametrize(
+    ("thing", "words"),
+    [
+        (np.zeros((3, 20, 20), np.uint8), "shape (3, 20, 20); move the channels to the end"),
+        (np.zeros((2, 8, 8, 3), np.uint8), "shape (2, 8, 8, 3)"),
+        (np.zeros((0, 8, 3), np.uint8), "shape (0, 8, 3)"),
+        (np.zeros(8, np.uint8), "shape (8,)"),
+        (np.zeros((8, 8), np.int64), "found int64: convert it with astype"),
+        (np.zeros((8, 8), bool), "found bool"),
+        (np.full((8, 8), 255.0), "found values from 255 to 255: divide by the largest level"),
+        (np.full((8, 8), np.nan), "in [0, 1]; found values from nan"),
+        ("photo.png", "found builtins.str: upres.read_picture reads a file"),
+        ([[0.0]], "found builtins.list: numpy.asarray may convert it"),
+    ],
+)
+def test_what_is_no_picture_is_refused(thing: object, words: str) -> None:
+    with pytest.raises(InputError) as error:
+        nearest()(thing)  # type: ignore[type-var]
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_pil_images_come_back_as_what_they_were(mode: str) -> None:
+    image = Image.fromarray((noise(6, 5, 4) * 255).astype(np.uint8)).convert(mode)
+    result = nearest()(image)
+    assert isinstance(result, Image.Image)
+    assert (result.mode, result.size) == (mode, (10, 12))
+    np.testing.assert_array_equal(np.asarray(result), enlarged(np.asarray(image)))
+
+
+def test_pil_images_of_16_bits_palettes_and_one_bit() -> None:
+    deep = Image.fromarray((noise(6, 5, 1)[:, :, 0] * 65535).astype(np.uint16))
+    result = nearest()(deep)
+    assert result.mode == "I;16"
+    np.testing.assert_array_equal(np.asarray(result), enlarged(np.asarray(deep)))
+    palette = Image.fromarray((noise(6, 5) * 255).astype(np.uint8)).quantize(8)
+    assert nearest()(palette).mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(nearest()(palette)), enlarged(np.asarray(palette.convert("RGB"))))
+    assert nearest()(Image.new("1", (4, 4), 1)).getpixel((3, 3)) == 255
+    keyed = Image.new("RGB", (4, 4), (1, 2, 3))
+    keyed.info["transparency"] = (1, 2, 3)
+    result = nearest()(keyed)
+    assert result.mode == "RGBA"
+    assert np.asarray(result)[:, :, 3].max() == 0
+
+
+def test_what_a_pil_image_carries_stays_with_it() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.new("RGB", (4, 4), (10, 200, 30))
+    file = io.BytesIO()
+    image.save(file, "PNG", icc_profile=profile, dpi=(300, 300))
+    result = nearest()(Image.open(file))
+    assert result.info["icc_profile"] == profile
+    assert result.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_pil_images_that_are_refused() -> None:
+    for mode in ("CMYK", "F", "I", "YCbCr"):
+        with pytest.raises(InputError, match=f"mode {mode} is not a picture of L, LA, RGB, RGBA, I;16: convert it first"):
+            nearest()(Image.new(mode, (4, 4)))
+    file = io.BytesIO()
+    Image.fromarray((noise(60, 60) * 255).astype(np.uint8)).save(file, "PNG")
+    with pytest.raises(InputError, match="the PIL image cannot be decoded"):
+        nearest()(Image.open(io.BytesIO(file.getvalue()[:2000])))
+
+
+def test_without_pillow_nothing_of_it_is_loaded() -> None:
+    program = (
+        "import sys, numpy as np, upres; "
+        "upres.Upscaler('compact-x2', engine='ncnn', threads=1)(np.zeros((4, 4, 3), np.uint8)); "
+        "assert not {'PIL', 'torch', 'typer', 'scipy'} & set(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_picture_is_what_it_always_was() -> None:
+    """`upres.Upscaler` with a graph and a `Picture`, as before there was this door."""
+    source = picture(noise(6, 5), noise(6, 5, 1)[:, :, 0], depth=16, dpi=(300.0, 300.0))
+    assert upres.Upscaler is Upscaler
+    ours = upres.Upscaler(compact(2), engine="ncnn", threads=1, tile_px=8, memory_bytes=64 << 20)
+    theirs = enlarge.Upscaler(compact(2), engine="ncnn", threads=1)
+    result, expected = (upscaler(source, size=TargetSize(factor=3)) for upscaler in (ours, theirs))
+    np.testing.assert_allclose(result.pixels, expected.pixels, rtol=0, atol=1e-5)
+    assert (result.depth, result.dpi, result.notes) == (expected.depth, expected.dpi, expected.notes)
+    assert ours.plan(6, 5).pixels == 120
+    assert ours.graph.scale == ours.scale == 2
+
+
+def test_models_by_name_path_expression_and_graphs(tmp_path: Path) -> None:
+    lr = noise(6, 5)
+    path = compact_file(tmp_path / "tiny.safetensors", 2, seed=4)
+    by_path, by_text, by_graph = (
+        Upscaler(model, engine="ncnn", threads=1)(lr) for model in (path, str(path), compact(2, seed=4))
+    )
+    np.testing.assert_array_equal(by_path, by_graph)
+    np.testing.assert_array_equal(by_text, by_graph)
+    assert Upscaler(engine="ncnn").scale == 4
+    assert Upscaler(f"{path}>{path}", engine="ncnn").scale == 4
+    assert Upscaler([compact(2), compact(3)], engine="ncnn").scale == 6
+    with pytest.raises(ModelError, match="unknown model 'compact-x5'"):
+        Upscaler("compact-x5")
+    with pytest.raises(ModelError, match="no such file"):
+        Upscaler(tmp_path / "gone")
+
+
+def test_denoise_by_name(tmp_path: Path) -> None:
+    lr = noise(6, 5)
+    a, b = (str(compact_file(tmp_path / f"{seed}.safetensors", 2, seed=seed)) for seed in (1, 2))
+    ours = Upscaler(a, denoise=0.25, denoise_with=b, engine="ncnn", threads=1)(lr)
+    np.testing.assert_array_equal(ours, Upscaler(f"{a}:0.25,{b}:0.75", engine="ncnn", threads=1)(lr))
+    with pytest.raises(UsageError, match=r"give denoise \(0 to 1\) too"):
+        Upscaler(a, denoise_with=b)
+    with pytest.raises(UsageError, match="a Graph is one network already"):
+        Upscaler(compact(2), denoise=0.5)
+
+
+def test_weights_that_were_normalised_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = compact_file(tmp_path / "tiny.safetensors", 2)
+    Upscaler(f"{path}:1,{path}:1", engine="ncnn", threads=1)
+    assert "sum to 2, not to 1" in caplog.text
+
+
+def test_sizes() -> None:
+    lr = np.zeros((10, 20), np.uint8)
+    assert nearest()(lr, scale=2.5).shape == (25, 50)
+    assert nearest()(lr, size=TargetSize(width=30)).shape == (15, 30)
+    with pytest.raises(UsageError, match="scale and size contradict each other"):
+        nearest()(lr, scale=2, size=TargetSize(width=30))
+
+
+def test_cancelling_stops_between_two_tiles_and_the_next_picture_runs() -> None:
+    runner = FakeRunner()
+    upscaler = Upscaler(compact(2), runner=runner, tile_px=8)
+    stop, seen = threading.Event(), []
+    lr = (noise(32, 32) * 255).astype(np.uint8)
+
+    def told(done: int, total: int) -> None:
+        seen.append((done, total))
+        if len(seen) == 3:
+            stop.set()
+
+    with pytest.raises(Cancelled, match=r"cancelled at \d[\d,]* of 4,096 pixels"):
+        upscaler(lr, progress=told, cancel=stop.is_set)
+    assert len(runner.calls) == 4 == len(seen) + 1
+    with pytest.raises(Cancelled, match="before the first tile"):
+        upscaler(lr, cancel=stop.is_set)
+    assert len(runner.calls) == 4
+    stop.clear()
+    np.testing.assert_array_equal(upscaler(lr, progress=lambda *_: None, cancel=stop.is_set), enlarged(lr))
+
+
+def test_cancelled_is_no_error_of_the_input() -> None:
+    assert not issubclass(Cancelled, ValueError)
+
+
+def test_what_progress_raises_comes_through() -> None:
+    def told(done: int, total: int) -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        nearest()(noise(4, 4), progress=told)
+
+
+def test_map_is_lazy_and_in_order() -> None:
+    taken: list[int] = []
+
+    def pictures() -> Iterator[np.ndarray]:
+        for index in range(5):
+            taken.append(index)
+            yield np.full((3 + index, 4), 10 * index, np.uint8)
+
+    results = nearest().map(pictures(), scale=2)
+    assert taken == []
+    first = next(results)
+    assert taken == [0]
+    assert [first.shape, *(result.shape for result in results)] == [(6 + 2 * index, 8) for index in range(5)]
+    assert list(nearest().map([])) == []
+
+
+def test_several_threads_wait_for_each_other() -> None:
+    class Alone(FakeRunner):
+        inside = 0
+
+        def __call__(self, lr: np.ndarray) -> np.ndarray:
+            self.inside += 1
+            assert self.inside == 1
+            answer = super().__call__(lr)
+            threading.Event().wait(0.002)
+            self.inside -= 1
+            return answer
+
+    upscaler = Upscaler(compact(2), runner=Alone(), tile_px=4)
+    lr = [(noise(8, 8, seed=seed) * 255).astype(np.uint8) for seed in range(4)]
+    results: dict[int, np.ndarray] = {}
+    threads = [threading.Thread(target=lambda i=i: results.update({i: upscaler(lr[i])})) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, source in enumerate(lr):
+        np.testing.assert_array_equal(results[index], enlarged(source))
+
+
+def test_a_with_statement_closes_it() -> None:
+    with Upscaler(compact(2), engine="ncnn", threads=1) as upscaler:
+        upscaler(noise(4, 4))
+    with pytest.raises(EngineError, match="closed"):
+        upscaler(noise(4, 4))

@@ -1,0 +1,288 @@
+"""Many pictures, one after the other: read ahead, upscale, write behind; one bad picture never ends the job.
+
+Three threads, each one picture ahead of the next: while the network runs on a picture, the one after it is decoded and the one before it is
+encoded. The calling thread only waits, so Ctrl-C is heard at once, even inside an engine's long call.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from upres.batch.paths import Found, make_folder
+from upres.batch.worker import Lane, result_of
+from upres.errors import ModelError, OutputError, UpresError
+from upres.images.io import Header, Picture, encode_picture, read_picture, write_picture, writing_notes
+from upres.system.files import DISK_FULL
+from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.output_size import TargetSize
+from upres.upscaling.plan import Plan
+
+_SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # PNG of a photograph at the default level, measured once; only for estimates
+_SLOW_MACS_PER_SECOND = 20e9  # a fifth of two cores of 2020
+_CALIBRATION_SHARE = 0.01  # of the job's multiply-adds, within these bounds: small tiles tell little of large ones
+_CALIBRATION_MACS = (8e9, 80e9)
+_OVERLAP_SHARE = 0.25  # pictures are in memory together only while the arrays of each need less than this share of the budget
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture that is to be upscaled: what it is, by which network, how large, and where to (None: the bytes go to `sink`)."""
+
+    found: Found
+    source: Path | bytes
+    header: Header
+    upscaler: Upscaler
+    size: TargetSize
+    plan: Plan
+    target: Path | None
+    format: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one picture ended: `error` None is success. `seconds` is the time of the network and the resizes."""
+
+    name: str
+    target: Path | None
+    pixels: int
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What a whole job came to. `stopped_by` is an error after which every later picture would fail too; `left` pictures are not done."""
+
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    interrupted: bool = False
+    stopped_by: UpresError | None = None
+    left: int = 0
+    abandoned: bool = False  # a thread is still inside an engine's call, and the process must not wait for it
+
+    @property
+    def done(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.error is None]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.error is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How results are written."""
+
+    quality: int | None = None
+    png_level: int | None = None
+    max_pixels_in: int = 1_000_000_000
+    sink: Callable[[bytes], None] | None = None  # receives the one encoded result whose target is None
+
+
+class Watcher(Protocol):
+    """What a caller may want to see while a job runs. Called from one thread at a time, never from two at once."""
+
+    def advanced(self, pixels: int) -> None:
+        """`pixels` more output pixels are done."""
+        ...
+
+    def dropped(self, pixels: int) -> None:
+        """`pixels` output pixels of a picture that failed will never come: the total is smaller by them."""
+        ...
+
+    def finished(self, outcome: Outcome) -> None:
+        """A picture is written, or has failed."""
+        ...
+
+
+class _Cancelled(Exception):
+    """Raised inside the network's thread between two tiles when the job is being given up."""
+
+
+def estimate_seconds(jobs: Sequence[Job], measure_from_s: float = 0.0) -> float:
+    """How long the job will take: the networks at a measured speed, and the encoding that they do not hide.
+
+    A job that even a slow machine ends in less than `measure_from_s` is not worth measuring for: its time on such a machine is returned.
+    Nor is one that ends so soon at the speed of a first glance, which is the slower one: a small tile, and nothing allocated yet.
+    """
+    slow = _estimate(jobs, lambda _: _SLOW_MACS_PER_SECOND)
+    if slow < measure_from_s:
+        return slow
+    if measure_from_s > 0.0:
+        glance = _estimate(jobs, lambda upscaler: upscaler.glance_macs_per_second())
+        if glance < measure_from_s:
+            return glance
+    calibration = _CALIBRATION_SHARE * sum(job.plan.macs for job in jobs)
+    return _estimate(jobs, lambda upscaler: upscaler.macs_per_second(min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])))
+
+
+def _estimate(jobs: Sequence[Job], speed: Callable[[Upscaler], float]) -> float:
+    total = tail = 0.0
+    for job in jobs:
+        network = job.plan.macs / speed(job.upscaler) if job.plan.macs else 0.0
+        total += max(network, tail)
+        tail = job.plan.pixels * _SECONDS_PER_ENCODED_PIXEL
+    return total + tail
+
+
+def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> Report:
+    """Do every job in order and say how each ended. Never raises for a bad picture.
+
+    Stops early, with `stopped_by`, when the disk is full, when stdout cannot be written or when a model is refused: later pictures would
+    fail in the same way. Ctrl-C ends the job after the file that is being written; files are only ever complete or absent.
+    """
+    return _Run(jobs, encoding, watcher).run()
+
+
+class _Run:
+    def __init__(self, jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> None:
+        self._jobs, self._encoding, self._watcher = jobs, encoding, watcher
+        self._report = Report()
+        self._cancel = threading.Event()
+        self._counted: dict[int, int] = {}
+        self._readers: Lane[Picture] = Lane("upres-read")
+        self._networks: Lane[tuple[Picture, float]] = Lane("upres-run")
+        self._writers: Lane[None] = Lane("upres-write")
+        self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
+
+    def run(self) -> Report:
+        try:
+            self._all()
+        except KeyboardInterrupt:
+            self._report.interrupted = True
+        finally:
+            self._cancel.set()
+            self._settle_writing()
+            self._readers.close(timeout_s=1.0)
+            self._writers.close()
+            self._report.abandoned = not self._networks.close(timeout_s=1.0)
+        self._report.left = len(self._jobs) - len(self._report.outcomes)
+        return self._report
+
+    def _all(self) -> None:
+        ahead = self._read(0)
+        for index, job in enumerate(self._jobs):
+            reading, ahead = ahead, None
+            if reading is None:
+                reading = self._read(index)
+            try:
+                assert reading is not None
+                picture = result_of(reading)
+                del reading
+                # Large pictures are not kept in memory two at a time: what is being written is finished first.
+                large = job.plan.array_bytes > _OVERLAP_SHARE * job.upscaler.budget_bytes()
+                if large:
+                    self._settle_writing()
+                else:
+                    ahead = self._read(index + 1)
+                running = self._networks.submit(self._network_work(job, picture))
+                del picture
+                result, seconds = result_of(running)
+                del running
+            except _Cancelled:
+                return
+            except Exception as error:  # isolation: whatever is wrong with one picture is told, and the next one is begun
+                self._settle_writing()  # reports stand in the order of the jobs
+                self._end(job, Outcome(job.found.name, job.target, job.plan.pixels, error=error))
+            else:
+                self._settle_writing()
+                if self._report.stopped_by is None:
+                    notes = job.notes + result.notes + writing_notes(result, job.format)
+                    self._writing = (job, seconds, notes, self._writers.submit(self._write_work(job, result)))
+                del result
+            if self._report.stopped_by is not None:
+                return
+        self._settle_writing()
+
+    def _read(self, index: int) -> Future[Picture] | None:
+        if index >= len(self._jobs):
+            return None
+        job = self._jobs[index]
+
+        def work() -> Picture:
+            if job.target is not None:
+                make_folder(job.target.parent)
+            return read_picture(job.source, max_pixels=self._encoding.max_pixels_in)
+
+        return self._readers.submit(work)
+
+    def _network_work(self, job: Job, picture: Picture) -> Callable[[], tuple[Picture, float]]:
+        box = [picture]  # emptied by the work, so that the input is freed as soon as the network is done with it
+
+        def progress(done: int, total: int) -> None:
+            if self._cancel.is_set():
+                raise _Cancelled
+            self._count(job, done)
+
+        def work() -> tuple[Picture, float]:
+            start = time.perf_counter()
+            result = job.upscaler(box.pop(), size=job.size, progress=progress)
+            return result, time.perf_counter() - start
+
+        return work
+
+    def _write_work(self, job: Job, picture: Picture) -> Callable[[], None]:
+        box = [replace(picture, format=job.format)]
+        quality, level, sink = self._encoding.quality, self._encoding.png_level, self._encoding.sink
+
+        def work() -> None:
+            if job.target is not None:
+                write_picture(box.pop(), job.target, format=job.format, quality=quality, png_level=level)
+            else:
+                assert sink is not None
+                sink(encode_picture(box.pop(), job.format, quality=quality, png_level=level))
+
+        return work
+
+    def _settle_writing(self) -> None:
+        """Wait for the result that is being written, if any, and note how it ended."""
+        if self._writing is None:
+            return
+        job, seconds, notes, future = self._writing
+        outcome = Outcome(job.found.name, job.target, job.plan.pixels, seconds, notes)
+        try:
+            result_of(future)  # Ctrl-C here leaves `_writing` as it is, and `run` waits for the file once more
+        except Exception as error:  # isolation, as above
+            outcome = replace(outcome, notes=(), error=error)
+        self._writing = None
+        self._end(job, outcome)
+
+    def _count(self, job: Job, done: int) -> None:
+        before = self._counted.get(id(job), 0)
+        self._counted[id(job)] = done
+        self._watcher.advanced(done - before)
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        if outcome.error is None:
+            self._count(job, job.plan.pixels)
+        else:
+            self._watcher.dropped(job.plan.pixels - self._counted.get(id(job), 0))
+        self._report.outcomes.append(outcome)
+        if outcome.error is not None:
+            _forget_locals(outcome.error)
+        if outcome.error is not None and _is_final(outcome.error):
+            self._report.stopped_by = outcome.error if isinstance(outcome.error, UpresError) else OutputError(str(outcome.error))
+        self._watcher.finished(outcome)
+
+
+def _forget_locals(error: BaseException) -> None:
+    """Free the pictures that the frames of a traceback hold: a report of many failures must not keep them all in memory."""
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
+
+
+def _is_final(error: BaseException) -> bool:
+    """True where every later picture would fail in the same way: full disk, closed pipe, refused model."""
+    cause = error.__cause__ if isinstance(error, OutputError) else error
+    full = isinstance(cause, OSError) and cause.errno in DISK_FULL
+    return full or isinstance(error, ModelError | BrokenPipeError)

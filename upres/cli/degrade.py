@@ -1,0 +1,170 @@
+"""The verb `upres degrade`: pictures as the world makes them, from a recipe and a seed, or from a plan that was printed before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from upres.cli.errors import DEBUG_HELP, DONE, exit_code_of, run_verb, say, words_for
+from upres.errors import InputError, OutputError, UpresError, UsageError
+
+if TYPE_CHECKING:
+    from upres.batch.paths import Destination, Found
+    from upres.degradation.apply import Recipe
+
+
+def degrade(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="HR pictures and folders of pictures.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A file, or a folder (created).")],
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe", metavar="NAME|FILE", help="real-esrgan, bsrgan, wild, bicubic, or a .toml file.", show_default="real-esrgan"
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, metavar="N", help="Picture i is degraded as (seed, i) says, always alike.", show_default="0"),
+    ] = None,
+    index: Annotated[int | None, typer.Option("--index", min=0, metavar="N", help="i of the first picture.", show_default="0")] = None,
+    scale: Annotated[int | None, typer.Option("-s", "--scale", min=1, max=16, metavar="N", help="HR over LR.", show_default="4")] = None,
+    json_lines: Annotated[bool, typer.Option("--json", help="Print the plan of each picture on stdout, a line each.")] = False,
+    replay: Annotated[
+        Path | None, typer.Option("--replay", metavar="PLANS", help="Carry out printed plans, one a picture, instead of drawing some.")
+    ] = None,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Go into folders of folders; the tree is kept.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist already; otherwise they are kept.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+) -> None:
+    """Make LR pictures from HR ones, as lenses, sensors, phones and the web make them.
+
+    The same recipe, seed and index give the same bytes, and so does a plan that --json printed: docs/degrade.md.
+
+    Example: upres degrade photo.png -o lr.png --recipe real-esrgan --seed 7 --json
+    """
+
+    def work() -> int:
+        import os
+
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the number of numpy's threads moves roundings: the same bytes on every machine
+        from upres.batch.paths import choose_destination, find_pictures, make_folder
+        from upres.degradation.apply import load_recipe
+        from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS
+
+        if replay is not None:
+            for name, value in {"recipe": recipe, "seed": seed, "index": index, "scale": scale}.items():
+                if value is not None:
+                    raise UsageError(f"--{name} says what to draw, and --replay {replay} was drawn before: give one of them")
+        given = None if replay is not None else load_recipe(recipe or "real-esrgan")
+        plans = _read_plans(replay) if replay is not None else None
+        destination = choose_destination(inputs, str(out), None, WRITABLE_FORMATS)
+        if destination.stdout:
+            raise UsageError("upres degrade writes files, not standard output: give -o a file or a folder")
+        found = find_pictures(inputs, recursive=recursive, suffixes=READABLE_SUFFIXES, keep_out=destination.folder, beside=False)
+        if not found.pictures:
+            raise InputError(f"{', '.join(inputs)} holds no picture (looked for {', '.join(sorted(READABLE_SUFFIXES))})")
+        if plans is not None and len(plans) != len(found.pictures):
+            raise UsageError(f"{replay} holds {len(plans)} plans for {len(found.pictures)} pictures: expected one each, in their order")
+        for folder in _check_targets(found.pictures, destination):
+            make_folder(folder)
+        return _run(found.pictures, destination, given, plans, seed or 0, index or 0, scale or 4, json_lines, overwrite)
+
+    run_verb(work, debug)
+
+
+def _run(
+    pictures: list[Found], destination: Destination, recipe: Recipe | None, plans: list[dict[str, Any]] | None, seed: int, index: int,
+    scale: int, json_lines: bool, overwrite: bool,
+) -> int:  # fmt: skip
+    """One bad picture is named and the rest goes on; the exit code tells."""
+    import json
+
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import track
+
+    from upres.degradation.apply import draw_plan, run_plan, sharpened
+    from upres.images.io import Picture, read_picture, write_picture
+
+    code = DONE
+    console = Console(stderr=True)
+    for number, found in enumerate(track(pictures, "degrading", console=console, transient=True, disable=not console.is_terminal)):
+        target = destination.target(found, "", f".{destination.format}")
+        assert found.path is not None and target is not None
+        try:
+            if target.exists() and not overwrite:
+                say(f"{target} is there already and was kept: --overwrite replaces it")
+                continue
+            if recipe is not None:
+                plan = draw_plan(recipe, seed=seed, index=index + number, scale=scale)
+            else:
+                assert plans is not None
+                plan = plans[number]
+            picture = read_picture(found.path)
+            factor = cast("int", plan["scale"])
+            height, width = (side // factor * factor for side in picture.pixels.shape[:2])
+            if not height or not width:
+                size = f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
+                raise InputError(f"{found.name} is {size}, too small to be reduced by {factor}")
+            if picture.alpha is not None:
+                say(f"{found.name}: transparency is left out")
+            hr = np.clip(picture.pixels[:height, :width], 0.0, 1.0)  # a wider profile than sRGB reaches outside
+            lr = run_plan(sharpened(hr, plan), plan)
+            write_picture(Picture(lr), target)
+            if json_lines:
+                print(json.dumps({"picture": found.name, **plan}), flush=True)
+        except OutputError:
+            raise
+        except UpresError as error:
+            say(words_for(error))
+            code = code or exit_code_of(error)
+    return code
+
+
+def _read_plans(path: Path) -> list[dict[str, Any]]:
+    """A JSON line a plan, as --json prints them. Raises `InputError`."""
+    import json
+
+    from upres.degradation.apply import check_plan
+
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--replay {path} cannot be read: {error}") from error
+    plans: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            plan = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"--replay {path}, line {number} is no JSON: {error}") from error
+        try:
+            check_plan(plan)
+        except UsageError as error:
+            raise InputError(f"--replay {path}, line {number}: {error}") from error
+        plans.append(plan)
+    if not plans:
+        raise InputError(f"--replay {path} holds no plan: expected the lines that --json prints")
+    return plans
+
+
+def _check_targets(pictures: list[Found], destination: Destination) -> list[Path]:
+    """Before a picture is read: no result may be an input, and no two results one file. Gives the folders of the results."""
+    import os
+
+    if any(found.path is None for found in pictures):
+        raise UsageError("upres degrade reads files, not standard input")
+    targets = [destination.target(found, "", f".{destination.format}") for found in pictures]
+    sources = {os.path.realpath(found.path) for found in pictures if found.path is not None}
+    for target in targets:
+        if target is not None and os.path.realpath(target) in sources:
+            raise UsageError(f"-o names {target}, which is an input: choose another folder or file")
+    seen: dict[Path, str] = {}
+    for found, target in zip(pictures, targets, strict=True):
+        assert target is not None
+        if target in seen:
+            raise UsageError(f"{seen[target]} and {found.name} would both be written to {target}: degrade them one by one")
+        seen[target] = found.name
+    return sorted({target.parent for target in seen})
+

@@ -1,0 +1,90 @@
+"""Downloading a model in front of a person: a word before it, progress while it lasts, and what was pinned after it. All on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from upres.cli.errors import say
+
+if TYPE_CHECKING:
+    from upres.models.model import KnownModel
+    from upres.models.store import Pulled
+
+_EVERY_S = 10.0  # between two lines of a log
+
+
+def words_for_bytes(size: int | None) -> str:
+    """`"67.0 MB"`, `"256 kB"`, or `"size unknown"`: powers of ten, as web pages and file managers count."""
+    if size is None:
+        return "size unknown"
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+
+
+def have_models(names: Iterable[str]) -> None:
+    """Download those of `names` that are known models and not here yet. All others, paths too, are left to the verb that uses them.
+
+    Raises what `catalog_store.pull` raises, so also for a licence that was not agreed to.
+    """
+    from upres.models.catalog import find
+    from upres.models.model import KnownModel
+    from upres.models.store import file_here
+
+    for name in names:
+        model = find(name)
+        if isinstance(model, KnownModel) and file_here(model.files) is None:
+            pull_aloud(model)
+
+
+def pull_aloud(model: KnownModel, *, accept_licence: bool = False) -> Pulled:
+    """`catalog_store.pull`, telling name, licence, size and origin before anything is downloaded."""
+    from upres.models.store import check_licence, file_here, pull
+
+    quiet_log()
+    if file_here(model.files) is None:
+        check_licence(model.name, model.licence, accept=accept_licence, page=model.page)
+        hosts = dict.fromkeys(urlsplit(url).hostname or url for file in model.files for url in file.urls)
+        say(f"{model.name}: {model.licence}, {words_for_bytes(model.files[0].bytes)}, from {' or '.join(hosts)}")
+    with shown_progress(model.name) as progress:
+        pulled = pull(model, accept_licence=accept_licence, progress=progress)
+    if pulled.pinned is not None:
+        say(f"{model.name}: no SHA-256 was known of it; it is trusted as it came, and pinned from now on: {pulled.pinned}")
+    return pulled
+
+
+def quiet_log() -> None:
+    """What the library logs of a download is told here in other words."""
+    import logging
+
+    logging.getLogger("upres").addHandler(logging.NullHandler())
+
+
+@contextmanager
+def shown_progress(name: str) -> Generator[Callable[[int, int | None], None]]:
+    """A bar on a terminal; elsewhere a line every ten seconds. Nothing shows until the first bytes are there."""
+    if not sys.stderr.isatty():
+        yield _lines(name)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines(name: str) -> Callable[[int, int | None], None]:
+    said = time.monotonic()
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _EVERY_S:
+            said = time.monotonic()
+            say(f"{name}: {words_for_bytes(done)}" + ("" if total is None else f" of {words_for_bytes(total)}"))
+
+    return progress

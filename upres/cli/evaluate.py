@@ -1,0 +1,144 @@
+"""The verb `upres evaluate`: parse, find the pairs, load the models, call one function, print one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from upres.cli.engine_options import DeviceOption, Engine, Precision, PrecisionOption
+from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.errors import OutputError
+
+if TYPE_CHECKING:
+    from upres.evaluation.evaluate import Evaluation
+    from upres.images.pairing import Pair
+    from upres.upscaling.enlarge import Upscaler
+
+
+def evaluate(
+    hr: Annotated[Path, typer.Option("--hr", metavar="DIR", help="Folder of HR pictures (those directly in it).")],
+    scale: Annotated[int, typer.Option("-s", "--scale", metavar="N", help="Scale to measure at.")],
+    lr: Annotated[
+        Path | None,
+        typer.Option("--lr", metavar="DIR", help="Folder of LR pictures, named as HR or NAMEx4. Default: made from HR by cubic resize."),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("-n", "--model", metavar="NAME|FILE", help="A house model or a model file; may be repeated. Bicubic is always there."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures and their protocol there too.")
+    ] = None,
+    round_luma: Annotated[
+        bool,
+        typer.Option("--round-luma", help="Round Y to whole levels, as tables of older papers do (Set5 bicubic x4 SSIM .8102, not .8113)."),
+    ] = False,
+    niqe: Annotated[
+        bool, typer.Option("--niqe", help="Measure NIQE too, of HR as well; its parameters (12 kB) are downloaded once.")
+    ] = False,
+    niqe_parameters: Annotated[
+        Path | None, typer.Option("--niqe-parameters", metavar="FILE", help="Measure NIQE with the parameters in this file (.npz).")
+    ] = None,
+    lr_psnr: Annotated[
+        bool, typer.Option("--lr-psnr", help="Measure the PSNR between LR and the reduced SR too: is it still the same picture?")
+    ] = False,
+    engine: Annotated[
+        Engine | None, typer.Option("--engine", help="What runs the networks. Default: ncnn on every machine, so that figures compare.")
+    ] = None,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = Precision.fp32,
+    threads: Annotated[int, typer.Option("--threads", min=0, metavar="N", help="Threads of the networks; 0: one a core.")] = 0,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+) -> None:
+    """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, beside bicubic, per picture and mean.
+
+    Example: upres evaluate --hr Set5 --scale 4 -n compact-x4
+    """
+
+    def work() -> int:
+        import json
+        from functools import partial
+
+        from upres.evaluation.evaluate import evaluate as measure_pairs
+        from upres.evaluation.evaluate import format_table
+        from upres.images.pairing import check_scale, check_sizes, find_pairs
+        from upres.metrics.niqe import fetch_parameters
+        from upres.system.files import write_atomic
+
+        check_scale(scale)
+        if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
+            raise OutputError(f"--json expects a file in a folder that exists, got {json_file}")
+        pairs = find_pairs(hr, lr, scale)
+        check_sizes(pairs, scale)  # headers only: what does not fit is told before a model is opened or a file downloaded
+        parameters = fetch_parameters(niqe_parameters) if niqe or niqe_parameters is not None else None
+        measure = partial(measure_pairs, scale=scale, round_luma=round_luma, niqe=parameters, lr_psnr=lr_psnr)
+        options = {"device": device, "precision": precision.value, "threads": threads}
+        result = _measure(measure, pairs, models or (), scale, engine, options)
+        print(format_table(result), flush=True)
+        if json_file is not None:
+            text = json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+            write_atomic(json_file, (text + "\n").encode())
+        for note in dict.fromkeys(result.notes):
+            say(f"note: {note}")
+        if result.failed:
+            say(f"{len(result.failed)} of {len(pairs)} pictures failed and are in no row:")
+            for name, reason in result.failed.items():
+                say(f"  {reason}" if name in reason else f"  {name}: {reason}")
+        return INPUT_FAILED if result.failed else DONE
+
+    run_verb(work, debug)
+
+
+def _measure(
+    measure: Callable[..., Evaluation], pairs: list[Pair], names: Sequence[str], scale: int, engine: Engine | None, options: dict[str, Any]
+) -> Evaluation:
+    """`measure(pairs, upscalers, progress=...)` with the models of these names opened, and closed afterwards.
+
+    `options` are those of `Upscaler` beside its engine, which is ncnn where none was named: figures must not depend on the machine.
+    """
+    from contextlib import ExitStack
+
+    from upres.cli.download import have_models
+    from upres.evaluation.evaluate import BICUBIC, check_models
+    from upres.graph.opaque import UnknownModel
+    from upres.models.load import load_network
+    from upres.upscaling.enlarge import Upscaler
+
+    have_models(name for name in names if name != BICUBIC)
+    with ExitStack() as stack:
+        upscalers: dict[str, Upscaler] = {}
+        for name in dict.fromkeys(names):
+            if name != BICUBIC:  # that row is there anyway
+                network = load_network(name)
+                default = "auto" if isinstance(network, UnknownModel) else "ncnn"  # a file of unknown make has an engine of its own
+                upscalers[name] = Upscaler(network, engine=default if engine is None else engine.value, **options)
+                stack.callback(upscalers[name].close)
+        check_models(upscalers, scale)
+        with _Bar(len(pairs)) as bar:
+            return measure(pairs, upscalers, progress=bar.report)
+
+
+class _Bar:
+    """A progress bar that counts pictures, on a terminal only."""
+
+    def __init__(self, pictures: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+        self._task = self._bar.add_task("measuring", total=pictures)
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exit_info: object) -> None:
+        self._bar.stop()
+
+    def report(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total)

@@ -1,0 +1,96 @@
+"""The verb `upres export`: fetch the model, read the picture, call one function, say what it found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from upres.cli.errors import DEBUG_HELP, run_verb, say
+from upres.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from upres.export.export import Exported
+    from upres.graph.nodes import Array
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="What `upscale -n` takes: a name, a file, or a blend (a:0.7,b:0.3).")],
+    format: Annotated[
+        str | None,
+        typer.Option("-f", "--format", metavar="FORMAT", help="onnx, ncnn or safetensors. Default: by the name of -o."),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("-o", "--out", metavar="OUT", help="A file, or a folder that exists. Default: the model's name, here."),
+    ] = None,
+    half: Annotated[bool, typer.Option("--half", help="float16 numbers: half the size; the name ends in -fp16.")] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="The picture to compare on. Default: one that upres carries."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
+    threads: Annotated[int, typer.Option("--threads", min=0, metavar="N", help="Threads of the engines; 0: one a core.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report instead of the files' SHA-256.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+) -> None:
+    """Write a model for other programs: ONNX, ncnn (Upscayl) or safetensors, compared with its source before it gets its name.
+
+    Standard output gets `SHA-256  FILE` of each file, as sha256sum writes it.
+
+    Example: upres export RealESRGAN_x4plus -f ncnn --half -o ~/upscayl/models
+    """
+
+    def work() -> None:
+        from upres.cli.download import have_models
+        from upres.export.export import FORMATS
+        from upres.export.export import export as export_model
+        from upres.models.expression import parse
+
+        name = _format(format, out, FORMATS)
+        have_models(part.model for stage in parse(model).stages for part in stage)
+        pixels = None if picture is None else _read(picture)
+        done = export_model(model, name, out, half=half, picture=pixels, overwrite=overwrite, threads=threads)
+        _tell(done, as_json)
+
+    run_verb(work, debug)
+
+
+def _format(given: str | None, out: str | None, formats: dict[str, tuple[str, ...]]) -> str:
+    """The format that was given, in any case, or that the ending of `out` names."""
+    choice = ", ".join(formats)
+    if given is None:
+        ending = Path(out or "").suffix.lower()
+        found = next((name for name, endings in formats.items() if ending in endings), None)
+        if found is None:
+            raise UsageError(f"which format? Name it with -f: {choice}")
+        return found
+    name = given.lower().removeprefix(".")
+    if name not in formats:
+        raise UsageError(f"unknown format {given!r}{nearest(name, formats)}; expected {choice}")
+    return name
+
+
+def _read(path: Path) -> Array:
+    from upres.images.io import read_picture
+
+    return read_picture(path).pixels
+
+
+def _tell(done: Exported, as_json: bool) -> None:
+    from upres.system.files import sha256_of
+
+    for engine in dict.fromkeys(check.engine for check in done.checks):
+        worst = max((check for check in done.checks if check.engine == engine), key=lambda check: check.largest)
+        count = sum(check.engine == engine for check in done.checks)
+        say(f"{engine}: {count} pictures, at worst {worst.words()}")
+    for reason in done.not_run:
+        say(f"not run: {reason}")
+    for note in done.notes:
+        say(f"note: {note}")
+    if as_json:
+        print(done.report.read_text(encoding="utf-8"), end="", flush=True)
+        return
+    for file in done.files:
+        print(f"{sha256_of(file)}  {file}", flush=True)

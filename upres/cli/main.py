@@ -1,0 +1,57 @@
+"""The command line: the verbs and nothing else. Each lives in `cli_VERB.py`, parses, builds one dataclass and calls one function.
+
+Nothing heavy is imported here: `upres --help` loads neither numpy nor an engine, an image codec or torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from upres.cli.degrade import degrade
+from upres.cli.doctor import doctor
+from upres.cli.errors import DEBUG_HELP, enable_debug
+from upres.cli.evaluate import evaluate
+from upres.cli.export import export
+from upres.cli.interpolate import interpolate
+from upres.cli.models import app as models
+from upres.cli.prepare import prepare
+from upres.cli.train import train
+from upres.cli.upscale import upscale
+
+app = typer.Typer(
+    name="upres",
+    help="Super-resolution: upscale pictures, measure models, train them. Exit codes: docs/exit-codes.md.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # rich costs more to import than all the rest of `upres --help`
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(upscale)
+app.command()(evaluate)
+app.command()(train)
+app.command()(degrade)
+app.command()(prepare)
+app.command()(interpolate)
+app.command()(export)
+app.command()(doctor)
+app.add_typer(models)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from upres import __version__
+
+        print(f"upres {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _everywhere(  # pyright: ignore[reportUnusedFunction]  # typer calls it
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)] = False,
+) -> None:
+    if debug:
+        enable_debug()

@@ -1,0 +1,302 @@
+"""The verb `upres upscale`: parse, build one `Request`, run its jobs, say what came of it."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from upres.cli.engine_options import DeviceOption, Engine, Precision, PrecisionOption, tell_measurements, words_for_engine
+from upres.cli.errors import BUG, DEBUG_HELP, DONE, INTERRUPTED, debug_enabled, exit_code_of, run_verb, say
+from upres.errors import InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from upres.batch.plan import Prepared, Request
+    from upres.batch.run import Job, Report
+
+_TELL_FROM_S = 30.0  # a job that takes longer says so before it starts
+_SIZE, _NETWORK, _OUTPUT = "Size", "Network", "Output"
+
+
+def upscale(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Pictures and folders of pictures; - is standard input.")],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="A file, a folder (created), or - for standard output. Default: NAME_x4.png beside each input.",
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option("-s", "--scale", metavar="FACTOR", help="Final factor of the sides, such as 4 or 2.5. Default: the model's."),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", metavar="PX", help="Width of the result; with --height: fit inside that box.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option("--height", metavar="PX", help="Height of the result; with --width: fit inside that box.")
+    ] = None,
+    long_side: Annotated[int | None, typer.Option("--long-side", metavar="PX", help="Longer side of the result.")] = None,
+    megapixels: Annotated[
+        float | None, typer.Option("--megapixels", metavar="MP", help="Area of the result in millions of pixels.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "-n",
+            "--model",
+            metavar="NAME|FILE",
+            help="A model by name or file, a blend of some (a:0.7,b:0.3), or a chain ('a>b'). Default: chosen by the factor.",
+        ),
+    ] = None,
+    denoise: Annotated[
+        float | None,
+        typer.Option("--denoise", metavar="0..1", help="Share of -n in a blend with its twin that keeps noise: 1 removes most noise."),
+    ] = None,
+    denoise_with: Annotated[
+        str | None, typer.Option("--denoise-with", metavar="FILE", help="That twin, where -n is not realesr-general-x4v3.")
+    ] = None,
+    tta: Annotated[bool, typer.Option("--tta", help="Mean over eight turns and flips of the picture (8 times the time).")] = False,
+    blend: Annotated[
+        float, typer.Option("--blend", metavar="0..1", help="Strength: 1 is the network, 0 a plain cubic resize.")
+    ] = 1.0,
+    color_lock: Annotated[
+        bool, typer.Option("--color-lock", help="Large areas keep the input's colours (for GAN models, which shift them).")
+    ] = False,
+    wrap: Annotated[bool, typer.Option("--wrap", help="The picture is a seamless texture, and stays one.")] = False,
+    engine: Annotated[Engine, typer.Option("--engine", help="What runs the network; auto: the fastest here, measured once.")] = Engine.auto,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.auto,
+    tile: Annotated[
+        str, typer.Option("--tile", metavar="auto|PX", help="Side of a tile in input pixels; auto follows the free memory.")
+    ] = "auto",
+    exact: Annotated[bool, typer.Option("--exact", help="Tiles equal the untiled result to the bit (slower).")] = False,
+    memory: Annotated[
+        str | None, typer.Option("--memory", metavar="SIZE", help="Memory to use, such as 2G or 512M. Default: most of what is free.")
+    ] = None,
+    threads: Annotated[
+        int, typer.Option("--threads", min=0, metavar="N", help="Threads of the network and the codecs; 0: one a core.")
+    ] = 0,
+    format_name: Annotated[
+        str | None, typer.Option("--format", metavar="FORMAT", help="png, jpeg, webp, tiff or avif. Default: by the name of -o, or png.")
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option("--quality", min=1, max=100, metavar="1-100", help="Quality of JPEG, WebP and AVIF.")
+    ] = None,
+    png_level: Annotated[
+        int | None, typer.Option("--png-level", min=0, max=9, metavar="0-9", help="Effort of PNG: 0 fast, 9 small.")
+    ] = None,
+    max_pixels: Annotated[
+        str, typer.Option("--max-pixels", metavar="N", help="Largest result, in pixels; 500M means 500 megapixels.")
+    ] = "1000M",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist already; otherwise they are kept and skipped.")
+    ] = False,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Go into folders of folders; the tree is kept.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+) -> None:
+    """Upscale pictures. Without -o each result lies beside its picture as NAME_x4.png.
+
+    Nothing is overwritten without --overwrite, and an input never is. Running the same command again goes on where it was stopped.
+
+    Example: upres upscale holiday -r -s 2 -o large
+    """
+
+    def work() -> int:
+        from upres.batch.plan import Request
+        from upres.system.memory import parse_bytes
+        from upres.upscaling.output_size import TargetSize
+
+        if "" in inputs or out == "":
+            raise UsageError("an input or -o is the empty text (a variable that is not set?): name a picture, a folder or -")
+        request = Request(
+            inputs=tuple(inputs),
+            out=out,
+            size=TargetSize(factor=scale, width=width, height=height, long_side=long_side, megapixels=megapixels),
+            model=model,
+            engine=engine.value,
+            device=device,
+            precision=precision.value,
+            threads=threads,
+            exact=exact,
+            tile_px=_parse_tile(tile),
+            memory_bytes=None if memory is None else parse_bytes(memory),
+            format=_format_name(format_name),
+            max_pixels=_parse_pixels(max_pixels),
+            overwrite=overwrite,
+            recursive=recursive,
+            tta=tta,
+            blend=blend,
+            color_lock=color_lock,
+            wrap=wrap,
+            denoise=denoise,
+            denoise_with=denoise_with,
+        )
+        return _upscale(request, quality, png_level, debug or debug_enabled())
+
+    run_verb(work, debug)
+
+
+def _parse_tile(text: str) -> int | None:
+    if text != "auto" and (not text.isdecimal() or int(text) < 1):
+        raise UsageError(f"--tile expects auto or a number of pixels, got {text!r}")
+    return None if text == "auto" else int(text)
+
+
+def _parse_pixels(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)P?", text.strip().upper())
+    value = 0 if match is None else math.floor(float(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[match[2]])
+    if value < 1:
+        raise UsageError(f"--max-pixels expects a number of pixels such as 500M, got {text!r}")
+    return value
+
+
+def _format_name(text: str | None) -> str | None:
+    """`jpg` and `.JPG` mean `jpeg`, `tif` means `tiff`."""
+    name = None if text is None else text.lower().removeprefix(".")
+    return None if name is None else {"jpg": "jpeg", "tif": "tiff"}.get(name, name)
+
+
+def _upscale(request: Request, quality: int | None, png_level: int | None, debug: bool) -> int:
+    import logging
+    import time
+
+    from upres.batch.plan import prepare, settle
+    from upres.batch.run import Encoding, estimate_seconds, run_jobs
+    from upres.cli.download import have_models
+    from upres.cli.progress import make_display
+    from upres.images.io import set_threads
+
+    logging.getLogger("upres").addHandler(logging.NullHandler())  # what the library logs is told here as a note
+    tell_measurements()
+    set_threads(request.threads)
+    if request.model is not None:
+        have_models(part.model for stage in request.composition().stages for part in stage)
+    prepared = prepare(request, _read_stdin)
+    if prepared.destination.stdout and prepared.jobs and sys.stdout.isatty():
+        raise UsageError("standard output is a terminal: redirect it (> result.png), or name a file with -o")
+    _tell_left_out(prepared)
+    start = time.monotonic()
+    estimate_s = estimate_seconds(prepared.jobs, _TELL_FROM_S)
+    _tell_start(prepared.jobs, estimate_s)
+    with make_display(sum(job.plan.pixels for job in prepared.jobs), len(prepared.jobs), estimate_s) as display:
+        report = run_jobs(prepared.jobs, Encoding(quality, png_level, sink=_write_stdout), display)
+    settle(prepared, report)
+    report.outcomes[:0] = prepared.failures
+    _tell_end(request, prepared, report, time.monotonic() - start, debug)
+    code = _exit_code(report)
+    if report.abandoned:
+        # A thread is still deep inside an engine's call. Leaving in the usual way would tear the engine down under it; every file is
+        # complete or absent by now, so there is nothing left to tidy.
+        sys.stderr.flush()
+        os._exit(code)
+    for upscaler in {id(job.upscaler): job.upscaler for job in prepared.jobs}.values():
+        upscaler.close()
+    return code
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin.isatty():
+        raise UsageError("standard input is a terminal: pipe a picture into it (< picture.jpg), or name a file")
+    data = sys.stdin.buffer.read()
+    if not data:
+        raise InputError("standard input is empty: a picture was expected")
+    return data
+
+
+def _write_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _tell_left_out(prepared: Prepared) -> None:
+    for reason, count in sorted(prepared.left_out.items()):
+        say(f"skipped: {count} x {reason}")
+    if len(prepared.existing) == 1:
+        say(f"kept: {prepared.existing[0]} is there already (--overwrite makes it anew)")
+    elif prepared.existing:
+        say(f"kept: {len(prepared.existing)} results are there already (--overwrite makes them anew)")
+
+
+def _tell_start(jobs: list[Job], seconds: float) -> None:
+    from upres.cli.progress import words_for_estimate
+
+    if seconds <= _TELL_FROM_S:
+        return
+    engine = words_for_engine(jobs[0].upscaler.runner)
+    megapixels = sum(job.plan.pixels for job in jobs) / 1e6
+    if len(jobs) == 1:
+        plan, header = jobs[0].plan, jobs[0].header
+        what = f"{header.width} x {header.height} -> {plan.width} x {plan.height} ({megapixels:,.1f} MP)"
+    else:
+        largest = max((job.plan for job in jobs), key=lambda plan: plan.pixels)
+        what = f"{len(jobs)} pictures, {megapixels:,.1f} MP in all, the largest {largest.width} x {largest.height}"
+    say(f"{what}: about {words_for_estimate(seconds)} with {engine}")
+
+
+def _tell_end(request: Request, prepared: Prepared, report: Report, seconds: float, debug: bool) -> None:
+    import traceback
+    from collections import defaultdict
+
+    from upres.cli.progress import failure_line, words_for_seconds
+
+    names_of: defaultdict[str, list[str]] = defaultdict(list)
+    for outcome in report.done:
+        for note in dict.fromkeys(outcome.notes):
+            names_of[note].append(outcome.name)
+    for note, names in names_of.items():
+        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        say(f"note: {names[0]}{others}: {note}")
+    if len(report.done) == 1 and len(report.outcomes) == 1:
+        outcome, job = report.done[0], prepared.jobs[0]
+        if outcome.target is not None:
+            say(f"{outcome.target}: {job.plan.width} x {job.plan.height}, {words_for_seconds(seconds)}{_engines([job])}")
+    elif report.done:
+        megapixels = sum(outcome.pixels for outcome in report.done) / 1e6
+        folder = prepared.destination.folder
+        where = f" in {folder}" if folder is not None else ", each beside its input" if prepared.destination.beside else ""
+        say(f"{_count(report.done)} done{where}: {megapixels:,.1f} MP in {words_for_seconds(seconds)}{_engines(prepared.jobs)}")
+    if report.failed:
+        total = len(report.outcomes) + report.left
+        if total > 1:
+            say(f"{len(report.failed)} of {total} pictures failed:")
+        for outcome in report.failed:
+            say(("  " if total > 1 else "upres: ") + failure_line(outcome))
+            if debug:
+                traceback.print_exception(outcome.error)
+    again = "run the same command again to go on; what is finished is kept" + (" (without --overwrite)" if request.overwrite else "")
+    if report.interrupted:
+        say(f"upres: stopped by Ctrl-C, {report.left} of {_count(prepared.jobs)} not done: {again}")
+    elif report.stopped_by is not None and report.left:
+        say(f"upres: stopped, {report.left} more not begun: when the cause is mended, {again}")
+
+
+def _engines(jobs: list[Job]) -> str:
+    """" with ncnn 1.0": what ran; nothing where no network did."""
+    names = dict.fromkeys(words_for_engine(stage.runner) for job in jobs if job.plan.passes for stage in job.upscaler.stages)
+    return f" with {', '.join(names)}" if names else ""
+
+
+def _count(things: Sequence[object]) -> str:
+    return f"{len(things)} picture{'' if len(things) == 1 else 's'}"
+
+
+def _exit_code(report: Report) -> int:
+    """The code for the whole job; of several, the one that calls most for doing something."""
+    codes = {exit_code_of(outcome.error) for outcome in report.failed if outcome.error is not None}
+    if report.interrupted:
+        return INTERRUPTED
+    return next((code for code in (5, 4, BUG, 3) if code in codes), max(codes, default=DONE))

@@ -1,0 +1,166 @@
+"""Which engine was chosen, on this machine, for which network and size: a JSON file in the user's cache, `engines.json`.
+
+A file that cannot be read counts as empty and is written anew; a folder that cannot be written costs a measurement each time, nothing
+else. Deleting the file makes everything be measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from upres.engines.autotune.fingerprint import Machine
+from upres.engines.autotune.race import Candidate, Measured
+from upres.engines.registry import DEVICES
+from upres.errors import OutputError
+from upres.system.download import cache_folder
+from upres.system.files import write_atomic
+from upres.system.lock import alone
+
+_FORMAT = 1
+_MACHINES, _CHOICES = 4, 100  # kept: the latest ones (a folder of caches may be shared by many machines)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked: `network` is the digest of its structure, `side` that of the picture that is measured, in LR pixels; 0 is any."""
+
+    network: str
+    side: int
+    threads: int
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What came of it. `family` and `macs_per_pixel` tell a reader which network it was; `date` is ISO 8601, UTC."""
+
+    question: Question
+    family: str
+    macs_per_pixel: float
+    chosen: Candidate
+    measured: tuple[Measured, ...]
+    date: str
+
+
+@dataclass(slots=True)
+class Memory:
+    """All about one machine. `broken` maps a candidate (in words) that crashed or hung to how it did: it is not tried again."""
+
+    machine: dict[str, Any]
+    broken: dict[str, str] = field(default_factory=dict[str, str])
+    choices: list[Choice] = field(default_factory=list[Choice])
+
+    def find(self, question: Question) -> Choice | None:
+        """The choice for that question, if it was asked before; where any side will do, that of the largest picture."""
+        if question.side:
+            return next((choice for choice in self.choices if choice.question == question), None)
+        alike = [choice for choice in self.choices if replace(choice.question, side=0) == question]
+        return max(alike, key=lambda choice: choice.question.side, default=None)
+
+
+def choices_file() -> Path:
+    """Where choices are kept."""
+    return cache_folder() / "engines.json"
+
+
+def recall(machine: Machine) -> Memory:
+    """What is known of this machine."""
+    return _read().get(_key(machine)) or Memory(machine.as_json())
+
+
+def read_choices() -> list[Choice]:
+    """All choices of all machines that the file knows, for people who want to see them."""
+    return [choice for memory in _read().values() for choice in memory.choices]
+
+
+def remember(machine: Machine, choice: Choice) -> None:
+    """Add a choice, and of what was measured for it that which is broken. Another process may write at the same time."""
+    path = choices_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with alone(path.with_name(".engines.json.lock")):
+            known = _read()
+            memory = known.pop(_key(machine), None) or Memory(machine.as_json())
+            memory.broken |= {str(result.candidate): result.error for result in choice.measured if result.broken}
+            others = [old for old in memory.choices if old.question != choice.question]
+            memory.choices = [*others[1 - _CHOICES :], choice]
+            known = dict([*known.items()][1 - _MACHINES :]) | {_key(machine): memory}  # the latest last
+            machines = {key: asdict(memory) for key, memory in known.items()}
+            write_atomic(path, json.dumps({"format": _FORMAT, "machines": machines}, indent=1).encode())
+    except (OSError, OutputError) as error:
+        _log.debug("the choice of an engine is not remembered: %s", error)
+
+
+@contextmanager
+def measuring_alone() -> Generator[None]:
+    """Two processes that measured at once would measure each other: the second waits here, and finds the choice of the first."""
+    lock = choices_file().with_name(".engines.measuring.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        holder = alone(lock)
+        holder.__enter__()
+    except OSError as error:  # a folder that takes no files
+        _log.debug("measured without a lock: %s", error)
+        yield
+        return
+    try:
+        yield
+    finally:
+        holder.__exit__(None, None, None)
+
+
+def _key(machine: Machine) -> str:
+    return hashlib.sha256(json.dumps(machine.as_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read() -> dict[str, Memory]:
+    """By the key of the machine, the one that was written last at the end."""
+    path = choices_file()
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        _log.debug("%s cannot be read: %s", path, error)
+        return {}
+    try:
+        known = json.loads(text)
+        if known["format"] != _FORMAT:
+            raise ValueError(f"format {known['format']}")
+        return {key: _memory(values) for key, values in known["machines"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        _log.warning("%s is damaged and will be written anew (%s: %s)", path, type(error).__name__, error)
+        return {}
+
+
+def _memory(values: dict[str, Any]) -> Memory:
+    broken = {str(name): str(reason) for name, reason in values["broken"].items()}
+    return Memory(dict(values["machine"]), broken, [_choice(choice) for choice in values["choices"]])
+
+
+def _choice(values: dict[str, Any]) -> Choice:
+    measured = [Measured(**(result | {"candidate": _candidate(result["candidate"])})) for result in values["measured"]]
+    return Choice(
+        question=Question(**values["question"]),
+        family=str(values["family"]),
+        macs_per_pixel=float(values["macs_per_pixel"]),
+        chosen=_candidate(values["chosen"]),
+        measured=tuple(measured),
+        date=str(values["date"]),
+    )
+
+
+def _candidate(values: dict[str, Any]) -> Candidate:
+    candidate = Candidate(**values)
+    if candidate.engine not in DEVICES:
+        raise ValueError(f"engine {candidate.engine!r}")
+    return candidate

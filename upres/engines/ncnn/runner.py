@@ -1,0 +1,172 @@
+"""ncnn: the program is written in memory from the graph, no converter and no files.
+
+Facts that this file rests on, each tested in `tests/engines/test_engines.py`: PixelShuffle mode 0 and Reorg mode 0 have torch's order of
+channels; Eltwise takes more than two inputs and a coefficient for each; Pooling pad mode 1 is torch's floor mode.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from upres.engines.ncnn.net import NAME, NcnnNet
+from upres.engines.runner import Precision, check_input, check_output
+from upres.errors import EngineError
+from upres.graph.graph import Graph
+from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
+
+_MAGIC = "7767517"
+_RAW_FLOAT32 = np.zeros(1, np.float32)  # the tag before a layer's weights: stored as they are
+_NO_SGEMM = 1 << 5  # in a layer's mask of features to leave off
+_FUSED = {"relu": 1, "leaky_relu": 2, "sigmoid": 4}  # Convolution's own activations; prelu is a layer of its own
+
+
+def program(graph: Graph, *, exact: bool = False) -> tuple[str, list[Array]]:
+    """The text of ncnn's program for this graph, and the chunks that its layers read, in order.
+
+    exact: no convolution whose sums depend on where in a tile a pixel lies. Winograd is switched off for the whole net by the caller.
+    What is left is the matrix product, which sums the last columns of a tile in another order where the output channels are no multiple
+    of 4 (measured: no value differs at multiples of 4, up to 0.6 % elsewhere); those layers get ncnn's direct convolution.
+    """
+    reads = Counter(name for node in graph.nodes for name in node.inputs)
+    blobs: Counter[str] = Counter()  # how many readers of a value have been served: each reads its own branch of the Split
+    lines: list[str] = []
+    chunks: list[Array] = []
+
+    def written(name: str) -> None:
+        if reads[name] > 1:
+            branches = " ".join(f"{name}_{i}" for i in range(reads[name]))
+            lines.append(f"Split split_{name} 1 {reads[name]} {name} {branches}")
+
+    def taken(name: str) -> str:
+        if reads[name] == 1:
+            return name
+        blobs[name] += 1
+        return f"{name}_{blobs[name] - 1}"
+
+    lines.append(f"Input input 0 1 {graph.input}")
+    written(graph.input)
+    for node in graph.nodes:
+        sources = [taken(name) for name in node.inputs]
+        for kind, inputs, output, settings, data in _layers(node, sources, exact):
+            lines.append(f"{kind} {output} {len(inputs)} 1 {' '.join(inputs)} {output} {settings}")
+            chunks.extend(data)
+        written(node.output)
+    names = {word for line in lines for word in _blob_names(line)}
+    return "\n".join([_MAGIC, f"{len(lines)} {len(names)}", *lines, ""]), chunks
+
+
+def _blob_names(line: str) -> list[str]:
+    words = line.split()
+    return words[4 : 4 + int(words[2]) + int(words[3])]
+
+
+_Layer = tuple[str, list[str], str, str, list[Array]]
+
+
+def _layers(node: Node, sources: list[str], exact: bool) -> Iterator[_Layer]:
+    """(type, inputs, output, settings, weights) of each ncnn layer that this node becomes."""
+    match node:
+        case Conv():
+            yield from _conv(node, sources, exact)
+        case Activate():
+            yield _activation(node.activation, sources[0], node.output)
+        case Add():
+            settings = "0=1"
+            if any(c != 1.0 for c in node.coefficients):
+                settings += f" -23301={len(sources)}," + ",".join(_number(c) for c in node.coefficients)
+            yield "Eltwise", sources, node.output, settings, []
+        case Mul():
+            yield "BinaryOp", sources, node.output, "0=2", []
+        case Scale():
+            yield "BinaryOp", sources, node.output, f"0=2 1=1 2={_number(node.factor)}", []
+        case Concat():
+            yield "Concat", sources, node.output, "0=0", []
+        case MaxPool():
+            yield "Pooling", sources, node.output, f"0=0 1={node.kernel} 2={node.stride} 5=1", []
+        case Resample("upsample_nearest"):
+            yield "Interp", sources, node.output, f"0=1 1={_number(node.factor)} 2={_number(node.factor)}", []
+        case Resample("pixel_shuffle"):
+            yield "PixelShuffle", sources, node.output, f"0={node.factor} 1=0", []
+        case Resample():
+            yield "Reorg", sources, node.output, f"0={node.factor} 1=0", []
+
+
+def _conv(node: Conv, sources: list[str], exact: bool) -> Iterator[_Layer]:
+    out, _, kernel, _ = node.weight.shape
+    settings = f"0={out} 1={kernel} 3={node.stride} 4={node.padding} 5={int(node.bias is not None)} 6={node.weight.size}"
+    if (exact and out % 4) or (kernel > 5 and out < 16):
+        settings += f" 31={_NO_SGEMM}"
+    data: list[Array] = [_RAW_FLOAT32, node.weight]
+    if node.bias is not None:
+        data.append(node.bias)
+    activation = node.activation
+    if activation is None or activation.kind in _FUSED:
+        if activation is not None:
+            settings += f" 9={_FUSED[activation.kind]}"
+            settings += f" -23310=1,{_number(activation.slope)}" if activation.kind == "leaky_relu" else ""
+        yield "Convolution", sources, node.output, settings, data
+    else:
+        yield "Convolution", sources, f"{node.output}_linear", settings, data
+        yield _activation(activation, f"{node.output}_linear", node.output)
+
+
+def _activation(activation: Activation, source: str, output: str) -> _Layer:
+    if activation.kind == "sigmoid":
+        return "Sigmoid", [source], output, "", []
+    if activation.kind == "prelu":
+        assert activation.slopes is not None  # checked when the graph was made
+        return "PReLU", [source], output, f"0={activation.slopes.size}", [activation.slopes]
+    slope = activation.slope if activation.kind == "leaky_relu" else 0.0
+    return "ReLU", [source], output, f"0={_number(slope)}", []
+
+
+def _number(value: float) -> str:
+    """As ncnn reads floats: always with a point or an exponent, all digits of a float32."""
+    return f"{value:.9e}"
+
+
+class NcnnRunner:
+    """A graph in ncnn, on the CPU or on a GPU through Vulkan. See `Runner`."""
+
+    name = NAME
+
+    def __init__(self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "auto", precision: str = "fp32") -> None:
+        """exact: a pixel's value does not depend on where in a tile it lies (see `program`). device: "auto" is the CPU, else "vulkan" or
+        "vulkan:N". precision: "fp16" and "bf16" where the device has them.
+
+        Raises UsageError for what is not to be had together, EngineError where Vulkan is missing or ncnn refuses the graph,
+        OutOfMemoryError where the device cannot hold the weights.
+        """
+        self._graph = graph
+        text, chunks = program(graph, exact=exact)
+        refusal = EngineError(f"{NAME} refused the program of this {graph.family} network; please report it with the model's name")
+        self._net = NcnnNet(text, chunks, threads=threads, exact=exact, device=device, precision=precision, refusal=refusal)
+        self.device = self._net.device
+        self.precision: Precision = self._net.precision
+        self.notes = self._net.notes
+        # Measured on compact networks and on both parts of RRDB: 4.7 to 6.0 with Winograd (padded copies, transformed tiles, the pools'
+        # spare blocks), 11.6 to 14.9 with the matrix product, which unfolds nine times the input. Winograd's output blocks are 2, 4 or 6
+        # values wide, as ncnn sees fit for each convolution. On Vulkan: 3.4 to 4.4, 1.6 without Winograd; blocks of 2 or 4.
+        if self._net.gpu is None:
+            self.memory_factor = 15.0 if exact else 6.0
+            self.grid_px = 1 if exact else 12
+        else:
+            self.memory_factor = (3.0 if exact else 6.0) * (1.0 if self.precision == "fp32" else 0.5)
+            self.grid_px = 1 if exact else 4
+
+    def device_bytes(self) -> int | None:
+        """What one call may take of the GPU's memory (by `memory_factor`) before it raises OutOfMemoryError; None on the CPU."""
+        return None if self._net.gpu is None else self._net.gpu.free_bytes
+
+    def __call__(self, lr: Array) -> Array:
+        check_input(self._graph, lr)
+        needed = self.memory_factor * self._graph.activation_bytes_per_pixel * lr.shape[2] * lr.shape[3]
+        sr = self._net(lr[0], self._graph.input, self._graph.output, needed_bytes=int(needed))
+        return check_output(self.name, lr, sr[None], self._graph.scale)
+
+    def close(self) -> None:
+        """Free weights and work memory."""
+        self._net.close()

@@ -1,0 +1,98 @@
+"""A model file of unknown make as an engine's runner: values, borders and sizes as it wants them, around what its own program does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from upres.engines.opaque.program import Program
+from upres.engines.runner import Precision, check_input, check_output
+from upres.errors import EngineError, ModelError
+from upres.graph.nodes import Array
+from upres.graph.opaque import Kind, UnknownModel
+
+
+def open_program(kind: Kind, path: Path, *, threads: int, exact: bool) -> Program:
+    """Raises ModelError where the file is refused, EngineError where its engine is not installed."""
+    if kind == "ncnn":
+        from upres.engines.ncnn.opaque import NcnnProgram
+
+        return NcnnProgram(path, threads=threads, exact=exact)
+    if kind == "onnx":
+        from upres.engines.onnx.opaque import OnnxProgram
+
+        return OnnxProgram(path, threads=threads)
+    from upres.engines.opaque.spandrel import SpandrelProgram
+
+    return SpandrelProgram(path, threads=threads)
+
+
+class FileRunner:
+    """See `Runner`. Raises ModelError where the file is no longer the one that was probed."""
+
+    device = "cpu"
+    precision: Precision = "fp32"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, model: UnknownModel, *, threads: int = 0, exact: bool = False) -> None:
+        self._model = model
+        self._program: Program | None = open_program(model.kind, Path(model.path), threads=threads, exact=exact)
+        if self._program.sha256 != model.sha256:
+            self._program.close()
+            raise ModelError(f"model file {model.path}: it was changed while it was read. Start again")
+        self.name = self._program.name
+        self.memory_factor = self._program.memory_factor
+        self.grid_px = 1 if model.fixed else self._program.grid_px
+
+    def __call__(self, lr: Array) -> Array:
+        if self._program is None:
+            raise EngineError("this runner is closed")
+        check_input(self._model, lr)
+        fixed = self._model.fixed
+        sr = run_once(self._program, self._model, lr) if fixed is None else self._run_windows(self._program, fixed, lr)
+        return check_output(self.name, lr, sr, self._model.scale)
+
+    def _run_windows(self, program: Program, fixed: tuple[int, int], lr: Array) -> Array:
+        """Windows of the one size that the file takes, each overlapping its neighbours."""
+        model, scale, overlap = self._model, self._model.scale, self._model.window_overlap or 0
+        height, width = lr.shape[2:]
+        rows, columns = (side - 2 * model.cut_px for side in fixed)
+        below, right = max(0, rows - height), max(0, columns - width)
+        padded = np.pad(lr, ((0, 0), (0, 0), (0, below), (0, right)), mode="reflect" if min(height, width) > 1 else "edge")
+        result = np.empty((1, model.out_channels, padded.shape[2] * scale, padded.shape[3] * scale), np.float32)
+        for source_y, begin_y, end_y in _windows(padded.shape[2], rows, overlap):
+            for source_x, begin_x, end_x in _windows(padded.shape[3], columns, overlap):
+                sr = run_once(program, model, padded[:, :, source_y : source_y + rows, source_x : source_x + columns])
+                y, x = (begin_y - source_y) * scale, (begin_x - source_x) * scale
+                tall, wide = (end_y - begin_y) * scale, (end_x - begin_x) * scale
+                y_to, x_to = begin_y * scale, begin_x * scale
+                result[:, :, y_to : y_to + tall, x_to : x_to + wide] = sr[:, :, y : y + tall, x : x + wide]
+        return result[:, :, : height * scale, : width * scale]
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        if self._program is not None:
+            self._program.close()
+            self._program = None
+
+
+def _windows(length: int, side: int, overlap: int) -> Iterator[tuple[int, int, int]]:
+    """(where the window begins, begin and end of what is kept of it) along one axis of at least `side`."""
+    count = 1 if length == side else -(-length // (side - 2 * overlap))
+    for index in range(count):
+        begin, end = length * index // count, length * (index + 1) // count
+        source = min(max(0, (begin + end - side) // 2), length - side)
+        yield source, begin, end
+
+
+def run_once(program: Program, model: UnknownModel, lr: Array) -> Array:
+    """The file's program on a picture in [0,1]: into its values, mirrored beyond the border where it cuts off, and back."""
+    (low, high), (low_out, high_out) = model.value_range, model.output_range
+    x = lr if (low, high) == (0.0, 1.0) else (low + lr * np.float32(high - low)).astype(np.float32)
+    if model.cut_px:
+        frame = (model.cut_px, model.cut_px)
+        x = np.pad(x, ((0, 0), (0, 0), frame, frame), mode="reflect" if min(lr.shape[2:]) > 1 else "edge")
+    y = program(np.ascontiguousarray(x))
+    return y if (low_out, high_out) == (0.0, 1.0) else ((y - np.float32(low_out)) / np.float32(high_out - low_out)).astype(np.float32)

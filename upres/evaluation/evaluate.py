@@ -1,0 +1,297 @@
+"""Measuring models as papers do: pairs of pictures and networks in, PSNR and SSIM with their protocol out.
+
+The protocol, which every table and every JSON file states: HR is cropped to a multiple of the scale, its top left corner kept; LR is made
+from it by the MATLAB-equal cubic resize and rounded to 8 bit, unless a folder with LR is given; SR is rounded to 8 bit; a border as wide as
+the scale is left out of every measure; Y is BT.601 studio range. Gray pictures are run and measured as R = G = B. Alpha is not measured.
+A row `bicubic` (the same resize upwards) is always there, because tables of different protocols can be told apart by it.
+
+Two figures are measured when asked for. NIQE needs no HR: Y rounded, the same border left out; HR's own NIQE stands in a row of its own as
+the level to compare with. LR-PSNR tells whether SR still is an enlargement of LR: the PSNR (RGB) of LR and SR reduced again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.errors import InputError, ModelError, UpresError, UsageError
+from upres.images.io import Picture, quantise, read_picture
+from upres.images.pairing import Pair, check_scale, check_sizes
+from upres.images.resize import imresize
+from upres.metrics.niqe import PARAMETERS, NiqeParameters, niqe
+from upres.metrics.psnr_ssim import psnr, ssim
+from upres.upscaling.enlarge import Upscaler
+
+BICUBIC = "bicubic"
+REFERENCE = "hr"  # the row of HR itself
+_NAMED = 8  # reasons in one message
+
+Levels = NDArray[np.uint8]  # h w 3
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One picture or one mean: PSNR in dB (infinite for equal pictures) and SSIM in [-1,1], on Y and on RGB. None was not asked for."""
+
+    psnr_y: float
+    ssim_y: float
+    psnr_rgb: float
+    ssim_rgb: float
+    niqe: float | None = None
+    lr_psnr: float | None = None
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """All rows: `scores[model][file]`. `failed` are pictures left out of every row, with the reason; `notes` are words for the user.
+
+    `reference[file]` is the NIQE of HR, where NIQE was asked for.
+    """
+
+    protocol: dict[str, Any]
+    scores: dict[str, dict[str, Scores]]
+    failed: dict[str, str] = field(default_factory=dict[str, str])
+    notes: list[str] = field(default_factory=list[str])
+    reference: dict[str, float] = field(default_factory=dict[str, float])
+
+    def means(self) -> dict[str, Scores]:
+        """The mean of every column over the pictures, one model a row."""
+        return {name: mean_scores(list(images.values())) for name, images in self.scores.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"protocol", "models": {NAME: {"mean", "images"}}}`, with NIQE also "hr"; infinite is None, because JSON has no infinity."""
+        means = self.means()
+        models = {
+            name: {"mean": _finite(means[name]), "images": {file: _finite(scores) for file, scores in images.items()}}
+            for name, images in self.scores.items()
+        }
+        reference = {"mean": {"niqe": self.reference_mean()}, "images": {file: {"niqe": value} for file, value in self.reference.items()}}
+        return {
+            "protocol": {**self.protocol, "failed": self.failed},
+            "models": models,
+            **({REFERENCE: reference} if self.reference else {}),
+        }
+
+    def reference_mean(self) -> float | None:
+        """The mean NIQE of HR, or None."""
+        return math.fsum(self.reference.values()) / len(self.reference) if self.reference else None
+
+
+def mean_scores(scores: Sequence[Scores]) -> Scores:
+    """The arithmetic mean of each field, of the dB values as papers take it. Raises ValueError for no scores."""
+    if not scores:
+        raise ValueError("the mean of no scores is not defined")
+    columns = {column.name: [getattr(row, column.name) for row in scores] for column in fields(Scores)}
+    return Scores(**{name: _mean(values) for name, values in columns.items()})  # type: ignore[arg-type]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    return math.fsum(known) / len(known) if all(map(math.isfinite, known)) else math.inf
+
+
+def _finite(scores: Scores) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in asdict(scores).items() if value is not None}
+
+
+def _levels(picture: Picture) -> Levels:
+    """8-bit RGB of a picture; gray as R = G = B."""
+    pixels: Levels = quantise(picture.pixels, 8)
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def crop_to_multiple(hr: Levels, scale: int) -> Levels:
+    """`h w c` without the last rows and columns beyond a multiple of `scale`; the top left corner is kept."""
+    height, width = hr.shape[0] // scale * scale, hr.shape[1] // scale * scale
+    return hr[:height, :width]
+
+
+def measure(sr: Levels, hr: Levels, *, border: int, round_luma: bool = False) -> Scores:
+    """The four figures that compare one pair of 8-bit pictures `h w 3`."""
+    return Scores(
+        psnr_y=psnr(sr, hr, border=border, luma=True, round_luma=round_luma),
+        ssim_y=ssim(sr, hr, border=border, luma=True, round_luma=round_luma),
+        psnr_rgb=psnr(sr, hr, border=border, luma=False),
+        ssim_rgb=ssim(sr, hr, border=border, luma=False),
+    )
+
+
+def lr_psnr(sr: Levels, lr: Levels) -> float:
+    """PSNR in dB of 8-bit RGB `lr` `h w 3` and `sr` reduced to its size by the MATLAB-equal cubic resize, to 8 bit; no border."""
+    return psnr(imresize(sr, size=(lr.shape[0], lr.shape[1])), lr, border=0, luma=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What is measured of SR: the four figures without `border` pixels, and those that are asked for by a value here."""
+
+    border: int
+    round_luma: bool = False
+    niqe: NiqeParameters | None = None
+    lr_psnr: bool = False
+
+    def score(self, sr: Levels, hr: Levels, lr: Levels) -> Scores:
+        """All figures of 8-bit RGB `h w 3`. Raises `InputError` for a picture too small for one of them."""
+        scores = measure(sr, hr, border=self.border, round_luma=self.round_luma)
+        return replace(scores, niqe=self.quality(sr), lr_psnr=lr_psnr(sr, lr) if self.lr_psnr else None)
+
+    def quality(self, image: Levels) -> float | None:
+        """NIQE without the border, or None where it was not asked for."""
+        return None if self.niqe is None else niqe(image, self.niqe, self.border)
+
+
+def _upscale(upscaler: Upscaler, lr: Levels) -> Levels:
+    """8 bit in, 8 bit out, through one network at its own scale."""
+    pixels = upscaler.upscale_array(lr.astype(np.float32) / np.float32(255.0))
+    return quantise(pixels, 8)
+
+
+def check_models(upscalers: Mapping[str, Upscaler], scale: int) -> None:
+    """Raises `UsageError` naming the first model that does not enlarge by `scale`."""
+    for name, upscaler in upscalers.items():
+        if name == BICUBIC:
+            raise UsageError(f"a model cannot be called {BICUBIC}: that row is always measured")
+        if upscaler.scale != scale:  # of a chain: that of all its networks
+            raise UsageError(
+                f"the model {name} enlarges by {upscaler.scale}, but --scale is {scale}: "
+                f"give --scale {upscaler.scale}, or a model for x{scale}"
+            )
+
+
+def make_protocol(scale: int, measures: Measures, *, lr_given: bool) -> dict[str, Any]:
+    """The protocol in words, for the table and for the JSON file."""
+    round_luma = measures.round_luma
+    protocol: dict[str, Any] = {
+        "scale": scale,
+        "border_px": scale,
+        "hr": f"cropped to a multiple of {scale}, top left kept",
+        "lr": "read from a folder" if lr_given else "MATLAB-equal cubic resize with antialiasing, 8 bit",
+        "sr": "8 bit",
+        "y": "BT.601 studio range, " + ("rounded to whole levels" if round_luma else "not rounded"),
+        "round_luma": round_luma,
+        "ssim": "Gaussian window 11x11, sigma 1.5, valid region, mean over channels",
+        "gray": "as R = G = B",
+    }
+    if measures.niqe is not None:
+        known = measures.niqe.sha256 == PARAMETERS.sha256
+        parameters = "the authors' parameters" if known else f"parameters with the SHA-256 {measures.niqe.sha256}"
+        protocol["niqe"] = f"Y rounded, border {measures.border}, blocks 96x96, {parameters}; {REFERENCE} is HR itself"
+    if measures.lr_psnr:
+        protocol["lr_psnr"] = "RGB, LR against the MATLAB-equal cubic reduction of SR in 8 bit, no border"
+    return protocol
+
+
+def evaluate(
+    pairs: Sequence[Pair],
+    upscalers: Mapping[str, Upscaler],
+    *,
+    scale: int,
+    round_luma: bool = False,
+    niqe: NiqeParameters | None = None,
+    lr_psnr: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure `bicubic` and every model of `upscalers` on every pair; NIQE and LR-PSNR where they are asked for.
+
+    A picture that fails, by whatever model, is left out of every row, so that all means are over the same pictures; its reason stands in
+    `failed`. `progress(done, total)` counts pictures. Raises `UsageError` for a model of another scale and a scale out of range, and
+    `InputError` where sizes do not fit or no picture can be measured; all but the last before any model runs.
+    """
+    check_scale(scale)
+    check_models(upscalers, scale)
+    good, failed = check_sizes(pairs, scale)
+    lr_given = any(pair.lr is not None for pair in pairs)
+    measures = Measures(scale, round_luma, niqe, lr_psnr)
+    protocol = make_protocol(scale, measures, lr_given=lr_given)
+    protocol["engines"] = {name: upscaler.runner.name for name, upscaler in upscalers.items()}
+    result = Evaluation(protocol, {name: {} for name in (BICUBIC, *upscalers)}, failed)
+    for index, pair in enumerate(good):
+        try:
+            rows, reference = _measure_pair(pair, upscalers, scale, measures, result.notes)
+        except ModelError:
+            raise
+        except (UpresError, MemoryError) as error:
+            result.failed[pair.name] = str(error) or "not enough free memory"
+        else:
+            for name, scores in rows.items():
+                result.scores[name][pair.name] = scores
+            if reference is not None:
+                result.reference[pair.name] = reference
+        if progress is not None:
+            progress(index + 1, len(good))
+    if not result.scores[BICUBIC]:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(result.failed.items())[:_NAMED])
+        raise InputError(f"none of the {len(pairs)} pictures could be measured: {reasons}")
+    protocol["pictures"] = len(result.scores[BICUBIC])
+    return result
+
+
+def _measure_pair(
+    pair: Pair, upscalers: Mapping[str, Upscaler], scale: int, measures: Measures, notes: list[str]
+) -> tuple[dict[str, Scores], float | None]:
+    """One row a model, and the NIQE of HR where it is asked for."""
+    high = read_picture(pair.hr)
+    if high.alpha is not None:
+        notes.append(f"{pair.name}: its transparency is not measured")
+    notes += [f"{pair.name}: {note}" for note in high.notes]
+    hr = crop_to_multiple(_levels(high), scale)
+    size = (hr.shape[0] // scale, hr.shape[1] // scale)
+    lr = imresize(hr, size=size) if pair.lr is None else _levels(read_picture(pair.lr))
+    reference = measures.quality(hr)
+    rows = {BICUBIC: measures.score(imresize(lr, size=(hr.shape[0], hr.shape[1])), hr, lr)}
+    for name, upscaler in upscalers.items():
+        try:
+            rows[name] = measures.score(_upscale(upscaler, lr), hr, lr)
+            notes += [f"{pair.name}, {name}: {note}" for note in upscaler.notes]
+        except ModelError:
+            raise
+        except UpresError as error:
+            raise InputError(f"{name}: {error}") from error
+    return rows, reference
+
+
+def format_table(evaluation: Evaluation) -> str:
+    """The figures per picture and mean, with the protocol above them and in the column heads. PSNR in dB; infinite is `inf`."""
+    protocol = evaluation.protocol
+    border = protocol["border_px"]
+    rounded = ", rounded" if protocol["round_luma"] else ""
+    columns = {  # field of Scores -> head, decimals
+        "psnr_y": (f"PSNR (Y{rounded}, border {border})", 2),
+        "ssim_y": (f"SSIM (Y{rounded}, border {border})", 4),
+        "psnr_rgb": (f"PSNR (RGB, border {border})", 2),
+        "ssim_rgb": (f"SSIM (RGB, border {border})", 4),
+        **({"niqe": (f"NIQE (Y rounded, border {border})", 2)} if "niqe" in protocol else {}),
+        **({"lr_psnr": ("LR-PSNR (RGB)", 2)} if "lr_psnr" in protocol else {}),
+    }
+    files = list(evaluation.scores[BICUBIC])
+    means = evaluation.means()
+    rows = [["picture", "model", *(head for head, _ in columns.values())]]
+    for file in [*files, None]:
+        for position, (name, images) in enumerate(evaluation.scores.items()):
+            scores = means[name] if file is None else images[file]
+            label = ("mean" if file is None else file) if position == 0 else ""
+            rows.append([label, name, *(f"{getattr(scores, key):.{decimals}f}" for key, (_, decimals) in columns.items())])
+        if evaluation.reference:
+            reference = evaluation.reference_mean() if file is None else evaluation.reference[file]
+            rows.append(["", REFERENCE, *(f"{reference:.{decimals}f}" if key == "niqe" else "-" for key, (_, decimals) in columns.items())])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    ]
+    pictures = "1 picture" if len(files) == 1 else f"{len(files)} pictures"
+    head = [
+        f"x{protocol['scale']}, {pictures}; HR {protocol['hr']}; LR: {protocol['lr']}; SR: {protocol['sr']}",
+        f"Y: {protocol['y']}; SSIM: {protocol['ssim']}; gray {protocol['gray']}",
+        *(f"{head}: {protocol[key]}" for key, head in (("niqe", "NIQE"), ("lr_psnr", "LR-PSNR")) if key in protocol),
+        "",
+    ]
+    return "\n".join(head + [line.rstrip() for line in lines])

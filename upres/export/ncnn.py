@@ -1,0 +1,106 @@
+"""A graph as ncnn's two files, `.param` and `.bin`, with the names of blobs that Upscayl's engine asks for: `data` and `output`.
+
+Layers and weights are those that our own ncnn engine runs (`upres.engines.ncnn.runner.program`); here they get names that no program can
+trip over, and, with `half`, weights of two bytes. Layout of a `.bin`: ncnn's wiki, "param and model file structure"; a convolution's
+weights come behind a tag of four bytes (0: float32, 0x01306B47: float16, padded to a multiple of four), biases and slopes are float32
+always.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from upres.errors import EngineError
+from upres.export.onnx import Opened, with_plain_names
+from upres.graph.graph import Graph
+from upres.graph.nodes import Array
+from upres.system.files import write_atomic
+from upres.weights.ncnn_file import parse_param, read_ncnn
+from upres.weights.ncnn_layers import weights_of
+from upres.weights.tensors import Origin
+
+INPUT, OUTPUT = "data", "output"
+_HALF_TAG, _FLOAT_TAG = struct.pack("<I", 0x01306B47), struct.pack("<I", 0)
+_LARGEST_HALF = 65504.0
+_SCALES_IN_NAMES = (2, 3, 4)
+# a + b, which is an Eltwise with us: as a BinaryOp, converters' files have it, and readers that know a network by its layers look for it.
+_PLAIN_SUM = re.compile(r"(?m)^Eltwise( \S+ 2 1 \S+ \S+ \S+) 0=1$")
+
+
+def write_ncnn(graph: Graph, param: Path, weights: Path, *, half: bool = False) -> None:
+    """Write `graph` to two files. half: the convolutions' weights are float16. Raises EngineError, OutputError."""
+    text, data = ncnn_files(graph, half=half)
+    write_atomic(param, text)
+    write_atomic(weights, data)
+
+
+def ncnn_files(graph: Graph, *, half: bool = False) -> tuple[bytes, bytes]:
+    """The contents of the `.param` and the `.bin`. Raises EngineError where a weight is beyond float16."""
+    from upres.engines.ncnn.runner import program  # ncnn is loaded with it
+
+    text, chunks = program(with_plain_names(graph.simplify(), INPUT, OUTPUT))
+    text = _PLAIN_SUM.sub(r"BinaryOp\1 0=0", text)
+    values = np.concatenate([np.zeros(0, np.float32), *(chunk.reshape(-1) for chunk in chunks)])
+    parts: list[bytes] = []
+    at = 0
+    for layer in parse_param(text.encode(), Origin("the program", len(text))):
+        for weights in weights_of(layer):
+            if weights.tagged:
+                at += 1  # the tag of the engine's own program: float32
+                parts.append(_HALF_TAG if half else _FLOAT_TAG)
+            numbers = values[at : at + weights.count]
+            at += weights.count
+            parts.append(_half(numbers) if half and weights.tagged else numbers.astype("<f4").tobytes())
+    assert at == values.size
+    return text.encode(), b"".join(parts)
+
+
+def open_ncnn(param: Path, weights: Path, threads: int) -> Iterator[tuple[str, Callable[[], Opened] | None]]:
+    """(package, how to open the files with it): our own strict reader first, then ncnn by paths and names, as other programs do it."""
+
+    def pair() -> Opened:
+        from upres.engines.ncnn.opaque import NcnnPair
+
+        read_ncnn(param, weights)
+        return NcnnPair(param, weights, (INPUT, OUTPUT), threads=threads)
+
+    yield "ncnn", pair
+
+
+def _half(numbers: Array) -> bytes:
+    if np.abs(numbers).max(initial=0.0) > _LARGEST_HALF:
+        raise EngineError(f"a weight is {np.abs(numbers).max():g}; float16 ends at {_LARGEST_HALF:g}. Leave --half out for this network")
+    data = numbers.astype("<f2").tobytes()
+    return data + b"\0" * (-len(data) % 4)
+
+
+def scale_in_name(name: str) -> int:
+    """The scale that Upscayl reads from a model's name: 2 for x2 or 2x anywhere, else 3 for x3 or 3x, else 4 (its getModelScale)."""
+    lower = name.lower()
+    return next((scale for scale in (2, 3) if f"x{scale}" in lower or f"{scale}x" in lower), 4)
+
+
+def upscayl_name(name: str, scale: int) -> str:
+    """`name`, with `-x2` behind it where Upscayl would not read the right scale from it and could."""
+    spoken = f"x{scale}" in name.lower() or f"{scale}x" in name.lower()
+    longer = f"{name}-x{scale}"
+    return name if spoken or scale_in_name(longer) != scale else longer
+
+
+def upscayl_notes(name: str, graph: Graph) -> tuple[str, ...]:
+    """What will not work in Upscayl, in words."""
+    notes: list[str] = []
+    if graph.scale not in _SCALES_IN_NAMES:
+        notes.append(f"Upscayl knows scales 2, 3 and 4, and takes this network of scale {graph.scale} for {scale_in_name(name)}")
+    elif scale_in_name(name) != graph.scale:
+        notes.append(f"Upscayl reads the scale {scale_in_name(name)} from the name {name}, and it is {graph.scale}: choose another name")
+    if graph.in_channels != 3 or graph.out_channels != 3:
+        notes.append(f"Upscayl runs networks of 3 channels; this one takes {graph.in_channels} and gives {graph.out_channels}")
+    if graph.alignment > 1:
+        notes.append(f"sides must be multiples of {graph.alignment}: Upscayl's tiles at the right and lower border are not always")
+    return tuple(notes)

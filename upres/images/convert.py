@@ -1,0 +1,86 @@
+"""What Python programs hold pictures in, to a `Picture` and back to the same kind: numpy arrays and, with Pillow, PIL images."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.errors import InputError
+from upres.images.picture import Picture, quantise
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_FAR_OUTSIDE = 0.5  # floats further beyond [0, 1] than an overshoot are taken for 0 ... 255
+_INFO_KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of Image.info: what still holds for the larger picture
+_PLAIN_MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB"}  # to a mode whose values are those of a picture
+_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B")
+
+
+def from_array(array: NDArray[Any]) -> Picture:
+    """h w, h w 1 (gray), h w 2 (gray, alpha), h w 3 (RGB) or h w 4 (RGBA), uint8, uint16 or floats in [0, 1]. Raises `InputError`."""
+    shape = array.shape
+    if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] > 4):
+        hint = "; move the channels to the end" if len(shape) == 3 and shape[0] in (1, 3, 4) else ""
+        raise InputError(f"a picture is an array of h w, or h w c with c from 1 to 4; found the shape {shape}{hint}")
+    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+        depth = 8 * array.dtype.itemsize
+        values = array.astype(np.float32)
+        values /= np.float32((1 << depth) - 1)
+    elif array.dtype.kind == "f":
+        depth = 16
+        values = array.astype(np.float32)
+        low, high = float(values.min()), float(values.max())
+        if not -_FAR_OUTSIDE <= low <= high <= 1.0 + _FAR_OUTSIDE:  # a nan fails every comparison
+            raise InputError(f"a picture of floats is in [0, 1]; found values from {low:g} to {high:g}: divide by the largest level")
+    else:
+        raise InputError(f"a picture is uint8, uint16 or floats in [0, 1]; found {array.dtype}: convert it with astype")
+    if values.ndim == 2:
+        values = values[:, :, None]
+    colours = values.shape[2] - (values.shape[2] in (2, 4))
+    alpha = np.clip(values[:, :, colours], 0.0, 1.0) if values.shape[2] > colours else None
+    return Picture(np.ascontiguousarray(values[:, :, :colours]), alpha, depth=depth)
+
+
+def to_array(picture: Picture, like: NDArray[Any]) -> NDArray[Any]:
+    """`picture` with the axes, the channels and the type of `like`: whole numbers rounded and clipped, floats as they are."""
+    values = picture.pixels
+    if picture.alpha is not None:
+        values = np.concatenate((values, picture.alpha[:, :, None]), axis=2)
+    if like.ndim == 2:
+        values = values[:, :, 0]
+    return (quantise(values, picture.depth) if like.dtype.kind == "u" else values).astype(like.dtype, copy=False)
+
+
+def is_pil(thing: object) -> TypeGuard[Image]:
+    """Whether `thing` is a PIL image. Imports nothing: where Pillow has not been imported, nothing is one."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(thing, module.Image)
+
+
+def pil_to_array(image: Image) -> NDArray[Any]:
+    """The values of an image of mode L, LA, RGB, RGBA or I;16, or of one that has a plain equal among them (1, P). Raises `InputError`."""
+    if image.mode == "P" or (image.mode in ("L", "RGB") and "transparency" in image.info):
+        image = image.convert({"L": "LA"}.get(image.mode, "RGBA") if "transparency" in image.info else "RGB")
+    elif image.mode in _PLAIN_MODES:
+        image = image.convert(_PLAIN_MODES[image.mode])
+    if image.mode not in _MODES:
+        raise InputError(
+            f"a PIL image of mode {image.mode} is not a picture of {', '.join(_MODES[:5])}: convert it first, for example .convert('RGB')"
+        )
+    try:
+        return np.asarray(image)
+    except OSError as error:  # Pillow decodes late: a torn file shows here
+        raise InputError(f"the PIL image cannot be decoded: {error}") from error
+
+
+def to_pil(array: NDArray[Any], like: Image) -> Image:
+    """An image of these values, with the profile, DPI, EXIF and XMP of `like`."""
+    from PIL import Image as images
+
+    result = images.fromarray(array)
+    result.info.update({name: like.info[name] for name in _INFO_KEPT if name in like.info})
+    return result

@@ -1,0 +1,24 @@
+"""File or bytes <-> `Picture`: the names that the rest of the house uses. Each part has a file of its own, `picture_*.py`."""
+
+from __future__ import annotations
+
+from upres.images.alpha import bleed_alpha
+from upres.images.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantise
+from upres.images.read import read_header, read_picture, set_threads
+from upres.images.write import check_writable, encode_picture, write_picture, writing_notes
+
+__all__ = [
+    "READABLE_SUFFIXES",
+    "WRITABLE_FORMATS",
+    "Header",
+    "Picture",
+    "bleed_alpha",
+    "check_writable",
+    "encode_picture",
+    "quantise",
+    "read_header",
+    "read_picture",
+    "set_threads",
+    "write_picture",
+    "writing_notes",
+]

@@ -1,0 +1,283 @@
+"""A file or bytes -> Picture. Six formats are known by their first bytes; all else is refused by name, before a decoder sees it."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# pyvips has no types; what crosses the border of this module is annotated.
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from upres.errors import InputError
+from upres.images.icc import (
+    Levels,
+    colour_space,
+    first_line,
+    is_srgb,
+    is_usable_cmyk,
+    matrix_profile,
+    share_outside,
+    to_srgb,
+    unwrap,
+)
+from upres.images.picture import Header, Picture
+from upres.images.sniff import HEAD_BYTES, NAMES, sniff, sniff_tiff, tiff_has_exif
+
+pyvips.block_untrusted_set(True)  # libvips' own list of rarely fuzzed loaders, besides our list of six
+pyvips.cache_set_max(0)  # the cache would keep whole pictures alive
+
+_MM_PER_INCH = 25.4
+_PNG_UNSAID = 2.834  # dots a mm that libvips gives a PNG without a pHYs chunk
+_LOADERS = {"png": "pngload", "jpeg": "jpegload", "webp": "webpload", "tiff": "tiffload", "avif": "heifload", "gif": "gifload"}
+
+_TELL_OUTSIDE = 0.001  # share of the pixels from which a loss of colour is worth a sentence
+_KINDS = {
+    "float": "32-bit floating point",
+    "double": "64-bit floating point",
+    "uint": "32-bit whole numbers",
+    "int": "32-bit whole numbers",
+    "char": "signed numbers",
+    "short": "signed numbers",
+}
+_Samples = Levels | NDArray[np.float32]
+_INTERPRETATIONS = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "multiband"})
+
+
+def set_threads(count: int) -> None:
+    """How many threads the codecs may use; 0 is one a core."""
+    pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]  # made by cffi at run time
+
+
+def read_header(source: str | os.PathLike[str] | bytes) -> Header:
+    """Size and kind of a picture, without decoding it. Raises `InputError` as `read_picture` does for what the header shows."""
+    source = source if isinstance(source, bytes) else Path(source)
+    name, form = _identify(source)
+    return _header(_open(source, name, form), name, form)
+
+
+def read_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = 1_000_000_000) -> Picture:
+    """Decode a picture: the path of a file, or what is in one.
+
+    Raises `InputError`, naming what is wrong, for anything that is not a whole picture of at most `max_pixels`.
+    """
+    source = source if isinstance(source, bytes) else Path(source)
+    name, form = _identify(source)
+    image = _open(source, name, form)
+    header = _header(image, name, form)
+    if header.height * header.width > max_pixels:
+        raise InputError(
+            f"{name}: {header.width:,} x {header.height:,} pixels are {header.height * header.width:,}, more than the limit of "
+            f"{max_pixels:,}: make the picture smaller, or raise the limit (max_pixels)"
+        )
+    notes: list[str] = []
+    frames = int(_field(image, "n-pages", 1))
+    if frames > 1 and form != "avif":
+        notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
+    if form == "tiff" and tiff_has_exif(source):
+        notes.append("the EXIF of a TIFF cannot be read and is not kept")
+    levels = _decode(image, source, name, form, notes)
+    icc, levels, alpha = _colours(image, levels, notes)
+    turn = int(_field(image, "orientation", 1))
+    return Picture(
+        pixels=_floats(_upright(levels, turn)),
+        alpha=None if alpha is None else _floats(_upright(alpha, turn))[:, :, 0],
+        depth=header.depth,
+        icc=icc,
+        exif=_exif(image),
+        xmp=_blob(image, "xmp-data"),
+        dpi=_dpi(image, form, turn),
+        format=form,
+        notes=tuple(notes),
+    )
+
+
+def _identify(source: Path | bytes) -> tuple[str, str]:
+    """(what to call it, its format) by the first bytes."""
+    if isinstance(source, bytes):
+        name, head = "the picture", source[:HEAD_BYTES]
+    else:
+        name = str(source)
+        try:
+            if source.exists() and not (source.is_file() or source.is_dir()):  # to open a pipe may wait for ever
+                raise InputError(f"{name} is a pipe or a device, expected a file: give - to read a picture from standard input")
+            with source.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+        except FileNotFoundError as error:
+            raise InputError(f"{name} does not exist: check the name") from error
+        except IsADirectoryError as error:
+            raise InputError(f"{name} is a folder, expected a picture: name a file in it") from error
+        except PermissionError as error:
+            what = "is a folder, expected a picture" if source.is_dir() else "may not be read by you: change its permissions"
+            raise InputError(f"{name} {what}") from error
+        except OSError as error:
+            raise InputError(f"{name} cannot be read: {error.strerror or error}. Check the disk it lies on") from error
+    form, seems = sniff(head)
+    if form == "tiff":
+        form, seems = sniff_tiff(source)
+    if form is None:
+        raise InputError(f"{name} {seems}; expected one of {', '.join(NAMES.values())}: convert it to PNG, or choose another file")
+    return name, form
+
+
+def _open(source: Path | bytes, name: str, form: str, fail_on: str = "error") -> Any:
+    """The image of pyvips, of which nothing but the header has been read. Raises `InputError`."""
+    try:
+        if isinstance(source, bytes):
+            stream = pyvips.Source.new_from_memory(source)
+        else:
+            path: Any = os.fsencode(source)  # bytes pass through as they are, so that a name need not be UTF-8
+            stream = pyvips.Source.new_from_file(path)
+        image = pyvips.Operation.call(f"{_LOADERS[form]}_source", stream, access="sequential", fail_on=fail_on)
+        if form == "avif" and _field(image, "heif-compression", "av1") != "av1":
+            raise InputError(f"{name} is a HEIF picture of the kind {image.get('heif-compression')}, expected AVIF: convert it to PNG")
+        return image
+    except pyvips.Error as error:
+        raise _damaged(name, form, error) from error
+
+
+def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[str]) -> Levels:
+    """The levels of the file, h w c: decoded strictly, or else, with a note, as `image` was opened.
+
+    Files cut short fail both ways. Strictly means that a decoder's warning counts: it is all that tells of altered bytes in a progressive
+    JPEG, but a stray byte that harms nothing is one too, and no reason to refuse a photograph.
+    """
+    try:
+        return _expanded(image, unwrap(_open(source, name, form, "warning")))
+    except (pyvips.Error, InputError) as doubt:
+        try:
+            levels = unwrap(image)
+        except pyvips.Error as error:
+            raise _damaged(name, form, error) from error
+        cause = doubt.__cause__ if isinstance(doubt, InputError) and doubt.__cause__ is not None else doubt
+        notes.append(f"parts of it may be damaged ({first_line(cause)}): look at the result")
+        return _expanded(image, levels)
+
+
+def _expanded(image: Any, levels: Levels) -> Levels:
+    """10 and 12 bits, which AVIF has and libvips puts on top of 16, repeated downwards: only so is the highest of them 65,535."""
+    bits = int(_field(image, "bits-per-sample", 16))
+    if levels.dtype != np.uint16 or not 8 < bits < 16:
+        return levels
+    return np.bitwise_or(levels, np.right_shift(levels, np.uint16(bits)), dtype=np.uint16)
+
+
+def _damaged(name: str, form: str, error: pyvips.Error) -> InputError:
+    return InputError(
+        f"{name} begins as {NAMES[form]} does, but it is damaged or cut short ({first_line(error)}); expected a whole picture: "
+        "copy or download it again"
+    )
+
+
+def _header(image: Any, name: str, form: str) -> Header:
+    depth = {"uchar": 8, "ushort": 16}.get(image.format)
+    alpha = bool(image.hasalpha())
+    colours = image.bands - alpha
+    if depth is None:
+        kind = _KINDS.get(image.format, image.format)
+        raise InputError(f"{name} stores its samples as {kind}, expected whole numbers of 8 or 16 bits: convert it to 16 bits first")
+    if image.interpretation not in _INTERPRETATIONS or colours not in (1, 4 if image.interpretation == "cmyk" else 3):
+        raise InputError(
+            f"{name} has {image.bands} channels ({image.interpretation}), expected gray, RGB or CMYK, with alpha or without: "
+            "convert it to RGB first"
+        )
+    height, width = image.height, image.width
+    if int(_field(image, "orientation", 1)) >= 5:
+        height, width = width, height
+    return Header(height, width, 1 if colours == 1 else 3, alpha, depth, form)
+
+
+def _colours(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None, _Samples, Levels | None]:
+    """(profile to keep, h w 1 or h w 3 in sRGB, h w 1 alpha or None); the depth may grow to 16 bits, or to floats that leave [0,1]."""
+    alpha = levels[:, :, -1:] if image.hasalpha() else None
+    colours = levels if alpha is None else levels[:, :, :-1]
+    cmyk, count = image.interpretation == "cmyk", colours.shape[2]
+    space = "CMYK" if cmyk else "gray" if count == 1 else "RGB"
+    icc = _blob(image, "icc-profile-data")
+    if icc is not None and colour_space(icc) != space:
+        notes.append(f"its colour profile was ignored: it is for {colour_space(icc)}, the picture is {space}")
+        icc = None
+    if cmyk:
+        if icc is not None and not is_usable_cmyk(icc):
+            notes.append("its colour profile was ignored: it is damaged")
+            icc = None
+        converted = to_srgb(colours, icc, cmyk=True)
+        notes.append("CMYK was converted to sRGB")
+        return None, converted, alpha
+    if icc is not None and space == "RGB":
+        try:
+            if not is_srgb(icc):
+                exact = matrix_profile(icc)
+                if exact is not None:
+                    return icc, exact.to_srgb(colours), alpha
+                outside = share_outside(colours, icc)
+                if outside >= _TELL_OUTSIDE:
+                    notes.append(f"{outside:.1%} of its pixels have colours outside sRGB, which were brought to its edge")
+                return icc, to_srgb(colours, icc), alpha
+        except ValueError as error:
+            notes.append(f"its colour profile was ignored: {error}")
+            icc = None
+    return icc, colours, alpha
+
+
+def _upright(levels: _Samples, turn: int) -> _Samples:
+    """A view of h w c as it is to be seen. EXIF orientation (CIPA DC-008, tag 274): 5 to 8 swap rows and columns, then mirror."""
+    if turn >= 5:
+        levels = levels.transpose(1, 0, 2)
+    if turn in (3, 4, 7, 8):
+        levels = levels[::-1]
+    if turn in (2, 3, 6, 7):
+        levels = levels[:, ::-1]
+    return levels
+
+
+def _floats(levels: _Samples) -> NDArray[np.float32]:
+    """Levels / max as float32, floats as they are; h w c, contiguous."""
+    if levels.dtype == np.float32:
+        return np.ascontiguousarray(levels, np.float32)
+    top = np.float32(255 if levels.dtype == np.uint8 else 65535)
+    return np.divide(levels, top, out=np.empty(levels.shape, np.float32), dtype=np.float32, casting="unsafe")
+
+
+def _dpi(image: Any, form: str, turn: int) -> tuple[float, float] | None:
+    """(h, w) dots an inch, or None where the file says nothing and libvips fills in a number of its own."""
+    if form in ("webp", "avif"):  # only their EXIF has a place for it, and libvips leaves it there
+        unit_mm = {"2": _MM_PER_INCH, "3": 10.0}.get(_exif_value(image, "ResolutionUnit"), np.inf)
+        per_mm = [_ratio(_exif_value(image, f"{axis}Resolution")) / unit_mm for axis in "YX"]
+    elif form == "png":
+        unsaid = abs(image.xres - _PNG_UNSAID) < 1e-9 and abs(image.yres - _PNG_UNSAID) < 1e-9
+        per_mm = [0.0, 0.0] if unsaid else [image.yres, image.xres]
+    else:
+        per_mm = [image.yres, image.xres] if image.get_typeof("resolution-unit") else [0.0, 0.0]
+    if not all(0.0 < value < 1e6 for value in per_mm):
+        return None
+    height, width = (round(value * _MM_PER_INCH, 3) for value in per_mm)
+    return (width, height) if turn >= 5 else (height, width)
+
+
+def _exif_value(image: Any, tag: str) -> str:
+    """The first word of an EXIF tag as libvips words it: "300/1 (300, Rational, 1 components, 8 bytes)" -> "300/1"."""
+    return str(_field(image, f"exif-ifd0-{tag}", "")).split(" ", 1)[0]
+
+
+def _ratio(text: str) -> float:
+    above, _, below = text.partition("/")
+    return int(above) / int(below) if above.isdecimal() and below.isdecimal() and int(below) else 0.0
+
+
+def _exif(image: Any) -> bytes | None:
+    blob = _blob(image, "exif-data")
+    return blob.removeprefix(b"Exif\0\0") if blob else None
+
+
+def _field(image: Any, name: str, default: Any) -> Any:
+    return image.get(name) if image.get_typeof(name) else default
+
+
+def _blob(image: Any, name: str) -> bytes | None:
+    value = _field(image, name, None)
+    return bytes(value) if value else None

@@ -1,0 +1,246 @@
+"""Files that are too large, or not ours, to ship: fetched once, verified, kept in the user's cache.
+
+What is in the cache is used only while its SHA-256 is the expected one, so a file that was put there by hand, on a machine without a
+network, is as good as one that was downloaded. A download that breaks off goes on where it stopped, in a later run too. All URLs of a
+source are tried; UPRES_MIRROR, the URL of a folder, comes first. httpx is imported only when something has to be downloaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from upres.errors import ModelError, UsageError
+from upres.system.checksums import Source as Source
+from upres.system.checksums import expected_sha256, pin_path, problem, write_pin
+from upres.system.files import DISK_FULL, commit_partial, output_error, sha256_of
+from upres.system.lock import alone
+
+if TYPE_CHECKING:
+    import httpx
+
+_MAX_REDIRECTS = 5
+_MAX_BYTES = 4 << 30  # of a file whose size nobody declares
+_ATTEMPTS = 4  # at one URL, as long as each brings the file forward
+
+_log = logging.getLogger(__name__)
+Progress = Callable[[int, int | None], None]  # bytes that are there, bytes in all where known
+
+
+def cache_folder() -> Path:
+    """$UPRES_CACHE, or `upres` in the platform's folder for caches of this user. It need not exist."""
+    if named := os.environ.get("UPRES_CACHE"):
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "upres"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "upres"
+    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "upres"  # the XDG standard says to ignore a relative one
+
+
+def fetch(source: Source, *, folder: Path | None = None, progress: Progress | None = None, timeout_s: float = 30.0) -> Path:
+    """The verified file of `source` in `folder` (default: the cache), downloaded if need be; `timeout_s` is for every wait.
+
+    Raises `ModelError` where it cannot be had, with what was tried and what to do without a network, `OutputError` where the folder cannot
+    be written, and `UsageError` for a UPRES_MIRROR that is no URL.
+    """
+    target = (cache_folder() if folder is None else folder) / source.name
+    if problem(source, target) is None:
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with alone(target.with_name(f".{source.name}.lock")):
+            wrong = problem(source, target)  # again: another process may have fetched it meanwhile
+            if wrong is not None:
+                if wrong:
+                    _log.warning("%s. It is fetched again", wrong)
+                _Download(source, target, wrong, progress, timeout_s).run()
+    except OSError as error:
+        raise output_error(target, error) from error
+    return target
+
+
+class _Failed(Exception):
+    """One request came to nothing. Its words are the reason; `again`: the same URL is worth another."""
+
+    def __init__(self, reason: str, *, again: bool = False) -> None:
+        super().__init__(reason)
+        self.again = again
+
+
+class _Download:
+    """One file over all its URLs. The partial file, and the ETag of what it is a part of, outlive a run that breaks off."""
+
+    def __init__(self, source: Source, target: Path, problem: str, progress: Progress | None, timeout_s: float) -> None:
+        self.source, self.target, self.problem, self.progress, self.timeout_s = source, target, problem, progress, timeout_s
+        self.expected = expected_sha256(source, target)
+        self.partial = target.with_name(target.name + ".partial")
+        self.etag_file = target.with_name(target.name + ".partial.etag")
+
+    def run(self) -> None:
+        urls, mirror = list(self.source.urls), os.environ.get("UPRES_MIRROR")
+        if mirror:
+            if not mirror.lower().startswith(("https://", "http://")):
+                raise UsageError(f"UPRES_MIRROR must be the http(s) URL of a folder, got {mirror!r}")
+            urls.insert(0, f"{mirror.rstrip('/')}/{quote(self.source.name)}")
+        try:
+            import httpx
+
+            client = httpx.Client(timeout=self.timeout_s, headers={"Accept-Encoding": "identity", "User-Agent": "upres"})
+        except (ImportError, ValueError) as error:  # httpx itself is missing, or what its proxy settings ask for
+            raise self._failure(f"downloads need httpx (pip install httpx): {error}") from error
+        tried: list[str] = []
+        try:
+            with client:
+                for url in urls:
+                    _log.info("downloading %s (%s) from %s", self.source.name, self.source.licence, url)
+                    reason = self._try_url(client, url)
+                    if reason is None:
+                        return
+                    _log.info("%s: %s", url, reason)
+                    tried.append(f"{url}: {reason}")
+        except OSError as error:
+            if error.errno in DISK_FULL:  # what is half there is in the way of everything else on that disk
+                self._discard()
+            raise
+        raise self._failure("; ".join(tried) or "no address of the file itself is known")
+
+    def _failure(self, reasons: str) -> ModelError:
+        name, folder, pin = self.source.name, self.target.parent, pin_path(self.target)
+        about = [f"sha256 {self.expected}" + ("..." if len(self.expected) < 64 else "")] if self.expected else []
+        about += [f"{self.source.bytes} bytes"] if self.source.bytes is not None else []
+        page = f". {self.source.page} leads to it" if self.source.page else ""
+        pinned = f". That SHA-256 was pinned at the first download: delete {pin} to trust another file"
+        return ModelError(
+            f"{name} could not be downloaded. {self.problem + '. ' if self.problem else ''}{reasons}. Without a network put {name} "
+            f"({', '.join(about) or 'no SHA-256 is known'}) into {folder}, or set UPRES_MIRROR to the URL of a folder that holds it"
+            + page
+            + (pinned if self.source.sha256 is None and self.expected else "")
+        )
+
+    def _try_url(self, client: httpx.Client, url: str) -> str | None:
+        """None once the file is there and verified, or the reason why this URL did not give it."""
+        import httpx
+
+        reason = ""
+        for _ in range(_ATTEMPTS):
+            before = self._have()
+            try:
+                self._receive(client, url)
+                return None
+            except _Failed as error:
+                reason = str(error)
+                if not error.again:
+                    return reason
+            except httpx.InvalidURL as error:
+                return f"not a URL ({error})"
+            except httpx.TransportError as error:
+                kind = "no connection" if isinstance(error, httpx.ConnectError) else "the connection broke"
+                timeout = isinstance(error, httpx.TimeoutException)
+                reason = f"no answer within {self.timeout_s:g} s" if timeout else f"{kind} ({error})"
+                if self._have() <= before:
+                    return reason
+        return reason
+
+    def _have(self) -> int:
+        return self.partial.stat().st_size if self.partial.is_file() else 0
+
+    def _discard(self) -> None:
+        self.partial.unlink(missing_ok=True)
+        self.etag_file.unlink(missing_ok=True)
+
+    def _receive(self, client: httpx.Client, url: str) -> None:
+        """One request: the rest of what is there, or all of it; verified and in its place when this returns."""
+        offset = self._have()
+        if offset and offset == self.source.bytes and self.expected is not None:
+            return self._finish(resumed=True)  # all of it is there: the last run was stopped before the renaming
+        etag = self._saved_etag(url)
+        if not etag and self.expected is None:
+            offset = 0  # nothing would tell whether both parts are of one file
+        headers = {"Range": f"bytes={offset}-", **({"If-Range": etag} if etag else {})} if offset else {}
+        with _open(client, url, headers) as response:
+            now = response.headers.get("ETag", "")
+            if offset and (response.status_code == 416 or (response.status_code == 206 and etag and now not in ("", etag))):
+                self._discard()
+                raise _Failed("the file changed while it was downloaded", again=True)
+            if response.status_code == 200:
+                offset = 0  # the server knows no ranges, or the file is another one: start over
+            elif response.status_code != 206 or not offset:
+                raise _Failed(f"the server answered {response.status_code} {response.reason_phrase}".rstrip())
+            total = _total(response, offset)
+            if total is not None and total != (self.source.bytes or total):
+                raise _Failed(f"the server declares {total} bytes, expected {self.source.bytes}")
+            if not offset:
+                self._discard()
+                if now and not now.startswith("W/"):  # If-Range takes strong ones only
+                    self.etag_file.write_text(f"{url}\n{now}", encoding="utf-8")
+            self._write(response, offset, total)
+        self._finish(resumed=offset > 0)
+
+    def _saved_etag(self, url: str) -> str:
+        lines = self.etag_file.read_text(encoding="utf-8", errors="replace").split("\n") if self.etag_file.is_file() else []
+        return lines[1] if len(lines) == 2 and lines[0] == url else ""
+
+    def _write(self, response: httpx.Response, offset: int, total: int | None) -> None:
+        size = total if self.source.bytes is None else self.source.bytes
+        limit, done = min(_MAX_BYTES, size if size is not None else _MAX_BYTES), offset
+        with self.partial.open("ab" if offset else "wb") as file:
+            for chunk in response.iter_raw():
+                done += len(chunk)
+                if done > limit:
+                    break
+                file.write(chunk)
+                if self.progress is not None:
+                    self.progress(done, size)
+            file.flush()
+            os.fsync(file.fileno())
+        if done > limit:
+            self._discard()
+            raise _Failed(f"the server sends more than {limit} bytes")
+        if size is not None and done != size:
+            raise _Failed(f"the connection ended after {done} of {size} bytes", again=True)
+
+    def _finish(self, *, resumed: bool) -> None:
+        found = sha256_of(self.partial)
+        if self.expected is not None and not found.startswith(self.expected):
+            self._discard()
+            raise _Failed(f"the file has the SHA-256 {found}, expected {self.expected}", again=resumed)  # two parts of two files, perhaps
+        if self.source.pin and self.expected is None:
+            write_pin(self.target, found)
+        commit_partial(self.partial, self.target)
+        self.etag_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open(client: httpx.Client, url: str, headers: dict[str, str]) -> Generator[httpx.Response]:
+    """GET behind at most 5 redirects, none of which may leave https."""
+    for _ in range(_MAX_REDIRECTS + 1):
+        with client.stream("GET", url, headers=headers) as response:
+            if not response.has_redirect_location:
+                yield response
+                return
+            here, further = response.url, response.url.join(response.headers["Location"])
+        if further.scheme != "https" and not further.scheme == here.scheme == "http":
+            raise _Failed(f"the redirect from {here} to {further} is refused: it must lead to https")
+        url = str(further)
+    raise _Failed(f"more than {_MAX_REDIRECTS} redirects")
+
+
+def _total(response: httpx.Response, offset: int) -> int | None:
+    """The size of the whole file by its headers; of the 206 answer to a request from `offset` on, checked that it begins there."""
+    if response.status_code == 206:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if match is None or int(match[1]) != offset:
+            raise _Failed(f"the server was asked for bytes from {offset} on and sent {response.headers.get('Content-Range', 'others')}")
+        return None if match[2] == "*" else int(match[2])
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isascii() and length.isdigit() else None

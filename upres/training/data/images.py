@@ -1,0 +1,198 @@
+"""Training pictures as arrays: what a pair is, how pixels become whole levels of one kind, and how often a picture is drawn.
+
+Where no LR file is given, LR is made from the whole HR picture by the MATLAB-equal resize and rounded, as the LR of DIV2K and of the test
+sets is, so an LR patch holds the true surroundings of its HR patch also at its edges. Files are read in `sources.py` and `paired.py`; the
+codecs are imported where a file is decoded, so that shards train on a machine without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.errors import DataError, InputError
+from upres.images.color import rgb_to_y
+from upres.images.picture import READABLE_SUFFIXES, quantise
+from upres.images.resize import imresize
+
+SMALLEST_PX = 32  # a side of a validation picture: what SSIM's window inside a border of 8, and the spectrum, need
+VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its centre is used
+
+Levels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture: `hr` uint8 or uint16 `h*scale w*scale c`, which may be memory-mapped; `lr` alike `h w c`, or None: made when drawn.
+
+    `reference` is what a result, reduced again, should be, where `lr` was degraded; None: `lr` itself.
+    """
+
+    name: str
+    hr: Levels
+    lr: Levels | None
+    reference: Levels | None = None
+
+    @property
+    def stored_lr(self) -> Levels:
+        """`lr` of a pair that has one, as every validation picture does."""
+        assert self.lr is not None, f"{self.name} has no stored LR"
+        return self.lr
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a run sees. `weights` are the chances of the pairs, with sum 1; `left_out` says in words what it does not see, `notes` what
+    else there is to know.
+
+    All pictures have `channels` (1 gray, 3 colour) and `depth` (8 or 16 bits). `paired`: some LR come from files of their own.
+    `fingerprint` is a SHA-256 over names, pixels and, of several roots, their weights.
+    """
+
+    pairs: list[Pair]
+    weights: NDArray[np.float64]
+    validation: list[Pair]
+    left_out: list[str]
+    fingerprint: str
+    channels: int = 3
+    depth: int = 8
+    paired: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        names = len({pair.name for pair in self.pairs})
+        megapixels = sum(pair.hr.shape[0] * pair.hr.shape[1] for pair in self.pairs) / 1e6
+        kind = (", gray" if self.channels == 1 else "") + (", 16 bit" if self.depth == 16 else "")
+        held = f"{megapixels:.1f} MP in {len(self.pairs)} pieces"  # crops, or whole pictures and their reduced copies
+        return f"{names} pictures to train on{kind}, {held}; {len(self.validation)} to validate on"
+
+
+def centre(image: Levels, most_px: int) -> Levels:
+    """The middle of a picture `h w c`, at most `most_px` a side."""
+    top, left = (max(0, (side - most_px) // 2) for side in image.shape[:2])
+    return image[top : top + most_px, left : left + most_px]
+
+
+def find_pictures(folder: Path, option: str = "--data") -> list[Path]:
+    """All picture files below `folder`, sorted by path; hidden ones are passed over."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: {option} takes a folder of pictures")
+    found = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in READABLE_SUFFIXES and p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )
+    if not found:
+        raise DataError(f"{folder} holds no picture (looked for {', '.join(sorted(READABLE_SUFFIXES))})")
+    return found
+
+
+def read_levels(path: Path) -> Levels:
+    """A picture file `h w c` in the channels and the depth that it has; alpha is left out. Raises `InputError`."""
+    from upres.images.io import read_picture
+
+    picture = read_picture(path)
+    return quantise(picture.pixels, picture.depth)
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """A picture file as uint8 RGB; gray is repeated, alpha is left out. Raises `InputError`."""
+    return cast("NDArray[np.uint8]", convert(read_levels(path), 3, 8))
+
+
+def convert(levels: Levels, channels: int, depth: int) -> Levels:
+    """`h w c` in `channels` (1 or 3) and `depth` (8 or 16), contiguous; the same array where it is so already.
+
+    8 bits are widened exactly (times 257), 16 are rounded to the nearest of 8. Gray is repeated; colour becomes its BT.601 luma in full
+    range, rounded, so that R = G = B gives that level.
+    """
+    if levels.shape[2] == 3 and channels == 1:
+        top = float(np.iinfo(levels.dtype).max)
+        luma = (rgb_to_y(levels / top) * 255.0 - 16.0) / 219.0
+        levels = cast("Levels", np.rint(luma * top).astype(levels.dtype)[:, :, None])
+    if depth == 16 and levels.dtype == np.uint8:
+        levels = levels.astype(np.uint16) * np.uint16(257)
+    elif depth == 8 and levels.dtype == np.uint16:
+        levels = ((levels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return packed(cast("Levels", np.repeat(levels, 3, axis=2)) if levels.shape[2] < channels else levels)
+
+
+def on_grid(image: Levels, scale: int) -> Levels:
+    """`image` without the rows and columns beyond a multiple of `scale` (top left kept)."""
+    height, width = (side // scale * scale for side in image.shape[:2])
+    return image[:height, :width]
+
+
+def packed(levels: Levels) -> Levels:
+    """In one piece: a copy of what is a part of something larger."""
+    return cast("Levels", np.ascontiguousarray(levels))
+
+
+def make_pair(name: str, image: Levels, scale: int) -> Pair:
+    """Crop to a multiple of `scale` (top left kept) and make the LR."""
+    hr = packed(on_grid(image, scale))
+    return Pair(name, hr, reduced(hr, 1.0 / scale) if scale > 1 else hr)
+
+
+def reduced(image: Levels, factor: float | None = None, *, size: tuple[int, int] | None = None) -> Levels:
+    """MATLAB-equal, by `factor` or to `size` (h, w), in whole levels of the same type."""
+    return cast("Levels", imresize(cast("NDArray[np.uint8]", image), factor, size=size))
+
+
+def load_pairs(
+    paths: list[Path],
+    *,
+    scale: int,
+    patch_px: int,
+    hr_scales: tuple[float, ...] = (1.0,),
+    channels: int = 3,
+    depth: int = 8,
+    reduce: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Pair], list[str]]:
+    """Decode every picture and, where `reduce`, make its LR; returns the pairs and, in words, what was left out and why.
+
+    A picture that cannot be read, or that is smaller than one patch, is left out by name. Raises `DataError` when nothing is left.
+    """
+    pairs: list[Pair] = []
+    left_out: list[str] = []
+    for index, path in enumerate(paths):
+        try:
+            image = convert(read_levels(path), channels, depth)
+        except InputError as error:
+            left_out.append(str(error))
+            continue
+        needed, before = patch_px * scale, len(pairs)
+        for factor in hr_scales:
+            copy = image if factor == 1.0 else reduced(image, factor)
+            if min(copy.shape[:2]) < needed:
+                continue
+            pairs.append(make_pair(path.name, copy, scale) if reduce else Pair(path.name, packed(on_grid(copy, scale)), None))
+        if len(pairs) == before:
+            at = "" if 1.0 in hr_scales else f" (at {max(hr_scales):g} of its size)"
+            left_out.append(f"{path} is {image.shape[1]}x{image.shape[0]}, smaller{at} than one patch of {needed}x{needed}")
+        if progress is not None:
+            progress(index + 1, len(paths))
+    return usable(pairs, left_out)
+
+
+def usable(pairs: list[Pair], left_out: list[str]) -> tuple[list[Pair], list[str]]:
+    """Both as they are. Raises `DataError` where there is no pair."""
+    if not pairs:
+        raise DataError("no picture can be used for training:\n  " + "\n  ".join(left_out[:10]))
+    return pairs, left_out
+
+
+def draw_weights(pairs: list[Pair]) -> NDArray[np.float64]:
+    """Chance of each picture: the square root of its pixels, so that a few large photographs do not outweigh many small ones.
+
+    Either all of `pairs` have an LR or none has.
+    """
+    sides = [(pair.hr if pair.lr is None else pair.lr).shape[:2] for pair in pairs]
+    weights = np.sqrt(np.array([height * width for height, width in sides], np.float64))
+    return weights / weights.sum()

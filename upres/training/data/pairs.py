@@ -1,0 +1,202 @@
+"""Folders of pairs: which LR file belongs to which HR file, whether their sizes fit, and how well the two lie on each other.
+
+A network learns whatever shift its pairs have, and a blur where it differs from pair to pair, so it is measured: by phase correlation of
+the LR picture with the MATLAB-equal reduction of the HR picture.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.errors import DataError, InputError
+from upres.images.io import read_header
+from upres.images.resize import imresize
+from upres.training.data.images import Levels, Pair, centre, convert, find_pictures, read_levels, usable
+
+_NAMED = 20  # faults in one message; more are counted
+_LOOK_PX = 256  # LR side, at most, of the middle that is compared
+_FINEST = 100  # parts of an LR pixel that a shift is told in
+_WARN_PX = 0.25  # LR pixels that an LR file may lie beside its HR file before it is said
+_COARSE = 0.1  # cycles a pixel: where noise and JPEG leave the phases of a photograph alone
+_FLAT = 1e-3  # deviation below which a picture has nothing to be aligned by, in levels of [0,1]
+
+
+def find_partners(hr: Path, lr: Path, scale: int, options: tuple[str, str] = ("--data", "--lr")) -> list[tuple[Path, Path]]:
+    """HR files below `hr` and their LR files below `lr`, sorted.
+
+    Two files are partners where their folders and names agree, or what is left of their names without a suffix of the kind (`0001x4`,
+    `0001_x4`, `0001_LR`, `0001_HR`). Raises `DataError` naming every file without a partner, with several, or of a size that does not fit.
+    """
+    highs, lows = find_pictures(hr, options[0]), find_pictures(lr, options[1])
+    by_name = _grouped([(_place(path, lr, path.stem), path) for path in lows])
+    by_key = _grouped([(_place(path, lr, partner_key(path.stem, scale)), path) for path in lows])
+    found: list[tuple[Path, Path]] = []
+    faults: list[str] = []
+    for high in highs:
+        partners = by_name.get(_place(high, hr, high.stem)) or by_key.get(_place(high, hr, partner_key(high.stem, scale)), [])
+        if len(partners) == 1:
+            found.append((high, partners[0]))
+        else:
+            faults.append(f"{high} has {'several LR pictures: ' + _listed(partners) if partners else f'no LR picture in {lr}'}")
+    shared = _grouped([(str(low), high) for high, low in found])
+    faults += [f"{low} is the LR picture of several: {_listed(owners)}" for low, owners in shared.items() if len(owners) > 1]
+    taken = {low for _, low in found}
+    claimed = {path for high in highs for path in by_key.get(_place(high, hr, partner_key(high.stem, scale)), [])}
+    faults += [f"{low} has no HR picture in {hr}" for low in lows if low not in taken | claimed]
+    faults += _misfits(found, scale)
+    if faults:
+        more = f"\n  and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        raise DataError(
+            f"the pairs of {options[0]} {hr} and {options[1]} {lr} do not match at x{scale}; expected one LR picture for each HR picture, "
+            f"of the same name (or with x{scale}, _LR behind it) and 1/{scale} of its size:\n  " + "\n  ".join(faults[:_NAMED]) + more
+        )
+    return found
+
+
+def partner_key(stem: str, scale: int) -> str:
+    """What remains of `baby`, `babyx4`, `baby_x4`, `baby_HR`, `baby_LR`, `baby_LRx4` and `babyx4_lr`: baby."""
+    found = re.fullmatch(rf"(.+?)(?:[_-](?:hr|lr))?(?:[_-]?x{scale})?(?:[_-](?:hr|lr))?", stem, re.IGNORECASE)
+    return stem if found is None else found[1]
+
+
+def _place(path: Path, folder: Path, name: str) -> str:
+    return (path.relative_to(folder).parent / name).as_posix()
+
+
+def _grouped(items: Sequence[tuple[str, Path]]) -> dict[str, list[Path]]:
+    groups: dict[str, list[Path]] = {}
+    for key, path in items:
+        groups.setdefault(key, []).append(path)
+    return groups
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)
+
+
+def _misfits(found: Sequence[tuple[Path, Path]], scale: int) -> list[str]:
+    """What is wrong with the sizes, by headers alone. A file whose header cannot be read is named when it is decoded."""
+    faults: list[str] = []
+    for high, low in found:
+        try:
+            large, small = read_header(high), read_header(low)
+        except InputError:
+            continue
+        if (large.height, large.width) != (small.height * scale, small.width * scale):
+            faults.append(
+                f"{low} is {small.width}x{small.height}, so {high.name} must be {small.width * scale}x{small.height * scale}, "
+                f"but it is {large.width}x{large.height}"
+            )
+    return faults
+
+
+def load_paired(
+    files: Sequence[tuple[Path, Path]], *, scale: int, patch_px: int, channels: int, depth: int, shifts: list[tuple[str, float]]
+) -> tuple[list[Pair], list[str]]:
+    """Decode pairs of files; how far each LR lies beside its HR is added to `shifts`. Returns the pairs and, in words, what was left out.
+
+    A pair that cannot be read, or that is smaller than one patch, is left out by name. Raises `DataError` when nothing is left.
+    """
+    pairs: list[Pair] = []
+    left_out: list[str] = []
+    for hr, lr in files:
+        try:
+            pair = read_pair(hr, lr, scale, channels, depth, shifts)
+        except InputError as error:
+            left_out.append(str(error))
+            continue
+        height, width = pair.stored_lr.shape[:2]
+        if min(height, width) < patch_px:
+            left_out.append(f"{lr} is {width}x{height}, smaller than one patch of {patch_px}x{patch_px}")
+        else:
+            pairs.append(pair)
+    return usable(pairs, left_out)
+
+
+def read_pair(hr: Path, lr: Path, scale: int, channels: int, depth: int, shifts: list[tuple[str, float]]) -> Pair:
+    """Both files of a pair; (name, length in LR pixels) of the shift between them is added to `shifts`. Raises `InputError`."""
+    large, small = (convert(read_levels(path), channels, depth) for path in (hr, lr))
+    shift = misalignment(large, small, scale)
+    if shift is not None:
+        shifts.append((hr.name, math.hypot(*shift)))
+    return Pair(hr.name, large, small)
+
+
+def centre_pair(pair: Pair, most_px: int, scale: int) -> Pair:
+    """The middle of both pictures on the LR grid, at most `most_px` of HR a side."""
+    lr = centre(pair.stored_lr, most_px // scale)
+    height, width = lr.shape[:2]
+    top, left = (pair.stored_lr.shape[0] - height) // 2, (pair.stored_lr.shape[1] - width) // 2
+    return Pair(pair.name, pair.hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale], lr)
+
+
+def words_of_shifts(shifts: Sequence[tuple[str, float]]) -> list[str]:
+    """How well LR files lie on HR files, in words; nothing where nothing was measured."""
+    if not shifts:
+        return []
+    name, most = max(shifts, key=lambda shift: shift[1])
+    mean = sum(length for _, length in shifts) / len(shifts)
+    words = [f"LR files lie {mean:.2f} LR pixels beside their HR files on average, {most:.2f} at most ({name})"]
+    beyond = [name for name, length in sorted(shifts, key=lambda shift: -shift[1]) if length > _WARN_PX]
+    if beyond:
+        named = ", ".join(beyond[:5]) + (", ..." if len(beyond) > 5 else "")
+        words.append(
+            f"warning: {len(beyond)} of {len(shifts)} LR files lie more than {_WARN_PX} LR pixels beside their HR files ({named}): the "
+            "network learns that shift, or a blur where it differs from picture to picture. Align them first"
+        )
+    return words
+
+
+def misalignment(hr: Levels, lr: Levels, scale: int) -> tuple[float, float] | None:
+    """(down, right) in LR pixels by which the content of `lr` `h w c` lies beside that of `hr` `h*scale w*scale c`; None for flat pictures.
+
+    The middle of both is compared, at most 256 LR pixels a side, under a Hann window, which keeps the border from being a feature. Low
+    frequencies count for most: in a noisy picture the phases of the high ones, many as they are, point nowhere.
+    """
+    (top, height), (left, width) = (((side - min(side, _LOOK_PX)) // 2, min(side, _LOOK_PX)) for side in lr.shape[:2])
+    large = hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+    small = lr[top : top + height, left : left + width]
+    expected = _gray(large) if scale == 1 else imresize(_gray(large), size=(height, width))
+    views = [expected, _gray(small)]
+    if min(float(view.std()) for view in views) < _FLAT:
+        return None
+    window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[1:-1]
+    first, second = (window * (view - view.mean()) for view in views)
+    return phase_shift(first, second, _COARSE)
+
+
+def _gray(levels: Levels) -> NDArray[np.float64]:
+    """The mean of the channels in [0,1], `h w`."""
+    return levels.mean(axis=2, dtype=np.float64) / float(np.iinfo(levels.dtype).max)
+
+
+def phase_shift(first: NDArray[np.float64], second: NDArray[np.float64], spread: float | None = None) -> tuple[float, float]:
+    """(down, right) by which `second` `h w` is displaced against `first`, to a hundredth of a pixel; both are taken to be periodic.
+
+    The maximum of the inverse transform of conj(F1) F2 / |F1 F2| (Kuglin and Hines, "The phase correlation image alignment method", 1975),
+    found on the grid of pixels and refined by evaluating that transform around it on a grid of 1/100 pixel, as two matrix products
+    (Guizar-Sicairos, Thurman and Fienup, "Efficient subpixel image registration algorithms", Optics Letters 33, 2008). All frequencies
+    count alike, or, with a `spread` in cycles a pixel, by a Gaussian of that deviation.
+    """
+    cross = np.conj(np.fft.fft2(first)) * np.fft.fft2(second)
+    cross /= np.maximum(np.abs(cross), 100.0 * np.finfo(np.float64).eps)
+    if spread is not None:
+        squares = np.fft.fftfreq(first.shape[0])[:, None] ** 2 + np.fft.fftfreq(first.shape[1]) ** 2
+        cross *= np.exp(squares / (-2.0 * spread**2))
+    coarse = np.unravel_index(int(np.argmax(np.abs(np.fft.ifft2(cross)))), cross.shape)
+    reach = np.arange(-_FINEST, _FINEST + 1) / _FINEST
+    places: list[NDArray[np.float64]] = []
+    waves: list[NDArray[np.complex128]] = []
+    for index, side in zip(coarse, cross.shape, strict=True):
+        middle = int(index) - side if int(index) > side // 2 else int(index)
+        places.append(middle + reach)
+        waves.append(np.exp(2j * np.pi * np.outer(places[-1], np.fft.fftfreq(side))))
+    fine = np.abs(waves[0] @ cross @ waves[1].T)
+    row, column = np.unravel_index(int(np.argmax(fine)), fine.shape)
+    return float(places[0][row]), float(places[1][column])

@@ -1,0 +1,272 @@
+"""Where training pictures come from: folders of photographs, folders of pairs, folders of shards, one or several, each with a weight.
+
+All that a run reads is brought to one number of channels and one depth first. Everything that is wrong with a folder is said before the
+first step; a single picture that cannot be used is left out by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.errors import DataError, InputError, UsageError
+from upres.training.config import TrainConfig
+from upres.training.data.images import (
+    SMALLEST_PX,
+    VALIDATION_PX,
+    Levels,
+    Pair,
+    TrainingSet,
+    centre,
+    convert,
+    draw_weights,
+    find_pictures,
+    load_pairs,
+    make_pair,
+    on_grid,
+    read_levels,
+    usable,
+)
+from upres.training.data.shards import Shards, is_shards, open_shards
+
+_HELD_OUT = 5  # pictures kept for validation where no folder is given
+
+File = tuple[Path, Path | None]  # the HR file and its LR file
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder of HR pictures or of shards; `lr` the folder of their LR pictures; `weight` its chance relative to the other roots."""
+
+    hr: Path
+    lr: Path | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A root and what it holds: shards, or files."""
+
+    root: Root
+    shards: Shards | None
+    files: list[File]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What all pictures are brought to."""
+
+    channels: int
+    depth: int
+
+    def of(self, levels: Levels) -> Levels:
+        return convert(levels, self.channels, self.depth)
+
+
+def parse_root(text: str, lr: Path | None = None) -> Root:
+    """`"photos"`, or `"photos=3"` for a weight. What exists as a whole is a folder, whatever is in its name. Raises `UsageError`."""
+    folder, separator, weight = text.rpartition("=")
+    if not separator or Path(text).exists():
+        return Root(Path(text), lr)
+    try:
+        value = float(weight)
+    except ValueError:
+        value = math.nan
+    if not 0.0 < value < math.inf:
+        raise UsageError(f"--data takes DIR or DIR=WEIGHT with a weight above 0, got {text!r}, which is no folder either")
+    return Root(Path(folder), lr, value)
+
+
+def load_training_set(config: TrainConfig, roots: Path | Sequence[Root], validation: Path | Sequence[Root] | None) -> TrainingSet:
+    """Everything that a run reads. Without `validation`: five pictures held out of the folders, and what shards keep for it.
+
+    With a degradation, `lr` of the training pairs is None; that of validation pairs is the MATLAB-equal reduction. The LR of shards is None
+    too. Raises `DataError` for what cannot be used, `UsageError` for what does not go together.
+    """
+    opened = [_open(root, config, "--data", "--lr") for root in _as_roots(roots)]
+    given = [_open(root, config, "--validation", "--validation-lr") for root in _as_roots(validation)] if validation is not None else None
+    kind = _common_kind(config, opened)
+    held_out = _hold_out([file for source in opened for file in source.files]) if given is None else []
+
+    loaded: list[list[Pair]] = []
+    weights: list[NDArray[np.float64]] = []
+    left_out: list[str] = []
+    shifts: list[tuple[str, float]] = []
+    notes: list[str] = []
+    total = sum(source.root.weight for source in opened)
+    for source in opened:
+        if source.shards is not None:
+            new, out = _shard_pairs(source, source.shards, config, kind, notes)
+        elif source.root.lr is not None:
+            from upres.training.data.pairs import load_paired
+
+            files = [(hr, lr) for hr, lr in source.files if lr is not None and (hr, lr) not in held_out]
+            new, out = load_paired(
+                files, scale=config.scale, patch_px=config.patch_px, channels=kind.channels, depth=kind.depth, shifts=shifts
+            )
+            if config.hr_scales != (1.0,):
+                notes.append(f"{source.root.hr}: hr_scales is not applied to pictures that have LR files")
+        else:
+            paths = [hr for hr, _ in source.files if (hr, None) not in held_out]
+            new, out = load_pairs(
+                paths, scale=config.scale, patch_px=config.patch_px, hr_scales=config.hr_scales, channels=kind.channels, depth=kind.depth,
+                reduce=not config.degradation,
+            )  # fmt: skip
+        loaded.append(new)
+        left_out += out
+        weights.append(draw_weights(new) * (source.root.weight / total))
+
+    shown = _validation_pairs(opened if given is None else given, held_out if given is None else None, config, kind, left_out, shifts)
+    if shifts:
+        from upres.training.data.pairs import words_of_shifts
+
+        notes += words_of_shifts(shifts)
+    return TrainingSet(
+        [pair for new in loaded for pair in new], np.concatenate(weights), shown, left_out, _fingerprint(opened, loaded), kind.channels,
+        kind.depth, any(source.root.lr is not None for source in opened), tuple(notes),
+    )  # fmt: skip
+
+
+def _as_roots(given: Path | Sequence[Root]) -> Sequence[Root]:
+    return [Root(given)] if isinstance(given, Path) else given
+
+
+def _open(root: Root, config: TrainConfig, option: str, lr_option: str) -> _Opened:
+    """What a root holds, its names and sizes checked; nothing is decoded yet."""
+    if root.lr is not None and config.degradation:
+        raise UsageError(
+            f"{lr_option} {root.lr} gives LR pictures, and degradation={config.degradation} makes them from HR: leave one of the two out"
+        )
+    if root.hr.is_dir() and is_shards(root.hr):
+        if root.lr is not None:
+            raise UsageError(f"{root.hr} holds shards, whose LR is made from HR: give {lr_option} with plain folders only")
+        shards = open_shards(root.hr)
+        if option == "--validation" and not shards.validation:
+            raise DataError(f"{root.hr} holds shards that keep no picture for validation: give {option} a folder of pictures")
+        return _Opened(root, shards, [])
+    if root.lr is None:
+        return _Opened(root, None, [(path, None) for path in find_pictures(root.hr, option)])
+    from upres.training.data.pairs import find_partners
+
+    found = find_partners(root.hr, root.lr, config.scale, (option, lr_option))
+    return _Opened(root, None, list(found))
+
+
+def _common_kind(config: TrainConfig, opened: Sequence[_Opened]) -> _Kind:
+    """Channels and depth that all training pictures are brought to. Raises `DataError` where gray and colour are mixed."""
+    if config.channels and config.bits:
+        return _Kind(config.channels, config.bits)
+    found: dict[int, str] = {}
+    depth = 8
+    for name, channels, bits in (fact for source in opened for fact in _facts(source)):
+        found.setdefault(channels, name)
+        depth = max(depth, bits)
+    if not config.channels and len(found) > 1:
+        raise DataError(
+            f"gray and colour pictures are mixed: {found[1]} is gray, {found[3]} is colour. Add --set channels=3 to train on colour, gray "
+            "repeated to three channels, or --set channels=1 to train on gray, the luma of colour"
+        )
+    return _Kind(config.channels or next(iter(found), 3), config.bits or depth)
+
+
+def _facts(source: _Opened) -> Iterable[tuple[str, int, int]]:
+    """(name, channels, depth) of all that a root holds; what cannot be read is passed over here, and named when it is decoded."""
+    if source.shards is not None:
+        yield str(source.root.hr), source.shards.channels, source.shards.depth
+        return
+    from upres.images.io import read_header
+
+    for file in source.files:
+        for path in filter(None, file):
+            try:
+                header = read_header(path)
+            except InputError:
+                continue
+            yield str(path), header.channels, header.depth
+
+
+def _hold_out(files: list[File]) -> list[File]:
+    """Five pictures spread over the folders; fewer of small ones, and none where that would cost a third of them."""
+    count = min(_HELD_OUT, len(files) // 4)
+    return [files[len(files) * i // count] for i in range(count)]
+
+
+def _shard_pairs(source: _Opened, shards: Shards, config: TrainConfig, kind: _Kind, notes: list[str]) -> tuple[list[Pair], list[str]]:
+    """Crops as they lie in the file, mapped into memory; copied only where channels or depth must be changed."""
+    needed = config.patch_px * config.scale
+    same = (shards.channels, shards.depth) == (kind.channels, kind.depth)
+    if not same:
+        notes.append(
+            f"{source.root.hr}: its crops have {shards.channels} channels of {shards.depth} bits and are copied into memory as "
+            f"{kind.channels} of {kind.depth}"
+        )
+    if config.hr_scales != (1.0,):
+        notes.append(f"{source.root.hr}: hr_scales is not applied to shards, which hold crops in the sizes that they were cut")
+    pairs: list[Pair] = []
+    for name, crop in shards.crops:
+        if min(crop.shape[:2]) >= needed:
+            pairs.append(Pair(name, on_grid(crop if same else kind.of(crop), config.scale), None))
+    small = len(shards.crops) - len(pairs)
+    words = f"{small} of {len(shards.crops)} crops of {source.root.hr} are smaller than one patch of {needed}x{needed}"
+    return usable(pairs, [words] if small else [])
+
+
+def _validation_pairs(
+    sources: Sequence[_Opened], only: list[File] | None, config: TrainConfig, kind: _Kind, left_out: list[str],
+    shifts: list[tuple[str, float]],
+) -> list[Pair]:  # fmt: skip
+    """Pictures to validate on. `only`: those held out of the training folders, of which the centre is used; None: all, whole."""
+    most_px = 1 << 30 if only is None else VALIDATION_PX
+    pairs: list[Pair] = []
+
+    def fits(image: Levels, what: str) -> bool:
+        height, width = image.shape[:2]
+        needed = math.ceil(max(SMALLEST_PX, 2 * config.scale) / config.scale) * config.scale  # of what is left on the LR grid
+        if min(height, width) < needed:
+            left_out.append(f"{what} is {width}x{height}, too small to validate on at x{config.scale}: {needed} pixels a side at least")
+        return min(height, width) >= needed
+
+    for source in sources:
+        for name, image in source.shards.validation if source.shards is not None else ():
+            if fits(image, f"{name} of {source.root.hr}"):
+                pairs.append(make_pair(name, kind.of(centre(image, most_px)), config.scale))
+        for file in source.files:
+            if only is not None and file not in only:
+                continue
+            try:
+                if file[1] is None:
+                    image = kind.of(read_levels(file[0]))
+                    if fits(image, str(file[0])):
+                        pairs.append(make_pair(file[0].name, centre(image, most_px), config.scale))
+                else:
+                    from upres.training.data.pairs import centre_pair, read_pair
+
+                    pair = read_pair(file[0], file[1], config.scale, kind.channels, kind.depth, shifts)
+                    if fits(pair.hr, str(file[0])):
+                        pairs.append(centre_pair(pair, most_px, config.scale))
+            except InputError as error:
+                left_out.append(str(error))
+    return pairs
+
+
+def _fingerprint(opened: Sequence[_Opened], loaded: Sequence[Sequence[Pair]]) -> str:
+    """SHA-256 over names, HR pixels and LR files; of shards over their own; of several roots also over their weights."""
+    state = hashlib.sha256()
+    for source, pairs in zip(opened, loaded, strict=True):
+        if len(opened) > 1:
+            state.update(f"root {source.root.weight!r}|".encode())
+        if source.shards is not None:
+            state.update(f"shards {source.shards.fingerprint}|".encode())
+            continue
+        for pair in pairs:
+            state.update(f"{pair.name}|{pair.hr.shape}|".encode())
+            state.update(pair.hr.data)
+            if source.root.lr is not None:
+                state.update(pair.stored_lr.data)
+    return state.hexdigest()

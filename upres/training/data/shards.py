@@ -1,0 +1,238 @@
+"""Shards: crops of pictures, decoded once, in a few large files that are mapped into memory, with an index and hashes.
+
+A folder of shards holds `shard_0000.bin` and so on, raw levels `h w c` one after the other (uint8, or uint16 little-endian), each beginning
+at a multiple of 64 bytes, and `index.json`, written last: without it a folder is no set of shards. While it is made the folder holds a
+mark, so that a run after one that was killed knows what it may clear away. numpy alone reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BufferedWriter
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.errors import DataError
+from upres.system.files import output_error, sha256_of, write_atomic
+from upres.training.data.images import Levels
+
+INDEX: Final = "index.json"
+_FORMAT: Final = "upres shards"
+_VERSION: Final = 1
+_ALIGNMENT: Final = 64
+_NAME: Final = "shard_[0-9]*.bin"
+_HALVES: Final = (".shard_[0-9]*.partial", f".{INDEX}.*.partial")
+_MARK: Final = ".upres-prepare"  # there while a set is made
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One crop: `picture` is the file's name, `top` and `left` where it was cut, `reduced` the factor by which its picture was reduced."""
+
+    picture: str
+    shard: int
+    offset: int
+    height: int
+    width: int
+    top: int = 0
+    left: int = 0
+    reduced: float = 1.0
+
+
+@dataclass(frozen=True)
+class Shards:
+    """`crops` and `validation` are pairs of a picture's name and its levels `h w c`, mapped from the files and not to be written to.
+
+    `fingerprint` is a SHA-256 over the hashes of all shards and the places of all crops.
+    """
+
+    folder: Path
+    crops: list[tuple[str, Levels]]
+    validation: list[tuple[str, Levels]]
+    channels: int
+    depth: int
+    fingerprint: str
+
+
+def is_shards(folder: Path) -> bool:
+    """Whether `folder` holds a set of shards, judged by its index."""
+    try:
+        with (folder / INDEX).open("rb") as file:
+            return f'"format": "{_FORMAT}"'.encode() in file.read(4096)
+    except OSError:
+        return False
+
+
+def open_shards(folder: Path, verify: bool = True) -> Shards:
+    """The crops of `folder`. Sizes are always checked, and hashes where `verify`: a flipped bit is a `DataError` that names its shard."""
+    index = _read_index(folder)
+    try:
+        return _map(folder, index, verify)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder / INDEX} does not fit its shards ({error!r}): make them again with upres prepare") from error
+
+
+def _map(folder: Path, index: dict[str, Any], verify: bool) -> Shards:
+    channels, depth = index["channels"], index["depth"]
+    if channels not in (1, 3) or depth not in (8, 16):
+        raise DataError(f"{folder / INDEX}: expected 1 or 3 channels of 8 or 16 bits, found {channels} of {depth}: make the shards again")
+    dtype = np.dtype(np.uint8 if depth == 8 else "<u2")
+    maps: list[NDArray[Any]] = []
+    for shard in index["shards"]:
+        path = folder / Path(shard["file"]).name
+        if not path.is_file() or path.stat().st_size != shard["bytes"]:
+            found = f"{path.stat().st_size:,} bytes" if path.is_file() else "no such file"
+            raise DataError(f"{path}: expected {shard['bytes']:,} bytes, found {found}: make the shards again with upres prepare")
+        if verify and sha256_of(path) != shard["sha256"]:
+            raise DataError(f"{path} is damaged: its SHA-256 is not that of its index. Make the shards again with upres prepare")
+        maps.append(np.memmap(path, np.uint8, mode="r"))
+
+    def levels(entry: Entry) -> Levels:
+        end = entry.offset + entry.height * entry.width * channels * dtype.itemsize
+        if min(entry.shard, entry.offset) < 0 or min(entry.height, entry.width) < 1 or end > len(maps[entry.shard]):
+            raise IndexError(f"{entry} lies outside")
+        return cast("Levels", np.asarray(maps[entry.shard][entry.offset : end]).view(dtype).reshape(entry.height, entry.width, channels))
+
+    crops, validation = ([(entry.picture, levels(entry)) for entry in _entries(index[key])] for key in ("crops", "validation"))
+    return Shards(folder, crops, validation, channels, depth, fingerprint_of(index))
+
+
+def fingerprint_of(index: dict[str, Any]) -> str:
+    """A SHA-256 over what decides the pixels: the hashes of the shards, and where each crop lies."""
+    facts = [[shard["sha256"] for shard in index["shards"]], index["crops"], index["validation"], index["channels"], index["depth"]]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _entries(rows: Sequence[Sequence[Any]]) -> list[Entry]:
+    return [Entry(*row) for row in rows]
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    path = folder / INDEX
+    try:
+        index = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Make the shards again with upres prepare") from error
+    if not isinstance(index, dict) or cast("dict[str, Any]", index).get("format") != _FORMAT:
+        raise DataError(f"{path} is no index of shards")
+    table = cast("dict[str, Any]", index)
+    if table.get("version") != _VERSION:
+        raise DataError(f"{path} is of version {table.get('version')}, this upres reads version {_VERSION}: make the shards again")
+    body = {key: value for key, value in table.items() if key != "sha256"}
+    if table.get("sha256") != _digest(body):
+        raise DataError(f"{path} is damaged: its content does not match its own SHA-256. Make the shards again with upres prepare")
+    return table
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass
+class ShardWriter:
+    """Writes crops into `folder`, at most `most_bytes` a shard (one crop at least); `finish` writes the index.
+
+    Each shard is written beside its name and renamed when it is whole. Raises `OutputError`; what it left is no set of shards.
+    """
+
+    folder: Path
+    channels: int
+    depth: int
+    most_bytes: int
+    shards: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    _file: BufferedWriter | None = None
+    _hash: Any = None
+    _bytes: int = 0
+
+    def add(self, picture: str, levels: Levels, top: int = 0, left: int = 0, reduced: float = 1.0) -> Entry:
+        """Append one crop `h w c`; returns where it lies."""
+        expected = np.dtype(np.uint8 if self.depth == 8 else np.uint16)
+        if levels.dtype != expected or levels.shape[2] != self.channels:
+            raise ValueError(f"expected {expected} with {self.channels} channels, got {levels.dtype} {levels.shape}")
+        data = np.ascontiguousarray(levels, expected.newbyteorder("<")).tobytes()
+        if self._file is not None and self._bytes + len(data) > self.most_bytes:
+            self._close()
+        try:
+            if self._file is None:
+                self._open()
+            entry = Entry(picture, len(self.shards), self._bytes, levels.shape[0], levels.shape[1], top, left, reduced)
+            self._write(data + bytes(-len(data) % _ALIGNMENT))
+        except OSError as error:
+            raise output_error(self.folder, error) from error
+        return entry
+
+    def finish(self, crops: Sequence[Entry], validation: Sequence[Entry], facts: dict[str, Any]) -> None:
+        """Close the last shard and write the index with `facts` (options, what was left out)."""
+        self._close()
+        rows = {name: [list(vars(entry).values()) for entry in entries] for name, entries in (("crops", crops), ("validation", validation))}
+        body = {
+            "format": _FORMAT, "version": _VERSION, "channels": self.channels, "depth": self.depth, "shards": self.shards, **rows, **facts,
+        }  # fmt: skip
+        write_atomic(self.folder / INDEX, json.dumps({**body, "sha256": _digest(body)}).encode())
+        (self.folder / _MARK).unlink(missing_ok=True)
+
+    def abandon(self) -> None:
+        """Close without an index: the folder is then no set of shards, and the next run clears it."""
+        if self._file is not None:
+            with suppress(OSError):  # on a full disk the last bytes cannot be flushed: they are not wanted
+                self._file.close()
+            self._file = None
+
+    def _path(self, half: bool) -> Path:
+        name = f"shard_{len(self.shards):04d}"
+        return self.folder / (f".{name}.partial" if half else f"{name}.bin")
+
+    def _open(self) -> None:
+        self._file = self._path(half=True).open("wb")
+        self._hash, self._bytes = hashlib.sha256(), 0
+
+    def _write(self, data: bytes) -> None:
+        assert self._file is not None
+        self._file.write(data)
+        self._hash.update(data)
+        self._bytes += len(data)
+
+    def _close(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._path(half=True).replace(self._path(half=False))
+        except OSError as error:
+            raise output_error(self.folder, error) from error
+        self._file = None
+        self.shards.append({"file": f"shard_{len(self.shards):04d}.bin", "bytes": self._bytes, "sha256": self._hash.hexdigest()})
+
+
+def begin(folder: Path) -> None:
+    """Make `folder` and mark it as a set of shards in the making; take away a set that is in it, or what was left of one.
+
+    The caller has asked `strangers`. Raises `OutputError`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _MARK).touch()
+        for path in _own(folder):  # the index first: what is left is then no set of shards
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
+def strangers(folder: Path) -> list[str]:
+    """What lies in `folder` and is not of this module's making; all that does, where it is neither a set of shards nor marked as one."""
+    ours = {*_own(folder), folder / _MARK} if is_shards(folder) or (folder / _MARK).exists() else set[Path]()
+    return sorted(path.name for path in folder.iterdir() if path not in ours)
+
+
+def _own(folder: Path) -> list[Path]:
+    return [folder / INDEX, *folder.glob(_NAME), *(path for half in _HALVES for path in folder.glob(half))]

@@ -1,0 +1,188 @@
+"""Feature networks for the perceptual loss and for judging: which there are, where their files come from, and how one is opened.
+
+None of them ships with the package. A file is had from the user, who names it or its folder, or from the cache, or is downloaded and
+verified (`upres/system/download.py`). Files are read without torch's unpickler and without torchvision.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from upres.errors import ModelError, UsageError
+from upres.system.download import Source, cache_folder, fetch
+from upres.system.files import sha256_of
+from upres.training.losses.feature_nets import FeatureNetwork as FeatureNetwork
+from upres.training.losses.feature_nets import random_state, recognise
+from upres.weights.read import read_weights
+
+RANDOM = "random weights"  # in the place of a SHA-256
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureCard:
+    """A feature network and its published file.
+
+    `default_layers`: layer -> weight in a perceptual loss that names none. The loss of ESRGAN (conv5_4 of vgg19, weight 1) is 0.8 to 1.0 in
+    published logs. The weights of vgg19-conv3_1, vgg19-16x and squeezenet1_1 give a x4 bicubic enlargement of the repository's example
+    photograph about as much: what is balanced with one is not thrown over by another. Those of the last two are not measured.
+    """
+
+    name: str
+    file: str
+    urls: tuple[str, ...]
+    sha256: str
+    bytes: int
+    licence: str
+    default_layers: Mapping[str, float] = field(hash=False)
+    note: str
+
+    def source(self) -> Source:
+        """What `upres.system.download.fetch` needs to know."""
+        return Source(name=self.file, urls=self.urls, sha256=self.sha256, bytes=self.bytes, licence=self.licence)
+
+
+_TORCHVISION = "https://download.pytorch.org/models"
+_CARDS = (
+    FeatureCard(
+        name="vgg19",
+        file="vgg19-dcbb9e9d.pth",
+        urls=(f"{_TORCHVISION}/vgg19-dcbb9e9d.pth",),
+        sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        bytes=574_673_361,
+        licence="BSD-3-Clause (torchvision)",
+        default_layers={"conv5_4": 1.0},
+        note="the network of ESRGAN's loss (Wang et al., ECCVW 2018, section 3.3)",
+    ),
+    FeatureCard(
+        name="vgg19-conv3_1",
+        file="vgg_normalised_conv3_1.pth",
+        urls=(
+            "https://raw.githubusercontent.com/pietrocarbo/deep-transfer/30b40b175d0d4afa19789fd57b5439aed125c1a5"
+            "/models/autoencoder_vgg19/vgg19_3/vgg_normalised_conv3_1.pth",
+        ),
+        sha256="4ffff49ad5cdc3337374b947918f35f903fcb0898b0b5eebfcbd601b99fc3929",
+        bytes=2_223_308,
+        licence="none stated",
+        default_layers={"conv3_1": 0.3},
+        note="VGG-19 up to its fifth convolution, scaled so that activations are 1 on average: texture, no objects",
+    ),
+    FeatureCard(
+        name="vgg19-16x",
+        file="vgg19_16x_small_5SE.pth",
+        urls=(
+            "https://raw.githubusercontent.com/MingSun-Tse/Collaborative-Distillation/75c1b81c1dbea11c96d3fb04e96f207dee16dcbb"
+            "/trained_models/wct_se_16x_new/20191109-211322_E20.pth",
+        ),
+        sha256="9417c34d0d8d621bc6af78be745f1b8d30f5f210efa01e50655c60eb3770816b",
+        bytes=3_862_288,
+        licence="MIT",
+        default_layers={"conv5_1": 0.2},
+        note="VGG-19 up to conv5_1 in a sixteenth of its weights, taught to rebuild pictures (Wang et al., CVPR 2020)",
+    ),
+    FeatureCard(
+        name="squeezenet1_1",
+        file="squeezenet1_1_features.pth",
+        urls=(),
+        sha256="3052cccf5c8d3d851fa025065acb938985258dbade181d2ce3528946c8136236",
+        bytes=2_906_197,
+        licence="MIT",
+        default_layers={"fire9": 0.0125},
+        note="small and fast, of another descent than VGG: a judge of what a VGG taught. Trained in Caffe: LPIPS has no weights for it",
+    ),
+    FeatureCard(
+        name="squeezenet1_1-torchvision",
+        file="squeezenet1_1-b8a52dc0.pth",
+        urls=(f"{_TORCHVISION}/squeezenet1_1-b8a52dc0.pth",),
+        sha256="b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+        bytes=4_958_839,
+        licence="BSD-3-Clause (torchvision)",
+        default_layers={"fire9": 1.0},
+        note="the network of LPIPS-squeeze",
+    ),
+    FeatureCard(
+        name="vgg16",
+        file="vgg16-397923af.pth",
+        urls=(f"{_TORCHVISION}/vgg16-397923af.pth",),
+        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        bytes=553_433_881,
+        licence="BSD-3-Clause (torchvision)",
+        default_layers={"conv5_3": 1.0},
+        note="the network of LPIPS-vgg",
+    ),
+)
+FEATURES: dict[str, FeatureCard] = {card.name: card for card in _CARDS}
+
+
+def load_features(path: Path, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
+    """The feature network in a file, its family recognised by names and shapes. Raises ModelError for any other file."""
+    state = read_weights(path)
+    return FeatureNetwork(recognise(state, str(path)), state, _sha256(path), precision)
+
+
+def random_features(name: str, seed: int = 0, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
+    """The feature network `name` with random weights from a generator of its own, for estimates and tests. Raises UsageError."""
+    return FeatureNetwork(card_of(name).name, random_state(name, seed), RANDOM, precision)
+
+
+def fetch_features(name: str, source: Path | None, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
+    """The feature network `name` from `source`: a file of that network, whose SHA-256 is recorded but not checked; a folder with the
+    published file, which is verified; or None: the user's cache, else a download, both verified.
+
+    Raises UsageError for an unknown name, and ModelError where the network cannot be had, with what to do.
+    """
+    card = card_of(name)
+    if source is None:
+        path = _fetched(card)
+    elif source.is_dir():
+        path = _in_folder(card, source)
+    else:
+        path = source
+    network = load_features(path, precision=precision)
+    if network.name != name:
+        raise ModelError(f"feature network {name}: {path} holds {network.name}. Name the file {card.file}, or ask for {network.name}")
+    return network
+
+
+def card_of(name: str) -> FeatureCard:
+    """The card of the network `name`. Raises `UsageError` naming the nearest."""
+    if name not in FEATURES:
+        near = difflib.get_close_matches(name, FEATURES, n=1, cutoff=0.5)
+        raise UsageError(f"unknown feature network {name!r}. {f'Did you mean {near[0]}? ' if near else ''}There are: {', '.join(FEATURES)}")
+    return FEATURES[name]
+
+
+def _fetched(card: FeatureCard) -> Path:
+    try:
+        return fetch(card.source())
+    except ModelError as error:
+        if card.urls:
+            raise ModelError(f"feature network {card.name}: {error}; or name the file or its folder") from error
+        raise ModelError(
+            f"feature network {card.name}: no address of its file is known. Put {card.file} ({card.bytes} bytes, sha256 {card.sha256}) "
+            f"into {cache_folder()}, or name the file or its folder"
+        ) from error
+
+
+def _in_folder(card: FeatureCard, folder: Path) -> Path:
+    path = folder / card.file
+    if not path.is_file():
+        raise ModelError(f"feature network {card.name}: the folder {folder} has no {card.file}. Put it there, or name the file itself")
+    found = _sha256(path)
+    if found != card.sha256:
+        raise ModelError(
+            f"feature network {card.name}: {path} has the SHA-256 {found}, expected {card.sha256}. Get it again, or name the file itself "
+            "to use it as it is"
+        )
+    return path
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise ModelError(f"feature network file {path}: it cannot be read ({error.strerror or error}). Check its permissions") from error

@@ -1,0 +1,91 @@
+"""The terms of the generator's loss, and how the figures of a step are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from upres.training.config import TrainConfig
+from upres.training.losses import formulas
+from upres.training.losses.feature_files import FeatureNetwork
+from upres.training.monitoring.tensorboard import Stopwatch
+from upres.training.state import Team
+
+
+@dataclass(frozen=True)
+class Features:
+    """The feature network of the loss; `identity` names it and the SHA-256 of its file. `network` is None where no term needs one."""
+
+    network: FeatureNetwork | None
+    layers: Mapping[str, float]
+    identity: str
+
+    def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """The perceptual loss of `sr` against `hr`, both `b 3 h w` in [0,1]; no gradient reaches `hr`."""
+        assert self.network is not None
+        with torch.no_grad():
+            wanted = self.network(hr, self.layers)
+        return formulas.perceptual(self.network(sr, self.layers), wanted, self.layers)
+
+
+def generator_terms(
+    config: TrainConfig, team: Team, features: Features, clock: Stopwatch, sr: Tensor, lr: Tensor, hr: Tensor, step: int
+) -> dict[str, Tensor]:
+    """The weighted terms of the generator's loss, all but the adversarial one; those of weight 0 are not computed."""
+    terms: dict[str, Tensor] = {}
+    if config.pixel_weight:
+        name = config.final_loss if step >= (1.0 - config.final_fraction) * config.steps else config.loss
+        terms["pixel"] = config.pixel_weight * formulas.LOSSES[name](sr, hr)
+    if config.feature_weight:
+        with clock("features"):
+            terms["features"] = config.feature_weight * features.distance(sr, hr)
+    if config.artefact_weight:
+        with torch.no_grad(), autocast(config, lr):
+            steady = torch.func.functional_call(team.net, team.ema, lr)
+        terms["artefact"] = config.artefact_weight * formulas.artefact(sr, hr, widened(steady))
+    if config.frequency_weight:
+        terms["frequency"] = config.frequency_weight * formulas.frequency(sr, hr)
+    if config.consistency_weight:
+        terms["consistency"] = config.consistency_weight * formulas.lr_consistency(sr, lr, config.scale)
+    if config.lattice_weight:
+        terms["lattice"] = config.lattice_weight * formulas.lattice(sr, hr, config.scale)
+    return terms
+
+
+def parts(config: TrainConfig, *batches: Tensor) -> list[tuple[Tensor, ...]]:
+    """The share of a rank, `batches` of the same length, in `accumulate` parts."""
+    return list(zip(*(batch.chunk(config.accumulate) for batch in batches), strict=True))
+
+
+def stage_of(config: TrainConfig, step: int) -> TrainConfig:
+    """`config`, or for the first `pixel_steps` the same with the pixel loss alone."""
+    if step >= config.pixel_steps:
+        return config
+    return replace(
+        config, feature_weight=0.0, gan_weight=0.0, artefact_weight=0.0, frequency_weight=0.0, consistency_weight=0.0, lattice_weight=0.0
+    )
+
+
+def add_terms(told: dict[str, Tensor], terms: Mapping[str, Tensor], count: int, others: Mapping[str, Tensor] | None = None) -> None:
+    """Add a part's terms, their `total` and, beside it, `others` to what is told of the whole batch of `count` parts."""
+    for name, value in {**terms, "total": torch.stack(list(terms.values())).sum(), **(others or {})}.items():
+        share = value.detach() / count
+        told[name] = told[name] + share if name in told else share
+
+
+def mean_logit(logits: tuple[Tensor, ...]) -> Tensor:
+    """What the discriminator says on average: above 0 it takes its input for a photograph."""
+    return torch.stack([x.mean() for x in logits]).mean()
+
+
+def autocast(config: TrainConfig, like: Tensor) -> torch.autocast:
+    """bfloat16 for convolutions where the configuration asks for it."""
+    return torch.autocast(like.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+def widened(x: Tensor) -> Tensor:
+    """What autocast left in bfloat16, in float32: losses are not worked out in half precision."""
+    return x.float() if x.dtype is torch.bfloat16 else x

@@ -1,0 +1,106 @@
+"""Whether a batch fits into memory, before step 1: from what autograd keeps of a few samples."""
+
+from __future__ import annotations
+
+# pyright: reportUnknownMemberType=false
+import copy
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from upres.errors import UsageError
+from upres.system.memory import available_bytes, format_bytes
+from upres.training.config import TrainConfig
+from upres.training.distributed.ranks import Ranks, local_count
+from upres.training.losses import formulas
+from upres.training.losses.generator_loss import Features, autocast, generator_terms, widened
+from upres.training.monitoring.tensorboard import Stopwatch
+from upres.training.networks.generators import channels_of
+from upres.training.run_folder import generator_of
+from upres.training.state import Team
+
+TRIAL = 2  # samples: batch statistics need more than one value
+# Measured on five recipes (RRDB, compact; every discriminator): gradients in flight and convolution workspaces take 0.4 of what the graph
+# keeps, and what torch itself sets up in its first step 100 MB.
+_WORKSPACE = 1.4
+_FIRST_STEP_BYTES = 100 * 2**20
+
+
+def noise_batch(config: TrainConfig, ranks: Ranks, samples: int, number: int = 0) -> tuple[Tensor, Tensor]:
+    """Noise of the shapes of a step, from a generator of its own."""
+    random = generator_of(ranks.device, config.seed, number)
+    channels = channels_of(config)
+    shapes = [(samples, channels, side, side) for side in (config.patch_px, config.patch_px * config.scale)]
+    lr, hr = (torch.rand(shape, generator=random, device=ranks.device) for shape in shapes)
+    return lr.contiguous(memory_format=torch.channels_last), hr.contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes of one process on top of what it has now: `fixed`, and for each sample that it holds at once."""
+
+    fixed: int
+    sample: int
+
+    def of(self, samples: int) -> int:
+        return self.fixed + self.sample * samples
+
+
+def needed_bytes(config: TrainConfig, team: Team, features: Features, ranks: Ranks) -> int:
+    """Memory that a process will take on top of what it has now, with its share of the batch."""
+    return measure_needs(config, team, features, ranks).of(config.batch // (ranks.count * config.accumulate))
+
+
+def measure_needs(config: TrainConfig, team: Team, features: Features, ranks: Ranks) -> Needs:
+    """What training will take, from what autograd keeps of a few samples.
+
+    The networks are not changed: copies of them run forward once.
+    """
+    kept: dict[int, int] = {}
+    trial = Team(copy.deepcopy(team.net), {}, team.optimizer, copy.deepcopy(team.discriminator), None)
+    modules = [m for m in (trial.net, trial.discriminator, features.network) if m is not None]
+    weights = {t.untyped_storage().data_ptr() for m in modules for t in (*m.parameters(), *m.buffers())}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    lr, hr = noise_batch(config, ranks, TRIAL)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), autocast(config, lr):
+        sr = widened(trial.net(lr))
+        alive: list[object] = [sr, *generator_terms(config, team, features, Stopwatch(ranks.device), sr, lr, hr, 0).values()]
+        if trial.discriminator is not None:
+            judged = hr.requires_grad_(config.r1_weight > 0.0)
+            alive += [trial.discriminator(judged), trial.discriminator(sr)]  # what is alive cannot be counted twice under one address
+            if config.r1_weight:
+                alive.append(formulas.r1_penalty(cast(formulas.Logits, alive[-2]), judged))
+            if config.gradient_penalty_weight:
+                random = generator_of(ranks.device, config.seed)
+                alive.append(formulas.gradient_penalty(trial.discriminator, hr.detach(), sr.detach(), random))
+    fixed = sum(4 * t.numel() * 4 for m in (trial.net, trial.discriminator) if m is not None for t in m.parameters())
+    return Needs(_FIRST_STEP_BYTES + fixed, int(_WORKSPACE * sum(kept.values()) / TRIAL))
+
+
+def free_bytes(device: torch.device) -> int:
+    """What can be taken now on `device`."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_bytes()
+
+
+def check_memory(config: TrainConfig, team: Team, features: Features, ranks: Ranks) -> None:
+    """Raises `UsageError` before step 1 where a batch cannot be held, with what would fit."""
+    needs, free = measure_needs(config, team, features, ranks), free_bytes(ranks.device)
+    share, processes = config.batch // ranks.count, local_count(ranks) if ranks.device.type == "cpu" else 1
+    if processes * needs.of(share // config.accumulate) <= free:
+        return
+    fits = next((n for n in range(config.accumulate + 1, share + 1) if share % n == 0 and processes * needs.of(share // n) <= free), None)
+    smaller = "--set batch and --set patch_px make it smaller"
+    remedy = f"--set accumulate={fits} works the same batch off in {fits} parts" if fits else smaller
+    each = f" in each of {processes} processes" if processes > 1 else ""
+    raise UsageError(
+        f"a step of {config.batch} samples needs about {format_bytes(needs.of(share // config.accumulate))}{each}, "
+        f"{format_bytes(free)} are free: {remedy}"
+    )

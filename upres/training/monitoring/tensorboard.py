@@ -1,0 +1,254 @@
+"""What can be looked at while a run goes on: TensorBoard, fixed crops as LR | SR | HR, curves, and where the milliseconds went.
+
+Only rank 0 writes. Nothing here changes a weight, and nothing makes the processor wait for a GPU.
+"""
+
+from __future__ import annotations
+
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from upres.metrics.psnr_ssim import psnr
+from upres.training.data.images import Levels, Pair
+from upres.training.distributed.ranks import Ranks
+from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_draw, write_png
+from upres.training.monitoring.curves import CURVE, plot_curves
+from upres.training.monitoring.validation import Quality, enlarge
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+_ILLEGAL = re.compile(r"[^-/\w.]+")  # in the name of a curve in TensorBoard
+
+
+@dataclass(frozen=True)
+class Triple:
+    """One crop in three states: `lr` `h w c`, `sr` and `hr` `h*scale w*scale c`, all uint8 or all uint16."""
+
+    name: str
+    lr: Levels
+    sr: Levels
+    hr: Levels
+
+
+class Watch:
+    """The run's TensorBoard log, `crops/` and `curves.png` in `folder`; a context manager that does nothing on ranks but 0.
+
+    `first` is the number of steps that are done: what an earlier, broken process logged after it is hidden. The crops are chosen here, from
+    `pairs`, and stay the same for the whole run and for its resumptions. A machine without TensorBoard, or without what drawing needs,
+    trains all the same: `say` is told once what will not be written.
+    """
+
+    def __init__(
+        self, folder: Path, first: int, ranks: Ranks, pairs: Sequence[Pair], *, crops: int = 4, crop_px: int = 128,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self._folder = folder
+        self._pairs = pairs
+        self._places: list[tuple[int, int, int]] = []
+        self._crop_px = crop_px
+        self._writer: SummaryWriter | None = None
+        self._draws = False
+        if ranks.rank > 0:
+            return
+        if find_spec("tensorboard") is None:
+            say("tensorboard is not installed: the run writes no scalars (validation.jsonl is written). pip install tensorboard")
+        else:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
+        missing = missing_to_draw()
+        self._draws = not missing
+        if missing:
+            say(f"{' and '.join(missing)} not installed: the run draws no crops and no curves. pip install {' '.join(missing)}")
+        else:
+            self._places = choose_crops(pairs, crops, crop_px)
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def back_to(self, step: int) -> None:
+        """The run goes on from `step` again: what was logged after it is hidden."""
+        if self._writer is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer.close()
+            self._writer = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step + 1)
+
+    def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Log figures by name, such as "loss/pixel"; None is passed over."""
+        if self._writer is None:
+            return
+        for name, value in values.items():
+            if value is not None:
+                self._writer.add_scalar(_ILLEGAL.sub("_", name), value, step)
+
+    def step(self, step: int, terms: Mapping[str, float], learning_rate: float, milliseconds: Mapping[str, float]) -> None:
+        """What a step told. "D(real)" and "D(fake)" are what the discriminator thinks; any other term without a group is a loss."""
+        named = {re.sub(r"^D\((\w+)\)$", r"discriminator/\1", name): value for name, value in terms.items()}
+        self.scalars(step, {name if "/" in name else f"loss/{name}": value for name, value in named.items()})
+        self.scalars(step, {"learning_rate": learning_rate, **{f"milliseconds/{name}": value for name, value in milliseconds.items()}})
+
+    def validation(self, step: int, quality: Quality | None, net: nn.Module) -> None:
+        """Figures of a validation, the crops through `net`, and the curves of the run so far."""
+        if quality is None:
+            return
+        self.scalars(step, {f"validation/{name}": value for name, value in flat(quality).items()})
+        self.crops(step, cut(net, self._pairs, self._places, self._crop_px))
+        if self._draws and (self._folder / CURVE).exists():
+            plot_curves(self._folder)
+
+    def crops(self, step: int, triples: Sequence[Triple]) -> None:
+        """Draw `crops/step_000001000.png`, and the same picture into TensorBoard."""
+        if not self._draws or not triples:
+            return
+        sheet = contact_sheet([_row(triple) for triple in triples], f"step {step:,}")
+        write_png(self._folder / "crops" / f"step_{step:09d}.png", sheet)
+        if self._writer is not None:
+            self._writer.add_image("validation/crops", sheet, step, dataformats="HWC")
+
+
+def flat(quality: Quality) -> dict[str, float | None]:
+    """The figures by name, the colour shift one a channel and the length of all three."""
+    figures = dict(vars(quality))
+    shift: tuple[float, float, float] = figures.pop("color_shift_255")
+    return figures | {f"color_shift_255/{name}": value for name, value in zip(("red", "green", "blue"), shift, strict=True)}
+
+
+def _row(triple: Triple) -> list[Panel]:
+    factor = triple.hr.shape[0] // triple.lr.shape[0]
+    return [
+        Panel(enlarge_nearest(triple.lr, factor), "LR", triple.name),
+        Panel(triple.sr, "SR", words_of_psnr(triple)),
+        Panel(triple.hr, "HR"),
+    ]
+
+
+def words_of_psnr(triple: Triple) -> str:
+    """Of a crop, on Y; of a gray one on its own levels."""
+    colour = triple.hr.shape[2] == 3
+    return f"{psnr(triple.sr, triple.hr, border=0, luma=colour):.2f} dB" + (" (Y)" if colour else "")
+
+
+def choose_crops(pairs: Sequence[Pair], count: int, crop_px: int) -> list[tuple[int, int, int]]:
+    """The most textured part of each of `count` pictures spread over `pairs`: (index of the pair, y, x), in HR pixels on the LR grid.
+
+    Texture is the mean of sqrt(|gradient of green or gray|): the root, so that many fine edges count for more than one hard edge between
+    flats. Where there are fewer pictures than crops a picture gives several that do not overlap, and fewer than `count` where it has no
+    room for more. `crop_px` is rounded down to a multiple of the scale; of a smaller picture the whole side is taken.
+    """
+    shared = min(count, len(pairs))
+    chosen = [len(pairs) * i // shared for i in range(shared)] if shared else []
+    places: list[tuple[int, int, int]] = []
+    for order, index in enumerate(chosen):
+        wanted = count // shared + (order < count % shared)
+        places += [(index, y, x) for y, x in _textured(pairs[index], wanted, crop_px)]
+    return places
+
+
+def _textured(pair: Pair, count: int, crop_px: int) -> list[tuple[int, int]]:
+    scale = pair.hr.shape[0] // pair.stored_lr.shape[0]
+    height, width = (min(crop_px // scale * scale, side) for side in pair.hr.shape[:2])
+    green = pair.hr[:, :, pair.hr.shape[2] // 2].astype(np.float64)
+    down, right = np.diff(green, axis=0, append=green[-1:]), np.diff(green, axis=1, append=green[:, -1:])
+    total = np.zeros((green.shape[0] + 1, green.shape[1] + 1))
+    total[1:, 1:] = np.sqrt(np.hypot(down, right)).cumsum(axis=0).cumsum(axis=1)
+    score = (total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width])[::scale, ::scale]
+    rows, columns = (np.arange(side) * scale for side in score.shape)
+    places: list[tuple[int, int]] = []
+    while len(places) < count and np.isfinite(score).any():
+        y, x = (int(i) * scale for i in np.unravel_index(np.argmax(score), score.shape))
+        places.append((y, x))
+        overlap = (np.abs(rows - y) < height)[:, None] & (np.abs(columns - x) < width)
+        score = np.where(overlap, -np.inf, score)
+    return places
+
+
+def cut(net: nn.Module, pairs: Sequence[Pair], places: Sequence[tuple[int, int, int]], crop_px: int) -> list[Triple]:
+    """The crops at `places` of `choose_crops`. Whole pictures go through `net`, so that a crop has its true surroundings."""
+    enlarged: dict[int, Levels] = {}
+    triples: list[Triple] = []
+    for index, y, x in places:
+        pair = pairs[index]
+        if index not in enlarged:
+            enlarged[index] = enlarge(net, pair.stored_lr)
+        scale = pair.hr.shape[0] // pair.stored_lr.shape[0]
+        side = crop_px // scale * scale
+        small = pair.stored_lr[y // scale : (y + side) // scale, x // scale : (x + side) // scale]
+        triples.append(Triple(pair.name, small, enlarged[index][y : y + side, x : x + side], pair.hr[y : y + side, x : x + side]))
+    return triples
+
+
+class Mark(Protocol):
+    """A point in the work of a GPU: what we use of torch.cuda.Event."""
+
+    def record(self, stream: Any = None) -> None: ...
+    def query(self) -> bool: ...
+    def elapsed_time(self, end_event: Any) -> float: ...
+
+
+class Stopwatch:
+    """Milliseconds of named sections: `with clock("generator"): ...`; a name that comes again adds up.
+
+    On a GPU, whose work the processor only orders, a section lies between two events of the current stream. They are read when the GPU
+    has passed them, a step later or more, so that measuring makes nobody wait. A section without GPU work, such as waiting for data, is
+    the time that the GPU stood still.
+    """
+
+    def __init__(
+        self, device: torch.device, *, now: Callable[[], float] = time.perf_counter, mark: Callable[[], Mark] | None = None
+    ) -> None:
+        self._now = now
+        on_gpu = device.type == "cuda"
+        self._mark = mark or ((lambda: torch.cuda.Event(enable_timing=True)) if on_gpu else None)
+        self._stream: Callable[[], Any] = (lambda: torch.cuda.current_stream(device)) if on_gpu else (lambda: None)
+        self._seconds: dict[str, float] = {}
+        self._pairs: list[tuple[str, Mark, Mark]] = []
+        self._steps: deque[list[tuple[str, Mark, Mark]]] = deque()
+
+    @contextmanager
+    def __call__(self, name: str) -> Generator[None]:
+        if self._mark is None:
+            begun = self._now()
+            yield
+            self._seconds[name] = self._seconds.get(name, 0.0) + self._now() - begun
+        else:
+            begin, end = self._mark(), self._mark()
+            begin.record(self._stream())
+            yield
+            end.record(self._stream())
+            self._pairs.append((name, begin, end))
+
+    def milliseconds(self) -> dict[str, float]:
+        """To be asked once a step: the sections since it was last asked; on a GPU those of the newest step before that the GPU has done.
+
+        Empty where there is none yet.
+        """
+        if self._mark is None:
+            seconds, self._seconds = self._seconds, {}
+            return {name: 1e3 * value for name, value in seconds.items()}
+        result: dict[str, float] = {}
+        while self._steps and all(end.query() for _, _, end in self._steps[0]):
+            result = {}
+            for name, begin, end in self._steps.popleft():
+                result[name] = result.get(name, 0.0) + begin.elapsed_time(end)
+        self._steps.append(self._pairs)
+        self._pairs = []
+        return result

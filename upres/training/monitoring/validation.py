@@ -1,0 +1,210 @@
+"""What a network is worth, measured on whole pictures: the figures of papers, and those that tell when a GAN cheats.
+
+PSNR falls in adversarial training and must. So three more questions are asked of every picture: does it, reduced again, give the LR picture
+back (`lr_psnr`); is it as bright and as coloured as the truth (`color_shift_255`); does it carry the pattern of the enlarging layers
+(`lattice_*`, `contrast_*`). Everything is measured on the picture as it would be saved, clipped and rounded to 8 or 16 bits; NIQE, which
+is defined for 8, on 8.
+"""
+
+from __future__ import annotations
+
+# pyright: reportUnknownMemberType=false
+import math
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from upres.errors import DataError, InputError
+from upres.images.picture import quantise
+from upres.images.resize import imresize
+from upres.metrics.niqe import NiqeParameters
+from upres.metrics.niqe import niqe as measure_niqe
+from upres.metrics.psnr_ssim import psnr, ssim
+from upres.metrics.spectrum import lattice_contrast, lattice_ratio
+from upres.training.data.images import SMALLEST_PX, Levels, Pair, convert
+from upres.training.distributed.ranks import Ranks
+
+Judge = Callable[[Tensor, Tensor], Tensor]  # sr, hr `b c h w` in [0,1] -> a distance for each of the `b` pictures
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One picture, or the mean over several. A PSNR is infinite for equal pictures.
+
+    psnr_y, psnr_rgb, ssim_y: on Y or RGB, a border as wide as the scale left out; of gray pictures all three on the gray levels themselves.
+    lr_psnr: RGB PSNR of the MATLAB-equal, rounded reduction of SR against LR (`reference`, where LR was degraded), no border left out.
+    color_shift_255: mean(SR) - mean(HR) of R, G and B in levels of 8 bits, three equal ones for gray. lattice_2, lattice_4: energy at
+    periods of 2 and of 4 pixels (these include those of 2) over that of HR; contrast_2, contrast_4: the same energy over its neighbours in
+    the spectrum of SR (upres/metrics/spectrum.py). niqe, feature_distance: None where not measured.
+    """
+
+    psnr_y: float
+    psnr_rgb: float
+    ssim_y: float
+    lr_psnr: float
+    color_shift_255: tuple[float, float, float]
+    lattice_2: float
+    lattice_4: float
+    contrast_2: float
+    contrast_4: float
+    niqe: float | None = None
+    feature_distance: float | None = None
+
+    def __str__(self) -> str:
+        shift = ", ".join(f"{value:+.2f}" for value in self.color_shift_255)
+        words = f"PSNR (Y) {self.psnr_y:.2f} dB, LR-PSNR {self.lr_psnr:.1f} dB, colour shift {shift} of 255"
+        words += f", NIQE {self.niqe:.2f}" if self.niqe is not None else ""
+        return words + (f", feature distance {self.feature_distance:.4f}" if self.feature_distance is not None else "")
+
+
+def validate(
+    net: nn.Module,
+    pairs: Sequence[Pair],
+    *,
+    scale: int,
+    judge: Judge | None = None,
+    niqe: NiqeParameters | None = None,
+    ranks: Ranks = Ranks(),  # noqa: B008  # frozen
+) -> Quality | None:
+    """The mean quality of `net` over `pairs`, the same on every rank and for every number of ranks; None where there are no pairs.
+
+    Rank r enlarges the pictures r, r + count, ... `net` runs in eval mode without gradients and is left in the modes that it had. Raises
+    `DataError` for pictures that are too small, and `InputError` where `net` does not enlarge by `scale`.
+    """
+    if not pairs:
+        return None
+    check_pairs(pairs)
+    own = [
+        asdict(measure(enlarge(net, pair.stored_lr), pair, scale=scale, judge=judge, niqe=niqe, device=device_of(net)))
+        for pair in pairs[ranks.rank :: ranks.count]
+    ]
+    shares = ranks.gather(own)
+    return mean_quality([_quality(shares[i % ranks.count][i // ranks.count]) for i in range(len(pairs))])
+
+
+def check_pairs(pairs: Sequence[Pair]) -> None:
+    """Raises `DataError` naming the first picture that is too small to be measured; to be asked before the first step."""
+    for pair in pairs:
+        height, width = pair.hr.shape[:2]
+        if min(height, width) < SMALLEST_PX:
+            raise DataError(
+                f"the validation picture {pair.name} is {height}x{width} (h x w), expected at least {SMALLEST_PX}x{SMALLEST_PX} pixels: "
+                "leave it out or give a larger one"
+            )
+
+
+def measure(
+    sr: Levels,
+    pair: Pair,
+    *,
+    scale: int,
+    judge: Judge | None = None,
+    niqe: NiqeParameters | None = None,
+    device: torch.device = torch.device("cpu"),  # noqa: B008  # a constant
+) -> Quality:
+    """The quality of one enlarged picture `sr`, of the type and channels of `pair.hr`. Raises `InputError` where the sizes differ.
+
+    NIQE is that of the whole `sr`, and None where it is not defined: for a picture with fewer than two 96x96 blocks that are not flat.
+    """
+    hr, lr = pair.hr, pair.stored_lr if pair.reference is None else pair.reference
+    colour = hr.shape[2] == 3
+    small = imresize(cast("NDArray[np.uint8]", sr), size=(lr.shape[0], lr.shape[1]))
+    whole, true = _for_spectrum(sr), _for_spectrum(hr)
+    figures: dict[str, float] = {
+        "psnr_y": psnr(sr, hr, border=scale, luma=colour),
+        "psnr_rgb": psnr(sr, hr, border=scale, luma=False),
+        "ssim_y": ssim(sr, hr, border=scale, luma=colour),
+        "lr_psnr": psnr(small, lr, border=0, luma=False),
+        **{f"lattice_{period}": lattice_ratio(whole, true, period) for period in (2, 4)},
+        **{f"contrast_{period}": lattice_contrast(whole, period) for period in (2, 4)},
+    }
+    unit = 257.0 if hr.dtype == np.uint16 else 1.0  # of 16 bits in a level of 8
+    shifts = [float(sr[..., i].mean(dtype=np.float64) - hr[..., i].mean(dtype=np.float64)) / unit for i in range(hr.shape[2])]
+    red, green, blue = shifts if colour else shifts * 3
+    distance = None
+    if judge is not None:
+        with torch.no_grad():
+            distance = float(judge(to_tensor(sr[None], device), to_tensor(hr[None], device)).item())
+    return Quality(**figures, color_shift_255=(red, green, blue), niqe=_niqe(sr, niqe), feature_distance=distance)
+
+
+def _for_spectrum(levels: Levels) -> NDArray[Any]:
+    """As `upres.metrics.spectrum` takes it, which is uint8, or float in [0,1] that it does not round."""
+    return levels if levels.dtype == np.uint8 else levels / 65535.0
+
+
+def _niqe(sr: Levels, parameters: NiqeParameters | None) -> float | None:
+    if parameters is None:
+        return None
+    try:
+        return measure_niqe(convert(sr, sr.shape[2], 8), parameters)
+    except InputError:  # too small or too flat: NIQE has no value there
+        return None
+
+
+def mean_quality(qualities: Sequence[Quality]) -> Quality:
+    """The arithmetic mean of every field, of dB values too, as papers take it: sum / count. Raises ValueError for none.
+
+    Where a field is None for some pictures it is the mean over the others, and None where it is None for all.
+    """
+    if not qualities:
+        raise ValueError("the mean of no qualities is not defined")
+    columns: dict[str, list[Any]] = {field.name: [getattr(quality, field.name) for quality in qualities] for field in fields(Quality)}
+    shifts = columns.pop("color_shift_255")
+    means: dict[str, Any] = {name: _mean([value for value in values if value is not None]) for name, values in columns.items()}
+    red, green, blue = (math.fsum(shift[channel] for shift in shifts) / len(shifts) for channel in range(3))
+    return Quality(color_shift_255=(red, green, blue), **means)
+
+
+def _mean(values: list[float]) -> float | None:
+    """Summed without rounding between, so that the order of pictures cannot matter."""
+    if not values:
+        return None
+    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
+
+
+def _quality(row: dict[str, Any]) -> Quality:
+    """Back from what travelled between ranks, where a tuple became a list."""
+    red, green, blue = row["color_shift_255"]
+    return Quality(color_shift_255=(red, green, blue), **{name: value for name, value in row.items() if name != "color_shift_255"})
+
+
+def enlarge(net: nn.Module, lr: Levels) -> Levels:
+    """One whole picture through `net` as it would be saved: `h w c` -> `h*scale w*scale c` of the type of `lr`, clipped and rounded.
+
+    Raises `OutputError` where the network gives values that are not numbers.
+    """
+    with evaluating(net), torch.no_grad():
+        sr = net(to_tensor(lr[None], device_of(net)))
+    pixels: NDArray[np.float32] = sr[0].permute(1, 2, 0).to("cpu", torch.float32).numpy()
+    return quantise(pixels, 8 * lr.dtype.itemsize)
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Generator[None]:
+    """Eval mode inside; afterwards every module has the mode that it had, also where some were frozen in eval."""
+    before = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def device_of(net: nn.Module) -> torch.device:
+    return next(net.parameters()).device
+
+
+def to_tensor(batch: Levels | NDArray[np.float32], device: torch.device) -> Tensor:
+    """uint8 or uint16 `b h w c`, or float32 in [0,1] -> float32 `b c h w` in [0,1] on `device`, stored channels last."""
+    if batch.dtype == np.float32:
+        return torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
+    plain = batch if batch.dtype == np.uint8 else batch.astype(np.int32)  # torch does little with uint16, on some devices nothing
+    return torch.from_numpy(plain).to(device).permute(0, 3, 1, 2).to(torch.float32) / (255.0 if batch.dtype == np.uint8 else 65535.0)

@@ -1,0 +1,67 @@
+"""The generators that can be trained, and the one that a configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias
+
+from torch import Tensor
+
+from upres.training.config import TrainConfig
+from upres.training.networks.compact import Compact
+from upres.training.networks.rrdb import RRDBNet
+from upres.training.networks.srresnet import SRResNet
+
+
+class Generator(Protocol):
+    """What the loop asks of a generator, beside that it is an `nn.Module`."""
+
+    scale: int
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped, of the dtype of `lr`; c is 3, or 1 for gray pictures."""
+        ...
+
+    def merged_state_dict(self) -> dict[str, Tensor]:
+        """The plain network, as it is shipped and as `upres.graph.architectures` reads it: copies, under the family's key names."""
+        ...
+
+    def load_plain(self, state: Mapping[str, Tensor]) -> None:
+        """Begin with a plain network of this shape. Raises `DataError` for any other."""
+        ...
+
+
+AnyGenerator: TypeAlias = Compact | RRDBNet | SRResNet
+
+
+def channels_of(config: TrainConfig) -> int:
+    """Channels of the pictures; 3 where no data has decided it yet, as in an estimate."""
+    return config.channels or 3
+
+
+def _compact(config: TrainConfig) -> AnyGenerator:
+    return Compact(
+        width=config.width, depth=config.depth, scale=config.scale, branched=config.branched, channels=channels_of(config)
+    )
+
+
+def _rrdb(config: TrainConfig) -> AnyGenerator:
+    return RRDBNet(
+        scale=config.scale, width=config.width, blocks=config.depth, growth=config.growth, checkpoint=config.gradient_checkpointing,
+        channels=channels_of(config),
+    )  # fmt: skip
+
+
+def _srresnet(config: TrainConfig) -> AnyGenerator:
+    return SRResNet(scale=config.scale, width=config.width, blocks=config.depth, channels=channels_of(config))
+
+
+GENERATORS: dict[str, Callable[[TrainConfig], AnyGenerator]] = {"compact": _compact, "rrdb": _rrdb, "srresnet": _srresnet}
+
+
+def build_generator(config: TrainConfig) -> AnyGenerator:
+    """The generator that `config` names, with fresh weights drawn from torch's generator of the moment; in training mode, on the CPU.
+
+    Raises `UsageError` for a scale that the network does not have.
+    """
+    return GENERATORS[config.network](config)

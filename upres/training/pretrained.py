@@ -1,0 +1,171 @@
+"""What a run takes from outside: feature networks and NIQE's parameters, the networks that it begins with, a compiled kernel.
+
+With several ranks, what one cannot have none uses.
+"""
+
+from __future__ import annotations
+
+# pyright: reportUnknownMemberType=false
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from upres.errors import DataError, EngineError, ModelError
+from upres.metrics.niqe import PARAMETERS, NiqeParameters, fetch_parameters
+from upres.system.files import sha256_of
+from upres.training.config import TrainConfig, parse_layers
+from upres.training.distributed.ranks import Ranks
+from upres.training.losses import lpips
+from upres.training.losses.feature_files import FEATURES, card_of, fetch_features
+from upres.training.losses.generator_loss import Features
+from upres.training.state import Team, begin_with
+from upres.training.winograd.kernel import load_kernel
+from upres.weights.read import read_weights
+
+Say = Callable[[str], None]
+T = TypeVar("T")
+
+
+def check_names(config: TrainConfig) -> None:
+    """Raises `UsageError` for a feature network that does not exist, before anything is read."""
+    for name in (config.features, *filter(None, (config.features_otherwise, config.judge))):
+        card_of(name)
+
+
+def open_features(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> Features:
+    """The recipe's feature network, or the one it names in case the first cannot be had: the log says which. Raises `ModelError`."""
+    if not config.feature_weight:
+        return Features(None, {}, "")
+    try:
+        network = _together(lambda: fetch_features(config.features, source), ranks, config.features)
+    except ModelError as error:
+        if not config.features_otherwise:
+            raise
+        say(f"{error}. The recipe's other feature network is used: {config.features_otherwise}")
+        network = _together(lambda: fetch_features(config.features_otherwise, source), ranks, config.features_otherwise)
+    layers = features_layers(config, network.name)
+    listed = ", ".join(f"{layer} x {weight:g}" for layer, weight in layers.items())
+    say(f"features of the loss: {network.name} ({listed}), sha256 {network.sha256[:16]}")
+    return Features(network.to(ranks.device), layers, f"{network.name} {network.sha256} {listed}")
+
+
+def choose_convolutions(config: TrainConfig, ranks: Ranks, say: Say) -> bool:
+    """Whether convolutions are Winograd's. "auto" takes them where they can be had, with a word where not. Raises `EngineError`."""
+    possible = ranks.device.type == "cpu" and config.precision == "float32" and not config.compile
+    if config.convolutions == "torch" or (config.convolutions == "auto" and not possible):
+        return False
+    try:
+        load_kernel()
+    except EngineError as error:
+        if config.convolutions == "winograd":
+            raise
+        say(f"training goes on with torch's own convolutions, at about half the speed: {error}")
+        return False
+    return True
+
+
+def features_layers(config: TrainConfig, name: str) -> dict[str, float]:
+    """Layers and weights of the feature network `name`: those of the configuration are for its first choice, others have their own."""
+    own = parse_layers(config.feature_layers) if name == config.features else {}
+    return own or dict(FEATURES[name].default_layers)
+
+
+def _together(fetch: Callable[[], T], ranks: Ranks, what: str) -> T:
+    """What `fetch` gives, rank 0 first, so that one process downloads and the others find the file; no rank has it unless all have.
+
+    Raises `ModelError` on every rank where it cannot be had on one.
+    """
+    had: list[T] = []
+    problem: ModelError | None = None
+    for first in (True, False):
+        if (ranks.rank == 0) == first:
+            try:
+                had.append(fetch())
+            except ModelError as error:
+                problem = error
+        ranks.barrier()
+    if ranks.any(problem is not None):
+        raise problem or ModelError(f"{what} cannot be had by another process of this run: give all of them the same files")
+    return had[0]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What measures beside PSNR, as far as it could be had: `distance` of a network that is not the loss, and NIQE's parameters."""
+
+    distance: Callable[[Tensor, Tensor], Tensor] | None = None
+    niqe: NiqeParameters | None = None
+    name: str = ""
+
+
+def open_judge(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> Judge:
+    """What `config` asks for; what cannot be had is named, and validation goes on without it: it decides no weight."""
+    distance = parameters = None
+    title = ""
+    if config.judge:
+        try:
+            folder = source if source is not None and source.is_dir() else None  # a file is the loss's
+            network = _together(lambda: fetch_features(config.judge, folder), ranks, config.judge).to(ranks.device)
+            distance = partial(lpips.distance, network, linear=None)
+            title = f"{lpips.distance_name(network)}, sha256 {network.sha256[:16]}"
+            say(f"judge: {title}")
+        except ModelError as error:
+            say(f"validation goes without a feature distance: {error}")
+    if config.niqe:
+        beside = source / PARAMETERS.name if source is not None and source.is_dir() and (source / PARAMETERS.name).is_file() else None
+        try:
+            parameters = _together(lambda: fetch_parameters(beside), ranks, PARAMETERS.name)
+        except ModelError as error:
+            say(f"validation goes without NIQE: {error}")
+    return Judge(distance, parameters, title)
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The network that a run began with: its plain state and the SHA-256 of its file (empty: random weights)."""
+
+    state: Mapping[str, Tensor] | None
+    sha256: str
+
+
+def load_parent(
+    init: Path | None, init_discriminator: Path | None, team: Team, first_lr: Callable[[], Tensor], say: Say
+) -> Parent:
+    """Put the weights of the files into the networks; `first_lr` makes one batch for all ranks. Raises `DataError` or `ModelError`."""
+    if init_discriminator is not None:
+        if team.discriminator is None:
+            raise DataError("--init-discriminator needs a recipe with a discriminator: this one has gan_weight 0")
+        _load_discriminator(team.discriminator, init_discriminator)
+        say(f"the discriminator begins with {init_discriminator}")
+    if init is None:
+        return Parent(None, "")
+    state = {name: torch.from_numpy(np.array(array)) for name, array in read_weights(init).items()}
+    begin_with(team, state, first_lr)
+    say(f"the generator begins with {init}")
+    return Parent(state, sha256_of(init))
+
+
+def _load_discriminator(discriminator: nn.Module, path: Path) -> None:
+    """By name and shape only: the loader that zips by order loads wrong tensors without a word."""
+    state = read_weights(path)
+    own = discriminator.state_dict()
+    for name, tensor in own.items():
+        if name not in state and name.endswith("num_batches_tracked"):
+            continue
+        if name not in state or tuple(state[name].shape) != tuple(tensor.shape):
+            found = f"shape {tuple(state[name].shape)}" if name in state else "no such tensor"
+            raise DataError(f"{path} is no discriminator of this recipe: {name} should have shape {tuple(tensor.shape)}, found {found}")
+    more = sorted(state.keys() - own.keys())
+    if more:
+        raise DataError(f"{path} is no discriminator of this recipe: it holds {more[0]} and {len(more) - 1} more that this one has not")
+    with torch.no_grad():
+        for name in own.keys() & state.keys():
+            own[name].copy_(torch.from_numpy(np.array(state[name])))
+
+

@@ -1,0 +1,213 @@
+"""What a run needs beside its steps: its folder, what it writes there, and the words when it cannot go on."""
+
+from __future__ import annotations
+
+# pyright: reportUnknownMemberType=false
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors.numpy import save as save_tensors
+from torch import Tensor
+
+from upres.errors import DataError, EngineError
+from upres.system.files import output_error, write_atomic
+from upres.training.checkpoint import Checkpoint, checkpoint_path, drop_after, latest_checkpoint, list_checkpoints, read_checkpoint
+from upres.training.config import FREE_FIELDS, TrainConfig, plain_config
+from upres.training.data.images import Pair
+from upres.training.distributed.ranks import Ranks
+from upres.training.monitoring.curves import CURVE, read_validations
+from upres.training.monitoring.stability import Health, Verdict
+from upres.training.monitoring.sweep import sweep
+from upres.training.monitoring.validation import Quality
+from upres.training.networks.generators import AnyGenerator, build_generator
+from upres.training.pretrained import Judge, Parent, Say
+from upres.training.state import Team, averaged_net, unpack
+from upres.weights.read import write_safetensors
+
+
+def refuse_present_run(out: Path) -> None:
+    """Raises `DataError` where `out` holds a run."""
+    if list_checkpoints(out / "checkpoints"):
+        raise DataError(f"{out} holds a run already: add --resume to continue it, or choose another --out")
+
+
+def check_folder(out: Path, resume: bool, say: Say) -> Checkpoint | None:
+    """The checkpoint to continue from, or None for a new run. Raises `DataError` where a run would be overwritten."""
+    if not resume:
+        refuse_present_run(out)
+    start = latest_checkpoint(out / "checkpoints") if resume else None
+    if start is None and resume:
+        say(f"{out} holds no checkpoint to resume from: the run begins at step 0")
+    return start
+
+
+def make_folder(out: Path, config: TrainConfig) -> None:
+    """The run's folder with its `config.json`; what a killed writer left half done in it is taken away. Raises `OutputError`."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(out, error) from error
+    for half in (*out.glob(".*.partial"), *(out / "checkpoints").glob(".*.partial")):
+        half.unlink(missing_ok=True)
+    write_atomic(out / "config.json", json.dumps(plain_config(config), indent=2).encode())
+
+
+def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) -> None:
+    """Raises `DataError` where the run to resume had another configuration, other pictures, other files or another number of processes."""
+    before = cast("dict[str, Any]", start.facts["config"])
+    now = cast("dict[str, Any]", facts["config"])
+    before = plain_config(TrainConfig(recipe="", scale=1)) | before  # a setting that the run's version did not have stood at its default
+    undecided = [key for key in ("channels", "bits") if not before[key]]  # of a run before these were asked of the data
+    changed = sorted(key for key in now if key not in (*FREE_FIELDS, *undecided) and before[key] != now[key])
+    if changed:
+        words = ", ".join(f"{key} was {before[key]!r} and is {now[key]!r}" for key in changed)
+        raise DataError(f"{out} was begun with another configuration ({words}): resume with the same, or choose another --out")
+    if start.facts["data"] != facts["data"]:
+        raise DataError(f"{out} was begun with other pictures than --data holds now: a resumed run must see the same files")
+    options = {
+        "features": "--features", "init": "--init", "degradation": "degradation recipe", "processes": "--processes",
+        "winograd": "convolution", "guard": "--guard",
+    }  # fmt: skip
+    for key, option in options.items():
+        if (start.facts.get(key) or None) != (facts[key] or None):
+            raise DataError(
+                f"{out} was begun with another {option} ({start.facts.get(key) or 'none'}, now {facts[key] or 'none'}): "
+                "resume with the same, or choose another --out"
+            )
+
+
+def check_same_on_all(facts: Mapping[str, object], ranks: Ranks) -> None:
+    """Raises `DataError` on every rank where one of them sees other pictures, files or settings: they would train different networks."""
+    others = ranks.gather(dict(facts))
+    for key in facts:
+        if any(other[key] != others[0][key] for other in others):
+            listed = "; ".join(f"process {rank}: {other[key]}" for rank, other in enumerate(others))
+            raise DataError(f"the processes do not agree on {key} ({listed}): give all of them the same files")
+
+
+def check_finite(
+    told: Mapping[str, Tensor], step: int, lr: Tensor, hr: Tensor, out: Path, config: TrainConfig, ranks: Ranks
+) -> dict[str, float]:
+    """The figures of a step, meant over the ranks, before any weight is changed by it.
+
+    Where one is not finite the batch is saved as `not_finite_step_N.safetensors` (lr, hr) and `EngineError` raised, on every rank.
+    """
+    stacked = ranks.mean_over_ranks(torch.stack([value.detach().float() for value in told.values()]))
+    values = dict(zip(told, cast("list[float]", stacked.tolist()), strict=True))
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if not bad:
+        return values
+    suffix = f"_rank_{ranks.rank}" if ranks.count > 1 else ""
+    path = out / f"not_finite_step_{step + 1}{suffix}.safetensors"
+    arrays = {name: np.ascontiguousarray(batch.detach().float().cpu().numpy()) for name, batch in (("lr", lr), ("hr", hr))}
+    write_atomic(path, save_tensors(arrays, metadata={"step": str(step + 1), "not finite": ", ".join(bad)}))
+    saved = list_checkpoints(out / "checkpoints")
+    kept = f"The newest checkpoint is {saved[-1].name}" if saved else "No checkpoint was written yet"
+    clip = "" if math.isinf(config.clip_norm) else f" or clip_norm (now {config.clip_norm:g})"
+    raise EngineError(
+        f"step {step + 1}: {bad[0]} is {values[bad[0]]}; no weight was changed by it. {kept}, the batch is in {path}: "
+        f"begin again with a lower learning_rate (now {config.learning_rate:g}){clip}, or in float32"
+    )
+
+
+def score(config: TrainConfig, quality: Mapping[str, Any]) -> float | None:
+    """What `best.safetensors` is chosen by, larger is better: PSNR, or in stage two the judge's distance; None where not measured."""
+    if not config.adversarial:
+        return cast("float | None", quality.get("psnr_y"))
+    distance = quality.get("feature_distance")
+    return None if distance is None else -cast(float, distance)
+
+
+def best_so_far(out: Path, config: TrainConfig, first: int, judge: Judge) -> float:
+    """The best score of the validations up to step `first` by the same judge; those after it will be made again: their lines go."""
+    curve = out / CURVE
+    if not curve.is_file():
+        return -math.inf
+    rows = [row for row in read_validations(out, may_be_empty=True) if row["step"] <= first]
+    write_atomic(curve, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    comparable = [row for row in rows if not config.adversarial or row.get("judge", judge.name) == judge.name]
+    return max((value for row in comparable if (value := score(config, row)) is not None), default=-math.inf)
+
+
+def keep_model(out: Path, net: AnyGenerator, config: TrainConfig, step: int, quality: Quality | None, best: float) -> float:
+    """Write `model.safetensors`, and `best.safetensors` where this is the best yet; returns the best score."""
+    write_model(out / "model.safetensors", net, config, step)
+    value = score(config, asdict(quality)) if quality is not None else None
+    if value is None or value <= best:
+        return best
+    write_model(out / "best.safetensors", net, config, step)
+    return value
+
+
+def write_model(path: Path, net: AnyGenerator, config: TrainConfig, step: int) -> None:
+    """The plain network under the field's key names, float32, with its recipe and step in the metadata."""
+    state = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in net.merged_state_dict().items()}
+    write_safetensors(path, state, {"recipe": config.recipe, "step": str(step), "scale": str(config.scale)})
+
+
+def append_validation(
+    out: Path, step: int, quality: Quality | None, terms: Mapping[str, float], judge: Judge, verdict: Verdict, health: Health
+) -> None:
+    """One line of `validation.jsonl`: the step, all figures, the loss, what the guard found and the time."""
+    if quality is None:
+        return
+    figures = {key: None if value == math.inf else value for key, value in asdict(quality).items()}  # JSON has no infinity
+    row = {"step": step, **figures, "judge": judge.name, "loss": terms["total"], "losses": dict(terms), "time": time.time()}
+    row |= {"guard": verdict.words, "means": verdict.means, "went_back": health.memory.went_back}
+    with (out / CURVE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def go_back(
+    out: Path, config: TrainConfig, step: int, to: int, team: Team, health: Health, judge: Judge, ranks: Ranks, say: Say
+) -> float | None:
+    """Take the run back from the validation after `step` updates to the checkpoint of `to`; returns the best score up to there.
+
+    The checkpoints and validations after it are taken away; the caller saves that of `to` again, now with what the guard did. A run that is
+    killed before that comes to the same validation and goes back again. None, with a word, where the checkpoint cannot be read.
+    """
+    path = checkpoint_path(out / "checkpoints", to)
+    good, reason = None, ""
+    try:
+        good = read_checkpoint(path)
+    except (DataError, OSError) as error:
+        reason = str(error)
+    if ranks.any(good is None):
+        say(f"guard: the good checkpoint {path} cannot be read{f' ({reason})' if reason else ''}: training goes on from step {step}")
+        return None
+    assert good is not None
+    for optimizer in filter(None, (team.optimizer, team.discriminator_optimizer)):
+        optimizer.state.clear()
+    unpack(good.tensors, team)
+    health.goes_back(good.facts, step, to)
+    if ranks.rank > 0:
+        return -math.inf
+    drop_after(out / "checkpoints", to)
+    return best_so_far(out, config, to, judge)
+
+
+def sweep_from_parent(
+    out: Path, config: TrainConfig, parent: Parent, team: Team, pairs: list[Pair], judge: Judge, ranks: Ranks, say: Say,
+    should_stop: Callable[[], bool],
+) -> None:  # fmt: skip
+    """After a GAN run that had a parent: the networks between the two, measured and drawn."""
+    if parent.state is None or not config.adversarial or judge.distance is None or not pairs:
+        return
+    say("measuring the networks between the parent and the result")
+    merged = averaged_net(team.net, team.ema).merged_state_dict()
+    sweep(
+        lambda: build_generator(config), parent.state, merged, pairs, judge.distance,
+        out=out, scale=config.scale, niqe=judge.niqe, ranks=ranks, should_stop=should_stop,
+    )  # fmt: skip
+
+
+def generator_of(device: torch.device, *numbers: int) -> torch.Generator:
+    """A generator whose draws are a function of `numbers` alone: nothing of it has to be saved."""
+    return torch.Generator(device).manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))

@@ -1,0 +1,161 @@
+"""What is trained, and all of its state: generator, its average, discriminator, both optimizers.
+
+`pack` gives every tensor that decides the rest of a run by name, `unpack` puts them back. Besides them there is nothing to save: the
+learning rate and the samples are pure functions of the step, bfloat16 needs no loss scaler, and no random number is drawn from a
+global generator (each use makes its own from seed and step).
+"""
+
+from __future__ import annotations
+
+# pyright: reportUnknownMemberType=false
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from upres.errors import DataError
+from upres.training.config import TrainConfig
+from upres.training.distributed.ranks import Ranks
+from upres.training.ema import averaged_tensors, start_ema, update_ema
+from upres.training.networks.discriminators import build_discriminator
+from upres.training.networks.generators import AnyGenerator, build_generator, channels_of
+from upres.training.networks.srresnet import SRResNet
+from upres.training.schedule import schedule_factor
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass
+class Team:
+    """`discriminator` and `discriminator_optimizer` are None in stage one; `ema` holds the averages of `net` by name."""
+
+    net: AnyGenerator
+    ema: dict[str, Tensor]
+    optimizer: torch.optim.Adam
+    discriminator: nn.Module | None = None
+    discriminator_optimizer: torch.optim.Adam | None = None
+
+
+def build_team(config: TrainConfig, ranks: Ranks) -> Team:
+    """Networks with the seed's weights on the ranks' device, the same on every rank, and their optimizers."""
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        net = cast(AnyGenerator, _place(build_generator(config), config, ranks))
+        discriminator = None
+        if config.adversarial:
+            fresh = build_discriminator(config.discriminator, config.discriminator_width, ranks, channels_of(config))
+            discriminator = _place(fresh, config, ranks)
+    team = Team(net, start_ema(net), _adam(net, config, config.learning_rate))
+    if discriminator is not None:
+        team.discriminator = discriminator
+        team.discriminator_optimizer = _adam(discriminator, config, config.discriminator_learning_rate)
+    if config.compile:
+        for module in filter(None, (team.net, team.discriminator)):
+            module.compile()
+    return team
+
+
+def _place(net: nn.Module, config: TrainConfig, ranks: Ranks) -> nn.Module:
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    return net.to(device=ranks.device, memory_format=layout)  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
+
+
+def _adam(net: nn.Module, config: TrainConfig, rate: float) -> torch.optim.Adam:
+    return torch.optim.Adam(net.parameters(), lr=rate, betas=config.betas, fused=config.fused)
+
+
+def set_rates(team: Team, config: TrainConfig, step: int, rate_factor: float = 1.0) -> None:
+    """Give both optimizers the learning rate of update number `step`, times `rate_factor`."""
+    factor = rate_factor * schedule_factor(config, step)
+    for optimizer, rate in (
+        (team.optimizer, config.learning_rate),
+        (team.discriminator_optimizer, config.discriminator_learning_rate),
+    ):
+        if optimizer is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+
+
+def averaged_net(net: AnyGenerator, ema: Mapping[str, Tensor]) -> AnyGenerator:
+    """A copy of `net` with the averaged parameters and statistics."""
+    averaged = copy.deepcopy(net)
+    with torch.no_grad():
+        for name, tensor in averaged_tensors(averaged).items():
+            tensor.copy_(ema[name])
+    return averaged
+
+
+def average(team: Team, config: TrainConfig, step: int, ranks: Ranks) -> None:
+    """Move the average after an update. The generator's batch statistics are those of a rank's share: rank 0's are kept by all."""
+    ranks.broadcast(buffer for name, buffer in team.net.named_buffers() if "running_" in name)
+    update_ema(team.ema, team.net, config.ema_decay, step)
+
+
+@torch.no_grad()
+def begin_with(team: Team, plain: Mapping[str, Tensor], first_lr: Callable[[], Tensor]) -> None:
+    """Put a plain network's weights into the generator and let the average begin there. `first_lr` gives every rank the same batch.
+
+    Raises `DataError` where the shapes are others.
+    """
+    team.net.load_plain(plain)
+    if isinstance(team.net, SRResNet):
+        team.net.calibrate(first_lr())
+    team.ema = start_ema(team.net)
+
+
+def _members(team: Team) -> Iterator[tuple[str, nn.Module, torch.optim.Adam]]:
+    yield "net", team.net, team.optimizer
+    if team.discriminator is not None:
+        assert team.discriminator_optimizer is not None
+        yield "discriminator", team.discriminator, team.discriminator_optimizer
+
+
+def pack(team: Team) -> Arrays:
+    """Every tensor of the state as an array of its own, by names like `net/body.0.weight`, `ema/...`, `net.adam/exp_avg/...`."""
+    tensors = {f"ema/{name}": tensor for name, tensor in team.ema.items()}
+    for title, module, optimizer in _members(team):
+        tensors |= {f"{title}/{name}": tensor for name, tensor in _own_tensors(module)}
+        for name, parameter in module.named_parameters():
+            tensors |= {f"{title}.adam/{key}/{name}": value for key, value in optimizer.state[parameter].items()}
+    return {name: tensor.detach().cpu().contiguous().numpy().copy() for name, tensor in tensors.items()}
+
+
+def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers: batch statistics and the vectors of spectral norm decide what follows as much as weights do."""
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+@torch.no_grad()
+def unpack(arrays: Mapping[str, NDArray[np.generic]], team: Team) -> None:
+    """Put the state of `pack` back into a team of the same configuration. Raises `DataError` naming what does not fit."""
+    expected = {f"ema/{name}" for name in team.ema}
+    for title, module, _ in _members(team):
+        expected |= {f"{title}/{name}" for name, _ in _own_tensors(module)}
+    missing = sorted(expected - arrays.keys())
+    if missing:
+        raise DataError(f"the checkpoint lacks {missing[0]} (and {len(missing) - 1} more): it was written by another version of upres")
+
+    def stored(name: str) -> Tensor:
+        return torch.from_numpy(np.array(arrays[name]))
+
+    for name, tensor in team.ema.items():
+        tensor.copy_(stored(f"ema/{name}"))
+    for title, module, optimizer in _members(team):
+        for name, tensor in _own_tensors(module):
+            tensor.copy_(stored(f"{title}/{name}"))
+        for name, parameter in module.named_parameters():
+            values = {key: f"{title}.adam/{key}/{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
+            if values["step"] not in arrays:
+                continue  # a parameter that no step has touched yet
+            optimizer.state[parameter] = {
+                key: stored(full).to(parameter.device if optimizer.defaults["fused"] else "cpu")
+                if key == "step"
+                else torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(stored(full))
+                for key, full in values.items()
+            }

@@ -1,0 +1,79 @@
+"""Model files to arrays, without torch and without running anything that a file says.
+
+The content decides the format, never the name: `.safetensors`, both containers of `torch.save`, and ncnn's `.param` with its `.bin`, whose
+weights get names again where the network is one that is known by its layers. Everything else is refused by name.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.errors import ModelError
+from upres.weights.ncnn_file import NcnnModel, compact_state, find_pair, read_ncnn
+from upres.weights.safetensors import SHA256_KEY as SHA256_KEY
+from upres.weights.safetensors import read_safetensors
+from upres.weights.safetensors import write_safetensors as write_safetensors
+from upres.weights.sniff import recognise
+from upres.weights.tensors import Origin
+from upres.weights.torch_file import STREAM_START, read_stream, read_zip
+
+MAX_FILE_BYTES = 4 * 2**30  # a hundred times the largest network that we run
+
+
+def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
+    """The state dict in `path`: arrays by name, floats of any width as float32, integers and bool as stored, all finite.
+
+    Of a checkpoint, what lies under `params_ema`, `params-ema`, `params`, `state_dict` or `model` (the first that is there) is taken, or
+    else the whole. Tied tensors are one array. Raises ModelError, and nothing else, for whatever is wrong with the file.
+    """
+    pair = find_pair(path) if _is_file(path) else None
+    if pair is not None:
+        return _named_weights(read_ncnn(*pair))
+    try:
+        status = path.stat()
+        data = path.read_bytes() if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES else None
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte in it
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise ModelError(f"model file {path}: it cannot be read ({reason}). Check its path and permissions") from error
+    if data is not None:
+        return parse_weights(data, str(path))
+    found = "a folder" if stat.S_ISDIR(status.st_mode) else f"{status.st_size:,} bytes large"
+    if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+        found = "a device or a pipe"
+    raise ModelError(
+        f"model file {path}: it is {found}; expected a .safetensors or .pth file of at most {MAX_FILE_BYTES:,} bytes. Name the file"
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except ValueError:  # a path with a zero byte in it
+        return False
+
+
+def _named_weights(model: NcnnModel) -> dict[str, NDArray[np.generic]]:
+    state = compact_state(model)
+    if state is None:
+        raise ModelError(
+            f"model file {model.path}: it is an ncnn network of {len(model.layers)} layers that is no SRVGGNetCompact, and ncnn keeps no "
+            "names of weights. It can be run as it is (upres upscale -n); for all else take the same network as .safetensors or .pth"
+        )
+    return dict(state)
+
+
+def parse_weights(data: bytes, name: str) -> dict[str, NDArray[np.generic]]:
+    """The state dict in the bytes of a model file that messages call `name`; the rest is as in `read_weights`."""
+    origin = Origin(name, len(data))
+    if data.startswith(b"PK\x03\x04"):
+        return read_zip(data, origin)
+    if data.startswith(STREAM_START):
+        return read_stream(data, origin)
+    if data[8:9] == b"{" and data[4:8] == b"\0\0\0\0":  # a header of less than 4 GiB
+        return read_safetensors(data, origin)
+    found, remedy = recognise(data, name)
+    raise origin.refuse(found, remedy=remedy)
