@@ -37,10 +37,10 @@ from upres.training.distributed.ranks import Ranks
 from upres.training.loop import draw_of, gan_step
 from upres.training.losses.feature_files import random_features
 from upres.training.losses.generator_loss import Features
-from upres.training.monitoring.tensorboard import Stopwatch
 from upres.training.pretrained import choose_convolutions, features_layers
 from upres.training.recipes import resolve_recipe
 from upres.training.state import average, build_team, set_rates
+from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upres.training.distributed.ranks import Ranks
-from upres.training.ema import start_ema
 from upres.training.loop import gan_step
 from upres.training.losses.feature_nets import FeatureNetwork
 from upres.training.losses.generator_loss import Features
-from upres.training.monitoring.tensorboard import Stopwatch
 from upres.training.networks import rrdb
 from upres.training.recipes import esrgan_x4
-from upres.training.state import average, build_team, set_rates
+from upres.training.state import average, build_team, set_rates, start_ema
+from upres.training.timing import Stopwatch
 from upres.training.winograd import conv
 from upres.training.winograd.conv import conv2d, winograd
 

@@ -30,7 +30,7 @@ def test_every_row_names_tests_and_each_of_them_exists(page: str, least: int) ->
     named = [match.groups() for line in lines for match in _NAMED.finditer(line)]
     assert len(named) > least
     assert [f"{file}::{test}" for file, test in named if test not in names_of(file)] == []
-    assert "test_luma_equals_scikit_image" in names_of("test_color.py") and not names_of("test_nowhere.py")
+    assert "test_luma_equals_scikit_image" in names_of("images/test_color.py") and not names_of("test_nowhere.py")
 
 
 def test_no_trap_is_left_out() -> None:

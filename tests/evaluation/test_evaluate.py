@@ -15,7 +15,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from tests.oracles.literal_imresize import imresize_literal
 from tests.tiny import FakeRunner, compact, compact_file, gray_graph, noise, picture
 from upres.errors import EngineError, InputError, ModelError, UsageError
-from upres.evaluation.evaluate import Scores, crop_to_multiple, evaluate, format_table, lr_psnr, mean_scores, measure
+from upres.evaluation.evaluate import crop_to_multiple, evaluate, lr_psnr, measure
+from upres.evaluation.tables import Scores, format_table, mean_scores
 from upres.images.io import Picture, quantise, read_picture, write_picture
 from upres.images.pairing import find_pairs
 from upres.images.resize import imresize

@@ -4,41 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from upres.errors import UsageError
-from upres.system.memory import available_bytes, format_bytes, parse_bytes
+from upres.system.memory import available_bytes
 
 GIB = 1024**3
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2G", 2 * GIB),
-        ("512M", 512 * 1024**2),
-        ("1.5GiB", GIB * 3 // 2),
-        (" 800 MB ", 800 * 1024**2),
-        ("1073741824", GIB),
-        ("1t", 1024 * GIB),
-    ],
-)
-def test_sizes_are_read(text: str, expected: int) -> None:
-    assert parse_bytes(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "G", "-2G", "2X", "nan", "1e9", "2G2"])
-def test_other_words_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--memory expects a size such as 2G"):
-        parse_bytes(text)
-
-
-def test_a_forgotten_unit_is_told() -> None:
-    with pytest.raises(UsageError, match=r"--memory 2 is 2 bytes.*2G means 2 gigabytes"):
-        parse_bytes("2")
-
-
-@pytest.mark.parametrize(("value", "words"), [(1, "1 KB"), (700 * 1024**2, "700 MB"), (1.5 * GIB, "1.5 GB"), (12 * GIB, "12 GB")])
-def test_sizes_in_words(value: float, words: str) -> None:
-    assert format_bytes(value) == words
 
 
 def made_root(root: Path, files: dict[str, str]) -> Path:

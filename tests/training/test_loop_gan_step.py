@@ -21,8 +21,8 @@ from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.loop import gan_step, pixel_step  # noqa: E402
 from upres.training.losses.feature_files import load_features  # noqa: E402
 from upres.training.losses.generator_loss import Features  # noqa: E402
-from upres.training.monitoring.tensorboard import Stopwatch  # noqa: E402
 from upres.training.state import Team, build_team, set_rates  # noqa: E402
+from upres.training.timing import Stopwatch  # noqa: E402
 
 CONFIG = TrainConfig(
     recipe="test", scale=2, width=8, depth=2, branched=False, batch=4, patch_px=24, steps=50, warmup_steps=0, clip_norm=float("inf"),

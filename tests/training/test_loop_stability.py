@@ -24,8 +24,7 @@ from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.loop import Progress, train  # noqa: E402
 from upres.training.monitoring.validation import Quality  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
-from upres.training.schedule import learning_rate_at  # noqa: E402
-from upres.training.state import Team  # noqa: E402
+from upres.training.state import Team, learning_rate_at  # noqa: E402
 
 SETTINGS: dict[str, Any] = {
     "steps": 14, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,), "warmup_steps": 0,

@@ -24,11 +24,11 @@ from upres.training.data.sampling import draw_batch  # noqa: E402
 from upres.training.loop import draw_of  # noqa: E402
 from upres.training.losses import formulas  # noqa: E402
 from upres.training.losses.generator_loss import Features, generator_terms  # noqa: E402
-from upres.training.monitoring.tensorboard import Stopwatch  # noqa: E402
 from upres.training.networks.generators import build_generator  # noqa: E402
 from upres.training.pretrained import features_layers, load_parent  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
 from upres.training.state import Team, build_team, set_rates  # noqa: E402
+from upres.training.timing import Stopwatch  # noqa: E402
 
 QUIET = dataclasses.replace(CONFIG, feature_weight=0.0)
 NOTHING = Features(None, {}, "")
@@ -136,7 +136,7 @@ from pathlib import Path
 from tests.training.test_loop_gan_step import CONFIG, NO_FEATURES, batch
 from upres.training.loop import gan_step
 from upres.training.state import build_team
-from upres.training.monitoring.tensorboard import Stopwatch
+from upres.training.timing import Stopwatch
 
 def stepped(ranks):
     config = dataclasses.replace(CONFIG, feature_weight=0.0, pixel_weight=0.0)

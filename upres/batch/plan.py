@@ -18,8 +18,8 @@ from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_w
 from upres.models import catalog
 from upres.models.expression import NOISE_TWINS, Composition, load, parse, with_denoise
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.ensemble import TURNS
 from upres.upscaling.output_size import TargetSize
+from upres.upscaling.tiled_run import TURNS
 
 DEFAULT_FACTOR = 4.0  # when neither a size nor a model is given
 

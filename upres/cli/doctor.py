@@ -67,7 +67,7 @@ def text_of(report: Report) -> list[str]:
 
 
 def _facts(report: Report) -> list[str]:
-    from upres.system.memory import format_bytes
+    from upres.system.text import format_bytes
 
     machine, core = report.machine, report.core
     python, system, processor, memory, cache = machine.python, machine.system, machine.processor, machine.memory, machine.cache

@@ -14,7 +14,7 @@ from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
 from upres.errors import OutputError
 
 if TYPE_CHECKING:
-    from upres.evaluation.evaluate import Evaluation
+    from upres.evaluation.tables import Evaluation
     from upres.images.pairing import Pair
     from upres.upscaling.enlarge import Upscaler
 
@@ -64,7 +64,7 @@ def evaluate(
         from functools import partial
 
         from upres.evaluation.evaluate import evaluate as measure_pairs
-        from upres.evaluation.evaluate import format_table
+        from upres.evaluation.tables import format_table
         from upres.images.pairing import check_scale, check_sizes, find_pairs
         from upres.metrics.niqe import fetch_parameters
         from upres.system.files import write_atomic

@@ -1,4 +1,7 @@
-"""What a person sees while pictures are upscaled: a bar on a terminal, a line now and then elsewhere. All of it on stderr."""
+"""What a person sees while pictures are upscaled or a network is trained. All of it on stderr.
+
+On a terminal that is a bar, elsewhere a line now and then.
+"""
 
 from __future__ import annotations
 
@@ -158,6 +161,57 @@ class _Bar:
 
     def _amount(self) -> str:
         return f"{self._pace.done / 1e6:,.1f}/{self._pace.total / 1e6:,.1f} MP"
+
+
+class TrainingBar:
+    """A progress bar on a terminal, a line at every validation elsewhere; both tell the share of time spent waiting for data."""
+
+    def __init__(self, steps: int, talks: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[words]}"),
+            console=self._console,
+            disable=not (talks and self._console.is_terminal),
+        )
+        self._task = self._bar.add_task("training", total=steps, words="")
+        self._data_s = self._step_s = 0.0
+        self._quality = ""
+
+    def __enter__(self) -> TrainingBar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exit_info: object) -> None:
+        self._bar.stop()
+
+    def say(self, words: str) -> None:
+        self._console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+    def report(self, progress: object) -> None:
+        from upres.training.loop import Progress
+
+        assert isinstance(progress, Progress)
+        self._data_s += progress.data_s
+        self._step_s += progress.step_s
+        if progress.quality is not None:
+            self._quality = f", {progress.quality}"
+            share = 100.0 * self._data_s / self._step_s
+            terms = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items() if name != "total")
+            self.say(
+                f"step {progress.step} of {progress.steps}: loss {progress.loss:.5f} ({terms}){self._quality}, "
+                f"learning rate {progress.learning_rate:.1e}, {share:.1f} % of the time waiting for data"
+            )
+            self._data_s = self._step_s = 0.0
+        words = f"loss {progress.loss:.4f}{self._quality}, data {1e3 * progress.data_s:.0f} of {1e3 * progress.step_s:.0f} ms"
+        self._bar.update(self._task, completed=progress.step, words=words)
 
 
 def failure_line(outcome: Outcome) -> str:

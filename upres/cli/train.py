@@ -20,10 +20,11 @@ RANDOM = "random"
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(
+        str,
+        typer.Argument(
             help="compact-x2|x4, esrgan-psnr-x2|x4, real-esrnet-x2|x4, srresnet-x4; adversarial: esrgan-x2|x4, real-esrgan-x2|x4, "
             "bsrgan-x2|x4, compact-gan-x2|x4, compact-wild-x2|x4."
-        )
+        ),
     ],
     data: Annotated[
         list[str] | None,
@@ -102,6 +103,7 @@ def train(
         if (processes > 1 or nodes > 1) and not _is_worker():
             return _launch(out, resume, processes, nodes, rdzv, debug or debug_enabled())
 
+        from upres.cli.progress import TrainingBar
         from upres.training.checkpoint import newest_step
         from upres.training.distributed.ranks import join_ranks
         from upres.training.loop import Sources
@@ -111,7 +113,7 @@ def train(
         with (
             join_ranks(_device(device), timeout_s=1800.0) as ranks,
             _Interrupt(ranks.rank == 0) as interrupt,
-            _Bar(config.steps, ranks.rank == 0) as bar,
+            TrainingBar(config.steps, ranks.rank == 0) as bar,
         ):
             try:
                 model = run(
@@ -248,54 +250,3 @@ class _Interrupt:
 
     def pressed(self) -> bool:
         return self._pressed
-
-
-class _Bar:
-    """A progress bar on a terminal, a line at every validation elsewhere; both tell the share of time spent waiting for data."""
-
-    def __init__(self, steps: int, talks: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self._console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[words]}"),
-            console=self._console,
-            disable=not (talks and self._console.is_terminal),
-        )
-        self._task = self._bar.add_task("training", total=steps, words="")
-        self._data_s = self._step_s = 0.0
-        self._quality = ""
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exit_info: object) -> None:
-        self._bar.stop()
-
-    def say(self, words: str) -> None:
-        self._console.print(words, markup=False, highlight=False, soft_wrap=True)
-
-    def report(self, progress: object) -> None:
-        from upres.training.loop import Progress
-
-        assert isinstance(progress, Progress)
-        self._data_s += progress.data_s
-        self._step_s += progress.step_s
-        if progress.quality is not None:
-            self._quality = f", {progress.quality}"
-            share = 100.0 * self._data_s / self._step_s
-            terms = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items() if name != "total")
-            self.say(
-                f"step {progress.step} of {progress.steps}: loss {progress.loss:.5f} ({terms}){self._quality}, "
-                f"learning rate {progress.learning_rate:.1e}, {share:.1f} % of the time waiting for data"
-            )
-            self._data_s = self._step_s = 0.0
-        words = f"loss {progress.loss:.4f}{self._quality}, data {1e3 * progress.data_s:.0f} of {1e3 * progress.step_s:.0f} ms"
-        self._bar.update(self._task, completed=progress.step, words=words)

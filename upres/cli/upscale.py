@@ -6,20 +6,18 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upres.cli.engine_options import DeviceOption, Engine, Precision, PrecisionOption, tell_measurements, words_for_engine
-from upres.cli.errors import BUG, DEBUG_HELP, DONE, INTERRUPTED, debug_enabled, exit_code_of, run_verb, say
+from upres.cli.engine_options import DeviceOption, Engine, Precision, PrecisionOption, tell_measurements
+from upres.cli.errors import BUG, DEBUG_HELP, DONE, INTERRUPTED, debug_enabled, exit_code_of, run_verb
 from upres.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from upres.batch.plan import Prepared, Request
-    from upres.batch.run import Job, Report
+    from upres.batch.plan import Request
+    from upres.batch.run import Report
 
-_TELL_FROM_S = 30.0  # a job that takes longer says so before it starts
 _SIZE, _NETWORK, _OUTPUT = "Size", "Network", "Output"
 
 
@@ -65,9 +63,7 @@ def upscale(
         str | None, typer.Option("--denoise-with", metavar="FILE", help="That twin, where -n is not realesr-general-x4v3.")
     ] = None,
     tta: Annotated[bool, typer.Option("--tta", help="Mean over eight turns and flips of the picture (8 times the time).")] = False,
-    blend: Annotated[
-        float, typer.Option("--blend", metavar="0..1", help="Strength: 1 is the network, 0 a plain cubic resize.")
-    ] = 1.0,
+    blend: Annotated[float, typer.Option("--blend", metavar="0..1", help="Strength: 1 is the network, 0 a plain cubic resize.")] = 1.0,
     color_lock: Annotated[
         bool, typer.Option("--color-lock", help="Large areas keep the input's colours (for GAN models, which shift them).")
     ] = False,
@@ -112,7 +108,7 @@ def upscale(
 
     def work() -> int:
         from upres.batch.plan import Request
-        from upres.system.memory import parse_bytes
+        from upres.system.text import parse_bytes
         from upres.upscaling.output_size import TargetSize
 
         if "" in inputs or out == "":
@@ -172,6 +168,7 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
     from upres.batch.plan import prepare, settle
     from upres.batch.run import Encoding, estimate_seconds, run_jobs
     from upres.cli.download import have_models
+    from upres.cli.job_words import TELL_FROM_S, tell_end, tell_left_out, tell_start
     from upres.cli.progress import make_display
     from upres.images.io import set_threads
 
@@ -183,15 +180,15 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
     prepared = prepare(request, _read_stdin)
     if prepared.destination.stdout and prepared.jobs and sys.stdout.isatty():
         raise UsageError("standard output is a terminal: redirect it (> result.png), or name a file with -o")
-    _tell_left_out(prepared)
+    tell_left_out(prepared)
     start = time.monotonic()
-    estimate_s = estimate_seconds(prepared.jobs, _TELL_FROM_S)
-    _tell_start(prepared.jobs, estimate_s)
+    estimate_s = estimate_seconds(prepared.jobs, TELL_FROM_S)
+    tell_start(prepared.jobs, estimate_s)
     with make_display(sum(job.plan.pixels for job in prepared.jobs), len(prepared.jobs), estimate_s) as display:
         report = run_jobs(prepared.jobs, Encoding(quality, png_level, sink=_write_stdout), display)
     settle(prepared, report)
     report.outcomes[:0] = prepared.failures
-    _tell_end(request, prepared, report, time.monotonic() - start, debug)
+    tell_end(request, prepared, report, time.monotonic() - start, debug)
     code = _exit_code(report)
     if report.abandoned:
         # A thread is still deep inside an engine's call. Leaving in the usual way would tear the engine down under it; every file is
@@ -220,78 +217,6 @@ def _write_stdout(data: bytes) -> None:
         raise
     except OSError as error:
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
-
-
-def _tell_left_out(prepared: Prepared) -> None:
-    for reason, count in sorted(prepared.left_out.items()):
-        say(f"skipped: {count} x {reason}")
-    if len(prepared.existing) == 1:
-        say(f"kept: {prepared.existing[0]} is there already (--overwrite makes it anew)")
-    elif prepared.existing:
-        say(f"kept: {len(prepared.existing)} results are there already (--overwrite makes them anew)")
-
-
-def _tell_start(jobs: list[Job], seconds: float) -> None:
-    from upres.cli.progress import words_for_estimate
-
-    if seconds <= _TELL_FROM_S:
-        return
-    engine = words_for_engine(jobs[0].upscaler.runner)
-    megapixels = sum(job.plan.pixels for job in jobs) / 1e6
-    if len(jobs) == 1:
-        plan, header = jobs[0].plan, jobs[0].header
-        what = f"{header.width} x {header.height} -> {plan.width} x {plan.height} ({megapixels:,.1f} MP)"
-    else:
-        largest = max((job.plan for job in jobs), key=lambda plan: plan.pixels)
-        what = f"{len(jobs)} pictures, {megapixels:,.1f} MP in all, the largest {largest.width} x {largest.height}"
-    say(f"{what}: about {words_for_estimate(seconds)} with {engine}")
-
-
-def _tell_end(request: Request, prepared: Prepared, report: Report, seconds: float, debug: bool) -> None:
-    import traceback
-    from collections import defaultdict
-
-    from upres.cli.progress import failure_line, words_for_seconds
-
-    names_of: defaultdict[str, list[str]] = defaultdict(list)
-    for outcome in report.done:
-        for note in dict.fromkeys(outcome.notes):
-            names_of[note].append(outcome.name)
-    for note, names in names_of.items():
-        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        say(f"note: {names[0]}{others}: {note}")
-    if len(report.done) == 1 and len(report.outcomes) == 1:
-        outcome, job = report.done[0], prepared.jobs[0]
-        if outcome.target is not None:
-            say(f"{outcome.target}: {job.plan.width} x {job.plan.height}, {words_for_seconds(seconds)}{_engines([job])}")
-    elif report.done:
-        megapixels = sum(outcome.pixels for outcome in report.done) / 1e6
-        folder = prepared.destination.folder
-        where = f" in {folder}" if folder is not None else ", each beside its input" if prepared.destination.beside else ""
-        say(f"{_count(report.done)} done{where}: {megapixels:,.1f} MP in {words_for_seconds(seconds)}{_engines(prepared.jobs)}")
-    if report.failed:
-        total = len(report.outcomes) + report.left
-        if total > 1:
-            say(f"{len(report.failed)} of {total} pictures failed:")
-        for outcome in report.failed:
-            say(("  " if total > 1 else "upres: ") + failure_line(outcome))
-            if debug:
-                traceback.print_exception(outcome.error)
-    again = "run the same command again to go on; what is finished is kept" + (" (without --overwrite)" if request.overwrite else "")
-    if report.interrupted:
-        say(f"upres: stopped by Ctrl-C, {report.left} of {_count(prepared.jobs)} not done: {again}")
-    elif report.stopped_by is not None and report.left:
-        say(f"upres: stopped, {report.left} more not begun: when the cause is mended, {again}")
-
-
-def _engines(jobs: list[Job]) -> str:
-    """" with ncnn 1.0": what ran; nothing where no network did."""
-    names = dict.fromkeys(words_for_engine(stage.runner) for job in jobs if job.plan.passes for stage in job.upscaler.stages)
-    return f" with {', '.join(names)}" if names else ""
-
-
-def _count(things: Sequence[object]) -> str:
-    return f"{len(things)} picture{'' if len(things) == 1 else 's'}"
 
 
 def _exit_code(report: Report) -> int:

@@ -10,13 +10,28 @@ import hashlib
 import json
 import math
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
 from upres.degradation.codecs import FORMATS
 from upres.degradation.filters import MODES
+from upres.degradation.recipe_values import (
+    REQUIRED,
+    Rule,
+    chance,
+    check_known,
+    finite_number,
+    flag,
+    input_or_target,
+    odd_number,
+    positive,
+    range_in,
+    scales,
+    table_of,
+    weights_of,
+)
 from upres.errors import DataError, UsageError, nearest
 
 KINDS: Final = (
@@ -78,13 +93,13 @@ def parse_recipe(text: str, where: str) -> Recipe:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where} is no TOML: {error}") from error
-    _known(data, ("name", "source", "target", "stage"), where)
+    check_known(data, ("name", "source", "target", "stage"), where)
     for key in ("name", "source"):
         if not isinstance(data.get(key), str) or not data[key]:
-            raise UsageError(f"{where}: expected {key} = \"...\", got {data.get(key)!r}")
+            raise UsageError(f'{where}: expected {key} = "...", got {data.get(key)!r}')
     target = None
     if "target" in data:
-        values = _values(data["target"], _TARGET, f"{where}, [target]")
+        values = table_of(data["target"], _TARGET, f"{where}, [target]")
         target = Sharpen(values["amount"], values["radius_px"], values["threshold_255"])
     stages = _stages(data.get("stage"), where)
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
@@ -105,7 +120,7 @@ def _stage(data: object, where: str) -> Stage:
     if not isinstance(op, str) or op not in OPS:
         raise UsageError(f"{where}: unknown op {op!r}{nearest(str(op), OPS)}; there are {', '.join(OPS)}")
     here = f"{where} ({op})"
-    values = _values({k: v for k, v in table.items() if k != "op"}, OPS[op], here)
+    values = table_of({k: v for k, v in table.items() if k != "op"}, OPS[op], here)
     for key in values:
         if f"{key}_per_scale" in values and values[key] is not None:
             (low, high), (low_more, high_more) = values[key], values[f"{key}_per_scale"]
@@ -143,8 +158,6 @@ def _agree(op: str, values: Mapping[str, Any], given: Mapping[str, Any], where: 
         raise UsageError(f"{where}: sigma_255 must be whole numbers where whole_sigma is true, got {list(values['sigma_255'])}")
 
 
-Rule = Callable[[object, str], object]
-_REQUIRED: Final = object()
 _GREATEST_SCALE: Final = 16  # that `upres degrade` takes
 # op -> (table of chances, the chance that needs it, the keys of which one must be given); None: always
 _NEEDS: Final[dict[str, tuple[tuple[str | None, str, tuple[str, ...]], ...]]] = {
@@ -154,117 +167,13 @@ _NEEDS: Final[dict[str, tuple[tuple[str | None, str, tuple[str, ...]], ...]]] = 
 }
 
 
-def _values(data: object, rules: Mapping[str, tuple[Rule, object]], where: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise UsageError(f"{where}: expected a table, got {data!r}")
-    table = cast("dict[str, Any]", data)
-    _known(table, rules, where)
-    values: dict[str, Any] = {}
-    for key, (rule, default) in rules.items():
-        if key in table:
-            values[key] = rule(table[key], f"{where}: {key}")
-        elif default is _REQUIRED:
-            raise UsageError(f"{where}: {key} is missing")
-        else:
-            values[key] = default
-    return values
-
-
-def _known(data: Mapping[str, object], keys: Iterable[str], where: str) -> None:
-    known = list(keys)
-    for key in data:
-        if key not in known:
-            raise UsageError(f"{where}: unknown key {key!r}{nearest(key, known)}; there are {', '.join(known)}")
-
-
-def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UsageError(f"{where} must be a finite number, got {value!r}")
-    return float(value)
-
-
-def _chance(value: object, where: str) -> float:
-    chance = _number(value, where)
-    if not 0.0 <= chance <= 1.0:
-        raise UsageError(f"{where} is a chance and must lie in [0, 1], got {value!r}")
-    return chance
-
-
-def _positive(value: object, where: str) -> float:
-    number = _number(value, where)
-    if number <= 0.0:
-        raise UsageError(f"{where} must be above 0, got {value!r}")
-    return number
-
-
-def _range(low: float, high: float, *, odd: bool = False, whole: bool = False, ordered: bool = True) -> Rule:
-    def rule(value: object, where: str) -> tuple[float, float]:
-        if not isinstance(value, list) or len(cast("list[object]", value)) != 2:
-            raise UsageError(f"{where} must be a range [least, greatest], got {value!r}")
-        least, greatest = (_number(x, where) for x in cast("list[object]", value))
-        if ordered and least > greatest:
-            raise UsageError(f"{where} is upside down: expected [least, greatest], got {value!r}")
-        if not low <= min(least, greatest) or not max(least, greatest) <= high:
-            raise UsageError(f"{where} must lie in [{low:g}, {high:g}], got {value!r}")
-        if (whole or odd) and not (least.is_integer() and greatest.is_integer()):
-            raise UsageError(f"{where} must be whole numbers, got {value!r}")
-        if odd and not (least % 2 and greatest % 2):
-            raise UsageError(f"{where} are sizes of kernels and must be odd, got {value!r}")
-        return least, greatest
-
-    return rule
-
-
-def _weights(allowed: Iterable[str]) -> Rule:
-    names = tuple(allowed)
-
-    def rule(value: object, where: str) -> dict[str, float]:
-        if not isinstance(value, dict) or not value:
-            raise UsageError(f"{where} must be a table of chances, got {value!r}")
-        table = cast("dict[str, object]", value)
-        _known(table, names, where)
-        chances = {key: _chance(chance, f"{where}.{key}") for key, chance in table.items()}
-        total = sum(chances.values())
-        if not math.isclose(total, 1.0, abs_tol=1e-6):
-            raise UsageError(f"{where}: the chances must add up to 1, got {total:g}")
-        return chances
-
-    return rule
-
-
-def _flag(value: object, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{where} must be true or false, got {value!r}")
-    return value
-
-
-def _of(value: object, where: str) -> str:
-    if value not in ("input", "target"):
-        raise UsageError(f'{where} must be "input" or "target", got {value!r}')
-    return cast(str, value)
-
-
-def _odd(value: object, where: str) -> int:
-    number = _number(value, where)
-    if not number.is_integer() or number < 1 or number % 2 == 0:
-        raise UsageError(f"{where} must be an odd whole number, got {value!r}")
-    return int(number)
-
-
-def _scales(value: object, where: str) -> tuple[int, ...]:
-    items = cast("list[object]", value) if isinstance(value, list) else [None]
-    if not all(isinstance(x, int) and not isinstance(x, bool) and x >= 1 for x in items):
-        raise UsageError(f"{where} must be a list of scales, got {value!r}")
-    return tuple(cast("list[int]", value))
-
-
 def _options(value: object, where: str) -> tuple[tuple[float, tuple[Stage, ...]], ...]:
     if not isinstance(value, list) or len(cast("list[object]", value)) < 2:
         raise UsageError(f"{where} must be two [[...option]] at least")
     options: list[tuple[float, tuple[Stage, ...]]] = []
     for number, entry in enumerate(cast("list[object]", value), 1):
         here = f"{where} {number}"
-        values = _values(entry, {"chance": (_chance, _REQUIRED), "stage": (lambda x, w: () if x == [] else _stages(x, w), ())}, here)
+        values = table_of(entry, {"chance": (chance, REQUIRED), "stage": (lambda x, w: () if x == [] else _stages(x, w), ())}, here)
         options.append((values["chance"], values["stage"]))
     total = sum(chance for chance, _ in options)
     if not math.isclose(total, 1.0, abs_tol=1e-6):
@@ -272,46 +181,46 @@ def _options(value: object, where: str) -> tuple[tuple[float, tuple[Stage, ...]]
     return tuple(options)
 
 
-_EVERY: Final[dict[str, tuple[Rule, object]]] = {"chance": (_chance, 1.0), "scales": (_scales, ())}  # scales: only at these; none: at all
-_MODE_WEIGHTS: Final = _weights(MODES)
-_SIGMA: Final = _range(0.0, 1000.0)
-_PART: Final = _range(0.0, 1000.0, ordered=False)  # one of two whose sum is the range
+_EVERY: Final[dict[str, tuple[Rule, object]]] = {"chance": (chance, 1.0), "scales": (scales, ())}  # scales: only at these; none: at all
+_MODE_WEIGHTS: Final = weights_of(MODES)
+_SIGMA: Final = range_in(0.0, 1000.0)
+_PART: Final = range_in(0.0, 1000.0, ordered=False)  # one of two whose sum is the range
 
 OPS: Final[dict[str, dict[str, tuple[Rule, object]]]] = {
     "blur": {
-        **_EVERY, "size": (_range(1, 201, odd=True), _REQUIRED), "kinds": (_weights(KINDS), _REQUIRED),
+        **_EVERY, "size": (range_in(1, 201, odd=True), REQUIRED), "kinds": (weights_of(KINDS), REQUIRED),
         "sigma": (_PART, (0.0, 0.0)), "sigma_per_scale": (_PART, (0.0, 0.0)),
         "variance": (_PART, None), "variance_per_scale": (_PART, (0.0, 0.0)),
-        "theta": (_range(-math.pi, math.pi), (-math.pi, math.pi)),
-        "beta_generalised": (_range(0.01, 100), (0.5, 4.0)), "beta_plateau": (_range(0.01, 100), (1.0, 2.0)), "sinc": (_chance, 0.0),
+        "theta": (range_in(-math.pi, math.pi), (-math.pi, math.pi)),
+        "beta_generalised": (range_in(0.01, 100), (0.5, 4.0)), "beta_plateau": (range_in(0.01, 100), (1.0, 2.0)), "sinc": (chance, 0.0),
     },
-    "sinc": {**_EVERY, "size": (_range(1, 201, odd=True), _REQUIRED), "cutoff": (_range(0.01, math.pi), _REQUIRED)},
+    "sinc": {**_EVERY, "size": (range_in(1, 201, odd=True), REQUIRED), "cutoff": (range_in(0.01, math.pi), REQUIRED)},
     "resize": {
-        **_EVERY, "of": (_of, "input"), "directions": (_weights(("up", "down", "keep")), _REQUIRED),
-        "factor": (_range(0.01, 16.0), _REQUIRED), "modes": (_MODE_WEIGHTS, _REQUIRED), "antialias": (_chance, 0.0),
+        **_EVERY, "of": (input_or_target, "input"), "directions": (weights_of(("up", "down", "keep")), REQUIRED),
+        "factor": (range_in(0.01, 16.0), REQUIRED), "modes": (_MODE_WEIGHTS, REQUIRED), "antialias": (chance, 0.0),
     },
-    "to-target": {**_EVERY, "modes": (_MODE_WEIGHTS, _REQUIRED), "antialias": (_chance, 0.0)},
-    "halve": {**_EVERY, "modes": (_MODE_WEIGHTS, _REQUIRED), "antialias": (_chance, 0.0)},
+    "to-target": {**_EVERY, "modes": (_MODE_WEIGHTS, REQUIRED), "antialias": (chance, 0.0)},
+    "halve": {**_EVERY, "modes": (_MODE_WEIGHTS, REQUIRED), "antialias": (chance, 0.0)},
     "divide": {
         **_EVERY, "factor": (_PART, (0.0, 0.0)), "factor_per_scale": (_PART, (0.0, 0.0)),
-        "modes": (_MODE_WEIGHTS, _REQUIRED), "antialias": (_chance, 0.0),
+        "modes": (_MODE_WEIGHTS, REQUIRED), "antialias": (chance, 0.0),
     },
     "decimate": {
-        **_EVERY, "size": (_odd, _REQUIRED), "sigma": (_PART, (0.0, 0.0)), "sigma_per_scale": (_PART, (0.0, 0.0)),
+        **_EVERY, "size": (odd_number, REQUIRED), "sigma": (_PART, (0.0, 0.0)), "sigma_per_scale": (_PART, (0.0, 0.0)),
     },
     "noise": {
-        **_EVERY, "kinds": (_weights(("gaussian", "poisson", "correlated")), _REQUIRED), "sigma_255": (_SIGMA, (0.0, 0.0)),
-        "whole_sigma": (_flag, False), "strength": (_SIGMA, (0.0, 0.0)), "gray": (_chance, 0.0), "correlated_sigma_255": (_positive, 25.0),
+        **_EVERY, "kinds": (weights_of(("gaussian", "poisson", "correlated")), REQUIRED), "sigma_255": (_SIGMA, (0.0, 0.0)),
+        "whole_sigma": (flag, False), "strength": (_SIGMA, (0.0, 0.0)), "gray": (chance, 0.0), "correlated_sigma_255": (positive, 25.0),
     },
     "codec": {
-        **_EVERY, "formats": (_weights(FORMATS), _REQUIRED), "quality": (_range(1, 100, whole=True), _REQUIRED),
-        "subsample": (_chance, 1.0), "shifted": (_chance, 0.0),
+        **_EVERY, "formats": (weights_of(FORMATS), REQUIRED), "quality": (range_in(1, 100, whole=True), REQUIRED),
+        "subsample": (chance, 1.0), "shifted": (chance, 0.0),
     },
     "camera": {**_EVERY},
     "clip": {**_EVERY},
-    "choose": {**_EVERY, "option": (_options, _REQUIRED)},
-    "shuffle": {**_EVERY, "stage": (lambda value, where: _stages(value, where), _REQUIRED)},
+    "choose": {**_EVERY, "option": (_options, REQUIRED)},
+    "shuffle": {**_EVERY, "stage": (lambda value, where: _stages(value, where), REQUIRED)},
 }  # fmt: skip
 _TARGET: Final[dict[str, tuple[Rule, object]]] = {
-    "amount": (_positive, _REQUIRED), "radius_px": (_odd, _REQUIRED), "threshold_255": (_number, _REQUIRED),
+    "amount": (positive, REQUIRED), "radius_px": (odd_number, REQUIRED), "threshold_255": (finite_number, REQUIRED),
 }  # fmt: skip

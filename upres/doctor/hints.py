@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from upres.doctor.report import Check, Findings, Hint
 from upres.doctor.requirements import LIBRARIES, minimum_versions, older
-from upres.system.memory import format_bytes
+from upres.system.text import format_bytes
 
 _LITTLE_MEMORY = 1024**3
 _LITTLE_DISK = 1024**3

@@ -44,7 +44,7 @@ CORE = {"numpy": "pip install --force-reinstall numpy", "pyvips": "pip install -
 # Where this project runs each engine on each kind of device. What no test ever ran is said to be so: it may well work.
 TESTED: dict[tuple[str, str], str] = {
     ("ncnn", "cpu"): "every change: tests/engines/test_engines.py",
-    ("ncnn", "vulkan-software"): "every change, where a Vulkan driver is: tests/doctor/test_examine.py (Mesa's llvmpipe)",
+    ("ncnn", "vulkan-software"): "every change, where a Vulkan driver is: tests/doctor/test_probe.py (Mesa's llvmpipe)",
     ("ncnn", "vulkan"): UNTESTED,
     ("torch", "cpu"): "every change: tests/engines/test_engines.py",
     ("torch", "cuda"): UNTESTED,
@@ -59,7 +59,7 @@ TESTED: dict[tuple[str, str], str] = {
     ("onnx", "rocm"): UNTESTED,
     ("onnx", "migraphx"): UNTESTED,
     ("onnx", "openvino"): UNTESTED,
-    ("openvino", "cpu"): "every change: tests/doctor/test_examine.py",
+    ("openvino", "cpu"): "every change: tests/doctor/test_probe.py",
     ("openvino", "gpu"): UNTESTED,
     ("openvino", "npu"): UNTESTED,
     ("spandrel", "cpu"): UNTESTED,

@@ -1,0 +1,1 @@
+"""Figures: models measured on test sets by one protocol."""

@@ -11,15 +11,15 @@ the level to compare with. LR-PSNR tells whether SR still is an enlargement of L
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import InputError, ModelError, UpresError, UsageError
+from upres.evaluation.tables import BICUBIC, REFERENCE, Evaluation, Scores
 from upres.images.io import Picture, quantise, read_picture
 from upres.images.pairing import Pair, check_scale, check_sizes
 from upres.images.resize import imresize
@@ -27,79 +27,10 @@ from upres.metrics.niqe import PARAMETERS, NiqeParameters, niqe
 from upres.metrics.psnr_ssim import psnr, ssim
 from upres.upscaling.enlarge import Upscaler
 
-BICUBIC = "bicubic"
-REFERENCE = "hr"  # the row of HR itself
 _NAMED = 8  # reasons in one message
 
 Levels = NDArray[np.uint8]  # h w 3
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """One picture or one mean: PSNR in dB (infinite for equal pictures) and SSIM in [-1,1], on Y and on RGB. None was not asked for."""
-
-    psnr_y: float
-    ssim_y: float
-    psnr_rgb: float
-    ssim_rgb: float
-    niqe: float | None = None
-    lr_psnr: float | None = None
-
-
-@dataclass(slots=True)
-class Evaluation:
-    """All rows: `scores[model][file]`. `failed` are pictures left out of every row, with the reason; `notes` are words for the user.
-
-    `reference[file]` is the NIQE of HR, where NIQE was asked for.
-    """
-
-    protocol: dict[str, Any]
-    scores: dict[str, dict[str, Scores]]
-    failed: dict[str, str] = field(default_factory=dict[str, str])
-    notes: list[str] = field(default_factory=list[str])
-    reference: dict[str, float] = field(default_factory=dict[str, float])
-
-    def means(self) -> dict[str, Scores]:
-        """The mean of every column over the pictures, one model a row."""
-        return {name: mean_scores(list(images.values())) for name, images in self.scores.items()}
-
-    def to_json(self) -> dict[str, Any]:
-        """`{"protocol", "models": {NAME: {"mean", "images"}}}`, with NIQE also "hr"; infinite is None, because JSON has no infinity."""
-        means = self.means()
-        models = {
-            name: {"mean": _finite(means[name]), "images": {file: _finite(scores) for file, scores in images.items()}}
-            for name, images in self.scores.items()
-        }
-        reference = {"mean": {"niqe": self.reference_mean()}, "images": {file: {"niqe": value} for file, value in self.reference.items()}}
-        return {
-            "protocol": {**self.protocol, "failed": self.failed},
-            "models": models,
-            **({REFERENCE: reference} if self.reference else {}),
-        }
-
-    def reference_mean(self) -> float | None:
-        """The mean NIQE of HR, or None."""
-        return math.fsum(self.reference.values()) / len(self.reference) if self.reference else None
-
-
-def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """The arithmetic mean of each field, of the dB values as papers take it. Raises ValueError for no scores."""
-    if not scores:
-        raise ValueError("the mean of no scores is not defined")
-    columns = {column.name: [getattr(row, column.name) for row in scores] for column in fields(Scores)}
-    return Scores(**{name: _mean(values) for name, values in columns.items()})  # type: ignore[arg-type]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        return None
-    return math.fsum(known) / len(known) if all(map(math.isfinite, known)) else math.inf
-
-
-def _finite(scores: Scores) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in asdict(scores).items() if value is not None}
 
 
 def _levels(picture: Picture) -> Levels:
@@ -256,42 +187,3 @@ def _measure_pair(
         except UpresError as error:
             raise InputError(f"{name}: {error}") from error
     return rows, reference
-
-
-def format_table(evaluation: Evaluation) -> str:
-    """The figures per picture and mean, with the protocol above them and in the column heads. PSNR in dB; infinite is `inf`."""
-    protocol = evaluation.protocol
-    border = protocol["border_px"]
-    rounded = ", rounded" if protocol["round_luma"] else ""
-    columns = {  # field of Scores -> head, decimals
-        "psnr_y": (f"PSNR (Y{rounded}, border {border})", 2),
-        "ssim_y": (f"SSIM (Y{rounded}, border {border})", 4),
-        "psnr_rgb": (f"PSNR (RGB, border {border})", 2),
-        "ssim_rgb": (f"SSIM (RGB, border {border})", 4),
-        **({"niqe": (f"NIQE (Y rounded, border {border})", 2)} if "niqe" in protocol else {}),
-        **({"lr_psnr": ("LR-PSNR (RGB)", 2)} if "lr_psnr" in protocol else {}),
-    }
-    files = list(evaluation.scores[BICUBIC])
-    means = evaluation.means()
-    rows = [["picture", "model", *(head for head, _ in columns.values())]]
-    for file in [*files, None]:
-        for position, (name, images) in enumerate(evaluation.scores.items()):
-            scores = means[name] if file is None else images[file]
-            label = ("mean" if file is None else file) if position == 0 else ""
-            rows.append([label, name, *(f"{getattr(scores, key):.{decimals}f}" for key, (_, decimals) in columns.items())])
-        if evaluation.reference:
-            reference = evaluation.reference_mean() if file is None else evaluation.reference[file]
-            rows.append(["", REFERENCE, *(f"{reference:.{decimals}f}" if key == "niqe" else "-" for key, (_, decimals) in columns.items())])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]
-    pictures = "1 picture" if len(files) == 1 else f"{len(files)} pictures"
-    head = [
-        f"x{protocol['scale']}, {pictures}; HR {protocol['hr']}; LR: {protocol['lr']}; SR: {protocol['sr']}",
-        f"Y: {protocol['y']}; SSIM: {protocol['ssim']}; gray {protocol['gray']}",
-        *(f"{head}: {protocol[key]}" for key, head in (("niqe", "NIQE"), ("lr_psnr", "LR-PSNR")) if key in protocol),
-        "",
-    ]
-    return "\n".join(head + [line.rstrip() for line in lines])

@@ -1,28 +1,20 @@
 """Model files that are programs of their own: an ncnn graph, an ONNX file of unknown make, a network that spandrel knows.
 
-Nothing in such a file says what it does to a picture, so it is measured: a process of its own (`upres.engines.opaque.probe`) opens the
-file, runs it on small pictures, and reports. What such a file may break, it breaks there. The facts are an `UnknownModel`, with which
-pictures are planned as with a `Graph`.
+Nothing in such a file says what it does to a picture, so it is measured (`upres.engines.opaque.measure`). The facts are an `UnknownModel`,
+with which pictures are planned as with a `Graph`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
-from upres.errors import ModelError
 from upres.graph.graph import Graph
 
 Kind: TypeAlias = Literal["ncnn", "onnx", "spandrel"]
 WHOLE_PICTURE_PX = 1 << 16  # the receptive field of a network that sees all of any picture
-_PROBE = "upres.engines.opaque.probe"  # by name: it lies above this module and is run as a program
-_TIMEOUT_S = 300.0
 _NAMES = {"ncnn": "ncnn graph", "onnx": "ONNX file", "spandrel": "file known to spandrel"}
 
 
@@ -89,39 +81,3 @@ class UnknownModel:
 
 
 Network: TypeAlias = Graph | UnknownModel  # what pictures can be planned with and run through
-
-
-def probe(path: Path, kind: Kind) -> UnknownModel:
-    """Measure the file in a process of its own. Raises ModelError with its words, or with the way in which it died."""
-    command = [sys.executable, "-P", "-m", _PROBE, kind, str(path.absolute())]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL, env=_environment(), check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(f"model file {path}: running it on a small picture took more than {_TIMEOUT_S:.0f} seconds") from error
-    lines = done.stdout.decode(errors="replace").splitlines()
-    try:
-        answer: Any = json.loads(lines[-1]) if lines else None
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        how = f"was ended by signal {-done.returncode}" if done.returncode < 0 else f"ended with code {done.returncode}"
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        last = f" ({said[-1][:200]})" if said else ""
-        raise ModelError(f"model file {path}: trying it on a small picture {how}{last}. The file is damaged, or not for pictures")
-    if "error" in answer:
-        raise ModelError(f"model file {path}: {answer['error']}")
-    return from_answer(cast("dict[str, Any]", answer))
-
-
-def from_answer(answer: dict[str, Any]) -> UnknownModel:
-    """The model whose fields came through JSON."""
-    values: dict[str, Any] = {field.name: answer[field.name] for field in fields(UnknownModel)}
-    for name in ("value_range", "output_range", "fixed"):
-        values[name] = None if values[name] is None else tuple(values[name])
-    return UnknownModel(**values)
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with the folder of this package first among those where the probe looks for it."""
-    package = str(Path(__file__).resolve().parents[2])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))}

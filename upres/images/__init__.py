@@ -1,0 +1,1 @@
+"""Pictures: read, write, colour profiles, resize, pairs of LR and HR."""

@@ -1,0 +1,1 @@
+"""PSNR, SSIM, NIQE, spectral energy: each a function with its source."""

@@ -1,0 +1,1 @@
+"""What any program needs: files that are never half there, downloads, memory, hardware, processes."""

@@ -20,8 +20,7 @@ from urllib.parse import quote
 from upres.errors import ModelError, UsageError
 from upres.system.checksums import Source as Source
 from upres.system.checksums import expected_sha256, pin_path, problem, write_pin
-from upres.system.files import DISK_FULL, commit_partial, output_error, sha256_of
-from upres.system.lock import alone
+from upres.system.files import DISK_FULL, alone, commit_partial, output_error, sha256_of
 
 if TYPE_CHECKING:
     import httpx

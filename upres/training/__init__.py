@@ -1,0 +1,1 @@
+"""Training: the only rooms that need torch. `loop.py` is read once, top to bottom."""

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import flop_registry
 
 from upres.degradation.apply import load_recipe
 from upres.images.resize import imresize
-from upres.system.memory import format_bytes
+from upres.system.text import format_bytes
 from upres.training.config import TrainConfig, check_share
 from upres.training.data.images import Pair, TrainingSet
 from upres.training.distributed.ranks import Ranks
@@ -28,9 +28,9 @@ from upres.training.loop import draw_of, gan_step, pixel_step
 from upres.training.losses.feature_files import random_features
 from upres.training.losses.generator_loss import Features
 from upres.training.memory import TRIAL, free_bytes, needed_bytes, noise_batch
-from upres.training.monitoring.tensorboard import Stopwatch
 from upres.training.pretrained import choose_convolutions, features_layers
 from upres.training.state import build_team
+from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
 
 _TIMED_STEPS = 3

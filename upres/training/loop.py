@@ -29,7 +29,7 @@ from upres.training.losses import formulas as losses
 from upres.training.losses.generator_loss import Features, add_terms, autocast, generator_terms, mean_logit, parts, stage_of, widened
 from upres.training.memory import check_memory
 from upres.training.monitoring.stability import Health
-from upres.training.monitoring.tensorboard import Stopwatch, Watch
+from upres.training.monitoring.tensorboard import Watch
 from upres.training.monitoring.validation import Quality, check_pairs, to_tensor, validate
 from upres.training.pretrained import check_names, choose_convolutions, load_parent, open_features, open_judge
 from upres.training.run_folder import (
@@ -45,8 +45,8 @@ from upres.training.run_folder import (
     make_folder,
     sweep_from_parent,
 )
-from upres.training.schedule import learning_rate_at
-from upres.training.state import Team, average, averaged_net, build_team, pack, set_rates, unpack
+from upres.training.state import Team, average, averaged_net, build_team, learning_rate_at, pack, set_rates, unpack
+from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
 
 

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from upres.errors import UsageError
-from upres.system.memory import available_bytes, format_bytes
+from upres.system.memory import available_bytes
+from upres.system.text import format_bytes
 from upres.training.config import TrainConfig
 from upres.training.distributed.ranks import Ranks, local_count
 from upres.training.losses import formulas
 from upres.training.losses.generator_loss import Features, autocast, generator_terms, widened
-from upres.training.monitoring.tensorboard import Stopwatch
 from upres.training.networks.generators import channels_of
 from upres.training.run_folder import generator_of
 from upres.training.state import Team
+from upres.training.timing import Stopwatch
 
 TRIAL = 2  # samples: batch statistics need more than one value
 # Measured on five recipes (RRDB, compact; every discriminator): gradients in flight and convolution workspaces take 0.4 of what the graph

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -21,11 +22,9 @@ from torch import Tensor, nn
 from upres.errors import DataError
 from upres.training.config import TrainConfig
 from upres.training.distributed.ranks import Ranks
-from upres.training.ema import averaged_tensors, start_ema, update_ema
 from upres.training.networks.discriminators import build_discriminator
 from upres.training.networks.generators import AnyGenerator, build_generator, channels_of
 from upres.training.networks.srresnet import SRResNet
-from upres.training.schedule import schedule_factor
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -159,3 +158,47 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], team: Team) -> None:
                 else torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(stored(full))
                 for key, full in values.items()
             }
+
+
+def start_ema(net: nn.Module) -> dict[str, Tensor]:
+    """A detached copy of all parameters and float buffers by name."""
+    return {name: tensor.detach().clone() for name, tensor in averaged_tensors(net).items()}
+
+
+def averaged_tensors(net: nn.Module) -> dict[str, Tensor]:
+    """What is averaged. Running statistics belong to the weights of their time: averaged gains need averaged statistics."""
+    return {name: tensor for name, tensor in (*net.named_parameters(), *net.named_buffers()) if tensor.is_floating_point()}
+
+
+@torch.no_grad()
+def update_ema(ema: Mapping[str, Tensor], net: nn.Module, decay: float, step: int) -> None:
+    """ema <- decay * ema + (1 - decay) * tensor, after the optimizer's step.
+
+    The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that the random start is forgotten (as TensorFlow's
+    ExponentialMovingAverage does with `num_updates`).
+    """
+    weight = 1.0 - min(decay, (1.0 + step) / (10.0 + step))
+    names = list(ema)
+    tensors = averaged_tensors(net)
+    torch._foreach_lerp_([ema[n] for n in names], [tensors[n] for n in names], weight)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+
+
+def schedule_factor(config: TrainConfig, step: int) -> float:
+    """What the full rates are multiplied with at update number `step` (counted from 0): linear warm-up, then the schedule.
+
+    cosine: `cycles` equal cycles, each from 1 down to final_learning_rate / learning_rate (Loshchilov and Hutter, SGDR, ICLR 2017,
+    equation 5, with restarts at the full rate). multistep: halved at each milestone, as ESRGAN does.
+    """
+    if config.schedule == "cosine":
+        low = config.final_learning_rate / config.learning_rate
+        length = config.steps / config.cycles
+        phase = math.fmod(step, length) / length
+        factor = low + (1.0 - low) * 0.5 * (1.0 + math.cos(math.pi * phase))
+    else:
+        factor = 0.5 ** sum(step >= fraction * config.steps for fraction in config.milestones)
+    return factor * min(1.0, (step + 1) / max(1, config.warmup_steps))
+
+
+def learning_rate_at(config: TrainConfig, step: int) -> float:
+    """The generator's learning rate of update number `step` (counted from 0)."""
+    return config.learning_rate * schedule_factor(config, step)

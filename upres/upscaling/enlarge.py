@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -29,21 +29,20 @@ from upres import engines
 from upres.engines.runner import Runner
 from upres.errors import ModelError, UsageError
 from upres.graph.opaque import Network, UnknownModel
-from upres.images.io import Picture, bleed_alpha
+from upres.images.io import Picture
 from upres.system.memory import available_bytes
 from upres.upscaling import postprocess
+from upres.upscaling.alpha import bleed, hold_between_neighbours, is_constant
 from upres.upscaling.checked_network import Stage
-from upres.upscaling.ensemble import TURNS
 from upres.upscaling.output_size import TargetSize
 from upres.upscaling.plan import Extras, Plan, make_plan
-from upres.upscaling.tiled_run import Meter, Progress, run_pass
+from upres.upscaling.tiled_run import TURNS, Meter, Progress, run_pass
 
 Array = NDArray[np.float32]
 _log = logging.getLogger(__name__)
 _FREE_SHARE = 0.8  # of the free memory; the rest is for the codecs and for what other programs take meanwhile
 _CALIBRATION_MACS = 8e9
 _GLANCE_MACS = 1e9
-_BLEED_PX = 64  # how far the colour of visible pixels is carried over the sides of a seamless picture
 
 
 class Upscaler:
@@ -232,12 +231,12 @@ class Upscaler:
         """
         height, width, channels = picture.pixels.shape
         alpha = picture.alpha
-        translucent = alpha is not None and not _is_constant(alpha)
+        translucent = alpha is not None and not is_constant(alpha)
         plan = self.plan(height, width, channels=channels, has_alpha=translucent, depth=picture.depth, size=size)
         meter = self._begin(plan, progress)
         pixels = picture.pixels
         if alpha is not None and translucent:
-            pixels = _bleed(pixels, alpha, wrap=self.wrap)
+            pixels = bleed(pixels, alpha, wrap=self.wrap)
         pixels = self._enlarge(pixels, plan, meter, lock=self.color_lock)
         if alpha is not None:
             if translucent:
@@ -261,16 +260,10 @@ class Upscaler:
         return sr
 
     def _enlarge_alpha(self, alpha: Array, plan: Plan, meter: Meter) -> Array:
-        if plan.height < alpha.shape[0]:  # made smaller: an output pixel is the mean of more than 3 x 3
-            return np.clip(self._enlarge(alpha[:, :, None], plan, meter)[:, :, 0], 0.0, 1.0)
-        low, high = alpha, alpha
-        for axis in (0, 1):  # the 3 x 3 least and greatest are separable
-            low, high = _spread(low, np.minimum, axis, wrap=self.wrap), _spread(high, np.maximum, axis, wrap=self.wrap)
         result = self._enlarge(alpha[:, :, None], plan, meter)[:, :, 0]
-        rows = np.minimum((np.arange(plan.height) * alpha.shape[0]) // plan.height, alpha.shape[0] - 1)
-        columns = np.minimum((np.arange(plan.width) * alpha.shape[1]) // plan.width, alpha.shape[1] - 1)
-        for y, source in enumerate(rows):  # row by row: no further array of the output's size
-            np.clip(result[y], low[source][columns], high[source][columns], out=result[y])
+        if plan.height < alpha.shape[0]:  # made smaller: an output pixel is the mean of more than 3 x 3
+            return np.clip(result, 0.0, 1.0)
+        hold_between_neighbours(result, alpha, wrap=self.wrap)
         return result
 
 
@@ -280,28 +273,3 @@ def _reference(network: Network, threads: int, given: Runner | None) -> Runner:
         return given
     engine = "auto" if isinstance(network, UnknownModel) else "ncnn"
     return engines.load(network, engine=engine, threads=threads, exact=True, device="cpu", precision="fp32")
-
-
-def _bleed(pixels: Array, alpha: Array, *, wrap: bool) -> Array:
-    """`bleed_alpha`, over the sides of the picture where it wraps."""
-    if not wrap:
-        return bleed_alpha(pixels, alpha)
-    height, width = alpha.shape
-    frame = ((_BLEED_PX, _BLEED_PX), (_BLEED_PX, _BLEED_PX))
-    bled = bleed_alpha(np.pad(pixels, (*frame, (0, 0)), mode="wrap"), np.pad(alpha, frame, mode="wrap"))
-    return np.ascontiguousarray(bled[_BLEED_PX : _BLEED_PX + height, _BLEED_PX : _BLEED_PX + width])
-
-
-def _is_constant(alpha: Array) -> bool:
-    return bool(alpha.min() == alpha.max())
-
-
-def _spread(values: Array, pick: Callable[[Array, Array], Array], axis: int, *, wrap: bool) -> Array:
-    """The least (or greatest) of each value and its two neighbours along `axis`."""
-    ends = [(0, 0), (0, 0)]
-    ends[axis] = (1, 1)
-    longer = np.pad(values, ends, mode="wrap" if wrap else "edge")
-    behind, here, ahead = (
-        longer[start : start + values.shape[0]] if axis == 0 else longer[:, start : start + values.shape[1]] for start in (0, 1, 2)
-    )
-    return pick(pick(behind, here), ahead)

@@ -8,7 +8,7 @@ from functools import partial
 
 from upres.errors import InputError
 from upres.graph.opaque import Network
-from upres.system.memory import format_bytes
+from upres.system.text import format_bytes
 from upres.upscaling.output_size import TargetSize
 
 MAX_PASSES = 2

@@ -1,4 +1,9 @@
-"""One run of one network over a whole picture, tile by tile, each written straight into the result."""
+"""One run of one network over a whole picture, tile by tile, each written straight into the result.
+
+Self-ensemble x8 (Timofte et al., "Seven ways to improve example-based single image super resolution", CVPR 2016, section 3.6): the mean of
+what a network gives for a picture turned and mirrored in all eight ways, each answer turned back. All of it is views: the answer for a
+turned picture is added to the equally turned view of the result, so no second array of the result's size is needed.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,12 @@ from numpy.typing import NDArray
 
 from upres.errors import OutOfMemoryError
 from upres.upscaling.checked_network import Stage
-from upres.upscaling.ensemble import TURNS, turned
 from upres.upscaling.plan import Pass, Plan, Tiling
 from upres.upscaling.tiles import Tile, divide
 from upres.upscaling.tiles import plan as plan_tiles
 
 Array = NDArray[np.float32]
+TURNS = 8  # of the self-ensemble
 Progress = Callable[[int, int], None]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601; they sum to 1, so a gray answer keeps its level
 
@@ -180,3 +185,13 @@ def _framed(lr: Array, margin: int, alignment: int) -> Array:
     """The picture with its other side around it, `margin` wide and more below and right up to a multiple of `alignment`."""
     below, right = -lr.shape[0] % alignment, -lr.shape[1] % alignment
     return np.pad(lr, ((margin, margin + below), (margin, margin + right), (0, 0)), mode="wrap")
+
+
+def turned(picture: Array, turn: int) -> Array:
+    """A view of `picture` (h w c) in one of the eight ways, 0 (as it is) to 7: bit 0 flips rows, bit 1 columns, bit 2 swaps the axes.
+
+    What is written into the view of a result lies turned back in the result.
+    """
+    if turn & 4:
+        picture = picture.transpose(1, 0, 2)
+    return picture[:: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import final
 
 from upres.errors import ModelError
-from upres.weights.pickle_meaning import Meaning
-from upres.weights.pickle_values import Opaque, PickledDict, PickledList, PickledTuple, Storage, is_key, kind
+from upres.weights.pickle_values import Meaning, Opaque, PickledDict, PickledList, PickledTuple, Storage, is_key, kind
 from upres.weights.tensors import Origin
 
 MAX_PICKLE_BYTES = 32 * 2**20

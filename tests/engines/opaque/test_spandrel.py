@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,17 @@ from upres.upscaling.enlarge import Upscaler
 
 
 @pytest.fixture
-def with_spandrel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For this process and for the probe's."""
+def with_spandrel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For this process and for the probe's; what was imported of it goes with it."""
     (tmp_path / "site").mkdir()
     folder = install(tmp_path / "site")
     monkeypatch.setenv("PYTHONPATH", str(folder))
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "spandrel", raising=False)
     monkeypatch.delitem(sys.modules, "upres.engines.opaque.spandrel", raising=False)
+    yield
+    for name in ("spandrel", "upres.engines.opaque.spandrel"):
+        sys.modules.pop(name, None)
 
 
 def kernel() -> np.ndarray:

@@ -10,8 +10,9 @@ pytest.importorskip("torch")
 from upres.degradation.codecs import recode
 from upres.images.io import Picture, write_picture
 from upres.images.resize import imresize
-from upres.training.data.excerpts import Excerpts, keypoints
+from upres.training.data.excerpts import Excerpts
 from upres.training.data.images import find_pictures, read_levels
+from upres.training.data.keypoints import keypoints
 from upres.training.data.prepare import Options, prepare
 
 

@@ -28,7 +28,7 @@ import json, os, sys
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
-from upres.training import ranks as room
+from upres.training.distributed import ranks as room
 from upres.training.distributed.ranks import RankLost, Ranks, join_ranks
 
 def make_net(dtype=torch.float64):

@@ -1,4 +1,4 @@
-"""Watching: what TensorBoard can read back, crops that stay the same, a stopwatch that makes nobody wait."""
+"""Watching: what TensorBoard can read back, crops that stay the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from upres.metrics.psnr_ssim import psnr  # noqa: E402
 from upres.training.data.images import Pair, make_pair  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.monitoring.contact_sheet import enlarge_nearest  # noqa: E402
-from upres.training.monitoring.tensorboard import Stopwatch, Triple, Watch, choose_crops, cut  # noqa: E402
+from upres.training.monitoring.tensorboard import Triple, Watch, choose_crops, cut  # noqa: E402
 from upres.training.monitoring.validation import enlarge, validate  # noqa: E402
 
 
@@ -164,63 +163,6 @@ def test_the_figure_of_a_crop_is_its_psnr() -> None:
 
     (triple,) = cut(Blurred(), [textured(30, 70)], [(0, 30, 70)], 32)
     assert [panel.note for panel in _row(triple)][1] == f"{psnr(triple.sr, triple.hr, border=0, luma=True):.2f} dB (Y)"
-
-
-def test_the_stopwatch_adds_up_sections_and_begins_anew() -> None:
-    times = iter([0.0, 1.0, 2.0, 2.5, 10.0, 10.25, 20.0, 21.0])
-    clock = Stopwatch(torch.device("cpu"), now=lambda: next(times))
-    for name in ("data", "generator", "data"):
-        with clock(name):
-            pass
-    assert clock.milliseconds() == {"data": 1250.0, "generator": 500.0}
-    assert clock.milliseconds() == {}
-    with clock("data"):
-        pass
-    assert clock.milliseconds() == {"data": 1000.0}
-
-
-class Event:
-    """A torch.cuda.Event of a GPU that works when it is told to."""
-
-    ordered: list[Event]
-    done = 0
-
-    def __init__(self) -> None:
-        self.place = -1
-
-    def record(self, stream: Any = None) -> None:
-        Event.ordered.append(self)
-        self.place = len(Event.ordered)
-
-    def query(self) -> bool:
-        return 0 < self.place <= Event.done
-
-    def elapsed_time(self, end_event: Event) -> float:
-        assert self.query() and end_event.query(), "a real event would wait here, or fail"
-        return float(end_event.place**2 - self.place**2)
-
-    def synchronize(self) -> None:
-        raise AssertionError("nobody may wait")
-
-
-def test_the_events_of_a_gpu_are_read_a_step_later_and_only_when_it_has_passed_them() -> None:
-    Event.ordered, Event.done = [], 0
-    clock = Stopwatch(torch.device("cpu"), mark=Event)
-
-    def step() -> dict[str, float]:
-        for name in ("generator", "discriminator", "generator"):
-            with clock(name):
-                pass
-        return clock.milliseconds()
-
-    assert step() == {}  # its own step is never asked
-    Event.done = 6
-    assert step() == {"generator": 3.0 + 11.0, "discriminator": 7.0}
-    assert step() == {}  # the GPU is behind: nobody waits for it
-    Event.done = 12 + 5
-    assert step() == {"generator": 15.0 + 23.0, "discriminator": 19.0}  # the second step; the third is not through
-    Event.done = 24
-    assert step() == {"generator": 20**2 - 19**2 + 24**2 - 23**2, "discriminator": 22**2 - 21**2}  # the newest of two that are
 
 
 def test_without_tensorboard_and_matplotlib_it_says_so_once_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,7 @@ from upres.engines.autotune.race import Candidate, Measured
 from upres.engines.registry import DEVICES
 from upres.errors import OutputError
 from upres.system.download import cache_folder
-from upres.system.files import write_atomic
-from upres.system.lock import alone
+from upres.system.files import alone, write_atomic
 
 _FORMAT = 1
 _MACHINES, _CHOICES = 4, 100  # kept: the latest ones (a folder of caches may be shared by many machines)

@@ -1,0 +1,1 @@
+"""ncnn: the engine that is always there, on CPUs and on Vulkan."""

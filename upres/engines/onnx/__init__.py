@@ -1,0 +1,1 @@
+"""ONNX Runtime, and the ONNX program that other engines read as well."""

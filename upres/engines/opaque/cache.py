@@ -14,8 +14,9 @@ from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from upres.engines.opaque.measure import from_answer, probe
 from upres.errors import OutputError
-from upres.graph.opaque import Kind, UnknownModel, from_answer, probe
+from upres.graph.opaque import Kind, UnknownModel
 from upres.system.download import cache_folder
 from upres.system.files import write_atomic
 

@@ -1,0 +1,1 @@
+"""Training pictures: folders, pairs, shards, how patches are drawn and augmented."""

@@ -15,8 +15,9 @@ import numpy as np
 
 from upres.errors import DataError, InputError, OutputError, UsageError
 from upres.training.data.duplicates import Signature, find_duplicates, signature
-from upres.training.data.excerpts import Excerpts, Keypoints, keypoints
+from upres.training.data.excerpts import Excerpts
 from upres.training.data.images import Levels, centre, convert, find_pictures, read_levels, reduced
+from upres.training.data.keypoints import Keypoints, keypoints
 from upres.training.data.shards import Entry, ShardWriter, begin, is_shards, strangers
 
 _VALIDATION_PX: Final = 1024  # a side of a validation picture at most: its centre

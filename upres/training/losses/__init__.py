@@ -1,0 +1,1 @@
+"""Losses: pure formulas, feature networks, and the generator's sum of terms."""

@@ -11,8 +11,8 @@ from torch import Tensor
 from upres.training.config import TrainConfig
 from upres.training.losses import formulas
 from upres.training.losses.feature_files import FeatureNetwork
-from upres.training.monitoring.tensorboard import Stopwatch
 from upres.training.state import Team
+from upres.training.timing import Stopwatch
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What can be looked at while a run goes on: TensorBoard, fixed crops as LR | SR | HR, curves, and where the milliseconds went.
+"""What can be looked at while a run goes on: TensorBoard, fixed crops as LR | SR | HR, curves.
 
 Only rank 0 writes. Nothing here changes a weight, and nothing makes the processor wait for a GPU.
 """
@@ -7,18 +7,14 @@ from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 import re
-import time
-from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import nn
 
 from upres.metrics.psnr_ssim import psnr
@@ -194,61 +190,3 @@ def cut(net: nn.Module, pairs: Sequence[Pair], places: Sequence[tuple[int, int, 
         small = pair.stored_lr[y // scale : (y + side) // scale, x // scale : (x + side) // scale]
         triples.append(Triple(pair.name, small, enlarged[index][y : y + side, x : x + side], pair.hr[y : y + side, x : x + side]))
     return triples
-
-
-class Mark(Protocol):
-    """A point in the work of a GPU: what we use of torch.cuda.Event."""
-
-    def record(self, stream: Any = None) -> None: ...
-    def query(self) -> bool: ...
-    def elapsed_time(self, end_event: Any) -> float: ...
-
-
-class Stopwatch:
-    """Milliseconds of named sections: `with clock("generator"): ...`; a name that comes again adds up.
-
-    On a GPU, whose work the processor only orders, a section lies between two events of the current stream. They are read when the GPU
-    has passed them, a step later or more, so that measuring makes nobody wait. A section without GPU work, such as waiting for data, is
-    the time that the GPU stood still.
-    """
-
-    def __init__(
-        self, device: torch.device, *, now: Callable[[], float] = time.perf_counter, mark: Callable[[], Mark] | None = None
-    ) -> None:
-        self._now = now
-        on_gpu = device.type == "cuda"
-        self._mark = mark or ((lambda: torch.cuda.Event(enable_timing=True)) if on_gpu else None)
-        self._stream: Callable[[], Any] = (lambda: torch.cuda.current_stream(device)) if on_gpu else (lambda: None)
-        self._seconds: dict[str, float] = {}
-        self._pairs: list[tuple[str, Mark, Mark]] = []
-        self._steps: deque[list[tuple[str, Mark, Mark]]] = deque()
-
-    @contextmanager
-    def __call__(self, name: str) -> Generator[None]:
-        if self._mark is None:
-            begun = self._now()
-            yield
-            self._seconds[name] = self._seconds.get(name, 0.0) + self._now() - begun
-        else:
-            begin, end = self._mark(), self._mark()
-            begin.record(self._stream())
-            yield
-            end.record(self._stream())
-            self._pairs.append((name, begin, end))
-
-    def milliseconds(self) -> dict[str, float]:
-        """To be asked once a step: the sections since it was last asked; on a GPU those of the newest step before that the GPU has done.
-
-        Empty where there is none yet.
-        """
-        if self._mark is None:
-            seconds, self._seconds = self._seconds, {}
-            return {name: 1e3 * value for name, value in seconds.items()}
-        result: dict[str, float] = {}
-        while self._steps and all(end.query() for _, _, end in self._steps[0]):
-            result = {}
-            for name, begin, end in self._steps.popleft():
-                result[name] = result.get(name, 0.0) + begin.elapsed_time(end)
-        self._steps.append(self._pairs)
-        self._pairs = []
-        return result

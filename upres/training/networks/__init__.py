@@ -1,0 +1,1 @@
+"""Networks as torch modules: generators and discriminators."""

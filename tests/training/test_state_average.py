@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn  # noqa: E402
 
-from upres.training.ema import start_ema, update_ema  # noqa: E402
+from upres.training.state import start_ema, update_ema  # noqa: E402
 
 
 def test_equals_torchs_own_average_once_warm() -> None:

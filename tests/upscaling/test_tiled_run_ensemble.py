@@ -5,8 +5,8 @@ import pytest
 
 from tests.tiny import FakeRunner, aligned_graph, compact, noise, picture
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.ensemble import TURNS, turned
 from upres.upscaling.output_size import TargetSize
+from upres.upscaling.tiled_run import TURNS, turned
 
 
 def test_the_eight_turns_are_those_of_the_square() -> None:

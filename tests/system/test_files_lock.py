@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from upres.system.lock import alone
+from upres.system.files import alone
 
 _HOLD = (
-    "import sys, pathlib\nfrom upres.system.lock import alone\nwith alone(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n"
+    "import sys, pathlib\nfrom upres.system.files import alone\nwith alone(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n"
     "    sys.stdin.read()"
 )
 _TRY = (

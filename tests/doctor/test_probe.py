@@ -1,0 +1,127 @@
+"""The network that a probe runs, and devices that a library tells of."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.tiny import FakeRunner
+from upres.doctor import examine, probe
+from upres.doctor.requirements import LIBRARIES, TESTED, installed
+from upres.engines.ncnn.devices import vulkan_devices
+from upres.engines.registry import check_device
+from upres.engines.sample_picture import sample
+from upres.errors import EngineError
+from upres.system.subprocesses import WORD, run_all
+
+
+def test_the_answer_is_that_of_torch() -> None:
+    state = {name: torch.from_numpy(array.astype(np.float64)) for name, array in probe.tiny_state().items()}
+    lr = sample(3, 32, 32)
+    x = first = torch.from_numpy(lr.astype(np.float64))
+    for index in (0, 2, 4):
+        x = F.conv2d(x, state[f"body.{index}.weight"], state[f"body.{index}.bias"], padding=1)
+        x = F.prelu(x, state[f"body.{index + 1}.weight"]) if index < 4 else F.pixel_shuffle(x, 2)
+    x += F.interpolate(first, scale_factor=2.0, mode="nearest")
+    found = probe.tiny_result(lr)
+    np.testing.assert_allclose(found, x.numpy(), rtol=0, atol=1e-12)
+    plain = lr.repeat(2, axis=2).repeat(2, axis=3)
+    assert 0.1 < np.abs(found - plain).max() < 3.0  # an engine that leaves the network out is found out
+
+
+@pytest.mark.parametrize(("spoil", "right"), [(0.0, True), (0.01, False), (float("nan"), False)])
+def test_a_wrong_result_is_called_wrong(capsys: pytest.CaptureFixture[str], spoil: float, right: bool) -> None:
+    def spoiled(lr: np.ndarray) -> np.ndarray:
+        result = probe.tiny_result(lr).astype(np.float32)
+        result[0, 1, 5, 7] += spoil
+        return result
+
+    probe._compare(spoiled, "cpu", "fp32")
+    (run,) = told(capsys, "run")
+    assert run["right"] is right and (run["difference"] is None) is (spoil != spoil)
+
+
+def told(capsys: pytest.CaptureFixture[str], step: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line.removeprefix(WORD)) for line in capsys.readouterr().out.splitlines() if line.startswith(WORD)]
+    return [line for line in lines if line["step"] == step]
+
+
+FAKES: dict[str, tuple[str, Any]] = {
+    "torch": (
+        "torch",
+        SimpleNamespace(
+            version=SimpleNamespace(cuda="12.8", hip=None),
+            cuda=SimpleNamespace(device_count=lambda: 2, get_device_name=lambda index: f"Card {index}"),
+            backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: True)),
+            xpu=SimpleNamespace(device_count=lambda: 0),
+        ),
+    ),
+    "onnx": ("onnxruntime", SimpleNamespace(get_available_providers=lambda: ["DmlExecutionProvider", "CPUExecutionProvider"])),
+    "openvino": (
+        "openvino",
+        SimpleNamespace(
+            Core=lambda: SimpleNamespace(available_devices=["CPU", "GPU.0", "NPU"], get_property=lambda name, _: f"Intel {name}")
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("engine", "devices"),
+    [
+        ("torch", [["cuda:0", "cuda", "Card 0"], ["cuda:1", "cuda", "Card 1"], ["mps", "mps", "Apple GPU"]]),
+        ("onnx", [["directml", "directml", "DmlExecutionProvider"]]),
+        ("openvino", [["gpu:0", "gpu", "Intel GPU.0"], ["npu", "npu", "Intel NPU"]]),
+    ],
+)
+def test_devices_that_a_library_tells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], engine: str, devices: list[list[str]]
+) -> None:
+    monkeypatch.setattr(probe, "_run", lambda *_: None)
+    monkeypatch.setitem(sys.modules, *FAKES[engine])
+    probe.main([engine])
+    (found,) = told(capsys, "devices")
+    assert found["devices"] == devices
+    for device, kind, _ in devices:
+        check_device(engine, device)  # the door to the engines knows it by that name
+        assert (engine, kind) in TESTED
+
+
+def test_a_run_elsewhere_than_asked_for_and_half_precision_that_was_given_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Runner(FakeRunner):
+        name, device, notes = "torch 9", "cuda:0", ("fp16 is not used, it was black",)
+
+        def __call__(self, lr: np.ndarray) -> np.ndarray:
+            return probe.tiny_result(lr).astype(np.float32)
+
+    monkeypatch.setattr("upres.engines.load", lambda *_, **__: Runner())
+    with pytest.raises(EngineError, match="asked for mps, it ran on cuda:0"):
+        probe.main(["torch", "mps"])
+    probe.main(["torch", "cuda:0"])
+    single, half = told(capsys, "run")
+    assert single["right"] and single["precision"] == "fp32"
+    assert not half["right"] and (half["precision"], half["words"]) == ("fp16", "fp16 is not used, it was black")
+
+
+@pytest.mark.parametrize(("engine", "device"), [("ncnn", "vulkan:0"), ("openvino", "cpu")])
+def test_it_runs_and_is_right(engine: str, device: str) -> None:
+    """What `upres doctor` does with the engines of this machine; the others are in tests/engines/test_engines.py, against each other."""
+    if not all(map(installed, LIBRARIES[engine].modules)):
+        pytest.skip(f"{engine} is not installed")
+    job = (engine,) if device == "cpu" else (engine, device)
+    if device != "cpu" and not vulkan_devices()[0]:
+        pytest.skip("no Vulkan driver")
+    command = [sys.executable, "-P", "-m", "upres.doctor.probe"]
+    (outcome,) = run_all([job], command, lambda _: (), at_once=1, timeout_s=120.0, env=examine._environment())
+    assert outcome.all("run"), outcome.reason
+    assert all(run["right"] and run["device"] == device for run in outcome.all("run")), outcome.told
+    assert outcome.ended_well, outcome.reason

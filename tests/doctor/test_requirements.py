@@ -1,0 +1,82 @@
+"""The table of what was ever tested, least versions, and remedies for what cannot be imported."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests import REPOSITORY
+from upres.doctor.requirements import LIBRARIES, TESTED, UNTESTED, installed, mend, minimum_versions, older, untested_kinds
+from upres.engines import ENGINES
+from upres.engines.registry import DEVICES
+
+
+def test_every_engine_and_device_is_in_the_table() -> None:
+    assert set(LIBRARIES) == {*ENGINES, "spandrel"} - {"auto"}
+    known = {(engine, kind.split("-")[0]) for engine, kind in TESTED}
+    asked = {(engine, device) for engine, devices in DEVICES.items() for device in devices}
+    assert asked - known == set()
+    assert known - asked == {("torch", "rocm"), ("spandrel", "cpu")}  # ROCm's torch calls its devices "cuda"
+
+
+def test_where_it_is_tested_is_a_file_of_the_tests() -> None:
+    for (engine, kind), where in TESTED.items():
+        if where != UNTESTED:
+            (named,) = re.findall(r"tests/[\w/]+\.py", where)
+            text = (REPOSITORY / named).read_text(encoding="utf-8")
+            assert f'"{engine}"' in text and kind.split("-")[0] in text, named
+
+
+def test_no_gpu_is_called_tested() -> None:
+    tested = {pair for pair, where in TESTED.items() if where != UNTESTED}
+    assert {kind for _, kind in tested} == {"cpu", "vulkan-software"}
+    assert "ncnn vulkan" in untested_kinds() and "torch cuda" in untested_kinds() and "ncnn cpu" not in untested_kinds()
+
+
+def test_the_page_tells_the_same() -> None:
+    page = (REPOSITORY / "docs/doctor.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `([\w-]+)` \| (.+?) \|$", page, re.MULTILINE)
+    assert {(engine, kind): where.replace("`", "") for engine, kind, where in rows} == TESTED
+
+
+@pytest.mark.parametrize(
+    ("found", "least", "expected"),
+    [
+        ("2.3.1", "2.4", True),
+        ("2.4.0+cu121", "2.4", False),
+        ("2.13.0", "2.4", False),
+        ("1.0.20240102", "1.0.20250503", True),
+        ("2024.4.0", "2024.4", False),
+        ("nightly", "2.4", False),
+    ],
+)
+def test_versions_are_compared_as_numbers(found: str, least: str, expected: bool) -> None:
+    assert older(found, least) is expected
+
+
+def test_least_versions_are_those_of_the_package_itself() -> None:
+    least = minimum_versions()
+    assert least["torch"] == "2.4" and least["pyvips"] == "3.0" and least["ncnn"].startswith("1.0.2025") and "upres" not in least
+
+
+@pytest.mark.parametrize(
+    ("module", "reason", "remedy"),
+    [
+        ("ncnn", "ImportError: libgomp.so.1: cannot open shared object file: No such file or directory", "sudo apt install libgomp1"),
+        ("torch", "OSError: libcudnn.so.9: cannot open shared object file", "install the system's package that has libcudnn.so.9"),
+        ("ncnn", "ImportError: DLL load failed while importing ncnn", "https://aka.ms/vs/17/release/vc_redist.x64.exe"),
+        ("onnx", "ImportError: broken", "pip install --force-reinstall onnxruntime"),
+        ("pyvips", "ModuleNotFoundError: No module named '_libvips'", "pip install --force-reinstall 'pyvips[binary]'"),
+    ],
+)
+def test_a_library_that_cannot_be_imported_gets_its_remedy(module: str, reason: str, remedy: str) -> None:
+    assert remedy in (mend(module, reason) or "")
+    assert mend(module, "torch cannot use device 'cuda'") is None
+
+
+def test_what_is_installed_is_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "upres_probe_of_a_test.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert installed("upres_probe_of_a_test") and not installed("no_such_module")

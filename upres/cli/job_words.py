@@ -1,0 +1,88 @@
+"""What `upres upscale` says of a job: what was left out, how long it will take, what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from upres.cli.engine_options import words_for_engine
+from upres.cli.errors import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from upres.batch.plan import Prepared, Request
+    from upres.batch.run import Job, Report
+
+TELL_FROM_S = 30.0  # a job that takes longer says so before it starts
+
+
+def tell_left_out(prepared: Prepared) -> None:
+    for reason, count in sorted(prepared.left_out.items()):
+        say(f"skipped: {count} x {reason}")
+    if len(prepared.existing) == 1:
+        say(f"kept: {prepared.existing[0]} is there already (--overwrite makes it anew)")
+    elif prepared.existing:
+        say(f"kept: {len(prepared.existing)} results are there already (--overwrite makes them anew)")
+
+
+def tell_start(jobs: list[Job], seconds: float) -> None:
+    from upres.cli.progress import words_for_estimate
+
+    if seconds <= TELL_FROM_S:
+        return
+    engine = words_for_engine(jobs[0].upscaler.runner)
+    megapixels = sum(job.plan.pixels for job in jobs) / 1e6
+    if len(jobs) == 1:
+        plan, header = jobs[0].plan, jobs[0].header
+        what = f"{header.width} x {header.height} -> {plan.width} x {plan.height} ({megapixels:,.1f} MP)"
+    else:
+        largest = max((job.plan for job in jobs), key=lambda plan: plan.pixels)
+        what = f"{len(jobs)} pictures, {megapixels:,.1f} MP in all, the largest {largest.width} x {largest.height}"
+    say(f"{what}: about {words_for_estimate(seconds)} with {engine}")
+
+
+def tell_end(request: Request, prepared: Prepared, report: Report, seconds: float, debug: bool) -> None:
+    import traceback
+    from collections import defaultdict
+
+    from upres.cli.progress import failure_line, words_for_seconds
+
+    names_of: defaultdict[str, list[str]] = defaultdict(list)
+    for outcome in report.done:
+        for note in dict.fromkeys(outcome.notes):
+            names_of[note].append(outcome.name)
+    for note, names in names_of.items():
+        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        say(f"note: {names[0]}{others}: {note}")
+    if len(report.done) == 1 and len(report.outcomes) == 1:
+        outcome, job = report.done[0], prepared.jobs[0]
+        if outcome.target is not None:
+            say(f"{outcome.target}: {job.plan.width} x {job.plan.height}, {words_for_seconds(seconds)}{_engines([job])}")
+    elif report.done:
+        megapixels = sum(outcome.pixels for outcome in report.done) / 1e6
+        folder = prepared.destination.folder
+        where = f" in {folder}" if folder is not None else ", each beside its input" if prepared.destination.beside else ""
+        say(f"{_count(report.done)} done{where}: {megapixels:,.1f} MP in {words_for_seconds(seconds)}{_engines(prepared.jobs)}")
+    if report.failed:
+        total = len(report.outcomes) + report.left
+        if total > 1:
+            say(f"{len(report.failed)} of {total} pictures failed:")
+        for outcome in report.failed:
+            say(("  " if total > 1 else "upres: ") + failure_line(outcome))
+            if debug:
+                traceback.print_exception(outcome.error)
+    again = "run the same command again to go on; what is finished is kept" + (" (without --overwrite)" if request.overwrite else "")
+    if report.interrupted:
+        say(f"upres: stopped by Ctrl-C, {report.left} of {_count(prepared.jobs)} not done: {again}")
+    elif report.stopped_by is not None and report.left:
+        say(f"upres: stopped, {report.left} more not begun: when the cause is mended, {again}")
+
+
+def _engines(jobs: list[Job]) -> str:
+    """ " with ncnn 1.0": what ran; nothing where no network did."""
+    names = dict.fromkeys(words_for_engine(stage.runner) for job in jobs if job.plan.passes for stage in job.upscaler.stages)
+    return f" with {', '.join(names)}" if names else ""
+
+
+def _count(things: Sequence[object]) -> str:
+    return f"{len(things)} picture{'' if len(things) == 1 else 's'}"
