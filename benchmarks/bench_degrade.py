@@ -39,7 +39,7 @@ from upres.training.losses.feature_files import random_features
 from upres.training.losses.generator_loss import Features
 from upres.training.pretrained import choose_convolutions, features_layers
 from upres.training.recipes import resolve_recipe
-from upres.training.state import average, build_team, set_rates
+from upres.training.state import average, build_state, set_rates
 from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
 
@@ -82,7 +82,7 @@ class Run:
 
     def __init__(self, config: TrainConfig, draw: Draw) -> None:
         self.config, self.draw, self.ranks = config, draw, Ranks()
-        self.team = build_team(config, self.ranks)
+        self.team = build_state(config, self.ranks)
         network = random_features(config.features)
         self.features = Features(network, features_layers(config, config.features), "random weights")
         self.clock, self.step = Stopwatch(self.ranks.device), 0

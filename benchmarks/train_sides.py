@@ -21,7 +21,7 @@ from upres.training.losses.feature_nets import FeatureNetwork
 from upres.training.losses.generator_loss import Features
 from upres.training.networks import rrdb
 from upres.training.recipes import esrgan_x4
-from upres.training.state import average, build_team, set_rates, start_ema
+from upres.training.state import average, build_state, set_rates, start_ema
 from upres.training.timing import Stopwatch
 from upres.training.winograd import conv
 from upres.training.winograd.conv import conv2d, winograd
@@ -54,7 +54,7 @@ class OurTrainer:
             precision="bfloat16" if measures.bfloat16 else "float32",
         )  # fmt: skip
         self.ranks = Ranks()
-        self.team = build_team(self.config, self.ranks)
+        self.team = build_state(self.config, self.ranks)
         weights = {name: tensor.numpy() for name, tensor in vgg.state_dict().items() if name.startswith("features")}
         self.features = Features(FeatureNetwork("vgg19", weights, "random weights"), {"conv5_4": 1.0}, "random weights")
         self.clock = Stopwatch(self.ranks.device)

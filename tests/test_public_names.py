@@ -11,7 +11,7 @@ PUBLIC = [
     "Cancelled",
     "Graph",
     "Picture",
-    "TargetSize",
+    "OutputSize",
     "UpresError",
     "Upscaler",
     "load_graph",

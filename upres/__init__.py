@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from upres.images.io import write_picture as write_picture
     from upres.models.catalog import MODELS as MODELS
     from upres.models.catalog import load_graph as load_graph
-    from upres.upscaling.output_size import TargetSize as TargetSize
+    from upres.upscaling.output_size import OutputSize as OutputSize
     from upres.upscaling.upscaler import Cancelled as Cancelled
     from upres.upscaling.upscaler import Upscaler as Upscaler
 
@@ -26,8 +26,8 @@ __all__ = [
     "MODELS",
     "Cancelled",
     "Graph",
+    "OutputSize",
     "Picture",
-    "TargetSize",
     "UpresError",
     "Upscaler",
     "load_graph",
@@ -40,7 +40,7 @@ _HOME = {
     "MODELS": "upres.models.catalog",
     "Graph": "upres.graph.graph",
     "Picture": "upres.images.io",
-    "TargetSize": "upres.upscaling.output_size",
+    "OutputSize": "upres.upscaling.output_size",
     "Upscaler": "upres.upscaling.upscaler",
     "UpresError": "upres.errors",
     "load_graph": "upres.models.catalog",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from upres.batch.paths import Destination, Found, check_targets, choose_destination, find_pictures, make_folder
+from upres.batch.paths import Destination, InputFile, check_targets, choose_destination, find_pictures, make_folder
 from upres.errors import OutputError, UsageError
 
 SUFFIXES = {".png", ".jpg"}
@@ -109,7 +109,7 @@ def test_existing_things_decide_what_a_name_means(tmp_path: Path) -> None:
 
 def test_of_two_inputs_with_one_output_the_second_fails_and_both_are_named() -> None:
     wanted = (("a.jpg", "out/a.png"), ("b.jpg", "out/b.png"), ("a.webp", "out/../out/a.png"))
-    pairs = [(Found(Path(name)), Path(target)) for name, target in wanted]
+    pairs = [(InputFile(Path(name)), Path(target)) for name, target in wanted]
     clashes = check_targets(pairs)
     assert list(clashes) == [2]
     assert str(clashes[2]).startswith("a.webp would be written to ") and "as a.jpg is" in str(clashes[2])
@@ -125,7 +125,7 @@ def test_an_input_is_never_an_output(tmp_path: Path) -> None:
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
     for target in ("a.png", "link.png"):
         with pytest.raises(UsageError, match=r"would overwrite the input .*a\.png: choose another output"):
-            check_targets([(Found(tmp_path / "b.jpg"), tmp_path / target), (Found(tmp_path / "a.png"), None)])
+            check_targets([(InputFile(tmp_path / "b.jpg"), tmp_path / target), (InputFile(tmp_path / "a.png"), None)])
 
 
 def test_a_folder_is_made_and_proven(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_each_model_has_its_own_work(tmp_path: Path, made: list[dict[str, Any]])
     inputs = pictures(tmp_path, 10)
     wide = tmp_path / "wide.png"
     write_picture(picture(np.zeros((10, 30, 3), np.float32)), wide)
-    prepare(Request((*inputs, str(wide)), size=module.TargetSize(width=40)), never)
+    prepare(Request((*inputs, str(wide)), size=module.OutputSize(width=40)), never)
     assert sorted(options["expected_px"] for options in made) == [100, 300]
 
 

@@ -7,7 +7,7 @@ import pytest
 from upres.batch import resume
 from upres.batch.plan import Request
 from upres.errors import OutputError, UsageError
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 
 SETTINGS = {"-n": "a>b", "--tta": ""}
 
@@ -46,7 +46,7 @@ def test_what_the_pixels_depend_on() -> None:
     assert plain.settings() == {}
     full = Request(
         ("a.png",),
-        size=TargetSize(factor=2.5),
+        size=OutputSize(factor=2.5),
         model="x:1,y:1",
         tta=True,
         blend=0.5,

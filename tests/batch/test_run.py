@@ -10,12 +10,12 @@ import pytest
 
 from tests.tiny import FakeRunner, compact, noise, picture
 from upres.batch import run
-from upres.batch.paths import Found
+from upres.batch.paths import InputFile
 from upres.batch.run import Encoding, Job, Outcome, estimate_seconds, run_jobs
 from upres.errors import EngineError, InputError, ModelError, OutputError
 from upres.images.io import Picture, read_header, read_picture, write_picture
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 
 
 class Watching:
@@ -44,8 +44,8 @@ def made_jobs(folder: Path, count: int, upscaler: Upscaler, bad: tuple[int, ...]
         header = read_header(path)
         if index in bad:
             path.write_bytes(b"this was a picture once")
-        plan = upscaler.plan(header.height, header.width, size=TargetSize())
-        jobs.append(Job(Found(path), path, header, upscaler, TargetSize(), plan, folder / "out" / path.name, "png"))
+        plan = upscaler.plan(header.height, header.width, size=OutputSize())
+        jobs.append(Job(InputFile(path), path, header, upscaler, OutputSize(), plan, folder / "out" / path.name, "png"))
     return jobs
 
 

@@ -15,9 +15,9 @@ import pytest
 from tests import REPOSITORY
 from upres.cli.doctor import text_of
 from upres.cli.main import app
-from upres.doctor.report import Check, Choices, Core, Hint, Report, Run
+from upres.doctor.report import Choices, Core, DoctorReport, EngineCheck, Hint, Run
 from upres.doctor.requirements import LIBRARIES, UNTESTED
-from upres.system.hardware import Cache, Cards, Machine, Memory, Processor, Python, System
+from upres.system.hardware import CacheFolder, Cards, Machine, Memory, Processor, Python, System
 
 # What Python runs at its start: the extras are not installed, and no process may open a connection.
 BARE = """
@@ -120,8 +120,8 @@ def test_help_and_wrong_options(capsys: pytest.CaptureFixture[str]) -> None:
 
 # What a person and a program get, of a report that has everything.
 
-NCNN = Check("ncnn", "cpu", "cpu", "", "1.0.2026", "ok", "", (Run("fp32", True, 4e-7, 0.1, ""),), "every change: tests/x.py", None)
-REPORT = Report(
+NCNN = EngineCheck("ncnn", "cpu", "cpu", "", "1.0.2026", "ok", "", (Run("fp32", True, 4e-7, 0.1, ""),), "every change: tests/x.py", None)
+REPORT = DoctorReport(
     schema=1,
     upres="0.1.0",
     folder="/opt/upres",
@@ -131,7 +131,7 @@ REPORT = Report(
         Processor("Fast 9000", 64, 1.5),
         Memory(4 << 30, 3 << 30, 2 << 30),
         Cards(("NVIDIA",), True, ()),
-        Cache("/c", True, 2048, 9 << 30, None),
+        CacheFolder("/c", True, 2048, 9 << 30, None),
     ),
     packages={"numpy": "2.1", "torch": None},
     core=Core(True, (), "2.1", "8.18.0", ("gif", "png"), ("png",), 4),

@@ -14,22 +14,22 @@ import pytest
 from tests import REPOSITORY
 from tests.doctor.test_hints import HEALTHY
 from upres.doctor import examine
-from upres.doctor.report import Check
+from upres.doctor.report import EngineCheck
 from upres.doctor.requirements import LIBRARIES, TESTED, UNTESTED, untested_kinds
 from upres.system.hardware import Python, System
-from upres.system.subprocesses import Outcome
+from upres.system.subprocesses import ProcessOutcome
 
 READY = {"step": "ready", "device": "cpu", "version": "ncnn 1.2"}
 RIGHT = {"step": "run", "device": "cpu", "precision": "fp32", "right": True, "difference": 1e-6, "seconds": 0.1, "words": ""}
 WRONG = RIGHT | {"right": False, "difference": 0.4}
 
 
-def checks(outcome: Outcome, *devices: Outcome, engine: str = "ncnn") -> list[Check]:
+def checks(outcome: ProcessOutcome, *devices: ProcessOutcome, engine: str = "ncnn") -> list[EngineCheck]:
     return examine._checks(engine, True, False, {one.job: one for one in (outcome, *devices)}, 9.0)
 
 
-def of(*told: dict[str, Any], job: tuple[str, ...] = ("ncnn",), code: int = 0, timed_out: bool = False, reason: str = "") -> Outcome:
-    return Outcome(job, told, code, timed_out, reason)
+def of(*told: dict[str, Any], job: tuple[str, ...] = ("ncnn",), code: int = 0, timed_out: bool = False, reason: str = "") -> ProcessOutcome:
+    return ProcessOutcome(job, told, code, timed_out, reason)
 
 
 def test_states() -> None:

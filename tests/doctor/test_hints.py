@@ -9,17 +9,17 @@ import pytest
 
 from tests.system.test_memory import GIB
 from upres.doctor.hints import hints
-from upres.doctor.report import Check, Findings, Hint, Run
-from upres.system.hardware import Cache, Cards, Machine, Memory, Processor, Python, System
+from upres.doctor.report import EngineCheck, Findings, Hint, Run
+from upres.system.hardware import CacheFolder, Cards, Machine, Memory, Processor, Python, System
 
-CPU = Check("ncnn", "cpu", "cpu", "", "1", "ok", "", (), "", None)
+CPU = EngineCheck("ncnn", "cpu", "cpu", "", "1", "ok", "", (), "", None)
 HEALTHY = Machine(
     Python("3.11.2", "CPython", "/usr/bin/python3"),
     System("Debian", "linux", "6.1", "x86_64", False),
     Processor("Fast 9000", 8, None),
     Memory(16 * GIB, 8 * GIB, None),
     Cards((), False, ()),
-    Cache("/home/a/.cache/upres", True, 0, 90 * GIB, None),
+    CacheFolder("/home/a/.cache/upres", True, 0, 90 * GIB, None),
 )
 NVIDIA = replace(HEALTHY, cards=Cards(("NVIDIA",), True, ()))
 
@@ -27,7 +27,9 @@ NVIDIA = replace(HEALTHY, cards=Cards(("NVIDIA",), True, ()))
 Builds = dict[str, dict[str, Any]]
 
 
-def advice(machine: Machine = HEALTHY, *, builds: Builds | None = None, engines: tuple[Check, ...] = (CPU,), **packages: str) -> list[Hint]:
+def advice(
+    machine: Machine = HEALTHY, *, builds: Builds | None = None, engines: tuple[EngineCheck, ...] = (CPU,), **packages: str
+) -> list[Hint]:
     versions = {name.replace("_", "-"): version for name, version in packages.items()}
     return list(hints(Findings(machine, versions, engines, builds or {})))
 
@@ -36,7 +38,7 @@ def test_a_healthy_machine_needs_no_advice() -> None:
     assert advice(torch="2.4.0", ncnn="1.0.20260101") == []
 
 
-def engine(name: str, device: str = "cpu", **changes: Any) -> Check:
+def engine(name: str, device: str = "cpu", **changes: Any) -> EngineCheck:
     return replace(CPU, engine=name, device=device, kind=changes.pop("kind", device.split(":")[0]), **changes)
 
 

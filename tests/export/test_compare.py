@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from tests.tiny import aligned_graph, compact, far_seeing_graph, gray_graph
 from upres.errors import UsageError
 from upres.export import compare as export_report
-from upres.export.compare import TOLERANCES, Check, compare, pictures
+from upres.export.compare import TOLERANCES, Comparison, compare, pictures
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv
 
@@ -44,7 +44,7 @@ def test_figures() -> None:
     ],
 )
 def test_tolerance(numbers: str, largest: float, psnr_db: float | None, fits: bool) -> None:
-    assert Check("e", "p", 8, 8, largest, largest, psnr_db).is_within(TOLERANCES[numbers]) is fits
+    assert Comparison("e", "p", 8, 8, largest, largest, psnr_db).is_within(TOLERANCES[numbers]) is fits
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 2000, 3), (200, 15, 1)])

@@ -18,7 +18,7 @@ from upres.engines.onnx.program import onnx_bytes
 from upres.errors import EngineError, ModelError, UsageError
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
-from upres.graph.opaque import WHOLE_PICTURE_PX, UnknownModel
+from upres.graph.opaque import WHOLE_PICTURE_PX, OpaqueModel
 from upres.models.load import kind_of, load_network
 from upres.upscaling.enlarge import Upscaler
 
@@ -29,9 +29,9 @@ def pixels(height: int, width: int, channels: int = 3) -> Array:
     return np.random.default_rng(5).random((height, width, channels), dtype=np.float32)
 
 
-def probed(path: Path) -> UnknownModel:
+def probed(path: Path) -> OpaqueModel:
     model = load_network(str(path))
-    assert isinstance(model, UnknownModel)
+    assert isinstance(model, OpaqueModel)
     return model
 
 

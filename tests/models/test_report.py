@@ -14,7 +14,7 @@ from upres.models import catalog
 from upres.models.add import add
 from upres.models.catalog import MODELS
 from upres.models.model import known_models
-from upres.models.report import Check, facts, rows, verify
+from upres.models.report import FileCheck, facts, rows, verify
 from upres.models.store import store_folder
 from upres.weights.read import write_safetensors
 
@@ -97,7 +97,7 @@ def test_facts_of_a_file_that_is_not_what_it_should_be(store: Path) -> None:
     assert (found.sha256, found.sha256_from) == (hashlib.sha256(b"other").hexdigest(), "computed")
 
 
-def checks() -> dict[str, Check]:
+def checks() -> dict[str, FileCheck]:
     return {check.name: check for check in verify()}
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from upres.doctor import examine
 from upres.system import subprocesses
-from upres.system.subprocesses import Outcome, run_all
+from upres.system.subprocesses import ProcessOutcome, run_all
 
 
-def outcomes(*programs: str, timeout_s: float = 30.0) -> list[Outcome]:
+def outcomes(*programs: str, timeout_s: float = 30.0) -> list[ProcessOutcome]:
     """Each program, in an interpreter of its own, in the order in which they are named."""
     command = [sys.executable, "-S", "-c", "import sys; exec(sys.argv[1])"]  # -S starts quickly
     found = run_all([(program,) for program in programs], command, lambda _: (), at_once=2, timeout_s=timeout_s)

@@ -16,7 +16,7 @@ from upres.training.estimate import estimate, words_for_seconds  # noqa: E402
 from upres.training.losses.generator_loss import Features  # noqa: E402
 from upres.training.memory import needed_bytes  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
-from upres.training.state import build_team  # noqa: E402
+from upres.training.state import build_state  # noqa: E402
 
 ALONE = Ranks()
 CONFIG = TrainConfig(recipe="test", scale=2, width=8, depth=2, branched=False, batch=4, patch_px=16, steps=7200)
@@ -58,12 +58,12 @@ def test_processes_share_the_batch() -> None:
 
 def test_memory_grows_with_the_batch_and_is_measured_without_touching_the_networks() -> None:
     config = dataclasses.replace(CONFIG, gan_weight=0.1, discriminator="unet", discriminator_width=4, patch_px=32)
-    team = build_team(config, ALONE)
-    assert team.discriminator is not None
-    before = {name: tensor.clone() for name, tensor in team.discriminator.state_dict().items()}
-    sizes = [needed_bytes(dataclasses.replace(config, batch=batch), team, Features(None, {}, ""), ALONE) for batch in (4, 8, 12)]
+    state = build_state(config, ALONE)
+    assert state.discriminator is not None
+    before = {name: tensor.clone() for name, tensor in state.discriminator.state_dict().items()}
+    sizes = [needed_bytes(dataclasses.replace(config, batch=batch), state, Features(None, {}, ""), ALONE) for batch in (4, 8, 12)]
     assert sizes[2] - sizes[1] == pytest.approx(sizes[1] - sizes[0], abs=2)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in team.discriminator.state_dict().items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in state.discriminator.state_dict().items())
 
 
 def test_gradient_checkpointing_needs_less() -> None:
@@ -71,7 +71,7 @@ def test_gradient_checkpointing_needs_less() -> None:
     sizes = []
     for checkpointing in (False, True):
         config = dataclasses.replace(config, gradient_checkpointing=checkpointing)
-        sizes.append(needed_bytes(config, build_team(config, ALONE), Features(None, {}, ""), ALONE))
+        sizes.append(needed_bytes(config, build_state(config, ALONE), Features(None, {}, ""), ALONE))
     assert sizes[1] - 100 * 2**20 < 0.8 * (sizes[0] - 100 * 2**20)
 
 

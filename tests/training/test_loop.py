@@ -26,7 +26,7 @@ from tests.training.made import draw_photographs, features_file  # noqa: E402
 from upres.errors import DataError, EngineError, UsageError  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
-from upres.training.loop import Progress, Sources, train  # noqa: E402
+from upres.training.loop import PretrainedFiles, Progress, train  # noqa: E402
 from upres.training.losses import formulas  # noqa: E402
 
 CONFIG = TrainConfig(
@@ -180,7 +180,7 @@ def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
     photographs: Path, features: Path, tmp_path: Path, kind: str, undrawn: None
 ) -> None:
     config = dataclasses.replace(GAN, discriminator=kind, r1_weight=1.0, gradient_penalty_weight=1.0)
-    sources = Sources(features=features)
+    sources = PretrainedFiles(features=features)
     train(config, photographs, tmp_path / "straight", sources=sources)
     seen: list[int] = []
     with pytest.raises(KeyboardInterrupt):
@@ -221,7 +221,7 @@ def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
     parent = finished / "model.safetensors"
     said: list[str] = []
     config = dataclasses.replace(GAN, judge="squeezenet1_1", steps=4, validate_every=2)
-    train(config, photographs, tmp_path / "run", sources=Sources(init=parent), validation=photographs, say=said.append)
+    train(config, photographs, tmp_path / "run", sources=PretrainedFiles(init=parent), validation=photographs, say=said.append)
     files = ("model.safetensors", "best.safetensors", "validation.jsonl", "curves.png", "crops/step_000000004.png", "sweep.json")
     for name in (*files, "sweep.png"):
         assert (tmp_path / "run" / name).is_file(), name
@@ -231,13 +231,13 @@ def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
     rows = json.loads((tmp_path / "run" / "sweep.json").read_text())
     assert "psnr_y" in json.dumps(rows)
     with pytest.raises(DataError, match="another --init"):
-        train(config, photographs, tmp_path / "run", sources=Sources(features=features), validation=photographs, resume=True)
+        train(config, photographs, tmp_path / "run", sources=PretrainedFiles(features=features), validation=photographs, resume=True)
 
 
 def test_tensorboard_holds_what_must_be_watched(photographs: Path, features: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    train(dataclasses.replace(GAN, steps=2), photographs, tmp_path, sources=Sources(features=features), validation=photographs)
+    train(dataclasses.replace(GAN, steps=2), photographs, tmp_path, sources=PretrainedFiles(features=features), validation=photographs)
     log = EventAccumulator(str(tmp_path / "tensorboard"))
     log.Reload()
     tags = set(log.Tags()["scalars"])

@@ -24,11 +24,11 @@ from upres.training.checkpoint import Checkpoint, latest_checkpoint, list_checkp
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import find_pictures, make_pair, read_rgb  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
-from upres.training.loop import Progress, Sources, train  # noqa: E402
+from upres.training.loop import PretrainedFiles, Progress, train  # noqa: E402
 from upres.training.monitoring.validation import validate  # noqa: E402
 from upres.training.networks.generators import build_generator  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
-from upres.training.state import Team, build_team  # noqa: E402
+from upres.training.state import TrainState, build_state  # noqa: E402
 from upres.weights.read import read_weights, write_safetensors  # noqa: E402
 
 SETTINGS = {
@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def straight(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the whole run, never stopped. Who trains on in it copies it."""
     out = tmp_path_factory.mktemp("straight") / "run"
-    train(GAN, folder / "pictures", out, sources=Sources(features=folder / "features.safetensors"))
+    train(GAN, folder / "pictures", out, sources=PretrainedFiles(features=folder / "features.safetensors"))
     return out
 
 
@@ -106,7 +106,8 @@ def test_a_run_begins_with_its_parent(folder: Path, tmp_path: Path, undrawn: Non
     """Trap 29: both the raw and the averaged network do."""
     parent = plain_file(tmp_path / "parent.safetensors", 77)
     config = dataclasses.replace(GAN, steps=1, learning_rate=1e-9, final_learning_rate=0.0)
-    result = train(config, folder / "pictures", tmp_path / "run", sources=Sources(init=parent, features=folder / "features.safetensors"))
+    sources = PretrainedFiles(init=parent, features=folder / "features.safetensors")
+    result = train(config, folder / "pictures", tmp_path / "run", sources=sources)
     expected, found = read_weights(parent), read_weights(result)
     raw = {name.removeprefix("net/"): array for name, array in newest(tmp_path / "run").tensors.items() if name.startswith("net/")}
     assert all(np.allclose(found[name], array, rtol=0, atol=1e-7) for name, array in expected.items())
@@ -117,11 +118,11 @@ def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(fol
     """Trap 31. After one step the average has moved by 9/10 (its warm-up) of the way to weights that have already moved."""
     said: list[Progress] = []
     config = dataclasses.replace(GAN, steps=1, validate_every=1, learning_rate=5e-3)
-    sources = Sources(features=folder / "features.safetensors")
+    sources = PretrainedFiles(features=folder / "features.safetensors")
     result = train(config, folder / "pictures", tmp_path / "run", validation=folder / "pictures", sources=sources, report=said.append)
     arrays, kinds = newest(tmp_path / "run").tensors, ("net/", "ema/")
     states = {kind: {n.removeprefix(kind): torch.from_numpy(a) for n, a in arrays.items() if n.startswith(kind)} for kind in kinds}
-    begun = build_team(config, Ranks()).net.state_dict()
+    begun = build_state(config, Ranks()).net.state_dict()
     for name, raw in states["net/"].items():
         assert (raw - begun[name]).abs().max() > 1e-4, name
         torch.testing.assert_close(states["ema/"][name], torch.lerp(begun[name], raw, 0.9), rtol=1e-5, atol=1e-7)
@@ -168,10 +169,10 @@ def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
     """Trap 31: a resumed run has its raw weights again, not the average in their place."""
     step = loop.gan_step
 
-    def interrupted(config: TrainConfig, team: Team, lr: Tensor, hr: Tensor, number: int, **others: object) -> dict[str, float]:
+    def interrupted(config: TrainConfig, state: TrainState, lr: Tensor, hr: Tensor, number: int, **others: object) -> dict[str, float]:
         if number == 4:
             signal.raise_signal(signal.SIGINT)
-        return step(config, team, lr, hr, number, **others)  # type: ignore[arg-type]
+        return step(config, state, lr, hr, number, **others)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "gan_step", interrupted)
@@ -188,7 +189,7 @@ def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
 def test_a_damaged_checkpoint_of_a_gan_run_costs_the_steps_since_the_one_before(
     folder: Path, tmp_path: Path, straight: Path, caplog: pytest.LogCaptureFixture, undrawn: None
 ) -> None:
-    sources, said, run = Sources(features=folder / "features.safetensors"), list[str](), shutil.copytree(straight, tmp_path / "run")
+    sources, said, run = PretrainedFiles(features=folder / "features.safetensors"), list[str](), shutil.copytree(straight, tmp_path / "run")
     path = list_checkpoints(run / "checkpoints")[-1]
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))  # as a crash leaves it: the length, but not the blocks

@@ -17,7 +17,7 @@ from upres.images.io import Picture, read_picture, write_picture  # noqa: E402
 from upres.images.resize import imresize  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import read_levels  # noqa: E402
-from upres.training.loop import Sources, train  # noqa: E402
+from upres.training.loop import PretrainedFiles, train  # noqa: E402
 from upres.training.monitoring.validation import enlarge  # noqa: E402
 from upres.training.networks.compact import Compact  # noqa: E402
 from upres.weights.read import read_weights  # noqa: E402
@@ -66,7 +66,7 @@ def test_every_loss_and_discriminator_takes_gray(kind: str, tmp_path: Path, undr
     )  # fmt: skip
     told: dict[str, float] = {}
     train(
-        dataclasses.replace(config, discriminator=kind), folder, tmp_path / "run", sources=Sources(features=features),
+        dataclasses.replace(config, discriminator=kind), folder, tmp_path / "run", sources=PretrainedFiles(features=features),
         report=lambda progress: told.update(progress.losses),
     )  # fmt: skip
     assert told.keys() >= {"pixel", "features", "artefact", "frequency", "consistency", "lattice", "gan", "discriminator"}

@@ -17,7 +17,7 @@ from upres.metrics.psnr_ssim import psnr  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import find_pictures, make_pair, read_rgb  # noqa: E402
-from upres.training.loop import Progress, Sources, train  # noqa: E402
+from upres.training.loop import PretrainedFiles, Progress, train  # noqa: E402
 from upres.weights.read import read_weights  # noqa: E402
 
 STAGE_ONE = TrainConfig(
@@ -41,7 +41,7 @@ def test_two_stages(tmp_path: Path, undrawn: None) -> None:
     parent = train(STAGE_ONE, pictures, tmp_path / "psnr", validation=unseen, report=told.append)
     assert told[-1].quality is not None and told[-1].quality.psnr_y > bicubic + 1.0
 
-    sources = Sources(init=parent, features=features_file(tmp_path / "features.safetensors"))
+    sources = PretrainedFiles(init=parent, features=features_file(tmp_path / "features.safetensors"))
     told.clear()
     result = train(STAGE_TWO, pictures, tmp_path / "gan", validation=unseen, sources=sources, report=told.append)
     before, after = read_weights(parent), read_weights(result)

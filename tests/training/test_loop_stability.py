@@ -24,7 +24,7 @@ from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.loop import Progress, train  # noqa: E402
 from upres.training.monitoring.validation import Quality  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
-from upres.training.state import Team, learning_rate_at  # noqa: E402
+from upres.training.state import TrainState, learning_rate_at  # noqa: E402
 
 SETTINGS: dict[str, Any] = {
     "steps": 14, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,), "warmup_steps": 0,
@@ -52,14 +52,14 @@ class World:
         self.trained: list[tuple[int, float, float]] = []  # step, and what the rates of G and D are of the schedule's
         average = loop.average
 
-        def noted(team: Team, config: TrainConfig, step: int, ranks: Ranks) -> None:
-            assert team.discriminator_optimizer is not None
-            rates = (optimizer.param_groups[0]["lr"] for optimizer in (team.optimizer, team.discriminator_optimizer))
+        def noted(state: TrainState, config: TrainConfig, step: int, ranks: Ranks) -> None:
+            assert state.discriminator_optimizer is not None
+            rates = (optimizer.param_groups[0]["lr"] for optimizer in (state.optimizer, state.discriminator_optimizer))
             usual = learning_rate_at(config, step)
             usual_of_both = usual, usual * config.discriminator_learning_rate / config.learning_rate
             factors = [rate / full for rate, full in zip(rates, usual_of_both, strict=True)]
             self.trained.append((step + 1, *factors))
-            average(team, config, step, ranks)
+            average(state, config, step, ranks)
 
         def validated(*_: object, **__: object) -> Quality:
             step, factor, _ = self.trained[-1]
@@ -134,7 +134,7 @@ def test_what_follows_is_the_checkpoint_trained_on_with_half_the_rates(
 ) -> None:
     """Against a run that never went wrong and whose rates were halved from step 7 on by hand."""
     plain = loop.set_rates
-    monkeypatch.setattr(loop, "set_rates", lambda team, config, step, _: plain(team, config, step, 0.5 if step >= 6 else 1.0))
+    monkeypatch.setattr(loop, "set_rates", lambda state, config, step, _: plain(state, config, step, 0.5 if step >= 6 else 1.0))
     go(folder, tmp_path)
     assert straight["tensors"] == state(tmp_path)["tensors"]
 

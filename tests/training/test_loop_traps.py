@@ -27,7 +27,7 @@ from upres.training.losses.generator_loss import Features, generator_terms  # no
 from upres.training.networks.generators import build_generator  # noqa: E402
 from upres.training.pretrained import features_layers, load_parent  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
-from upres.training.state import Team, build_team, set_rates  # noqa: E402
+from upres.training.state import TrainState, build_state, set_rates  # noqa: E402
 from upres.training.timing import Stopwatch  # noqa: E402
 
 QUIET = dataclasses.replace(CONFIG, feature_weight=0.0)
@@ -42,12 +42,12 @@ NOTHING = Features(None, {}, "")
 def test_a_step_clamps_nothing(weights: dict[str, float], level: float) -> None:
     """Trap 13: a picture far out of range still has its gradient, from pixels and from the discriminator."""
     config = dataclasses.replace(QUIET, **weights)  # type: ignore[arg-type]
-    team = build_team(config, ALONE)
-    last = team.net.get_submodule("convs")[-1]  # type: ignore[index]
+    state = build_state(config, ALONE)
+    last = state.net.get_submodule("convs")[-1]  # type: ignore[index]
     with torch.no_grad():
         last.bias.fill_(level)
-    told = run(config, team, 0)
-    assert all(gradient.abs().sum() > 0 for gradient in gradients(team.net).values())
+    told = run(config, state, 0)
+    assert all(gradient.abs().sum() > 0 for gradient in gradients(state.net).values())
     if "pixel" in told:
         assert told["pixel"] == pytest.approx(5.0 * config.pixel_weight, abs=config.pixel_weight)
 
@@ -82,15 +82,15 @@ def test_every_term_has_its_weight_and_its_pictures() -> None:
     config = dataclasses.replace(
         QUIET, pixel_weight=0.5, artefact_weight=3.0, frequency_weight=5.0, consistency_weight=7.0, lattice_weight=11.0, loss="mse"
     )
-    team = build_team(config, ALONE)
-    for tensor in team.ema.values():
+    state = build_state(config, ALONE)
+    for tensor in state.ema.values():
         tensor.mul_(0.7)
     steady_net = build_generator(config)
-    steady_net.load_state_dict(team.ema)
+    steady_net.load_state_dict(state.ema)
     lr, hr = batch(0)
     with torch.no_grad():
-        sr, steady = team.net(lr), steady_net(lr)
-        terms = generator_terms(config, team, NOTHING, Stopwatch(ALONE.device), sr, lr, hr, 0)
+        sr, steady = state.net(lr), steady_net(lr)
+        terms = generator_terms(config, state, NOTHING, Stopwatch(ALONE.device), sr, lr, hr, 0)
     expected = {
         "pixel": 0.5 * F.mse_loss(sr, hr),
         "artefact": 3.0 * formulas.artefact(sr, hr, steady),
@@ -109,7 +109,7 @@ def test_every_term_has_its_weight_and_its_pictures() -> None:
 
 def test_a_step_leaves_the_gradients_of_the_literal_losses() -> None:
     """Traps 22, 23 and 25, in gradients: Adam divides a wrong factor away, so that losses alone do not show it."""
-    ours, twin = build_team(QUIET, ALONE), build_team(QUIET, ALONE)
+    ours, twin = build_state(QUIET, ALONE), build_state(QUIET, ALONE)
     run(QUIET, ours, 0)
     lr, hr = batch(0)
     assert twin.discriminator is not None and ours.discriminator is not None
@@ -135,18 +135,18 @@ import dataclasses
 from pathlib import Path
 from tests.training.test_loop_gan_step import CONFIG, NO_FEATURES, batch
 from upres.training.loop import gan_step
-from upres.training.state import build_team
+from upres.training.state import build_state
 from upres.training.timing import Stopwatch
 
 def stepped(ranks):
     config = dataclasses.replace(CONFIG, feature_weight=0.0, pixel_weight=0.0)
-    team = build_team(config, ranks)
+    state = build_state(config, ranks)
     with torch.no_grad():
-        team.discriminator.linear2.weight.mul_(30)  # logits far apart: each half of the batch has another mean
+        state.discriminator.linear2.weight.mul_(30)  # logits far apart: each half of the batch has another mean
     share = 4 // ranks.count
     lr, hr = (x[ranks.rank * share :][:share] for x in batch(0))
-    gan_step(config, team, lr, hr, 0, ranks=ranks, out=Path(), clock=Stopwatch(ranks.device), features=NO_FEATURES)
-    return [p.grad.flatten().tolist() for module in (team.net, team.discriminator) for p in module.parameters()]
+    gan_step(config, state, lr, hr, 0, ranks=ranks, out=Path(), clock=Stopwatch(ranks.device), features=NO_FEATURES)
+    return [p.grad.flatten().tolist() for module in (state.net, state.discriminator) for p in module.parameters()]
 
 if __name__ == "__main__":
     with join_ranks() as ranks:
@@ -175,49 +175,49 @@ def test_both_optimizers_have_the_recipes_figures() -> None:
     gan = resolve_recipe("esrgan-x4")
     assert gan.discriminator_learning_rate == gan.learning_rate and gan.discriminator_width == 64
     config = dataclasses.replace(QUIET, betas=(0.8, 0.95), learning_rate=3e-4, discriminator_learning_rate=2e-4, milestones=(0.5,))
-    team = build_team(config, ALONE)
-    for optimizer, rate in ((team.optimizer, 3e-4), (team.discriminator_optimizer, 2e-4)):
+    state = build_state(config, ALONE)
+    for optimizer, rate in ((state.optimizer, 3e-4), (state.discriminator_optimizer, 2e-4)):
         assert type(optimizer) is torch.optim.Adam
         found = {key: optimizer.defaults[key] for key in ("lr", "betas", "eps", "weight_decay", "amsgrad")}
         assert found == {"lr": rate, "betas": (0.8, 0.95), "eps": 1e-8, "weight_decay": 0, "amsgrad": False}
         for step, factor in ((24, 1.0), (25, 0.5)):
-            set_rates(team, config, step)
+            set_rates(state, config, step)
             assert optimizer.param_groups[0]["lr"] == pytest.approx(rate * factor)
 
 
-def judged(config: TrainConfig = QUIET) -> Team:
-    return build_team(config, ALONE)
+def judged(config: TrainConfig = QUIET) -> TrainState:
+    return build_state(config, ALONE)
 
 
 def test_a_discriminators_file_is_taken_by_name_and_shape(tmp_path: Path) -> None:
     """Trap 43."""
     known = judged(dataclasses.replace(QUIET, seed=9)).discriminator
     assert known is not None
-    state = {name: tensor.numpy() for name, tensor in known.state_dict().items() if not name.endswith("num_batches_tracked")}
+    published = {name: tensor.numpy() for name, tensor in known.state_dict().items() if not name.endswith("num_batches_tracked")}
     lr, path = batch(0)[0], tmp_path / "net_d.safetensors"
 
-    def load(arrays: dict[str, np.ndarray], team: Team) -> None:
+    def load(arrays: dict[str, np.ndarray], state: TrainState) -> None:
         torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, path)
-        load_parent(None, path, team, lambda: lr, lambda words: None)
+        load_parent(None, path, state, lambda: lr, lambda words: None)
 
-    team = judged()
-    assert team.discriminator is not None
-    load(dict(sorted(state.items(), reverse=True)), team)
-    for name, array in state.items():
-        np.testing.assert_array_equal(team.discriminator.state_dict()[name].numpy(), array, err_msg=name)
+    state = judged()
+    assert state.discriminator is not None
+    load(dict(sorted(published.items(), reverse=True)), state)
+    for name, array in published.items():
+        np.testing.assert_array_equal(state.discriminator.state_dict()[name].numpy(), array, err_msg=name)
 
-    first = next(iter(state))
+    first = next(iter(published))
     refusals = (
-        ({name: array for name, array in state.items() if name != "conv2_0.weight"}, "conv2_0.weight should have .* found no such tensor"),
-        (state | {"conv5_0.weight": state["conv4_0.weight"]}, "it holds conv5_0.weight"),
-        (state | {first: np.zeros((8, 3, 3, 3), np.float32)}, rf"{first} should have .* found shape \(8, 3, 3, 3\)"),
+        ({name: published[name] for name in published if name != "conv2_0.weight"}, "conv2_0.weight should have .* found no such tensor"),
+        (published | {"conv5_0.weight": published["conv4_0.weight"]}, "it holds conv5_0.weight"),
+        (published | {first: np.zeros((8, 3, 3, 3), np.float32)}, rf"{first} should have .* found shape \(8, 3, 3, 3\)"),
     )
     for arrays, words in refusals:
-        team = judged()
-        assert team.discriminator is not None
-        before = {name: tensor.clone() for name, tensor in team.discriminator.state_dict().items()}
+        state = judged()
+        assert state.discriminator is not None
+        before = {name: tensor.clone() for name, tensor in state.discriminator.state_dict().items()}
         with pytest.raises(DataError, match=words):
-            load(arrays, team)
-        assert all(torch.equal(tensor, before[name]) for name, tensor in team.discriminator.state_dict().items())
+            load(arrays, state)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in state.discriminator.state_dict().items())
     with pytest.raises(DataError, match="needs a recipe with a discriminator"):
-        load(state, judged(dataclasses.replace(QUIET, gan_weight=0.0)))
+        load(published, judged(dataclasses.replace(QUIET, gan_weight=0.0)))

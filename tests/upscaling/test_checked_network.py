@@ -12,19 +12,19 @@ import pytest
 
 from tests.tiny import FakeRunner, compact, gray_graph, noise, picture
 from upres import engines
-from upres.batch.paths import Found
+from upres.batch.paths import InputFile
 from upres.batch.run import Encoding, Job, Outcome, run_jobs
 from upres.engines.runner import Runner
 from upres.engines.sample_picture import sample
 from upres.errors import EngineError, NotFiniteError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv
-from upres.graph.opaque import UnknownModel
+from upres.graph.opaque import OpaqueModel
 from upres.images.io import read_header, write_picture
 from upres.upscaling import enlarge
 from upres.upscaling.checked_network import PATIENCE
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 
 Array = np.ndarray
 GRAPH = compact(2, width=8, strength=0.01)
@@ -234,7 +234,7 @@ def test_the_reference_is_ncnn_on_the_cpu_in_float32_made_when_it_is_needed(monk
 def test_a_file_of_unknown_make_is_run_again_by_its_own_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(engines, "load", lambda _, **settings: asked.append(settings))
-    enlarge._reference(object.__new__(UnknownModel), 2, None)
+    enlarge._reference(object.__new__(OpaqueModel), 2, None)
     assert asked == [{"engine": "auto", "threads": 2, "exact": True, "device": "cpu", "precision": "fp32"}]
 
 
@@ -269,7 +269,8 @@ def test_a_batch_tells_it_with_the_picture(tmp_path: Path, caplog: pytest.LogCap
     for name in ("a.png", "b.png", "c.png"):
         write_picture(picture(photograph(20, 24)), tmp_path / name)
         plan = upscaler.plan(20, 24)
-        jobs.append(Job(Found(tmp_path / name), tmp_path / name, read_header(tmp_path / name), upscaler, TargetSize(), plan, None, "png"))
+        path = tmp_path / name
+        jobs.append(Job(InputFile(path), path, read_header(path), upscaler, OutputSize(), plan, None, "png"))
 
     class Silent:
         def advanced(self, pixels: int) -> None: ...

@@ -11,7 +11,7 @@ from upres.graph.graph import Graph
 from upres.graph.nodes import Conv
 from upres.images.resize import imresize
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 
 
 def nearest(values: np.ndarray, scale: int) -> np.ndarray:
@@ -82,7 +82,7 @@ def test_other_sizes_are_one_resize_of_what_the_network_gives() -> None:
     lr = noise(20, 30)
     upscaler = Upscaler(compact(4))
     whole = upscaler.upscale_array(lr)
-    result = upscaler(picture(lr), size=TargetSize(factor=2.5))
+    result = upscaler(picture(lr), size=OutputSize(factor=2.5))
     np.testing.assert_array_equal(result.pixels, imresize(whole, size=(50, 75)))
     assert result.notes == ()
 
@@ -91,10 +91,10 @@ def test_beyond_its_scale_the_network_runs_twice() -> None:
     lr = noise(10, 12)
     upscaler = Upscaler(compact(2))
     twice = upscaler.upscale_array(upscaler.upscale_array(lr))
-    four = upscaler(picture(lr), size=TargetSize(factor=4))
+    four = upscaler(picture(lr), size=OutputSize(factor=4))
     np.testing.assert_array_equal(four.pixels, twice)
     assert "run twice" in four.notes[0]
-    three = upscaler(picture(lr), size=TargetSize(factor=3))
+    three = upscaler(picture(lr), size=OutputSize(factor=3))
     np.testing.assert_array_equal(three.pixels, imresize(twice, size=(30, 36)))
     assert "ran twice" in three.notes[0]
 
@@ -103,7 +103,7 @@ def test_beyond_its_scale_the_network_runs_twice() -> None:
 def test_nothing_larger_is_a_plain_resize(factor: float) -> None:
     lr = noise(20, 30)
     runner = FakeRunner()
-    result = Upscaler(compact(2), runner=runner)(picture(lr), size=TargetSize(factor=factor))
+    result = Upscaler(compact(2), runner=runner)(picture(lr), size=OutputSize(factor=factor))
     np.testing.assert_array_equal(result.pixels, imresize(lr, size=(int(20 * factor), int(30 * factor))))
     assert runner.calls == []
     assert "no network" in result.notes[0]
@@ -154,7 +154,7 @@ def test_no_halo_where_opaque_meets_transparent() -> None:
 
 def test_alpha_made_smaller_stays_within_range() -> None:
     alpha = (np.indices((40, 40)).sum(axis=0) % 7 < 3).astype(np.float32)
-    result = Upscaler(compact(2), runner=FakeRunner())(picture(noise(40, 40), alpha), size=TargetSize(factor=0.3))
+    result = Upscaler(compact(2), runner=FakeRunner())(picture(noise(40, 40), alpha), size=OutputSize(factor=0.3))
     assert result.alpha is not None
     assert result.alpha.shape == (12, 12)
     assert result.alpha.min() >= 0.0
@@ -190,7 +190,7 @@ def test_progress_counts_up_to_all_output_pixels(factor: float) -> None:
     seen: list[tuple[int, int]] = []
     alpha = noise(30, 20, 1)[:, :, 0]
     upscaler = Upscaler(compact(2), runner=FakeRunner(), tile_px=8)
-    upscaler(picture(noise(30, 20), alpha), size=TargetSize(factor=factor), progress=lambda done, total: seen.append((done, total)))
+    upscaler(picture(noise(30, 20), alpha), size=OutputSize(factor=factor), progress=lambda done, total: seen.append((done, total)))
     total = int(30 * factor) * int(20 * factor)
     assert {t for _, t in seen} == {total}
     counts = [done for done, _ in seen]

@@ -5,44 +5,44 @@ import math
 import pytest
 
 from upres.errors import UsageError
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 
 
 @pytest.mark.parametrize(
     ("size", "expected", "suffix"),
     [
-        (TargetSize(), (400, 600), "_x4"),
-        (TargetSize(factor=2.5), (250, 375), "_x2.5"),
-        (TargetSize(factor=0.5), (50, 75), "_x0.5"),
-        (TargetSize(width=1920), (1280, 1920), "_1920x1280"),
-        (TargetSize(height=1080), (1080, 1620), "_1620x1080"),
-        (TargetSize(width=1920, height=1080), (1080, 1620), "_1620x1080"),
-        (TargetSize(width=300, height=1080), (200, 300), "_300x200"),
-        (TargetSize(long_side=3000), (2000, 3000), "_3000x2000"),
-        (TargetSize(megapixels=6), (2000, 3000), "_3000x2000"),
+        (OutputSize(), (400, 600), "_x4"),
+        (OutputSize(factor=2.5), (250, 375), "_x2.5"),
+        (OutputSize(factor=0.5), (50, 75), "_x0.5"),
+        (OutputSize(width=1920), (1280, 1920), "_1920x1280"),
+        (OutputSize(height=1080), (1080, 1620), "_1620x1080"),
+        (OutputSize(width=1920, height=1080), (1080, 1620), "_1620x1080"),
+        (OutputSize(width=300, height=1080), (200, 300), "_300x200"),
+        (OutputSize(long_side=3000), (2000, 3000), "_3000x2000"),
+        (OutputSize(megapixels=6), (2000, 3000), "_3000x2000"),
     ],
 )
-def test_sizes_of_a_picture_of_100_by_150(size: TargetSize, expected: tuple[int, int], suffix: str) -> None:
+def test_sizes_of_a_picture_of_100_by_150(size: OutputSize, expected: tuple[int, int], suffix: str) -> None:
     assert size.resolve(100, 150, native=4) == expected
     assert size.suffix(100, 150, native=4) == suffix
 
 
 def test_a_long_side_may_be_the_height() -> None:
-    assert TargetSize(long_side=3000).resolve(150, 100, native=4) == (3000, 2000)
+    assert OutputSize(long_side=3000).resolve(150, 100, native=4) == (3000, 2000)
 
 
 def test_no_side_falls_below_one_pixel() -> None:
-    assert TargetSize(width=10).resolve(1, 5000, native=4) == (1, 10)
+    assert OutputSize(width=10).resolve(1, 5000, native=4) == (1, 10)
 
 
 def test_half_pixels_round_up() -> None:
-    assert TargetSize(factor=2.5).resolve(101, 1, native=4) == (253, 3)
+    assert OutputSize(factor=2.5).resolve(101, 1, native=4) == (253, 3)
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, math.nan, math.inf, -math.inf, 1000.0])
 def test_a_nonsense_factor_is_refused(factor: float) -> None:
     with pytest.raises(UsageError, match=r"--scale must be above 0 and at most 64, got"):
-        TargetSize(factor=factor)
+        OutputSize(factor=factor)
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_a_nonsense_factor_is_refused(factor: float) -> None:
 )
 def test_contradictions_and_nonsense_are_refused(arguments: dict[str, float], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        TargetSize(**arguments)  # type: ignore[arg-type]
+        OutputSize(**arguments)  # type: ignore[arg-type]

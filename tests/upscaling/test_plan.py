@@ -4,14 +4,14 @@ import pytest
 
 from tests.tiny import compact, far_seeing_graph
 from upres.errors import InputError
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import MIN_TILE_PX, Plan, count_passes, make_plan
 
 GIB = 1024**3
 
 
 def plan(
-    height: int, width: int, *, scale: int = 4, size: TargetSize | None = None, budget: int = 8 * GIB, tile_px: int | None = None
+    height: int, width: int, *, scale: int = 4, size: OutputSize | None = None, budget: int = 8 * GIB, tile_px: int | None = None
 ) -> Plan:
     return make_plan(
         compact(scale, width=64),
@@ -20,7 +20,7 @@ def plan(
         channels=3,
         has_alpha=False,
         depth=8,
-        size=size or TargetSize(),
+        size=size or OutputSize(),
         budget_bytes=budget,
         tile_px=tile_px,
     )
@@ -107,7 +107,7 @@ def far_plan(*, exact: bool, budget: int) -> Plan:
         channels=1,
         has_alpha=False,
         depth=8,
-        size=TargetSize(),
+        size=OutputSize(),
         budget_bytes=budget,
         workspace_factor=10.0,  # an engine that takes much
         exact=exact,
@@ -132,12 +132,12 @@ def test_a_wide_field_is_cut_with_a_note_when_memory_is_short_unless_exact() -> 
 
 
 def test_two_passes_cost_seventeen_times_one() -> None:
-    assert plan(20, 20, size=TargetSize(factor=16)).macs == pytest.approx(17 * plan(20, 20).macs)
+    assert plan(20, 20, size=OutputSize(factor=16)).macs == pytest.approx(17 * plan(20, 20).macs)
 
 
 def test_alpha_costs_as_much_as_the_colour() -> None:
     graph = compact(4)
     with_alpha, without = (
-        make_plan(graph, 20, 20, channels=3, has_alpha=alpha, depth=8, size=TargetSize(), budget_bytes=GIB) for alpha in (True, False)
+        make_plan(graph, 20, 20, channels=3, has_alpha=alpha, depth=8, size=OutputSize(), budget_bytes=GIB) for alpha in (True, False)
     )
     assert with_alpha.macs == 2 * without.macs

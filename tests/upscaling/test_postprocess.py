@@ -11,7 +11,7 @@ from upres.errors import UsageError
 from upres.images.resize import imresize
 from upres.upscaling import postprocess
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 
 
 @pytest.mark.parametrize("wrap", [False, True])
@@ -49,8 +49,8 @@ def test_without_wrap_it_is_the_plain_resize() -> None:
 
 
 @pytest.mark.parametrize("wrap", [False, True])
-@pytest.mark.parametrize("size", [TargetSize(), TargetSize(factor=2.5), TargetSize(factor=1.6)])
-def test_strength_is_a_share_of_the_network_and_a_share_of_plain_resize(wrap: bool, size: TargetSize) -> None:
+@pytest.mark.parametrize("size", [OutputSize(), OutputSize(factor=2.5), OutputSize(factor=1.6)])
+def test_strength_is_a_share_of_the_network_and_a_share_of_plain_resize(wrap: bool, size: OutputSize) -> None:
     lr = noise(20, 30)
     graph = compact(2)
     network = Upscaler(graph, engine="ncnn", threads=1, wrap=wrap)(picture(lr), size=size).pixels
@@ -120,7 +120,7 @@ def test_the_lock_takes_a_network_s_tint_away_and_leaves_alpha() -> None:
             return super().__call__(lr) + np.array([0.1, 0.0, -0.1], np.float32)[None, :, None, None]
 
     lr, alpha = scene(32, 40), noise(32, 40, 1)[:, :, 0]
-    for size in (TargetSize(), TargetSize(factor=1.7), TargetSize(factor=6)):
+    for size in (OutputSize(), OutputSize(factor=1.7), OutputSize(factor=6)):
         free = Upscaler(compact(2), runner=Tinting())(picture(lr, alpha), size=size)
         locked = Upscaler(compact(2), runner=Tinting(), color_lock=True)(picture(lr, alpha), size=size)
         assert np.abs(free.pixels.mean(axis=(0, 1)) - lr.mean(axis=(0, 1))).max() > 0.09
@@ -132,10 +132,10 @@ def test_the_lock_takes_a_network_s_tint_away_and_leaves_alpha() -> None:
 def test_where_no_network_ran_nothing_is_done() -> None:
     lr = noise(20, 30)
     for extras in ({"blend": 0.5}, {"color_lock": True}):
-        result = Upscaler(compact(2), runner=FakeRunner(), **extras)(picture(lr), size=TargetSize(factor=0.5))  # type: ignore[arg-type]
+        result = Upscaler(compact(2), runner=FakeRunner(), **extras)(picture(lr), size=OutputSize(factor=0.5))  # type: ignore[arg-type]
         np.testing.assert_array_equal(result.pixels, imresize(lr, size=(10, 15)))
     same = picture(lr)
-    result = Upscaler(compact(2), runner=FakeRunner(), blend=0.5, color_lock=True)(same, size=TargetSize(factor=1))
+    result = Upscaler(compact(2), runner=FakeRunner(), blend=0.5, color_lock=True)(same, size=OutputSize(factor=1))
     np.testing.assert_array_equal(result.pixels, lr)
 
 
@@ -146,7 +146,7 @@ def test_tiled_equals_untiled_to_the_bit(engine: str, extras: dict[str, object])
         pytest.importorskip("torch")
     source = picture(noise(29, 31), noise(29, 31, 1, seed=3)[:, :, 0])
     graph = compact(2, width=16)
-    for size in (TargetSize(), TargetSize(factor=3)):
+    for size in (OutputSize(), OutputSize(factor=3)):
         whole, *tiled = (
             Upscaler(graph, engine=engine, threads=1, exact=True, tile_px=tile_px, **extras)(source, size=size)  # type: ignore[arg-type]
             for tile_px in (None, 7, 16)

@@ -12,7 +12,7 @@ from upres.images.resize import imresize
 from upres.models.catalog import load_graph
 from upres.upscaling import tiled_run
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import WIDE_FIELD_PX
 
 MIB = 1024**2
@@ -49,7 +49,7 @@ def test_a_rolled_picture_with_all_there_is() -> None:
     a pyramid, which has places of its own, so there are none here.)"""
     lr, alpha = texture(20, 24), 0.05 + 0.95 * texture(20, 24, 1)[:, :, 0]
     upscaler = Upscaler(compact(2), engine="ncnn", threads=1, exact=True, wrap=True, tta=True, blend=0.8, color_lock=True)
-    for size in (TargetSize(), TargetSize(factor=3), TargetSize(factor=4), TargetSize(factor=0.5)):
+    for size in (OutputSize(), OutputSize(factor=3), OutputSize(factor=4), OutputSize(factor=0.5)):
         straight = upscaler(picture(lr, alpha), size=size)
         rolled = upscaler(picture(np.roll(lr, (4, -6), (0, 1)), np.roll(alpha, (4, -6), (0, 1))), size=size)
         assert size.factor is None or straight.pixels.shape[0] == 20 * size.factor
@@ -122,7 +122,7 @@ def test_a_chain_is_planned_pass_by_pass() -> None:
     one, two, four = aligned_graph(), compact(2, width=8), compact(4, width=16)
     plan = Upscaler([one, two, four], runner=FakeRunner(), memory_bytes=512 * MIB).plan(50, 60)
     assert (plan.height, plan.width) == (400, 480)
-    assert [(step.stage, step.height, step.width) for step in plan.passes] == [(0, 50, 60), (1, 50, 60), (2, 100, 120)]
+    assert [(step.network, step.height, step.width) for step in plan.passes] == [(0, 50, 60), (1, 50, 60), (2, 100, 120)]
     alone = [50 * 60 * one.macs_per_pixel, 50 * 60 * two.macs_per_pixel, 100 * 120 * four.macs_per_pixel]
     assert plan.macs == pytest.approx(sum(alone))
     assert [step.tiling.overlap_px for step in plan.passes] == [graph.receptive_field for graph in (one, two, four)]
@@ -130,8 +130,8 @@ def test_a_chain_is_planned_pass_by_pass() -> None:
 
 
 def test_beyond_its_factor_a_chain_runs_again_without_its_repairs() -> None:
-    plan = Upscaler([aligned_graph(), compact(2)], runner=FakeRunner()).plan(10, 12, size=TargetSize(factor=4))
-    assert [step.stage for step in plan.passes] == [0, 1, 1]
+    plan = Upscaler([aligned_graph(), compact(2)], runner=FakeRunner()).plan(10, 12, size=OutputSize(factor=4))
+    assert [step.network for step in plan.passes] == [0, 1, 1]
     assert (plan.passes[-1].height, plan.passes[-1].width) == (20, 24)
 
 

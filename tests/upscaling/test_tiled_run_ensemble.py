@@ -5,7 +5,7 @@ import pytest
 
 from tests.tiny import FakeRunner, aligned_graph, compact, noise, picture
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 from upres.upscaling.tiled_run import TURNS, turned
 
 
@@ -76,7 +76,7 @@ def test_progress_counts_evenly_over_the_turns() -> None:
     seen: list[tuple[int, int]] = []
     runner = FakeRunner()
     upscaler = Upscaler(compact(2), runner=runner, tta=True)
-    upscaler(picture(noise(20, 30)), size=TargetSize(), progress=lambda done, total: seen.append((done, total)))
+    upscaler(picture(noise(20, 30)), size=OutputSize(), progress=lambda done, total: seen.append((done, total)))
     assert len(runner.calls) == 8
     assert [done for done, _ in seen] == [2400 * turn // 8 for turn in range(1, 9)] + [2400]
 

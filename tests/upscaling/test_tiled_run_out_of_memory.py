@@ -15,8 +15,8 @@ from upres import engines
 from upres.engines.sample_picture import sample
 from upres.errors import OutOfMemoryError
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import TargetSize
-from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, Load, choose_tiling, make_plan
+from upres.upscaling.output_size import OutputSize
+from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, NetworkCost, choose_tiling, make_plan
 from upres.upscaling.tiles import Tile, divide, plan
 
 Array = np.ndarray
@@ -61,10 +61,10 @@ class Short:
 def short_of(upscaler: Upscaler, rooms: dict[int, int], error: Exception | None = None) -> list[Short]:
     """`upscaler` with its engines replaced."""
     runners: list[Short] = []
-    for stage in upscaler.stages:
-        stage.runner.close()
-        runners.append(Short(stage.graph, rooms, error))
-        stage.runner = runners[-1]
+    for network in upscaler.networks:
+        network.runner.close()
+        runners.append(Short(network.graph, rooms, error))
+        network.runner = runners[-1]
     return runners
 
 
@@ -153,7 +153,7 @@ def test_the_smaller_side_is_remembered() -> None:
     lr = photograph(100, 100)
     upscaler = Upscaler(GRAPH, engine="ncnn", threads=1, exact=True)
     (runner,) = short_of(upscaler, {0: 70 * 70})
-    upscaler(picture(lr), size=TargetSize(factor=2))
+    upscaler(picture(lr), size=OutputSize(factor=2))
     assert runner.refused == 1
     before = len(runner.served)
     assert upscaler.plan(100, 100).passes[0].tiling.tile_px == 50
@@ -168,7 +168,7 @@ def test_a_batch_that_was_planned_before_meets_the_smaller_side() -> None:
     lr = photograph(60, 60)
     upscaler = Upscaler(GRAPH, engine="ncnn", threads=1, exact=True)
     (runner,) = short_of(upscaler, {0: 50 * 50})
-    upscaler(picture(lr), size=TargetSize(factor=4))
+    upscaler(picture(lr), size=OutputSize(factor=4))
     assert runner.refused == 1
 
 
@@ -178,7 +178,7 @@ def test_less_than_the_smallest_tile_is_an_error_with_a_remedy() -> None:
     with pytest.raises(OutOfMemoryError, match=r"tile of rows .*: card 1 had no memory left\. No smaller tile helps: close .*--device cpu"):
         upscaler.upscale_array(photograph(100, 100))
     assert runner.refused == 3  # 100, 50 and 32
-    assert upscaler.stages[0].max_tile_px == MIN_TILE_PX
+    assert upscaler.networks[0].max_tile_px == MIN_TILE_PX
 
 
 def test_smaller_tiles_that_would_read_as_much_are_not_tried() -> None:
@@ -247,7 +247,7 @@ def test_the_room_of_a_tile_is_the_lesser_of_host_and_device() -> None:
     graph = compact(4, width=64)
 
     def tile(device_bytes: int | None, max_tile_px: int | None = None) -> int:
-        settings: dict[str, Any] = {"channels": 3, "has_alpha": False, "depth": 8, "size": TargetSize(), "budget_bytes": 2000 * MIB}
+        settings: dict[str, Any] = {"channels": 3, "has_alpha": False, "depth": 8, "size": OutputSize(), "budget_bytes": 2000 * MIB}
         made = make_plan(graph, 1000, 1000, device_bytes=device_bytes, max_tile_px=max_tile_px, **settings)
         return made.passes[0].tiling.tile_px
 
@@ -272,7 +272,7 @@ def test_an_engine_that_knows_the_memory_of_its_device_is_asked() -> None:
 
     graph = compact(2, width=64)
     card, unified, plain = (Upscaler(graph, runner=runner) for runner in (Card(), Unified(), FakeRunner()))
-    assert card.stages[0].load == Load(graph, 1.0, 1, 5 * MIB)
+    assert card.networks[0].cost == NetworkCost(graph, 1.0, 1, 5 * MIB)
     assert card.plan(300, 300).passes[0].tiling.tile_px < unified.plan(300, 300).passes[0].tiling.tile_px
     assert unified.plan(300, 300).passes == plain.plan(300, 300).passes
     chain = Upscaler([graph, graph], runner=Card())

@@ -20,7 +20,7 @@ from tests import REPOSITORY
 from tests.tiny import FakeRunner, compact, compact_file, noise, picture
 from upres.errors import EngineError, InputError, ModelError, UsageError
 from upres.upscaling import enlarge
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 from upres.upscaling.upscaler import Cancelled, Upscaler
 
 PAGE = REPOSITORY / "docs" / "api.md"
@@ -165,7 +165,7 @@ def test_a_picture_is_what_it_always_was() -> None:
     assert upres.Upscaler is Upscaler
     ours = upres.Upscaler(compact(2), engine="ncnn", threads=1, tile_px=8, memory_bytes=64 << 20)
     theirs = enlarge.Upscaler(compact(2), engine="ncnn", threads=1)
-    result, expected = (upscaler(source, size=TargetSize(factor=3)) for upscaler in (ours, theirs))
+    result, expected = (upscaler(source, size=OutputSize(factor=3)) for upscaler in (ours, theirs))
     np.testing.assert_allclose(result.pixels, expected.pixels, rtol=0, atol=1e-5)
     assert (result.depth, result.dpi, result.notes) == (expected.depth, expected.dpi, expected.notes)
     assert ours.plan(6, 5).pixels == 120
@@ -209,9 +209,9 @@ def test_weights_that_were_normalised_are_logged(tmp_path: Path, caplog: pytest.
 def test_sizes() -> None:
     lr = np.zeros((10, 20), np.uint8)
     assert nearest()(lr, scale=2.5).shape == (25, 50)
-    assert nearest()(lr, size=TargetSize(width=30)).shape == (15, 30)
+    assert nearest()(lr, size=OutputSize(width=30)).shape == (15, 30)
     with pytest.raises(UsageError, match="scale and size contradict each other"):
-        nearest()(lr, scale=2, size=TargetSize(width=30))
+        nearest()(lr, scale=2, size=OutputSize(width=30))
 
 
 def test_cancelling_stops_between_two_tiles_and_the_next_picture_runs() -> None:

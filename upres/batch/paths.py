@@ -19,7 +19,7 @@ _OWN_RESULT = re.compile(r"(?P<stem>.+)_(?:x\d+(?:\.\d+)?|\d+x\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class InputFile:
     """One picture to upscale. `folder` is the part below the folder that was named, kept under the output folder; `path` None is stdin."""
 
     path: Path | None
@@ -31,14 +31,14 @@ class Found:
 
 
 @dataclass(slots=True)
-class Findings:
+class InputFiles:
     """The pictures in the order they were named, and counts of what was passed over, by reason."""
 
-    pictures: list[Found] = field(default_factory=list[Found])
+    pictures: list[InputFile] = field(default_factory=list[InputFile])
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
-def find_pictures(inputs: Sequence[str], *, recursive: bool, suffixes: Iterable[str], keep_out: Path | None, beside: bool) -> Findings:
+def find_pictures(inputs: Sequence[str], *, recursive: bool, suffixes: Iterable[str], keep_out: Path | None, beside: bool) -> InputFiles:
     """Walk what was named. A folder gives the pictures in it, with `recursive` those below it too; a file is taken as it is.
 
     `suffixes` are lower-case file endings of pictures (".png", ...). `keep_out` is the output folder, which is never walked. `beside`: the
@@ -46,16 +46,16 @@ def find_pictures(inputs: Sequence[str], *, recursive: bool, suffixes: Iterable[
     Missing files are kept: they fail later, by name, as any unreadable picture does.
     """
     endings = frozenset(suffixes)
-    findings = Findings()
+    findings = InputFiles()
     for text in dict.fromkeys(inputs):
         path = Path(text)
         if text == STDIO:
-            findings.pictures.append(Found(None))
+            findings.pictures.append(InputFile(None))
         elif path.is_dir():
             _walk(path, recursive, endings, keep_out, findings)
         else:
-            findings.pictures.append(Found(path))
-    unique: dict[str, Found] = {}
+            findings.pictures.append(InputFile(path))
+    unique: dict[str, InputFile] = {}
     for found in findings.pictures:
         unique.setdefault(STDIO if found.path is None else os.path.realpath(found.path), found)
     findings.pictures = list(unique.values())
@@ -64,7 +64,7 @@ def find_pictures(inputs: Sequence[str], *, recursive: bool, suffixes: Iterable[
     return findings
 
 
-def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | None, findings: Findings) -> None:
+def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | None, findings: InputFiles) -> None:
     shut = None if keep_out is None else os.path.realpath(keep_out)
     for here, folders, files in os.walk(top):
         folder = Path(here)
@@ -79,12 +79,12 @@ def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | 
             elif Path(name).suffix.lower() not in endings:
                 findings.left_out["file that is not a picture"] += 1
             else:
-                findings.pictures.append(Found(folder / name, folder.relative_to(top)))
+                findings.pictures.append(InputFile(folder / name, folder.relative_to(top)))
 
 
-def _leave_out_own_results(findings: Findings) -> None:
+def _leave_out_own_results(findings: InputFiles) -> None:
     known = {(found.path.parent, found.path.stem) for found in findings.pictures if found.path is not None}
-    kept: list[Found] = []
+    kept: list[InputFile] = []
     for found in findings.pictures:
         match = None if found.path is None else _OWN_RESULT.fullmatch(found.path.stem)
         if found.path is not None and match is not None and (found.path.parent, match["stem"]) in known:
@@ -107,7 +107,7 @@ class Destination:
     def beside(self) -> bool:
         return self.file is None and self.folder is None and not self.stdout
 
-    def target(self, found: Found, suffix: str, ending: str) -> Path | None:
+    def target(self, found: InputFile, suffix: str, ending: str) -> Path | None:
         """The file for one input; None is stdout. `suffix` ("_x4") marks a result beside its input, `ending` (".png") its format."""
         if self.stdout:
             return None
@@ -156,7 +156,7 @@ def choose_destination(inputs: Sequence[str], out: str | None, format_name: str 
     return Destination(formats[ending], file=path)
 
 
-def check_targets(pairs: Iterable[tuple[Found, Path | None]]) -> dict[int, InputError]:
+def check_targets(pairs: Iterable[tuple[InputFile, Path | None]]) -> dict[int, InputError]:
     """Of several inputs with one output the first is done; for each of the others, by its place, the error that says so.
 
     Raises `UsageError` naming both for an output that is one of the inputs.
@@ -164,7 +164,7 @@ def check_targets(pairs: Iterable[tuple[Found, Path | None]]) -> dict[int, Input
     pairs = list(pairs)
     clashes: dict[int, InputError] = {}
     sources = {_key(found.path): found for found, _ in pairs if found.path is not None}
-    taken: dict[str, Found] = {}
+    taken: dict[str, InputFile] = {}
     for place, (found, target) in enumerate(pairs):
         if target is None:
             continue

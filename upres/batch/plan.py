@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from upres.batch import resume
-from upres.batch.paths import Destination, Found, check_targets, choose_destination, find_pictures, make_folder
-from upres.batch.run import Job, Outcome, Report
+from upres.batch.paths import Destination, InputFile, check_targets, choose_destination, find_pictures, make_folder
+from upres.batch.run import BatchReport, Job, Outcome
 from upres.errors import InputError, OutputError, UpresError, UsageError
-from upres.graph.opaque import Network, UnknownModel
+from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models import catalog
 from upres.models.expression import NOISE_TWINS, Composition, load, parse, with_denoise
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 from upres.upscaling.tiled_run import TURNS
 
 DEFAULT_FACTOR = 4.0  # when neither a size nor a model is given
@@ -30,7 +30,7 @@ class Request:
 
     inputs: tuple[str, ...]
     out: str | None = None
-    size: TargetSize = field(default_factory=TargetSize)
+    size: OutputSize = field(default_factory=OutputSize)
     model: str | None = None
     engine: str = "auto"
     device: str = "auto"
@@ -97,9 +97,9 @@ class Upscalers:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the model that was asked for, of a file of unknown make what was measured, and of the engine."""
-        stages = [stage for upscaler in self._loaded.values() for stage in upscaler.stages]
-        measured = tuple(note for stage in stages if isinstance(stage.graph, UnknownModel) for note in stage.graph.notes)
-        engines = tuple(note for stage in stages for note in stage.runner.notes)
+        networks = [network for upscaler in self._loaded.values() for network in upscaler.networks]
+        measured = tuple(note for network in networks if isinstance(network.graph, OpaqueModel) for note in network.graph.notes)
+        engines = tuple(note for network in networks for note in network.runner.notes)
         return (self._asked.notes if self._asked else ()) + measured + engines
 
     def _name(self, height: int, width: int) -> str:
@@ -172,7 +172,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         raise InputError(f"no picture to upscale in {', '.join(request.inputs)}{passed}")
     upscalers = Upscalers(request)
     ending = _ending(destination.format if destination.file is None else destination.file.suffix.lower())
-    planned: list[tuple[Found, Path | bytes, Header, Path | None]] = []
+    planned: list[tuple[InputFile, Path | bytes, Header, Path | None]] = []
     for found in findings.pictures:
         try:
             source = read_stdin() if found.path is None else found.path
@@ -183,7 +183,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         suffix = request.size.suffix(header.height, header.width, native=upscalers.scale_for(header.height, header.width))
         planned.append((found, source, header, destination.target(found, suffix, ending)))
     clashes = check_targets((found, target) for found, _, _, target in planned)
-    wanted: list[tuple[Found, Path | bytes, Header, Path | None]] = []
+    wanted: list[tuple[InputFile, Path | bytes, Header, Path | None]] = []
     for place, (found, source, header, target) in enumerate(planned):
         if place in clashes:
             prepared.failures.append(Outcome(found.name, None, 0, error=clashes[place]))
@@ -208,7 +208,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     return prepared
 
 
-def settle(prepared: Prepared, report: Report) -> None:
+def settle(prepared: Prepared, report: BatchReport) -> None:
     """To be called when the jobs have ended: what is left of them goes on with the same settings only."""
     if prepared.jobs and prepared.destination.folder is not None and not report.left:
         resume.end(prepared.destination.folder)
@@ -225,7 +225,7 @@ def _job(
     request: Request,
     upscalers: Upscalers,
     destination: Destination,
-    found: Found,
+    found: InputFile,
     source: Path | bytes,
     header: Header,
     target: Path | None,

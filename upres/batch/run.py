@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from upres.batch.paths import Found, make_folder
-from upres.batch.worker import Lane, result_of
+from upres.batch.paths import InputFile, make_folder
+from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.io import Header, Picture, encode_picture, read_picture, write_picture, writing_notes
 from upres.system.files import DISK_FULL
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Plan
 
 _SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # PNG of a photograph at the default level, measured once; only for estimates
@@ -35,11 +35,11 @@ _OVERLAP_SHARE = 0.25  # pictures are in memory together only while the arrays o
 class Job:
     """One picture that is to be upscaled: what it is, by which network, how large, and where to (None: the bytes go to `sink`)."""
 
-    found: Found
+    found: InputFile
     source: Path | bytes
     header: Header
     upscaler: Upscaler
-    size: TargetSize
+    size: OutputSize
     plan: Plan
     target: Path | None
     format: str
@@ -59,7 +59,7 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Report:
+class BatchReport:
     """What a whole job came to. `stopped_by` is an error after which every later picture would fail too; `left` pictures are not done."""
 
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
@@ -133,7 +133,7 @@ def _estimate(jobs: Sequence[Job], speed: Callable[[Upscaler], float]) -> float:
     return total + tail
 
 
-def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> Report:
+def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> BatchReport:
     """Do every job in order and say how each ended. Never raises for a bad picture.
 
     Stops early, with `stopped_by`, when the disk is full, when stdout cannot be written or when a model is refused: later pictures would
@@ -145,15 +145,15 @@ def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> Repor
 class _Run:
     def __init__(self, jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> None:
         self._jobs, self._encoding, self._watcher = jobs, encoding, watcher
-        self._report = Report()
+        self._report = BatchReport()
         self._cancel = threading.Event()
         self._counted: dict[int, int] = {}
-        self._readers: Lane[Picture] = Lane("upres-read")
-        self._networks: Lane[tuple[Picture, float]] = Lane("upres-run")
-        self._writers: Lane[None] = Lane("upres-write")
+        self._readers: WorkerThread[Picture] = WorkerThread("upres-read")
+        self._networks: WorkerThread[tuple[Picture, float]] = WorkerThread("upres-run")
+        self._writers: WorkerThread[None] = WorkerThread("upres-write")
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
 
-    def run(self) -> Report:
+    def run(self) -> BatchReport:
         try:
             self._all()
         except KeyboardInterrupt:

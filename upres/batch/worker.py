@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 
 
-class Lane(Generic[_T]):
+class WorkerThread(Generic[_T]):
     """One daemon thread that runs one thing at a time. A daemon, because Ctrl-C must not wait for an engine's call that takes minutes."""
 
     def __init__(self, name: str) -> None:

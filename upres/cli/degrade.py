@@ -11,7 +11,7 @@ from upres.cli.errors import DEBUG_HELP, DONE, exit_code_of, run_verb, say, word
 from upres.errors import InputError, OutputError, UpresError, UsageError
 
 if TYPE_CHECKING:
-    from upres.batch.paths import Destination, Found
+    from upres.batch.paths import Destination, InputFile
     from upres.degradation.apply import Recipe
 
 
@@ -75,7 +75,7 @@ def degrade(
 
 
 def _run(
-    pictures: list[Found], destination: Destination, recipe: Recipe | None, plans: list[dict[str, Any]] | None, seed: int, index: int,
+    pictures: list[InputFile], destination: Destination, recipe: Recipe | None, plans: list[dict[str, Any]] | None, seed: int, index: int,
     scale: int, json_lines: bool, overwrite: bool,
 ) -> int:  # fmt: skip
     """One bad picture is named and the rest goes on; the exit code tells."""
@@ -149,7 +149,7 @@ def _read_plans(path: Path) -> list[dict[str, Any]]:
     return plans
 
 
-def _check_targets(pictures: list[Found], destination: Destination) -> list[Path]:
+def _check_targets(pictures: list[InputFile], destination: Destination) -> list[Path]:
     """Before a picture is read: no result may be an input, and no two results one file. Gives the folders of the results."""
     import os
 

@@ -15,7 +15,7 @@ from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from upres.doctor.report import Check, Report, Run
+    from upres.doctor.report import DoctorReport, EngineCheck, Run
 
 _STATES = {"missing": "not installed", "absent": "none found", "timeout": "timed out", "not-run": "not run", "wrong": "WRONG RESULT"}
 _WIDTH = 140
@@ -61,12 +61,12 @@ def _wipe() -> None:
         print(f"\r{'':<40}\r", end="", file=sys.stderr, flush=True)
 
 
-def text_of(report: Report) -> list[str]:
+def text_of(report: DoctorReport) -> list[str]:
     """The report for a person, line by line."""
     return [*_facts(report), "", *_engines(report), *_hints(report), "", *_end(report)]
 
 
-def _facts(report: Report) -> list[str]:
+def _facts(report: DoctorReport) -> list[str]:
     from upres.system.text import format_bytes
 
     machine, core = report.machine, report.core
@@ -94,7 +94,7 @@ def _facts(report: Report) -> list[str]:
     return [f"{title:<11}{value}" for title, value in lines]
 
 
-def _codecs(report: Report) -> str:
+def _codecs(report: DoctorReport) -> str:
     core = report.core
     if core.libvips is None:
         return "DO NOT WORK"
@@ -102,7 +102,7 @@ def _codecs(report: Report) -> str:
     return f"libvips {core.libvips}, reads and writes {', '.join(core.writes)}" + (f"; reads {', '.join(only)}" if only else "")
 
 
-def _engines(report: Report) -> list[str]:
+def _engines(report: DoctorReport) -> list[str]:
     table = [("ENGINE", "DEVICE", "STATE", "VERSION", "TESTED", "NOTE")]
     for check in report.engines:
         tested = "" if check.state in ("missing", "absent") else "untested" if check.tested.startswith("untested") else "yes"
@@ -116,7 +116,7 @@ def _engines(report: Report) -> list[str]:
     return lines
 
 
-def _note(check: Check) -> str:
+def _note(check: EngineCheck) -> str:
     runs = ", ".join(_run(run) for run in check.runs)
     return "; ".join(part for part in (check.device_name, runs, check.words, check.remedy or "") if part)
 
@@ -127,14 +127,14 @@ def _run(run: Run) -> str:
     return f"{run.precision} {'right' if run.right else 'WRONG'} ({far})"
 
 
-def _hints(report: Report) -> list[str]:
+def _hints(report: DoctorReport) -> list[str]:
     lines: list[str] = []
     for hint in report.hints:
         lines += ["", *_wrapped("hint     ", hint.what), *_wrapped("  why    ", hint.why), *_wrapped("  remedy ", hint.remedy)]
     return lines
 
 
-def _end(report: Report) -> list[str]:
+def _end(report: DoctorReport) -> list[str]:
     works = {True: "all that upscaling needs works", False: "UPSCALING DOES NOT WORK", None: "all that upscaling needs is there (not run)"}
     return [
         *_wrapped("untested   ", f"{', '.join(report.untested)}: never run by this project; they may work, and reports are welcome"),

@@ -15,7 +15,7 @@ from upres.errors import OutputError
 
 if TYPE_CHECKING:
     from upres.evaluation.tables import Evaluation
-    from upres.images.pairing import Pair
+    from upres.images.pairing import FilePair
     from upres.upscaling.enlarge import Upscaler
 
 
@@ -94,7 +94,12 @@ def evaluate(
 
 
 def _measure(
-    measure: Callable[..., Evaluation], pairs: list[Pair], names: Sequence[str], scale: int, engine: Engine | None, options: dict[str, Any]
+    measure: Callable[..., Evaluation],
+    pairs: list[FilePair],
+    names: Sequence[str],
+    scale: int,
+    engine: Engine | None,
+    options: dict[str, Any],
 ) -> Evaluation:
     """`measure(pairs, upscalers, progress=...)` with the models of these names opened, and closed afterwards.
 
@@ -104,7 +109,7 @@ def _measure(
 
     from upres.cli.download import have_models
     from upres.evaluation.evaluate import BICUBIC, check_models
-    from upres.graph.opaque import UnknownModel
+    from upres.graph.opaque import OpaqueModel
     from upres.models.load import load_network
     from upres.upscaling.enlarge import Upscaler
 
@@ -114,7 +119,7 @@ def _measure(
         for name in dict.fromkeys(names):
             if name != BICUBIC:  # that row is there anyway
                 network = load_network(name)
-                default = "auto" if isinstance(network, UnknownModel) else "ncnn"  # a file of unknown make has an engine of its own
+                default = "auto" if isinstance(network, OpaqueModel) else "ncnn"  # a file of unknown make has an engine of its own
                 upscalers[name] = Upscaler(network, engine=default if engine is None else engine.value, **options)
                 stack.callback(upscalers[name].close)
         check_models(upscalers, scale)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from upres.batch.plan import Prepared, Request
-    from upres.batch.run import Job, Report
+    from upres.batch.run import BatchReport, Job
 
 TELL_FROM_S = 30.0  # a job that takes longer says so before it starts
 
@@ -41,7 +41,7 @@ def tell_start(jobs: list[Job], seconds: float) -> None:
     say(f"{what}: about {words_for_estimate(seconds)} with {engine}")
 
 
-def tell_end(request: Request, prepared: Prepared, report: Report, seconds: float, debug: bool) -> None:
+def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds: float, debug: bool) -> None:
     import traceback
     from collections import defaultdict
 
@@ -80,7 +80,7 @@ def tell_end(request: Request, prepared: Prepared, report: Report, seconds: floa
 
 def _engines(jobs: list[Job]) -> str:
     """ " with ncnn 1.0": what ran; nothing where no network did."""
-    names = dict.fromkeys(words_for_engine(stage.runner) for job in jobs if job.plan.passes for stage in job.upscaler.stages)
+    names = dict.fromkeys(words_for_engine(network.runner) for job in jobs if job.plan.passes for network in job.upscaler.networks)
     return f" with {', '.join(names)}" if names else ""
 
 

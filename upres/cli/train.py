@@ -106,10 +106,10 @@ def train(
         from upres.cli.progress import TrainingBar
         from upres.training.checkpoint import newest_step
         from upres.training.distributed.ranks import join_ranks
-        from upres.training.loop import Sources
+        from upres.training.loop import PretrainedFiles
         from upres.training.loop import train as run
 
-        sources = Sources(parent, init_discriminator, features)
+        sources = PretrainedFiles(parent, init_discriminator, features)
         with (
             join_ranks(_device(device), timeout_s=1800.0) as ranks,
             _Interrupt(ranks.rank == 0) as interrupt,

@@ -16,7 +16,7 @@ from upres.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from upres.batch.plan import Request
-    from upres.batch.run import Report
+    from upres.batch.run import BatchReport
 
 _SIZE, _NETWORK, _OUTPUT = "Size", "Network", "Output"
 
@@ -109,14 +109,14 @@ def upscale(
     def work() -> int:
         from upres.batch.plan import Request
         from upres.system.text import parse_bytes
-        from upres.upscaling.output_size import TargetSize
+        from upres.upscaling.output_size import OutputSize
 
         if "" in inputs or out == "":
             raise UsageError("an input or -o is the empty text (a variable that is not set?): name a picture, a folder or -")
         request = Request(
             inputs=tuple(inputs),
             out=out,
-            size=TargetSize(factor=scale, width=width, height=height, long_side=long_side, megapixels=megapixels),
+            size=OutputSize(factor=scale, width=width, height=height, long_side=long_side, megapixels=megapixels),
             model=model,
             engine=engine.value,
             device=device,
@@ -219,7 +219,7 @@ def _write_stdout(data: bytes) -> None:
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def _exit_code(report: Report) -> int:
+def _exit_code(report: BatchReport) -> int:
     """The code for the whole job; of several, the one that calls most for doing something."""
     codes = {exit_code_of(outcome.error) for outcome in report.failed if outcome.error is not None}
     if report.interrupted:

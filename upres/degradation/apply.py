@@ -25,11 +25,11 @@ from upres.errors import UsageError
 
 __all__ = ["BUILT_IN", "Recipe", "Sharpen", "check_plan", "draw_plan", "load_recipe", "run_plan", "sharpened"]
 
-Picture = NDArray[np.float32]
-Plan = dict[str, Any]
+Array = NDArray[np.float32]
+DegradationPlan = dict[str, Any]
 
 
-def draw_plan(recipe: Recipe, *, seed: int, index: int, scale: int) -> Plan:
+def draw_plan(recipe: Recipe, *, seed: int, index: int, scale: int) -> DegradationPlan:
     """What `recipe` does to picture `index` under `seed`: JSON data; sizes in it are relative, so it fits any picture.
 
     Raises `UsageError` for a negative seed or index, or a scale below 1.
@@ -42,7 +42,7 @@ def draw_plan(recipe: Recipe, *, seed: int, index: int, scale: int) -> Plan:
     return {**head, "sharpen": sharpen, "steps": steps}
 
 
-def sharpened(hr: Picture, plan: Mapping[str, Any]) -> Picture:
+def sharpened(hr: Array, plan: Mapping[str, Any]) -> Array:
     """What `plan` degrades and a network should give: `hr` itself, or sharpened where the recipe says so. hr float32 `h w c` in [0,1].
 
     Raises `UsageError` for a sharpening that is none.
@@ -53,7 +53,7 @@ def sharpened(hr: Picture, plan: Mapping[str, Any]) -> Picture:
     return hr if target is None else sharpen(hr, target["amount"], target["radius_px"], target["threshold_255"])
 
 
-def run_plan(hr: Picture, plan: Mapping[str, Any]) -> Picture:
+def run_plan(hr: Array, plan: Mapping[str, Any]) -> Array:
     """hr float32 `h w c` in [0,1], c 1 or 3, sides multiples of the plan's scale -> lr float32 `h/scale w/scale c`, clipped and rounded
     to 1/255.
 
@@ -76,23 +76,23 @@ def run_plan(hr: Picture, plan: Mapping[str, Any]) -> Picture:
     return (np.rint(np.clip(image, 0.0, 1.0) * np.float32(255.0)) / np.float32(255.0)).astype(np.float32, copy=False)
 
 
-def _blur(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+def _blur(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Array:
     return blur(image, make_kernel(step["kernel"]))
 
 
-def _resize(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+def _resize(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Array:
     sides = target if step["of"] == "target" else image.shape[:2]
     # a whole number that was divided and multiplied again may lie a rounding error below itself
     size = tuple(max(1, int(side * step["factor"] + 1e-9)) for side in sides)
     return resize(image, cast("tuple[int, int]", size), step["mode"], step["antialias"])
 
 
-def _decimate(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+def _decimate(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Array:
     factor = min(step["factor"], *image.shape[:2])  # a picture smaller than that keeps one pixel
     return decimate(image, factor, make_kernel(step["kernel"]))
 
 
-def _noise(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+def _noise(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Array:
     rng = np.random.default_rng(step["seed"])
     if step["kind"] == "gaussian":
         noisy = add_gaussian(image, step["sigma_255"], step["gray"], rng)
@@ -103,23 +103,23 @@ def _noise(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> 
     return np.clip(noisy, 0.0, 1.0)  # as the published pipelines do after every noise
 
 
-def _codec(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+def _codec(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Array:
     return recode(image, step["format"], step["quality"], step["subsample"], step["shift"])
 
 
-def _camera(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+def _camera(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Array:
     return camera_noise(image, step)
 
 
-def _sharpen(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+def _sharpen(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Array:
     return sharpen(image, step["amount"], step["radius_px"], step["threshold_255"])
 
 
-def _clip(image: Picture, step: Mapping[str, Any], target: tuple[int, int]) -> Picture:
+def _clip(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Array:
     return np.clip(image, 0.0, 1.0)
 
 
-_RUN: Final[dict[str, Callable[[Picture, Mapping[str, Any], tuple[int, int]], Picture]]] = {
+_RUN: Final[dict[str, Callable[[Array, Mapping[str, Any], tuple[int, int]], Array]]] = {
     "blur": _blur, "resize": _resize, "decimate": _decimate, "noise": _noise, "codec": _codec, "camera": _camera,
     "sharpen": _sharpen, "clip": _clip,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.float32]
+Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
 # XYZ -> camera, as published with the paper, without names. The second to fourth are the matrices that Adobe gives for these cameras; the
@@ -47,7 +47,7 @@ def draw_camera(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def camera_noise(image: Picture, parameters: Mapping[str, Any]) -> Picture:
+def camera_noise(image: Array, parameters: Mapping[str, Any]) -> Array:
     """`image` float32 `h w c` in [0,1], developed again from a noisy RGGB mosaic of itself; gray goes through as three equal channels.
 
     `shot` and `read` of 0 leave only what the mosaic costs.
@@ -81,7 +81,7 @@ def _camera_matrix(weights: list[float]) -> Wide:
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
-def _without_gains(image: Picture, gains: Picture) -> Picture:
+def _without_gains(image: Array, gains: Array) -> Array:
     """image / gains, but bright gray goes towards itself, so that clipped highlights come back as white (section 3.3)."""
     gray = image.mean(axis=2, keepdims=True)
     mask = np.maximum((gray - _BRIGHT) / (1.0 - _BRIGHT), 0.0) ** 2
@@ -89,7 +89,7 @@ def _without_gains(image: Picture, gains: Picture) -> Picture:
     return np.asarray(image * np.maximum(mask + (1.0 - mask) * inverse, inverse), np.float32)
 
 
-def _mosaic(image: Picture) -> Picture:
+def _mosaic(image: Array) -> Array:
     """`h w 3`, even sides -> `h w`: red at even rows and columns, blue at odd ones, green elsewhere."""
     mosaic = image[..., 1].copy()
     mosaic[0::2, 0::2] = image[0::2, 0::2, 0]
@@ -97,7 +97,7 @@ def _mosaic(image: Picture) -> Picture:
     return mosaic
 
 
-def _demosaic(mosaic: Picture) -> Picture:
+def _demosaic(mosaic: Array) -> Array:
     """`h w` -> `h-2 w-2 3`, without the outer pixels. Bilinear: a missing colour is the mean of its nearest samples."""
     red, blue = np.zeros_like(mosaic), np.zeros_like(mosaic)
     red[0::2, 0::2] = mosaic[0::2, 0::2]
@@ -107,7 +107,7 @@ def _demosaic(mosaic: Picture) -> Picture:
     return np.stack([_tent(red), np.asarray(green[1:-1, 1:-1] + cross * np.float32(0.25), np.float32), _tent(blue)], axis=2)
 
 
-def _tent(plane: Picture) -> Picture:
+def _tent(plane: Array) -> Array:
     """The sum over 3 x 3 with weights 1/2 1 1/2 in both directions: of samples that lie two apart, with zeros between, the linear path."""
     across = plane[:, 1:-1] + (plane[:, :-2] + plane[:, 2:]) * np.float32(0.5)
     return np.asarray(across[1:-1] + (across[:-2] + across[2:]) * np.float32(0.5), np.float32)

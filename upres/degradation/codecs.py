@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from upres.errors import EngineError, UsageError
 
-Picture = NDArray[np.float32]
+Array = NDArray[np.float32]
 FORMATS: Final = ("jpeg", "webp", "avif")
 _GRID_PX: Final = 8  # of JPEG's blocks
 
 
-def recode(image: Picture, format: str, quality: int, subsample: bool, shift: Sequence[int]) -> Picture:
+def recode(image: Array, format: str, quality: int, subsample: bool, shift: Sequence[int]) -> Array:
     """`image`, float32 `h w c`, clipped to [0,1] and rounded to 8 bit, written with `quality` 1..100 and read again; c 1 or 3 stays so.
 
     `subsample`: chroma at half the resolution (4:2:0) or the whole (4:4:4); WebP always halves it below its lossless mode, so there it is

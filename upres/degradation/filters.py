@@ -16,7 +16,7 @@ from upres.degradation.kernels import isotropic
 from upres.errors import UsageError
 from upres.images.resize import contributions, imresize
 
-Picture = NDArray[np.float32]
+Array = NDArray[np.float32]
 Mode = Literal["area", "linear", "cubic", "lanczos", "nearest"]
 MODES: Final[tuple[str, ...]] = ("area", "linear", "cubic", "lanczos", "nearest")
 _NEGLIGIBLE: Final = 1e-7  # the weights that a kernel may lose or that may be wrong, all together
@@ -27,7 +27,7 @@ _TILE: Final = 256  # of Fourier transforms: they stay in the cache, and a large
 Block = tuple[slice, slice, NDArray[np.float32]]
 
 
-def blur(image: Picture, kernel: NDArray[np.float64]) -> Picture:
+def blur(image: Array, kernel: NDArray[np.float64]) -> Array:
     """The convolution of every channel with `kernel` (odd sides, sum 1), to 1e-6 of the exact sum for pictures in [0,1].
 
     A separable kernel (a Gaussian that is round or not turned) runs as products with blocks of band matrices, any other by Fourier
@@ -50,12 +50,12 @@ def _trimmed(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
     return kernel
 
 
-def _reflected(image: Picture, rows: tuple[int, int], columns: tuple[int, int]) -> Picture:
+def _reflected(image: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
     """`c h w` with so many reflected pixels before and after."""
     return np.pad(image.transpose(2, 0, 1), ((0, 0), rows, columns), mode="reflect")
 
 
-def _separable(image: Picture, down: NDArray[np.float64], across: NDArray[np.float64]) -> Picture:
+def _separable(image: Array, down: NDArray[np.float64], across: NDArray[np.float64]) -> Array:
     """The convolution of the columns with `down` and of the rows with `across`, both of odd length."""
     height, width, channels = image.shape
     rows, columns = len(down) // 2, len(across) // 2
@@ -85,7 +85,7 @@ def _band(taps: NDArray[np.float64]) -> NDArray[np.float32]:
     return matrix
 
 
-def _fourier(image: Picture, kernel: NDArray[np.float64]) -> Picture:
+def _fourier(image: Array, kernel: NDArray[np.float64]) -> Array:
     """Tile by tile: what a circular convolution wraps around lies in the reflected border, which is cut off."""
     height, width, channels = image.shape
     rows, columns = kernel.shape[0] // 2, kernel.shape[1] // 2
@@ -118,7 +118,7 @@ def _fast_side(least: int) -> int:
         side += 2
 
 
-def resize(image: Picture, size: tuple[int, int], mode: Mode, antialias: bool) -> Picture:
+def resize(image: Array, size: tuple[int, int], mode: Mode, antialias: bool) -> Array:
     """To `size` = (h, w), coordinates by the ratio of sizes at half-pixel centres, so nothing shifts.
 
     With `antialias`: MATLAB's (upres/images/resize.py; "nearest" has none). Without: torch's `F.interpolate(align_corners=False)`: area is
@@ -140,14 +140,14 @@ def resize(image: Picture, size: tuple[int, int], mode: Mode, antialias: bool) -
     return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
 
-def _along_height(planes: Picture, size: int, mode: str) -> Picture:
+def _along_height(planes: Array, size: int, mode: str) -> Array:
     result = np.empty((planes.shape[0], size, planes.shape[2]), np.float32)
     for out, source, matrix in _blocks(planes.shape[1], size, mode):
         np.matmul(matrix, planes[:, source], out=result[:, out])
     return result
 
 
-def _along_width(planes: Picture, size: int, mode: str) -> Picture:
+def _along_width(planes: Array, size: int, mode: str) -> Array:
     result = np.empty((*planes.shape[:2], size), np.float32)
     for out, source, matrix in _blocks(planes.shape[2], size, mode):
         result[:, :, out] = np.matmul(planes[:, :, source], matrix.T)
@@ -196,7 +196,7 @@ def _cubic(distance: NDArray[np.float64], a: float = -0.75) -> NDArray[np.float6
     return np.where(distance <= 1.0, near, np.where(distance < 2.0, far, 0.0))
 
 
-def decimate(image: Picture, factor: int, kernel: NDArray[np.float64]) -> Picture:
+def decimate(image: Array, factor: int, kernel: NDArray[np.float64]) -> Array:
     """Blur with `kernel` and keep one pixel of each `factor` x `factor`: BSRGAN's nearest down-sampling (Zhang et al., ICCV 2021, 3.2).
 
     The pixel kept is the first; the kernel is shifted by (factor - 1) / 2 pixels, linearly between pixels, so that the result does not
@@ -217,7 +217,7 @@ def decimate(image: Picture, factor: int, kernel: NDArray[np.float64]) -> Pictur
     return np.ascontiguousarray(blur(image, wide)[:height:factor, :width:factor])
 
 
-def sharpen(image: Picture, amount: float, radius_px: int, threshold_255: float) -> Picture:
+def sharpen(image: Array, amount: float, radius_px: int, threshold_255: float) -> Array:
     """Unsharp masking as Real-ESRGAN does it to its targets: where a picture differs from its blur, the difference is added again.
 
     blur: a Gaussian of `radius_px` (odd) pixels with OpenCV's sigma for that size; residual = image - blur;
@@ -231,4 +231,4 @@ def sharpen(image: Picture, amount: float, radius_px: int, threshold_255: float)
     mask = (np.abs(residual) > np.float32(threshold_255 / 255.0)).astype(np.float32)
     soft = _separable(mask, taps, taps)
     sharp = np.clip(image + np.float32(amount) * residual, 0.0, 1.0)
-    return cast("Picture", image + soft * (sharp - image))
+    return cast("Array", image + soft * (sharp - image))

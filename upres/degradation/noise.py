@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.float32]
+Array = NDArray[np.float32]
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601, full range
 
 
-def add_gaussian(image: Picture, sigma_255: float, gray: bool, rng: np.random.Generator) -> Picture:
+def add_gaussian(image: Array, sigma_255: float, gray: bool, rng: np.random.Generator) -> Array:
     """White noise of standard deviation `sigma_255` / 255; `gray`: the same in all channels."""
     height, width, channels = image.shape
     noise = rng.standard_normal((height, width, 1 if gray else channels), dtype=np.float32)
@@ -23,7 +23,7 @@ def add_gaussian(image: Picture, sigma_255: float, gray: bool, rng: np.random.Ge
     return (image + noise).astype(np.float32, copy=False)
 
 
-def add_correlated(image: Picture, covariance_255: Sequence[Sequence[float]], rng: np.random.Generator) -> Picture:
+def add_correlated(image: Array, covariance_255: Sequence[Sequence[float]], rng: np.random.Generator) -> Array:
     """Normal noise whose channels have the covariance `covariance_255` / 255^2 (3 x 3); a gray picture gets the mean of the three."""
     covariance = np.asarray(covariance_255, np.float64) / 255.0**2
     values, vectors = np.linalg.eigh(covariance)
@@ -33,7 +33,7 @@ def add_correlated(image: Picture, covariance_255: Sequence[Sequence[float]], rn
     return (image + own).astype(np.float32, copy=False)
 
 
-def add_poisson(image: Picture, strength: float, gray: bool, rng: np.random.Generator) -> Picture:
+def add_poisson(image: Array, strength: float, gray: bool, rng: np.random.Generator) -> Array:
     """Shot noise: Poisson(x v) / v - x, times `strength`, where v = 2^ceil(log2(number of levels that the 8-bit picture has)).
 
     `gray`: worked out on the luma and added to all channels alike.

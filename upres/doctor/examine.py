@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from upres.doctor.hints import hints
-from upres.doctor.report import Check, Choices, Core, Findings, Report, Run, State
+from upres.doctor.report import Choices, Core, DoctorReport, EngineCheck, Findings, Run, State
 from upres.doctor.requirements import (
     CORE,
     LIBRARIES,
@@ -31,7 +31,7 @@ from upres.doctor.requirements import (
 )
 from upres.errors import OutputError
 from upres.system.hardware import Machine, look
-from upres.system.subprocesses import Outcome, run_all
+from upres.system.subprocesses import ProcessOutcome, run_all
 
 TIMEOUT_S = 60.0  # the first start of a GPU library compiles and loads a gigabyte or two
 _PACKAGES = ("upres", "numpy", "pyvips", "pyvips-binary", "safetensors", "typer", "rich", "httpx", "onnx", "pillow")
@@ -40,7 +40,7 @@ _PROBE = "upres.doctor.probe"  # by name: it imports what this module must not
 _SLOW = ("torch", "spandrel", "openvino", "onnx", "ncnn")  # the slowest first: all is done the sooner
 
 
-def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable[[str], None] | None = None) -> Report:
+def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable[[str], None] | None = None) -> DoctorReport:
     """Look at everything. quick: no engine is run (the codecs are). tell: gets a line before each step, for a person who waits."""
     try:
         tempfile.gettempdir()
@@ -51,7 +51,7 @@ def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable
     present = [engine for engine in _SLOW if all(map(installed, LIBRARIES[engine].modules))]
     jobs = [("core",), *(() if quick else ((engine,) for engine in present))]
 
-    def more(outcome: Outcome) -> list[tuple[str, ...]]:
+    def more(outcome: ProcessOutcome) -> list[tuple[str, ...]]:
         """A process for each device that the first process of an engine found."""
         found = outcome.first("devices")
         return [(outcome.job[0], device) for device, _, _ in found["devices"]] if found else []
@@ -63,7 +63,7 @@ def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable
     checks = tuple(check for engine in LIBRARIES for check in _checks(engine, engine in present, quick, by_job, timeout_s))
     core, choices = _core(by_job["core",], checks, timeout_s)
     builds = {engine: found for engine in present if (one := by_job.get((engine,))) and (found := one.first("build"))}
-    return Report(
+    return DoctorReport(
         schema=1,
         upres=packages["upres"] or "unknown",
         folder=str(Path(__file__).resolve().parent.parent),
@@ -83,11 +83,11 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), package]))}
 
 
-def _checks(engine: str, there: bool, quick: bool, outcomes: dict[tuple[str, ...], Outcome], timeout_s: float) -> list[Check]:
+def _checks(engine: str, there: bool, quick: bool, outcomes: dict[tuple[str, ...], ProcessOutcome], timeout_s: float) -> list[EngineCheck]:
     """The CPU, then each device that was found, then a line for what an engine could use and does not find."""
     library = LIBRARIES[engine]
     version = next((found for name in library.packages if (found := version_of(name))), None)
-    blank = Check(engine, "cpu", "cpu", "", version, "not-run", "", (), TESTED[engine, "cpu"], None)
+    blank = EngineCheck(engine, "cpu", "cpu", "", version, "not-run", "", (), TESTED[engine, "cpu"], None)
     if not there:
         lacking = [module for module in library.modules if not installed(module)]
         return [replace(blank, state="missing", words=f"{' and '.join(lacking)} not installed", remedy=library.remedy)]
@@ -112,7 +112,7 @@ def _checks(engine: str, there: bool, quick: bool, outcomes: dict[tuple[str, ...
     return checks
 
 
-def _judge(blank: Check, outcome: Outcome, timeout_s: float) -> Check:
+def _judge(blank: EngineCheck, outcome: ProcessOutcome, timeout_s: float) -> EngineCheck:
     """The check of one device from what its process told, and from how it ended."""
     runs = tuple(Run(one["precision"], one["right"], one["difference"], one["seconds"], one["words"]) for one in outcome.all("run"))
     ready = outcome.first("ready")
@@ -128,11 +128,11 @@ def _judge(blank: Check, outcome: Outcome, timeout_s: float) -> Check:
     return replace(check, state="ok")
 
 
-def _state(outcome: Outcome) -> State:
+def _state(outcome: ProcessOutcome) -> State:
     return "timeout" if outcome.timed_out else "crashed" if outcome.crashed else "failed"
 
 
-def _end(outcome: Outcome, timeout_s: float) -> str:
+def _end(outcome: ProcessOutcome, timeout_s: float) -> str:
     """How a process ended that did not end well."""
     if outcome.timed_out:
         return f"no answer within {timeout_s:g} s"
@@ -147,7 +147,7 @@ def _end(outcome: Outcome, timeout_s: float) -> str:
     return f"its process was ended by {how}" + (f" ({outcome.reason})" if outcome.reason else "")
 
 
-def _core(outcome: Outcome, checks: tuple[Check, ...], timeout_s: float) -> tuple[Core, Choices]:
+def _core(outcome: ProcessOutcome, checks: tuple[EngineCheck, ...], timeout_s: float) -> tuple[Core, Choices]:
     numpy, codecs, models, choices = (outcome.first(step) for step in ("numpy", "codecs", "models", "choices"))
     problems: list[str] = []
     if numpy is None:

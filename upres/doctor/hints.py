@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from upres.doctor.report import Check, Findings, Hint
+from upres.doctor.report import EngineCheck, Findings, Hint
 from upres.doctor.requirements import LIBRARIES, minimum_versions, older
 from upres.system.text import format_bytes
 
@@ -23,7 +23,7 @@ def hints(found: Findings) -> tuple[Hint, ...]:
     return (*_packages(found), *_nvidia(found), *_vulkan(found), *_openvino(found), *_half(found), *_resources(found))
 
 
-def _engine(found: Findings, name: str) -> list[Check]:
+def _engine(found: Findings, name: str) -> list[EngineCheck]:
     return [check for check in found.engines if check.engine == name and check.state != "missing"]
 
 

@@ -1,4 +1,4 @@
-"""What `upres doctor` found out, as data. The fields of `Report` are the keys of `--json`: docs/doctor.md says what each means."""
+"""What `upres doctor` found out, as data. The fields of `DoctorReport` are the keys of `--json`: docs/doctor.md says what each means."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class EngineCheck:
     """An engine on a device.
 
     state: "ok"; "wrong": it ran and the result is not right; "failed": an error, which `words` tells; "crashed": its process was ended
@@ -77,7 +77,7 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DoctorReport:
     """All that `upres doctor` tells; its fields are the keys of `--json`. `packages` has what pip knows of each, None for nothing."""
 
     schema: int
@@ -86,7 +86,7 @@ class Report:
     machine: Machine
     packages: dict[str, str | None]
     core: Core
-    engines: tuple[Check, ...]
+    engines: tuple[EngineCheck, ...]
     choices: Choices
     untested: tuple[str, ...]
     hints: tuple[Hint, ...]
@@ -98,5 +98,5 @@ class Findings:
 
     machine: Machine
     packages: dict[str, str | None]
-    engines: tuple[Check, ...]
+    engines: tuple[EngineCheck, ...]
     builds: dict[str, dict[str, Any]]

@@ -7,7 +7,7 @@ from upres.engines.precision import open_checked
 from upres.engines.registry import DEVICES, NotedRunner, check_device, engines_with
 from upres.engines.runner import Runner
 from upres.errors import EngineError, UsageError
-from upres.graph.opaque import Network, UnknownModel
+from upres.graph.opaque import Network, OpaqueModel
 
 ENGINES = ("auto", *DEVICES)
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
@@ -47,7 +47,7 @@ def load(
         check_device(engine, device)
     elif device != "auto":
         engines_with(device)
-    if isinstance(graph, UnknownModel):
+    if isinstance(graph, OpaqueModel):
         return _as_it_is(graph, engine, threads, exact, device, precision)
     if engine != "auto":
         return open_checked(graph, engine=engine, threads=threads, exact=exact, device=device, precision=precision)
@@ -63,7 +63,7 @@ def load(
         return NotedRunner(runner, (f"{chosen} is the fastest engine here and could not be used, so ncnn on the CPU was: {error}",))
 
 
-def _as_it_is(model: UnknownModel, engine: str, threads: int, exact: bool, device: str, precision: str) -> Runner:
+def _as_it_is(model: OpaqueModel, engine: str, threads: int, exact: bool, device: str, precision: str) -> Runner:
     """A file that is a program of its own has one engine."""
     from upres.engines.opaque.runner import FileRunner
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from upres.errors import InputError, ModelError, UpresError, UsageError
 from upres.evaluation.tables import BICUBIC, REFERENCE, Evaluation, Scores
 from upres.images.io import Picture, quantise, read_picture
-from upres.images.pairing import Pair, check_scale, check_sizes
+from upres.images.pairing import FilePair, check_scale, check_sizes
 from upres.images.resize import imresize
 from upres.metrics.niqe import PARAMETERS, NiqeParameters, niqe
 from upres.metrics.psnr_ssim import psnr, ssim
@@ -121,7 +121,7 @@ def make_protocol(scale: int, measures: Measures, *, lr_given: bool) -> dict[str
 
 
 def evaluate(
-    pairs: Sequence[Pair],
+    pairs: Sequence[FilePair],
     upscalers: Mapping[str, Upscaler],
     *,
     scale: int,
@@ -166,7 +166,7 @@ def evaluate(
 
 
 def _measure_pair(
-    pair: Pair, upscalers: Mapping[str, Upscaler], scale: int, measures: Measures, notes: list[str]
+    pair: FilePair, upscalers: Mapping[str, Upscaler], scale: int, measures: Measures, notes: list[str]
 ) -> tuple[dict[str, Scores], float | None]:
     """One row a model, and the NIQE of HR where it is asked for."""
     high = read_picture(pair.hr)

@@ -45,7 +45,7 @@ TOLERANCES = {"float32": Tolerance(1e-3, 90.0), "float16": Tolerance(8.0 / 255.0
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Comparison:
     """One picture through one engine. `psnr_db` is None where no value differs."""
 
     engine: str
@@ -65,14 +65,14 @@ class Check:
         return f"{psnr} at {self.width} x {self.height}, {self.picture}"
 
 
-def compare(engine: str, picture: str, expected: Array, found: Array, scale: int) -> Check:
+def compare(engine: str, picture: str, expected: Array, found: Array, scale: int) -> Comparison:
     """Both (1, c, h, w). Differences are shares of the range: 1, or the largest value of `expected` where that is beyond."""
     span = max(1.0, float(np.abs(expected).max()))
     difference = np.abs(found.astype(np.float64) - expected) / span
     error = float(np.mean(difference**2))
     psnr_db = None if error == 0.0 else -10.0 * math.log10(error)
     height, width = expected.shape[2] // scale, expected.shape[3] // scale
-    return Check(engine, picture, height, width, float(difference.max()), float(difference.mean()), psnr_db)
+    return Comparison(engine, picture, height, width, float(difference.max()), float(difference.mean()), psnr_db)
 
 
 def pictures(graph: Graph, picture: Array | None = None) -> Iterator[tuple[str, Array]]:
@@ -148,7 +148,7 @@ def _onnxruntime(graph: Graph, threads: int) -> Opened:
 _REFERENCES: dict[str, Callable[[Graph, int], Opened]] = {"ncnn": _ncnn, "torch": _torch, "onnxruntime": _onnxruntime}
 
 
-def checked(open_file: Callable[[], Opened], model: str, expected: Expected, numbers: str) -> Iterator[Check]:
+def checked(open_file: Callable[[], Opened], model: str, expected: Expected, numbers: str) -> Iterator[Comparison]:
     """The checks of one engine. Raises EngineError where it refuses the file, fails, or is farther off than the tolerance of `numbers`."""
     nothing = "Nothing was written"
     tolerance = TOLERANCES[numbers]
@@ -193,7 +193,7 @@ def report_bytes(
     *,
     numbers: str,
     reference: str,
-    checks: tuple[Check, ...],
+    checks: tuple[Comparison, ...],
     not_run: tuple[str, ...],
 ) -> bytes:
     """The report as JSON, keys sorted, one to a line. Raises OSError where a file cannot be read."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import EngineError, ModelError, OutputError, UsageError, nearest
-from upres.export.compare import Check, SourceFile, checked, report_bytes, run_source, versions
+from upres.export.compare import Comparison, SourceFile, checked, report_bytes, run_source, versions
 from upres.export.ncnn import open_ncnn, upscayl_name, upscayl_notes, write_ncnn
 from upres.export.onnx import check_range, open_onnx, write_onnx
 from upres.export.safetensors import open_state, write_state
@@ -44,7 +44,7 @@ class Exported:
 
     files: tuple[Path, ...]
     report: Path
-    checks: tuple[Check, ...]
+    checks: tuple[Comparison, ...]
     not_run: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -244,7 +244,7 @@ def _keep(target: Path, before: Path) -> None:
 
 def _write_and_check(
     source: _Source, model: str, format: str, files: tuple[Path, ...], half: bool, picture: Array | None, threads: int
-) -> tuple[tuple[Check, ...], tuple[str, ...], str]:
+) -> tuple[tuple[Comparison, ...], tuple[str, ...], str]:
     """(checks, what was not run, what ran the source). Raises EngineError where a file does not give the source's pictures."""
     facts = _facts(source, model, half)
     if format == "onnx":
@@ -260,7 +260,7 @@ def _write_and_check(
     expected = run_source(source.graph, _REFERENCES[format], picture, threads)
     if half and format == "onnx":
         check_range(source.graph, expected.pictures[0][1], threads)
-    checks: list[Check] = []
+    checks: list[Comparison] = []
     not_run: list[str] = []
     for package, opened in engines:
         if opened is None:

@@ -11,7 +11,7 @@ from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
 from upres.weights.ncnn_file import Array, NcnnModel, compact_state
-from upres.weights.ncnn_layers import Layer
+from upres.weights.ncnn_layers import NcnnLayer
 
 FAMILY = "ncnn"
 _FUSED = {0: None, 1: "relu", 2: "leaky_relu", 4: "sigmoid"}
@@ -42,7 +42,7 @@ def graph_of(model: NcnnModel) -> Graph | None:
         return None
 
 
-def _nodes(layer: Layer, sources: list[str], arrays: tuple[Array, ...]) -> Iterator[Node]:
+def _nodes(layer: NcnnLayer, sources: list[str], arrays: tuple[Array, ...]) -> Iterator[Node]:
     """The nodes of a layer, the last writing its output; none where there are no such nodes."""
     output, first = layer.outputs[0], sources[0] if sources else ""
     match layer.kind:
@@ -76,9 +76,9 @@ def _nodes(layer: Layer, sources: list[str], arrays: tuple[Array, ...]) -> Itera
             return
 
 
-def _conv(layer: Layer, source: str, output: str, arrays: tuple[Array, ...]) -> Iterator[Node]:
+def _conv(layer: NcnnLayer, source: str, output: str, arrays: tuple[Array, ...]) -> Iterator[Node]:
     (height, width), stride, padding = layer.kernel, layer.integer(3, 1), layer.integer(4)
-    one_stride = Layer(layer.kind, layer.name, layer.inputs, layer.outputs, {**layer.params, 3: 1, 13: 1})
+    one_stride = NcnnLayer(layer.kind, layer.name, layer.inputs, layer.outputs, {**layer.params, 3: 1, 13: 1})
     if height != width or padding < 0 or not one_stride.is_plain_conv(padding) or layer.integer(13, stride) != stride:
         return
     kind = layer.integer(9)
@@ -94,7 +94,7 @@ def _conv(layer: Layer, source: str, output: str, arrays: tuple[Array, ...]) -> 
     yield Conv(output, source, weight, arrays[1] if len(arrays) > 1 else None, stride, padding, activation)
 
 
-def _binary(layer: Layer, sources: list[str], output: str) -> Iterator[Node]:
+def _binary(layer: NcnnLayer, sources: list[str], output: str) -> Iterator[Node]:
     kind, constant = layer.integer(0), layer.real(2)
     if layer.integer(1):
         if kind in (2, 3) and constant:
@@ -105,7 +105,7 @@ def _binary(layer: Layer, sources: list[str], output: str) -> Iterator[Node]:
         yield Mul(output, (sources[0], sources[1]))
 
 
-def _eltwise(layer: Layer, sources: list[str], output: str) -> Iterator[Node]:
+def _eltwise(layer: NcnnLayer, sources: list[str], output: str) -> Iterator[Node]:
     if layer.integer(0) == 0 and len(sources) == 2:
         yield Mul(output, (sources[0], sources[1]))
     elif layer.integer(0) == 1:
@@ -114,7 +114,7 @@ def _eltwise(layer: Layer, sources: list[str], output: str) -> Iterator[Node]:
             yield Add(output, tuple(sources), tuple(coefficients))
 
 
-def _is_plain_pool(layer: Layer) -> bool:
+def _is_plain_pool(layer: NcnnLayer) -> bool:
     square = layer.integer(11, layer.integer(1)) == layer.integer(1) and layer.integer(12, layer.integer(2, 1)) == layer.integer(2, 1)
     flat = not any(layer.integer(key) for key in (0, 3, 4, 7, 13, 14, 15))
     # Mode 1 leaves out what is beyond the border; mode 0 takes it in, which is the same only where nothing is.

@@ -1,6 +1,6 @@
 """Model files that are programs of their own: an ncnn graph, an ONNX file of unknown make, a network that spandrel knows.
 
-Nothing in such a file says what it does to a picture, so it is measured (`upres.engines.opaque.measure`). The facts are an `UnknownModel`,
+Nothing in such a file says what it does to a picture, so it is measured (`upres.engines.opaque.measure`). The facts are an `OpaqueModel`,
 with which pictures are planned as with a `Graph`.
 """
 
@@ -19,7 +19,7 @@ _NAMES = {"ncnn": "ncnn graph", "onnx": "ONNX file", "spandrel": "file known to 
 
 
 @dataclass(frozen=True)
-class UnknownModel:
+class OpaqueModel:
     """What was measured of a model file, as JSON carries it from the probe. Sizes are in LR pixels, words as of `upres.graph.graph.Graph`.
 
     `receptive_field` is the farthest change that was seen, or `WHOLE_PICTURE_PX` where changes reached the border of the probe, `probed_px`
@@ -80,4 +80,4 @@ class UnknownModel:
         return tuple(found)
 
 
-Network: TypeAlias = Graph | UnknownModel  # what pictures can be planned with and run through
+Network: TypeAlias = Graph | OpaqueModel  # what pictures can be planned with and run through

@@ -17,7 +17,7 @@ _NAMED = 8  # file names in one message; more are counted
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class FilePair:
     """An HR picture and its LR picture; `lr` None: LR is made from HR."""
 
     hr: Path
@@ -56,16 +56,16 @@ def _key(stem: str, scale: int) -> str:
     return stem if found is None else found[1]
 
 
-def find_pairs(hr_folder: Path, lr_folder: Path | None, scale: int) -> list[Pair]:
+def find_pairs(hr_folder: Path, lr_folder: Path | None, scale: int) -> list[FilePair]:
     """Every HR picture with its LR picture of the same name, or of the same name with a suffix such as `x4`, `_x4`, `_LR` (HR: `_HR`).
 
     Raises `InputError` for a folder without pictures, for any picture of either folder that has no partner, and for one with several.
     """
     highs = _pictures_in(hr_folder, "HR")
     if lr_folder is None:
-        return [Pair(path, None) for path in highs]
+        return [FilePair(path, None) for path in highs]
     lows = _pictures_in(lr_folder, "LR")
-    pairs: list[Pair] = []
+    pairs: list[FilePair] = []
     unpaired: list[str] = []
     for high in highs:
         partners = [low for low in lows if low.stem == high.stem]
@@ -73,7 +73,7 @@ def find_pairs(hr_folder: Path, lr_folder: Path | None, scale: int) -> list[Pair
         if len(partners) > 1:
             raise InputError(f"{high.name} has several LR pictures in {lr_folder}: {_list_names([low.name for low in partners])}; keep one")
         if partners:
-            pairs.append(Pair(high, partners[0]))
+            pairs.append(FilePair(high, partners[0]))
         else:
             unpaired.append(high.name)
     if unpaired:
@@ -89,12 +89,12 @@ def find_pairs(hr_folder: Path, lr_folder: Path | None, scale: int) -> list[Pair
     return pairs
 
 
-def check_sizes(pairs: Sequence[Pair], scale: int) -> tuple[list[Pair], dict[str, str]]:
+def check_sizes(pairs: Sequence[FilePair], scale: int) -> tuple[list[FilePair], dict[str, str]]:
     """The pairs that can be measured, and {file: reason} for pictures that cannot be read or are too small.
 
     Reads headers only. Raises `InputError` where an LR picture does not have the size of its HR picture divided by `scale`.
     """
-    good: list[Pair] = []
+    good: list[FilePair] = []
     failed: dict[str, str] = {}
     misfits: list[str] = []
     for pair in pairs:

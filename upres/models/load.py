@@ -10,7 +10,7 @@ from upres.errors import ModelError
 from upres.graph.architectures import UnknownNetworkError, graph_from_state_dict
 from upres.graph.from_ncnn import graph_of
 from upres.graph.opaque import Kind, Network
-from upres.graph.opaque import UnknownModel as UnknownModel
+from upres.graph.opaque import OpaqueModel as OpaqueModel
 from upres.models import catalog
 from upres.weights.ncnn_file import find_pair, read_ncnn
 from upres.weights.read import read_weights
@@ -19,7 +19,7 @@ from upres.weights.read import read_weights
 def load_network(name_or_path: str) -> Network:
     """The network of a model by name, or of a model file of any kind. Raises ModelError, and what `catalog.resolve` raises.
 
-    A `Graph` wherever the file is known; otherwise an `UnknownModel`, after a probe of some seconds the first time.
+    A `Graph` wherever the file is known; otherwise an `OpaqueModel`, after a probe of some seconds the first time.
     """
     if isinstance(catalog.find(name_or_path), catalog.ModelCard):
         return catalog.load_graph(name_or_path)

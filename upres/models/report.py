@@ -10,7 +10,7 @@ from typing import Literal
 from upres.errors import ModelError, UsageError
 from upres.models import catalog
 from upres.models.catalog import MODELS, ModelCard
-from upres.models.load import UnknownModel, load_network
+from upres.models.load import OpaqueModel, load_network
 from upres.models.model import UNKNOWN_LICENCE, KnownModel, known_models
 from upres.models.store import AddedModel, added_names, file_here, read_added, store_folder
 from upres.system.checksums import Source, expected_sha256, pin_path, problem
@@ -154,7 +154,7 @@ def _with_network(known: Facts, path: Path) -> Facts:
         graph = load_network(str(path.absolute()))
     except ModelError as error:
         return _changed(known, problem=str(error))
-    notes = graph.notes if isinstance(graph, UnknownModel) else ()
+    notes = graph.notes if isinstance(graph, OpaqueModel) else ()
     pair = find_pair(path)
     if pair is not None:  # what was said of the file is of one of the two
         other = pair[0] if path == pair[1] else pair[1]
@@ -178,7 +178,7 @@ def _changed(known: Facts, **values: object) -> Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class FileCheck:
     """One file that is here, hashed again. `note` says what was found; `sound` whether the file can be used."""
 
     name: str
@@ -187,7 +187,7 @@ class Check:
     note: str
 
 
-def verify() -> Iterator[Check]:
+def verify() -> Iterator[FileCheck]:
     """Hash every model that is here: the house's, the downloaded, the added. One whose SHA-256 was never known is pinned now."""
     for card in MODELS.values():
         source = Source(card.file, (), card.sha256, None, card.licence)
@@ -196,7 +196,7 @@ def verify() -> Iterator[Check]:
         try:
             model = read_added(name)
         except ModelError as error:
-            yield Check(name, store_folder() / name, False, str(error))
+            yield FileCheck(name, store_folder() / name, False, str(error))
             continue
         for source in model.sources:
             yield _check(name, source, store_folder() / source.name)
@@ -207,14 +207,14 @@ def verify() -> Iterator[Check]:
                 yield _check(model.name, file, path)
 
 
-def _check(name: str, source: Source, path: Path) -> Check:
+def _check(name: str, source: Source, path: Path) -> FileCheck:
     was_pinned = pin_path(path).is_file()
     try:
         wrong = problem(source, path)
     except ModelError as error:
         wrong = str(error)
     if wrong is not None:
-        return Check(name, path, False, wrong or f"{path} is not there")
+        return FileCheck(name, path, False, wrong or f"{path} is not there")
     if source.sha256 is not None:
-        return Check(name, path, True, "as expected")
-    return Check(name, path, True, "as pinned at its first download" if was_pinned else "no SHA-256 was known: pinned as it is now")
+        return FileCheck(name, path, True, "as expected")
+    return FileCheck(name, path, True, "as pinned at its first download" if was_pinned else "no SHA-256 was known: pinned as it is now")

@@ -71,7 +71,7 @@ class Cards:
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class CacheFolder:
     """The folder for models and measured choices. `problem` says why it cannot be written, None where it can."""
 
     path: str
@@ -88,7 +88,7 @@ class Machine:
     processor: Processor
     memory: Memory
     cards: Cards
-    cache: Cache
+    cache: CacheFolder
 
 
 def look(root: Path = Path("/")) -> Machine:
@@ -103,11 +103,11 @@ def look(root: Path = Path("/")) -> Machine:
     )
 
 
-def _cache() -> Cache:
+def _cache() -> CacheFolder:
     try:
         return cache(cache_folder())
     except RuntimeError as error:  # of pathlib: this user has no home, as happens in containers
-        return Cache("", False, 0, 0, f"{error} Set UPRES_CACHE to a folder")
+        return CacheFolder("", False, 0, 0, f"{error} Set UPRES_CACHE to a folder")
 
 
 def _system(root: Path) -> System:
@@ -195,7 +195,7 @@ def cards(root: Path = Path("/")) -> Cards:
     return Cards(tuple(makers), driver, locked)
 
 
-def cache(folder: Path) -> Cache:
+def cache(folder: Path) -> CacheFolder:
     """Its size, the free disk around it, and whether a file can be made there, or in the folder that would hold it."""
     size = 0
     for inside, _, names in os.walk(folder):  # what may not be looked at is passed over
@@ -212,7 +212,7 @@ def cache(folder: Path) -> Cache:
     except OSError as error:
         reason = error.strerror or str(error)
         problem = f"{there} is no folder" if error.errno == errno.ENOTDIR else f"no file can be made in {there}: {reason}"
-    return Cache(str(folder), there == folder, size, shutil.disk_usage(there).free, problem)
+    return CacheFolder(str(folder), there == folder, size, shutil.disk_usage(there).free, problem)
 
 
 def _visible(path: Path) -> bool:

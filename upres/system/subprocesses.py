@@ -18,7 +18,7 @@ Job = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProcessOutcome:
     """What a process told, line by line, and how it ended. `reason` is the last line of its stderr, of a traceback the exception."""
 
     job: Job
@@ -55,18 +55,18 @@ class _Running:
 def run_all(
     jobs: Sequence[Job],
     command: Sequence[str],
-    more: Callable[[Outcome], Sequence[Job]],
+    more: Callable[[ProcessOutcome], Sequence[Job]],
     *,
     at_once: int,
     timeout_s: float,
     tell: Callable[[str], None] | None = None,
     env: Mapping[str, str] | None = None,
-) -> list[Outcome]:
+) -> list[ProcessOutcome]:
     """Run `command` with the words of each job, and of the jobs that `more` makes of each outcome. None is left running, come what may.
 
     Output goes to temporary files: a process that hangs has told what it told, and no pipe can fill up.
     """
-    waiting, running, done = list(jobs), list[_Running](), list[Outcome]()
+    waiting, running, done = list(jobs), list[_Running](), list[ProcessOutcome]()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -93,7 +93,7 @@ def _start(job: Job, command: Sequence[str], timeout_s: float, env: Mapping[str,
     return _Running(job, process, out, err, time.monotonic() + timeout_s)
 
 
-def _finish(one: _Running) -> Outcome:
+def _finish(one: _Running) -> ProcessOutcome:
     """Its outcome; where it still runs it is ended, and counts as too slow."""
     timed_out = one.process.poll() is None
     if timed_out:
@@ -105,7 +105,7 @@ def _finish(one: _Running) -> Outcome:
         lines = out.read().decode("utf-8", "replace").splitlines()
         said = err.read().decode("utf-8", "replace").split("\n")
     told = tuple(json.loads(line.removeprefix(WORD)) for line in lines if line.startswith(WORD) and line.endswith("}"))
-    return Outcome(one.job, told, code, timed_out, _reason(said))
+    return ProcessOutcome(one.job, told, code, timed_out, _reason(said))
 
 
 def _reason(lines: list[str]) -> str:

@@ -29,7 +29,7 @@ from upres.training.losses.feature_files import random_features
 from upres.training.losses.generator_loss import Features
 from upres.training.memory import TRIAL, free_bytes, needed_bytes, noise_batch
 from upres.training.pretrained import choose_convolutions, features_layers
-from upres.training.state import build_team
+from upres.training.state import build_state
 from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
 
@@ -77,19 +77,19 @@ def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bo
     whole, config = config, dataclasses.replace(config, batch=config.batch // processes)
     torch.set_num_threads(max(1, (config.threads or torch.get_num_threads()) // processes))
     fast = choose_convolutions(config, ranks, lambda _: None)
-    team = build_team(config, ranks)
+    state = build_state(config, ranks)
     network = random_features(config.features).to(ranks.device) if config.feature_weight else None
     features = Features(network, features_layers(config, config.features) if network else {}, "random weights")
-    counted = {"generator": team.net, "discriminator": team.discriminator, config.features: network}
+    counted = {"generator": state.net, "discriminator": state.discriminator, config.features: network}
     parameters = {name: count_parameters(net) for name, net in counted.items() if net is not None}
-    parameters["generator as shipped"] = sum(t.numel() for t in team.net.merged_state_dict().values())  # pyright: ignore
-    needed, free = needed_bytes(config, team, features, ranks), free_bytes(ranks.device)
-    step = pixel_step if team.discriminator is None else gan_step
+    parameters["generator as shipped"] = sum(t.numel() for t in state.net.merged_state_dict().values())  # pyright: ignore
+    needed, free = needed_bytes(config, state, features, ranks), free_bytes(ranks.device)
+    step = pixel_step if state.discriminator is None else gan_step
     with tempfile.TemporaryDirectory() as folder:
 
         def run(settings: TrainConfig, samples: int, number: int) -> None:
             lr, hr = noise_batch(settings, ranks, samples, number)
-            step(settings, team, lr, hr, 0, ranks=ranks, out=Path(folder), clock=Stopwatch(ranks.device), features=features)
+            step(settings, state, lr, hr, 0, ranks=ranks, out=Path(folder), clock=Stopwatch(ranks.device), features=features)
 
         with _MacCounter() as counter:
             run(dataclasses.replace(config, accumulate=1), TRIAL, 0)

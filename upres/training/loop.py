@@ -2,7 +2,7 @@
 
 A run's folder holds `config.json` (what was resolved), `checkpoints/`, `tensorboard/`, `crops/`, `validation.jsonl` and, after every
 validation, `model.safetensors`: the averaged weights merged into the plain network; `best.safetensors` is the one that validated best
-(stage one: PSNR; stage two: the judge's distance).
+(stage one: PSNR; stage two: the perceptual distance).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from upres.training.checkpoint import Checkpoint, save_checkpoint
 from upres.training.config import TrainConfig, check_share, plain_config
 from upres.training.data.images import TrainingSet
 from upres.training.data.roots import Root, load_training_set
-from upres.training.data.sampling import Mapper, Regions, degrade_pairs, draw_batch
+from upres.training.data.sampling import DegradedRegionCache, Mapper, degrade_pairs, draw_batch
 from upres.training.distributed.ranks import Ranks
 from upres.training.losses import formulas as losses
 from upres.training.losses.generator_loss import Features, add_terms, autocast, generator_terms, mean_logit, parts, stage_of, widened
 from upres.training.memory import check_memory
-from upres.training.monitoring.stability import Health
-from upres.training.monitoring.tensorboard import Watch
+from upres.training.monitoring.stability import StabilityGuard
+from upres.training.monitoring.tensorboard import TrainingMonitor
 from upres.training.monitoring.validation import Quality, check_pairs, to_tensor, validate
-from upres.training.pretrained import check_names, choose_convolutions, load_parent, open_features, open_judge
+from upres.training.pretrained import check_names, choose_convolutions, load_parent, open_features, open_perceptual_metric
 from upres.training.run_folder import (
     append_validation,
     best_so_far,
@@ -45,7 +45,7 @@ from upres.training.run_folder import (
     make_folder,
     sweep_from_parent,
 )
-from upres.training.state import Team, average, averaged_net, build_team, learning_rate_at, pack, set_rates, unpack
+from upres.training.state import TrainState, average, averaged_net, build_state, learning_rate_at, pack, set_rates, unpack
 from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
 
@@ -65,7 +65,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Sources:
+class PretrainedFiles:
     """Files that a run uses: `init` and `init_discriminator` to begin with, `features` a file or folder (None: cache, download)."""
 
     init: Path | None = None
@@ -81,7 +81,7 @@ def train(
     validation: Path | Sequence[Root] | None = None,
     resume: bool = False,
     guard: bool = False,
-    sources: Sources = Sources(),  # frozen
+    sources: PretrainedFiles = PretrainedFiles(),  # frozen
     ranks: Ranks = Ranks(),  # noqa: B008  # frozen
     report: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] | None = None,
@@ -112,13 +112,13 @@ def train(
     say(str(pictures))
 
     # State: networks, average, optimizers; all of it goes into a checkpoint.
-    team = build_team(config, ranks)
+    state = build_state(config, ranks)
     features = open_features(config, sources.features, ranks, say)
-    judge = open_judge(config, sources.features, ranks, say)
+    metric = open_perceptual_metric(config, sources.features, ranks, say)
     fast = choose_convolutions(config, ranks, say)
-    check_memory(config, team, features, ranks)
+    check_memory(config, state, features, ranks)
     whole = draw_of(config, pictures, recipe, Ranks(device=ranks.device))
-    parent = load_parent(sources.init, sources.init_discriminator, team, lambda: whole(0)[0], say)
+    parent = load_parent(sources.init, sources.init_discriminator, state, lambda: whole(0)[0], say)
     facts = {
         "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity, "init": parent.sha256,
         "degradation": recipe.sha256 if recipe else "", "processes": ranks.count, "winograd": fast,
@@ -126,25 +126,25 @@ def train(
     }  # fmt: skip
     if start is not None:
         check_same_run(start, facts, out)
-        unpack(start.tensors, team)
+        unpack(start.tensors, state)
         say(f"continuing after step {start.step}")
     first = start.step if start is not None else 0
     check_same_on_all({**facts, "step": first}, ranks)
-    health = Health(config, guard, start.facts if start is not None else None, say)
+    stability = StabilityGuard(config, guard, start.facts if start is not None else None, say)
     best = -math.inf
     if ranks.rank == 0:
         make_folder(out, config)
-        best = best_so_far(out, config, first, judge)
+        best = best_so_far(out, config, first, metric)
     if ranks.any(should_stop()):
         raise KeyboardInterrupt
     if first >= config.steps and ranks.rank == 0:
         say(f"all {config.steps} steps are done already")
-        keep_model(out, averaged_net(team.net, team.ema), config, first, None, best)
+        keep_model(out, averaged_net(state.net, state.ema), config, first, None, best)
     clock = Stopwatch(ranks.device)
 
     with (
         winograd(fast), ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(max(1, config.workers)) as workers,
-        Watch(out, first, ranks, held_out, say=say) as watch,
+        TrainingMonitor(out, first, ranks, held_out, say=say) as monitor,
     ):  # fmt: skip
         draw = draw_of(config, pictures, recipe, ranks, workers.map if config.workers else map)
         pending = pool.submit(draw, first)
@@ -156,34 +156,34 @@ def train(
             data_s = time.perf_counter() - begun
             pending = pool.submit(draw, step + 1)
 
-            rate = health.rate_factor * learning_rate_at(config, step)
-            set_rates(team, config, step, health.rate_factor)
-            if team.discriminator is None or step < config.pixel_steps:
-                terms = pixel_step(stage_of(config, step), team, lr, target, step, ranks=ranks, out=out, clock=clock, features=features)
+            rate = stability.rate_factor * learning_rate_at(config, step)
+            set_rates(state, config, step, stability.rate_factor)
+            if state.discriminator is None or step < config.pixel_steps:
+                terms = pixel_step(stage_of(config, step), state, lr, target, step, ranks=ranks, out=out, clock=clock, features=features)
             else:
-                terms = gan_step(config, team, lr, hr, step, target=target, ranks=ranks, out=out, clock=clock, features=features)
-            average(team, config, step, ranks)
-            health.add(terms)
+                terms = gan_step(config, state, lr, hr, step, target=target, ranks=ranks, out=out, clock=clock, features=features)
+            average(state, config, step, ranks)
+            stability.add(terms)
 
             done = step + 1
             quality = back = None
             if done % config.validate_every == 0 or done == config.steps:
-                averaged = averaged_net(team.net, team.ema)
-                quality = validate(averaged, held_out, scale=config.scale, judge=judge.distance, niqe=judge.niqe, ranks=ranks)
-                verdict = health.judge(done, quality)
+                averaged = averaged_net(state.net, state.ema)
+                quality = validate(averaged, held_out, scale=config.scale, perceptual=metric.distance, niqe=metric.niqe, ranks=ranks)
+                verdict = stability.assess(done, quality)
                 if verdict.back_to is not None:
-                    back = go_back(out, config, done, verdict.back_to, team, health, judge, ranks, say)
+                    back = go_back(out, config, done, verdict.back_to, state, stability, metric, ranks, say)
                 if back is not None:
                     best, done = back, verdict.back_to or 0
                 elif ranks.rank == 0:
                     best = keep_model(out, averaged, config, done, quality, best)
-                    append_validation(out, done, quality, terms, judge, verdict, health)
-                    watch.validation(done, quality, averaged)
+                    append_validation(out, done, quality, terms, metric, verdict, stability)
+                    monitor.validation(done, quality, averaged)
             stopping = ranks.any(should_stop()) and done < config.steps
             if ranks.rank == 0 and (stopping or done % config.checkpoint_every == 0 or done == config.steps):
-                now = Checkpoint(done, pack(team), facts | health.facts())
-                save_checkpoint(out / "checkpoints", now, keep=config.keep_checkpoints, pinned=health.pinned(done))
-            watch.step(step + 1, terms, rate, clock.milliseconds())
+                now = Checkpoint(done, pack(state), facts | stability.facts())
+                save_checkpoint(out / "checkpoints", now, keep=config.keep_checkpoints, pinned=stability.pinned(done))
+            monitor.step(step + 1, terms, rate, clock.milliseconds())
             if report is not None and ranks.rank == 0:
                 report(Progress(step + 1, config.steps, terms["total"], rate, data_s, time.perf_counter() - begun, terms, quality))
             if stopping:
@@ -192,39 +192,40 @@ def train(
                 raise KeyboardInterrupt
             if back is not None:  # the batches that follow are those that followed before
                 pending = pool.submit(draw, done)
-                watch.back_to(done)
+                monitor.back_to(done)
             step = done
-    sweep_from_parent(out, config, parent, team, held_out, judge, ranks, say, should_stop)
+    sweep_from_parent(out, config, parent, state, held_out, metric, ranks, say, should_stop)
     return out / "model.safetensors"
 
 
 def pixel_step(
-    config: TrainConfig, team: Team, lr: Tensor, hr: Tensor, step: int, *, ranks: Ranks, out: Path, clock: Stopwatch, features: Features
-) -> dict[str, float]:
+    config: TrainConfig, state: TrainState, lr: Tensor, hr: Tensor, step: int, *,
+    ranks: Ranks, out: Path, clock: Stopwatch, features: Features,
+) -> dict[str, float]:  # fmt: skip
     """One update of the generator without a discriminator; returns the weighted terms, their `total` and the gradient's norm.
 
     lr `b 3 h w`, hr `b 3 h*scale w*scale`: this rank's share of the batch.
     """
-    team.optimizer.zero_grad()
+    state.optimizer.zero_grad()
     told: dict[str, Tensor] = {}
     for lr_part, hr_part in parts(config, lr, hr):
         with clock("generator"), autocast(config, lr):
-            sr = widened(team.net(lr_part))
-        terms = generator_terms(config, team, features, clock, sr, lr_part, hr_part, step)
+            sr = widened(state.net(lr_part))
+        terms = generator_terms(config, state, features, clock, sr, lr_part, hr_part, step)
         with clock("generator"):
             (sum(terms.values(), start=sr.new_zeros(())) / config.accumulate).backward()
         add_terms(told, terms, config.accumulate)
-    ranks.average_gradients(team.net.named_parameters())
-    told["gradient norm/generator"] = nn.utils.clip_grad_norm_(team.net.parameters(), config.clip_norm)
+    ranks.average_gradients(state.net.named_parameters())
+    told["gradient norm/generator"] = nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
     values = check_finite(told, step, lr, hr, out, config, ranks)
     with clock("optimizer"):
-        team.optimizer.step()
+        state.optimizer.step()
     return values
 
 
 def gan_step(
-    config: TrainConfig, team: Team, lr: Tensor, hr: Tensor, step: int, *, ranks: Ranks, out: Path, clock: Stopwatch, features: Features,
-    target: Tensor | None = None,
+    config: TrainConfig, state: TrainState, lr: Tensor, hr: Tensor, step: int, *,
+    ranks: Ranks, out: Path, clock: Stopwatch, features: Features, target: Tensor | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """One update of generator and discriminator on the same batch; returns what `pixel_step` does, and what the discriminator thinks.
 
@@ -234,21 +235,21 @@ def gan_step(
     discriminator's loss reaches D's parameters alone, so it leaves none in G. Both are those of the networks before the step, as if
     G were updated first and D then saw the same `sr` again, which is how BasicSR does it with five passes of D.
     """
-    assert team.discriminator is not None and team.discriminator_optimizer is not None
-    judged_by = list(team.discriminator.parameters())
-    team.optimizer.zero_grad()
-    team.discriminator_optimizer.zero_grad()
+    assert state.discriminator is not None and state.discriminator_optimizer is not None
+    judged_by = list(state.discriminator.parameters())
+    state.optimizer.zero_grad()
+    state.discriminator_optimizer.zero_grad()
     told: dict[str, Tensor] = {}
     for index, (lr_part, hr_part, aim) in enumerate(parts(config, lr, hr, hr if target is None else target)):
         with clock("generator"), autocast(config, lr):
-            sr_of_net = widened(team.net(lr_part))
+            sr_of_net = widened(state.net(lr_part))
         sr = sr_of_net.detach().requires_grad_()
         hr_part = hr_part.requires_grad_(config.r1_weight > 0.0)
         with clock("discriminator"), autocast(config, lr):
-            real = tuple(widened(logits) for logits in team.discriminator(hr_part))
-            fake = tuple(widened(logits) for logits in team.discriminator(sr))
+            real = tuple(widened(logits) for logits in state.discriminator(hr_part))
+            fake = tuple(widened(logits) for logits in state.discriminator(sr))
 
-        terms = generator_terms(config, team, features, clock, sr, lr_part, aim.detach(), step)
+        terms = generator_terms(config, state, features, clock, sr, lr_part, aim.detach(), step)
         frozen = tuple(logits.detach() for logits in real)
         terms["gan"] = config.gan_weight * losses.gan_generator_loss(config.gan_loss, frozen, fake, ranks.mean)
         with clock("discriminator"):
@@ -263,17 +264,17 @@ def gan_step(
                 against["r1"] = config.r1_weight * losses.r1_penalty(real, hr_part)
             if config.gradient_penalty_weight:
                 random = generator_of(ranks.device, config.seed, step, index, ranks.rank)
-                penalty = losses.gradient_penalty(team.discriminator, hr_part.detach(), sr.detach(), random)
+                penalty = losses.gradient_penalty(state.discriminator, hr_part.detach(), sr.detach(), random)
                 against["gradient penalty"] = config.gradient_penalty_weight * penalty
             (sum(against.values(), start=sr.new_zeros(())) / config.accumulate).backward(inputs=judged_by)
         add_terms(told, terms, config.accumulate, against | {"D(real)": mean_logit(real), "D(fake)": mean_logit(fake)})
-    ranks.average_gradients((*team.net.named_parameters(), *team.discriminator.named_parameters()))
-    told["gradient norm/generator"] = nn.utils.clip_grad_norm_(team.net.parameters(), config.clip_norm)
+    ranks.average_gradients((*state.net.named_parameters(), *state.discriminator.named_parameters()))
+    told["gradient norm/generator"] = nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
     told["gradient norm/discriminator"] = nn.utils.clip_grad_norm_(judged_by, config.discriminator_clip_norm)
     values = check_finite(told, step, lr, hr, out, config, ranks)
     with clock("optimizer"):
-        team.optimizer.step()
-        team.discriminator_optimizer.step()
+        state.optimizer.step()
+        state.discriminator_optimizer.step()
     return values
 
 
@@ -281,7 +282,7 @@ def draw_of(
     config: TrainConfig, pictures: TrainingSet, recipe: Recipe | None, ranks: Ranks, mapper: Mapper = map
 ) -> Callable[[int], tuple[Tensor, Tensor, Tensor]]:
     """The function that makes this rank's share of the batch of a step, on the ranks' device: lr, hr, and what the pixel losses aim at."""
-    regions = Regions()
+    regions = DegradedRegionCache()
 
     def draw(step: int) -> tuple[Tensor, Tensor, Tensor]:
         batch = draw_batch(

@@ -19,7 +19,7 @@ from upres.training.losses import formulas
 from upres.training.losses.generator_loss import Features, autocast, generator_terms, widened
 from upres.training.networks.generators import channels_of
 from upres.training.run_folder import generator_of
-from upres.training.state import Team
+from upres.training.state import TrainState
 from upres.training.timing import Stopwatch
 
 TRIAL = 2  # samples: batch statistics need more than one value
@@ -49,18 +49,18 @@ class Needs:
         return self.fixed + self.sample * samples
 
 
-def needed_bytes(config: TrainConfig, team: Team, features: Features, ranks: Ranks) -> int:
+def needed_bytes(config: TrainConfig, state: TrainState, features: Features, ranks: Ranks) -> int:
     """Memory that a process will take on top of what it has now, with its share of the batch."""
-    return measure_needs(config, team, features, ranks).of(config.batch // (ranks.count * config.accumulate))
+    return measure_needs(config, state, features, ranks).of(config.batch // (ranks.count * config.accumulate))
 
 
-def measure_needs(config: TrainConfig, team: Team, features: Features, ranks: Ranks) -> Needs:
+def measure_needs(config: TrainConfig, state: TrainState, features: Features, ranks: Ranks) -> Needs:
     """What training will take, from what autograd keeps of a few samples.
 
     The networks are not changed: copies of them run forward once.
     """
     kept: dict[int, int] = {}
-    trial = Team(copy.deepcopy(team.net), {}, team.optimizer, copy.deepcopy(team.discriminator), None)
+    trial = TrainState(copy.deepcopy(state.net), {}, state.optimizer, copy.deepcopy(state.discriminator), None)
     modules = [m for m in (trial.net, trial.discriminator, features.network) if m is not None]
     weights = {t.untyped_storage().data_ptr() for m in modules for t in (*m.parameters(), *m.buffers())}
 
@@ -73,7 +73,7 @@ def measure_needs(config: TrainConfig, team: Team, features: Features, ranks: Ra
     lr, hr = noise_batch(config, ranks, TRIAL)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), autocast(config, lr):
         sr = widened(trial.net(lr))
-        alive: list[object] = [sr, *generator_terms(config, team, features, Stopwatch(ranks.device), sr, lr, hr, 0).values()]
+        alive: list[object] = [sr, *generator_terms(config, state, features, Stopwatch(ranks.device), sr, lr, hr, 0).values()]
         if trial.discriminator is not None:
             judged = hr.requires_grad_(config.r1_weight > 0.0)
             alive += [trial.discriminator(judged), trial.discriminator(sr)]  # what is alive cannot be counted twice under one address
@@ -91,9 +91,9 @@ def free_bytes(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_bytes()
 
 
-def check_memory(config: TrainConfig, team: Team, features: Features, ranks: Ranks) -> None:
+def check_memory(config: TrainConfig, state: TrainState, features: Features, ranks: Ranks) -> None:
     """Raises `UsageError` before step 1 where a batch cannot be held, with what would fit."""
-    needs, free = measure_needs(config, team, features, ranks), free_bytes(ranks.device)
+    needs, free = measure_needs(config, state, features, ranks), free_bytes(ranks.device)
     share, processes = config.batch // ranks.count, local_count(ranks) if ranks.device.type == "cpu" else 1
     if processes * needs.of(share // config.accumulate) <= free:
         return

@@ -24,7 +24,7 @@ from upres.training.distributed.ranks import Ranks
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import FEATURES, card_of, fetch_features
 from upres.training.losses.generator_loss import Features
-from upres.training.state import Team, begin_with
+from upres.training.state import TrainState, begin_with
 from upres.training.winograd.kernel import load_kernel
 from upres.weights.read import read_weights
 
@@ -96,7 +96,7 @@ def _together(fetch: Callable[[], T], ranks: Ranks, what: str) -> T:
 
 
 @dataclass(frozen=True)
-class Judge:
+class PerceptualMetric:
     """What measures beside PSNR, as far as it could be had: `distance` of a network that is not the loss, and NIQE's parameters."""
 
     distance: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -104,7 +104,7 @@ class Judge:
     name: str = ""
 
 
-def open_judge(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> Judge:
+def open_perceptual_metric(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> PerceptualMetric:
     """What `config` asks for; what cannot be had is named, and validation goes on without it: it decides no weight."""
     distance = parameters = None
     title = ""
@@ -123,7 +123,7 @@ def open_judge(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say)
             parameters = _together(lambda: fetch_parameters(beside), ranks, PARAMETERS.name)
         except ModelError as error:
             say(f"validation goes without NIQE: {error}")
-    return Judge(distance, parameters, title)
+    return PerceptualMetric(distance, parameters, title)
 
 
 @dataclass(frozen=True)
@@ -135,20 +135,20 @@ class Parent:
 
 
 def load_parent(
-    init: Path | None, init_discriminator: Path | None, team: Team, first_lr: Callable[[], Tensor], say: Say
+    init: Path | None, init_discriminator: Path | None, state: TrainState, first_lr: Callable[[], Tensor], say: Say
 ) -> Parent:
     """Put the weights of the files into the networks; `first_lr` makes one batch for all ranks. Raises `DataError` or `ModelError`."""
     if init_discriminator is not None:
-        if team.discriminator is None:
+        if state.discriminator is None:
             raise DataError("--init-discriminator needs a recipe with a discriminator: this one has gan_weight 0")
-        _load_discriminator(team.discriminator, init_discriminator)
+        _load_discriminator(state.discriminator, init_discriminator)
         say(f"the discriminator begins with {init_discriminator}")
     if init is None:
         return Parent(None, "")
-    state = {name: torch.from_numpy(np.array(array)) for name, array in read_weights(init).items()}
-    begin_with(team, state, first_lr)
+    plain = {name: torch.from_numpy(np.array(array)) for name, array in read_weights(init).items()}
+    begin_with(state, plain, first_lr)
     say(f"the generator begins with {init}")
-    return Parent(state, sha256_of(init))
+    return Parent(plain, sha256_of(init))
 
 
 def _load_discriminator(discriminator: nn.Module, path: Path) -> None:

@@ -23,12 +23,12 @@ from upres.training.config import FREE_FIELDS, TrainConfig, plain_config
 from upres.training.data.images import Pair
 from upres.training.distributed.ranks import Ranks
 from upres.training.monitoring.curves import CURVE, read_validations
-from upres.training.monitoring.stability import Health, Verdict
+from upres.training.monitoring.stability import StabilityGuard, Verdict
 from upres.training.monitoring.sweep import sweep
 from upres.training.monitoring.validation import Quality
 from upres.training.networks.generators import AnyGenerator, build_generator
-from upres.training.pretrained import Judge, Parent, Say
-from upres.training.state import Team, averaged_net, unpack
+from upres.training.pretrained import Parent, PerceptualMetric, Say
+from upres.training.state import TrainState, averaged_net, unpack
 from upres.weights.read import write_safetensors
 
 
@@ -118,21 +118,21 @@ def check_finite(
 
 
 def score(config: TrainConfig, quality: Mapping[str, Any]) -> float | None:
-    """What `best.safetensors` is chosen by, larger is better: PSNR, or in stage two the judge's distance; None where not measured."""
+    """What `best.safetensors` is chosen by, larger is better: PSNR, or in stage two the perceptual distance; None where not measured."""
     if not config.adversarial:
         return cast("float | None", quality.get("psnr_y"))
     distance = quality.get("feature_distance")
     return None if distance is None else -cast(float, distance)
 
 
-def best_so_far(out: Path, config: TrainConfig, first: int, judge: Judge) -> float:
-    """The best score of the validations up to step `first` by the same judge; those after it will be made again: their lines go."""
+def best_so_far(out: Path, config: TrainConfig, first: int, metric: PerceptualMetric) -> float:
+    """The best score of the validations up to step `first` by the same metric; those after it will be made again: their lines go."""
     curve = out / CURVE
     if not curve.is_file():
         return -math.inf
     rows = [row for row in read_validations(out, may_be_empty=True) if row["step"] <= first]
     write_atomic(curve, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    comparable = [row for row in rows if not config.adversarial or row.get("judge", judge.name) == judge.name]
+    comparable = [row for row in rows if not config.adversarial or row.get("judge", metric.name) == metric.name]
     return max((value for row in comparable if (value := score(config, row)) is not None), default=-math.inf)
 
 
@@ -153,21 +153,23 @@ def write_model(path: Path, net: AnyGenerator, config: TrainConfig, step: int) -
 
 
 def append_validation(
-    out: Path, step: int, quality: Quality | None, terms: Mapping[str, float], judge: Judge, verdict: Verdict, health: Health
-) -> None:
+    out: Path, step: int, quality: Quality | None, terms: Mapping[str, float], metric: PerceptualMetric, verdict: Verdict,
+    stability: StabilityGuard,
+) -> None:  # fmt: skip
     """One line of `validation.jsonl`: the step, all figures, the loss, what the guard found and the time."""
     if quality is None:
         return
     figures = {key: None if value == math.inf else value for key, value in asdict(quality).items()}  # JSON has no infinity
-    row = {"step": step, **figures, "judge": judge.name, "loss": terms["total"], "losses": dict(terms), "time": time.time()}
-    row |= {"guard": verdict.words, "means": verdict.means, "went_back": health.memory.went_back}
+    row = {"step": step, **figures, "judge": metric.name, "loss": terms["total"], "losses": dict(terms), "time": time.time()}
+    row |= {"guard": verdict.words, "means": verdict.means, "went_back": stability.memory.went_back}
     with (out / CURVE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
 def go_back(
-    out: Path, config: TrainConfig, step: int, to: int, team: Team, health: Health, judge: Judge, ranks: Ranks, say: Say
-) -> float | None:
+    out: Path, config: TrainConfig, step: int, to: int, state: TrainState, stability: StabilityGuard, metric: PerceptualMetric,
+    ranks: Ranks, say: Say,
+) -> float | None:  # fmt: skip
     """Take the run back from the validation after `step` updates to the checkpoint of `to`; returns the best score up to there.
 
     The checkpoints and validations after it are taken away; the caller saves that of `to` again, now with what the guard did. A run that is
@@ -183,28 +185,28 @@ def go_back(
         say(f"guard: the good checkpoint {path} cannot be read{f' ({reason})' if reason else ''}: training goes on from step {step}")
         return None
     assert good is not None
-    for optimizer in filter(None, (team.optimizer, team.discriminator_optimizer)):
+    for optimizer in filter(None, (state.optimizer, state.discriminator_optimizer)):
         optimizer.state.clear()
-    unpack(good.tensors, team)
-    health.goes_back(good.facts, step, to)
+    unpack(good.tensors, state)
+    stability.goes_back(good.facts, step, to)
     if ranks.rank > 0:
         return -math.inf
     drop_after(out / "checkpoints", to)
-    return best_so_far(out, config, to, judge)
+    return best_so_far(out, config, to, metric)
 
 
 def sweep_from_parent(
-    out: Path, config: TrainConfig, parent: Parent, team: Team, pairs: list[Pair], judge: Judge, ranks: Ranks, say: Say,
+    out: Path, config: TrainConfig, parent: Parent, state: TrainState, pairs: list[Pair], metric: PerceptualMetric, ranks: Ranks, say: Say,
     should_stop: Callable[[], bool],
 ) -> None:  # fmt: skip
     """After a GAN run that had a parent: the networks between the two, measured and drawn."""
-    if parent.state is None or not config.adversarial or judge.distance is None or not pairs:
+    if parent.state is None or not config.adversarial or metric.distance is None or not pairs:
         return
     say("measuring the networks between the parent and the result")
-    merged = averaged_net(team.net, team.ema).merged_state_dict()
+    merged = averaged_net(state.net, state.ema).merged_state_dict()
     sweep(
-        lambda: build_generator(config), parent.state, merged, pairs, judge.distance,
-        out=out, scale=config.scale, niqe=judge.niqe, ranks=ranks, should_stop=should_stop,
+        lambda: build_generator(config), parent.state, merged, pairs, metric.distance,
+        out=out, scale=config.scale, niqe=metric.niqe, ranks=ranks, should_stop=should_stop,
     )  # fmt: skip
 
 

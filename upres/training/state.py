@@ -30,7 +30,7 @@ Arrays = dict[str, NDArray[np.generic]]
 
 
 @dataclass
-class Team:
+class TrainState:
     """`discriminator` and `discriminator_optimizer` are None in stage one; `ema` holds the averages of `net` by name."""
 
     net: AnyGenerator
@@ -40,7 +40,7 @@ class Team:
     discriminator_optimizer: torch.optim.Adam | None = None
 
 
-def build_team(config: TrainConfig, ranks: Ranks) -> Team:
+def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
     """Networks with the seed's weights on the ranks' device, the same on every rank, and their optimizers."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -49,14 +49,14 @@ def build_team(config: TrainConfig, ranks: Ranks) -> Team:
         if config.adversarial:
             fresh = build_discriminator(config.discriminator, config.discriminator_width, ranks, channels_of(config))
             discriminator = _place(fresh, config, ranks)
-    team = Team(net, start_ema(net), _adam(net, config, config.learning_rate))
+    state = TrainState(net, start_ema(net), _adam(net, config, config.learning_rate))
     if discriminator is not None:
-        team.discriminator = discriminator
-        team.discriminator_optimizer = _adam(discriminator, config, config.discriminator_learning_rate)
+        state.discriminator = discriminator
+        state.discriminator_optimizer = _adam(discriminator, config, config.discriminator_learning_rate)
     if config.compile:
-        for module in filter(None, (team.net, team.discriminator)):
+        for module in filter(None, (state.net, state.discriminator)):
             module.compile()
-    return team
+    return state
 
 
 def _place(net: nn.Module, config: TrainConfig, ranks: Ranks) -> nn.Module:
@@ -68,12 +68,12 @@ def _adam(net: nn.Module, config: TrainConfig, rate: float) -> torch.optim.Adam:
     return torch.optim.Adam(net.parameters(), lr=rate, betas=config.betas, fused=config.fused)
 
 
-def set_rates(team: Team, config: TrainConfig, step: int, rate_factor: float = 1.0) -> None:
+def set_rates(state: TrainState, config: TrainConfig, step: int, rate_factor: float = 1.0) -> None:
     """Give both optimizers the learning rate of update number `step`, times `rate_factor`."""
     factor = rate_factor * schedule_factor(config, step)
     for optimizer, rate in (
-        (team.optimizer, config.learning_rate),
-        (team.discriminator_optimizer, config.discriminator_learning_rate),
+        (state.optimizer, config.learning_rate),
+        (state.discriminator_optimizer, config.discriminator_learning_rate),
     ):
         if optimizer is not None:
             for group in optimizer.param_groups:
@@ -89,35 +89,35 @@ def averaged_net(net: AnyGenerator, ema: Mapping[str, Tensor]) -> AnyGenerator:
     return averaged
 
 
-def average(team: Team, config: TrainConfig, step: int, ranks: Ranks) -> None:
+def average(state: TrainState, config: TrainConfig, step: int, ranks: Ranks) -> None:
     """Move the average after an update. The generator's batch statistics are those of a rank's share: rank 0's are kept by all."""
-    ranks.broadcast(buffer for name, buffer in team.net.named_buffers() if "running_" in name)
-    update_ema(team.ema, team.net, config.ema_decay, step)
+    ranks.broadcast(buffer for name, buffer in state.net.named_buffers() if "running_" in name)
+    update_ema(state.ema, state.net, config.ema_decay, step)
 
 
 @torch.no_grad()
-def begin_with(team: Team, plain: Mapping[str, Tensor], first_lr: Callable[[], Tensor]) -> None:
+def begin_with(state: TrainState, plain: Mapping[str, Tensor], first_lr: Callable[[], Tensor]) -> None:
     """Put a plain network's weights into the generator and let the average begin there. `first_lr` gives every rank the same batch.
 
     Raises `DataError` where the shapes are others.
     """
-    team.net.load_plain(plain)
-    if isinstance(team.net, SRResNet):
-        team.net.calibrate(first_lr())
-    team.ema = start_ema(team.net)
+    state.net.load_plain(plain)
+    if isinstance(state.net, SRResNet):
+        state.net.calibrate(first_lr())
+    state.ema = start_ema(state.net)
 
 
-def _members(team: Team) -> Iterator[tuple[str, nn.Module, torch.optim.Adam]]:
-    yield "net", team.net, team.optimizer
-    if team.discriminator is not None:
-        assert team.discriminator_optimizer is not None
-        yield "discriminator", team.discriminator, team.discriminator_optimizer
+def _members(state: TrainState) -> Iterator[tuple[str, nn.Module, torch.optim.Adam]]:
+    yield "net", state.net, state.optimizer
+    if state.discriminator is not None:
+        assert state.discriminator_optimizer is not None
+        yield "discriminator", state.discriminator, state.discriminator_optimizer
 
 
-def pack(team: Team) -> Arrays:
+def pack(state: TrainState) -> Arrays:
     """Every tensor of the state as an array of its own, by names like `net/body.0.weight`, `ema/...`, `net.adam/exp_avg/...`."""
-    tensors = {f"ema/{name}": tensor for name, tensor in team.ema.items()}
-    for title, module, optimizer in _members(team):
+    tensors = {f"ema/{name}": tensor for name, tensor in state.ema.items()}
+    for title, module, optimizer in _members(state):
         tensors |= {f"{title}/{name}": tensor for name, tensor in _own_tensors(module)}
         for name, parameter in module.named_parameters():
             tensors |= {f"{title}.adam/{key}/{name}": value for key, value in optimizer.state[parameter].items()}
@@ -131,10 +131,10 @@ def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 @torch.no_grad()
-def unpack(arrays: Mapping[str, NDArray[np.generic]], team: Team) -> None:
-    """Put the state of `pack` back into a team of the same configuration. Raises `DataError` naming what does not fit."""
-    expected = {f"ema/{name}" for name in team.ema}
-    for title, module, _ in _members(team):
+def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None:
+    """Put what `pack` gave back into `state`, of the same configuration. Raises `DataError` naming what does not fit."""
+    expected = {f"ema/{name}" for name in state.ema}
+    for title, module, _ in _members(state):
         expected |= {f"{title}/{name}" for name, _ in _own_tensors(module)}
     missing = sorted(expected - arrays.keys())
     if missing:
@@ -143,9 +143,9 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], team: Team) -> None:
     def stored(name: str) -> Tensor:
         return torch.from_numpy(np.array(arrays[name]))
 
-    for name, tensor in team.ema.items():
+    for name, tensor in state.ema.items():
         tensor.copy_(stored(f"ema/{name}"))
-    for title, module, optimizer in _members(team):
+    for title, module, optimizer in _members(state):
         for name, tensor in _own_tensors(module):
             tensor.copy_(stored(f"{title}/{name}"))
         for name, parameter in module.named_parameters():

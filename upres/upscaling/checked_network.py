@@ -1,8 +1,8 @@
 """A network and the engine that runs it, and what is done where the engine fails a tile.
 
-A tile that cannot be right (`judge`) is run again in float32 on the CPU by `reference`, another algorithm on another device, which is made
-when it is first needed. Where that one agrees, the model itself is so, and the answer is kept. An engine that fails several tiles in a row
-is put aside for the rest of the picture; the next picture begins with it again, because the fault may lie in what the picture holds.
+A tile that cannot be right (`tile_check`) is run again in float32 on the CPU by `reference`, another algorithm on another device, which is
+made when it is first needed. Where that one agrees, the model itself is so, and the answer is kept. An engine that fails several tiles in a
+row is put aside for the rest of the picture; the next picture begins with it again, because the fault may lie in what the picture holds.
 Memory that was short is remembered: later tiles are no larger than those that fitted.
 """
 
@@ -19,7 +19,7 @@ from upres.engines.runner import Runner, device_bytes_of
 from upres.errors import EngineError, NotFiniteError, OutOfMemoryError
 from upres.graph.nodes import Array
 from upres.graph.opaque import Network
-from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, Load, Tiling, choose_tiling, narrow_note, smaller_tiles
+from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, NetworkCost, Tiling, choose_tiling, narrow_note, smaller_tiles
 from upres.upscaling.tile_check import Fault, agree, find_fault
 from upres.upscaling.tiles import plan as plan_tiles
 
@@ -43,7 +43,7 @@ class _Tally:
     notes: list[str] = field(default_factory=list[str])
 
 
-class Stage:
+class CheckedNetwork:
     """`exact` forbids to cut the overlap of tiles. `reference` makes the runner that has the last word. See `Upscaler` for the rest."""
 
     def __init__(self, graph: Network, runner: Runner, reference: Callable[[], Runner], *, exact: bool = False) -> None:
@@ -57,10 +57,10 @@ class Stage:
         self._tally = _Tally()
 
     @property
-    def load(self) -> Load:
+    def cost(self) -> NetworkCost:
         """What plans must know of it now."""
         free = device_bytes_of(self.runner)
-        return Load(self.graph, self.runner.memory_factor, self.runner.grid_px, free, self.max_tile_px)
+        return NetworkCost(self.graph, self.runner.memory_factor, self.runner.grid_px, free, self.max_tile_px)
 
     def close(self) -> None:
         """Free the engines' memory."""

@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from upres import engines
 from upres.engines.runner import Runner
 from upres.errors import ModelError, UsageError
-from upres.graph.opaque import Network, UnknownModel
+from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import Picture
 from upres.system.memory import available_bytes
 from upres.upscaling import postprocess
 from upres.upscaling.alpha import bleed, hold_between_neighbours, is_constant
-from upres.upscaling.checked_network import Stage
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.checked_network import CheckedNetwork
+from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Extras, Plan, make_plan
 from upres.upscaling.tiled_run import TURNS, Meter, Progress, run_pass
 
@@ -101,7 +101,7 @@ class Upscaler:
         self._glance: float | None = None
         self.notes: tuple[str, ...] = ()
         self._told_engines = False  # what engines say of themselves stands in the notes of the first picture
-        stages: list[Stage] = []
+        networks: list[CheckedNetwork] = []
         area = 1  # what a network of the chain sees is that much larger
         for network in chain:
             loaded = runner or engines.load(
@@ -115,38 +115,38 @@ class Upscaler:
                 picture_px=None if picture_px is None else picture_px * area,
             )
             area *= network.scale**2
-            stages.append(Stage(network, loaded, partial(_reference, network, threads, reference), exact=exact))
-        self.stages = tuple(stages)
+            networks.append(CheckedNetwork(network, loaded, partial(_reference, network, threads, reference), exact=exact))
+        self.networks = tuple(networks)
 
     @property
     def graph(self) -> Network:
         """The network, or the first of the chain."""
-        return self.stages[0].graph
+        return self.networks[0].graph
 
     @property
     def runner(self) -> Runner:
         """What runs it."""
-        return self.stages[0].runner
+        return self.networks[0].runner
 
     @property
     def scale(self) -> int:
         """The factor of the network, or of the whole chain."""
-        return math.prod(stage.graph.scale for stage in self.stages)
+        return math.prod(network.graph.scale for network in self.networks)
 
     def close(self) -> None:
         """Free the engine's memory; the upscaler cannot be used afterwards."""
-        for stage in self.stages:
-            stage.close()
+        for network in self.networks:
+            network.close()
 
     def budget_bytes(self) -> int:
         """Memory that one picture may take now, in all."""
         return self.memory_bytes if self.memory_bytes is not None else int(_FREE_SHARE * available_bytes())
 
     def plan(
-        self, height: int, width: int, *, channels: int = 3, has_alpha: bool = False, depth: int = 8, size: TargetSize | None = None
+        self, height: int, width: int, *, channels: int = 3, has_alpha: bool = False, depth: int = 8, size: OutputSize | None = None
     ) -> Plan:
         """What a picture of (height, width) will take. Raises `InputError` where it does not fit into the memory."""
-        first, *then = (stage.load for stage in self.stages)
+        first, *then = (network.cost for network in self.networks)
         return make_plan(
             first.graph,
             height,
@@ -154,7 +154,7 @@ class Upscaler:
             channels=channels,
             has_alpha=has_alpha,
             depth=depth,
-            size=size or TargetSize(),
+            size=size or OutputSize(),
             budget_bytes=self.budget_bytes(),
             workspace_factor=first.workspace_factor,
             tile_px=self.tile_px,
@@ -185,45 +185,45 @@ class Upscaler:
         """Multiply-adds a second over the chain: the time of each network counts by its share of the work on a picture."""
         seconds = total = 0.0
         pixels = 1.0
-        for stage in self.stages:
-            work = pixels * stage.graph.macs_per_pixel
-            seconds += work / stage.macs_per_second(macs)
+        for network in self.networks:
+            work = pixels * network.graph.macs_per_pixel
+            seconds += work / network.macs_per_second(macs)
             total += work
-            pixels *= stage.graph.scale**2
+            pixels *= network.graph.scale**2
         return total / seconds
 
     def upscale_array(self, lr: Array, progress: Progress | None = None) -> Array:
         """One pass of the network (or of each in the chain): `lr` h w c in [0,1], c 1 or 3 -> h*scale w*scale c, not clipped, without
         strength and colour lock. `progress(done, total)` counts output pixels. What happened to tiles is logged. Raises as a call does."""
         height, width, channels = lr.shape
-        plan = self.plan(height, width, channels=channels, size=TargetSize(factor=float(self.scale)))
+        plan = self.plan(height, width, channels=channels, size=OutputSize(factor=float(self.scale)))
         meter = self._begin(plan, progress)
         sr = np.ascontiguousarray(lr, np.float32)
         for step in plan.passes:
-            sr = run_pass(self.stages[step.stage], sr, step, meter, tta=self.tta)
+            sr = run_pass(self.networks[step.network], sr, step, meter, tta=self.tta)
         meter.finish()
         self._end()
         return sr
 
     def _begin(self, plan: Plan, progress: Progress | None) -> Meter:
-        for stage in self.stages:
-            stage.begin()
+        for network in self.networks:
+            network.begin()
         self.notes = ()
         return Meter(plan, progress)
 
     def _end(self) -> None:
         """Set `notes`, and log how tiles went: a caller with arrays sees no notes."""
-        count = len(self.stages)
+        count = len(self.networks)
         names = [f"network {place} of {count}: " if count > 1 else "" for place in range(1, count + 1)]
-        notes = tuple(name + note for name, stage in zip(names, self.stages, strict=True) for note in stage.notes())
+        notes = tuple(name + note for name, network in zip(names, self.networks, strict=True) for note in network.notes())
         for note in notes:
             _log.warning("%s", note)
         if not self._told_engines:
             self._told_engines = True
-            notes = tuple(dict.fromkeys(note for stage in self.stages for note in stage.runner.notes)) + notes
+            notes = tuple(dict.fromkeys(note for network in self.networks for note in network.runner.notes)) + notes
         self.notes = notes
 
-    def __call__(self, picture: Picture, *, size: TargetSize | None = None, progress: Progress | None = None) -> Picture:
+    def __call__(self, picture: Picture, *, size: OutputSize | None = None, progress: Progress | None = None) -> Picture:
         """Upscale a picture to `size` (default: the model's scale). Keeps gray, depth, profile, metadata and DPI; adds to `notes`.
 
         Raises `InputError` where the memory cannot hold it (before any work); `EngineError` naming the tile where an engine fails or the
@@ -251,7 +251,7 @@ class Upscaler:
         """All passes, the last resize, and what is mixed in of the input: h w c -> plan.height plan.width c."""
         sr = lr
         for step in plan.passes:
-            sr = run_pass(self.stages[step.stage], sr, step, meter, tta=self.tta)
+            sr = run_pass(self.networks[step.network], sr, step, meter, tta=self.tta)
         sr = postprocess.resize(sr, (plan.height, plan.width), wrap=self.wrap)
         if plan.passes:  # otherwise no network was used: there is nothing to hold back
             if lock:
@@ -271,5 +271,5 @@ def _reference(network: Network, threads: int, given: Runner | None) -> Runner:
     """What has the last word on a tile: ncnn without Winograd, on the CPU in float32; a file of unknown make has one engine only."""
     if given is not None:
         return given
-    engine = "auto" if isinstance(network, UnknownModel) else "ncnn"
+    engine = "auto" if isinstance(network, OpaqueModel) else "ncnn"
     return engines.load(network, engine=engine, threads=threads, exact=True, device="cpu", precision="fp32")

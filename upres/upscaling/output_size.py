@@ -12,7 +12,7 @@ MAX_SIDE_PX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class TargetSize:
+class OutputSize:
     """What the output should measure; with every field None it is the model's native scale.
 
     `factor` is the final ratio of the sides. `width` or `height` alone keeps the proportions; both together are a box that the picture
@@ -73,7 +73,7 @@ class TargetSize:
 
     def suffix(self, height: int, width: int, *, native: int) -> str:
         """What is added to the name of a result that lies beside its source: `_x4`, `_x2.5`, or `_1920x1080` (width x height)."""
-        if self == TargetSize():
+        if self == OutputSize():
             return f"_x{native}"
         if self.factor is not None:
             return f"_x{self.factor:g}"

@@ -9,7 +9,7 @@ from functools import partial
 from upres.errors import InputError
 from upres.graph.opaque import Network
 from upres.system.text import format_bytes
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 
 MAX_PASSES = 2
 PLAIN_STRETCH = 1.15  # up to this ratio beyond the network's scale a second pass (scale^2 times the work) shows nothing that cubic does not
@@ -31,7 +31,7 @@ class Tiling:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class NetworkCost:
     """One network of a chain as a plan sees it: `workspace_factor` and `grid_px` are of the engine that runs it (`engines.base.Runner`).
 
     `device_bytes` is the free memory of the device that a tile is computed on, None where that is the host's. `max_tile_px` is the side
@@ -57,12 +57,12 @@ class Extras:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One run of a network over a whole picture of that size; `stage` is its place in the chain, `margin_px` is put around the picture."""
+    """One run over a whole picture of that size; `network` is its place in the chain, `margin_px` is put around the picture."""
 
     height: int
     width: int
     tiling: Tiling
-    stage: int = 0
+    network: int = 0
     margin_px: int = 0
 
 
@@ -200,7 +200,7 @@ def make_plan(
     channels: int,
     has_alpha: bool,
     depth: int,
-    size: TargetSize,
+    size: OutputSize,
     budget_bytes: int,
     workspace_factor: float = 1.0,
     tile_px: int | None = None,
@@ -208,20 +208,20 @@ def make_plan(
     grid_px: int = 1,
     device_bytes: int | None = None,
     max_tile_px: int | None = None,
-    then: tuple[Load, ...] = (),
+    then: tuple[NetworkCost, ...] = (),
     extras: Extras | None = None,
 ) -> Plan:
     """Plan one picture of (height, width) with `channels` colours. Raises `InputError` where `budget_bytes` cannot hold it.
 
-    `workspace_factor`, `grid_px`, `device_bytes` and `max_tile_px` are those of a `Load`, for `graph`. `then` are the networks after it,
-    each on what the one before it gave.
+    `workspace_factor`, `grid_px`, `device_bytes` and `max_tile_px` are those of a `NetworkCost`, for `graph`. `then` are the networks after
+    it, each on what the one before it gave.
     """
     extras = extras or Extras()
-    chain = (Load(graph, workspace_factor, grid_px, device_bytes, max_tile_px), *then)
-    scale = math.prod(load.graph.scale for load in chain)
+    chain = (NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px), *then)
+    scale = math.prod(cost.graph.scale for cost in chain)
     out_height, out_width = size.resolve(height, width, native=scale)
     count, notes = count_passes(height, width, (out_height, out_width), scale)
-    stages = _stages(chain, count)
+    order = _network_order(chain, count)
     planes = channels + has_alpha
     arrays = height * width * planes * FLOAT_BYTES
     out_pixels = out_height * out_width
@@ -229,12 +229,12 @@ def make_plan(
     # while the result is written. Colour is finished before alpha is begun, which needs less.
     moments = [arrays + out_pixels * planes * (FLOAT_BYTES + 2 * (depth // 8))]
     sizes = [(height, width)]
-    for stage in stages:
-        sizes.append((sizes[-1][0] * chain[stage].graph.scale, sizes[-1][1] * chain[stage].graph.scale))
-    margins = [_margin(*sizes[i], chain[stage].graph, exact=exact) if extras.wrap else 0 for i, stage in enumerate(stages)]
+    for network in order:
+        sizes.append((sizes[-1][0] * chain[network].graph.scale, sizes[-1][1] * chain[network].graph.scale))
+    margins = [_margin(*sizes[i], chain[network].graph, exact=exact) if extras.wrap else 0 for i, network in enumerate(order)]
     plane_bytes = [channels * rows * columns * FLOAT_BYTES for rows, columns in sizes]
     framed_bytes = [channels * (sizes[i][0] + 2 * m) * (sizes[i][1] + 2 * m) * FLOAT_BYTES if m else 0 for i, m in enumerate(margins)]
-    moments += [arrays + plane_bytes[i + 1] + (plane_bytes[i] if i else 0) + framed_bytes[i] for i in range(len(stages))]
+    moments += [arrays + plane_bytes[i + 1] + (plane_bytes[i] if i else 0) + framed_bytes[i] for i in range(len(order))]
     rows, columns = sizes[-1]
     halfway = max(rows * out_width, out_height * columns)
     if (rows, columns) != (out_height, out_width):
@@ -249,32 +249,32 @@ def make_plan(
     left = (budget_bytes - array_bytes) // len(chain)
     passes: list[Pass] = []
     macs = 0.0
-    for i, (stage, margin) in enumerate(zip(stages, margins, strict=True)):
-        load = chain[stage]
+    for i, (network, margin) in enumerate(zip(order, margins, strict=True)):
+        cost = chain[network]
         rows, columns = sizes[i][0] + 2 * margin, sizes[i][1] + 2 * margin
-        bytes_per_px = load.graph.activation_bytes_per_pixel * load.workspace_factor
+        bytes_per_px = cost.graph.activation_bytes_per_pixel * cost.workspace_factor
         tiles = partial(
-            choose_tiling, rows, columns, load.graph, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact, grid_px=load.grid_px
+            choose_tiling, rows, columns, cost.graph, bytes_per_px=bytes_per_px, tile_px=tile_px, exact=exact, grid_px=cost.grid_px
         )
         tiling = Tiling(0, 0, 0, math.inf)
         for room in (left // 2, left):
-            if load.device_bytes is not None:
-                room = min(room, load.device_bytes // len(chain))
-            tiling = tiles(room_bytes=room, max_tile_px=load.max_tile_px)
+            if cost.device_bytes is not None:
+                room = min(room, cost.device_bytes // len(chain))
+            tiling = tiles(room_bytes=room, max_tile_px=cost.max_tile_px)
             if tiling.tile_px:
                 break
-        if not tiling.tile_px and load.device_bytes is not None:  # what a device calls free may be too little: it says so if it is
+        if not tiling.tile_px and cost.device_bytes is not None:  # what a device calls free may be too little: it says so if it is
             tiling = tiles(room_bytes=left, max_tile_px=MIN_TILE_PX)
-        passes.append(Pass(*sizes[i], tiling, stage, margin))
+        passes.append(Pass(*sizes[i], tiling, network, margin))
         seen_px = min(tiling.overlap_px, margin) if extras.wrap else tiling.overlap_px
-        if tiling.tile_px and seen_px < load.graph.receptive_field:
-            notes += (narrow_note(seen_px, load.graph),)
-        repeats = 1 if load.graph.in_channels == channels or channels == 1 else channels
+        if tiling.tile_px and seen_px < cost.graph.receptive_field:
+            notes += (narrow_note(seen_px, cost.graph),)
+        repeats = 1 if cost.graph.in_channels == channels or channels == 1 else channels
         work = (tiling.work if tiling.tile_px else 1.0) * extras.turns * (repeats + has_alpha)
-        macs += rows * columns * work * load.graph.macs_per_pixel
+        macs += rows * columns * work * cost.graph.macs_per_pixel
     needed = array_bytes
-    for stage in set(stages):
-        needed += max(step.tiling.source_bytes for step in passes if step.stage == stage)
+    for network in set(order):
+        needed += max(step.tiling.source_bytes for step in passes if step.network == network)
     if needed > budget_bytes:
         raise InputError(
             f"making {out_width} x {out_height} takes {format_bytes(needed)} of memory and {format_bytes(budget_bytes)} may be used: "
@@ -283,10 +283,10 @@ def make_plan(
     return Plan(out_height, out_width, tuple(passes), macs, array_bytes, needed, notes)
 
 
-def _stages(chain: tuple[Load, ...], count: int) -> list[int]:
+def _network_order(chain: tuple[NetworkCost, ...], count: int) -> list[int]:
     """Which network runs at each pass: the whole chain `count` times, but what does not enlarge (a repair) only the first time."""
     whole = range(len(chain))
-    return [stage for time in range(count) for stage in whole if time == 0 or chain[stage].graph.scale > 1]
+    return [network for time in range(count) for network in whole if time == 0 or chain[network].graph.scale > 1]
 
 
 def _margin(height: int, width: int, graph: Network, *, exact: bool) -> int:

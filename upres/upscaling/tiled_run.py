@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import OutOfMemoryError
-from upres.upscaling.checked_network import Stage
+from upres.upscaling.checked_network import CheckedNetwork
 from upres.upscaling.plan import Pass, Plan, Tiling
 from upres.upscaling.tiles import Tile, divide
 from upres.upscaling.tiles import plan as plan_tiles
@@ -50,28 +50,28 @@ class Meter:
             self._progress(self._total, self._total)
 
 
-def run_pass(stage: Stage, lr: Array, step: Pass, meter: Meter, *, tta: bool = False) -> Array:
+def run_pass(network: CheckedNetwork, lr: Array, step: Pass, meter: Meter, *, tta: bool = False) -> Array:
     """`lr` h w c -> h*scale w*scale c, not clipped, as `step` plans it; with `tta` the mean over its eight turns and flips.
 
     Raises `EngineError` naming the tile where an engine fails, or the network itself gives a value that is not finite; `OutOfMemoryError`
     where memory is short for the smallest tile.
     """
     height, width, channels = lr.shape
-    result = np.empty((height * stage.graph.scale, width * stage.graph.scale, channels), np.float32)
+    result = np.empty((height * network.graph.scale, width * network.graph.scale, channels), np.float32)
     for turn in range(TURNS if tta else 1):
-        _run_tiles(stage, turned(lr, turn), turned(result, turn), step, meter, share=1.0 / TURNS if tta else 1.0, add=turn > 0)
+        _run_tiles(network, turned(lr, turn), turned(result, turn), step, meter, share=1.0 / TURNS if tta else 1.0, add=turn > 0)
     return result
 
 
-def _run_tiles(stage: Stage, lr: Array, result: Array, step: Pass, meter: Meter, *, share: float, add: bool) -> None:
+def _run_tiles(network: CheckedNetwork, lr: Array, result: Array, step: Pass, meter: Meter, *, share: float, add: bool) -> None:
     """Put `share` times the network's answer for `lr` into `result` (or add it there); both may be views that are turned."""
-    graph, grid = stage.graph, stage.runner.grid_px
+    graph, grid = network.graph, network.runner.grid_px
     height, width, channels = lr.shape
     scale, align, margin = graph.scale, graph.alignment, step.margin_px
     padded = _framed(lr, margin, align) if margin else _pad_to(lr, align)
     tall, wide = padded.shape[:2]
     px_macs = (channels if graph.in_channels == 1 else 1) * graph.macs_per_pixel
-    tiling = stage.fitted(step.tiling, tall, wide)
+    tiling = network.fitted(step.tiling, tall, wide)
     tiles = plan_tiles(tall, wide, tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align, grid_px=grid)
     if tiling is not step.tiling:
         planned = plan_tiles(tall, wide, tile_px=step.tiling.tile_px, overlap_px=step.tiling.overlap_px, alignment=align, grid_px=grid)
@@ -85,11 +85,11 @@ def _run_tiles(stage: Stage, lr: Array, result: Array, step: Pass, meter: Meter,
         first, last = max(tile.keep_left, margin), min(tile.keep_right, margin + width)
         if top < bottom and first < last:
             try:
-                sr = _run_tile(stage, source, tile, tiling.source_bytes)
+                sr = _run_tile(network, source, tile, tiling.source_bytes)
             except (OutOfMemoryError, MemoryError) as error:  # what is finished stays
                 left.append(tile)
                 before = _work(left)
-                tiling, left = _halved(stage, step, left, (tall, wide), error)
+                tiling, left = _halved(network, step, left, (tall, wide), error)
                 meter.expect((_work(left) - before) * px_macs)
                 continue
             y, x = (top - tile.source_top) * scale, (first - tile.source_left) * scale
@@ -108,15 +108,15 @@ def _run_tiles(stage: Stage, lr: Array, result: Array, step: Pass, meter: Meter,
         meter.advance(tile.source_px * px_macs)
 
 
-def _halved(stage: Stage, step: Pass, left: list[Tile], size: tuple[int, int], error: Exception) -> tuple[Tiling, list[Tile]]:
+def _halved(network: CheckedNetwork, step: Pass, left: list[Tile], size: tuple[int, int], error: Exception) -> tuple[Tiling, list[Tile]]:
     """The tiles that are left in smaller ones, after memory was short for the last of them.
 
     Where the overlap is wide or the picture small, half the side may read as much as before: then it is halved again at once.
     """
-    failed, grid, align = left[-1], stage.runner.grid_px, stage.graph.alignment
+    failed, grid, align = left[-1], network.runner.grid_px, network.graph.alignment
     while True:
-        stage.shrink(max(tile.keep_side for tile in left), _box(failed), error)
-        tiling = stage.fitted(step.tiling, *size)
+        network.shrink(max(tile.keep_side for tile in left), _box(failed), error)
+        tiling = network.fitted(step.tiling, *size)
         left = _last_first(
             part
             for tile in reversed(left)
@@ -126,9 +126,9 @@ def _halved(stage: Stage, step: Pass, left: list[Tile], size: tuple[int, int], e
             return tiling, left
 
 
-def _run_tile(stage: Stage, source: Array, tile: Tile, room_bytes: int) -> Array:
+def _run_tile(network: CheckedNetwork, source: Array, tile: Tile, room_bytes: int) -> Array:
     """h w c -> c h*scale w*scale through the network, whatever its channels."""
-    graph = stage.graph
+    graph = network.graph
     channels = source.shape[2]
     beyond = None
     if source.min() < 0.0 or source.max() > 1.0:
@@ -139,7 +139,7 @@ def _run_tile(stage: Stage, source: Array, tile: Tile, room_bytes: int) -> Array
         batches = [np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))[None]]
     else:
         batches = [np.ascontiguousarray(planes[c])[None, None] for c in range(channels)]
-    answers = stage.run(batches, _box(tile), room_bytes)
+    answers = network.run(batches, _box(tile), room_bytes)
     if graph.in_channels == 3 and channels == 1:
         result = np.einsum("c,chw->hw", _LUMA, answers[0][0])[None]
     else:

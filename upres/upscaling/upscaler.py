@@ -23,7 +23,7 @@ from upres.images import convert
 from upres.images.io import Picture
 from upres.models import expression
 from upres.upscaling import enlarge
-from upres.upscaling.output_size import TargetSize
+from upres.upscaling.output_size import OutputSize
 from upres.upscaling.tiled_run import Progress
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Upscaler(enlarge.Upscaler):
         self,
         picture: Kind,
         *,
-        size: TargetSize | None = None,
+        size: OutputSize | None = None,
         progress: Progress | None = None,
         scale: float | None = None,
         cancel: Callable[[], bool] | None = None,
@@ -119,7 +119,7 @@ class Upscaler(enlarge.Upscaler):
         """
         if scale is not None and size is not None:
             raise UsageError("scale and size contradict each other: give one of them")
-        target = TargetSize(factor=scale) if scale is not None else size
+        target = OutputSize(factor=scale) if scale is not None else size
         watch = _watched(progress, cancel)
         if isinstance(picture, Picture):
             return self._run(picture, target, watch)
@@ -132,7 +132,7 @@ class Upscaler(enlarge.Upscaler):
         remedy = "upres.read_picture reads a file" if isinstance(picture, str | os.PathLike) else "numpy.asarray may convert it"
         raise InputError(f"a picture is a numpy array, a PIL image or an upres.Picture; found {kind}: {remedy}")
 
-    def _run(self, picture: Picture, size: TargetSize | None, watch: Progress | None) -> Picture:
+    def _run(self, picture: Picture, size: OutputSize | None, watch: Progress | None) -> Picture:
         with self._lock:  # an engine runs one picture at a time
             return super().__call__(picture, size=size, progress=watch)
 
@@ -140,7 +140,7 @@ class Upscaler(enlarge.Upscaler):
         self,
         pictures: Iterable[Kind],
         *,
-        size: TargetSize | None = None,
+        size: OutputSize | None = None,
         progress: Progress | None = None,
         scale: float | None = None,
         cancel: Callable[[], bool] | None = None,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.weights.ncnn_layers import Layer, Number, Weights, check_layer, infer_channels, weights_of
+from upres.weights.ncnn_layers import NcnnLayer, Number, Weights, check_layer, infer_channels, weights_of
 from upres.weights.tensors import Origin
 
 Array = NDArray[np.float32]
@@ -35,7 +35,7 @@ class NcnnModel:
     """A checked network: `layers` in the order in which they run, `weights` those of each, all float32. One input, one output."""
 
     path: Path
-    layers: tuple[Layer, ...]
+    layers: tuple[NcnnLayer, ...]
     weights: tuple[tuple[Array, ...], ...]
     input: str
     output: str
@@ -111,7 +111,7 @@ def _bounded(path: Path, most: int) -> bytes:
     return data
 
 
-def parse_param(text: bytes, origin: Origin) -> tuple[Layer, ...]:
+def parse_param(text: bytes, origin: Origin) -> tuple[NcnnLayer, ...]:
     """The layers of a `.param`, each of a known type with numbers that can be, its inputs written by layers before it."""
     try:
         lines = text.decode("utf-8-sig").split("\n")
@@ -137,7 +137,7 @@ def parse_param(text: bytes, origin: Origin) -> tuple[Layer, ...]:
     return layers
 
 
-def _parse_line(line: str, origin: Origin) -> Layer:
+def _parse_line(line: str, origin: Origin) -> NcnnLayer:
     words = line.split()
     if len(words) < 4 or not all(re.fullmatch(r"\d{1,3}", word) for word in words[2:4]) or any(len(word) > 255 for word in words):
         raise origin.refuse(f"a line is no layer: {line[:60]!r}")
@@ -162,7 +162,7 @@ def _parse_line(line: str, origin: Origin) -> Layer:
             params[key] = numbers[0]
         if key not in params or not 0 <= key < 32:
             raise origin.refuse(f"layer {words[1]!r}: {word[:40]!r} is no setting that ncnn knows")
-    return Layer(words[0], words[1], tuple(blobs[:taken]), tuple(blobs[taken:]), params)
+    return NcnnLayer(words[0], words[1], tuple(blobs[:taken]), tuple(blobs[taken:]), params)
 
 
 def _number(text: str) -> Number | None:
@@ -173,7 +173,7 @@ def _number(text: str) -> Number | None:
     return value if abs(value) < 2**31 else None  # also refuses nan
 
 
-def _read_weights(layers: tuple[Layer, ...], data: bytes, origin: Origin) -> tuple[tuple[Array, ...], ...]:
+def _read_weights(layers: tuple[NcnnLayer, ...], data: bytes, origin: Origin) -> tuple[tuple[Array, ...], ...]:
     found: list[tuple[Array, ...]] = []
     at = 0
     for layer in layers:
@@ -187,7 +187,7 @@ def _read_weights(layers: tuple[Layer, ...], data: bytes, origin: Origin) -> tup
     return tuple(found)
 
 
-def _read_array(data: bytes, at: int, weights: Weights, layer: Layer, origin: Origin) -> tuple[Array, int]:
+def _read_array(data: bytes, at: int, weights: Weights, layer: NcnnLayer, origin: Origin) -> tuple[Array, int]:
     def take(count: int, dtype: str) -> NDArray[np.generic]:
         nonlocal at
         size = count * np.dtype(dtype).itemsize
@@ -251,7 +251,7 @@ def compact_state(model: NcnnModel) -> dict[str, Array] | None:
     if rest.keys() != {"PixelShuffle", "Interp", "BinaryOp"} or len(chain) < 3 or len(chain) % 2 == 0:
         return None
 
-    def reads(layer: Layer) -> list[str]:
+    def reads(layer: NcnnLayer) -> list[str]:
         return [alias.get(name, name) for name in layer.inputs]
 
     value = model.input

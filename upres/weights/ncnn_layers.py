@@ -20,7 +20,7 @@ _SAME = (-233, -234)  # "pad so that the size is kept"
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class NcnnLayer:
     """One line of a `.param`: `params` by number."""
 
     kind: str
@@ -69,37 +69,37 @@ class Weights:
     tagged: bool = False
 
 
-def _conv(layer: Layer) -> list[Weights]:
+def _conv(layer: NcnnLayer) -> list[Weights]:
     bias = [Weights(layer.integer(0))] if layer.integer(5) else []
     return [Weights(layer.integer(6), tagged=True), *bias]
 
 
-def _inner_product(layer: Layer) -> list[Weights]:
+def _inner_product(layer: NcnnLayer) -> list[Weights]:
     return [Weights(layer.integer(2), tagged=True), *([Weights(layer.integer(0))] if layer.integer(1) else [])]
 
 
-def _scale(layer: Layer) -> list[Weights]:
+def _scale(layer: NcnnLayer) -> list[Weights]:
     return [Weights(layer.integer(0))] * (1 + bool(layer.integer(1)))
 
 
-def _affine(size: int, flag: int) -> Callable[[Layer], list[Weights]]:
+def _affine(size: int, flag: int) -> Callable[[NcnnLayer], list[Weights]]:
     return lambda layer: [Weights(layer.integer(size))] * 2 if layer.integer(flag, 1) else []
 
 
-def _memory(layer: Layer) -> list[Weights]:
+def _memory(layer: NcnnLayer) -> list[Weights]:
     count = math.prod(max(1, layer.integer(key)) for key in (0, 1, 11, 2))
     return [Weights(count, tagged=layer.integer(21, 1) == 0)]
 
 
-def _first(layer: Layer) -> list[Weights]:
+def _first(layer: NcnnLayer) -> list[Weights]:
     return [Weights(layer.integer(0))]
 
 
-def _four(layer: Layer) -> list[Weights]:
+def _four(layer: NcnnLayer) -> list[Weights]:
     return [Weights(layer.integer(0))] * 4
 
 
-_WEIGHTS: dict[str, Callable[[Layer], list[Weights]]] = {
+_WEIGHTS: dict[str, Callable[[NcnnLayer], list[Weights]]] = {
     "Convolution": _conv,
     "ConvolutionDepthWise": _conv,
     "Deconvolution": _conv,
@@ -128,12 +128,12 @@ _INPUTS = {"Input": (0, 0), "MemoryData": (0, 0), "BinaryOp": (1, 2), "Concat": 
 _CONVS = frozenset({"Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise"})
 
 
-def weights_of(layer: Layer) -> list[Weights]:
+def weights_of(layer: NcnnLayer) -> list[Weights]:
     """What the layer reads from the `.bin`, in order; the layer has passed `check_layer`."""
     return _WEIGHTS[layer.kind](layer) if layer.kind in _WEIGHTS else []
 
 
-def check_layer(layer: Layer, origin: Origin) -> None:
+def check_layer(layer: NcnnLayer, origin: Origin) -> None:
     """Raises ModelError for a type that is not known, and for numbers that ncnn would divide by, allocate or run beyond its memory with."""
     if layer.kind not in _WEIGHTS and layer.kind not in _POINTWISE | _MOVING:
         raise origin.refuse(
@@ -189,7 +189,7 @@ def check_layer(layer: Layer, origin: Origin) -> None:
         expect(21, 0, 1, "its storage")
 
 
-def _check_conv(layer: Layer, expect: Callable[..., int], origin: Origin) -> None:
+def _check_conv(layer: NcnnLayer, expect: Callable[..., int], origin: Origin) -> None:
     out = expect(0, 1, _MAX_CHANNELS, "the number of outputs", 0)
     for key, like, what in ((1, 1, "the kernel"), (11, 1, "the kernel"), (2, 2, "the dilation"), (12, 2, "the dilation")):
         expect(key, 1, _MAX_SIDE, what, layer.integer(like, 0 if like == 1 else 1))
@@ -208,13 +208,13 @@ def _check_conv(layer: Layer, expect: Callable[..., int], origin: Origin) -> Non
         raise origin.refuse(f"layer {layer.name!r} ({layer.kind}): {size} weights do not fit {out} outputs with a kernel of {layer.kernel}")
 
 
-def taken_channels(layer: Layer) -> int:
+def taken_channels(layer: NcnnLayer) -> int:
     """Channels that a convolution takes."""
     groups = layer.integer(7, 1) if layer.kind.endswith("DepthWise") else 1
     return layer.integer(6) // (layer.integer(0) * layer.kernel[0] * layer.kernel[1]) * groups
 
 
-def infer_channels(layers: tuple[Layer, ...], entrance: str, origin: Origin) -> int | None:
+def infer_channels(layers: tuple[NcnnLayer, ...], entrance: str, origin: Origin) -> int | None:
     """Channels that the network takes, found by following 3, 1 and 4 through its layers; None where no layer tells.
 
     Raises ModelError where none of them fits: ncnn does not compare and would read beyond its memory.
@@ -230,7 +230,7 @@ def infer_channels(layers: tuple[Layer, ...], entrance: str, origin: Origin) -> 
     raise origin.refuse(refusal)
 
 
-def _follow(layers: tuple[Layer, ...], entrance: str, candidate: int) -> tuple[str, bool]:
+def _follow(layers: tuple[NcnnLayer, ...], entrance: str, candidate: int) -> tuple[str, bool]:
     """(what does not fit, or "", whether a convolution has confirmed the candidate)."""
     channels: dict[str, int | None] = {entrance: candidate}
     confirmed = False

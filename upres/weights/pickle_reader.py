@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import final
 
 from upres.errors import ModelError
-from upres.weights.pickle_values import Meaning, Opaque, PickledDict, PickledList, PickledTuple, Storage, is_key, kind
+from upres.weights.pickle_values import Meaning, OpaqueObject, PickledDict, PickledList, PickledTuple, Storage, is_key, kind
 from upres.weights.tensors import Origin
 
 MAX_PICKLE_BYTES = 32 * 2**20
@@ -202,7 +202,7 @@ class _Machine:
                 push(self._meaning.reduce(function, arguments))
             case b"b":
                 self._pop()  # attributes, such as the _metadata of a state dict: not needed
-                if not isinstance(self._top(), PickledDict | Opaque):
+                if not isinstance(self._top(), PickledDict | OpaqueObject):
                     raise self._meaning.refuse_object(f"attributes set on {kind(self._top())}")
             case _:
                 raise self._meaning.refuse_object(f"the opcode {opcode!r}")

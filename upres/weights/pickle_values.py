@@ -59,7 +59,7 @@ class PickledTuple(tuple[object, ...]):
 
 
 @final
-class Opaque:
+class OpaqueObject:
     """Something harmless that we do not need, such as a device or a numpy scalar."""
 
 
@@ -194,7 +194,7 @@ class Meaning:
         if len(arguments) > _MAX_ARGUMENTS:
             raise self.damaged(f"a call of {kind(function)} with {len(arguments):,} arguments")
         if (function.module, function.name) in OPAQUE:
-            return Opaque()
+            return OpaqueObject()
         match function.name, tuple(arguments):
             case "OrderedDict", ():
                 return PickledDict()

@@ -21,7 +21,7 @@ from upres import engines
 from upres.engines.autotune import cache, choose
 from upres.engines.autotune import fingerprint as machine
 from upres.engines.autotune.cache import choices_file, read_choices
-from upres.engines.autotune.fingerprint import Machine, this_machine
+from upres.engines.autotune.fingerprint import Fingerprint, this_machine
 from upres.engines.autotune.race import Candidate, Measured, race
 from upres.engines.autotune.worker import serve
 from upres.engines.ncnn.devices import VulkanDevice
@@ -31,7 +31,7 @@ from upres.graph.serialize import digest, structure, with_random_weights
 from upres.models import catalog
 
 NCNN, ONNX, OPENVINO = (Candidate(engine, "cpu", "fp32") for engine in ("ncnn", "onnx", "openvino"))
-MACHINE = Machine(
+MACHINE = Fingerprint(
     cpu="a CPU",
     cores=2,
     memory_gib=8,

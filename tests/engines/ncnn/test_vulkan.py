@@ -17,7 +17,7 @@ from tests import REPOSITORY
 from tests.oracles.networks import RRDBNet, randomised, state_of
 from tests.tiny import compact
 from upres import engines
-from upres.batch.worker import Lane, result_of
+from upres.batch.worker import WorkerThread, result_of
 from upres.engines.ncnn import vulkan
 from upres.engines.ncnn.devices import VulkanDevice, quiet, vulkan_devices
 from upres.engines.ncnn.runner import NcnnRunner
@@ -216,7 +216,7 @@ def test_half_precision_is_what_it_says_or_refused(device: VulkanDevice) -> None
 def test_an_engine_made_in_one_thread_runs_in_another(device: VulkanDevice) -> None:
     graph, lr = compact(2), picture(3, 9, 11)
     runner = NcnnRunner(graph, threads=1, device="vulkan")
-    lane: Lane[Any] = Lane("engine")
+    lane: WorkerThread[Any] = WorkerThread("engine")
     here = runner(lr)
     np.testing.assert_array_equal(result_of(lane.submit(lambda: runner(lr))), here)
     other: NcnnRunner = result_of(lane.submit(lambda: NcnnRunner(graph, threads=1, device="vulkan")))

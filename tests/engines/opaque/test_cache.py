@@ -16,10 +16,10 @@ import pytest
 from tests.made_ncnn import bilinear_x2
 from upres.engines.opaque import cache
 from upres.errors import ModelError, OutputError
-from upres.graph.opaque import UnknownModel
+from upres.graph.opaque import OpaqueModel
 from upres.models.load import load_network
 
-FOUND = UnknownModel(
+FOUND = OpaqueModel(
     kind="ncnn", path="", sha256="", engine="ncnn", family="", scale=2, in_channels=3, out_channels=3, alignment=1, receptive_field=4,
     macs_per_pixel=1.5, parameters=9, activation_bytes_per_pixel=8.0, value_range=(0.0, 1.0), output_range=(0.0, 255.0),
     range_is_certain=True, cut_px=1, fixed=(24, 32), probed_px=65, tile_error=0.25,
@@ -47,7 +47,7 @@ class Probe:
     def __init__(self) -> None:
         self.count, self.changed = 0, False
 
-    def __call__(self, path: Path, kind: str) -> UnknownModel:
+    def __call__(self, path: Path, kind: str) -> OpaqueModel:
         self.count += 1
         digest = hashlib.sha256(path.read_bytes() + path.with_suffix(".bin").read_bytes()).hexdigest()
         return replace(FOUND, path=str(path), sha256="0" * 64 if self.changed else digest)
@@ -72,7 +72,7 @@ def test_the_second_look_starts_no_process_and_finds_the_same(
     monkeypatch.setattr(subprocess, "Popen", None)
     for path in (file, file.with_suffix(".bin")):
         found = load_network(str(path))
-        assert isinstance(found, UnknownModel)
+        assert isinstance(found, OpaqueModel)
         assert (found.path, found.scale, found.receptive_field, found.value_range) == (str(file), 2, 4, (0.0, 1.0))
     (tmp_path / "other").mkdir()
     with pytest.raises(TypeError):  # the positive control: another file asks for a process
@@ -84,7 +84,7 @@ def test_a_file_with_the_same_bytes_is_known_under_its_own_path(file: Path, tmp_
     (tmp_path / "other").mkdir()
     other = bilinear_x2(tmp_path / "other", kernel=5)
     found = load_network(str(other))
-    assert isinstance(found, UnknownModel) and (found.path, probe.count) == (str(other), 1)
+    assert isinstance(found, OpaqueModel) and (found.path, probe.count) == (str(other), 1)
 
 
 def test_another_file_or_version_or_format_is_measured_again(file: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_a_cache_that_cannot_be_written_is_no_fault(
         place, name = (Path, "mkdir") if where == "no folder" else (cache, "write_atomic")
         monkeypatch.setattr(place, name, refuse(error))
     for count in (1, 2):
-        assert isinstance(load_network(str(file)), UnknownModel) and probe.count == count
+        assert isinstance(load_network(str(file)), OpaqueModel) and probe.count == count
     assert "what was measured of" in caplog.text and "is not kept: " in caplog.text
 
 

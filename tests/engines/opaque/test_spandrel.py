@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from tests.fake_spandrel import install
 from upres.errors import ModelError, UsageError
-from upres.graph.opaque import UnknownModel
+from upres.graph.opaque import OpaqueModel
 from upres.models.load import load_network
 from upres.upscaling.enlarge import Upscaler
 
@@ -43,7 +43,7 @@ def test_what_spandrel_knows_is_run(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save_file({"doubler.weight": kernel()}, path)
     model = load_network(str(path))
-    assert isinstance(model, UnknownModel)
+    assert isinstance(model, OpaqueModel)
     assert (model.kind, model.family, model.scale, model.receptive_field, model.macs_per_pixel) == ("spandrel", "Doubler", 2, 1, 81.0)
     assert model.notes[0].startswith("m.safetensors is a Doubler network, run by spandrel: scale 2, 3 channels, values 0 to 1, sees 1 px")
     lr = np.random.default_rng(0).random((20, 14, 3), dtype=np.float32)

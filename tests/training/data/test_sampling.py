@@ -14,7 +14,7 @@ from upres.degradation.apply import draw_plan, load_recipe, run_plan, sharpened
 from upres.images.resize import imresize
 from upres.training.config import TrainConfig
 from upres.training.data.images import Pair, draw_weights, make_pair
-from upres.training.data.sampling import Batch, Regions, degrade_pairs, draw_batch
+from upres.training.data.sampling import Batch, DegradedRegionCache, degrade_pairs, draw_batch
 
 CONFIG = TrainConfig(recipe="test", scale=2, patch_px=8, batch=4, steps=10)
 
@@ -224,7 +224,7 @@ def test_reused_regions_give_the_same_samples_with_and_without_memory() -> None:
     """Four steps share a region: the samples depend on (seed, step, position) alone, whatever was drawn before, by whom and how often."""
     pairs = [_pair(i, height=96, width=104) for i in range(3)]
     options = {"recipe": load_recipe("real-esrgan"), "reuse": 4}
-    kept = Regions()
+    kept = DegradedRegionCache()
     config = dataclasses.replace(CONFIG, reuse=4)
     for step in (0, 1, 2, 3, 4, 1, 9):
         remembered = draw_batch(config, pairs, np.full(3, 1 / 3), step, recipe=load_recipe("real-esrgan"), regions=kept)

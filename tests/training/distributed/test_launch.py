@@ -21,7 +21,7 @@ if sys.platform == "win32":
     pytest.skip("several processes need Linux or macOS", allow_module_level=True)
 
 from upres.errors import EngineError, UsageError  # noqa: E402
-from upres.training.distributed.launch import End, judge, launch  # noqa: E402
+from upres.training.distributed.launch import End, end_of, launch  # noqa: E402
 
 # What every toy worker begins with: `step` is its checkpoint, which rank 0 writes; `starts` counts the attempts.
 TOY = """
@@ -104,7 +104,7 @@ def is_running(pid: int) -> bool:
     ],
 )
 def test_the_cause_is_found_among_the_exit_codes(exit_codes: dict[int, int], end: End) -> None:
-    assert judge(exit_codes) == end
+    assert end_of(exit_codes) == end
 
 
 # One machine.

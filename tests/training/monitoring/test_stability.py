@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from upres.training.losses.formulas import GAN_LOSSES, gan_discriminator_loss  # noqa: E402
-from upres.training.monitoring.stability import BLIND_LOSS, Health, Memory, Verdict, lr_error_255  # noqa: E402
+from upres.training.monitoring.stability import BLIND_LOSS, GuardMemory, StabilityGuard, Verdict, lr_error_255  # noqa: E402
 from upres.training.monitoring.validation import Quality  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
 
@@ -51,14 +51,14 @@ class Run:
     def __init__(self, acts: bool = False, adversarial: bool = True, checkpoint_every: int = 250) -> None:
         config = GAN if adversarial else resolve_recipe("compact-x4")
         self.said: list[str] = []
-        self.health = Health(dataclasses.replace(config, checkpoint_every=checkpoint_every), acts, None, self.said.append)
+        self.stability = StabilityGuard(dataclasses.replace(config, checkpoint_every=checkpoint_every), acts, None, self.said.append)
         self.done = 0
 
     def __call__(self, measured: Quality | None = None, terms: Mapping[str, float] = WELL) -> Verdict:
         for _ in range(250):
-            self.health.add(terms)
+            self.stability.add(terms)
         self.done += 250
-        return self.health.judge(self.done, quality() if measured is None else measured)
+        return self.stability.assess(self.done, quality() if measured is None else measured)
 
 
 @pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
@@ -76,7 +76,7 @@ def test_the_recorded_hour_of_a_gan_is_well_all_along() -> None:
     run = Run(acts=True)
     for lr_psnr, shift, loss, gap in HOUR:
         assert run(quality(lr_psnr, shift), balance(loss, gap)).words == ()
-    assert run.said == [] and run.health.memory.good == 4000
+    assert run.said == [] and run.stability.memory.good == 4000
 
 
 def test_a_stage_one_that_loses_8_db_of_lr_psnr_on_its_way_to_sharpness_is_well() -> None:
@@ -175,20 +175,20 @@ def test_what_was_wrong_sets_no_measure() -> None:
     run(quality(48.0))
     for _ in range(4):
         assert run(quality(30.0)).words
-    assert run.health.memory.good == 250
+    assert run.stability.memory.good == 250
 
 
 def test_goes_back_once_to_the_checkpoint_before_the_last_validation_that_was_well() -> None:
     run = Run(acts=True, checkpoint_every=100)
     run()
-    at_200 = run.health.facts()  # a multiple of 100 up to 250
+    at_200 = run.stability.facts()  # a multiple of 100 up to 250
     run()
-    assert run.health.memory.good == 500
+    assert run.stability.memory.good == 500
     verdict = run(quality(20.0))
     assert verdict.back_to == 500 and "Going back to the good checkpoint of step 500" in run.said[-1]
-    assert run.health.rate_factor == 1.0
-    run.health.goes_back(at_200, 750, 500)
-    assert run.health.rate_factor == 0.5 and run.health.memory.went_back == (750, 500) and run.health.memory.good == 200
+    assert run.stability.rate_factor == 1.0
+    run.stability.goes_back(at_200, 750, 500)
+    assert run.stability.rate_factor == 0.5 and run.stability.memory.went_back == (750, 500) and run.stability.memory.good == 200
     assert run(quality(20.0)).back_to is None
     assert run.said[-1].endswith("Training goes on: it went back from step 750 to step 500 and has half the learning rates since")
 
@@ -203,8 +203,8 @@ def test_without_a_good_checkpoint_it_says_so() -> None:
 def test_pins_the_good_checkpoint_and_the_one_that_may_become_good() -> None:
     run = Run(acts=True, checkpoint_every=100)
     run()
-    assert run.health.pinned(399) == (200, 300)
-    assert Run(acts=False).health.pinned(399) == ()
+    assert run.stability.pinned(399) == (200, 300)
+    assert Run(acts=False).stability.pinned(399) == ()
 
 
 def test_all_that_it_remembers_travels_as_json_in_the_middle_of_an_interval() -> None:
@@ -212,32 +212,32 @@ def test_all_that_it_remembers_travels_as_json_in_the_middle_of_an_interval() ->
     for one in (run, other):
         one(terms=balance(0.65, 0.15))
     for number in range(100):
-        run.health.add(balance(0.6 + number / 7, 0.1 + number / 3))
-        other.health.add(balance(0.6 + number / 7, 0.1 + number / 3))
-    other.health = Health(GAN, True, json.loads(json.dumps(other.health.facts())), other.said.append)
-    assert other.health.memory == run.health.memory
+        run.stability.add(balance(0.6 + number / 7, 0.1 + number / 3))
+        other.stability.add(balance(0.6 + number / 7, 0.1 + number / 3))
+    other.stability = StabilityGuard(GAN, True, json.loads(json.dumps(other.stability.facts())), other.said.append)
+    assert other.stability.memory == run.stability.memory
     for _ in range(3):
         assert run(quality(20.0)) == other(quality(20.0))
-        assert other.health.memory == run.health.memory
+        assert other.stability.memory == run.stability.memory
 
 
 def test_a_checkpoint_from_before_there_was_a_guard_starts_it_anew() -> None:
-    assert Health(GAN, False, {"config": {}}, print).memory == Memory()
+    assert StabilityGuard(GAN, False, {"config": {}}, print).memory == GuardMemory()
 
 
 def test_a_resumed_run_says_that_it_went_back() -> None:
     said: list[str] = []
     run = Run(acts=True)
     run()
-    run.health.goes_back(run.health.facts(), 500, 250)
-    assert Health(GAN, True, run.health.facts(), said.append).rate_factor == 0.5
+    run.stability.goes_back(run.stability.facts(), 500, 250)
+    assert StabilityGuard(GAN, True, run.stability.facts(), said.append).rate_factor == 0.5
     assert said == ["guard: this run went back from step 500 to step 250 and has half the learning rates since"]
 
 
 def test_no_validation_pictures_leave_the_balance() -> None:
-    health = Health(GAN, False, None, lambda _: None)
+    stability = StabilityGuard(GAN, False, None, lambda _: None)
     for _ in range(2):
-        health.add(balance(0.6, 0.2))
-    assert health.judge(2, None).words == ()
-    health.add(balance(1e-6, 20.0))
-    assert len(health.judge(3, None).words) == 1
+        stability.add(balance(0.6, 0.2))
+    assert stability.assess(2, None).words == ()
+    stability.add(balance(1e-6, 20.0))
+    assert len(stability.assess(3, None).words) == 1

@@ -42,7 +42,7 @@ def loaded(state: Mapping[str, Tensor]) -> Compact:
     return net
 
 
-def judge(sr: Tensor, hr: Tensor) -> Tensor:
+def distance(sr: Tensor, hr: Tensor) -> Tensor:
     return (sr - hr).abs().mean(dim=(1, 2, 3))
 
 
@@ -55,7 +55,7 @@ def pairs() -> list[Pair]:
 @pytest.fixture(scope="module")
 def swept(pairs: list[Pair], tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, object]], Path]:
     out = tmp_path_factory.mktemp("sweep") / "run"
-    return sweep(build, plain(1), plain(2), pairs, judge, out=out, scale=2, alphas=(0.0, 0.25, 0.5, 1.0)), out
+    return sweep(build, plain(1), plain(2), pairs, distance, out=out, scale=2, alphas=(0.0, 0.25, 0.5, 1.0)), out
 
 
 def assert_alike(row: Mapping[str, object], quality: Quality | None) -> None:
@@ -67,15 +67,15 @@ def assert_alike(row: Mapping[str, object], quality: Quality | None) -> None:
 def test_the_ends_are_the_two_networks(swept: tuple[list[dict[str, object]], Path], pairs: list[Pair]) -> None:
     rows, _ = swept
     assert [row["alpha"] for row in rows] == [0.0, 0.25, 0.5, 1.0]
-    assert_alike(rows[0], validate(loaded(plain(1)), pairs, scale=2, judge=judge))
-    assert_alike(rows[-1], validate(loaded(plain(2)), pairs, scale=2, judge=judge))
+    assert_alike(rows[0], validate(loaded(plain(1)), pairs, scale=2, perceptual=distance))
+    assert_alike(rows[-1], validate(loaded(plain(2)), pairs, scale=2, perceptual=distance))
     assert rows[0]["psnr_y"] != pytest.approx(rows[-1]["psnr_y"], abs=0.01)
 
 
 def test_between_lies_the_mixture_of_their_weights(swept: tuple[list[dict[str, object]], Path], pairs: list[Pair]) -> None:
     parent, gan = plain(1), plain(2)
     mixed = {name: 0.75 * parent[name] + 0.25 * gan[name] for name in parent}
-    assert_alike(swept[0][1], validate(loaded(mixed), pairs, scale=2, judge=judge))
+    assert_alike(swept[0][1], validate(loaded(mixed), pairs, scale=2, perceptual=distance))
 
 
 def test_rows_plot_and_crops_are_written(swept: tuple[list[dict[str, object]], Path]) -> None:
@@ -91,7 +91,7 @@ def test_rows_plot_and_crops_are_written(swept: tuple[list[dict[str, object]], P
 
 def test_it_is_the_same_every_time_and_draws_nothing_from_the_global_generator(pairs: list[Pair], tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
-    first, second = (sweep(build, plain(1), plain(2), pairs, judge, out=tmp_path, scale=2, alphas=(0.0, 0.3)) for _ in range(2))
+    first, second = (sweep(build, plain(1), plain(2), pairs, distance, out=tmp_path, scale=2, alphas=(0.0, 0.3)) for _ in range(2))
     assert first == second
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -107,7 +107,7 @@ def test_niqe_gets_a_plot_of_its_own_and_an_infinite_figure_no_point(tmp_path: P
 def test_an_infinite_figure_is_null_in_the_file(tmp_path: Path) -> None:
     flat = make_pair("flat.png", np.full((32, 32, 3), 128, np.uint8), 2)  # a network whose last layer is 0 repeats pixels: no error here
     state = {name: torch.zeros_like(tensor) for name, tensor in plain(1).items()}
-    (row,) = sweep(build, state, state, [flat], judge, out=tmp_path, scale=2, alphas=(1.0,))
+    (row,) = sweep(build, state, state, [flat], distance, out=tmp_path, scale=2, alphas=(1.0,))
     assert row["psnr_y"] == math.inf
     (written,) = json.loads((tmp_path / "sweep.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert written["psnr_y"] is None
@@ -122,16 +122,16 @@ def test_only_rank_0_writes(pairs: list[Pair], tmp_path: Path) -> None:
             return flag
 
     out = tmp_path / "run"
-    rows = sweep(build, plain(1), plain(2), pairs, judge, out=out, scale=2, alphas=(0.0, 1.0), ranks=Second(1, 2))
+    rows = sweep(build, plain(1), plain(2), pairs, distance, out=out, scale=2, alphas=(0.0, 1.0), ranks=Second(1, 2))
     assert len(rows) == 2 and not out.exists()
 
 
 def test_what_cannot_be_swept_is_refused(pairs: list[Pair], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least one validation picture and one alpha"):
-        sweep(build, plain(1), plain(2), [], judge, out=tmp_path, scale=2)
+        sweep(build, plain(1), plain(2), [], distance, out=tmp_path, scale=2)
     other = Compact(width=12, depth=1, scale=2, branched=False).merged_state_dict()
     with pytest.raises(ModelError, match=r"the parent.*the GAN network"):
-        sweep(build, plain(1), other, pairs, judge, out=tmp_path, scale=2)
+        sweep(build, plain(1), other, pairs, distance, out=tmp_path, scale=2)
 
 
 def test_a_request_to_stop_ends_it_before_the_next_alpha(pairs: list[Pair], tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_request_to_stop_ends_it_before_the_next_alpha(pairs: list[Pair], tmp_
 
     def watching(sr: Tensor, hr: Tensor) -> Tensor:
         seen.append(0.0)
-        return judge(sr, hr)
+        return distance(sr, hr)
 
     with pytest.raises(KeyboardInterrupt):
         sweep(build, plain(1), plain(2), pairs, watching, out=tmp_path, scale=2, should_stop=lambda: next(asked))

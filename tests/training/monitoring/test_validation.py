@@ -189,10 +189,10 @@ def on_ranks(count: int, work: Callable[[Ranks], Any]) -> list[Any]:
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_any_number_of_ranks_gives_the_same_figures_and_shares_the_work(count: int) -> None:
     many = pairs(5)
-    judge = lambda sr, hr: (sr - hr).abs().mean(dim=(1, 2, 3))  # noqa: E731
-    alone = validate(Nearest(), many, scale=2, judge=judge)
+    distance = lambda sr, hr: (sr - hr).abs().mean(dim=(1, 2, 3))  # noqa: E731
+    alone = validate(Nearest(), many, scale=2, perceptual=distance)
     nets = [Nearest() for _ in range(count)]
-    found = on_ranks(count, lambda ranks: validate(nets[ranks.rank], many, scale=2, judge=judge, ranks=ranks))
+    found = on_ranks(count, lambda ranks: validate(nets[ranks.rank], many, scale=2, perceptual=distance, ranks=ranks))
     assert found == [alone] * count
     assert [net.seen for net in nets] == [len(range(rank, 5, count)) for rank in range(count)]
 
@@ -200,12 +200,12 @@ def test_any_number_of_ranks_gives_the_same_figures_and_shares_the_work(count: i
 def test_the_judge_sees_each_picture_as_it_would_be_saved() -> None:
     seen: list[Tensor] = []
 
-    def judge(sr: Tensor, hr: Tensor) -> Tensor:
+    def distance(sr: Tensor, hr: Tensor) -> Tensor:
         assert sr.shape == hr.shape and sr.shape[0] == 1 and sr.dtype == torch.float32
         seen.append(sr)
         return torch.full((1,), float(len(seen)))
 
-    quality = validate(Nearest(gain=1.7), pairs(3), scale=2, judge=judge)
+    quality = validate(Nearest(gain=1.7), pairs(3), scale=2, perceptual=distance)
     assert quality is not None and quality.feature_distance == 2.0
     for sr in seen:
         assert float(sr.max()) <= 1.0

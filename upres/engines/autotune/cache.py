@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from upres.engines.autotune.fingerprint import Machine
+from upres.engines.autotune.fingerprint import Fingerprint
 from upres.engines.autotune.race import Candidate, Measured
 from upres.engines.registry import DEVICES
 from upres.errors import OutputError
@@ -51,7 +51,7 @@ class Choice:
 
 
 @dataclass(slots=True)
-class Memory:
+class MachineRecord:
     """All about one machine. `broken` maps a candidate (in words) that crashed or hung to how it did: it is not tried again."""
 
     machine: dict[str, Any]
@@ -71,9 +71,9 @@ def choices_file() -> Path:
     return cache_folder() / "engines.json"
 
 
-def recall(machine: Machine) -> Memory:
+def recall(machine: Fingerprint) -> MachineRecord:
     """What is known of this machine."""
-    return _read().get(_key(machine)) or Memory(machine.as_json())
+    return _read().get(_key(machine)) or MachineRecord(machine.as_json())
 
 
 def read_choices() -> list[Choice]:
@@ -81,14 +81,14 @@ def read_choices() -> list[Choice]:
     return [choice for memory in _read().values() for choice in memory.choices]
 
 
-def remember(machine: Machine, choice: Choice) -> None:
+def remember(machine: Fingerprint, choice: Choice) -> None:
     """Add a choice, and of what was measured for it that which is broken. Another process may write at the same time."""
     path = choices_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path.with_name(".engines.json.lock")):
             known = _read()
-            memory = known.pop(_key(machine), None) or Memory(machine.as_json())
+            memory = known.pop(_key(machine), None) or MachineRecord(machine.as_json())
             memory.broken |= {str(result.candidate): result.error for result in choice.measured if result.broken}
             others = [old for old in memory.choices if old.question != choice.question]
             memory.choices = [*others[1 - _CHOICES :], choice]
@@ -117,11 +117,11 @@ def measuring_alone() -> Generator[None]:
         holder.__exit__(None, None, None)
 
 
-def _key(machine: Machine) -> str:
+def _key(machine: Fingerprint) -> str:
     return hashlib.sha256(json.dumps(machine.as_json(), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read() -> dict[str, Memory]:
+def _read() -> dict[str, MachineRecord]:
     """By the key of the machine, the one that was written last at the end."""
     path = choices_file()
     try:
@@ -141,9 +141,9 @@ def _read() -> dict[str, Memory]:
         return {}
 
 
-def _memory(values: dict[str, Any]) -> Memory:
+def _memory(values: dict[str, Any]) -> MachineRecord:
     broken = {str(name): str(reason) for name, reason in values["broken"].items()}
-    return Memory(dict(values["machine"]), broken, [_choice(choice) for choice in values["choices"]])
+    return MachineRecord(dict(values["machine"]), broken, [_choice(choice) for choice in values["choices"]])
 
 
 def _choice(values: dict[str, Any]) -> Choice:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from upres.engines.autotune import cache
 from upres.engines.autotune.cache import Choice, Question
-from upres.engines.autotune.fingerprint import Machine, is_busy, this_machine
+from upres.engines.autotune.fingerprint import Fingerprint, is_busy, this_machine
 from upres.engines.autotune.race import Candidate, Measured, race
 from upres.engines.ncnn.devices import vulkan_devices
 from upres.engines.registry import engines_with
@@ -46,7 +46,7 @@ def choose(
     expected_px: int | None = None,
     picture_px: int | None = None,
     measure: Measure = race,
-    machine: Machine | None = None,
+    machine: Fingerprint | None = None,
 ) -> Candidate:
     """The candidate to take; its precision is the one it was measured in, which its caller must still put to the test.
 
@@ -116,7 +116,7 @@ def probe_side(macs_per_pixel: float, picture_px: int) -> int:
     return next((side for side in affordable if side * side >= picture_px), affordable[-1])
 
 
-def _default(machine: Machine, device: str, precision: str) -> Candidate:
+def _default(machine: Fingerprint, device: str, precision: str) -> Candidate:
     """ncnn on the CPU, or of the engines that know the device the first that is installed."""
     if device in ("auto", "cpu"):
         return _candidate("ncnn", "cpu", precision)
@@ -135,14 +135,14 @@ def _candidate(engine: str, device: str, precision: str) -> Candidate:
     return Candidate(engine, device, precision if precision != "auto" else "fp32" if device == "cpu" else "fp16")
 
 
-def _has_a_choice(machine: Machine, device: str) -> bool:
+def _has_a_choice(machine: Fingerprint, device: str) -> bool:
     """Whether there may be another candidate than the default one; a GPU is asked for only once something is measured."""
     if device not in ("auto", "cpu"):
         return len(set(engines_with(device)) & set(machine.installed)) > 1
     return not {"onnx", "openvino"}.isdisjoint(machine.installed) or (device == "auto" and machine.has_gpu())
 
 
-def _candidates(machine: Machine, device: str, precision: str) -> list[Candidate]:
+def _candidates(machine: Fingerprint, device: str, precision: str) -> list[Candidate]:
     """torch on the CPU is none: it runs as a reference there, at 0.4 times the speed."""
     if device not in ("auto", "cpu"):
         return [_candidate(engine, device, precision) for engine in engines_with(device) if engine in machine.installed]
@@ -150,7 +150,7 @@ def _candidates(machine: Machine, device: str, precision: str) -> list[Candidate
     return [*found, *_on_gpus(machine, precision)] if device == "auto" and machine.has_gpu() else found
 
 
-def _on_gpus(machine: Machine, precision: str) -> list[Candidate]:
+def _on_gpus(machine: Fingerprint, precision: str) -> list[Candidate]:
     """Where a GPU may be used. What is not there after all fails when it is measured, and is not chosen."""
     found: list[Candidate] = []
     versions = dict(engine.rsplit(" ", 1) for engine in machine.engines)

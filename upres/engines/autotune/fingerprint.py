@@ -32,7 +32,7 @@ _VENDORS = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}  # PCI
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Fingerprint:
     """`gpus` are hints ("nvidia driver 570.86", "intel 0x56a0"): what the system shows without a driver being loaded; () is no GPU.
     `drivers` are the files that say which Vulkan drivers there are. `installed` are the engines of which all that they import is there,
     `engines` name and version of each of their distributions."""
@@ -57,9 +57,9 @@ class Machine:
 
 
 @cache
-def this_machine() -> Machine:
+def this_machine() -> Fingerprint:
     """Asked once a process."""
-    return Machine(
+    return Fingerprint(
         cpu=_cpu(),
         cores=threads_or_default(0),
         memory_gib=_memory_gib(),

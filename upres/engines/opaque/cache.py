@@ -16,11 +16,11 @@ from pathlib import Path
 
 from upres.engines.opaque.measure import from_answer, probe
 from upres.errors import OutputError
-from upres.graph.opaque import Kind, UnknownModel
+from upres.graph.opaque import Kind, OpaqueModel
 from upres.system.download import cache_folder
 from upres.system.files import write_atomic
 
-_FORMAT = 1  # raise it where a probe finds, or `UnknownModel` holds, something else than before
+_FORMAT = 1  # raise it where a probe finds, or `OpaqueModel` holds, something else than before
 _CHUNK = 1 << 20
 
 # The distributions that decide what is found, those of them that are installed.
@@ -33,7 +33,7 @@ _ENGINES: dict[Kind, tuple[str, ...]] = {
 _log = logging.getLogger(__name__)
 
 
-def probe_once(files: tuple[Path, ...], kind: Kind) -> UnknownModel:
+def probe_once(files: tuple[Path, ...], kind: Kind) -> OpaqueModel:
     """What was measured of the model in `files`, the first of which is the one to open; from the cache where it is there.
 
     Raises what `probe` raises.
@@ -52,7 +52,7 @@ def probe_once(files: tuple[Path, ...], kind: Kind) -> UnknownModel:
 
 
 def _sha256(files: tuple[Path, ...]) -> str | None:
-    """Of the bytes of all files in a row, as `UnknownModel.sha256` is; None where one cannot be read: the probe says why."""
+    """Of the bytes of all files in a row, as `OpaqueModel.sha256` is; None where one cannot be read: the probe says why."""
     digest = hashlib.sha256()
     try:
         for path in files:
@@ -86,7 +86,7 @@ def _check(place: Path, body: bytes) -> bytes:
     return hashlib.sha256(place.name.encode() + body).hexdigest().encode()
 
 
-def _read(place: Path) -> UnknownModel | None:
+def _read(place: Path) -> OpaqueModel | None:
     try:
         check, _, body = place.read_bytes().partition(b"\n")
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def _read(place: Path) -> UnknownModel | None:
     return from_answer(json.loads(body))
 
 
-def _write(place: Path, model: UnknownModel) -> None:
+def _write(place: Path, model: OpaqueModel) -> None:
     body = json.dumps(asdict(model)).encode()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

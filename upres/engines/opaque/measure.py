@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from upres.errors import ModelError
-from upres.graph.opaque import Kind, UnknownModel
+from upres.graph.opaque import Kind, OpaqueModel
 
 _PROBE = "upres.engines.opaque.probe"  # by name: it is run, never imported
 _TIMEOUT_S = 300.0
 
 
-def probe(path: Path, kind: Kind) -> UnknownModel:
+def probe(path: Path, kind: Kind) -> OpaqueModel:
     """Measure the file in a process of its own. Raises ModelError with its words, or with the way in which it died."""
     command = [sys.executable, "-P", "-m", _PROBE, kind, str(path.absolute())]
     try:
@@ -39,12 +39,12 @@ def probe(path: Path, kind: Kind) -> UnknownModel:
     return from_answer(cast("dict[str, Any]", answer))
 
 
-def from_answer(answer: dict[str, Any]) -> UnknownModel:
+def from_answer(answer: dict[str, Any]) -> OpaqueModel:
     """The model whose fields came through JSON."""
-    values: dict[str, Any] = {field.name: answer[field.name] for field in fields(UnknownModel)}
+    values: dict[str, Any] = {field.name: answer[field.name] for field in fields(OpaqueModel)}
     for name in ("value_range", "output_range", "fixed"):
         values[name] = None if values[name] is None else tuple(values[name])
-    return UnknownModel(**values)
+    return OpaqueModel(**values)
 
 
 def _environment() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What a model file does, measured on small pictures in a process of its own: `python -m upres.engines.opaque.probe KIND PATH`.
 
-Prints one line of JSON: the fields of `UnknownModel`, or {"error": ...}. Everything is deterministic but the machine's rounding.
+Prints one line of JSON: the fields of `OpaqueModel`, or {"error": ...}. Everything is deterministic but the machine's rounding.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from upres.engines.opaque.program import Program
 from upres.engines.opaque.runner import open_program, run_once
 from upres.errors import EngineError, ModelError, UpresError
-from upres.graph.opaque import WHOLE_PICTURE_PX, Kind, UnknownModel
+from upres.graph.opaque import WHOLE_PICTURE_PX, Kind, OpaqueModel
 from upres.system.memory import available_bytes
 
 _FIRST = (64, 128)
@@ -41,7 +41,7 @@ class _Size:
     alignment: int
 
 
-def measure(program: Program, kind: Kind, path: Path) -> UnknownModel:
+def measure(program: Program, kind: Kind, path: Path) -> OpaqueModel:
     """Raises ModelError where what it does is no enlargement of pictures."""
     size = _find_size(program)
     seed = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def measure(program: Program, kind: Kind, path: Path) -> UnknownModel:
     except EngineError as error:
         raise ModelError(str(error)) from error
     area = inner[0] * inner[1]
-    model = UnknownModel(
+    model = OpaqueModel(
         kind=kind,
         path=str(path),
         sha256=program.sha256,
@@ -130,7 +130,7 @@ def _fits(program: Program, size: _Size, alignment: int) -> bool:
         return False
 
 
-def _with_range(program: Program, model: UnknownModel, inner: tuple[int, int]) -> UnknownModel:
+def _with_range(program: Program, model: OpaqueModel, inner: tuple[int, int]) -> OpaqueModel:
     """A smooth picture keeps its look in the right range of values, in whatever others it may be lost."""
     y, x = np.meshgrid(np.linspace(0.0, np.pi, inner[0]), np.linspace(0.0, np.pi, inner[1]), indexing="ij")
     planes = [0.5 + 0.35 * np.sin(x + shift) * np.cos(y - shift) for shift in range(model.in_channels)]
@@ -151,7 +151,7 @@ def _with_range(program: Program, model: UnknownModel, inner: tuple[int, int]) -
     return replace(tried[0], range_is_certain=program.takes_bytes)
 
 
-def _with_reach(program: Program, model: UnknownModel, inner: tuple[int, int]) -> UnknownModel:
+def _with_reach(program: Program, model: OpaqueModel, inner: tuple[int, int]) -> OpaqueModel:
     """One pixel changed, on noise and on flat pictures: how far away anything changes. Larger pictures while changes reach the border."""
     side = min(inner)
     while True:
@@ -169,7 +169,7 @@ def _with_reach(program: Program, model: UnknownModel, inner: tuple[int, int]) -
     return replace(model, receptive_field=found, probed_px=min(shape))
 
 
-def _reaches(program: Program, model: UnknownModel, shape: tuple[int, int]) -> Iterator[int]:
+def _reaches(program: Program, model: OpaqueModel, shape: tuple[int, int]) -> Iterator[int]:
     rng = np.random.default_rng(1)
     noise = rng.random((1, model.in_channels, *shape), dtype=np.float32)
     gray = np.full_like(noise, 0.5)
@@ -186,7 +186,7 @@ def _reaches(program: Program, model: UnknownModel, shape: tuple[int, int]) -> I
                 yield 0
 
 
-def _with_tiles(program: Program, model: UnknownModel) -> UnknownModel:
+def _with_tiles(program: Program, model: OpaqueModel) -> OpaqueModel:
     """Tiles against a whole picture. Where they differ, because blocks count from the corner, tiles must begin on larger multiples."""
     field = model.receptive_field
     if field >= WHOLE_PICTURE_PX:
@@ -203,7 +203,7 @@ def _with_tiles(program: Program, model: UnknownModel) -> UnknownModel:
     return replace(model, tile_error=error)
 
 
-def _tile_error(program: Program, model: UnknownModel, alignment: int, core: int) -> float:
+def _tile_error(program: Program, model: OpaqueModel, alignment: int, core: int) -> float:
     """Largest difference in a tile whose source begins at one odd multiple of `alignment`, with the receptive field around what is kept."""
     field = model.receptive_field
     begin = alignment

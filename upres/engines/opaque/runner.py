@@ -11,7 +11,7 @@ from upres.engines.opaque.program import Program
 from upres.engines.runner import Precision, check_input, check_output
 from upres.errors import EngineError, ModelError
 from upres.graph.nodes import Array
-from upres.graph.opaque import Kind, UnknownModel
+from upres.graph.opaque import Kind, OpaqueModel
 
 
 def open_program(kind: Kind, path: Path, *, threads: int, exact: bool) -> Program:
@@ -36,7 +36,7 @@ class FileRunner:
     precision: Precision = "fp32"
     notes: tuple[str, ...] = ()
 
-    def __init__(self, model: UnknownModel, *, threads: int = 0, exact: bool = False) -> None:
+    def __init__(self, model: OpaqueModel, *, threads: int = 0, exact: bool = False) -> None:
         self._model = model
         self._program: Program | None = open_program(model.kind, Path(model.path), threads=threads, exact=exact)
         if self._program.sha256 != model.sha256:
@@ -87,7 +87,7 @@ def _windows(length: int, side: int, overlap: int) -> Iterator[tuple[int, int, i
         yield source, begin, end
 
 
-def run_once(program: Program, model: UnknownModel, lr: Array) -> Array:
+def run_once(program: Program, model: OpaqueModel, lr: Array) -> Array:
     """The file's program on a picture in [0,1]: into its values, mirrored beyond the border where it cuts off, and back."""
     (low, high), (low_out, high_out) = model.value_range, model.output_range
     x = lr if (low, high) == (0.0, 1.0) else (low + lr * np.float32(high - low)).astype(np.float32)

@@ -42,7 +42,7 @@ class Options:
 
 
 @dataclass
-class Report:
+class PrepareReport:
     """What became of the pictures. `left_out` names each that is not used, and why; `flat` counts crops that were dropped."""
 
     pictures: int = 0
@@ -74,7 +74,7 @@ def prepare(
     exclude: Sequence[Path] = (),
     overwrite: bool = False,
     progress: Progress = lambda stage, done, of: None,
-) -> Report:
+) -> PrepareReport:
     """Make a set of shards in `out` from all pictures below `folders`.
 
     Copies are used once; what copies a picture below one of `exclude` is not used at all. Raises `DataError` where nothing can be used,
@@ -85,7 +85,7 @@ def prepare(
     excluded = [path for folder in exclude for path in find_pictures(folder, "--exclude")]
     _check_out(folders, out, overwrite)
 
-    report = Report()
+    report = PrepareReport()
     seen: list[Keypoints] = []
     against = [entry.signature for entry in _read_all(excluded, "comparing", progress, report, smallest_px=1, see=seen.append)]
     for words in report.left_out:
@@ -157,7 +157,7 @@ def _check_out(folders: Sequence[Path], out: Path, overwrite: bool) -> None:
         raise OutputError(f"{out} holds shards already: --overwrite replaces them, or choose another -o")
 
 
-def _facts(options: Options, report: Report) -> dict[str, object]:
+def _facts(options: Options, report: PrepareReport) -> dict[str, object]:
     """What the index tells besides where the crops lie."""
     counts = {"pictures": report.pictures, "validation": report.validation, "crops": report.crops, "flat": report.flat}
     return {"columns": [column.name for column in fields(Entry)], "counts": counts, "options": asdict(options), "left_out": report.left_out}
@@ -167,7 +167,7 @@ def _read_all(
     paths: Sequence[Path],
     stage: str,
     progress: Progress,
-    report: Report,
+    report: PrepareReport,
     *,
     smallest_px: int,
     names: dict[Path, str] | None = None,
@@ -217,7 +217,7 @@ def _kind(checked: Sequence[_Checked], options: Options) -> tuple[int, int]:
     return options.channels or next(iter(found)), options.depth or max(entry.depth for entry in checked)
 
 
-def _without_copies(checked: list[_Checked], against: list[Signature], report: Report) -> list[_Checked]:
+def _without_copies(checked: list[_Checked], against: list[Signature], report: PrepareReport) -> list[_Checked]:
     copies = {index: (of, exact) for index, of, exact in find_duplicates([entry.signature for entry in checked], against)}
     kept: list[_Checked] = []
     for index, entry in enumerate(checked):
@@ -231,7 +231,7 @@ def _without_copies(checked: list[_Checked], against: list[Signature], report: R
     return kept
 
 
-def _held_out(checked: list[_Checked], validation: float, report: Report) -> list[_Checked]:
+def _held_out(checked: list[_Checked], validation: float, report: PrepareReport) -> list[_Checked]:
     """By the hash of their pixels: adding pictures to a folder moves few from one side to the other, and names none. A quarter at most."""
     wanted = int(validation) if validation >= 1 else round(validation * len(checked))
     count = min(wanted, len(checked) // 4)
@@ -240,7 +240,7 @@ def _held_out(checked: list[_Checked], validation: float, report: Report) -> lis
     return sorted(checked, key=lambda entry: entry.pixels)[:count]
 
 
-def _cut(name: str, levels: Levels, options: Options, writer: ShardWriter, report: Report) -> list[Entry]:
+def _cut(name: str, levels: Levels, options: Options, writer: ShardWriter, report: PrepareReport) -> list[Entry]:
     entries: list[Entry] = []
     for scale in options.scales:
         image = levels if scale == 1.0 else reduced(levels, scale)

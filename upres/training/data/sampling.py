@@ -47,7 +47,7 @@ def draw_batch(
     rank: int = 0,
     ranks: int = 1,
     mapper: Mapper = map,
-    regions: Regions | None = None,
+    regions: DegradedRegionCache | None = None,
 ) -> Batch:
     """The share of rank `rank` in the batch of `step`. `config.batch` counts the samples of all ranks; a rank draws consecutive ones.
 
@@ -56,14 +56,14 @@ def draw_batch(
     share = config.batch // ranks
     edges = np.cumsum(weights)
     edges /= edges[-1]  # as Generator.choice does it, but once for all samples
-    regions = Regions() if regions is None else regions
+    regions = DegradedRegionCache() if regions is None else regions
     drawn = list(mapper(lambda i: draw_sample(config, pairs, edges, step, i, recipe, regions), range(rank * share, (rank + 1) * share)))
     targets = [sample.target for sample in drawn if sample.target is not None]
     lr, hr = (cast(Levels, np.stack(list(levels))) for levels in zip(*((s.lr, s.hr) for s in drawn), strict=True))
     return Batch(lr, hr, np.stack(targets) if targets else None)
 
 
-class Regions:
+class DegradedRegionCache:
     """Degraded regions by their number, the latest few: `config.reuse` steps cut their patches from the same ones. For several threads."""
 
     def __init__(self) -> None:
@@ -99,14 +99,14 @@ def draw_sample(
     step: int,
     index: int,
     recipe: Recipe | None,
-    regions: Regions | None = None,
+    regions: DegradedRegionCache | None = None,
 ) -> Sample:
     """Sample `index` of the batch of `step`; `edges` are the cumulated chances of the pictures.
 
     The degradation is that of `draw_plan(recipe, seed=config.seed, index=step // config.reuse * config.batch + index)`.
     """
     if config.reuse > 1 and recipe is not None:  # and nothing is mixed: `check_config` refuses both at once
-        return _of_region(config, pairs, edges, step, index, recipe, Regions() if regions is None else regions)
+        return _of_region(config, pairs, edges, step, index, recipe, DegradedRegionCache() if regions is None else regions)
     number = step * config.batch + index
     sample = _one(config, pairs, edges, np.random.default_rng((config.seed, step, index)), recipe, number)
     if not config.mixup + config.cutmix + config.cutblur:
@@ -158,7 +158,13 @@ def _one(
 
 
 def _of_region(
-    config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], step: int, index: int, recipe: Recipe, regions: Regions
+    config: TrainConfig,
+    pairs: Sequence[Pair],
+    edges: NDArray[np.float64],
+    step: int,
+    index: int,
+    recipe: Recipe,
+    regions: DegradedRegionCache,
 ) -> Sample:
     """One of the four quarters of a region that is degraded once for four steps: a third of the cost, as surroundings are shared."""
     patch, group = config.patch_px, step // config.reuse

@@ -46,7 +46,7 @@ class End:
     words: str = ""
 
 
-def judge(exit_codes: Mapping[int, int]) -> End:
+def end_of(exit_codes: Mapping[int, int]) -> End:
     """Find the cause among the workers that ended badly; `exit_codes` by rank, negative for a signal, as `subprocess` gives them.
 
     A code of a worker's own decides: it is an error that another attempt would meet again. A worker that a signal killed, or that only
@@ -100,7 +100,7 @@ def launch(
         attempt, fruitless, newest = 1, 0, progress_of()
         while True:
             logs = _Logs(log_folder, attempt)
-            end = judge(_run(command, _launch_config(processes, nodes, rdzv, local_addr, logs)))
+            end = end_of(_run(command, _launch_config(processes, nodes, rdzv, local_addr, logs)))
             if requests and end.exit_code is None:  # the launcher was past its waiting when the signal came
                 return INTERRUPTED
             if end.exit_code is not None:

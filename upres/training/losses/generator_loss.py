@@ -11,7 +11,7 @@ from torch import Tensor
 from upres.training.config import TrainConfig
 from upres.training.losses import formulas
 from upres.training.losses.feature_files import FeatureNetwork
-from upres.training.state import Team
+from upres.training.state import TrainState
 from upres.training.timing import Stopwatch
 
 
@@ -32,7 +32,7 @@ class Features:
 
 
 def generator_terms(
-    config: TrainConfig, team: Team, features: Features, clock: Stopwatch, sr: Tensor, lr: Tensor, hr: Tensor, step: int
+    config: TrainConfig, state: TrainState, features: Features, clock: Stopwatch, sr: Tensor, lr: Tensor, hr: Tensor, step: int
 ) -> dict[str, Tensor]:
     """The weighted terms of the generator's loss, all but the adversarial one; those of weight 0 are not computed."""
     terms: dict[str, Tensor] = {}
@@ -44,7 +44,7 @@ def generator_terms(
             terms["features"] = config.feature_weight * features.distance(sr, hr)
     if config.artefact_weight:
         with torch.no_grad(), autocast(config, lr):
-            steady = torch.func.functional_call(team.net, team.ema, lr)
+            steady = torch.func.functional_call(state.net, state.ema, lr)
         terms["artefact"] = config.artefact_weight * formulas.artefact(sr, hr, widened(steady))
     if config.frequency_weight:
         terms["frequency"] = config.frequency_weight * formulas.frequency(sr, hr)

@@ -1,8 +1,9 @@
 """The stability guard: is a run still well? Asked at every validation; pure arithmetic, without networks or files.
 
 Long adversarial runs go wrong slowly and without a word: colours drift, the picture no longer agrees with its LR picture, the discriminator
-wins outright or goes blind. `faults` names what is wrong, `Health` keeps what it must remember and decides. All that it remembers is in
-`Memory`, which goes into every checkpoint: a resumed run judges, warns and goes back exactly as if never stopped, and so does every rank.
+wins outright or goes blind. `faults` names what is wrong, `StabilityGuard` keeps what it must remember and decides. All that it remembers
+is in `GuardMemory`, which goes into every checkpoint: a resumed run judges, warns and goes back exactly as if never stopped, and so does
+every rank.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ LIMITS = Limits()
 
 
 @dataclass(frozen=True)
-class Memory:
+class GuardMemory:
     """What is remembered, JSON data once it is a dict.
 
     sums: of GAN_TERMS over the `steps` since the last validation. Of validations that were well: lr_errors (the three least, in levels),
@@ -91,7 +92,7 @@ def lr_error_255(lr_psnr: float) -> float:
 
 
 def faults(
-    memory: Memory, step: int, means: Mapping[str, float], quality: Quality | None, blind_loss: float | None, limits: Limits = LIMITS
+    memory: GuardMemory, step: int, means: Mapping[str, float], quality: Quality | None, blind_loss: float | None, limits: Limits = LIMITS
 ) -> dict[str, str]:
     """What is wrong at the validation after `step` adversarial updates, a sentence by kind; empty where the run is well.
 
@@ -123,8 +124,8 @@ def faults(
 
 
 def remember(
-    memory: Memory, means: Mapping[str, float], quality: Quality | None, blind_loss: float | None, limits: Limits = LIMITS
-) -> Memory:
+    memory: GuardMemory, means: Mapping[str, float], quality: Quality | None, blind_loss: float | None, limits: Limits = LIMITS
+) -> GuardMemory:
     """What a validation that is well adds to what a run is measured by."""
     if quality is not None:
         shifts = tuple(map(abs, quality.color_shift_255))
@@ -139,7 +140,7 @@ def remember(
     return replace(memory, widest_gap=max(memory.widest_gap, gap), learnt=memory.learnt or learnt)
 
 
-class Health:
+class StabilityGuard:
     """Watches one run. `acts`: goes back when something is wrong, once; else it only warns. `facts` of the checkpoint that is resumed."""
 
     def __init__(
@@ -161,7 +162,7 @@ class Health:
         return 0.5 if self.memory.went_back else 1.0
 
     def facts(self) -> dict[str, object]:
-        """For the next checkpoint: what `Health` is made again from."""
+        """For the next checkpoint: what `StabilityGuard` is made again from."""
         return {"health": asdict(self.memory)}
 
     def pinned(self, step: int) -> tuple[int, ...]:
@@ -177,7 +178,7 @@ class Health:
         sums = {name: self.memory.sums.get(name, 0.0) + terms[name] for name in GAN_TERMS if name in terms}
         self.memory = replace(self.memory, steps=self.memory.steps + 1, sums=sums)
 
-    def judge(self, step: int, quality: Quality | None) -> Verdict:
+    def assess(self, step: int, quality: Quality | None) -> Verdict:
         """At the validation after `step` updates; warns of a fault once while it lasts.
 
         Where `back_to` is a step it is the caller's to load its checkpoint and to call `goes_back`. Good is the newest checkpoint of the
@@ -215,8 +216,8 @@ class Health:
         return f"Training goes on: it {self._went_back()}" if self.memory.went_back else "Training goes on: no checkpoint was good yet"
 
 
-def _memory_of(facts: Mapping[str, object] | None) -> Memory:
+def _memory_of(facts: Mapping[str, object] | None) -> GuardMemory:
     """Of the facts of a checkpoint; empty without one, and for one that was written before there was a guard."""
     stored = cast("Mapping[str, Any]", (facts or {}).get("health") or {})
     values: dict[str, Any] = {name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value for name, value in stored.items()}
-    return Memory(**values)
+    return GuardMemory(**values)

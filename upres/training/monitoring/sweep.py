@@ -28,7 +28,7 @@ from upres.training.distributed.ranks import Ranks
 from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_draw, render, write_png
 from upres.training.monitoring.curves import style
 from upres.training.monitoring.tensorboard import Triple, choose_crops, cut, words_of_psnr
-from upres.training.monitoring.validation import Judge, validate
+from upres.training.monitoring.validation import PerceptualDistance, validate
 from upres.training.networks.generators import Generator
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def sweep(
     parent_state: Mapping[str, Tensor],
     gan_state: Mapping[str, Tensor],
     pairs: Sequence[Pair],
-    judge: Judge,
+    perceptual: PerceptualDistance,
     *,
     out: Path,
     scale: int,
@@ -76,7 +76,7 @@ def sweep(
             net = build().to(ranks.device)
         mixed = interpolate(parent, gan, alpha, names=("the parent", "the GAN network"))
         cast(Generator, net).load_plain({name: torch.from_numpy(array).to(ranks.device) for name, array in mixed.items()})
-        quality = validate(net, pairs, scale=scale, judge=judge, niqe=niqe, ranks=ranks)
+        quality = validate(net, pairs, scale=scale, perceptual=perceptual, niqe=niqe, ranks=ranks)
         assert quality is not None
         rows.append({"alpha": alpha, **asdict(quality)})
         if ranks.rank == 0 and alpha in shown:

@@ -40,7 +40,7 @@ class Triple:
     hr: Levels
 
 
-class Watch:
+class TrainingMonitor:
     """The run's TensorBoard log, `crops/` and `curves.png` in `folder`; a context manager that does nothing on ranks but 0.
 
     `first` is the number of steps that are done: what an earlier, broken process logged after it is hidden. The crops are chosen here, from
@@ -73,7 +73,7 @@ class Watch:
         else:
             self._places = choose_crops(pairs, crops, crop_px)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> TrainingMonitor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

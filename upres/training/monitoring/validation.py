@@ -30,7 +30,7 @@ from upres.metrics.spectrum import lattice_contrast, lattice_ratio
 from upres.training.data.images import SMALLEST_PX, Levels, Pair, convert
 from upres.training.distributed.ranks import Ranks
 
-Judge = Callable[[Tensor, Tensor], Tensor]  # sr, hr `b c h w` in [0,1] -> a distance for each of the `b` pictures
+PerceptualDistance = Callable[[Tensor, Tensor], Tensor]  # sr, hr `b c h w` in [0,1] -> a distance for each of the `b` pictures
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def validate(
     pairs: Sequence[Pair],
     *,
     scale: int,
-    judge: Judge | None = None,
+    perceptual: PerceptualDistance | None = None,
     niqe: NiqeParameters | None = None,
     ranks: Ranks = Ranks(),  # noqa: B008  # frozen
 ) -> Quality | None:
@@ -81,7 +81,7 @@ def validate(
         return None
     check_pairs(pairs)
     own = [
-        asdict(measure(enlarge(net, pair.stored_lr), pair, scale=scale, judge=judge, niqe=niqe, device=device_of(net)))
+        asdict(measure(enlarge(net, pair.stored_lr), pair, scale=scale, perceptual=perceptual, niqe=niqe, device=device_of(net)))
         for pair in pairs[ranks.rank :: ranks.count]
     ]
     shares = ranks.gather(own)
@@ -104,7 +104,7 @@ def measure(
     pair: Pair,
     *,
     scale: int,
-    judge: Judge | None = None,
+    perceptual: PerceptualDistance | None = None,
     niqe: NiqeParameters | None = None,
     device: torch.device = torch.device("cpu"),  # noqa: B008  # a constant
 ) -> Quality:
@@ -128,9 +128,9 @@ def measure(
     shifts = [float(sr[..., i].mean(dtype=np.float64) - hr[..., i].mean(dtype=np.float64)) / unit for i in range(hr.shape[2])]
     red, green, blue = shifts if colour else shifts * 3
     distance = None
-    if judge is not None:
+    if perceptual is not None:
         with torch.no_grad():
-            distance = float(judge(to_tensor(sr[None], device), to_tensor(hr[None], device)).item())
+            distance = float(perceptual(to_tensor(sr[None], device), to_tensor(hr[None], device)).item())
     return Quality(**figures, color_shift_255=(red, green, blue), niqe=_niqe(sr, niqe), feature_distance=distance)
 
 
