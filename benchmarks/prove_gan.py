@@ -28,13 +28,13 @@ import torch
 from scipy import stats
 
 from upres.degradation.apply import draw_plan, load_recipe, run_plan, sharpened
-from upres.images.io import quantise
+from upres.images.io import quantize
 from upres.images.resize import imresize
 from upres.metrics.niqe import NiqeParameters, fetch_parameters
 from upres.metrics.spectrum import lattice_energy
 from upres.models.catalog import load_graph, resolve
 from upres.system.files import sha256_of
-from upres.training.data.images import Pair, centre, find_pictures, make_pair, read_rgb
+from upres.training.data.images import Pair, center, find_pictures, make_pair, read_rgb
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import fetch_features
 from upres.training.monitoring.validation import Quality, measure, to_tensor
@@ -52,7 +52,7 @@ def results_of(name: str, pairs: list[Pair], scale: int) -> list[np.ndarray]:
     if name == "bicubic":
         return [imresize(pair.lr, scale) for pair in pairs]
     upscaler = Upscaler(load_graph(name))
-    return [quantise(upscaler.upscale_array(pair.lr.astype(np.float32) / np.float32(255.0)), 8) for pair in pairs]
+    return [quantize(upscaler.upscale_array(pair.lr.astype(np.float32) / np.float32(255.0)), 8) for pair in pairs]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def load_pairs(folder: Path, scale: int, *, most: int, crop_px: int) -> list[Pai
     pairs: list[Pair] = []
     for path in paths:
         image = read_rgb(path)
-        pairs.append(make_pair(path.name, centre(image, crop_px) if crop_px else image, scale))
+        pairs.append(make_pair(path.name, center(image, crop_px) if crop_px else image, scale))
     return pairs
 
 
@@ -98,7 +98,7 @@ def degraded(pairs: list[Pair], recipe_name: str, seeds: list[int], scale: int) 
         for seed in seeds:
             plan = draw_plan(recipe, seed=seed, index=index, scale=scale)
             lr = run_plan(sharpened(pair.hr.astype(np.float32) / np.float32(255.0), plan), plan)
-            made.append(Pair(f"{pair.name} seed {seed}", pair.hr, quantise(lr, 8), pair.lr))
+            made.append(Pair(f"{pair.name} seed {seed}", pair.hr, quantize(lr, 8), pair.lr))
     return made
 
 
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--hr", type=Path, action="append", required=True)
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--judge", action="append", help="default: squeezenet1_1 and vgg19-16x")
-    parser.add_argument("--crop-px", type=int, default=0, help="the centre of each picture, at most this large; 0: the whole")
+    parser.add_argument("--crop-px", type=int, default=0, help="the center of each picture, at most this large; 0: the whole")
     parser.add_argument("--most", type=int, default=0, help="this many pictures of a folder, spread over it; 0: all")
     parser.add_argument("--degradation", default="", help="a recipe that makes the LR; default: the MATLAB-equal resize")
     parser.add_argument("--seeds", default="101,102,103,104,105", help="of --degradation")

@@ -79,7 +79,7 @@ class RRDBNet(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """VGG-style with batch normalisation, for 128 x 128 pictures; `b 3 128 128` -> logits `b 1`."""
+    """VGG-style with batch normalization, for 128 x 128 pictures; `b 3 128 128` -> logits `b 1`."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()

@@ -55,12 +55,12 @@ def plot_curve(points: list[dict[str, float]], path: Path, title: str) -> None:
     plt.close(figure)
 
 
-def licences(data: Path) -> list[str]:
+def licenses(data: Path) -> list[str]:
     """How many of the training pictures stand under which terms, from the data's own LICENCES.tsv."""
     with (data.parent / "LICENCES.tsv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file, delimiter="\t") if (data / row["file"]).exists()]
     counts = Counter((row["source_repository"], row["licence_as_stated"]) for row in rows)
-    return [f"| {source} | {licence} | {count} |" for (source, licence), count in sorted(counts.items())]
+    return [f"| {source} | {license} | {count} |" for (source, license), count in sorted(counts.items())]
 
 
 def main() -> None:
@@ -110,12 +110,12 @@ SVRGGNetCompact, x{config["scale"]}, {config["width"]} wide, {config["depth"]} i
 {target.stat().st_size:,} bytes, SHA-256 `{digest}`.
 
 **For** clean photographs that are too small: the LR it was trained on is the MATLAB-equal bicubic reduction of good pictures. It restores edges and
-invents no texture. **Not for** JPEG artefacts, noise or blur: it keeps or sharpens them.
+invents no texture. **Not for** JPEG artifacts, noise or blur: it keeps or sharpens them.
 
-**Known weakness**: where two saturated colours of one brightness meet (a purple badge on an orange suit), the blocks of the LR picture shine through as a
+**Known weakness**: where two saturated colors of one brightness meet (a purple badge on an orange suit), the blocks of the LR picture shine through as a
 fine dotted pattern: training pictures hold few such edges. Seen at 100 % on examples/astronaut.png; strong in x4, faint in x2.
 
-Licence: Apache-2.0.
+License: Apache-2.0.
 
 ## Training
 
@@ -145,7 +145,7 @@ Photographs, each also used at half its size. None of them is part of this repos
 
 | source | terms as stated there | pictures |
 |---|---|---|
-{chr(10).join(licences(options.data))}
+{chr(10).join(licenses(options.data))}
 """
     (ROOT / "upres" / "models" / "bundled" / f"{options.name}.md").write_text(card.replace("SVRGG", "SRVGG"), encoding="utf-8")
     print(f"{target}: {target.stat().st_size} bytes, sha256 {digest}")

@@ -70,7 +70,7 @@ HOMES = {
 OF_THE_HOUSE = frozenset(
     f"test_{name}.py"
     for name in (
-        *("floors", "light_imports", "packaging", "public_names"),
+        *("earlier_versions", "floors", "light_imports", "packaging", "public_names"),
         *("readme", "scripts", "software_vulkan", "traps_table", "tutorials"),
     )
 )

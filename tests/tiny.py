@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 
 
 def compact_state(scale: int = 2, width: int = 4, depth: int = 2, strength: float = 0.1, seed: int = 0) -> dict[str, Array]:
-    """SRVGGNetCompact. With `strength` 0 it is nearest-neighbour enlargement, whatever else happens."""
+    """SRVGGNetCompact. With `strength` 0 it is nearest-neighbor enlargement, whatever else happens."""
     rng = np.random.default_rng(seed)
     sizes = [3, *[width] * (depth + 1), 3 * scale * scale]
     state: dict[str, Array] = {}
@@ -53,7 +53,7 @@ def aligned_graph() -> Graph:
 
 
 def gray_graph() -> Graph:
-    """One channel to one channel, scale 2: nearest neighbour."""
+    """One channel to one channel, scale 2: nearest neighbor."""
     weight = np.zeros((4, 1, 3, 3), np.float32)
     weight[:, 0, 1, 1] = 1.0
     nodes = [Conv("conv", "input", weight, padding=1), Resample("pixel_shuffle", "up", "conv", 2)]
@@ -80,7 +80,7 @@ def noise(height: int, width: int, channels: int = 3, seed: int = 1) -> Array:
 
 
 class FakeRunner:
-    """Nearest-neighbour enlargement without an engine; `spoil` may change an answer, given the number of the call."""
+    """Nearest-neighbor enlargement without an engine; `spoil` may change an answer, given the number of the call."""
 
     name = "fake 1"
     device = "cpu"

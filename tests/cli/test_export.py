@@ -135,5 +135,5 @@ def test_without_the_onnx_package(folder: Path, run: Run, monkeypatch: pytest.Mo
 
 def test_a_model_that_must_be_agreed_to_stops_before_anything(folder: Path, run: Run) -> None:
     _, err = run("4x-Remacri", "-f", "ncnn", code=4)
-    assert "--accept-licence" in err
+    assert "--accept-license" in err
     assert names(folder) == ["a.safetensors", "b.safetensors"]

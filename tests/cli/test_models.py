@@ -51,7 +51,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 def test_the_list_is_a_table_or_json(run: Run) -> None:
     out, err = run("list")
     lines = out.splitlines()
-    assert lines[0].split() == ["NAME", "FAMILY", "SCALE", "LICENCE", "SIZE", "FOR"] and err == ""
+    assert lines[0].split() == ["NAME", "FAMILY", "SCALE", "LICENSE", "SIZE", "FOR"] and err == ""
     assert any(line.startswith("* compact-x4 ") for line in lines)
     (row,) = [line for line in lines if line.startswith("  4x-Remacri ")]
     assert row.split()[1:6] == ["rrdb", "4x", "CC-BY-NC-SA-4.0", "67.0", "MB"]
@@ -80,7 +80,7 @@ def test_show_tells_the_facts_of_a_file(run: Run, tmp_path: Path) -> None:
     assert "sha256     " in out and "it is a PNG picture" in err
 
 
-def test_pull_says_the_licence_first_and_prints_the_path(run: Run, server: Server, table: Table, store: Path, data: bytes) -> None:
+def test_pull_says_the_license_first_and_prints_the_path(run: Run, server: Server, table: Table, store: Path, data: bytes) -> None:
     server.answers["/Tiny.pth"] = whole(data)
     table(server.url("/Tiny.pth"))
     out, err = run("pull", "TINY_x2")
@@ -92,12 +92,12 @@ def test_pull_says_the_licence_first_and_prints_the_path(run: Run, server: Serve
     assert "nothing was deleted" in run("remove", "tiny_x2")[1]
 
 
-def test_a_non_commercial_licence_is_refused_until_it_is_agreed_to(run: Run, server: Server, table: Table, data: bytes) -> None:
+def test_a_non_commercial_license_is_refused_until_it_is_agreed_to(run: Run, server: Server, table: Table, data: bytes) -> None:
     server.answers["/Tiny.pth"] = whole(data)
-    table(server.url("/Tiny.pth"), licence="CC-BY-NC-4.0")
+    table(server.url("/Tiny.pth"), license="CC-BY-NC-4.0")
     out, err = run("pull", "Tiny_x2", code=4)
-    assert out == "" and "forbids commercial use" in err and "--accept-licence" in err and server.requests == []
-    with pytest.raises(ModelError, match="upres models pull Tiny_x2 --accept-licence"):
+    assert out == "" and "forbids commercial use" in err and "--accept-license" in err and server.requests == []
+    with pytest.raises(ModelError, match="upres models pull Tiny_x2 --accept-license"):
         have_models(["2x-tiny"])
     run("pull", "Tiny_x2", "--accept-license")
     run("remove", "Tiny_x2")
@@ -161,9 +161,9 @@ def test_add_verify_remove(run: Run, tmp_path: Path, store: Path) -> None:
 
 def test_add_takes_an_address(run: Run, server: Server, data: bytes) -> None:
     server.answers["/new.pth"] = whole(data)
-    assert "its licence is unknown, so that its maker may forbid any use" in run("add", server.url("/new.pth"), code=4)[1]
+    assert "its license is unknown, so that its maker may forbid any use" in run("add", server.url("/new.pth"), code=4)[1]
     out, err = run("add", server.url("/new.pth"), "--accept-licence")
-    assert out == "new\n" and "licence unknown" in err and "pinned as it came" in err
+    assert out == "new\n" and "license unknown" in err and "pinned as it came" in err
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_bicubic_is_the_reduction_of_the_test_sets() -> None:
 
 
 def test_nothing_shifts() -> None:
-    """The centre of a bright square stays where it is, whatever filters were drawn (noise and codecs only blur this measurement)."""
+    """The center of a bright square stays where it is, whatever filters were drawn (noise and codecs only blur this measurement)."""
     hr = np.zeros((96, 96, 3), np.float32)
     hr[40:56, 40:56] = 1.0
     rows = np.arange(24) - 11.5

@@ -64,7 +64,7 @@ def test_noise_has_its_variance() -> None:
 
 @pytest.mark.parametrize("level", [0.4, 0.75])
 def test_the_sensor_sees_shot_and_read_noise(level: float) -> None:
-    """Developed gray, taken back to the mosaic: at each colour's own pixels mean x and variance shot * x + read."""
+    """Developed gray, taken back to the mosaic: at each color's own pixels mean x and variance shot * x + read."""
     values = parameters(2, shot=2e-4, read=2e-6, weights=[0.0, 1.0, 0.0, 0.0])
     found = camera_noise(np.full((256, 256, 3), level, np.float32), values).astype(float)
     matrix = np.array(CAMERAS["Sony A7R"]) @ colorconv.xyz_from_rgb

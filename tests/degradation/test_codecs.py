@@ -34,7 +34,7 @@ def test_lower_quality_is_worse(format: str) -> None:
 
 
 def test_chroma_is_halved_only_where_asked() -> None:
-    """Stripes of pure colour, one pixel wide: gone in 4:2:0, there in 4:4:4."""
+    """Stripes of pure color, one pixel wide: gone in 4:2:0, there in 4:4:4."""
     image = np.zeros((64, 64, 3), np.float32)
     image[:, ::2, 0] = 0.6
     image[:, 1::2, 2] = 0.9
@@ -66,16 +66,16 @@ def test_it_is_a_real_jpeg(tmp_path) -> None:  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_gray_is_the_picture_of_three_equal_channels(format: str) -> None:
-    """A gray picture is coded as gray, which is what its luma would be: no colour, no shift of its level."""
+    """A gray picture is coded as gray, which is what its luma would be: no color, no shift of its level."""
     gray = picture(64, 64, 1)
-    alone, colour = recode(gray, format, 80, True, (0, 0)), recode(np.repeat(gray, 3, axis=2), format, 80, True, (0, 0))
-    assert float(np.abs(colour - colour.mean(axis=2, keepdims=True)).max()) <= 2.1 / 255
-    assert float(np.abs(alone - colour).mean()) < 1.5 / 255 and abs(float((alone - gray).mean())) < 0.5 / 255
+    alone, color = recode(gray, format, 80, True, (0, 0)), recode(np.repeat(gray, 3, axis=2), format, 80, True, (0, 0))
+    assert float(np.abs(color - color.mean(axis=2, keepdims=True)).max()) <= 2.1 / 255
+    assert float(np.abs(alone - color).mean()) < 1.5 / 255 and abs(float((alone - gray).mean())) < 0.5 / 255
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_best_quality_is_close(format: str) -> None:
-    """Within a level on average; of a picture without colour, as WebP halves chroma at any quality."""
+    """Within a level on average; of a picture without color, as WebP halves chroma at any quality."""
     image = np.repeat(picture(64, 64, 1), 3, axis=2)
     assert float(np.abs(recode(image, format, 100, False, (0, 0)) - image).mean()) * 255 < 1.0
 

@@ -163,8 +163,8 @@ def test_bsrgan_kernels_and_noise(bsr: list[Steps]) -> None:
     uniform([k["sigma_x"] for k in halves if k["kind"] == "isotropic"], 0.0, 2.4)  # what is left is a factor of 2
 
     noises = [next(s for s in steps if s["op"] == "noise") for steps in bsr]
-    kinds = [s["kind"] if s["kind"] == "correlated" else ("gray" if s["gray"] else "colour") for s in noises]
-    shares(kinds, {"colour": 0.4, "gray": 0.4, "correlated": 0.2})
+    kinds = [s["kind"] if s["kind"] == "correlated" else ("gray" if s["gray"] else "color") for s in noises]
+    shares(kinds, {"color": 0.4, "gray": 0.4, "correlated": 0.2})
     shares([s["sigma_255"] for s in noises if s["kind"] == "gaussian"], {float(level): 1 / 24 for level in range(2, 26)})
     for step in noises:
         if step["kind"] == "correlated":

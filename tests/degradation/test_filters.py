@@ -81,7 +81,7 @@ def test_resize_without_antialias_is_torchs_at_any_size(mode: str) -> None:
     options = {"align_corners": False} if mode in ("linear", "cubic") else {}
     for _ in range(40):
         height, width, *size = (int(side) for side in rng.integers(1, 180, 4))
-        if mode == "nearest":  # where a centre falls on an edge between pixels, torch's float32 ratio decides: odd sizes have no such
+        if mode == "nearest":  # where a center falls on an edge between pixels, torch's float32 ratio decides: odd sizes have no such
             height, width, size = height | 1, width | 1, [side | 1 for side in size]
         image = picture(height, width, 1)
         batch = torch.from_numpy(image).permute(2, 0, 1)[None].double()  # so that its ratios are float64
@@ -90,8 +90,8 @@ def test_resize_without_antialias_is_torchs_at_any_size(mode: str) -> None:
         np.testing.assert_allclose(found, expected, atol=2e-6, err_msg=f"{height}x{width} to {size}")
 
 
-def test_nearest_takes_the_pixel_under_the_centre() -> None:
-    """A centre on an edge between two pixels takes the right one."""
+def test_nearest_takes_the_pixel_under_the_center() -> None:
+    """A center on an edge between two pixels takes the right one."""
     line = np.arange(6, dtype=np.float32)[None, :, None]
     assert resize(line, (1, 3), "nearest", False)[0, :, 0].tolist() == [1, 3, 5]
     assert resize(line, (1, 2), "nearest", False)[0, :, 0].tolist() == [1, 4]

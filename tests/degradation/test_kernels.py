@@ -62,7 +62,7 @@ def test_sinc_is_the_circular_low_pass(cutoff: float) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_all_are_normalised_and_symmetric(size: int) -> None:
+def test_all_are_normalized_and_symmetric(size: int) -> None:
     for kernel in (
         kernels.isotropic(size, 0.2), kernels.anisotropic(size, 0.2, 3.0, 1.0), kernels.generalised(size, 3.0, 0.3, 0.5, 4.0),
         kernels.plateau(size, 1.0, 1.0, 0.0, 2.0), kernels.sinc(size, 1.1),

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
 from upres import engines
 from upres.engines.ncnn.devices import vulkan_devices
 from upres.engines.registry import open_graph
@@ -164,14 +164,14 @@ def test_each_kind_of_node(kind: str, row: Row) -> None:
 @every_row
 @pytest.mark.parametrize(("ups", "unshuffle"), [(0, 1), (1, 1), (2, 1), (3, 1), (2, 2), (2, 4)])
 def test_small_rrdb_of_every_scale(ups: int, unshuffle: int, row: Row) -> None:
-    module = randomised(RRDBNet(width=16, growth=8, blocks=1, ups=ups, unshuffle=unshuffle), 3)
+    module = randomized(RRDBNet(width=16, growth=8, blocks=1, ups=ups, unshuffle=unshuffle), 3)
     lr = picture(3, 12, 16)
     check(load(graph_from_state_dict(state_of(module)), row)(lr), reference(module, lr), row, 1e-5)
 
 
 @in_float32
 def test_rrdb_with_23_blocks(row: Row) -> None:
-    module = randomised(RRDBNet(width=16, growth=8), 3, gain=0.7)
+    module = randomized(RRDBNet(width=16, growth=8), 3, gain=0.7)
     lr = picture(3, 17, 22)
     with torch.no_grad():  # a last layer such that the random network spans a range of 1, as pictures do
         module.conv_last.weight /= float(np.ptp(reference(module, lr)))
@@ -203,7 +203,7 @@ def test_compact_with_published_weights(published: SRVGGNetCompact, row: Row) ->
 
 @every_row
 def test_a_pixel_alone_and_a_long_strip(row: Row) -> None:
-    module = randomised(SRVGGNetCompact(width=8, convs=2, scale=2), 4)
+    module = randomized(SRVGGNetCompact(width=8, convs=2, scale=2), 4)
     runner = load(graph_from_state_dict(state_of(module)), row)
     for height, width in ((1, 1), (1, 50), (300, 1)):
         lr = picture(3, height, width)
@@ -213,7 +213,7 @@ def test_a_pixel_alone_and_a_long_strip(row: Row) -> None:
 @every_row_and_gpu
 def test_a_runner_is_repeatable_and_its_results_are_its_callers(row: Row) -> None:
     """Pools are reused between calls: an earlier result must not change under the caller, nor the input."""
-    runner = load(graph_from_state_dict(state_of(randomised(SRVGGNetCompact(width=8, convs=2, scale=2), 4))), row)
+    runner = load(graph_from_state_dict(state_of(randomized(SRVGGNetCompact(width=8, convs=2, scale=2), 4))), row)
     lr = picture(3, 20, 23)
     kept = lr.copy()
     first = runner(lr)
@@ -228,7 +228,7 @@ def test_a_runner_is_repeatable_and_its_results_are_its_callers(row: Row) -> Non
 
 @every_row
 def test_a_value_that_is_not_finite_is_an_error(row: Row) -> None:
-    state = state_of(randomised(SRVGGNetCompact(width=8, convs=2, scale=2), 4))
+    state = state_of(randomized(SRVGGNetCompact(width=8, convs=2, scale=2), 4))
     runner = load(graph_from_state_dict(state), row)
     lr = picture(3, 9, 9)
     lr[0, 0, 4, 4] = np.nan

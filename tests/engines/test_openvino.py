@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests import REPOSITORY
-from tests.oracles.networks import SRVGGNetCompact, randomised, state_of
+from tests.oracles.networks import SRVGGNetCompact, randomized, state_of
 from upres.engines import openvino as engine
 from upres.engines.onnx.program import onnx_bytes
 from upres.engines.openvino import OpenVinoFile, OpenVinoRunner
@@ -22,7 +22,7 @@ from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
 
-NETWORK = randomised(SRVGGNetCompact(width=8, convs=2, scale=2), 1)
+NETWORK = randomized(SRVGGNetCompact(width=8, convs=2, scale=2), 1)
 
 
 def small() -> Graph:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
 from upres import engines
 from upres.engines.ncnn.runner import NcnnRunner
 from upres.engines.runner import Runner
@@ -14,7 +14,7 @@ from upres.engines.torch import TorchRunner
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 
-RRDB = graph_from_state_dict(state_of(randomised(RRDBNet(width=16, growth=8, blocks=1), 3))).simplify()
+RRDB = graph_from_state_dict(state_of(randomized(RRDBNet(width=16, growth=8, blocks=1), 3))).simplify()
 
 
 def make(graph: Graph, engine: str) -> Runner:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.oracles.networks import SRVGGNetCompact, randomised, state_of
+from tests.oracles.networks import SRVGGNetCompact, randomized, state_of
 from tests.oracles.span import SPAN
 from upres.engines import torch as engine
 from upres.engines.torch import TorchRunner
@@ -22,7 +22,7 @@ from upres.graph.nodes import Array
 
 
 def small() -> Graph:
-    return graph_from_state_dict(state_of(randomised(SRVGGNetCompact(width=4, convs=1, scale=2), 1)))
+    return graph_from_state_dict(state_of(randomized(SRVGGNetCompact(width=4, convs=1, scale=2), 1)))
 
 
 def picture(height: int, width: int) -> Array:
@@ -72,7 +72,7 @@ def test_settings_are_ours_inside_and_put_back(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_tiles_of_a_network_with_sigmoids_are_equal_to_the_bit(threads: int) -> None:
     """Sizes whose values are no multiple of a vector, and enough of them (more than 32,768) for torch to give each thread a part."""
-    graph = graph_from_state_dict(state_of(randomised(SPAN(width=12, scale=2), 1))).simplify()
+    graph = graph_from_state_dict(state_of(randomized(SPAN(width=12, scale=2), 1))).simplify()
     runner = TorchRunner(graph, threads=threads, device="cpu")
     lr = picture(61, 53)
     whole = runner(lr)

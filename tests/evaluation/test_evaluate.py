@@ -17,7 +17,7 @@ from tests.tiny import FakeRunner, compact, compact_file, gray_graph, noise, pic
 from upres.errors import EngineError, InputError, ModelError, UsageError
 from upres.evaluation.evaluate import crop_to_multiple, evaluate, lr_psnr, measure
 from upres.evaluation.tables import Scores, format_table, mean_scores
-from upres.images.io import Picture, quantise, read_picture, write_picture
+from upres.images.io import Picture, quantize, read_picture, write_picture
 from upres.images.pairing import find_pairs
 from upres.images.resize import imresize
 from upres.metrics.niqe import PARAMETERS, NiqeParameters, load_parameters, niqe
@@ -71,7 +71,7 @@ def parameters(tmp_path: Path) -> NiqeParameters:
 
 
 def levels(path: Path) -> np.ndarray:
-    return quantise(read_picture(path).pixels, 8)
+    return quantize(read_picture(path).pixels, 8)
 
 
 def psnr_rgb(sr: np.ndarray, hr: np.ndarray, border: int) -> float:
@@ -101,7 +101,7 @@ def test_a_real_engine_gives_the_figures_of_its_network(hr: Path) -> None:
     upscaler = Upscaler(compact(2, strength=0.0), engine="ncnn")
     result = evaluate(find_pairs(hr, None, 2), {"ours": upscaler, "nearest": nearest()}, scale=2)
     upscaler.close()
-    assert result.scores["ours"] == result.scores["nearest"]  # with its last layer at 0 the network is nearest neighbour
+    assert result.scores["ours"] == result.scores["nearest"]  # with its last layer at 0 the network is nearest neighbor
     assert result.protocol["engines"]["ours"].startswith("ncnn ")
 
 

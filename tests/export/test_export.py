@@ -23,8 +23,8 @@ from torch import nn
 from tests import REPOSITORY
 from tests.made_ncnn import bilinear_x2
 from tests.oracles.ecbsr import ECBSR
-from tests.oracles.ecbsr import randomised as randomised_ecbsr
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, old_esrgan_keys, randomised, state_of
+from tests.oracles.ecbsr import randomized as randomized_ecbsr
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, old_esrgan_keys, randomized, state_of
 from tests.oracles.span import SPAN
 from tests.tiny import compact_file, compact_state, gray_graph
 from upres.engines.ncnn.runner import NcnnRunner
@@ -43,7 +43,7 @@ Array = np.ndarray
 PAGE = REPOSITORY / "docs" / "export.md"
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "compact-x3": lambda: SRVGGNetCompact(width=8, convs=2, scale=3),
-    "compact-gray": lambda: SRVGGNetCompact(colours=1, width=8, convs=1, scale=2),
+    "compact-gray": lambda: SRVGGNetCompact(colors=1, width=8, convs=1, scale=2),
     "rrdb-x1": lambda: RRDBNet(width=8, growth=4, blocks=1, ups=0),
     "rrdb-x2": lambda: RRDBNet(width=8, growth=4, blocks=1, ups=1),
     "rrdb-x4": lambda: RRDBNet(width=8, growth=4, blocks=2),
@@ -60,7 +60,7 @@ def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def saved(folder: Path, name: str) -> tuple[Path, nn.Module]:
     """A model file in a folder of its own, and the module that it is of."""
-    module = randomised(NETWORKS[name](), 3)
+    module = randomized(NETWORKS[name](), 3)
     (folder / "in").mkdir(exist_ok=True)
     path = folder / "in" / f"{name}.safetensors"
     write_safetensors(path, state_of(module), {})
@@ -128,7 +128,7 @@ def test_half_is_half_the_size_and_nearly_the_same_picture(name: str, tmp_path: 
 
 
 def test_ecbsr_keeps_the_names_that_it_came_with(tmp_path: Path) -> None:
-    state = state_of(randomised_ecbsr(ECBSR(width=6, blocks=1), 1))
+    state = state_of(randomized_ecbsr(ECBSR(width=6, blocks=1), 1))
     write_safetensors(tmp_path / "m.safetensors", state, {})
     found = load_file(export(str(tmp_path / "m.safetensors"), "safetensors", tmp_path / "new.safetensors", threads=1).files[0])
     assert found.keys() == state.keys()
@@ -143,7 +143,7 @@ def test_report_tells_what_was_compared_and_of_which_files(tmp_path: Path) -> No
     assert list(report) == sorted(report) and text.count("\n") > 20
     assert report["model"] == str(path) and report["format"] == "onnx" and report["numbers"] == "float32"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert report["source"] == [{"file": path.name, "licence": "unknown", "sha256": digest, "share": 1.0}]
+    assert report["source"] == [{"file": path.name, "license": "unknown", "sha256": digest, "share": 1.0}]
     data = done.files[0].read_bytes()
     assert report["files"] == [{"bytes": len(data), "file": "rrdb-x2-unshuffle.onnx", "sha256": hashlib.sha256(data).hexdigest()}]
     assert report["reference"].startswith("ncnn ") and report["not_run"] == []
@@ -183,11 +183,11 @@ def test_a_chain_is_refused_with_what_to_do(tmp_path: Path) -> None:
         export("compact-x2>compact-x4", "onnx", tmp_path)
 
 
-def test_a_house_model_carries_its_licence(tmp_path: Path) -> None:
+def test_a_house_model_carries_its_license(tmp_path: Path) -> None:
     done = export("compact-x2", "onnx", tmp_path, threads=1)
     facts = OnnxProgram(done.files[0], threads=1)._model.metadata_props
-    assert {"licence", "scale", "family", "alignment", "upres.source.sha256"} <= {entry.key for entry in facts}
-    assert json.loads(done.report.read_text())["source"][0]["licence"] == "Apache-2.0"
+    assert {"license", "scale", "family", "alignment", "upres.source.sha256"} <= {entry.key for entry in facts}
+    assert json.loads(done.report.read_text())["source"][0]["license"] == "Apache-2.0"
     assert done.notes == ()
 
 
@@ -233,7 +233,7 @@ def test_ncnn_files_of_our_own_become_onnx(tmp_path: Path) -> None:
 
 
 def test_old_names_become_those_of_basicsr(tmp_path: Path) -> None:
-    module = randomised(NETWORKS["rrdb-x4"](), 3)
+    module = randomized(NETWORKS["rrdb-x4"](), 3)
     write_safetensors(tmp_path / "old.safetensors", old_esrgan_keys(state_of(module), 2, 2), {})
     found = load_file(export(str(tmp_path / "old.safetensors"), "safetensors", tmp_path / "new.safetensors", threads=1).files[0])
     assert found.keys() == module.state_dict().keys()

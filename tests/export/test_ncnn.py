@@ -7,11 +7,11 @@ import struct
 import numpy as np
 import pytest
 
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
 from upres.export.ncnn import ncnn_files, scale_in_name, upscayl_name, upscayl_notes
 from upres.graph.architectures import graph_from_state_dict
 
-COMPACT = graph_from_state_dict(state_of(randomised(SRVGGNetCompact(width=5, convs=1, scale=2), 1)))
+COMPACT = graph_from_state_dict(state_of(randomized(SRVGGNetCompact(width=5, convs=1, scale=2), 1)))
 
 
 def test_text_is_as_converters_write_it() -> None:
@@ -65,4 +65,4 @@ def test_what_upscayl_cannot_do_is_told() -> None:
 
     assert "sides must be multiples of 2: Upscayl's tiles" in notes(unshuffle=2)
     assert "knows scales 2, 3 and 4, and takes this network of scale 1 for 2" in notes(ups=0)
-    assert "networks of 3 channels; this one takes 1 and gives 1" in notes(colours=1, ups=1)
+    assert "networks of 3 channels; this one takes 1 and gives 1" in notes(colors=1, ups=1)

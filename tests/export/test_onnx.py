@@ -11,7 +11,7 @@ import openvino
 import pytest
 import torch
 
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
 from tests.tiny import compact_state
 from upres.engines.onnx.runner import largest_between
 from upres.engines.torch import TorchRunner
@@ -36,7 +36,7 @@ def runs(path: Path, lr: Array) -> list[Array]:
 @pytest.mark.parametrize("module", [SMALL, *(RRDBNet(width=8, growth=4, blocks=1, unshuffle=factor) for factor in (2, 4))])
 def test_file_runs_at_any_size(module: SRVGGNetCompact | RRDBNet, half: bool, tmp_path: Path) -> None:
     """A pixel-unshuffle as SpaceToDepth and Gather gave wrong pictures in OpenVINO 2026.4."""
-    randomised(module, 2)
+    randomized(module, 2)
     path = tmp_path / "network.onnx"
     write_onnx(graph_from_state_dict(state_of(module)), path, half=half)
     assert [file.name for file in tmp_path.iterdir()] == ["network.onnx"]

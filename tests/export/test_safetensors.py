@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from tests.oracles.networks import RRDBNet, esrgan_keys, randomised, state_of
+from tests.oracles.networks import RRDBNet, esrgan_keys, randomized, state_of
 from tests.oracles.span import SPAN
 from tests.tiny import compact_state
 from upres.errors import EngineError
 from upres.export.safetensors import write_state
 from upres.weights.read import read_weights
 
-RRDB = state_of(randomised(RRDBNet(width=4, growth=4, blocks=1), 1))
+RRDB = state_of(randomized(RRDBNet(width=4, growth=4, blocks=1), 1))
 
 
 def test_names_are_those_of_basicsr(tmp_path: Path) -> None:

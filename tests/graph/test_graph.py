@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
 from upres.errors import ModelError
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
@@ -52,7 +52,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_receptive_field_is_exact(case: str) -> None:
     module, side = CASES[case]
-    randomised(module, seed=1)
+    randomized(module, seed=1)
     graph = graph_from_state_dict(state_of(module.float()))
     assert graph.receptive_field == true_reach(module, side, graph.scale)
     assert graph.receptive_field < side // 2 - 4  # or the border would have hidden the end

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
 from upres.engines.torch import TorchRunner
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
@@ -121,7 +121,7 @@ def test_the_source_graph_is_left_alone() -> None:
 
 def test_a_block_of_rrdb_keeps_one_sum() -> None:
     """Of the eight sums and scalings of an RRDB only the outer one is left: the others are in the weights."""
-    graph = graph_from_state_dict(state_of(randomised(RRDBNet(width=8, growth=4, blocks=2), 3))).simplify()
+    graph = graph_from_state_dict(state_of(randomized(RRDBNet(width=8, growth=4, blocks=2), 3))).simplify()
     assert kinds(graph).count("Add") == 2 + 1
     assert kinds(graph).count("Scale") == 0
     assert kinds(graph).count("Activate") == 0
@@ -129,7 +129,7 @@ def test_a_block_of_rrdb_keeps_one_sum() -> None:
 
 @pytest.mark.parametrize("module", [RRDBNet(width=8, growth=4, blocks=2), SRVGGNetCompact(width=8, convs=3, scale=2)])
 def test_whole_networks_keep_their_function_field_and_scale(module: RRDBNet | SRVGGNetCompact) -> None:
-    graph = graph_from_state_dict(state_of(randomised(module, 5)))
+    graph = graph_from_state_dict(state_of(randomized(module, 5)))
     lr = np.random.default_rng(0).random((1, 3, 12, 13), dtype=np.float32)
     simple = graph.simplify()
     np.testing.assert_allclose(TorchRunner(simple, threads=1)(lr), TorchRunner(graph, threads=1)(lr), rtol=0, atol=5e-6)

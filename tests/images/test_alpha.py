@@ -7,7 +7,7 @@ from upres.images import alpha as picture_alpha
 from upres.images.io import bleed_alpha
 
 
-def test_visible_pixels_are_untouched_and_hidden_ones_take_the_colour_beside_them() -> None:
+def test_visible_pixels_are_untouched_and_hidden_ones_take_the_color_beside_them() -> None:
     rng = np.random.default_rng(0)
     pixels = rng.random((37, 53, 3), dtype=np.float32)
     alpha = np.zeros((37, 53), np.float32)
@@ -19,11 +19,11 @@ def test_visible_pixels_are_untouched_and_hidden_ones_take_the_colour_beside_the
     np.testing.assert_array_equal(result[alpha > 0], pixels[alpha > 0])
     np.testing.assert_allclose(result[:, 20], np.broadcast_to((0.9, 0.1, 0.2), (37, 3)), atol=0.15)
     np.testing.assert_allclose(result[:, 39], np.broadcast_to((0.1, 0.8, 0.3), (37, 3)), atol=0.15)
-    assert np.all(np.diff(result[18, 19:41, 0]) <= 1e-6)  # from one colour to the other, without a swing
+    assert np.all(np.diff(result[18, 19:41, 0]) <= 1e-6)  # from one color to the other, without a swing
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_one_colour_fills_everything(channels: int) -> None:
+def test_one_color_fills_everything(channels: int) -> None:
     pixels = np.zeros((700, 9, channels), np.float32)
     alpha = np.zeros((700, 9), np.float32)
     pixels[321, 4], alpha[321, 4] = 0.625, 0.25

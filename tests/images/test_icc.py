@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from upres.errors import OutputError
-from upres.images.icc import colour_space, is_srgb
+from upres.images.icc import color_space, is_srgb
 from upres.images.io import Picture, encode_picture, read_picture, write_picture
 
 
@@ -38,7 +38,7 @@ def test_srgb_is_known_by_what_it_does() -> None:
     assert is_srgb(built_in("srgb"))
     assert is_srgb(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     assert not is_srgb(built_in("p3"))
-    assert [colour_space(built_in(name)) for name in ("srgb", "cmyk")] == ["RGB", "CMYK"]
+    assert [color_space(built_in(name)) for name in ("srgb", "cmyk")] == ["RGB", "CMYK"]
 
 
 def test_srgb_by_another_name_changes_no_level_and_is_kept() -> None:
@@ -49,7 +49,7 @@ def test_srgb_by_another_name_changes_no_level_and_is_kept() -> None:
 
 
 @pytest.mark.parametrize("format", ["png", "tiff"])
-def test_every_colour_of_p3_comes_back_with_its_profile(format: str) -> None:
+def test_every_color_of_p3_comes_back_with_its_profile(format: str) -> None:
     icc = built_in("p3")
     picture = read_picture(file_with(cube(), icc))
     assert (picture.icc, picture.notes) == (icc, ())
@@ -136,7 +136,7 @@ def test_a_look_up_table_goes_by_libvips_and_what_it_clips_is_told() -> None:
     picture = read_picture(file_with(cube(), look_up_table()))
     assert picture.icc == look_up_table()
     assert len(picture.notes) == 1
-    assert "have colours outside sRGB" in picture.notes[0]
+    assert "have colors outside sRGB" in picture.notes[0]
     assert picture.pixels.min() >= 0.0
     grays = np.repeat(np.arange(40, 200, 5).astype(np.uint8)[None, :, None], 3, axis=2)
     found = read_picture(file_with(grays, look_up_table())).pixels
@@ -164,14 +164,14 @@ def test_a_damaged_profile_is_ignored_with_a_note(form: str, kind: str) -> None:
     pixels = np.full((16, 16, 3), 100, np.uint8)
     picture = read_picture(file_with(pixels, icc, form))
     assert picture.icc is None
-    assert [note.startswith("its colour profile was ignored: it is ") for note in picture.notes] == [True]
+    assert [note.startswith("its color profile was ignored: it is ") for note in picture.notes] == [True]
     np.testing.assert_array_equal(np.rint(picture.pixels * 255), pixels)
 
 
 def test_a_profile_for_other_channels_is_ignored_with_a_note() -> None:
     picture = read_picture(file_with(np.full((8, 8, 3), 90, np.uint8), built_in("p3"), "TIFF", "L"))
     assert picture.icc is None
-    assert picture.notes == ("its colour profile was ignored: it is for RGB, the picture is gray",)
+    assert picture.notes == ("its color profile was ignored: it is for RGB, the picture is gray",)
 
 
 def with_tags(more: list[tuple[bytes, bytes]], space: bytes) -> bytes:
@@ -214,7 +214,7 @@ def test_a_damaged_cmyk_profile_is_ignored_with_a_note() -> None:
     stream = io.BytesIO()
     Image.new("CMYK", (8, 8)).save(stream, "JPEG", icc_profile=whole[:200] + bytes(1000))
     picture = read_picture(stream.getvalue())
-    assert picture.notes == ("its colour profile was ignored: it is damaged", "CMYK was converted to sRGB")
+    assert picture.notes == ("its color profile was ignored: it is damaged", "CMYK was converted to sRGB")
     assert picture.pixels.min() > 0.98
 
 

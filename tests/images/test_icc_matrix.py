@@ -12,7 +12,7 @@ from PIL import Image
 
 from upres.images.icc import is_srgb
 from upres.images.icc_matrix import Levels, MatrixProfile, read_matrix_profile
-from upres.images.io import encode_picture, quantise, read_picture
+from upres.images.io import encode_picture, quantize, read_picture
 
 D50 = (0.9642, 1.0, 0.8249)
 # Primaries as they stand in the profiles of their makers, adapted to D50: rows are rXYZ, gXYZ, bXYZ.
@@ -51,9 +51,9 @@ def profile(tags: dict[bytes, bytes], space: bytes = b"XYZ ") -> bytes:
 
 
 def matrix_tags(primaries: tuple[tuple[float, ...], ...], curve: bytes) -> dict[bytes, bytes]:
-    colours = {name: b"XYZ \0\0\0\0" + s15(*values) for name, values in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)}
+    colors = {name: b"XYZ \0\0\0\0" + s15(*values) for name, values in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)}
     words = {name: b"mluc\0\0\0\0\0\0\0\x01\0\0\0\x0cenUS\0\0\0\x08\0\0\0\x1c\0t\0e\0s\0t" for name in (b"desc", b"cprt")}
-    return {**words, b"wtpt": b"XYZ \0\0\0\0" + s15(*D50), **colours, **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)}
+    return {**words, b"wtpt": b"XYZ \0\0\0\0" + s15(*D50), **colors, **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)}
 
 
 def power_table(count: int, gamma: float) -> bytes:
@@ -83,7 +83,7 @@ def cube(step: int) -> NDArray[np.uint8]:
     return np.stack(np.meshgrid(ladder, ladder, ladder), axis=-1).reshape(len(ladder), -1, 3)
 
 
-def fine_colours() -> NDArray[np.uint16]:
+def fine_colors() -> NDArray[np.uint16]:
     """16 bits, evenly and crowded towards black."""
     noise = np.random.default_rng(5).random((60, 1000, 3))
     noise[30:] **= 5.0
@@ -93,7 +93,7 @@ def fine_colours() -> NDArray[np.uint16]:
 
 def there_and_back(icc: bytes, levels: Levels) -> NDArray[np.int64]:
     exact = opened(icc)
-    back = quantise(exact.from_srgb(exact.to_srgb(levels)), 16 if levels.dtype == np.uint16 else 8)
+    back = quantize(exact.from_srgb(exact.to_srgb(levels)), 16 if levels.dtype == np.uint16 else 8)
     return np.abs(back.astype(np.int64) - levels)
 
 
@@ -104,12 +104,12 @@ def test_every_level_of_8_bits_comes_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["p3", "type 3", "romm", "linear"])
 def test_every_level_of_16_bits_comes_back(name: str) -> None:
-    assert there_and_back(PROFILES[name](), fine_colours()).max() == 0
+    assert there_and_back(PROFILES[name](), fine_colors()).max() == 0
 
 
 @pytest.mark.parametrize("name", ["adobe", "prophoto"])
 def test_a_power_is_exact_in_16_bits_too_but_beside_full_light(name: str) -> None:
-    levels = fine_colours()
+    levels = fine_colors()
     moved = there_and_back(PROFILES[name](), levels)
     assert moved.max() <= 32  # float32 beside full light, where the curve is steepest
     assert moved[levels >= 2048].max() == 0
@@ -117,7 +117,7 @@ def test_a_power_is_exact_in_16_bits_too_but_beside_full_light(name: str) -> Non
     assert (moved > 0).mean() < 0.05
 
 
-def test_colours_are_those_of_little_cms() -> None:
+def test_colors_are_those_of_little_cms() -> None:
     icc = built_in("p3")
     levels = cube(15)
     image = pyvips.Image.new_from_array(levels).copy(interpretation="srgb")
@@ -162,12 +162,12 @@ def test_each_kind_of_curve_is_read_as_the_standard_words_it(curve: bytes, meant
     np.testing.assert_allclose(found.encode(found.decode(x))[rises], x[rises], atol=1e-9)
 
 
-def test_colours_beyond_the_file_are_brought_to_its_edge_by_quantise_alone() -> None:
+def test_colors_beyond_the_file_are_brought_to_its_edge_by_quantize_alone() -> None:
     beyond = np.array([[[1.5, -0.4, 0.2], [-2.0, 3.0, 0.0]]], np.float32)
     found = opened(PROFILES["adobe"]()).from_srgb(beyond)
     assert np.isfinite(found).all()
     assert found.max() > 1.0
-    assert quantise(found, 8).tolist()[0][1][1] == 255
+    assert quantize(found, 8).tolist()[0][1][1] == 255
 
 
 def test_srgb_is_srgb_however_its_curve_is_written() -> None:
@@ -191,7 +191,7 @@ def test_a_look_up_table_is_left_to_the_library() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({b"rXYZ": b"XYZ \0\0\0\0" + s15(1.0)}, "its rXYZ is not a colour"),
+        ({b"rXYZ": b"XYZ \0\0\0\0" + s15(1.0)}, "its rXYZ is not a color"),
         ({b"gXYZ": b"XYZ \0\0\0\0" + s15(*P3[0])}, "its primaries"),
         ({b"bXYZ": b"XYZ \0\0\0\0" + s15(99.0, 99.0, 99.0)}, "its primaries add up to no white"),
         ({b"gTRC": b"text\0\0\0\0none"}, "its gTRC is not a curve"),
@@ -231,8 +231,8 @@ def test_no_damage_to_a_profile_is_more_than_a_note() -> None:
         assert np.isfinite(picture.pixels).all()
         if picture.icc is None:
             ignored += 1
-            assert [note.startswith("its colour profile was ignored: it is ") for note in picture.notes] == [True]
-            np.testing.assert_array_equal(quantise(picture.pixels, 8), levels)
+            assert [note.startswith("its color profile was ignored: it is ") for note in picture.notes] == [True]
+            np.testing.assert_array_equal(quantize(picture.pixels, 8), levels)
         else:
             assert picture.icc == bytes(icc)
             data = encode_picture(picture, "png")

@@ -60,7 +60,7 @@ def test_png_modes_read_as_pillow_reads_them(mode: str) -> None:
     assert read_header(pillow(image, "PNG")) == Header(7, 9, 1 if gray else 3, mode in ("LA", "RGBA"), 8, "png")
 
 
-def test_a_transparent_colour_of_a_palette_becomes_alpha() -> None:
+def test_a_transparent_color_of_a_palette_becomes_alpha() -> None:
     image = Image.frombytes("P", (4, 3), bytes(range(12)))
     image.putpalette([value for index in range(256) for value in (index, 255 - index, 7)])
     picture = read_picture(pillow(image, "PNG", transparency=5))
@@ -213,16 +213,16 @@ def test_a_stray_byte_is_no_reason_to_refuse_a_photograph() -> None:
     assert len(odd.notes) == 1 and "extraneous bytes" in odd.notes[0]
 
 
-def test_premultiplied_colours_of_a_tiff_are_divided_by_alpha() -> None:
+def test_premultiplied_colors_of_a_tiff_are_divided_by_alpha() -> None:
     tifffile = pytest.importorskip("tifffile")
-    colours, alpha = noise(20, 30), noise(20, 30, 1) // 2 + 128
-    stored = np.rint(colours * (alpha / 255)).astype(np.uint8)
+    colors, alpha = noise(20, 30), noise(20, 30, 1) // 2 + 128
+    stored = np.rint(colors * (alpha / 255)).astype(np.uint8)
     stream = io.BytesIO()
     tifffile.imwrite(stream, np.concatenate((stored, alpha), axis=2), photometric="rgb", extrasamples=["assocalpha"])
     picture = read_picture(stream.getvalue())
     assert picture.alpha is not None
     np.testing.assert_array_equal(np.rint(picture.alpha * 255), alpha[:, :, 0])
-    assert np.abs(picture.pixels * 255 - colours).max() <= 1.01
+    assert np.abs(picture.pixels * 255 - colors).max() <= 1.01
 
 
 @pytest.mark.parametrize("bits", [10, 12])

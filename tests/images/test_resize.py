@@ -49,7 +49,7 @@ def test_more_output_than_one_block_equals_the_literal_definition() -> None:
 
 @pytest.mark.parametrize("target", [(16, 12), (20, 30), (128, 96)])
 def test_the_interior_equals_torch(target: tuple[int, int]) -> None:
-    """torch renormalises at the border where MATLAB mirrors, so only samples whose kernel lies inside are compared."""
+    """torch renormalizes at the border where MATLAB mirrors, so only samples whose kernel lies inside are compared."""
     image = noise(64, 48)
     expected = F.interpolate(torch.from_numpy(image)[None, None], size=target, mode="bicubic", antialias=True)[0, 0].numpy()
     result = imresize(image, size=target)

@@ -20,7 +20,7 @@ from upres.images.io import (
     Picture,
     check_writable,
     encode_picture,
-    quantise,
+    quantize,
     read_header,
     read_picture,
     write_picture,
@@ -38,20 +38,20 @@ def smooth(height: int, width: int, channels: int, depth: int) -> NDArray[np.flo
     return (np.rint(np.stack(planes, axis=-1) * top) / top).astype(np.float32)
 
 
-def test_quantise_rounds_to_the_nearest_level_and_clips() -> None:
+def test_quantize_rounds_to_the_nearest_level_and_clips() -> None:
     x = np.array([-1.0, 0.0, 0.4 / 255, 0.6 / 255, 1.0, 7.0, np.inf, -np.inf], np.float32)
-    assert quantise(x, 8).tolist() == [0, 0, 0, 1, 255, 255, 255, 0]
-    assert quantise(x, 8).dtype == np.uint8
+    assert quantize(x, 8).tolist() == [0, 0, 0, 1, 255, 255, 255, 0]
+    assert quantize(x, 8).dtype == np.uint8
     for depth, top in ((8, 255), (16, 65535)):
         levels = np.arange(top + 1)
-        np.testing.assert_array_equal(quantise((levels / top).astype(np.float32), depth), levels)
+        np.testing.assert_array_equal(quantize((levels / top).astype(np.float32), depth), levels)
     x = np.random.default_rng(0).random((1500, 1001), dtype=np.float32)  # more than one block
-    np.testing.assert_array_equal(quantise(x, 16), np.rint(x * np.float32(65535)).astype(np.uint16))
-    assert quantise(np.zeros((0, 3), np.float32), 8).shape == (0, 3)
+    np.testing.assert_array_equal(quantize(x, 16), np.rint(x * np.float32(65535)).astype(np.uint16))
+    assert quantize(np.zeros((0, 3), np.float32), 8).shape == (0, 3)
     with pytest.raises(OutputError, match="8 or 16 bits a sample, got depth 12"):
-        quantise(x, 12)
+        quantize(x, 12)
     with pytest.raises(OutputError, match="not numbers"):
-        quantise(np.array([0.5, np.nan], np.float32), 8)
+        quantize(np.array([0.5, np.nan], np.float32), 8)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -155,7 +155,7 @@ def test_exif_is_kept_and_made_true(format: str) -> None:
     Image.new("RGB", (16, 12), (200, 10, 10)).save(stream, "JPEG")
     thumbnail = stream.getvalue()
     stream = io.BytesIO()
-    Image.fromarray(quantise(smooth(4, 6, 3, 8), 8)).save(stream, "JPEG", exif=b"Exif\0\0" + exif_of(6, thumbnail))
+    Image.fromarray(quantize(smooth(4, 6, 3, 8), 8)).save(stream, "JPEG", exif=b"Exif\0\0" + exif_of(6, thumbnail))
     picture = read_picture(stream.getvalue())
     assert picture.pixels.shape == (6, 4, 3)
     larger = replace(picture, pixels=np.repeat(np.repeat(picture.pixels, 8, axis=0), 8, axis=1))

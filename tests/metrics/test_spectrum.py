@@ -22,9 +22,9 @@ def checkerboard(period_px: int, height: int = 66, width: int = 101) -> np.ndarr
 
 @pytest.fixture(scope="module")
 def photo(example_photo: Path) -> Levels:
-    from upres.images.io import quantise, read_picture
+    from upres.images.io import quantize, read_picture
 
-    return quantise(read_picture(example_photo).pixels, 8)[:384, :320]
+    return quantize(read_picture(example_photo).pixels, 8)[:384, :320]
 
 
 @pytest.mark.parametrize("amplitude", [1.0, 12.0])
@@ -74,7 +74,7 @@ def test_a_photograph_has_the_ratio_one_to_itself_and_a_contrast_near_one(photo:
 
 
 @pytest.mark.parametrize("period_px", [2, 4])
-def test_nearest_neighbour_enlarging_stands_far_above_bicubic(photo: Levels, period_px: int) -> None:
+def test_nearest_neighbor_enlarging_stands_far_above_bicubic(photo: Levels, period_px: int) -> None:
     lr = imresize(photo, 0.25)
     nearest, bicubic = lr.repeat(4, axis=0).repeat(4, axis=1), imresize(lr, 4.0)
     assert lattice_ratio(nearest, photo, period_px) > 100.0 * lattice_ratio(bicubic, photo, period_px)

@@ -26,13 +26,16 @@ from upres.models.store import added_names, read_added, remove
 def test_a_file_is_copied_under_a_name_of_its_own(tmp_path: Path, store: Path) -> None:
     path = compact_file(tmp_path / "My Model (v2).safetensors", 4)
     model = add(str(path))
-    assert (model.name, model.family, model.scale, model.licence) == ("My-Model-v2", "compact", 4, "unknown")
+    assert (model.name, model.family, model.scale, model.license) == ("My-Model-v2", "compact", 4, "unknown")
     assert model.origin == str(path) and model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert files(store) == ["My-Model-v2.model.json", "My-Model-v2.safetensors"]
     path.unlink()
     assert resolve("my-model-V2") == store / "My-Model-v2.safetensors"
     assert load_graph("My-Model-v2").scale == 4
     assert find("MY-MODEL-V2") == model == read_added("My-Model-v2")
+    record = store / "My-Model-v2.model.json"
+    record.write_text(record.read_text().replace('"license"', '"licence"'))  # as records were written before
+    assert read_added("My-Model-v2") == model
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"<!doctype html>"])
@@ -58,13 +61,13 @@ def test_a_name_must_be_free_and_plain(tmp_path: Path, table: Table) -> None:
 
 def test_an_address_is_downloaded_checked_and_pinned(server: Server, store: Path, data: bytes) -> None:
     server.answers |= {"/net.pth?raw=1": whole(data), "/page": whole(b"<!doctype html><html>")}
-    with pytest.raises(ModelError, match=r"its licence is unknown.*--name net --licence unknown --accept-licence"):
+    with pytest.raises(ModelError, match=r"its license is unknown.*--name net --license unknown --accept-license"):
         add(server.url("/net.pth?raw=1"))
     assert server.requests == []
-    model = add(server.url("/net.pth?raw=1"), licence="MIT")
-    assert (model.name, model.file, model.licence) == ("net", "net.safetensors", "MIT")  # by content, not by its name
+    model = add(server.url("/net.pth?raw=1"), license="MIT")
+    assert (model.name, model.file, model.license) == ("net", "net.safetensors", "MIT")  # by content, not by its name
     with pytest.raises(ModelError, match="it is a web page"):
-        add(server.url("/page"), accept_licence=True)
+        add(server.url("/page"), accept_license=True)
     assert files(store / "incoming") == []
     resolve("net").unlink()
     assert resolve("net").read_bytes() == data  # had again from where it came

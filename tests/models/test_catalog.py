@@ -50,7 +50,7 @@ def test_every_house_model_is_there_and_is_what_its_card_says(name: str) -> None
 def test_cards_are_complete_and_frozen() -> None:
     for name, card in MODELS.items():
         assert card.name == name and card.file == f"{name}.safetensors" and card.scale in (2, 4)
-        assert all((card.licence, card.family, card.purpose, card.training_data))
+        assert all((card.license, card.family, card.purpose, card.training_data))
         with pytest.raises(FrozenInstanceError):
             card.scale = 3  # type: ignore[misc]
 

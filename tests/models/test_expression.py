@@ -52,7 +52,7 @@ def test_what_is_understood(text: str, stages: list[list[tuple[str, float]]], ag
         assert parse(again) == found
 
 
-def test_weights_of_another_sum_are_normalised_with_a_word() -> None:
+def test_weights_of_another_sum_are_normalized_with_a_word() -> None:
     found = parse("a:3,b:1>c")
     assert found.stages == ((Part("a", 0.75), Part("b", 0.25)), (Part("c", 1.0),))
     assert found.notes == ("the weights of a:3,b:1 sum to 4, not to 1: taken as a 0.75, b 0.25",)

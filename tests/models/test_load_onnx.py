@@ -94,7 +94,7 @@ def test_onnx_of_another_range_of_values(tmp_path: Path, low: float, high: float
 
 
 def test_onnx_of_bytes_channels_last(tmp_path: Path) -> None:
-    """As TensorFlow's exports are: uint8, height, width, colours."""
+    """As TensorFlow's exports are: uint8, height, width, colors."""
     nodes = [
         helper.make_node("Cast", ["in"], ["f"], to=TensorProto.FLOAT),
         helper.make_node("Resize", ["f", "", "scales"], ["r"], mode="nearest"),

@@ -40,9 +40,9 @@ def test_no_two_files_share_a_name_in_the_store() -> None:
 
 def test_every_model_is_complete() -> None:
     for model in known_models().values():
-        assert model.family in ("compact", "rrdb", "span") and model.scale in (1, 2, 4) and model.licence and model.purpose, model.name
+        assert model.family in ("compact", "rrdb", "span") and model.scale in (1, 2, 4) and model.license and model.purpose, model.name
         for file in model.files:
-            assert file.urls and file.licence == model.licence
+            assert file.urls and file.license == model.license
             for url in file.urls:
                 assert urlsplit(url).scheme == "https"
                 assert is_direct(url) or is_archive(url) or file.page == url
@@ -72,7 +72,7 @@ def test_the_table_is_true_to_the_facts(assets: Path) -> None:
     assert len(rows) >= 73
     for row in rows:
         model = by_name[row["id"]]
-        assert (model.scale, model.licence) == (int(row["scale"]), row["licence"])
+        assert (model.scale, model.license) == (int(row["scale"]), row["licence"])
         assert model.family == {"esrgan": "rrdb"}.get(row["architecture"], row["architecture"])
         (file,) = [file for file in model.files if file.sha256 == row["sha256"]]
         assert file.bytes == int(row["bytes"]) and row["urls"] in file.urls and file.name.endswith(row["type"])
@@ -83,14 +83,14 @@ def test_the_page_is_that_of_the_id() -> None:
     assert known_models()["RealESRNet_x4plus"].page == ""
 
 
-@pytest.mark.parametrize("licence", ["MIT", "mit", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "BSD-3-Clause", "WTFPL"])
-def test_free_licences_need_no_word(licence: str) -> None:
-    assert not must_agree(licence)
+@pytest.mark.parametrize("license", ["MIT", "mit", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "BSD-3-Clause", "WTFPL"])
+def test_free_licenses_need_no_word(license: str) -> None:
+    assert not must_agree(license)
 
 
-@pytest.mark.parametrize("licence", ["CC-BY-NC-4.0", "cc-by-nc-sa-4.0", "unknown", "", "none", "MIT-NC", "CC-BY-ND-4.0", "OpenRAIL"])
-def test_restricted_and_unknown_licences_need_it(licence: str) -> None:
-    assert must_agree(licence)
+@pytest.mark.parametrize("license", ["CC-BY-NC-4.0", "cc-by-nc-sa-4.0", "unknown", "", "none", "MIT-NC", "CC-BY-ND-4.0", "OpenRAIL"])
+def test_restricted_and_unknown_licenses_need_it(license: str) -> None:
+    assert must_agree(license)
 
 
 def test_what_an_address_is() -> None:

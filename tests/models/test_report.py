@@ -27,7 +27,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_list_has_all_of_three_kinds(tmp_path: Path, store: Path) -> None:
-    add(str(compact_file(tmp_path / "mine.safetensors", 2)), licence="MIT")
+    add(str(compact_file(tmp_path / "mine.safetensors", 2)), license="MIT")
     (store / "BSRGAN.pth").write_bytes(b"here, whatever it is")
     found = {row.name: row for row in rows()}
     assert set(found) == {*MODELS, *known_models(), "mine"}
@@ -63,7 +63,7 @@ def test_facts_of_a_house_model_follow_from_its_network() -> None:
 def test_facts_of_a_file(tmp_path: Path) -> None:
     path = compact_file(tmp_path / "file.safetensors", 2)
     found = facts(str(path))
-    assert (found.name, found.licence, found.family, found.scale) == ("file.safetensors", "unknown", "compact", 2)
+    assert (found.name, found.license, found.family, found.scale) == ("file.safetensors", "unknown", "compact", 2)
     assert (found.sha256, found.bytes) == (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size)
     with pytest.raises(ModelError, match="no such file"):
         facts(str(tmp_path / "none.pth"))
@@ -73,7 +73,7 @@ def test_a_file_of_the_catalog_is_known_by_its_hash(assets: Path, tmp_path: Path
     other = tmp_path / "renamed.bin.pth"
     other.write_bytes((assets / "weights" / "realesr-animevideov3.pth").read_bytes())
     found = facts(str(other))
-    assert (found.name, found.licence, found.scale, found.receptive_field) == ("realesr-animevideov3", "BSD-3-Clause", 4, 18)
+    assert (found.name, found.license, found.scale, found.receptive_field) == ("realesr-animevideov3", "BSD-3-Clause", 4, 18)
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes((catalog.FOLDER / "compact-x2.safetensors").read_bytes())
     assert facts(str(copy)).name == "compact-x2"

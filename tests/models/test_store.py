@@ -20,7 +20,7 @@ from upres.models import model as catalog_models
 from upres.models.add import add
 from upres.models.catalog import load_graph, resolve
 from upres.models.model import COLUMNS, KnownModel, known_models
-from upres.models.store import check_licence, download_of, pull, remove, store_folder
+from upres.models.store import check_license, download_of, pull, remove, store_folder
 
 Table = Callable[..., KnownModel]
 
@@ -50,10 +50,10 @@ def data(tmp_path: Path) -> bytes:
 def table(tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     """Makes the catalog one of one model, `Tiny_x2`, alias `2x-tiny`."""
 
-    def make(*urls: str, licence: str = "MIT", sha256: str | None = "right", size: int | None = -1, file: str = "Tiny.pth") -> KnownModel:
+    def make(*urls: str, license: str = "MIT", sha256: str | None = "right", size: int | None = -1, file: str = "Tiny.pth") -> KnownModel:
         known = hashlib.sha256(data).hexdigest() if sha256 == "right" else sha256
         length = len(data) if size == -1 else size
-        cells = ("Tiny_x2", "2x-tiny", "compact", "2", licence, file, str(length or "-"), known or "-", " ".join(urls), "tests")
+        cells = ("Tiny_x2", "2x-tiny", "compact", "2", license, file, str(length or "-"), known or "-", " ".join(urls), "tests")
         path = tmp_path / "catalog.tsv"
         path.write_text("\t".join(COLUMNS) + "\n" + "\t".join(cells) + "\n")
         monkeypatch.setattr(catalog_models, "TABLE", path)
@@ -97,34 +97,34 @@ def test_a_name_alone_downloads_what_is_free_and_says_so_in_the_log(
     assert "Tiny_x2 is downloaded (MIT)" in caplog.text
 
 
-@pytest.mark.parametrize("licence", ["CC-BY-NC-SA-4.0", "unknown"])
-def test_a_licence_that_is_not_free_is_agreed_to_first_and_once(
-    server: Server, table: Table, store: Path, data: bytes, licence: str
+@pytest.mark.parametrize("license", ["CC-BY-NC-SA-4.0", "unknown"])
+def test_a_license_that_is_not_free_is_agreed_to_first_and_once(
+    server: Server, table: Table, store: Path, data: bytes, license: str
 ) -> None:
     server.answers["/Tiny.pth"] = whole(data)
-    model = table(server.url("/Tiny.pth"), licence=licence)
+    model = table(server.url("/Tiny.pth"), license=license)
     for ask in (lambda: pull(model), lambda: resolve("Tiny_x2"), lambda: load_graph("2x-tiny")):
         with pytest.raises(ModelError) as caught:
             ask()
-        assert f"Tiny_x2: its licence is {licence}" in str(caught.value) and "Nothing was downloaded" in str(caught.value)
-        assert "upres models pull Tiny_x2 --accept-licence" in str(caught.value)
+        assert f"Tiny_x2: its license is {license}" in str(caught.value) and "Nothing was downloaded" in str(caught.value)
+        assert "upres models pull Tiny_x2 --accept-license" in str(caught.value)
         assert "https://openmodeldb.info/models/2x-tiny" in str(caught.value)
     assert server.requests == [] and not store.exists()
-    pull(model, accept_licence=True).path.unlink()
-    assert (store / "Tiny_x2.agreed").read_text() == f"{licence}\n"
+    pull(model, accept_license=True).path.unlink()
+    assert (store / "Tiny_x2.agreed").read_text() == f"{license}\n"
     assert pull(model).downloaded  # the agreement is remembered
 
 
-def test_an_agreement_is_to_one_licence(server: Server, table: Table, data: bytes) -> None:
+def test_an_agreement_is_to_one_license(server: Server, table: Table, data: bytes) -> None:
     server.answers["/Tiny.pth"] = whole(data)
-    pull(table(server.url("/Tiny.pth"), licence="CC-BY-NC-4.0"), accept_licence=True).path.unlink()
-    assert "its licence is CC-BY-NC-SA-4.0" in failure(table(server.url("/Tiny.pth"), licence="CC-BY-NC-SA-4.0"))
+    pull(table(server.url("/Tiny.pth"), license="CC-BY-NC-4.0"), accept_license=True).path.unlink()
+    assert "its license is CC-BY-NC-SA-4.0" in failure(table(server.url("/Tiny.pth"), license="CC-BY-NC-SA-4.0"))
 
 
 def test_a_file_put_there_by_hand_needs_no_network_and_no_agreement(table: Table, store: Path, data: bytes) -> None:
     store.mkdir(parents=True)
     (store / "Tiny.pth").write_bytes(data)
-    assert not pull(table("http://127.0.0.1:1/Tiny.pth", licence="CC-BY-NC-4.0")).downloaded
+    assert not pull(table("http://127.0.0.1:1/Tiny.pth", license="CC-BY-NC-4.0")).downloaded
 
 
 def test_an_unknown_hash_is_pinned_and_another_file_refused_later(server: Server, table: Table, store: Path, data: bytes) -> None:
@@ -259,7 +259,7 @@ def test_removing_deletes_what_is_in_the_store_and_nothing_else(
 def test_a_store_that_cannot_be_made_is_named(store: Path) -> None:
     store.parent.write_bytes(b"a file where the folder should be")
     with pytest.raises(OutputError, match=str(store)):
-        check_licence("a", "CC-BY-NC-4.0", accept=True)
+        check_license("a", "CC-BY-NC-4.0", accept=True)
 
 
 def test_the_name_of_a_download_is_plain_whatever_its_address() -> None:

@@ -63,18 +63,18 @@ class ECB(nn.Module):
 
 
 class ECBSR(nn.Module):
-    def __init__(self, colours: int = 1, width: int = 16, blocks: int = 4, scale: int = 2) -> None:
+    def __init__(self, colors: int = 1, width: int = 16, blocks: int = 4, scale: int = 2) -> None:
         super().__init__()
-        sizes = [colours, *[width] * (blocks + 1), colours * scale**2]
+        sizes = [colors, *[width] * (blocks + 1), colors * scale**2]
         self.backbone = nn.Sequential(*(ECB(sizes[i], sizes[i + 1], i == blocks + 1) for i in range(blocks + 2)))
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """In the range that it was trained for. The input is added to each of its colour's scale**2 channels."""
+        """In the range that it was trained for. The input is added to each of its color's scale**2 channels."""
         return F.pixel_shuffle(self.backbone(x) + x.repeat_interleave(self.scale**2, 1), self.scale)
 
 
-def randomised(module: ECBSR, seed: int, strength: float = 0.3) -> ECBSR:
+def randomized(module: ECBSR, seed: int, strength: float = 0.3) -> ECBSR:
     """Seeded weights; masks stay the filters that they are."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

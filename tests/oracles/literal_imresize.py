@@ -3,7 +3,7 @@
 How it was made: from the published definition alone, sharing nothing with `upres.images.resize`. R. G. Keys, "Cubic convolution
 interpolation for digital image processing" (IEEE TASSP 29, 1981), equation 15 with a = -1/2, gives the kernel. MATLAB's documentation of
 `imresize` gives the rest: an axis that shrinks has its kernel stretched by 1/scale and its height lowered by scale; output sample i
-(counted from 1) lies at u = i / scale + (1 - 1 / scale) / 2; weights are normalised; samples beyond the border mirror the picture with the
+(counted from 1) lies at u = i / scale + (1 - 1 / scale) / 2; weights are normalized; samples beyond the border mirror the picture with the
 edge repeated; the axis with the smaller scale goes first. Plain Python floats and loops; no NumPy in the arithmetic.
 """
 

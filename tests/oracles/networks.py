@@ -17,12 +17,12 @@ def _conv(into: int, out: int) -> nn.Conv2d:
 
 
 class SRVGGNetCompact(nn.Module):
-    def __init__(self, colours: int = 3, width: int = 64, convs: int = 16, scale: int = 4) -> None:
+    def __init__(self, colors: int = 3, width: int = 64, convs: int = 16, scale: int = 4) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_conv(colours, width), nn.PReLU(width)]
+        layers: list[nn.Module] = [_conv(colors, width), nn.PReLU(width)]
         for _ in range(convs):
             layers += [_conv(width, width), nn.PReLU(width)]
-        layers.append(_conv(width, colours * scale**2))
+        layers.append(_conv(width, colors * scale**2))
         self.body = nn.ModuleList(layers)
         self.scale = scale
 
@@ -61,17 +61,17 @@ class _Block(nn.Module):
 class RRDBNet(nn.Module):
     """`ups` upsamplings by 2 after a pixel-unshuffle by `unshuffle`: the scale is 2**ups / unshuffle."""
 
-    def __init__(self, colours: int = 3, width: int = 64, blocks: int = 23, growth: int = 32, ups: int = 2, unshuffle: int = 1) -> None:
+    def __init__(self, colors: int = 3, width: int = 64, blocks: int = 23, growth: int = 32, ups: int = 2, unshuffle: int = 1) -> None:
         super().__init__()
         self.unshuffle = unshuffle
-        self.conv_first = _conv(colours * unshuffle**2, width)
+        self.conv_first = _conv(colors * unshuffle**2, width)
         self.body = nn.ModuleList(_Block(width, growth) for _ in range(blocks))
         self.conv_body = _conv(width, width)
         self.ups = ups
         for number in range(1, ups + 1):
             self.add_module(f"conv_up{number}", _conv(width, width))
         self.conv_hr = _conv(width, width)
-        self.conv_last = _conv(width, colours)
+        self.conv_last = _conv(width, colors)
 
     def forward(self, lr: Tensor) -> Tensor:
         first = self.conv_first(F.pixel_unshuffle(lr, self.unshuffle))
@@ -84,7 +84,7 @@ class RRDBNet(nn.Module):
         return self.conv_last(F.leaky_relu(self.conv_hr(value), 0.2))
 
 
-def randomised(module: nn.Module, seed: int, gain: float = 1.0) -> nn.Module:
+def randomized(module: nn.Module, seed: int, gain: float = 1.0) -> nn.Module:
     """The module in eval mode with seeded weights that keep the size of a signal through many layers; slopes differ by channel."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

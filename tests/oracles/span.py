@@ -39,18 +39,18 @@ class SPAB(nn.Module):
 
 
 class SPAN(nn.Module):
-    def __init__(self, colours: int = 3, width: int = 48, scale: int = 4, norm: bool = False, bias: bool = True) -> None:
+    def __init__(self, colors: int = 3, width: int = 48, scale: int = 4, norm: bool = False, bias: bool = True) -> None:
         super().__init__()
         self.scale = scale
         if not norm:
             self.register_buffer("no_norm", torch.zeros(1))
         self.norm = norm
-        self.conv_1 = Conv3XC(colours, width)
+        self.conv_1 = Conv3XC(colors, width)
         for number in range(1, 7):
             self.add_module(f"block_{number}", SPAB(width, bias))
         self.conv_2 = Conv3XC(width, width, bias=bias)
         self.conv_cat = nn.Conv2d(4 * width, width, 1)
-        self.upsampler = nn.Sequential(nn.Conv2d(width, colours * scale**2, 3, padding=1), nn.PixelShuffle(scale))
+        self.upsampler = nn.Sequential(nn.Conv2d(width, colors * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.norm:

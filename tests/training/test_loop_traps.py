@@ -78,7 +78,7 @@ def test_the_layers_of_esrgan_and_of_a_replacement() -> None:
 
 
 def test_every_term_has_its_weight_and_its_pictures() -> None:
-    """Of the artefact loss: the picture of the averaged generator, not of the present one."""
+    """Of the artifact loss: the picture of the averaged generator, not of the present one."""
     config = dataclasses.replace(
         QUIET, pixel_weight=0.5, artefact_weight=3.0, frequency_weight=5.0, consistency_weight=7.0, lattice_weight=11.0, loss="mse"
     )
@@ -93,12 +93,12 @@ def test_every_term_has_its_weight_and_its_pictures() -> None:
         terms = generator_terms(config, state, NOTHING, Stopwatch(ALONE.device), sr, lr, hr, 0)
     expected = {
         "pixel": 0.5 * F.mse_loss(sr, hr),
-        "artefact": 3.0 * formulas.artefact(sr, hr, steady),
+        "artefact": 3.0 * formulas.artifact(sr, hr, steady),
         "frequency": 5.0 * formulas.frequency(sr, hr),
         "consistency": 7.0 * formulas.lr_consistency(sr, lr, 2),
         "lattice": 11.0 * formulas.lattice(sr, hr, 2),
     }
-    assert not torch.allclose(formulas.artefact(sr, hr, steady), formulas.artefact(sr, hr, sr), rtol=0.01)
+    assert not torch.allclose(formulas.artifact(sr, hr, steady), formulas.artifact(sr, hr, sr), rtol=0.01)
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value, rtol=1e-5, atol=1e-9)

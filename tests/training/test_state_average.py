@@ -24,7 +24,7 @@ def test_equals_torchs_own_average_once_warm() -> None:
         assert torch.allclose(ema[name], parameter, atol=1e-6)
 
 
-def test_statistics_of_batch_normalisation_are_averaged_with_the_weights() -> None:
+def test_statistics_of_batch_normalization_are_averaged_with_the_weights() -> None:
     """Averaged gains behind the newest statistics would be a network that never was. The count of batches is no statistic."""
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
     ema = start_ema(net)

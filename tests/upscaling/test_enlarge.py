@@ -18,7 +18,7 @@ def nearest(values: np.ndarray, scale: int) -> np.ndarray:
     return values.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def test_a_network_of_zeros_is_nearest_neighbour_through_the_real_engine() -> None:
+def test_a_network_of_zeros_is_nearest_neighbor_through_the_real_engine() -> None:
     lr = noise(13, 17)
     upscaler = Upscaler(compact(4, strength=0.0))
     np.testing.assert_allclose(upscaler.upscale_array(lr), nearest(lr, 4), atol=1e-6)
@@ -65,7 +65,7 @@ def test_gray_is_the_luma_of_what_the_network_answers() -> None:
     np.testing.assert_allclose(result.pixels, 0.299 + 0.5 * 0.587, atol=1e-6)
 
 
-def test_colour_through_a_gray_network_goes_channel_by_channel() -> None:
+def test_color_through_a_gray_network_goes_channel_by_channel() -> None:
     lr = noise(6, 5)
     runner = FakeRunner()
     np.testing.assert_array_equal(Upscaler(gray_graph(), runner=runner).upscale_array(lr), nearest(lr, 2))
@@ -218,7 +218,7 @@ def test_wrong_arguments() -> None:
         Upscaler(Graph.of(nodes, output="c", in_channels=4, family="odd"))
 
 
-def test_colours_outside_srgb_come_through_the_network_unclipped() -> None:
+def test_colors_outside_srgb_come_through_the_network_unclipped() -> None:
     """Display P3's green is about (-0.51, 1.02, -0.31) in sRGB: flat areas keep it, also across tiles."""
     from upres.models.catalog import load_graph
 

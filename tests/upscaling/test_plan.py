@@ -135,7 +135,7 @@ def test_two_passes_cost_seventeen_times_one() -> None:
     assert plan(20, 20, size=OutputSize(factor=16)).macs == pytest.approx(17 * plan(20, 20).macs)
 
 
-def test_alpha_costs_as_much_as_the_colour() -> None:
+def test_alpha_costs_as_much_as_the_color() -> None:
     graph = compact(4)
     with_alpha, without = (
         make_plan(graph, 20, 20, channels=3, has_alpha=alpha, depth=8, size=OutputSize(), budget_bytes=GIB) for alpha in (True, False)

@@ -1,4 +1,4 @@
-"""Strength, colour lock and the resize of seamless pictures, alone and behind a network."""
+"""Strength, color lock and the resize of seamless pictures, alone and behind a network."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_strength_holds_for_alpha_and_gray_too() -> None:
     result = Upscaler(compact(2), runner=FakeRunner(), blend=0.0)(picture(gray, alpha))
     assert result.alpha is not None
     assert result.pixels.shape == (32, 32, 1)
-    np.testing.assert_allclose(result.alpha, np.clip(imresize(alpha, 2.0), 0, 1), atol=2e-3)  # but held between its neighbours
+    np.testing.assert_allclose(result.alpha, np.clip(imresize(alpha, 2.0), 0, 1), atol=2e-3)  # but held between its neighbors
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
@@ -85,7 +85,7 @@ def scene(height: int = 64, width: int = 80) -> np.ndarray:
 
 
 @pytest.mark.parametrize("wrap", [False, True])
-def test_a_shift_of_colour_is_removed_and_detail_stays(wrap: bool) -> None:
+def test_a_shift_of_color_is_removed_and_detail_stays(wrap: bool) -> None:
     lr = scene()
     detail = 0.1 * np.sin(np.arange(320) * 2 * np.pi / 8)[None, :, None]  # a wavelength of 2 LR pixels
     good = imresize(lr, 4.0) + detail.astype(np.float32)

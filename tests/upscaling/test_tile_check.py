@@ -31,9 +31,9 @@ def made(height: int, width: int) -> dict[str, np.ndarray]:
     flat = {"black": (0, 0, 0), "white": (1, 1, 1), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
     planes = {"checker": checker, "stripes": stripes, "noise": noise(height, width, 1)[:, :, 0] > 0.5}
     tiles = {name: np.broadcast_to(plane, (1, 3, height, width)) for name, plane in planes.items()}
-    tiles |= {name: np.broadcast_to(np.reshape(colour, (1, 3, 1, 1)), (1, 3, height, width)) for name, colour in flat.items()}
-    tiles["colour noise"] = np.moveaxis(noise(height, width), 2, 0)[None]
-    tiles["faint noise"] = 0.5 + 0.005 * (tiles["colour noise"] - 0.5)
+    tiles |= {name: np.broadcast_to(np.reshape(color, (1, 3, 1, 1)), (1, 3, height, width)) for name, color in flat.items()}
+    tiles["color noise"] = np.moveaxis(noise(height, width), 2, 0)[None]
+    tiles["faint noise"] = 0.5 + 0.005 * (tiles["color noise"] - 0.5)
     return {name: np.ascontiguousarray(tile, np.float32) for name, tile in tiles.items()}
 
 
@@ -72,7 +72,7 @@ def test_what_overflows_in_sums_is_not_finite() -> None:
 @pytest.mark.parametrize("scale", [1, 2, 4])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0, -3.0])
-def test_one_colour_for_a_picture_is_flat(scale: int, channels: int, level: float) -> None:
+def test_one_color_for_a_picture_is_flat(scale: int, channels: int, level: float) -> None:
     lr = sample(channels, 50, 64)
     sr = np.full((1, channels, 50 * scale, 64 * scale), level, np.float32)
     sr += np.float32(FLAT / 4) * (np.indices(sr.shape).sum(axis=0) % 2).astype(np.float32)  # rounding, say

@@ -1,4 +1,4 @@
-"""Seamless textures, chains and what is planned for them: the other side of a picture is its neighbour, and tiles leave no trace."""
+"""Seamless textures, chains and what is planned for them: the other side of a picture is its neighbor, and tiles leave no trace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIB = 1024**2
 
 
 def texture(height: int, width: int, channels: int = 3) -> np.ndarray:
-    """Noise that goes on at its other side, smooth enough to have neighbours."""
+    """Noise that goes on at its other side, smooth enough to have neighbors."""
     smooth = gaussian_filter(noise(height, width, channels), (1.2, 1.2, 0), mode="wrap")
     return ((smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
 
@@ -45,7 +45,7 @@ def test_a_rolled_texture_gives_the_rolled_result(engine: str, exact: bool, tile
 
 
 def test_a_rolled_picture_with_all_there_is() -> None:
-    """Colour and alpha, two runs, the last resize, strength, colour lock, turns. (Colours under fully transparent pixels are filled in from
+    """Color and alpha, two runs, the last resize, strength, color lock, turns. (Colors under fully transparent pixels are filled in from
     a pyramid, which has places of its own, so there are none here.)"""
     lr, alpha = texture(20, 24), 0.05 + 0.95 * texture(20, 24, 1)[:, :, 0]
     upscaler = Upscaler(compact(2), engine="ncnn", threads=1, exact=True, wrap=True, tta=True, blend=0.8, color_lock=True)
@@ -145,7 +145,7 @@ def test_a_chain_keeps_to_its_memory_and_refuses_early() -> None:
         upscaler.plan(2000, 2000)
 
 
-def test_gray_and_colour_networks_in_one_chain() -> None:
+def test_gray_and_color_networks_in_one_chain() -> None:
     lr = noise(6, 5)
     runner = FakeRunner()
     result = Upscaler([gray_graph(), compact(2)], runner=runner).upscale_array(lr)
@@ -154,7 +154,7 @@ def test_gray_and_colour_networks_in_one_chain() -> None:
 
 
 def test_between_networks_nothing_is_rounded_or_cut() -> None:
-    """What the first network gives beyond [0, 1] is led around the second, as colours outside sRGB are."""
+    """What the first network gives beyond [0, 1] is led around the second, as colors outside sRGB are."""
 
     class Louder(FakeRunner):
         def __call__(self, lr: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ def test_a_turned_picture_gives_the_turned_result(engine: str, tile_px: int | No
 
 
 def test_odd_sides_through_a_network_that_wants_even_ones() -> None:
-    """The padding comes after the turn, so it favours no side."""
+    """The padding comes after the turn, so it favors no side."""
     lr = noise(7, 5)
     np.testing.assert_allclose(Upscaler(aligned_graph(), engine="ncnn", tta=True).upscale_array(lr), lr, atol=1e-6)
 

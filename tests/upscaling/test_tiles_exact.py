@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
 from upres import engines
 from upres.engines.runner import Runner
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
-from upres.images.io import quantise
+from upres.images.io import quantize
 from upres.models.catalog import load_graph
 from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.tiles import plan
@@ -43,10 +43,10 @@ def published(assets: Path) -> Graph:
 
 # Widths of 64, 32 and no multiple of a vector; one RRDB block and a pixel-unshuffle, whose tiles must keep the phase.
 NETWORKS = {
-    "compact 32 wide": randomised(SRVGGNetCompact(width=32, convs=5, scale=4), 1),
-    "compact 13 wide, x3": randomised(SRVGGNetCompact(width=13, convs=4, scale=3), 2),
-    "rrdb x4": randomised(RRDBNet(width=16, growth=8, blocks=1), 3),
-    "rrdb x2, unshuffled": randomised(RRDBNet(width=16, growth=8, blocks=1, unshuffle=2), 4),
+    "compact 32 wide": randomized(SRVGGNetCompact(width=32, convs=5, scale=4), 1),
+    "compact 13 wide, x3": randomized(SRVGGNetCompact(width=13, convs=4, scale=3), 2),
+    "rrdb x4": randomized(RRDBNet(width=16, growth=8, blocks=1), 3),
+    "rrdb x2, unshuffled": randomized(RRDBNet(width=16, growth=8, blocks=1, unshuffle=2), 4),
 }
 
 
@@ -101,7 +101,7 @@ def test_winograd_moves_at_most_one_level_of_ten_thousand_values(
     for tile in tiles:
         result = Upscaler(graph, engine="ncnn", threads=1, tile_px=tile).upscale_array(lr)
         np.testing.assert_allclose(result, untiled, rtol=0, atol=2e-5)
-        levels = np.abs(quantise(result, 8).astype(int) - quantise(untiled, 8).astype(int))
+        levels = np.abs(quantize(result, 8).astype(int) - quantize(untiled, 8).astype(int))
         assert levels.max() <= 1
         assert np.count_nonzero(levels) <= levels.size / 10_000
 

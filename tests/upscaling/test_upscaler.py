@@ -62,7 +62,7 @@ def test_the_page_has_five_examples_and_no_other_code() -> None:
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 2), (5, 7, 3), (5, 7, 4)])
 @pytest.mark.parametrize("kind", ["uint8", "uint16", ">u2", "float16", "float32", "float64"])
 def test_arrays_come_back_as_what_they_were(shape: tuple[int, ...], kind: str) -> None:
-    """Nearest neighbour, so every value comes back exactly; the alpha is held between its neighbours, which those are."""
+    """Nearest neighbor, so every value comes back exactly; the alpha is held between its neighbors, which those are."""
     rng = np.random.default_rng(3)
     dtype = np.dtype(kind)
     top = np.iinfo(dtype).max if dtype.kind == "u" else 1
@@ -200,7 +200,7 @@ def test_denoise_by_name(tmp_path: Path) -> None:
         Upscaler(compact(2), denoise=0.5)
 
 
-def test_weights_that_were_normalised_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_weights_that_were_normalized_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = compact_file(tmp_path / "tiny.safetensors", 2)
     Upscaler(f"{path}:1,{path}:1", engine="ncnn", threads=1)
     assert "sum to 2, not to 1" in caplog.text

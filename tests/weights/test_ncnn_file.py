@@ -56,7 +56,7 @@ def test_a_compact_network_gets_its_names_back(assets: Path) -> None:
 
 
 def test_tables_and_odd_lengths_of_half_floats(tmp_path: Path) -> None:
-    """A table of 256 values and an index of bytes, as ncnn's old quantised files have; 81 halves are padded to 164 bytes."""
+    """A table of 256 values and an index of bytes, as ncnn's old quantized files have; 81 halves are padded to 164 bytes."""
     table = np.linspace(-1, 1, 256)
     index = (np.arange(81) % 256).astype(np.uint8)
     data = struct.pack("<I", 7) + raw(table) + index.tobytes() + bytes(3) + raw(np.zeros(3))

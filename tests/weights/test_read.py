@@ -264,7 +264,7 @@ def test_what_is_no_model_file_is_named_with_a_remedy(name: str, data: bytes, wo
     assert str(tmp_path / name) in str(caught.value) and caught.value.exit_code == 4
 
 
-def test_a_real_onnx_file_is_recognised(tmp_path: Path) -> None:
+def test_a_real_onnx_file_is_recognized(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", [], [])
     for maker in ("", "pytorch"):
@@ -273,7 +273,7 @@ def test_a_real_onnx_file_is_recognised(tmp_path: Path) -> None:
             read_weights(tmp_path / "m.pth")
 
 
-def test_half_of_a_real_ncnn_model_is_recognised(assets: Path, tmp_path: Path) -> None:
+def test_half_of_a_real_ncnn_model_is_recognized(assets: Path, tmp_path: Path) -> None:
     for suffix in (".bin", ".param"):
         alone = tmp_path / f"m{suffix}"
         alone.write_bytes((assets / "weights" / f"RealESRGAN_General_x4_v3{suffix}").read_bytes())

@@ -28,7 +28,7 @@ def words_for_bytes(size: int | None) -> str:
 def have_models(names: Iterable[str]) -> None:
     """Download those of `names` that are known models and not here yet. All others, paths too, are left to the verb that uses them.
 
-    Raises what `catalog_store.pull` raises, so also for a licence that was not agreed to.
+    Raises what `catalog_store.pull` raises, so also for a license that was not agreed to.
     """
     from upres.models.catalog import find
     from upres.models.model import KnownModel
@@ -40,17 +40,17 @@ def have_models(names: Iterable[str]) -> None:
             pull_aloud(model)
 
 
-def pull_aloud(model: KnownModel, *, accept_licence: bool = False) -> Pulled:
-    """`catalog_store.pull`, telling name, licence, size and origin before anything is downloaded."""
-    from upres.models.store import check_licence, file_here, pull
+def pull_aloud(model: KnownModel, *, accept_license: bool = False) -> Pulled:
+    """`catalog_store.pull`, telling name, license, size and origin before anything is downloaded."""
+    from upres.models.store import check_license, file_here, pull
 
     quiet_log()
     if file_here(model.files) is None:
-        check_licence(model.name, model.licence, accept=accept_licence, page=model.page)
+        check_license(model.name, model.license, accept=accept_license, page=model.page)
         hosts = dict.fromkeys(urlsplit(url).hostname or url for file in model.files for url in file.urls)
-        say(f"{model.name}: {model.licence}, {words_for_bytes(model.files[0].bytes)}, from {' or '.join(hosts)}")
+        say(f"{model.name}: {model.license}, {words_for_bytes(model.files[0].bytes)}, from {' or '.join(hosts)}")
     with shown_progress(model.name) as progress:
-        pulled = pull(model, accept_licence=accept_licence, progress=progress)
+        pulled = pull(model, accept_license=accept_license, progress=progress)
     if pulled.pinned is not None:
         say(f"{model.name}: no SHA-256 was known of it; it is trusted as it came, and pinned from now on: {pulled.pinned}")
     return pulled

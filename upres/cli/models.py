@@ -26,7 +26,7 @@ app = typer.Typer(
 _Debug = Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)]
 _Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 _Accept = Annotated[
-    bool, typer.Option("--accept-licence", "--accept-license", help="Agree to a licence that is not free for every use, or not known.")
+    bool, typer.Option("--accept-license", "--accept-licence", help="Agree to a license that is not free for every use, or not known.")
 ]
 _STATES = {"house": "ships with upres", "here": "downloaded", "added": "added by you", "": "not downloaded"}
 
@@ -62,10 +62,10 @@ def _print_table(found: list[Row]) -> None:
     from upres.cli.download import words_for_bytes
 
     marks = {"house": "*", "added": "+", "here": "=", "": " "}
-    table = [("  NAME", "FAMILY", "SCALE", "LICENCE", "SIZE", "FOR")]
+    table = [("  NAME", "FAMILY", "SCALE", "LICENSE", "SIZE", "FOR")]
     for row in found:
         size = "?" if row.bytes is None else words_for_bytes(row.bytes)
-        table.append((f"{marks[row.state]} {row.name}", row.family, f"{row.scale}x", row.licence, size, row.purpose))
+        table.append((f"{marks[row.state]} {row.name}", row.family, f"{row.scale}x", row.license, size, row.purpose))
     widths = [max(len(line[column]) for line in table) for column in range(5)]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in table:
@@ -82,7 +82,7 @@ def show(
     as_json: _Json = False,
     debug: _Debug = False,
 ) -> None:
-    """Show what a model or a file is: family, scale, channels, parameters, cost, receptive field, SHA-256, licence. Downloads nothing.
+    """Show what a model or a file is: family, scale, channels, parameters, cost, receptive field, SHA-256, license. Downloads nothing.
 
     Example: upres models show model.pth
     """
@@ -108,18 +108,18 @@ def _print_facts(found: Facts) -> None:
     from upres.cli.download import words_for_bytes
 
     how = {"pinned": " (pinned when it first came)", "catalog": " (known)", "computed": "", "unknown": ""}[found.sha256_from]
-    colours = None if found.in_channels is None else f"{found.in_channels} in, {found.out_channels} out"
+    colors = None if found.in_channels is None else f"{found.in_channels} in, {found.out_channels} out"
     lines: list[tuple[str, object]] = [
         ("name", ", ".join((found.name, *found.aliases))),
         ("for", found.purpose or None),
-        ("licence", found.licence),
+        ("license", found.license),
         ("state", _STATES[found.state] if found.state or found.path is None else None),
         ("file", found.path),
         ("size", None if found.bytes is None else f"{found.bytes:,} bytes ({words_for_bytes(found.bytes)})"),
         ("sha256", f"{found.sha256}{how}" if found.sha256 else "not known: pinned at the first download"),
         ("family", found.family),
         ("scale", found.scale),
-        ("channels", colours),
+        ("channels", colors),
         ("alignment", None if found.alignment in (None, 1) else f"sides of the input are multiples of {found.alignment}"),
         ("parameters", None if found.parameters is None else f"{found.parameters:,}"),
         ("cost", None if found.macs_per_pixel is None else f"{found.macs_per_pixel:,.0f} multiply-adds for an input pixel"),
@@ -137,7 +137,7 @@ def _print_facts(found: Facts) -> None:
 @app.command()
 def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Models of the list.")],
-    accept_licence: _Accept = False,
+    accept_license: _Accept = False,
     debug: _Debug = False,
 ) -> None:
     """Download models, verified, into the cache; each path goes to standard output. What broke off goes on where it stopped.
@@ -159,7 +159,7 @@ def pull(
                 raise catalog.unknown_name(name)
         for name, model in zip(names, found, strict=True):
             if isinstance(model, KnownModel):
-                pulled = pull_aloud(model, accept_licence=accept_licence)
+                pulled = pull_aloud(model, accept_license=accept_license)
                 if not pulled.downloaded:
                     say(f"{model.name} is here already, verified")
                 print(pulled.path, flush=True)
@@ -173,31 +173,31 @@ def pull(
 def add(
     file_or_url: Annotated[str, typer.Argument(metavar="FILE|URL", help="A model file, or its http(s) address.")],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: its own name.")] = None,
-    licence: Annotated[
-        str | None, typer.Option("--licence", "--license", metavar="SPDX", help="Its licence, such as CC-BY-4.0, where you know it.")
+    license: Annotated[
+        str | None, typer.Option("--license", "--licence", metavar="SPDX", help="Its license, such as CC-BY-4.0, where you know it.")
     ] = None,
-    accept_licence: _Accept = False,
+    accept_license: _Accept = False,
     debug: _Debug = False,
 ) -> None:
     """Take a model that is not in the list into the cache, checked by content, and give it a name for -n.
 
-    Example: upres models add ~/Downloads/4x_NewModel.pth --name new --licence CC-BY-4.0
+    Example: upres models add ~/Downloads/4x_NewModel.pth --name new --license CC-BY-4.0
     """
 
     def work() -> None:
         from upres.cli.download import quiet_log, shown_progress
         from upres.models.add import add as add_model
-        from upres.models.model import UNKNOWN_LICENCE
+        from upres.models.model import UNKNOWN_LICENSE
 
         quiet_log()
-        chosen = licence or UNKNOWN_LICENCE
+        chosen = license or UNKNOWN_LICENSE
         remote = file_or_url.lower().startswith(("https://", "http://"))
         if remote:
-            say(f"{file_or_url}: licence {chosen}")
+            say(f"{file_or_url}: license {chosen}")
         with shown_progress(name or "model") as progress:
-            model = add_model(file_or_url, name, chosen, accept_licence=accept_licence, progress=progress)
+            model = add_model(file_or_url, name, chosen, accept_license=accept_license, progress=progress)
         pinned = f"; no SHA-256 was known of it, so it is pinned as it came: {model.sha256}" if remote else ""
-        say(f"{model.name}: {model.family}, {model.scale}x, {model.licence}{pinned}")
+        say(f"{model.name}: {model.family}, {model.scale}x, {model.license}{pinned}")
         print(model.name, flush=True)
 
     run_verb(work, debug)

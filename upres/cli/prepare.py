@@ -30,7 +30,7 @@ def prepare(
         typer.Option("--exclude", metavar="DIR", help="Test pictures: copies and parts of them are not used. May be repeated."),
     ] = None,
     scales: Annotated[str, typer.Option("--scales", metavar="X,...", help="Cut each picture reduced by these factors, too.")] = "1",
-    channels: Annotated[int, typer.Option("--channels", metavar="1|3", help="Gray or colour. Default: as the pictures.")] = 0,
+    channels: Annotated[int, typer.Option("--channels", metavar="1|3", help="Gray or color. Default: as the pictures.")] = 0,
     depth: Annotated[int, typer.Option("--depth", metavar="8|16", help="Bits of a level. Default: 16 if any picture has 16.")] = 0,
     shard_mb: Annotated[int, typer.Option("--shard-mb", metavar="MB", help="Size of a shard at most.")] = 256,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards in SHARDS.")] = False,

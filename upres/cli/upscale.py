@@ -65,7 +65,7 @@ def upscale(
     tta: Annotated[bool, typer.Option("--tta", help="Mean over eight turns and flips of the picture (8 times the time).")] = False,
     blend: Annotated[float, typer.Option("--blend", metavar="0..1", help="Strength: 1 is the network, 0 a plain cubic resize.")] = 1.0,
     color_lock: Annotated[
-        bool, typer.Option("--color-lock", help="Large areas keep the input's colours (for GAN models, which shift them).")
+        bool, typer.Option("--color-lock", help="Large areas keep the input's colors (for GAN models, which shift them).")
     ] = False,
     wrap: Annotated[bool, typer.Option("--wrap", help="The picture is a seamless texture, and stays one.")] = False,
     engine: Annotated[Engine, typer.Option("--engine", help="What runs the network; auto: the fastest here, measured once.")] = Engine.auto,

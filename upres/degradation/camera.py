@@ -98,7 +98,7 @@ def _mosaic(image: Array) -> Array:
 
 
 def _demosaic(mosaic: Array) -> Array:
-    """`h w` -> `h-2 w-2 3`, without the outer pixels. Bilinear: a missing colour is the mean of its nearest samples."""
+    """`h w` -> `h-2 w-2 3`, without the outer pixels. Bilinear: a missing color is the mean of its nearest samples."""
     red, blue = np.zeros_like(mosaic), np.zeros_like(mosaic)
     red[0::2, 0::2] = mosaic[0::2, 0::2]
     blue[1::2, 1::2] = mosaic[1::2, 1::2]

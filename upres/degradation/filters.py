@@ -119,7 +119,7 @@ def _fast_side(least: int) -> int:
 
 
 def resize(image: Array, size: tuple[int, int], mode: Mode, antialias: bool) -> Array:
-    """To `size` = (h, w), coordinates by the ratio of sizes at half-pixel centres, so nothing shifts.
+    """To `size` = (h, w), coordinates by the ratio of sizes at half-pixel centers, so nothing shifts.
 
     With `antialias`: MATLAB's (upres/images/resize.py; "nearest" has none). Without: torch's `F.interpolate(align_corners=False)`: area is
     the mean of the pixels that a cell touches, cubic has a = -0.75, borders are repeated, nearest is "nearest-exact"; lanczos is MATLAB's
@@ -178,13 +178,13 @@ def _taps(size_in: int, size_out: int, mode: str) -> tuple[NDArray[Any], NDArray
         begin, end = out * size_in // size_out, -(-(out + 1) * size_in // size_out)
         indices = begin + np.arange(int((end - begin).max()))
         return np.minimum(indices, size_in - 1), (indices < end) / (end - begin)
-    centre = (out + 0.5) * size_in / size_out - 0.5
+    center = (out + 0.5) * size_in / size_out - 0.5
     if mode == "nearest":
-        return np.clip(np.floor(centre + 0.5), 0, size_in - 1).astype(int), np.ones((size_out, 1))
+        return np.clip(np.floor(center + 0.5), 0, size_in - 1).astype(int), np.ones((size_out, 1))
     if mode == "linear":
-        centre = np.maximum(centre, 0.0)
-    indices = np.floor(centre).astype(int) + (np.arange(2) if mode == "linear" else np.arange(-1, 3))
-    distance = np.abs(centre - indices)
+        center = np.maximum(center, 0.0)
+    indices = np.floor(center).astype(int) + (np.arange(2) if mode == "linear" else np.arange(-1, 3))
+    distance = np.abs(center - indices)
     weights = np.maximum(1.0 - distance, 0.0) if mode == "linear" else _cubic(distance)
     return np.clip(indices, 0, size_in - 1), weights
 

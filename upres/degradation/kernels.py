@@ -1,4 +1,4 @@
-"""Blur kernels of degradations: float64 arrays `size, size` that sum to 1, centred, `size` odd.
+"""Blur kernels of degradations: float64 arrays `size, size` that sum to 1, centered, `size` odd.
 
 Sources: X. Wang et al., "Real-ESRGAN", ICCVW 2021, section 3.2 and appendix (generalised and plateau Gaussians after Y.-Q. Liu et al.,
 "Estimating generalized Gaussian blur kernels for out-of-focus image deblurring", IEEE TCSVT 2020), and for the ideal low-pass its section
@@ -27,34 +27,34 @@ SMALLEST_SIGMA: Final = 0.05  # narrower Gaussians are a single pixel to within 
 
 
 def isotropic(size: int, sigma: float) -> Array:
-    """exp(-r^2 / (2 sigma^2)), normalised; `sigma` in pixels."""
+    """exp(-r^2 / (2 sigma^2)), normalized; `sigma` in pixels."""
     return anisotropic(size, sigma, sigma, 0.0)
 
 
 def anisotropic(size: int, sigma_x: float, sigma_y: float, theta: float) -> Array:
-    """exp(-1/2 x^T S^-1 x), normalised; `theta` in radians, from the x axis (to the right) towards the y axis (downwards)."""
-    return _normalised(np.exp(-0.5 * _mahalanobis(size, sigma_x, sigma_y, theta)))
+    """exp(-1/2 x^T S^-1 x), normalized; `theta` in radians, from the x axis (to the right) towards the y axis (downwards)."""
+    return _normalized(np.exp(-0.5 * _mahalanobis(size, sigma_x, sigma_y, theta)))
 
 
 def generalised(size: int, sigma_x: float, sigma_y: float, theta: float, beta: float) -> Array:
-    """exp(-1/2 (x^T S^-1 x)^beta), normalised: beta 1 is the Gaussian, below it is more peaked, above it flatter."""
-    return _normalised(np.exp(-0.5 * _mahalanobis(size, sigma_x, sigma_y, theta) ** beta))
+    """exp(-1/2 (x^T S^-1 x)^beta), normalized: beta 1 is the Gaussian, below it is more peaked, above it flatter."""
+    return _normalized(np.exp(-0.5 * _mahalanobis(size, sigma_x, sigma_y, theta) ** beta))
 
 
 def plateau(size: int, sigma_x: float, sigma_y: float, theta: float, beta: float) -> Array:
-    """1 / (1 + (x^T S^-1 x)^beta), normalised: a flat top with steep sides for a large beta."""
-    return _normalised(1.0 / (1.0 + _mahalanobis(size, sigma_x, sigma_y, theta) ** beta))
+    """1 / (1 + (x^T S^-1 x)^beta), normalized: a flat top with steep sides for a large beta."""
+    return _normalized(1.0 / (1.0 + _mahalanobis(size, sigma_x, sigma_y, theta) ** beta))
 
 
 def sinc(size: int, cutoff: float) -> Array:
-    """The ideal circular low-pass of `cutoff` radians per pixel, cut to `size` and normalised: rings as over-sharpened pictures do.
+    """The ideal circular low-pass of `cutoff` radians per pixel, cut to `size` and normalized: rings as over-sharpened pictures do.
 
     k(r) = cutoff J1(cutoff r) / (2 pi r), and cutoff^2 / (4 pi) in the middle.
     """
     squares, where = np.unique(_squares(size), return_inverse=True)  # many pixels have one radius
     radius = np.sqrt(squares[1:])
     values = np.concatenate([[cutoff**2 / (4.0 * np.pi)], cutoff * bessel_j1(cutoff * radius) / (2.0 * np.pi * radius)])
-    return _normalised(values[where.reshape(size, size)])
+    return _normalized(values[where.reshape(size, size)])
 
 
 def delta(size: int) -> Array:
@@ -101,5 +101,5 @@ def _mahalanobis(size: int, sigma_x: float, sigma_y: float, theta: float) -> Arr
     return np.asarray((along / sigma_x) ** 2 + (across / sigma_y) ** 2, np.float64)
 
 
-def _normalised(values: Array) -> Array:
+def _normalized(values: Array) -> Array:
     return values / values.sum()

@@ -29,7 +29,7 @@ from upres.graph.graph import Graph
 from upres.graph.nodes import Array
 
 LIMITS = {  # in [0, 1]: of any value, and on average
-    "photograph": (8.0 / 255.0, 0.25 / 255.0),  # 99.9 % of fp16's values were off by 2 levels at most; no colour is shifted by what shows
+    "photograph": (8.0 / 255.0, 0.25 / 255.0),  # 99.9 % of fp16's values were off by 2 levels at most; no color is shifted by what shows
     "extremes": (32.0 / 255.0, 0.5 / 255.0),
 }
 _SIDE_PX, _SMALL_SIDE_PX = 64, 32

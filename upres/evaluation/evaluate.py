@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from upres.errors import InputError, ModelError, UpresError, UsageError
 from upres.evaluation.tables import BICUBIC, REFERENCE, Evaluation, Scores
-from upres.images.io import Picture, quantise, read_picture
+from upres.images.io import Picture, quantize, read_picture
 from upres.images.pairing import FilePair, check_scale, check_sizes
 from upres.images.resize import imresize
 from upres.metrics.niqe import PARAMETERS, NiqeParameters, niqe
@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 def _levels(picture: Picture) -> Levels:
     """8-bit RGB of a picture; gray as R = G = B."""
-    pixels: Levels = quantise(picture.pixels, 8)
+    pixels: Levels = quantize(picture.pixels, 8)
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
@@ -82,7 +82,7 @@ class Measures:
 def _upscale(upscaler: Upscaler, lr: Levels) -> Levels:
     """8 bit in, 8 bit out, through one network at its own scale."""
     pixels = upscaler.upscale_array(lr.astype(np.float32) / np.float32(255.0))
-    return quantise(pixels, 8)
+    return quantize(pixels, 8)
 
 
 def check_models(upscalers: Mapping[str, Upscaler], scale: int) -> None:

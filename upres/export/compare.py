@@ -25,7 +25,7 @@ from upres.system.files import sha256_of
 
 _BUDGET_MACS = 3e10  # of the largest picture: about a second for a core; 40 x 40 pixels for an RRDBNet of 23 blocks
 _LARGEST_PX, _SMALLEST_PX = 128, 24
-_SEEN_PX = 16  # a picture with a shorter side shows borders only, or one colour: too little to tell networks apart
+_SEEN_PX = 16  # a picture with a shorter side shows borders only, or one color: too little to tell networks apart
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _PACKAGES = ("upres", "numpy", "ncnn", "onnx", "onnxruntime", "openvino", "torch")
 
@@ -180,7 +180,7 @@ class SourceFile:
 
     file: str
     sha256: str
-    licence: str
+    license: str
     share: float
 
 

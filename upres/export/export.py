@@ -136,7 +136,7 @@ def _load(text: str) -> _Source:
         card = catalog.find(part.model)
         for file in find_pair(path) or (path,):
             paths.append(file)
-            files.append(SourceFile(file.name, sha256_of(file), "unknown" if card is None else card.licence, part.share))
+            files.append(SourceFile(file.name, sha256_of(file), "unknown" if card is None else card.license, part.share))
     names = [_name_of(part.model) for part in parts]
     if len(parts) == 1:
         graph, state = _read(parts[0].model, paths[0])
@@ -288,5 +288,5 @@ def _facts(source: _Source, model: str, half: bool) -> dict[str, str]:
         "receptive_field": str(graph.receptive_field),
         "value_range": "0 1",
     }
-    licences = dict.fromkeys(file.licence for file in source.files)
-    return facts if "unknown" in licences else {**facts, "licence": ", ".join(licences)}
+    licenses = dict.fromkeys(file.license for file in source.files)
+    return facts if "unknown" in licenses else {**facts, "license": ", ".join(licenses)}

@@ -45,7 +45,7 @@ class Conv:
 
     @property
     def keeps_size(self) -> bool:
-        """True for the odd, centred kernels of stride 1, whose output pixel sits on their input pixel."""
+        """True for the odd, centered kernels of stride 1, whose output pixel sits on their input pixel."""
         kernel = self.weight.shape[2]
         return kernel == self.weight.shape[3] and kernel % 2 == 1 and self.stride == 1 and self.padding == kernel // 2
 

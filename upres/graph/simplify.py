@@ -6,9 +6,9 @@ Rules, applied until none fits (a value "used once" is read by one node and is n
 2. constant * conv, the conv used once: the constant moves into the weights (RRDB's residual scale 0.2).
 3. constant * sum: the constant moves into the coefficients; a sum inside a sum becomes one sum, and a scaled input of a sum gives its
    constant to the coefficient.
-4. a * conv(v) + b * v, where v is the conv's input or one of the values that are concatenated to it: b moves into the kernel's centre, as
+4. a * conv(v) + b * v, where v is the conv's input or one of the values that are concatenated to it: b moves into the kernel's center, as
    in RepVGG (Ding et al., 2021, section 3.3), and the sum loses one input.
-5. conv_a(v) + conv_b(v): one conv with the sum of both kernels, the smaller centred in the larger.
+5. conv_a(v) + conv_b(v): one conv with the sum of both kernels, the smaller centered in the larger.
 6. a * conv + ...: the coefficient moves into the weights.
 """
 
@@ -222,9 +222,9 @@ def _times(values: Array, factor: float) -> Array:
 
 def _with_identity(conv: Conv, offset: int, ratio: float) -> Conv:
     weight = conv.weight.copy()
-    centre = weight.shape[2] // 2
+    center = weight.shape[2] // 2
     for channel in range(weight.shape[0]):
-        weight[channel, offset + channel, centre, centre] += np.float32(ratio)
+        weight[channel, offset + channel, center, center] += np.float32(ratio)
     return replace(conv, weight=weight)
 
 

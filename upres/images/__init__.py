@@ -1,1 +1,1 @@
-"""Pictures: read, write, colour profiles, resize, pairs of LR and HR."""
+"""Pictures: read, write, color profiles, resize, pairs of LR and HR."""

@@ -1,4 +1,4 @@
-"""Colour under transparent pixels, so that no halo shows once a picture is enlarged."""
+"""Color under transparent pixels, so that no halo shows once a picture is enlarged."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _STRIP_ROWS = 256  # even; the finest level, which is most of the work, is never
 
 
 def bleed_alpha(pixels: Array, alpha: Array) -> Array:
-    """Give every fully transparent pixel the colour of the visible ones around it; all others keep theirs to the bit.
+    """Give every fully transparent pixel the color of the visible ones around it; all others keep theirs to the bit.
 
     `pixels` h w c, `alpha` h w, both in [0,1]; returns h w c, which is `pixels` itself where nothing is transparent or nothing is visible.
     Pull-push (Gortler et al., "The Lumigraph", SIGGRAPH 1996, section 3.4): means weighted by alpha are taken over 2 x 2 pixels until one
-    pixel is left, and holes are filled on the way back, each from the finest level that has a colour there.
+    pixel is left, and holes are filled on the way back, each from the finest level that has a color there.
     """
     hidden = alpha <= 0.0
     if not hidden.any() or hidden.all():
@@ -39,17 +39,17 @@ def bleed_alpha(pixels: Array, alpha: Array) -> Array:
 
 
 def _fill(weighted: Array, weight: Array) -> Array:
-    """Colours for all cells from the sums `weighted` = colour x weight (h w c) and `weight` (h w), which is above 0 somewhere."""
+    """Colors for all cells from the sums `weighted` = color x weight (h w c) and `weight` (h w), which is above 0 somewhere."""
     solid = weight > 0.0
     divisor: Array = np.where(solid, weight, np.float32(1.0))
-    colour = weighted / divisor[:, :, None]
+    color = weighted / divisor[:, :, None]
     if solid.all():
-        return colour
+        return color
     # A weight saturates at 1: a cell with one opaque pixel is fully known, however few of its pixels are visible.
     known = np.minimum(weight, np.float32(1.0))
-    coarse = _fill(_halve(colour * known[:, :, None]), _halve(known[:, :, None])[:, :, 0])
+    coarse = _fill(_halve(color * known[:, :, None]), _halve(known[:, :, None])[:, :, 0])
     below = _double(coarse, weight.shape[1])[: weight.shape[0]]
-    return np.where(solid[:, :, None], colour, below)
+    return np.where(solid[:, :, None], color, below)
 
 
 def _halve(x: Array) -> Array:

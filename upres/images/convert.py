@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import InputError
-from upres.images.picture import Picture, quantise
+from upres.images.picture import Picture, quantize
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,9 +40,9 @@ def from_array(array: NDArray[Any]) -> Picture:
         raise InputError(f"a picture is uint8, uint16 or floats in [0, 1]; found {array.dtype}: convert it with astype")
     if values.ndim == 2:
         values = values[:, :, None]
-    colours = values.shape[2] - (values.shape[2] in (2, 4))
-    alpha = np.clip(values[:, :, colours], 0.0, 1.0) if values.shape[2] > colours else None
-    return Picture(np.ascontiguousarray(values[:, :, :colours]), alpha, depth=depth)
+    colors = values.shape[2] - (values.shape[2] in (2, 4))
+    alpha = np.clip(values[:, :, colors], 0.0, 1.0) if values.shape[2] > colors else None
+    return Picture(np.ascontiguousarray(values[:, :, :colors]), alpha, depth=depth)
 
 
 def to_array(picture: Picture, like: NDArray[Any]) -> NDArray[Any]:
@@ -52,7 +52,7 @@ def to_array(picture: Picture, like: NDArray[Any]) -> NDArray[Any]:
         values = np.concatenate((values, picture.alpha[:, :, None]), axis=2)
     if like.ndim == 2:
         values = values[:, :, 0]
-    return (quantise(values, picture.depth) if like.dtype.kind == "u" else values).astype(like.dtype, copy=False)
+    return (quantize(values, picture.depth) if like.dtype.kind == "u" else values).astype(like.dtype, copy=False)
 
 
 def is_pil(thing: object) -> TypeGuard[Image]:

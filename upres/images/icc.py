@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from upres.images.icc_matrix import Levels, MatrixProfile, read_matrix_profile
 
 _SPACES = {b"GRAY": "gray", b"RGB ": "RGB", b"CMYK": "CMYK"}
-# A profile that moves no colour by more than this is sRGB by another name: makers' sRGB profiles differ by about one level of 8 bits.
+# A profile that moves no color by more than this is sRGB by another name: makers' sRGB profiles differ by about one level of 8 bits.
 _SAME_WITHIN = 1.5 / 255.0
 _PROFILE = "icc-profile-data"
 
 
-def colour_space(icc: bytes) -> str:
+def color_space(icc: bytes) -> str:
     """What a profile is for: "gray", "RGB", "CMYK", or the four letters that stand in its header."""
     if len(icc) < 128 or icc[36:40] != b"acsp":  # ICC.1:2022, 7.2: 128 bytes of header, signature at 36
         return "nothing (it is damaged)"
@@ -41,23 +41,23 @@ def matrix_profile(icc: bytes) -> MatrixProfile | None:
 
 @lru_cache(maxsize=32)
 def is_srgb(icc: bytes) -> bool:
-    """True where an RGB profile gives the colours that sRGB gives. Raises `ValueError` for a profile that cannot be used."""
+    """True where an RGB profile gives the colors that sRGB gives. Raises `ValueError` for a profile that cannot be used."""
     ladder = np.linspace(0, 65535, 6).astype(np.uint16)
-    colours = np.stack(np.meshgrid(ladder, ladder, ladder), axis=-1).reshape(1, -1, 3)
+    colors = np.stack(np.meshgrid(ladder, ladder, ladder), axis=-1).reshape(1, -1, 3)
     exact = matrix_profile(icc)
     if exact is not None:
-        return float(np.abs(exact.to_srgb(colours) - colours / 65535.0).max()) <= _SAME_WITHIN
+        return float(np.abs(exact.to_srgb(colors) - colors / 65535.0).max()) <= _SAME_WITHIN
     try:
-        found = to_srgb(colours, icc)
+        found = to_srgb(colors, icc)
         from_srgb(found, icc, 16)  # a profile for input only cannot be written back
     except pyvips.Error as error:
         raise ValueError("it is damaged, or for reading only") from error
-    return float(np.abs(found.astype(np.float32) - colours).max()) <= _SAME_WITHIN * 65535.0
+    return float(np.abs(found.astype(np.float32) - colors).max()) <= _SAME_WITHIN * 65535.0
 
 
 @lru_cache(maxsize=32)
 def is_usable_cmyk(icc: bytes) -> bool:
-    """False for a damaged CMYK profile: libvips says nothing and puts its own in its place, which shows in the colours."""
+    """False for a damaged CMYK profile: libvips says nothing and puts its own in its place, which shows in the colors."""
     if icc == bytes(pyvips.Operation.call("profile_load", "cmyk")):
         return True
     inks = np.random.default_rng(0).integers(0, 256, (1, 64, 4)).astype(np.uint8)
@@ -68,7 +68,7 @@ def is_usable_cmyk(icc: bytes) -> bool:
 
 
 def to_srgb(levels: Levels, icc: bytes | None, *, cmyk: bool = False) -> NDArray[np.uint16]:
-    """h w 3 (or h w 4 with `cmyk`, where None is a common print profile) -> sRGB of 16 bits, h w 3; colours outside sRGB are clipped.
+    """h w 3 (or h w 4 with `cmyk`, where None is a common print profile) -> sRGB of 16 bits, h w 3; colors outside sRGB are clipped.
 
     Relative colorimetric, so that what is in the gamut of both comes back; ink, whose black is not black, with black point compensation.
     Little CMS connects profiles by Lab of 16 bits here: there and back again moves a level of 65,535 by 9 on the average, and near black by
@@ -91,7 +91,7 @@ def from_srgb(levels: Levels, icc: bytes, depth: int) -> Levels:
 
 
 def share_outside(levels: Levels, icc: bytes) -> float:
-    """The share of the pixels of h w 3, in the RGB profile `icc`, whose colour sRGB does not have: judged on 10,000 to 40,000 of them."""
+    """The share of the pixels of h w 3, in the RGB profile `icc`, whose color sRGB does not have: judged on 10,000 to 40,000 of them."""
     step = max(1, int((levels.shape[0] * levels.shape[1] / 10_000) ** 0.5))
     some = levels[::step, ::step]
     depth = 16 if levels.dtype == np.uint16 else 8

@@ -18,7 +18,7 @@ Wide = NDArray[np.float64]
 
 # Linear sRGB -> XYZ of D50: rXYZ, gXYZ, bXYZ of the ICC's sRGB profile, in its units of 1/65536.
 _SRGB_TO_XYZ = np.array([[28578, 25241, 9376], [14581, 46981, 3972], [912, 6362, 46799]]) / 65536.0
-_CLASSES = (b"mntr", b"scnr", b"prtr", b"spac")  # the others turn one profile's colours into another's, or name single colours
+_CLASSES = (b"mntr", b"scnr", b"prtr", b"spac")  # the others turn one profile's colors into another's, or name single colors
 _MATRIX_TAGS = (b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC")
 _PARAMETERS = (1, 3, 4, 5, 7)  # how many numbers `para` of type 0 to 4 has
 _MOST_ENTRIES = 65_536  # of a table: more than 16 bits can tell apart
@@ -75,7 +75,7 @@ class MatrixProfile:
 
     Relative colorimetric, as both ends are media-relative to D50. A level of 8 bits comes back as itself; so does one of 16 bits where the
     curve is no steeper than sRGB's. A pure power is infinitely steep at 0: there float32, which holds 1e-7 of full light, may move the
-    darkest channel of a strong colour: by up to 27 of 65,535 for Adobe RGB.
+    darkest channel of a strong color: by up to 27 of 65,535 for Adobe RGB.
     """
 
     curves: tuple[Curve, Curve, Curve]
@@ -83,7 +83,7 @@ class MatrixProfile:
     back: Wide
 
     def to_srgb(self, levels: Levels) -> NDArray[np.float32]:
-        """h w 3 levels of the file -> h w 3 in sRGB's encoding, below 0 and above 1 for colours that sRGB does not have."""
+        """h w 3 levels of the file -> h w 3 in sRGB's encoding, below 0 and above 1 for colors that sRGB does not have."""
         steps = np.arange(np.iinfo(levels.dtype).max + 1) / np.iinfo(levels.dtype).max
         lights = [curve.decode(steps) for curve in self.curves]
         result = np.empty(levels.shape, np.float32)
@@ -94,10 +94,10 @@ class MatrixProfile:
         return result
 
     def from_srgb(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The way back: h w 3 of any value -> h w 3 in the profile's encoding, outside [0,1] where the file cannot hold the colour."""
+        """The way back: h w 3 of any value -> h w 3 in the profile's encoding, outside [0,1] where the file cannot hold the color."""
         result = np.empty(pixels.shape, np.float32)
         for rows in _blocks(pixels.shape):
-            with np.errstate(invalid="ignore", over="ignore"):  # what is not a number stays so, for `quantise` to tell
+            with np.errstate(invalid="ignore", over="ignore"):  # what is not a number stays so, for `quantize` to tell
                 light = _decode_srgb(pixels[rows].astype(np.float64)) @ self.back.T
                 for i, curve in enumerate(self.curves):
                     result[rows][:, :, i] = curve.encode(light[:, :, i])
@@ -142,7 +142,7 @@ def _tags(icc: bytes) -> dict[bytes, bytes]:
     if size > len(icc) or 132 + 12 * count > len(icc):
         raise _damaged("it is cut short")
     if icc[12:16] not in _CLASSES:
-        raise _damaged(f"it is of the class {icc[12:16]!r}, expected one for a screen, a camera, a printer or a colour space")
+        raise _damaged(f"it is of the class {icc[12:16]!r}, expected one for a screen, a camera, a printer or a color space")
     tags: dict[bytes, bytes] = {}
     for i in range(count):
         name, offset, length = struct.unpack_from(">4sII", icc, 132 + 12 * i)
@@ -155,7 +155,7 @@ def _tags(icc: bytes) -> dict[bytes, bytes]:
 
 def _xyz(data: bytes, tag: bytes) -> Wide:
     if len(data) < 20 or data[:4] != b"XYZ ":
-        raise _damaged(f"its {tag.decode()} is not a colour")
+        raise _damaged(f"its {tag.decode()} is not a color")
     return np.array(struct.unpack_from(">3i", data, 8)) / 65536.0
 
 
@@ -197,7 +197,7 @@ def _formula(form: int, p: list[float], name: str) -> Formula:
 
 
 def _table(numbers: Wide, name: str) -> Table:
-    """Equal neighbours could not be told apart on the way back: they are taken to rise by half a unit of the table, within its rounding."""
+    """Equal neighbors could not be told apart on the way back: they are taken to rise by half a unit of the table, within its rounding."""
     _check_rise(numbers / 65535.0, name)
     values = np.maximum.accumulate(numbers)
     first = np.flatnonzero(np.diff(values, prepend=-1.0) > 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from upres.images.alpha import bleed_alpha
-from upres.images.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantise
+from upres.images.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantize
 from upres.images.read import read_header, read_picture, set_threads
 from upres.images.write import check_writable, encode_picture, write_picture, writing_notes
 
@@ -15,7 +15,7 @@ __all__ = [
     "bleed_alpha",
     "check_writable",
     "encode_picture",
-    "quantise",
+    "quantize",
     "read_header",
     "read_picture",
     "set_threads",

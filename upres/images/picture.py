@@ -29,7 +29,7 @@ class Picture:
     """A decoded picture and everything that is to be written back with it.
 
     `pixels` float32 `h w c`, c 1 (gray) or 3 (RGB), sRGB-encoded, [0,1], upright; gray values are as the file has them. `alpha` float32
-    `h w` in [0,1] or None; colour is not premultiplied. `depth` is 8 or 16 bits a sample. `icc` is the profile of the file, which writing
+    `h w` in [0,1] or None; color is not premultiplied. `depth` is 8 or 16 bits a sample. `icc` is the profile of the file, which writing
     converts back to; None is sRGB, or none. `exif` is a TIFF structure without its "Exif" prefix. `dpi` is in (h, w) order. `format` is the
     name of the format it came in. `notes` are sentences that the user should see.
     With an `icc` wider than sRGB, such as Display P3, `pixels` may lie outside [0,1] (sRGB's curve, odd about 0): nothing is clipped.
@@ -59,12 +59,12 @@ class Header:
 
 
 @overload
-def quantise(x: NDArray[np.float32], depth: Literal[8]) -> NDArray[np.uint8]: ...
+def quantize(x: NDArray[np.float32], depth: Literal[8]) -> NDArray[np.uint8]: ...
 @overload
-def quantise(x: NDArray[np.float32], depth: Literal[16]) -> NDArray[np.uint16]: ...
+def quantize(x: NDArray[np.float32], depth: Literal[16]) -> NDArray[np.uint16]: ...
 @overload
-def quantise(x: NDArray[np.float32], depth: int) -> NDArray[np.uint8] | NDArray[np.uint16]: ...
-def quantise(x: NDArray[np.float32], depth: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def quantize(x: NDArray[np.float32], depth: int) -> NDArray[np.uint8] | NDArray[np.uint16]: ...
+def quantize(x: NDArray[np.float32], depth: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Floats to whole levels: round(clip(x, 0, 1) * max), max 255 for depth 8 and 65535 for depth 16; any shape.
 
     Raises `OutputError` where a value is not a number: there is no honest level for it.

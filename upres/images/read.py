@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from upres.errors import InputError
 from upres.images.icc import (
     Levels,
-    colour_space,
+    color_space,
     first_line,
     is_srgb,
     is_usable_cmyk,
@@ -35,7 +35,7 @@ _MM_PER_INCH = 25.4
 _PNG_UNSAID = 2.834  # dots a mm that libvips gives a PNG without a pHYs chunk
 _LOADERS = {"png": "pngload", "jpeg": "jpegload", "webp": "webpload", "tiff": "tiffload", "avif": "heifload", "gif": "gifload"}
 
-_TELL_OUTSIDE = 0.001  # share of the pixels from which a loss of colour is worth a sentence
+_TELL_OUTSIDE = 0.001  # share of the pixels from which a loss of color is worth a sentence
 _KINDS = {
     "float": "32-bit floating point",
     "double": "64-bit floating point",
@@ -81,7 +81,7 @@ def read_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = 1_
     if form == "tiff" and tiff_has_exif(source):
         notes.append("the EXIF of a TIFF cannot be read and is not kept")
     levels = _decode(image, source, name, form, notes)
-    icc, levels, alpha = _colours(image, levels, notes)
+    icc, levels, alpha = _colors(image, levels, notes)
     turn = int(_field(image, "orientation", 1))
     return Picture(
         pixels=_floats(_upright(levels, turn)),
@@ -176,11 +176,11 @@ def _damaged(name: str, form: str, error: pyvips.Error) -> InputError:
 def _header(image: Any, name: str, form: str) -> Header:
     depth = {"uchar": 8, "ushort": 16}.get(image.format)
     alpha = bool(image.hasalpha())
-    colours = image.bands - alpha
+    colors = image.bands - alpha
     if depth is None:
         kind = _KINDS.get(image.format, image.format)
         raise InputError(f"{name} stores its samples as {kind}, expected whole numbers of 8 or 16 bits: convert it to 16 bits first")
-    if image.interpretation not in _INTERPRETATIONS or colours not in (1, 4 if image.interpretation == "cmyk" else 3):
+    if image.interpretation not in _INTERPRETATIONS or colors not in (1, 4 if image.interpretation == "cmyk" else 3):
         raise InputError(
             f"{name} has {image.bands} channels ({image.interpretation}), expected gray, RGB or CMYK, with alpha or without: "
             "convert it to RGB first"
@@ -188,24 +188,24 @@ def _header(image: Any, name: str, form: str) -> Header:
     height, width = image.height, image.width
     if int(_field(image, "orientation", 1)) >= 5:
         height, width = width, height
-    return Header(height, width, 1 if colours == 1 else 3, alpha, depth, form)
+    return Header(height, width, 1 if colors == 1 else 3, alpha, depth, form)
 
 
-def _colours(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None, _Samples, Levels | None]:
+def _colors(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None, _Samples, Levels | None]:
     """(profile to keep, h w 1 or h w 3 in sRGB, h w 1 alpha or None); the depth may grow to 16 bits, or to floats that leave [0,1]."""
     alpha = levels[:, :, -1:] if image.hasalpha() else None
-    colours = levels if alpha is None else levels[:, :, :-1]
-    cmyk, count = image.interpretation == "cmyk", colours.shape[2]
+    colors = levels if alpha is None else levels[:, :, :-1]
+    cmyk, count = image.interpretation == "cmyk", colors.shape[2]
     space = "CMYK" if cmyk else "gray" if count == 1 else "RGB"
     icc = _blob(image, "icc-profile-data")
-    if icc is not None and colour_space(icc) != space:
-        notes.append(f"its colour profile was ignored: it is for {colour_space(icc)}, the picture is {space}")
+    if icc is not None and color_space(icc) != space:
+        notes.append(f"its color profile was ignored: it is for {color_space(icc)}, the picture is {space}")
         icc = None
     if cmyk:
         if icc is not None and not is_usable_cmyk(icc):
-            notes.append("its colour profile was ignored: it is damaged")
+            notes.append("its color profile was ignored: it is damaged")
             icc = None
-        converted = to_srgb(colours, icc, cmyk=True)
+        converted = to_srgb(colors, icc, cmyk=True)
         notes.append("CMYK was converted to sRGB")
         return None, converted, alpha
     if icc is not None and space == "RGB":
@@ -213,15 +213,15 @@ def _colours(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None
             if not is_srgb(icc):
                 exact = matrix_profile(icc)
                 if exact is not None:
-                    return icc, exact.to_srgb(colours), alpha
-                outside = share_outside(colours, icc)
+                    return icc, exact.to_srgb(colors), alpha
+                outside = share_outside(colors, icc)
                 if outside >= _TELL_OUTSIDE:
-                    notes.append(f"{outside:.1%} of its pixels have colours outside sRGB, which were brought to its edge")
-                return icc, to_srgb(colours, icc), alpha
+                    notes.append(f"{outside:.1%} of its pixels have colors outside sRGB, which were brought to its edge")
+                return icc, to_srgb(colors, icc), alpha
         except ValueError as error:
-            notes.append(f"its colour profile was ignored: {error}")
+            notes.append(f"its color profile was ignored: {error}")
             icc = None
-    return icc, colours, alpha
+    return icc, colors, alpha
 
 
 def _upright(levels: _Samples, turn: int) -> _Samples:

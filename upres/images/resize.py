@@ -2,7 +2,7 @@
 
 Source of the definition: R. Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981 (a = -0.5), and the
 documentation of MATLAB's `imresize`: when an axis shrinks by `factor` < 1 the kernel is stretched by 1 / `factor` (antialiasing), the
-weights of every output sample are normalised, samples beyond the border are mirrored with the edge repeated ("symmetric"), the output size
+weights of every output sample are normalized, samples beyond the border are mirrored with the edge repeated ("symmetric"), the output size
 is ceil(in * factor), and axes are resized in the order of their factors, the smaller first.
 """
 
@@ -62,11 +62,11 @@ def contributions(size_in: int, size_out: int, factor: float, kernel: str, antia
     function, width = _KERNELS[kernel]
     stretch = factor if antialias and factor < 1.0 else 1.0
     width /= stretch
-    centre = (np.arange(size_out) + 0.5) / factor - 0.5  # in input samples, counted from 0
-    left = np.floor(centre - width / 2.0).astype(np.int64)
+    center = (np.arange(size_out) + 0.5) / factor - 0.5  # in input samples, counted from 0
+    left = np.floor(center - width / 2.0).astype(np.int64)
     taps = math.ceil(width) + 2
     indices = left[:, None] + np.arange(taps)
-    distance: NDArray[np.float64] = np.asarray(stretch * (centre[:, None] - indices), np.float64)
+    distance: NDArray[np.float64] = np.asarray(stretch * (center[:, None] - indices), np.float64)
     weights = stretch * function(distance)
     weights /= weights.sum(axis=1, keepdims=True)
     period = np.concatenate([np.arange(size_in), np.arange(size_in)[::-1]])  # symmetric border

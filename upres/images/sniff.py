@@ -80,7 +80,7 @@ def _sniff_iso(head: bytes) -> tuple[str | None, str]:
 # Tags of a TIFF that say what EXIF says: maker, model, date, artist, copyright, and the folders of EXIF and GPS.
 _EXIF_TAGS = frozenset({271, 272, 306, 315, 33432, 34665, 34853})
 _SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS = 254, 262, 330
-_SENSOR = frozenset({32803, 34892})  # photometric interpretations of raw files: a mosaic of colours, and linear light of a camera
+_SENSOR = frozenset({32803, 34892})  # photometric interpretations of raw files: a mosaic of colors, and linear light of a camera
 _LAB = frozenset({8, 9, 10})
 _INLINE = {1: "B", 3: "H", 4: "I"}  # types of tags whose first value is read: BYTE, SHORT, LONG
 
@@ -118,7 +118,7 @@ def sniff_tiff(source: Path | bytes) -> tuple[str | None, str]:
     if small or tags.get(_PHOTOMETRIC) in _SENSOR:
         return None, f"seems to be {_RAW}"
     if tags.get(_PHOTOMETRIC) in _LAB:
-        return None, "seems to be a TIFF in Lab colours"
+        return None, "seems to be a TIFF in Lab colors"
     return "tiff", ""
 
 

@@ -17,8 +17,8 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
-from upres.images.icc import Levels, colour_space, first_line, from_srgb, is_srgb, matrix_profile, wrap
-from upres.images.picture import WRITABLE_FORMATS, Picture, quantise
+from upres.images.icc import Levels, color_space, first_line, from_srgb, is_srgb, matrix_profile, wrap
+from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
 from upres.system.files import write_atomic
 
 _LOG = logging.getLogger(__name__)
@@ -117,15 +117,15 @@ def _check_format(format: str) -> None:
 
 
 def _levels(picture: Picture, format: str) -> Levels:
-    """Whole levels h w c, alpha last, in the colours of the file that is written."""
+    """Whole levels h w c, alpha last, in the colors of the file that is written."""
     depth = 16 if picture.depth == 16 and _BITS[format] > 8 else 8
     pixels, alpha = picture.pixels, picture.alpha
     if alpha is not None and format == "jpeg":
         pixels = pixels * alpha[:, :, None]
         pixels += 1.0 - alpha[:, :, None]
         alpha = None
-    colours = _in_profile(pixels, picture.icc, depth)
-    levels = colours if alpha is None else np.concatenate((colours, quantise(alpha, depth)[:, :, None]), axis=2)
+    colors = _in_profile(pixels, picture.icc, depth)
+    levels = colors if alpha is None else np.concatenate((colors, quantize(alpha, depth)[:, :, None]), axis=2)
     return _of_12_bits(levels) if depth > _BITS[format] else levels
 
 
@@ -134,20 +134,20 @@ def _of_12_bits(levels: Levels) -> Levels:
     result = np.empty(levels.shape, np.uint16)
     for top in range(0, len(levels), _STRIP_ROWS):
         strip = levels[top : top + _STRIP_ROWS].astype(np.float32)
-        strip *= np.float32(4095.0 / 65535.0 / 65535.0)  # so that `quantise` rounds to 0..4095
-        result[top : top + _STRIP_ROWS] = quantise(strip, 16) << 4
+        strip *= np.float32(4095.0 / 65535.0 / 65535.0)  # so that `quantize` rounds to 0..4095
+        result[top : top + _STRIP_ROWS] = quantize(strip, 16) << 4
     return result
 
 
 def _in_profile(pixels: NDArray[np.float32], icc: bytes | None, depth: int) -> Levels:
     if icc is None or pixels.shape[2] != 3 or is_srgb(icc):
-        return quantise(pixels, depth)
+        return quantize(pixels, depth)
     exact = matrix_profile(icc)
     if exact is None:
-        return from_srgb(quantise(pixels, 16), icc, depth)
+        return from_srgb(quantize(pixels, 16), icc, depth)
     levels = np.empty(pixels.shape, np.uint16 if depth == 16 else np.uint8)
     for top in range(0, len(pixels), _STRIP_ROWS):  # no second float copy of the picture
-        levels[top : top + _STRIP_ROWS] = quantise(exact.from_srgb(pixels[top : top + _STRIP_ROWS]), depth)
+        levels[top : top + _STRIP_ROWS] = quantize(exact.from_srgb(pixels[top : top + _STRIP_ROWS]), depth)
     return levels
 
 
@@ -158,7 +158,7 @@ def _describe(image: Any, picture: Picture, format: str) -> Any:
     image.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
     blob = pyvips.GValue.blob_type
     space = "gray" if picture.pixels.shape[2] == 1 else "RGB"
-    if picture.icc is not None and colour_space(picture.icc) == space:
+    if picture.icc is not None and color_space(picture.icc) == space:
         image.set_type(blob, "icc-profile-data", picture.icc)
     if picture.exif is not None:  # libvips sets the orientation, the size and the resolution in it
         image.set_type(blob, "exif-data", _without_thumbnail(picture.exif))

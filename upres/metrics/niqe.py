@@ -34,7 +34,7 @@ PARAMETERS = Source(
     urls=("https://raw.githubusercontent.com/XPixelGroup/BasicSR/master/basicsr/metrics/niqe_pris_params.npz",),
     sha256="2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296",
     bytes=11850,
-    licence="Apache-2.0",
+    license="Apache-2.0",
 )
 _MAX_BYTES = 1 << 20  # a parameter file has 12 kB
 _FLAT = 1e-9  # whole levels that differ at all differ by more, in units of the local deviation
@@ -121,7 +121,7 @@ def block_features(y: Array, window: Array) -> Array:
     """`y` `h w` in 0..255, multiples of 96 -> `n 36`: the features of every block, row by row; a flat block has NaN among its own."""
     scales: list[Array] = []
     for side in (BLOCK, BLOCK // 2):
-        normal = _normalise(y, window)
+        normal = _normalize(y, window)
         strips = [  # one row of blocks at a time: few megabytes, whatever the picture
             _features(normal[top : top + side].reshape(side, -1, side).transpose(1, 0, 2)) for top in range(0, len(normal), side)
         ]
@@ -166,7 +166,7 @@ def _aggd_tables() -> tuple[Array, Array, Array]:
 
 
 def _features(blocks: Array) -> Array:
-    """`n s s` normalised -> `n 18`: alpha, mean scale; for each product of neighbours alpha, mean, both scales (equations 5 to 8)."""
+    """`n s s` normalized -> `n 18`: alpha, mean scale; for each product of neighbors alpha, mean, both scales (equations 5 to 8)."""
     grid, _, gammas = _aggd_tables()
     alpha, left, right = fit_aggd(blocks)
     columns = [alpha, (left + right) / 2.0]
@@ -177,7 +177,7 @@ def _features(blocks: Array) -> Array:
     return np.stack(columns, axis=1)
 
 
-def _normalise(y: Array, window: Array) -> Array:
+def _normalize(y: Array, window: Array) -> Array:
     """(y - mu) / (sigma + 1) with the local mean and deviation under the window, edges repeated (equations 1 to 3)."""
     mean = _filter(y, window)
     deviation = np.sqrt(np.abs(_filter(y * y, window) - mean * mean))

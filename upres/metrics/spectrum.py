@@ -10,7 +10,7 @@ Two figures, since each is blind where the other sees:
 - `lattice_ratio`: energy around the lattice against that of the true picture, which has some too. A picture that is too soft there hides a
   pattern of equal strength from it.
 - `lattice_contrast`: energy density around the lattice against that of the frequencies nearby, in one picture alone. Softness does not
-  touch it, for it weakens both. Staircases of nearest-neighbour enlarging, broad in frequency, do not show in it.
+  touch it, for it weakens both. Staircases of nearest-neighbor enlarging, broad in frequency, do not show in it.
 """
 
 from __future__ import annotations

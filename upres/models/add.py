@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 from upres.errors import UsageError
 from upres.models.catalog import find, is_path
 from upres.models.load import kind_of, load_network
-from upres.models.model import UNKNOWN_LICENCE
-from upres.models.store import AddedModel, check_licence, download_of, incoming_folder, write_added
+from upres.models.model import UNKNOWN_LICENSE
+from upres.models.store import AddedModel, check_license, download_of, incoming_folder, write_added
 from upres.system.download import Progress, fetch
 from upres.weights.ncnn_file import find_pair
 
@@ -21,25 +21,25 @@ _SUFFIXES = {"ncnn": ".param", "onnx": ".onnx"}
 def add(
     file_or_url: str,
     name: str | None = None,
-    licence: str = UNKNOWN_LICENCE,
+    license: str = UNKNOWN_LICENSE,
     *,
-    accept_licence: bool = False,
+    accept_license: bool = False,
     progress: Progress | None = None,
 ) -> AddedModel:
     """Take a copy of a model file, or of what an address gives, into the store, under `name` (default: the file's own, without suffix).
 
     Its content is checked first: it must be a network that upres runs; of an ncnn model, either file brings both. Its SHA-256 is
     remembered, and another file refused from then on.
-    A download of unknown or restricted licence needs `accept_licence`. Raises ModelError, UsageError for a name that cannot be one, and
+    A download of unknown or restricted license needs `accept_license`. Raises ModelError, UsageError for a name that cannot be one, and
     what `fetch` raises.
     """
     remote = file_or_url.lower().startswith(("https://", "http://"))
     base = PurePath(file_or_url.split("?")[0].split("#")[0]).name if remote else Path(file_or_url).name
     chosen = _new_name(base if name is None else name, given=name is not None)
     if remote:
-        again = f"upres models add {file_or_url} --name {chosen} --licence {licence} --accept-licence"
-        check_licence(chosen, licence, accept=accept_licence, remedy=again)
-        path = fetch(download_of(file_or_url, licence), folder=incoming_folder(), progress=progress)
+        again = f"upres models add {file_or_url} --name {chosen} --license {license} --accept-license"
+        check_license(chosen, license, accept=accept_license, remedy=again)
+        path = fetch(download_of(file_or_url, license), folder=incoming_folder(), progress=progress)
     else:
         path = Path(file_or_url).expanduser().absolute()
     try:
@@ -50,7 +50,7 @@ def add(
         suffix = _SUFFIXES.get(kind or "") or (".safetensors" if contents[0][4:9] == b"\0\0\0\0{" else ".pth")
         digests = [hashlib.sha256(data).hexdigest() for data in contents]
         origin = file_or_url if remote else str(path)
-        model = AddedModel(chosen, chosen + suffix, digests[0], len(contents[0]), licence, origin, network.family, network.scale)
+        model = AddedModel(chosen, chosen + suffix, digests[0], len(contents[0]), license, origin, network.family, network.scale)
         if pair is not None:
             model = replace(model, weights_sha256=digests[1], weights_bytes=len(contents[1]))
         write_added(model, *contents)

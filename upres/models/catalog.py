@@ -29,7 +29,7 @@ class ModelCard:
     name: str
     file: str
     sha256: str
-    licence: str
+    license: str
     scale: int
     family: str
     purpose: str
@@ -50,7 +50,7 @@ MODELS: dict[str, ModelCard] = {
         name="compact-gan-x4",
         file="compact-gan-x4.safetensors",
         sha256="1d39e78fddee5e5336e46b350010cbb8f2efd1e10578a7ca7a811247100d60a3",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         scale=4,
         family="compact",
         purpose="crisper enlargement of clean photographs by 4: its finest texture is invented; no repair of compression or noise",
@@ -60,7 +60,7 @@ MODELS: dict[str, ModelCard] = {
         name="compact-wild-x4",
         file="compact-wild-x4.safetensors",
         sha256="2f89b7f86e69764aaedd676b980ff53b8104f3818eb2a49900e23264d0a18a5d",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         scale=4,
         family="compact",
         purpose="photographs from old phones and the web by 4: takes away noise and compression; its finest texture is invented",
@@ -70,7 +70,7 @@ MODELS: dict[str, ModelCard] = {
         name="compact-x2",
         file="compact-x2.safetensors",
         sha256="5952c53c7aae87a808507a9493d0b7e3c0a2ac34cae0acc7a62589009b66812b",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         scale=2,
         family="compact",
         purpose="faithful enlargement of clean photographs by 2: no invented detail, no repair of compression or noise",
@@ -80,7 +80,7 @@ MODELS: dict[str, ModelCard] = {
         name="compact-x4",
         file="compact-x4.safetensors",
         sha256="b832c24d5157e558633f0f7f3d23c9f515ec02ac0f69a1b1c3a15b405d6da1ac",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         scale=4,
         family="compact",
         purpose="faithful enlargement of clean photographs by 4: no invented detail, no repair of compression or noise",
@@ -111,8 +111,8 @@ def find(name: str) -> ModelCard | KnownModel | AddedModel | None:
 def resolve(name_or_path: str, *, progress: Progress | None = None) -> Path:
     """The verified file of a model by name, or of a path (what contains a separator or ends as model files do), as it is.
 
-    A known model that is not here yet is downloaded, with a warning in the log, where its licence allows every use or was agreed to.
-    Raises ModelError for an unknown name (with the nearest), a path to nothing, a licence that was not agreed to, a file that cannot be
+    A known model that is not here yet is downloaded, with a warning in the log, where its license allows every use or was agreed to.
+    Raises ModelError for an unknown name (with the nearest), a path to nothing, a license that was not agreed to, a file that cannot be
     had, and a house model that is missing or changed; what a download raises besides is that of `fetch`.
     """
     match find(name_or_path):

@@ -47,14 +47,14 @@ class Composition:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """The same in the words of `-n`, shares normalised: two texts that mean one thing become equal."""
+        """The same in the words of `-n`, shares normalized: two texts that mean one thing become equal."""
         return ">".join(
             ",".join(part.model if len(stage) == 1 else f"{part.model}:{part.share:.6g}" for part in stage) for stage in self.stages
         )
 
 
 def parse(text: str) -> Composition:
-    """`a`, `a:0.7,b:0.3`, `a>b` or `a:1,b:1>c`. Weights that do not sum to 1 are normalised, with a note; without any all are equal.
+    """`a`, `a:0.7,b:0.3`, `a>b` or `a:1,b:1>c`. Weights that do not sum to 1 are normalized, with a note; without any all are equal.
 
     A text that is the path of a file is that file, whatever characters its name has. Reads no model. Raises `UsageError` for an empty
     place, a weight that is no number, below 0 or given to some parts only, and for weights that are all 0.

@@ -11,27 +11,27 @@ from urllib.parse import urlsplit
 from upres.system.checksums import Source
 
 TABLE = Path(__file__).resolve().parent / "bundled" / "catalog.tsv"
-COLUMNS = ("name", "aliases", "family", "scale", "licence", "file", "bytes", "sha256", "urls", "purpose")
+COLUMNS = ("name", "aliases", "family", "scale", "license", "file", "bytes", "sha256", "urls", "purpose")
 
-# Licences that allow every use, a commercial one too; all others, and unknown ones, must be agreed to before a download.
-FREE_LICENCES = frozenset(
+# Licenses that allow every use, a commercial one too; all others, and unknown ones, must be agreed to before a download.
+FREE_LICENSES = frozenset(
     (
         *("0bsd", "agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "gpl-3.0"),
         *("isc", "lgpl-3.0", "mit", "mit-0", "mpl-2.0", "unlicense", "wtfpl", "zlib"),
     )
 )
-UNKNOWN_LICENCE = "unknown"
+UNKNOWN_LICENSE = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A model that can be downloaded. `files` are one network in several formats, the preferred first; `licence` an SPDX identifier."""
+    """A model that can be downloaded. `files` are one network in several formats, the preferred first; `license` an SPDX identifier."""
 
     name: str
     aliases: tuple[str, ...]
     family: str
     scale: int
-    licence: str
+    license: str
     purpose: str
     files: tuple[Source, ...]
 
@@ -42,9 +42,9 @@ class KnownModel:
         return f"https://openmodeldb.info/models/{listed}" if listed else ""
 
 
-def must_agree(licence: str) -> bool:
-    """Whether a download under `licence` needs the user's word: it forbids some use, or nobody knows what it is."""
-    return licence.casefold() not in FREE_LICENCES
+def must_agree(license: str) -> bool:
+    """Whether a download under `license` needs the user's word: it forbids some use, or nobody knows what it is."""
+    return license.casefold() not in FREE_LICENSES
 
 
 def is_archive(url: str) -> bool:
@@ -70,10 +70,10 @@ def read_table(text: str) -> dict[str, KnownModel]:
         raise ValueError(f"{TABLE.name}: expected the columns {', '.join(COLUMNS)}")
     models: dict[str, KnownModel] = {}
     for line in lines[1:]:
-        name, aliases, family, scale, licence, file, size, sha256, urls, purpose = ("" if cell == "-" else cell for cell in line)
+        name, aliases, family, scale, license, file, size, sha256, urls, purpose = ("" if cell == "-" else cell for cell in line)
         of_page = [url for url in urls.split() if not is_direct(url)]
-        source = Source(file, tuple(urls.split()), sha256 or None, int(size) if size else None, licence, page=of_page[0] if of_page else "")
+        source = Source(file, tuple(urls.split()), sha256 or None, int(size) if size else None, license, page=of_page[0] if of_page else "")
         before = models.get(name)
         files = (*before.files, source) if before else (source,)
-        models[name] = KnownModel(name, tuple(aliases.split()), family, int(scale), licence, purpose, files)
+        models[name] = KnownModel(name, tuple(aliases.split()), family, int(scale), license, purpose, files)
     return models

@@ -11,7 +11,7 @@ from upres.errors import ModelError, UsageError
 from upres.models import catalog
 from upres.models.catalog import MODELS, ModelCard
 from upres.models.load import OpaqueModel, load_network
-from upres.models.model import UNKNOWN_LICENCE, KnownModel, known_models
+from upres.models.model import UNKNOWN_LICENSE, KnownModel, known_models
 from upres.models.store import AddedModel, added_names, file_here, read_added, store_folder
 from upres.system.checksums import Source, expected_sha256, pin_path, problem
 from upres.system.files import sha256_of
@@ -29,7 +29,7 @@ class Row:
     aliases: tuple[str, ...]
     family: str
     scale: int
-    licence: str
+    license: str
     bytes: int | None
     state: State
     purpose: str
@@ -50,14 +50,14 @@ def rows(*, family: str | None = None, scale: int | None = None, present: bool =
 def _all_rows() -> Iterator[Row]:
     for card in MODELS.values():
         size = (catalog.FOLDER / card.file).stat().st_size if (catalog.FOLDER / card.file).is_file() else None
-        yield Row(card.name, (), card.family, card.scale, card.licence, size, "house", card.purpose)
+        yield Row(card.name, (), card.family, card.scale, card.license, size, "house", card.purpose)
     for name in added_names():
         model = read_added(name)
-        yield Row(name, (), model.family, model.scale, model.licence, model.bytes, "added", f"from {model.origin}")
+        yield Row(name, (), model.family, model.scale, model.license, model.bytes, "added", f"from {model.origin}")
     for model in known_models().values():
         here = file_here(model.files)
         size = model.files[0].bytes if here is None else here.stat().st_size
-        yield Row(model.name, model.aliases, model.family, model.scale, model.licence, size, "here" if here else "", model.purpose)
+        yield Row(model.name, model.aliases, model.family, model.scale, model.license, size, "here" if here else "", model.purpose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Facts:
     name: str
     aliases: tuple[str, ...]
     state: State
-    licence: str
+    license: str
     purpose: str
     page: str
     addresses: tuple[str, ...]
@@ -98,17 +98,17 @@ def facts(name_or_path: str) -> Facts:
     match named:
         case ModelCard():
             path = catalog.FOLDER / named.file
-            source = Source(named.file, (), named.sha256, None, named.licence)
-            return _of_named(Row(named.name, (), named.family, named.scale, named.licence, None, "house", named.purpose), source, path, "")
+            source = Source(named.file, (), named.sha256, None, named.license)
+            return _of_named(Row(named.name, (), named.family, named.scale, named.license, None, "house", named.purpose), source, path, "")
         case AddedModel():
             path = store_folder() / named.file
-            row = Row(named.name, (), named.family, named.scale, named.licence, named.bytes, "added", f"from {named.origin}")
+            row = Row(named.name, (), named.family, named.scale, named.license, named.bytes, "added", f"from {named.origin}")
             return _of_named(row, named.sources[0], path, "")
         case KnownModel():
             here = file_here(named.files)
             source = named.files[0] if here is None else next(file for file in named.files if file.name == here.name)
             state: State = "here" if here else ""
-            row = Row(named.name, named.aliases, named.family, named.scale, named.licence, source.bytes, state, named.purpose)
+            row = Row(named.name, named.aliases, named.family, named.scale, named.license, source.bytes, state, named.purpose)
             return _of_named(row, source, store_folder() / source.name, named.page)
         case None:
             return _of_file(catalog.resolve(name_or_path))
@@ -118,7 +118,7 @@ def _of_named(row: Row, source: Source, path: Path, page: str) -> Facts:
     expected = expected_sha256(source, path)
     origin = "unknown" if expected is None else "catalog" if source.sha256 else "pinned"
     known = Facts(
-        *(row.name, row.aliases, row.state, row.licence, row.purpose, page, source.urls),
+        *(row.name, row.aliases, row.state, row.license, row.purpose, page, source.urls),
         *(None, row.bytes, expected, origin, row.family, row.scale),
     )
     if not path.is_file():
@@ -132,21 +132,21 @@ def _of_named(row: Row, source: Source, path: Path, page: str) -> Facts:
 
 
 def _of_file(path: Path) -> Facts:
-    """A file is told apart by its SHA-256: one of the catalog's gets its name and its licence."""
+    """A file is told apart by its SHA-256: one of the catalog's gets its name and its license."""
     try:
         size, found = path.stat().st_size, sha256_of(path)
     except OSError as error:
         raise ModelError(f"model file {path}: it cannot be read ({error.strerror or error}). Check its path and permissions") from error
     known = next((model for model in known_models().values() if any(file.sha256 == found for file in model.files)), None)
     card = next((card for card in MODELS.values() if card.sha256 == found), None)
-    name, licence, purpose = path.name, UNKNOWN_LICENCE, ""
+    name, license, purpose = path.name, UNKNOWN_LICENSE, ""
     if known or card:
         of = known or card
         assert of is not None
-        name, licence, purpose = of.name, of.licence, of.purpose
+        name, license, purpose = of.name, of.license, of.purpose
     page = known.page if known else ""
     aliases = known.aliases if known else ()
-    return _with_network(Facts(name, aliases, "", licence, purpose, page, (), str(path), size, found, "computed", None, None), path)
+    return _with_network(Facts(name, aliases, "", license, purpose, page, (), str(path), size, found, "computed", None, None), path)
 
 
 def _with_network(known: Facts, path: Path) -> Facts:
@@ -190,7 +190,7 @@ class FileCheck:
 def verify() -> Iterator[FileCheck]:
     """Hash every model that is here: the house's, the downloaded, the added. One whose SHA-256 was never known is pinned now."""
     for card in MODELS.values():
-        source = Source(card.file, (), card.sha256, None, card.licence)
+        source = Source(card.file, (), card.sha256, None, card.license)
         yield _check(card.name, source, catalog.FOLDER / card.file)
     for name in added_names():
         try:

@@ -1,7 +1,7 @@
-"""What of the catalog is on this machine: the files that were downloaded, the models that the user added, the licences agreed to.
+"""What of the catalog is on this machine: the files that were downloaded, the models that the user added, the licenses agreed to.
 
 All of it lies in one folder of the user's cache, in plain files: the model files under the names that their makers gave them, so that one
-put there by hand counts; `FILE.sha256`, the pin of a file whose SHA-256 nobody knew; `NAME.agreed`, a licence agreed to;
+put there by hand counts; `FILE.sha256`, the pin of a file whose SHA-256 nobody knew; `NAME.agreed`, a license agreed to;
 `NAME.model.json`, the record of a model that was added. Pins and agreements outlive the removal of a model.
 """
 
@@ -40,7 +40,7 @@ class AddedModel:
     file: str
     sha256: str
     bytes: int
-    licence: str
+    license: str
     origin: str
     family: str
     scale: int
@@ -51,10 +51,10 @@ class AddedModel:
     def sources(self) -> tuple[Source, ...]:
         """How to have its file again, or both of its files: the address where it came from one."""
         urls = (self.origin,) if self.origin.startswith(("https://", "http://")) else ()
-        first = Source(self.file, urls, self.sha256, self.bytes, self.licence)
+        first = Source(self.file, urls, self.sha256, self.bytes, self.license)
         if self.weights_sha256 is None:
             return (first,)
-        return first, Source(str(Path(self.file).with_suffix(".bin")), (), self.weights_sha256, self.weights_bytes, self.licence)
+        return first, Source(str(Path(self.file).with_suffix(".bin")), (), self.weights_sha256, self.weights_bytes, self.license)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,44 +81,44 @@ def file_here(files: tuple[Source, ...]) -> Path | None:
     return next((path for file in files if (path := store_folder() / file.name).is_file()), None)
 
 
-def check_licence(name: str, licence: str, *, accept: bool, page: str = "", remedy: str = "") -> None:
-    """Nothing for a licence that allows every use, or that was agreed to (`accept` agrees, and is remembered); else ModelError.
+def check_license(name: str, license: str, *, accept: bool, page: str = "", remedy: str = "") -> None:
+    """Nothing for a license that allows every use, or that was agreed to (`accept` agrees, and is remembered); else ModelError.
 
     `remedy` is the command that agrees.
     """
     path = store_folder() / f"{name}.agreed"
-    if not must_agree(licence):
+    if not must_agree(license):
         return
     if accept:
         _make_folder(store_folder())
-        write_atomic(path, f"{licence}\n".encode())
+        write_atomic(path, f"{license}\n".encode())
         return
-    if path.is_file() and path.read_text(encoding="utf-8", errors="replace").strip() == licence:
+    if path.is_file() and path.read_text(encoding="utf-8", errors="replace").strip() == license:
         return
     terms = f"Read its terms at {page}" if page else "Read its terms where you found it"
-    remedy = remedy or f"upres models pull {name} --accept-licence"
-    raise ModelError(f"{name}: its licence is {licence}, {_why(licence)}. Nothing was downloaded. {terms}; to agree: {remedy}")
+    remedy = remedy or f"upres models pull {name} --accept-license"
+    raise ModelError(f"{name}: its license is {license}, {_why(license)}. Nothing was downloaded. {terms}; to agree: {remedy}")
 
 
-def _why(licence: str) -> str:
-    if re.search(r"(^|-)nc(-|$)", licence.lower()):
+def _why(license: str) -> str:
+    if re.search(r"(^|-)nc(-|$)", license.lower()):
         return "which forbids commercial use"
-    return "so that its maker may forbid any use" if licence == "unknown" else "which is none of those that allow every use"
+    return "so that its maker may forbid any use" if license == "unknown" else "which is none of those that allow every use"
 
 
-def pull(model: KnownModel, *, accept_licence: bool = False, progress: Progress | None = None, timeout_s: float = 30.0) -> Pulled:
+def pull(model: KnownModel, *, accept_license: bool = False, progress: Progress | None = None, timeout_s: float = 30.0) -> Pulled:
     """The verified file of a model that can be downloaded: the one that is in the store, or else downloaded.
 
-    Its files are tried in their order, of each all addresses; one inside a .zip is taken out. Raises `ModelError` for a licence that was
-    not agreed to (see `check_licence`) and for a file that cannot be had, saying which to put where, `OutputError`, `UsageError`.
+    Its files are tried in their order, of each all addresses; one inside a .zip is taken out. Raises `ModelError` for a license that was
+    not agreed to (see `check_license`) and for a file that cannot be had, saying which to put where, `OutputError`, `UsageError`.
     """
     for file in model.files:
         path = store_folder() / file.name
         unpinned = file.sha256 is None and not pin_path(path).is_file()
         if problem(file, path) is None:
             return Pulled(path, False, _read_pin(path) if unpinned else None)
-    check_licence(model.name, model.licence, accept=accept_licence, page=model.page)
-    _log.warning("%s is downloaded (%s)", model.name, model.licence)
+    check_license(model.name, model.license, accept=accept_license, page=model.page)
+    _log.warning("%s is downloaded (%s)", model.name, model.license)
     failures: list[str] = []
     for file in model.files:
         path = store_folder() / file.name
@@ -151,7 +151,7 @@ def _fetch(file: Source, progress: Progress | None, timeout_s: float) -> None:
 
 
 def _fetch_from_archive(file: Source, url: str, progress: Progress | None, timeout_s: float) -> None:
-    archive = fetch(download_of(url, file.licence), folder=incoming_folder(), progress=progress, timeout_s=timeout_s)
+    archive = fetch(download_of(url, file.license), folder=incoming_folder(), progress=progress, timeout_s=timeout_s)
     try:
         take_out(archive, file, store_folder() / file.name)
     except OSError as error:
@@ -160,10 +160,10 @@ def _fetch_from_archive(file: Source, url: str, progress: Progress | None, timeo
         archive.unlink(missing_ok=True)
 
 
-def download_of(url: str, licence: str) -> Source:
+def download_of(url: str, license: str) -> Source:
     """The source of an address of which nothing is known. What it gives is no model of ours before its content was looked at."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", url.split("?")[0].rsplit("/", 1)[-1])[-80:].lstrip(".") or "download"
-    return Source(f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}", (url,), None, None, licence, pin=False)
+    return Source(f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}", (url,), None, None, license, pin=False)
 
 
 def take_out(archive: Path, file: Source, target: Path) -> None:
@@ -208,6 +208,8 @@ def read_added(name: str) -> AddedModel:
     path = store_folder() / f"{name}{_RECORD}"
     try:
         record: Any = json.loads(path.read_text(encoding="utf-8"))
+        if "licence" in record:  # the spelling of earlier records
+            record["license"] = record.pop("licence")
         known = {field.name: record[field.name] for field in fields(AddedModel) if field.name in record or field.default is MISSING}
         model = AddedModel(**known)
         _ = model.sources  # refuses a file name that leads elsewhere

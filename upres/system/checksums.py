@@ -19,14 +19,14 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Source:
     """A file to be had: `name` in its folder, `urls` in the order of trying, `sha256` in full, or its first 8 or more hex digits as in the
-    file names of torch hub, or None (then pinned at the first download); `bytes` its size where known; `licence` for the log; `page` is
+    file names of torch hub, or None (then pinned at the first download); `bytes` its size where known; `license` for the log; `page` is
     where a person finds it; `pin` False where something else than a pin tells that it is right (the file inside an archive)."""
 
     name: str
     urls: tuple[str, ...]
     sha256: str | None
     bytes: int | None
-    licence: str
+    license: str
     page: str = ""
     pin: bool = True
 

@@ -101,7 +101,7 @@ class _Download:
         try:
             with client:
                 for url in urls:
-                    _log.info("downloading %s (%s) from %s", self.source.name, self.source.licence, url)
+                    _log.info("downloading %s (%s) from %s", self.source.name, self.source.license, url)
                     reason = self._try_url(client, url)
                     if reason is None:
                         return

@@ -35,18 +35,18 @@ class TrainConfig:
     accumulate: int = 1  # a batch is worked off in this many parts; batch statistics and relativistic means are then those of a part
     patch_px: int = 48
     hr_scales: tuple[float, ...] = (1.0, 0.5)  # each HR picture is also used reduced by these factors
-    channels: int = 0  # 1: gray, 3: colour; 0: as the data
+    channels: int = 0  # 1: gray, 3: color; 0: as the data
     bits: int = 0  # of a stored level, 8 or 16; 0: as the data
     degradation: str = ""  # a recipe of upres/degradation/recipes/ or a TOML file; empty: LR is HR reduced as by MATLAB, or the paired file
     reuse: int = 1  # 4: a region is degraded once for the patches of four steps; draws in a third of the time, alike for as long
     turns: Literal["all", "mirror"] = "all"  # a sample is flipped and transposed in 8 ways, or mirrored left to right only
-    color_augment: float = 0.0  # chance that the channels of a patch are permuted and some inverted: edges of pure colour
+    color_augment: float = 0.0  # chance that the channels of a patch are permuted and some inverted: edges of pure color
     mixup: float = 0.0  # chances that a sample is mixed with another, gets a rectangle of it, or has a rectangle that is not degraded
     cutmix: float = 0.0
     cutblur: float = 0.0
     workers: int = 0  # threads that draw samples; 0: the one that runs ahead of the step. Never changes a sample
 
-    # Optimisation.
+    # Optimization.
     steps: int = 40_000
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-6

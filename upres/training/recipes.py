@@ -67,7 +67,7 @@ def esrgan_x2() -> TrainConfig:
 
 
 def srresnet_x4() -> TrainConfig:
-    """The baseline with batch normalisation: SRResNet with 16 residual blocks on the mean squared error."""
+    """The baseline with batch normalization: SRResNet with 16 residual blocks on the mean squared error."""
     return TrainConfig(
         recipe="srresnet-x4", source="Ledig et al., SRGAN, CVPR 2017 (arXiv:1609.04802), section 3.2",
         scale=4, network="srresnet", width=64, depth=16, batch=16, patch_px=24, hr_scales=(1.0,),

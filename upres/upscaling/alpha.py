@@ -1,4 +1,4 @@
-"""The transparency of a picture that is enlarged: what colour lies beneath it, and between which values it stays."""
+"""The transparency of a picture that is enlarged: what color lies beneath it, and between which values it stays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from upres.images.alpha import bleed_alpha
 
 Array = NDArray[np.float32]
-_BLEED_PX = 64  # how far the colour of visible pixels is carried over the sides of a seamless picture
+_BLEED_PX = 64  # how far the color of visible pixels is carried over the sides of a seamless picture
 
 
 def bleed(pixels: Array, alpha: Array, *, wrap: bool) -> Array:
@@ -27,8 +27,8 @@ def is_constant(alpha: Array) -> bool:
     return bool(alpha.min() == alpha.max())
 
 
-def hold_between_neighbours(result: Array, alpha: Array, *, wrap: bool) -> None:
-    """In place: each value of `result`, the enlarged `alpha`, stays between the least and the greatest of its 3 x 3 neighbours there."""
+def hold_between_neighbors(result: Array, alpha: Array, *, wrap: bool) -> None:
+    """In place: each value of `result`, the enlarged `alpha`, stays between the least and the greatest of its 3 x 3 neighbors there."""
     low, high = alpha, alpha
     for axis in (0, 1):  # the 3 x 3 least and greatest are separable
         low, high = _spread(low, np.minimum, axis, wrap=wrap), _spread(high, np.maximum, axis, wrap=wrap)
@@ -40,7 +40,7 @@ def hold_between_neighbours(result: Array, alpha: Array, *, wrap: bool) -> None:
 
 
 def _spread(values: Array, pick: Callable[[Array, Array], Array], axis: int, *, wrap: bool) -> Array:
-    """The least (or greatest) of each value and its two neighbours along `axis`."""
+    """The least (or greatest) of each value and its two neighbors along `axis`."""
     ends = [(0, 0), (0, 0)]
     ends[axis] = (1, 1)
     longer = np.pad(values, ends, mode="wrap" if wrap else "edge")

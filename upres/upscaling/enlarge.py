@@ -3,15 +3,15 @@
 What is decided here, and why:
 
 - Gray runs through a network of three channels as three equal ones; the answer is their BT.601 luma, so gray stays gray.
-- Alpha is run through the network as a gray picture, because its edges must be as sharp as those of the colour; then every value is held
-  between the least and the greatest of its 3 x 3 neighbours in the LR alpha, so that opaque and transparent areas stay exactly that.
-  The colour under transparent pixels is bled from the visible ones first, so no halo shows.
-- Colours outside sRGB (a saturated red of Display P3) lie outside [0,1], where no network was trained: it gets them clipped, and what was
+- Alpha is run through the network as a gray picture, because its edges must be as sharp as those of the color; then every value is held
+  between the least and the greatest of its 3 x 3 neighbors in the LR alpha, so that opaque and transparent areas stay exactly that.
+  The color under transparent pixels is bled from the visible ones first, so no halo shows.
+- Colors outside sRGB (a saturated red of Display P3) lie outside [0,1], where no network was trained: it gets them clipped, and what was
   cut off is enlarged by linear interpolation and added again.
 - A factor that the network does not have is reached by running it (twice at most) and then one antialiased cubic resize.
 - Networks in a chain run one after the other, nothing rounded between; beyond their factor the chain runs again, without what only repairs.
-- Strength and colour lock are computed on the whole picture after its tiles are one, so tiles leave no trace in them either.
-- A seamless picture (`wrap`) goes on at its other side for every step: networks, resizes, colour lock, alpha.
+- Strength and color lock are computed on the whole picture after its tiles are one, so tiles leave no trace in them either.
+- A seamless picture (`wrap`) goes on at its other side for every step: networks, resizes, color lock, alpha.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import Picture
 from upres.system.memory import available_bytes
 from upres.upscaling import postprocess
-from upres.upscaling.alpha import bleed, hold_between_neighbours, is_constant
+from upres.upscaling.alpha import bleed, hold_between_neighbors, is_constant
 from upres.upscaling.checked_network import CheckedNetwork
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Extras, Plan, make_plan
@@ -194,7 +194,7 @@ class Upscaler:
 
     def upscale_array(self, lr: Array, progress: Progress | None = None) -> Array:
         """One pass of the network (or of each in the chain): `lr` h w c in [0,1], c 1 or 3 -> h*scale w*scale c, not clipped, without
-        strength and colour lock. `progress(done, total)` counts output pixels. What happened to tiles is logged. Raises as a call does."""
+        strength and color lock. `progress(done, total)` counts output pixels. What happened to tiles is logged. Raises as a call does."""
         height, width, channels = lr.shape
         plan = self.plan(height, width, channels=channels, size=OutputSize(factor=float(self.scale)))
         meter = self._begin(plan, progress)
@@ -263,7 +263,7 @@ class Upscaler:
         result = self._enlarge(alpha[:, :, None], plan, meter)[:, :, 0]
         if plan.height < alpha.shape[0]:  # made smaller: an output pixel is the mean of more than 3 x 3
             return np.clip(result, 0.0, 1.0)
-        hold_between_neighbours(result, alpha, wrap=self.wrap)
+        hold_between_neighbors(result, alpha, wrap=self.wrap)
         return result
 
 

@@ -68,7 +68,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`height`, `width` are of the output. `macs` counts every pass of colour and alpha. `array_bytes` is the peak of the picture's own
+    """`height`, `width` are of the output. `macs` counts every pass of color and alpha. `array_bytes` is the peak of the picture's own
     arrays, `needed_bytes` that with a tile's activations."""
 
     height: int
@@ -211,7 +211,7 @@ def make_plan(
     then: tuple[NetworkCost, ...] = (),
     extras: Extras | None = None,
 ) -> Plan:
-    """Plan one picture of (height, width) with `channels` colours. Raises `InputError` where `budget_bytes` cannot hold it.
+    """Plan one picture of (height, width) with `channels` colors. Raises `InputError` where `budget_bytes` cannot hold it.
 
     `workspace_factor`, `grid_px`, `device_bytes` and `max_tile_px` are those of a `NetworkCost`, for `graph`. `then` are the networks after
     it, each on what the one before it gave.
@@ -226,7 +226,7 @@ def make_plan(
     arrays = height * width * planes * FLOAT_BYTES
     out_pixels = out_height * out_width
     # What is alive together, at each moment: while a pass runs, during the last resize (its source, its half-way, its result), and
-    # while the result is written. Colour is finished before alpha is begun, which needs less.
+    # while the result is written. Color is finished before alpha is begun, which needs less.
     moments = [arrays + out_pixels * planes * (FLOAT_BYTES + 2 * (depth // 8))]
     sizes = [(height, width)]
     for network in order:

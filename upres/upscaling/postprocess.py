@@ -1,4 +1,4 @@
-"""What is done with the network's answer on the whole picture, after its tiles are one: the last resize, strength, colour lock.
+"""What is done with the network's answer on the whole picture, after its tiles are one: the last resize, strength, color lock.
 
 Nothing here knows of tiles, so nothing here can leave a trace of them. All works plane by plane and in place, because a picture of a
 hundred megapixels has no room for another of its kind. With `wrap` the left side of a picture goes on at its right, and the top below.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from upres.images.resize import imresize
 
 Array = NDArray[np.float32]
-LOCK_SIGMA_PX = 4.0  # input pixels: below a wavelength of about 12 of them colours are the network's, above 50 the input's
+LOCK_SIGMA_PX = 4.0  # input pixels: below a wavelength of about 12 of them colors are the network's, above 50 the input's
 _KERNEL_REACH = 2.0  # of the cubic kernel, in samples of the coarser grid
 
 
@@ -70,7 +70,7 @@ def mix_plain(sr: Array, lr: Array, strength: float, *, wrap: bool = False) -> N
 def lock_colors(sr: Array, lr: Array, *, sigma_px: float = LOCK_SIGMA_PX, wrap: bool = False) -> None:
     """Low frequencies follow the input: `sr` becomes sr + enlarge(lowpass(lr - reduce(sr))); both h w c.
 
-    `reduce` and `enlarge` are the antialiased cubic resize, `lowpass` is a Gaussian of `sigma_px` pixels of `lr`. GANs shift colours over
+    `reduce` and `enlarge` are the antialiased cubic resize, `lowpass` is a Gaussian of `sigma_px` pixels of `lr`. GANs shift colors over
     whole areas, and this takes the shift away and leaves the detail.
     """
     height, width = lr.shape[:2]

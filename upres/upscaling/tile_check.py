@@ -2,7 +2,7 @@
 
 Only what no network does on purpose is called a fault, because a fault costs a second run. Measured on six networks of this kind
 (realesr-animevideov3, realesr-general-x4v3, compact-x2, compact-x4, compact-wild-x4, compact-gan-x4), over 24 tiles of photographs
-(Set14, BSD100) and 37 made ones (noise, checkers, stripes, text, pure colours, tiles of 1 to 32 pixels):
+(Set14, BSD100) and 37 made ones (noise, checkers, stripes, text, pure colors, tiles of 1 to 32 pixels):
 
 - The mean of a channel over blocks of 32 px moved by 0.056 at most in photographs; by 0.141 in the worst made one, binary noise; and in
   tiles of a single pixel by 0.18 (red) and 0.26 (green). 0.2, and 0.4 for tiles that thin, is beyond all of them. A lost channel moves
@@ -23,7 +23,7 @@ from upres.graph.nodes import Array
 Fault: TypeAlias = Literal["not finite", "flat", "far from its input's mean"]
 
 FAR = 0.2  # how far a channel's mean over a block may move, in [0, 1]
-FLAT = 0.002  # half a level of 8 bit: a channel that spreads less looks like one colour
+FLAT = 0.002  # half a level of 8 bit: a channel that spreads less looks like one color
 NOT_FLAT = 0.01  # standard deviation of an input that cannot become flat; less is faint noise, which some networks take away
 CLOSE = 0.02  # mean difference over a block, in shares of the largest value; bf16 keeps 8 bits and costs about a third of that
 BLOCK_PX = 32  # LR pixels: the sides of blocks are this or a little more

@@ -42,7 +42,7 @@ class Upscaler(enlarge.Upscaler):
 
     `model` is a name, the path of a model file, or an expression as `upres upscale -n` takes it ("a:0.7,b:0.3", "a>b"); or a `Graph`, or
     several that run one after the other. `denoise` (0 to 1) blends it with the twin that keeps noise, which `denoise_with` names. `tta`:
-    mean over eight turns and flips. `blend`: 1 is the network, 0 a plain resize. `color_lock`: large areas keep the input's colours.
+    mean over eight turns and flips. `blend`: 1 is the network, 0 a plain resize. `color_lock`: large areas keep the input's colors.
     `wrap`: the picture is a seamless texture. `engine` "auto" takes the engine that was measured to be the fastest for such a model on this
     machine, by `upres upscale` or where `expected_px` (LR pixels of all pictures to come) makes a measurement worth its seconds, else ncnn;
     `device` ("cpu", "cuda:1", "vulkan", ...) and `precision` ("fp32", "fp16", "bf16") as in docs/engines.md. The other arguments are those

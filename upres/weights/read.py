@@ -17,7 +17,7 @@ from upres.weights.ncnn_file import NcnnModel, compact_state, find_pair, read_nc
 from upres.weights.safetensors import SHA256_KEY as SHA256_KEY
 from upres.weights.safetensors import read_safetensors
 from upres.weights.safetensors import write_safetensors as write_safetensors
-from upres.weights.sniff import recognise
+from upres.weights.sniff import recognize
 from upres.weights.tensors import Origin
 from upres.weights.torch_file import STREAM_START, read_stream, read_zip
 
@@ -75,5 +75,5 @@ def parse_weights(data: bytes, name: str) -> dict[str, NDArray[np.generic]]:
         return read_stream(data, origin)
     if data[8:9] == b"{" and data[4:8] == b"\0\0\0\0":  # a header of less than 4 GiB
         return read_safetensors(data, origin)
-    found, remedy = recognise(data, name)
+    found, remedy = recognize(data, name)
     raise origin.refuse(found, remedy=remedy)

@@ -28,7 +28,7 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
 _TAR = slice(257, 262)
 
 
-def recognise(data: bytes, name: str) -> tuple[str, str]:
+def recognize(data: bytes, name: str) -> tuple[str, str]:
     """What the file is and the remedy, as the two halves of a message. `data` is neither safetensors nor a container of torch.save."""
     for start, found, remedy in _STARTS:
         if data.startswith(start):

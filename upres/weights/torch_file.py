@@ -56,7 +56,7 @@ def read_zip(data: bytes, origin: Origin) -> dict[str, NDArray[np.generic]]:
             raise origin.refuse(f"storage {key!r} is missing in it")
         return entries.read(f"{root}data/{key}")
 
-    return _materialise(pick_state(pickle.value, origin), fetch, origin)
+    return _materialize(pick_state(pickle.value, origin), fetch, origin)
 
 
 def read_stream(data: bytes, origin: Origin) -> dict[str, NDArray[np.generic]]:
@@ -73,7 +73,7 @@ def read_stream(data: bytes, origin: Origin) -> dict[str, NDArray[np.generic]]:
     if not isinstance(keys.value, PickledList):
         raise origin.refuse("its list of storages is missing: it is damaged")
     places = _stream_places(data, keys.end, list(keys.value), pickle.storages, origin)
-    return _materialise(pick_state(pickle.value, origin), places.__getitem__, origin)
+    return _materialize(pick_state(pickle.value, origin), places.__getitem__, origin)
 
 
 def _stream_places(data: bytes, at: int, keys: list[object], storages: Mapping[str, Storage], origin: Origin) -> dict[str, memoryview]:
@@ -120,7 +120,7 @@ def pick_state(value: object, origin: Origin) -> dict[str, Tensor]:
     return state
 
 
-def _materialise(state: Mapping[str, Tensor], fetch: FetchStorage, origin: Origin) -> dict[str, NDArray[np.generic]]:
+def _materialize(state: Mapping[str, Tensor], fetch: FetchStorage, origin: Origin) -> dict[str, NDArray[np.generic]]:
     """Arrays of the tensors. Tensors that are the same view of a storage become one array."""
     sizes = {name: _checked_bytes(name, tensor, origin) for name, tensor in state.items()}
     distinct = {tensor: sizes[name] for name, tensor in state.items()}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests import REPOSITORY
-from tests.oracles.networks import RRDBNet, randomised, state_of
+from tests.oracles.networks import RRDBNet, randomized, state_of
 from tests.tiny import compact
 from upres import engines
 from upres.batch.worker import WorkerThread, result_of
@@ -169,7 +169,7 @@ def test_every_node_agrees_with_the_cpu(device: VulkanDevice) -> None:
 
 
 def test_rrdb_in_two_parts_agrees_with_torch(device: VulkanDevice) -> None:
-    module = randomised(RRDBNet(width=8, growth=4, blocks=1, ups=2), 3)
+    module = randomized(RRDBNet(width=8, growth=4, blocks=1, ups=2), 3)
     graph, lr = graph_from_state_dict(state_of(module)), picture(3, 12, 16)
     runner = engines.load(graph, engine="ncnn", device="vulkan", precision="fp32", threads=1)
     expected = engines.load(graph, engine="torch", device="cpu", threads=1)(lr)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomised, state_of
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
 from upres.engines.onnx import runner as engine
 from upres.engines.onnx.opaque import OnnxProgram
 from upres.engines.onnx.program import onnx_bytes
@@ -23,7 +23,7 @@ from upres.graph.nodes import Scale
 
 
 def small() -> Graph:
-    return graph_from_state_dict(state_of(randomised(SRVGGNetCompact(width=4, convs=1, scale=2), 1)))
+    return graph_from_state_dict(state_of(randomized(SRVGGNetCompact(width=4, convs=1, scale=2), 1)))
 
 
 class Runtime:
@@ -167,7 +167,7 @@ def test_an_unknown_precision_is_refused() -> None:
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="ARM processors compute in float16")
 def test_half_precision_on_the_cpu_is_what_its_note_says() -> None:
     """On x86 only the weights are float16, and the runtime rounds nothing else: with weights that float16 holds, nothing changes."""
-    state = state_of(randomised(SRVGGNetCompact(width=8, convs=8, scale=2), 1))
+    state = state_of(randomized(SRVGGNetCompact(width=8, convs=8, scale=2), 1))
     graph = graph_from_state_dict({name: array.astype(np.float16).astype(np.float32) for name, array in state.items()})
     half, single = OnnxRunner(graph, threads=1, precision="fp16"), OnnxRunner(graph, threads=1)
     assert len(half.notes) == 1 and "fp16 on the CPU halves the weights" in half.notes[0] and not single.notes
@@ -176,7 +176,7 @@ def test_half_precision_on_the_cpu_is_what_its_note_says() -> None:
 
 
 def test_half_precision_is_inside_only() -> None:
-    graph = graph_from_state_dict(state_of(randomised(RRDBNet(width=4, growth=3, blocks=1, unshuffle=2), 1)))
+    graph = graph_from_state_dict(state_of(randomized(RRDBNet(width=4, growth=3, blocks=1, unshuffle=2), 1)))
     model = onnx.load_from_string(onnx_bytes(graph, half=True))
     onnx.checker.check_model(model, full_check=True)
     kinds = onnx.TensorProto

@@ -32,7 +32,7 @@ def with_spandrel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 def kernel() -> np.ndarray:
-    """Half of a pixel and an eighth of each of its four neighbours."""
+    """Half of a pixel and an eighth of each of its four neighbors."""
     weight = np.zeros((3, 3, 3, 3), np.float32)
     weight[np.arange(3), np.arange(3)] = np.array([[0, 0.125, 0], [0.125, 0.5, 0.125], [0, 0.125, 0]], np.float32)
     return weight

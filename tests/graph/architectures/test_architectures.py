@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, esrgan_keys, old_esrgan_keys, randomised, state_of
+from tests.oracles.networks import RRDBNet, SRVGGNetCompact, esrgan_keys, old_esrgan_keys, randomized, state_of
 from upres.engines.torch import TorchRunner
 from upres.errors import ModelError
 from upres.graph.architectures import graph_from_state_dict
@@ -17,8 +17,8 @@ from upres.graph.architectures import graph_from_state_dict
 State = dict[str, np.ndarray]
 
 
-def small(ups: int = 2, unshuffle: int = 1, colours: int = 3) -> RRDBNet:
-    return RRDBNet(colours=colours, width=8, growth=4, blocks=2, ups=ups, unshuffle=unshuffle)
+def small(ups: int = 2, unshuffle: int = 1, colors: int = 3) -> RRDBNet:
+    return RRDBNet(colors=colors, width=8, growth=4, blocks=2, ups=ups, unshuffle=unshuffle)
 
 
 def assert_same_function(state: State, module: nn.Module, channels: int = 3) -> None:
@@ -35,7 +35,7 @@ SCALES = [(0, 1, 1, 1), (1, 1, 2, 1), (2, 1, 4, 1), (3, 1, 8, 1), (2, 2, 2, 2), 
 @pytest.mark.parametrize(("ups", "unshuffle", "scale", "alignment"), SCALES)
 @pytest.mark.parametrize("dialect", ["basicsr", "esrgan", "old"])
 def test_rrdb_in_three_dialects(ups: int, unshuffle: int, scale: int, alignment: int, dialect: str) -> None:
-    module = randomised(small(ups, unshuffle), 3)
+    module = randomized(small(ups, unshuffle), 3)
     state = state_of(module)
     if dialect == "esrgan":
         state = esrgan_keys(state)
@@ -50,18 +50,18 @@ def test_rrdb_in_three_dialects(ups: int, unshuffle: int, scale: int, alignment:
 
 @pytest.mark.parametrize(("ups", "unshuffle"), [(2, 1), (2, 2)])
 def test_rrdb_of_gray_pictures(ups: int, unshuffle: int) -> None:
-    module = randomised(small(ups, unshuffle, colours=1), 3)
+    module = randomized(small(ups, unshuffle, colors=1), 3)
     assert graph_from_state_dict(state_of(module)).in_channels == 1
     assert_same_function(state_of(module), module, channels=1)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
-@pytest.mark.parametrize("colours", [1, 3])
-def test_compact(scale: int, colours: int) -> None:
-    module = randomised(SRVGGNetCompact(colours=colours, width=10, convs=3, scale=scale), 4)
+@pytest.mark.parametrize("colors", [1, 3])
+def test_compact(scale: int, colors: int) -> None:
+    module = randomized(SRVGGNetCompact(colors=colors, width=10, convs=3, scale=scale), 4)
     graph = graph_from_state_dict(state_of(module))
-    assert (graph.family, graph.scale, graph.in_channels, graph.alignment) == ("compact", scale, colours, 1)
-    assert_same_function(state_of(module), module, channels=colours)
+    assert (graph.family, graph.scale, graph.in_channels, graph.alignment) == ("compact", scale, colors, 1)
+    assert_same_function(state_of(module), module, channels=colors)
 
 
 def test_published_compact_weights(assets: Path) -> None:
@@ -142,7 +142,7 @@ def test_compact_with_an_activation_that_left_no_trace_is_refused() -> None:
 def test_compact_whose_last_channels_make_no_scale() -> None:
     state = state_of(SRVGGNetCompact(width=6, convs=1, scale=2))
     state |= {"body.4.weight": np.ones((15, 6, 3, 3), np.float32), "body.4.bias": np.ones(15, np.float32)}
-    with pytest.raises(ModelError, match="gives 15 channels; expected 3 colours times the square of the scale"):
+    with pytest.raises(ModelError, match="gives 15 channels; expected 3 colors times the square of the scale"):
         graph_from_state_dict(state)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.oracles.ecbsr import ECBSR, randomised
+from tests.oracles.ecbsr import ECBSR, randomized
 from tests.oracles.networks import state_of
 from upres import engines
 from upres.errors import ModelError
@@ -15,8 +15,8 @@ from upres.graph.architectures import graph_from_state_dict
 State = dict[str, np.ndarray]
 
 
-def made(colours: int = 1, scale: int = 2, seed: int = 3, strength: float = 0.3) -> ECBSR:
-    return randomised(ECBSR(colours, width=6, blocks=2, scale=scale), seed, strength)
+def made(colors: int = 1, scale: int = 2, seed: int = 3, strength: float = 0.3) -> ECBSR:
+    return randomized(ECBSR(colors, width=6, blocks=2, scale=scale), seed, strength)
 
 
 def pixels(channels: int) -> np.ndarray:
@@ -29,14 +29,14 @@ def answer(module: ECBSR, lr: np.ndarray, value_range: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
-@pytest.mark.parametrize(("colours", "value_range"), [(1, 255.0), (3, 1.0)])
+@pytest.mark.parametrize(("colors", "value_range"), [(1, 255.0), (3, 1.0)])
 @pytest.mark.parametrize("engine", ["ncnn", "torch", "onnx"])
-def test_the_function(scale: int, colours: int, value_range: float, engine: str) -> None:
-    module = made(colours, scale)
+def test_the_function(scale: int, colors: int, value_range: float, engine: str) -> None:
+    module = made(colors, scale)
     graph = graph_from_state_dict(state_of(module))
-    assert (graph.family, graph.scale, graph.in_channels, graph.alignment) == ("ecbsr", scale, colours, 1)
-    expected = answer(module, pixels(colours), value_range)
-    np.testing.assert_allclose(engines.load(graph, engine=engine, threads=1)(pixels(colours)), expected, rtol=0, atol=5e-6)
+    assert (graph.family, graph.scale, graph.in_channels, graph.alignment) == ("ecbsr", scale, colors, 1)
+    expected = answer(module, pixels(colors), value_range)
+    np.testing.assert_allclose(engines.load(graph, engine=engine, threads=1)(pixels(colors)), expected, rtol=0, atol=5e-6)
 
 
 def test_a_deployed_file() -> None:
@@ -75,7 +75,7 @@ def test_damaged_files_name_the_tensor() -> None:
         ({key: a for key, a in state.items() if ".act." not in key}, "without PReLU slopes at backbone.0.act"),
         ({key: a for key, a in state.items() if not key.startswith("backbone.2.")}, "'backbone.2.conv3x3.weight' is missing"),
         (state | {"tail.weight": np.ones(3, np.float32)}, "no place in this network: tail.weight"),
-        (state_of(ECBSR(colours=2, width=4, blocks=1)), "2 channels in and 8 before the pixel shuffle"),
+        (state_of(ECBSR(colors=2, width=4, blocks=1)), "2 channels in and 8 before the pixel shuffle"),
     ]
     for broken, words in damaged:
         with pytest.raises(ModelError, match=words):

@@ -17,10 +17,10 @@ from upres.graph.architectures import UnknownNetworkError, graph_from_state_dict
 State = dict[str, np.ndarray]
 
 
-def stack(colours: int = 3, scale: int = 2, adds: bool = False, value_range: float = 1.0, kernel: int = 5) -> nn.Sequential:
-    """A Sequential that keeps flat grays: channels of the first layer carry the colours on, the last hands them to every pixel."""
+def stack(colors: int = 3, scale: int = 2, adds: bool = False, value_range: float = 1.0, kernel: int = 5) -> nn.Sequential:
+    """A Sequential that keeps flat grays: channels of the first layer carry the colors on, the last hands them to every pixel."""
     generator = torch.Generator().manual_seed(1)
-    sizes = [colours, 8, 6, colours * scale**2]
+    sizes = [colors, 8, 6, colors * scale**2]
     layers: list[nn.Module] = []
     for number, (into, out) in enumerate(itertools.pairwise(sizes)):
         conv = nn.Conv2d(into, out, kernel if number == 0 else 3, padding=(kernel if number == 0 else 3) // 2)
@@ -30,7 +30,7 @@ def stack(colours: int = 3, scale: int = 2, adds: bool = False, value_range: flo
             conv.bias.copy_(torch.randn(out, generator=generator) * 0.004 * value_range)
             if not adds:
                 middle = conv.kernel_size[0] // 2
-                for channel in range(out if number == 2 else colours):
+                for channel in range(out if number == 2 else colors):
                     conv.weight[channel, channel // scale**2 if number == 2 else channel, middle, middle] += 1
         layers += [conv, nn.PReLU(out, 0.1)] if number < 2 else [conv]
     return nn.Sequential(*layers)
@@ -44,12 +44,12 @@ def answer(module: nn.Module, lr: np.ndarray, scale: int, adds: bool, value_rang
 
 
 @pytest.mark.parametrize("prefix", ["", "net.", "backbone.", "layers.body."])
-@pytest.mark.parametrize(("colours", "scale", "adds", "value_range"), [(3, 2, False, 1.0), (3, 4, True, 1.0), (1, 3, False, 255.0)])
-def test_function(prefix: str, colours: int, scale: int, adds: bool, value_range: float) -> None:
-    module = stack(colours, scale, adds, value_range)
+@pytest.mark.parametrize(("colors", "scale", "adds", "value_range"), [(3, 2, False, 1.0), (3, 4, True, 1.0), (1, 3, False, 255.0)])
+def test_function(prefix: str, colors: int, scale: int, adds: bool, value_range: float) -> None:
+    module = stack(colors, scale, adds, value_range)
     graph = graph_from_state_dict({prefix + key: array for key, array in state_of(module).items()})
-    assert (graph.family, graph.scale, graph.in_channels) == ("plain", scale, colours)
-    lr = np.random.default_rng(1).random((1, colours, 9, 12), dtype=np.float32)
+    assert (graph.family, graph.scale, graph.in_channels) == ("plain", scale, colors)
+    lr = np.random.default_rng(1).random((1, colors, 9, 12), dtype=np.float32)
     found = engines.load(graph, engine="torch", threads=1)(lr)
     # Biases that do not show which range it is are small beside either.
     np.testing.assert_allclose(found, answer(module, lr, scale, adds, value_range), rtol=0, atol=0.01 if value_range == 255.0 else 3e-6)

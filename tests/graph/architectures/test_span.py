@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.oracles.networks import randomised, state_of
+from tests.oracles.networks import randomized, state_of
 from tests.oracles.span import SPAN, Conv3XC, merge_by_torch
 from upres import engines
 from upres.engines.torch import TorchRunner
@@ -21,7 +21,7 @@ State = dict[str, np.ndarray]
 
 def made(seed: int = 1, **settings: object) -> SPAN:
     module = SPAN(**{"width": 8, "scale": 2} | settings)  # type: ignore[arg-type]
-    randomised(module, seed, gain=0.8)
+    randomized(module, seed, gain=0.8)
     if module.norm:
         with torch.no_grad():  # what comes in is 255 times as large
             for parameter in module.conv_1.parameters():
@@ -49,7 +49,7 @@ def test_scale_mean_and_function(scale: int, norm: bool) -> None:
 
 
 def test_the_mean_stands_for_the_border() -> None:
-    """The head's zero padding is the mean's colour, not black: a picture of the mean has no border at all."""
+    """The head's zero padding is the mean's color, not black: a picture of the mean has no border at all."""
     module = made(norm=True)
     flat = np.broadcast_to(np.array([0.4488, 0.4371, 0.4040], np.float32)[:, None, None], (3, 9, 9))[None].copy()
     graph = graph_from_state_dict(state_of(module))
@@ -57,9 +57,9 @@ def test_the_mean_stands_for_the_border() -> None:
 
 
 def test_gray_and_networks_without_bias() -> None:
-    for settings in ({"colours": 1}, {"bias": False}):
+    for settings in ({"colors": 1}, {"bias": False}):
         module = made(**settings)
-        lr = pixels(settings.get("colours", 3))
+        lr = pixels(settings.get("colors", 3))
         graph = graph_from_state_dict(state_of(module))
         np.testing.assert_allclose(TorchRunner(graph, threads=1)(lr), answer(module, lr), rtol=0, atol=3e-6)
 
@@ -74,7 +74,7 @@ def test_every_engine(engine: str) -> None:
 
 @pytest.mark.parametrize(("into", "out", "bias"), [(3, 8, True), (5, 5, False), (4, 6, True)])
 def test_branches_are_merged_into_the_kernel_that_single_pixels_show(into: int, out: int, bias: bool) -> None:
-    module = randomised(Conv3XC(into, out, bias=bias), 7)
+    module = randomized(Conv3XC(into, out, bias=bias), 7)
     state = {f"c.{key}": array for key, array in state_of(module).items()}
     weight, offset = _merged(Keys(state, "SPAN"), state, "c", out, into)
     expected, expected_bias = merge_by_torch(module)
@@ -128,7 +128,7 @@ def test_damaged_files_name_the_tensor() -> None:
     for broken, words in damaged:
         with pytest.raises(ModelError, match=words):
             graph_from_state_dict(broken)
-    gray = without(state_of(made(colours=1)), "no_norm")
+    gray = without(state_of(made(colors=1)), "no_norm")
     with pytest.raises(ModelError, match="takes 1 channels and has no key 'no_norm'"):
         graph_from_state_dict(gray)
 

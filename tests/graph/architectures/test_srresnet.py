@@ -19,10 +19,10 @@ State = dict[str, np.ndarray]
 WIDTH, BLOCKS = 8, 2
 
 
-def made_state(ups: int = 2, *, colours: int = 3, shared_slopes: bool = False, seed: int = 0) -> State:
+def made_state(ups: int = 2, *, colors: int = 3, shared_slopes: bool = False, seed: int = 0) -> State:
     """Random weights that keep the size of a signal, under the names of the docstring of `upres.graph.architectures.srresnet`."""
     rng = np.random.default_rng(seed)
-    convs = {"head.conv": (WIDTH, colours, 9), "trunk": (WIDTH, WIDTH, 3), "tail": (colours, WIDTH, 9)}
+    convs = {"head.conv": (WIDTH, colors, 9), "trunk": (WIDTH, WIDTH, 3), "tail": (colors, WIDTH, 9)}
     convs |= {f"blocks.{n}.conv{k}": (WIDTH, WIDTH, 3) for n in range(BLOCKS) for k in (1, 2)}
     convs |= {f"up{k}.conv": (4 * WIDTH, WIDTH, 3) for k in range(1, ups + 1)}
     state: State = {}
@@ -35,7 +35,7 @@ def made_state(ups: int = 2, *, colours: int = 3, shared_slopes: bool = False, s
 
 
 def reference(state: State, lr: np.ndarray) -> np.ndarray:
-    """Figure 4 of the paper, batch normalisation gone, by torch's functions."""
+    """Figure 4 of the paper, batch normalization gone, by torch's functions."""
     weights = {name: torch.from_numpy(array) for name, array in state.items()}
 
     def conv(stem: str, x: Tensor) -> Tensor:
@@ -60,13 +60,13 @@ def pixels(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("ups", "scale"), [(0, 1), (1, 2), (2, 4), (3, 8)])
-@pytest.mark.parametrize("colours", [1, 3])
-def test_scale_channels_and_function(ups: int, scale: int, colours: int) -> None:
-    state = made_state(ups, colours=colours)
+@pytest.mark.parametrize("colors", [1, 3])
+def test_scale_channels_and_function(ups: int, scale: int, colors: int) -> None:
+    state = made_state(ups, colors=colors)
     graph = graph_from_state_dict(state)
-    assert (graph.family, graph.scale, graph.in_channels, graph.out_channels, graph.alignment) == ("srresnet", scale, colours, colours, 1)
+    assert (graph.family, graph.scale, graph.in_channels, graph.out_channels, graph.alignment) == ("srresnet", scale, colors, colors, 1)
     assert graph.parameters == sum(array.size for array in state.values())
-    lr = pixels(1, colours, 11, 14)
+    lr = pixels(1, colors, 11, 14)
     np.testing.assert_allclose(TorchRunner(graph, threads=1)(lr), reference(state, lr), rtol=0, atol=2e-6)
 
 

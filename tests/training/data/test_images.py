@@ -7,7 +7,7 @@ import pytest
 
 from upres.errors import DataError
 from upres.images.resize import imresize
-from upres.training.data.images import Pair, centre, convert, draw_weights, find_pictures, load_pairs, make_pair, read_levels, read_rgb
+from upres.training.data.images import Pair, center, convert, draw_weights, find_pictures, load_pairs, make_pair, read_levels, read_rgb
 
 
 def _picture(seed: int, height: int = 40, width: int = 52) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_8_bits_are_widened_exactly_and_16_are_rounded_to_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_the_luma_of_gray_is_gray_and_that_of_colour_is_bt_601(dtype: type) -> None:
+def test_the_luma_of_gray_is_gray_and_that_of_color_is_bt_601(dtype: type) -> None:
     top = int(np.iinfo(dtype).max)
     gray = np.random.default_rng(0).integers(0, top + 1, (16, 16, 1)).astype(dtype)
     depth = 8 * np.dtype(dtype).itemsize
@@ -118,7 +118,7 @@ def test_chances_follow_the_side_and_not_the_area() -> None:
     assert draw_weights([Pair(pair.name, pair.hr, None) for pair in pairs]).tolist() == pytest.approx(draw_weights(pairs).tolist())
 
 
-def test_the_centre_is_the_middle() -> None:
+def test_the_center_is_the_middle() -> None:
     rows = np.arange(10, dtype=np.uint8)[:, None, None].repeat(7, axis=1)
-    assert centre(rows, 4)[:, 0, 0].tolist() == [3, 4, 5, 6]
-    assert centre(rows, 20).shape == rows.shape
+    assert center(rows, 4)[:, 0, 0].tolist() == [3, 4, 5, 6]
+    assert center(rows, 20).shape == rows.shape

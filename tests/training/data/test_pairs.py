@@ -43,8 +43,8 @@ def photograph(height: int = 128, width: int = 160) -> np.ndarray:
     image = np.zeros((height, width, 3))
     rng = np.random.default_rng(0)
     for _ in range(60):
-        centre_y, centre_x, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(3, 25)
-        image[(y - centre_y) ** 2 + (x - centre_x) ** 2 < radius**2] = rng.integers(20, 236, 3)
+        center_y, center_x, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(3, 25)
+        image[(y - center_y) ** 2 + (x - center_x) ** 2 < radius**2] = rng.integers(20, 236, 3)
     return image.astype(np.uint8)
 
 
@@ -104,11 +104,11 @@ def test_pairs_are_read_as_they_are(tmp_path: Path) -> None:
 
 def test_validation_pairs_are_cut_on_the_lr_grid(tmp_path: Path) -> None:
     from upres.training.data.images import Pair
-    from upres.training.data.pairs import centre_pair
+    from upres.training.data.pairs import center_pair
 
     lr = levels(0, 31, 40)
     pair = Pair("a", lr.repeat(3, axis=0).repeat(3, axis=1), lr)
-    cut = centre_pair(pair, 60, 3)
+    cut = center_pair(pair, 60, 3)
     assert cut.stored_lr.shape[:2] == (20, 20)
     np.testing.assert_array_equal(cut.hr, cut.stored_lr.repeat(3, axis=0).repeat(3, axis=1))
     np.testing.assert_array_equal(cut.stored_lr, lr[5:25, 10:30])

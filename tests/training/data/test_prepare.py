@@ -128,9 +128,9 @@ def test_gray_and_16_bit_stay_as_they_are(tmp_path: Path) -> None:
     assert (open_shards(tmp_path / "t").channels, open_shards(tmp_path / "t").depth) == (3, 8)
 
 
-def test_gray_and_colour_are_not_mixed_without_being_told(photos: Path, tmp_path: Path) -> None:
+def test_gray_and_color_are_not_mixed_without_being_told(photos: Path, tmp_path: Path) -> None:
     write_gray(photos / "gray.png")
-    with pytest.raises(DataError, match=r"gray and colour pictures are mixed: .*gray\.png is gray, .* --channels 3 .*--channels 1"):
+    with pytest.raises(DataError, match=r"gray and color pictures are mixed: .*gray\.png is gray, .* --channels 3 .*--channels 1"):
         prepare([photos], tmp_path / "s", SMALL)
     assert not (tmp_path / "s").exists()
     assert prepare([photos], tmp_path / "s", Options(48, 32, 32, channels=3)).pictures == 8

@@ -1,4 +1,4 @@
-"""Folders, several roots, weights, held-out pictures, and how gray, colour, 8 and 16 bits come together."""
+"""Folders, several roots, weights, held-out pictures, and how gray, color, 8 and 16 bits come together."""
 
 from __future__ import annotations
 
@@ -109,16 +109,16 @@ def test_gray_data_are_gray_and_16_bits_are_16(tmp_path: Path) -> None:
     np.testing.assert_array_equal(narrow.pairs[2].hr, np.rint(levels(3, depth=16) / 257.0))
 
 
-def test_gray_and_colour_are_not_mixed_without_a_word(tmp_path: Path) -> None:
+def test_gray_and_color_are_not_mixed_without_a_word(tmp_path: Path) -> None:
     fill(tmp_path, 3)
     fill(tmp_path, 1, 3, channels=1)
-    with pytest.raises(DataError, match=r"03\.png is gray, .*00\.png is colour\. Add --set channels=3 .* or --set channels=1"):
+    with pytest.raises(DataError, match=r"03\.png is gray, .*00\.png is color\. Add --set channels=3 .* or --set channels=1"):
         load_training_set(CONFIG, tmp_path, None)
-    colour = load_training_set(dataclasses.replace(CONFIG, channels=3), tmp_path, tmp_path)
-    np.testing.assert_array_equal(colour.pairs[3].hr, levels(3, channels=1).repeat(3, axis=2))
+    color = load_training_set(dataclasses.replace(CONFIG, channels=3), tmp_path, tmp_path)
+    np.testing.assert_array_equal(color.pairs[3].hr, levels(3, channels=1).repeat(3, axis=2))
     luma = load_training_set(dataclasses.replace(CONFIG, channels=1), tmp_path, tmp_path)
     np.testing.assert_allclose(luma.pairs[0].hr[:, :, 0], levels(0) @ [0.299, 0.587, 0.114], atol=0.502)
-    validated = load_training_set(CONFIG, fill(tmp_path / "colour", 1), [Root(tmp_path)])  # the pictures to validate on may be mixed
+    validated = load_training_set(CONFIG, fill(tmp_path / "color", 1), [Root(tmp_path)])  # the pictures to validate on may be mixed
     assert {pair.hr.shape[2] for pair in validated.validation} == {3}
 
 
@@ -181,7 +181,7 @@ def test_shards_and_folders_go_together(tmp_path: Path) -> None:
     assert [pair.name for pair in found.validation] == ["2.png", "04.png"]
     assert "copied into memory as 3 of 16" in found.notes[0] and "hr_scales is not applied to shards" in found.notes[1]
     fill(tmp_path / "gray", 1, channels=1)
-    with pytest.raises(DataError, match="gray and colour pictures are mixed"):
+    with pytest.raises(DataError, match="gray and color pictures are mixed"):
         load_training_set(CONFIG, [Root(shards), Root(tmp_path / "gray")], None)
 
 

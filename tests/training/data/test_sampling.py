@@ -107,15 +107,15 @@ def test_without_a_stored_lr_it_is_that_of_the_whole_picture(channels: int, dtyp
         assert found.lr.dtype == dtype and _equal(found, expected)
 
 
-def test_recoloured_patches_are_still_pairs() -> None:
+def test_recolored_patches_are_still_pairs() -> None:
     """The LR of a whole picture that is permuted and inverted is the permuted and inverted LR, but for ties in rounding."""
     pair = make_pair("p", _picture(3, 64, 64), 4)
-    plain, recoloured = (_draw([pair], scale=4, patch_px=16, batch=8, color_augment=chance) for chance in (0.0, 1.0))
+    plain, recolored = (_draw([pair], scale=4, patch_px=16, batch=8, color_augment=chance) for chance in (0.0, 1.0))
     changed = 0
     for i in range(8):
-        difference = np.abs(imresize(recoloured.hr[i], 0.25).astype(int) - recoloured.lr[i].astype(int))
+        difference = np.abs(imresize(recolored.hr[i], 0.25).astype(int) - recolored.lr[i].astype(int))
         assert np.median(difference) <= 1 and difference[2:-2, 2:-2].max() <= 1
-        changed += not np.array_equal(recoloured.hr[i], plain.hr[i])
+        changed += not np.array_equal(recolored.hr[i], plain.hr[i])
     assert changed >= 6
 
 

@@ -43,7 +43,7 @@ def test_a_training_patch_equals_the_resize_of_pictures() -> None:
 
 
 def test_the_interior_equals_torch() -> None:
-    """torch renormalises at the border where we mirror, so only samples whose kernel lies inside are compared."""
+    """torch renormalizes at the border where we mirror, so only samples whose kernel lies inside are compared."""
     x = batch(noise(64, 48))
     expected = torch.nn.functional.interpolate(x, size=(16, 12), mode="bicubic", antialias=True)
     torch.testing.assert_close(imresize(x, 0.25)[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], rtol=0, atol=1e-7)

@@ -49,16 +49,16 @@ def test_cards_are_whole() -> None:
     assert list(FEATURES) == [card.name for card in FEATURES.values()] and FEATURES.keys() == FAMILIES.keys()
     assert len({card.file for card in FEATURES.values()}) == len(FEATURES)
     for card in FEATURES.values():
-        assert re.fullmatch("[0-9a-f]{64}", card.sha256) and card.bytes > 1e6 and card.licence and card.note
+        assert re.fullmatch("[0-9a-f]{64}", card.sha256) and card.bytes > 1e6 and card.license and card.note
         assert card.default_layers and card.default_layers.keys() <= {step.name for step in FAMILIES[card.name].steps}
         assert all(weight > 0 for weight in card.default_layers.values())
         assert all(url.startswith("https://") for url in card.urls)
         if "pytorch.org" in "".join(card.urls):  # torch's hub puts the start of the SHA-256 into its file names
             assert Path(card.file).stem.endswith(f"-{card.sha256[:8]}") and card.urls[0].endswith(card.file)
-        assert card.source() == Source(card.file, card.urls, card.sha256, card.bytes, card.licence)
+        assert card.source() == Source(card.file, card.urls, card.sha256, card.bytes, card.license)
 
 
-def test_a_file_is_recognised_and_its_sha256_recorded(tmp_path: Path) -> None:
+def test_a_file_is_recognized_and_its_sha256_recorded(tmp_path: Path) -> None:
     path = tmp_path / "any name.pth"
     sha256 = saved(path)
     net, expected = load_features(path), random_features(_SMALL, 5)
@@ -140,7 +140,7 @@ def test_published_vgg_is_scaled_to_unit_activations(assets: Path, photograph: T
 
 
 def test_published_small_vgg_sees_what_the_large_one_sees(assets: Path, photograph: Tensor) -> None:
-    """Its file has 1x1 heads that imitate the full network's activations: they confirm each other's colours, range, padding and pools."""
+    """Its file has 1x1 heads that imitate the full network's activations: they confirm each other's colors, range, padding and pools."""
     large, small = published_network(_SMALL, assets), published_network("vgg19-16x", assets)
     state = read_weights(assets / "weights" / "perceptual" / FEATURES["vgg19-16x"].file)
     heads = {key: torch.from_numpy(value) for key, value in state.items() if "aux" in key}
@@ -159,7 +159,7 @@ def test_published_small_vgg_sees_what_the_large_one_sees(assets: Path, photogra
 
 
 def test_published_squeezenet_lives_in_0_to_255(assets: Path, photograph: Tensor) -> None:
-    """Fed as torchvision's own training, its biases drown the picture: the last layer hardly tells a photograph from its mean colour."""
+    """Fed as torchvision's own training, its biases drown the picture: the last layer hardly tells a photograph from its mean color."""
     net = published_network("squeezenet1_1", assets)
     state = read_weights(assets / "weights" / "perceptual" / FEATURES["squeezenet1_1"].file)
     wrong = FeatureNetwork("squeezenet1_1-torchvision", {f"features.{key}": value for key, value in state.items()}, "none")

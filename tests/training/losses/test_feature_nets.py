@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 
 from upres.errors import InputError, ModelError, UsageError  # noqa: E402
-from upres.training.losses.feature_nets import FAMILIES, FeatureNetwork, random_state, recognise  # noqa: E402
+from upres.training.losses.feature_nets import FAMILIES, FeatureNetwork, random_state, recognize  # noqa: E402
 
 _MEAN, _DEVIATION = torch.tensor([0.485, 0.456, 0.406])[:, None, None], torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 _CAFFE_MEAN = torch.tensor([104.0, 117.0, 123.0])[:, None, None]  # of B, G, R
@@ -255,10 +255,10 @@ def test_runs_no_further_than_the_deepest_layer() -> None:
             net(x, layers)
         return calls.convolutions
 
-    colour = 3
-    assert convolutions(["conv1_1"]) == convolutions(["relu1_1", "conv1_1"]) == [colour, 64]
-    assert convolutions(["conv1_1", "conv2_1"]) == [colour, 64, 64, 128]
-    assert convolutions(["conv3_1"]) == [colour, 64, 64, 128, 128, 256]
+    color = 3
+    assert convolutions(["conv1_1"]) == convolutions(["relu1_1", "conv1_1"]) == [color, 64]
+    assert convolutions(["conv1_1", "conv2_1"]) == [color, 64, 64, 128]
+    assert convolutions(["conv3_1"]) == [color, 64, 64, 128, 128, 256]
 
 
 def test_gray_is_taken_as_three_equal_channels() -> None:
@@ -330,22 +330,22 @@ def shapes(name: str) -> dict[str, np.ndarray]:
 
 def test_families_are_told_by_names_and_shapes() -> None:
     more = {"classifier.0.weight": np.zeros((2, 2), np.float32)}
-    assert recognise(shapes("vgg19") | more, "f") == "vgg19"
-    assert recognise(shapes("vgg16") | more, "f") == "vgg16"
-    assert recognise(shapes("squeezenet1_1-torchvision") | more, "f") == "squeezenet1_1-torchvision"
-    assert recognise(shapes("vgg19-16x") | {"conv11_aux.weight": np.zeros((64, 16, 1, 1), np.float32)}, "f") == "vgg19-16x"
-    assert [recognise(shapes(name), "f") for name in FAMILIES] == list(FAMILIES)
+    assert recognize(shapes("vgg19") | more, "f") == "vgg19"
+    assert recognize(shapes("vgg16") | more, "f") == "vgg16"
+    assert recognize(shapes("squeezenet1_1-torchvision") | more, "f") == "squeezenet1_1-torchvision"
+    assert recognize(shapes("vgg19-16x") | {"conv11_aux.weight": np.zeros((64, 16, 1, 1), np.float32)}, "f") == "vgg19-16x"
+    assert [recognize(shapes(name), "f") for name in FAMILIES] == list(FAMILIES)
 
 
 def test_another_network_is_refused() -> None:
     deeper = shapes("vgg19-conv3_1") | {"19.weight": np.zeros((256, 256, 3, 3), np.float32)}
     with pytest.raises(ModelError, match=r"feature network f.pth: expected the tensors of vgg19-conv3_1 alone, found also '19.weight'"):
-        recognise(deeper, "f.pth")
+        recognize(deeper, "f.pth")
     wider = shapes("vgg19") | {"features.34.bias": np.zeros(7, np.float32)}
     with pytest.raises(ModelError, match=r"'features.34.bias' of vgg19 should have the shape \(512,\) and be of floats, found \(7,\)"):
-        recognise(wider, "f.pth")
+        recognize(wider, "f.pth")
     whole = shapes("vgg19") | {"features.34.bias": np.zeros(512, np.int64)}
     with pytest.raises(ModelError, match="of int64"):
-        recognise(whole, "f.pth")
+        recognize(whole, "f.pth")
     with pytest.raises(ModelError, match=r"expected the tensors of one of vgg19, .*, found 1 others: 'body.0.weight'"):
-        recognise({"body.0.weight": np.zeros(3, np.float32)}, "f.pth")
+        recognize({"body.0.weight": np.zeros(3, np.float32)}, "f.pth")

@@ -16,8 +16,8 @@ from upres.images import resize  # noqa: E402
 from upres.training.losses.formulas import (  # noqa: E402
     GAN_LOSSES,
     LOSSES,
-    artefact,
-    artefact_map,
+    artifact,
+    artifact_map,
     charbonnier,
     frequency,
     gan_discriminator_loss,
@@ -146,7 +146,7 @@ def test_lr_consistency_gradient_and_refusals() -> None:
         lr_consistency(noise(1, 1, 8, 16), noise(1, 1, 4, 8), 2)
 
 
-# ---- artefacts ------------------------------------------------------------------------------------------------------------------------
+# ---- artifacts ------------------------------------------------------------------------------------------------------------------------
 
 
 def literal_map(sr: np.ndarray, hr: np.ndarray, ema: np.ndarray) -> np.ndarray:
@@ -160,43 +160,43 @@ def literal_map(sr: np.ndarray, hr: np.ndarray, ema: np.ndarray) -> np.ndarray:
     return result
 
 
-def test_artefact_equals_a_plain_loop() -> None:
+def test_artifact_equals_a_plain_loop() -> None:
     sr, hr, ema = (noise(2, 3, 9, 11, seed=seed) for seed in range(3))
     expected = np.stack([literal_map(*(t[i].numpy() for t in (sr, hr, ema))) for i in range(2)])[:, None]
     assert (expected == 0).any() and (expected > 0).any()
-    np.testing.assert_allclose(artefact_map(sr, hr, ema).numpy(), expected, rtol=1e-9, atol=1e-15)
-    np.testing.assert_allclose(artefact_map(sr.float(), hr.float(), ema.float()).numpy(), expected, rtol=1e-4, atol=1e-7)
-    assert artefact(sr, hr, ema).item() == pytest.approx(np.mean(expected * np.abs(sr.numpy() - hr.numpy())), rel=1e-9)
+    np.testing.assert_allclose(artifact_map(sr, hr, ema).numpy(), expected, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(artifact_map(sr.float(), hr.float(), ema.float()).numpy(), expected, rtol=1e-4, atol=1e-7)
+    assert artifact(sr, hr, ema).item() == pytest.approx(np.mean(expected * np.abs(sr.numpy() - hr.numpy())), rel=1e-9)
 
 
-def test_artefact_closed_form() -> None:
+def test_artifact_closed_form() -> None:
     """One wrong pixel in the middle of 7x7: the variance of the patch and of the pixel's own window is that of 48 zeros and a 3 d."""
     hr = torch.zeros(1, 3, 7, 7, dtype=torch.float64)
     sr = hr.clone()
     sr[..., 3, 3] = 0.2
     variance = 0.6**2 / 49  # (sum of squares - sum^2 / n) / (n - 1)
-    assert artefact(sr, hr, hr).item() == pytest.approx(variance**0.2 * variance * 0.2 / 49, rel=1e-9)
+    assert artifact(sr, hr, hr).item() == pytest.approx(variance**0.2 * variance * 0.2 / 49, rel=1e-9)
 
 
-def test_artefact_spares_what_the_average_does_worse() -> None:
+def test_artifact_spares_what_the_average_does_worse() -> None:
     sr, hr = noise(1, 3, 8, 8, seed=1), noise(1, 3, 8, 8, seed=2)
-    assert artefact(sr, hr, hr).item() > 0
-    assert artefact(sr, hr, hr + 2 * (sr - hr)).item() == 0.0
-    assert artefact(sr, hr, sr).item() > 0  # equal is not better
+    assert artifact(sr, hr, hr).item() > 0
+    assert artifact(sr, hr, hr + 2 * (sr - hr)).item() == 0.0
+    assert artifact(sr, hr, sr).item() > 0  # equal is not better
 
 
-def test_artefact_gradient_leaves_the_map_alone() -> None:
+def test_artifact_gradient_leaves_the_map_alone() -> None:
     sr, hr, ema = noise(1, 3, 6, 6, seed=1).requires_grad_(True), noise(1, 3, 6, 6, seed=2), noise(1, 3, 6, 6, seed=3)
-    fixed = artefact_map(sr, hr, ema)
+    fixed = artifact_map(sr, hr, ema)
     assert not fixed.requires_grad
-    artefact(sr, hr, ema).backward()
+    artifact(sr, hr, ema).backward()
     torch.testing.assert_close(sr.grad, fixed * torch.sign(sr - hr).detach() / sr.numel())
     assert torch.autograd.gradcheck(lambda x: (fixed * (x - hr).abs()).mean(), (sr,))
 
 
-def test_artefact_of_a_perfect_picture_has_a_finite_gradient() -> None:
+def test_artifact_of_a_perfect_picture_has_a_finite_gradient() -> None:
     sr = noise(1, 3, 8, 8).requires_grad_(True)
-    artefact(sr, sr.detach(), sr.detach()).backward()
+    artifact(sr, sr.detach(), sr.detach()).backward()
     assert sr.grad is not None and torch.equal(sr.grad, torch.zeros_like(sr))
 
 
@@ -431,7 +431,7 @@ def test_lattice_sees_what_repeats_with_the_lr_pixels_and_nothing_else() -> None
     random = torch.Generator().manual_seed(0)
     hr = torch.rand(2, 3, 64, 64, generator=random)
     assert lattice(hr, hr, 4).item() == 0.0
-    assert lattice(hr + 0.1, hr, 4).item() == pytest.approx(0.0, abs=1e-7)  # a shift of colour has no phase
+    assert lattice(hr + 0.1, hr, 4).item() == pytest.approx(0.0, abs=1e-7)  # a shift of color has no phase
     # One of the 16 phases a higher: its deviation from the mean is 15 a / 16, that of the 15 others a / 16.
     dots = torch.zeros(64, 64)
     dots[1::4, 2::4] = 0.08

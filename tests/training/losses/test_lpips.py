@@ -83,7 +83,7 @@ def test_networks_of_lpips_get_its_own_input(name: str) -> None:
     """LPIPS takes RGB in [-1,1] and scales it by constants of its own (its ScalingLayer); ours take [0,1] and give the network the same."""
     net, x = random_features(name), torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     shift, scale = (torch.tensor(values)[:, None, None] for values in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))
-    torch.testing.assert_close(F.conv2d(x, net.colour, net.shift), (2.0 * x - 1.0 - shift) / scale, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(F.conv2d(x, net.color, net.shift), (2.0 * x - 1.0 - shift) / scale, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", _SMALL)

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from upres.images.io import quantise, read_picture
+from upres.images.io import quantize, read_picture
 from upres.training.monitoring.contact_sheet import PAPER, Levels, Panel, contact_sheet, enlarge_nearest, write_png
 
 GROUND = np.array([int(PAPER[i : i + 2], 16) for i in (1, 3, 5)], np.uint8)
@@ -64,4 +64,4 @@ def test_names_in_other_scripts_and_with_formula_signs_are_drawn_without_a_warni
 def test_a_png_holds_the_very_levels(tmp_path: Path) -> None:
     levels = np.arange(768, dtype=np.uint16).reshape(16, 16, 3).astype(np.uint8)
     write_png(tmp_path / "new" / "a.png", levels)
-    np.testing.assert_array_equal(quantise(read_picture(tmp_path / "new" / "a.png").pixels, 8), levels)
+    np.testing.assert_array_equal(quantize(read_picture(tmp_path / "new" / "a.png").pixels, 8), levels)

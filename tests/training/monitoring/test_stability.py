@@ -18,7 +18,7 @@ from upres.training.recipes import resolve_recipe  # noqa: E402
 
 GAN = dataclasses.replace(resolve_recipe("compact-gan-x4"), checkpoint_every=250, validate_every=250)
 WELL = {"discriminator": 0.6, "gan": 0.2, "D(real)": 0.5, "D(fake)": 0.2}
-# The hour of docs/log.md, at step 250, 500, ...: LR-PSNR, colour shift, and the means of D's loss and of D(real) - D(fake) over 250 steps.
+# The hour of docs/log.md, at step 250, 500, ...: LR-PSNR, color shift, and the means of D's loss and of D(real) - D(fake) over 250 steps.
 HOUR = [
     (48.89, (0.04, -0.02, 0.01), 0.6825, 0.0287), (48.93, (0.06, 0.00, 0.01), 0.6743, 0.0531),
     (49.00, (0.06, -0.01, 0.01), 0.6715, 0.0610), (48.93, (0.06, 0.00, 0.00), 0.6670, 0.0750),
@@ -29,7 +29,7 @@ HOUR = [
     (47.69, (0.09, 0.00, -0.04), 0.6116, 0.2483), (47.51, (0.08, 0.01, -0.04), 0.6052, 0.2701),
     (47.33, (0.07, 0.02, -0.04), 0.6079, 0.2555), (47.25, (0.07, 0.01, -0.03), 0.6121, 0.2386),
 ]  # fmt: skip
-# A stage one that came out well, every 500 steps: LR-PSNR and colour shift.
+# A stage one that came out well, every 500 steps: LR-PSNR and color shift.
 STAGE_ONE = [
     (49.21, (-0.21, 0.14, 0.52)), (47.17, (-0.45, -0.27, -0.2)), (46.31, (0.3, 0.03, -0.24)), (45.44, (0.06, 0.11, -0.19)),
     (44.95, (0.07, -0.08, 0.39)), (44.02, (-0.31, 0.1, 0.1)), (43.26, (0.36, -0.26, -0.13)), (42.32, (0.04, 0.17, 0.03)),

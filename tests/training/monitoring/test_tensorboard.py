@@ -17,7 +17,7 @@ pytest.importorskip("matplotlib")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from upres.images.io import quantise, read_picture  # noqa: E402
+from upres.images.io import quantize, read_picture  # noqa: E402
 from upres.metrics.psnr_ssim import psnr  # noqa: E402
 from upres.training.data.images import Pair, make_pair  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
@@ -97,7 +97,7 @@ def test_crops_are_drawn_as_lr_sr_hr_into_a_file_and_into_tensorboard(tmp_path: 
     triple = Triple("a.png", *(rng.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in (64, 128, 128)))
     with TrainingMonitor(tmp_path, 0, Ranks(), []) as monitor:
         monitor.crops(1000, [triple, dataclasses.replace(triple, name="b.png")])
-    sheet = quantise(read_picture(tmp_path / "crops" / "step_000001000.png").pixels, 8)
+    sheet = quantize(read_picture(tmp_path / "crops" / "step_000001000.png").pixels, 8)
     lines = [enlarge_nearest(image, factor)[100] for image, factor in ((triple.lr, 4), (triple.sr, 2), (triple.hr, 2))]
     for line in lines:
         hits = [(y, x) for y, x in np.argwhere((sheet == line[0]).all(axis=2)) if np.array_equal(sheet[y, x : x + 256], line)]
@@ -186,7 +186,7 @@ def test_gray_and_16_bit_crops_are_drawn_in_8_bits(kind: tuple[int, type], tmp_p
     assert triple.hr.shape == (32, 32, channels) and triple.hr.dtype == triple.sr.dtype == dtype
     with TrainingMonitor(tmp_path, 0, Ranks(), [pair]) as monitor:
         monitor.crops(1, [triple])
-    sheet = quantise(read_picture(tmp_path / "crops" / "step_000000001.png").pixels, 8)
+    sheet = quantize(read_picture(tmp_path / "crops" / "step_000000001.png").pixels, 8)
     expected = np.broadcast_to(levels[30:62, 70:102], (32, 32, 3)).repeat(8, axis=0).repeat(8, axis=1)
     shown = np.argwhere((sheet[: -256 + 1, : -256 + 1] == expected[0, 0]).all(axis=2))
     assert any(np.array_equal(sheet[y : y + 256, x : x + 256], expected) for y, x in shown)

@@ -123,7 +123,7 @@ def test_every_figure_is_that_of_another_program() -> None:
     assert quality.niqe is None and quality.feature_distance is None
 
 
-def test_a_colour_cast_is_told_by_channel() -> None:
+def test_a_color_cast_is_told_by_channel() -> None:
     hr = np.full((32, 32, 3), 100, np.uint8)
     sr = hr + np.array([2, 0, 255], np.uint8)  # blue wraps to 99
     assert measure(sr, make_pair("flat", hr, 2), scale=2).color_shift_255 == (2.0, 0.0, -1.0)

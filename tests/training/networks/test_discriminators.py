@@ -83,19 +83,19 @@ def test_sizes_that_are_too_small_are_refused(kind: str) -> None:
 def test_gray_pictures_are_judged_by_a_gray_discriminator(kind: str) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        colour, gray = (build_discriminator(kind, 4, channels=channels).eval() for channels in (3, 1))
-    shapes = [[tuple(logits.shape) for logits in net(noise(2, c, 64, 64))] for net, c in ((colour, 3), (gray, 1))]
+        color, gray = (build_discriminator(kind, 4, channels=channels).eval() for channels in (3, 1))
+    shapes = [[tuple(logits.shape) for logits in net(noise(2, c, 64, 64))] for net, c in ((color, 3), (gray, 1))]
     assert shapes[0] == shapes[1]
     first = next(name for name, tensor in gray.state_dict().items() if tensor.dim() == 4)
-    differing = [name for name, tensor in gray.state_dict().items() if tensor.shape != colour.state_dict()[name].shape]
+    differing = [name for name, tensor in gray.state_dict().items() if tensor.shape != color.state_dict()[name].shape]
     assert differing and set(differing) <= {first, "scales.1.first.weight", "scales.2.first.weight"}
     with pytest.raises(UsageError, match=r"batches b 1 h w, got shape \(1, 3, 64, 64\)"):
         gray(noise(1, 3, 64, 64))
 
 
-def test_one_value_a_channel_cannot_be_normalised() -> None:
+def test_one_value_a_channel_cannot_be_normalized() -> None:
     discriminator = made("vgg")
-    with pytest.raises(UsageError, match="normalises over the batch: one patch below 64 px is too little, raise the batch"):
+    with pytest.raises(UsageError, match="normalizes over the batch: one patch below 64 px is too little, raise the batch"):
         discriminator(noise(1, 3, 63, 40))
     discriminator(noise(2, 3, 63, 40))
     discriminator(noise(1, 3, 64, 40))
@@ -202,7 +202,7 @@ def test_scales_of_the_patch_share_no_weights() -> None:
     assert [len(PatchDiscriminator(2, scales, 2)(noise(1, 3, 64, 64))) for scales in (1, 2)] == [1, 2]
 
 
-# ---- spectral normalisation -----------------------------------------------------------------------------------------------------------
+# ---- spectral normalization -----------------------------------------------------------------------------------------------------------
 
 
 def spectral() -> SpectralConv2d:
@@ -214,13 +214,13 @@ def spectral() -> SpectralConv2d:
 def test_sigma_becomes_the_largest_singular_value() -> None:
     conv = spectral()
     for _ in range(200):
-        conv.normalised_weight()
+        conv.normalized_weight()
     largest = torch.linalg.svdvals(conv.weight_orig.flatten(1))[0]
-    torch.testing.assert_close(conv.normalised_weight(), conv.weight_orig / largest, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(conv.normalized_weight(), conv.weight_orig / largest, rtol=1e-5, atol=1e-7)
     twin = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 5, 4, bias=False), n_power_iterations=200)
     with torch.no_grad():
         twin.parametrizations.weight.original.copy_(conv.weight_orig)
-    torch.testing.assert_close(conv.normalised_weight(), twin.weight, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(conv.normalized_weight(), twin.weight, rtol=1e-5, atol=1e-7)
 
 
 def test_each_step_is_torchs() -> None:
@@ -296,12 +296,12 @@ def test_the_gradient_through_sigma_by_finite_differences() -> None:
     assert torch.autograd.gradgradcheck(run, (weight,))
 
 
-def test_an_untrained_layer_is_normalised_in_eval_mode() -> None:
-    largest = torch.linalg.svdvals(spectral().eval().normalised_weight().flatten(1))[0].item()
+def test_an_untrained_layer_is_normalized_in_eval_mode() -> None:
+    largest = torch.linalg.svdvals(spectral().eval().normalized_weight().flatten(1))[0].item()
     assert largest == pytest.approx(1.0, abs=0.05)
 
 
-# ---- batch normalisation over ranks ---------------------------------------------------------------------------------------------------
+# ---- batch normalization over ranks ---------------------------------------------------------------------------------------------------
 
 
 def test_alone_it_is_torchs_own() -> None:
@@ -337,7 +337,7 @@ def test_two_ranks_with_the_same_batch_equal_torch_on_the_doubled_batch() -> Non
     torch.testing.assert_close(ours(x), twin(x))
 
 
-def test_half_precision_is_normalised_in_float32() -> None:
+def test_half_precision_is_normalized_in_float32() -> None:
     norm = RankBatchNorm(2, _Alike(0, 2))
     x = (100.0 + noise(2, 2, 8, 8)).to(torch.bfloat16)
     out = norm(x)
@@ -377,7 +377,7 @@ if __name__ == "__main__":
 
 
 def test_two_ranks_judge_as_one_with_the_whole_batch(tmp_path: Path) -> None:
-    """Losses (RaGAN of both sides, R1), averaged gradients and running statistics of a batch-normalised discriminator."""
+    """Losses (RaGAN of both sides, R1), averaged gradients and running statistics of a batch-normalized discriminator."""
     found = run_ranks(TWO, 2, tmp_path)
     names: dict[str, object] = {"__name__": "here"}
     with torch.random.fork_rng():
@@ -413,8 +413,8 @@ def test_a_pass_under_bfloat16_autocast(kind: str) -> None:
 def test_sigma_is_the_same_under_autocast() -> None:
     conv, twin = spectral(), spectral()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        under = conv.normalised_weight()
-    assert torch.equal(under, twin.normalised_weight())
+        under = conv.normalized_weight()
+    assert torch.equal(under, twin.normalized_weight())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -440,7 +440,7 @@ def test_steps_of_the_discriminator_lower_its_loss(kind: str, loss: str) -> None
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("penalty", ["r1", "gradient"])
 def test_penalties_reach_the_weights_of_every_discriminator(kind: str, penalty: str) -> None:
-    """Second derivatives through convolutions, activations in place and normalisations: along one direction, by finite differences."""
+    """Second derivatives through convolutions, activations in place and normalizations: along one direction, by finite differences."""
     discriminator = made(kind, width=2).double().eval()
     hr, sr = noise(2, 3, 32, 32, dtype=torch.float64), noise(2, 3, 32, 32, seed=1, dtype=torch.float64)
     if kind == "vgg":

@@ -57,7 +57,7 @@ def test_what_the_loop_asks_of_each(network: str, scale: int) -> None:
 def test_gray_goes_in_and_comes_out_and_the_file_tells(network: str, scale: int) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        net, other, colour = (build_generator(config(network, scale=scale, channels=c)).eval() for c in (1, 1, 0))
+        net, other, color = (build_generator(config(network, scale=scale, channels=c)).eval() for c in (1, 1, 0))
     lr = torch.rand(1, 1, 9, 10, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         sr = net(lr)
@@ -68,7 +68,7 @@ def test_gray_goes_in_and_comes_out_and_the_file_tells(network: str, scale: int)
     with torch.no_grad():
         torch.testing.assert_close(other(lr), sr, rtol=1e-4, atol=1e-5)
     with pytest.raises(DataError, match="another shape than the recipe's"):
-        other.load_plain(colour.merged_state_dict())
+        other.load_plain(color.merged_state_dict())
 
 
 @pytest.mark.parametrize("network", KINDS)

@@ -41,7 +41,7 @@ def test_values_and_gradients_are_those_of_the_reference(scale: int) -> None:
     ups, unshuffle = SCALES[scale]
     net = small(scale).double()
     oracle = oracles.RRDBNet(width=8, growth=4, blocks=2, ups=ups, unshuffle=unshuffle).double()
-    oracle.load_state_dict(oracles.randomised(net, 5, gain=1.5).state_dict(), strict=True)  # weights large enough for all to matter
+    oracle.load_state_dict(oracles.randomized(net, 5, gain=1.5).state_dict(), strict=True)  # weights large enough for all to matter
     lr = pixels(2, 3, 8, 12).double().requires_grad_()
     twin = lr.detach().clone().requires_grad_()
     sr, expected = net(lr), oracle(twin)
@@ -142,7 +142,7 @@ def test_odd_sizes_are_mirrored_and_cropped(scale: int, factor: int, size: tuple
 
 
 def test_the_unshuffle_puts_pixels_in_torchs_order() -> None:
-    """Channel c f f + i f + j of the first convolution reads pixel (i, j) of each f x f square of colour c."""
+    """Channel c f f + i f + j of the first convolution reads pixel (i, j) of each f x f square of color c."""
     net = small(2)
     with torch.no_grad():
         for parameter in net.conv_first.parameters():

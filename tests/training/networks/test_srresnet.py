@@ -102,7 +102,7 @@ def buffers_of(module: nn.Module) -> list[Tensor]:
 
 
 def test_parameters_of_the_published_network() -> None:
-    """Counted by hand: convolutions without bias before a normalisation, which has a gain and a shift a channel; a slope a channel."""
+    """Counted by hand: convolutions without bias before a normalization, which has a gain and a shift a channel; a slope a channel."""
     with torch.device("meta"):
         net = SRResNet(scale=4)
     total = sum(p.numel() for p in net.parameters())

@@ -32,7 +32,7 @@ _RUNTIME: Any = _onnxruntime
 _MAX_BYTES = 2**31 - 1  # of one protobuf message
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 _TYPES = {1: np.float32, 10: np.float16, 2: np.uint8}
-_COLOURS = (1, 3)
+_COLORS = (1, 3)
 
 
 class OnnxProgram:
@@ -69,10 +69,10 @@ class OnnxProgram:
         self._type = _TYPES[tensor.elem_type]
         self.takes_bytes = self._type is np.uint8
         dims = dims or [1, 0, 0, 0]
-        self._channels_last = dims[3] in _COLOURS and dims[1] not in _COLOURS
+        self._channels_last = dims[3] in _COLORS and dims[1] not in _COLORS
         channels, height, width = (dims[3], dims[1], dims[2]) if self._channels_last else tuple(dims[1:])
-        if channels not in (0, *_COLOURS):
-            raise ModelError(f"model file {path}: its input takes {channels} channels; expected 3 (colour) or 1 (gray)")
+        if channels not in (0, *_COLORS):
+            raise ModelError(f"model file {path}: its input takes {channels} channels; expected 3 (color) or 1 (gray)")
         self.channels = (channels,) if channels else (3, 1)
         self.fixed = (height, width) if height > 0 and width > 0 else None
         self._session: Any = self._open(data)

@@ -55,7 +55,7 @@ class FileRunner:
         return check_output(self.name, lr, sr, self._model.scale)
 
     def _run_windows(self, program: Program, fixed: tuple[int, int], lr: Array) -> Array:
-        """Windows of the one size that the file takes, each overlapping its neighbours."""
+        """Windows of the one size that the file takes, each overlapping its neighbors."""
         model, scale, overlap = self._model, self._model.scale, self._model.window_overlap or 0
         height, width = lr.shape[2:]
         rows, columns = (side - 2 * model.cut_px for side in fixed)

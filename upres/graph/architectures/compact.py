@@ -40,7 +40,7 @@ def find(state: State) -> Graph | None:
 
 def _build(keys: Keys, last: int) -> Graph:
     weight, bias = keys.conv("body.0", None, None)
-    width, colours = weight.shape[:2]
+    width, colors = weight.shape[:2]
     nodes: list[Node] = [Conv("conv0", "input", weight, bias, padding=1)]
     value = "conv0"
     for index in range(1, last, 2):
@@ -50,14 +50,14 @@ def _build(keys: Keys, last: int) -> Graph:
         value = f"conv{index + 1}"
         nodes.append(Conv(value, f"act{index}", weight, bias, padding=1))
     keys.finish()
-    scale = isqrt(weight.shape[0] // colours)
-    if scale < 1 or colours * scale * scale != weight.shape[0]:
+    scale = isqrt(weight.shape[0] // colors)
+    if scale < 1 or colors * scale * scale != weight.shape[0]:
         raise ModelError(
-            f"{_NAME}: the last convolution gives {weight.shape[0]} channels; expected {colours} colours times the square of the scale"
+            f"{_NAME}: the last convolution gives {weight.shape[0]} channels; expected {colors} colors times the square of the scale"
         )
     base = "input"
     if scale > 1:
         nodes += [Resample("pixel_shuffle", "shuffled", value, scale), Resample("upsample_nearest", "base", "input", scale)]
         value, base = "shuffled", "base"
     nodes.append(Add("output", (value, base), (1.0, 1.0)))
-    return Graph.of(nodes, output="output", in_channels=colours, family=FAMILY)
+    return Graph.of(nodes, output="output", in_channels=colors, family=FAMILY)

@@ -13,7 +13,7 @@ there too.
 | PReLU (none after the last) | act.weight |
 
 A deployed file ("PlainSR") has `conv3x3` alone. The published networks take luma in 0 ... 255 and have no identity branch, which leaves no
-trace in a file; networks of three colours come from ports that use [0,1]. Which of the two ranges it is, is checked with flat grays where
+trace in a file; networks of three colors come from ports that use [0,1]. Which of the two ranges it is, is checked with flat grays where
 the weights are clear about it (`plain.misses`).
 """
 
@@ -63,15 +63,15 @@ def _build(keys: Keys, state: State, last: int) -> Graph:
             slopes = keys.take(f"{stem}.act.weight", (None,))
         layers.append(Layer(weight, bias, slopes))
     keys.finish()
-    colours, given = layers[0].weight.shape[1], layers[-1].weight.shape[0]
-    scale = isqrt(given // colours)
-    if colours not in (1, 3) or scale < 1 or colours * scale * scale != given:
-        raise ModelError(f"{_NAME}: {colours} channels in and {given} before the pixel shuffle; expected 1 or 3 times the scale's square")
-    return plain.build(layers, scale, colours, adds_input=True, value_range=_range(layers, colours), family=FAMILY)
+    colors, given = layers[0].weight.shape[1], layers[-1].weight.shape[0]
+    scale = isqrt(given // colors)
+    if colors not in (1, 3) or scale < 1 or colors * scale * scale != given:
+        raise ModelError(f"{_NAME}: {colors} channels in and {given} before the pixel shuffle; expected 1 or 3 times the scale's square")
+    return plain.build(layers, scale, colors, adds_input=True, value_range=_range(layers, colors), family=FAMILY)
 
 
-def _range(layers: list[Layer], colours: int) -> float:
-    usual, other = (255.0, 1.0) if colours == 1 else (1.0, 255.0)
+def _range(layers: list[Layer], colors: int) -> float:
+    usual, other = (255.0, 1.0) if colors == 1 else (1.0, 255.0)
     usual_misses, other_misses = (plain.misses(layers, adds_input=True, value_range=span) for span in (usual, other))
     return other if other_misses < _KEPT and usual_misses > _LOST else usual
 

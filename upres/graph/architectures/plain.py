@@ -50,9 +50,9 @@ def find(state: State) -> Graph | None:
         return None
     if len(convs) < 2 or any(after[1] != before[0] for before, after in pairwise(shapes)):
         return None
-    colours = shapes[0][1]
-    scale = isqrt(shapes[-1][0] // colours)
-    if colours not in (1, 3) or colours * scale * scale != shapes[-1][0] or stems[-1] != convs[-1]:
+    colors = shapes[0][1]
+    scale = isqrt(shapes[-1][0] // colors)
+    if colors not in (1, 3) or colors * scale * scale != shapes[-1][0] or stems[-1] != convs[-1]:
         return None
     keys = Keys(state, _NAME)
     layers: list[Layer] = []
@@ -71,7 +71,7 @@ def find(state: State) -> Graph | None:
         layers.append(Layer(weight, bias, slopes))
     keys.finish()
     adds, span = _reading(layers)
-    return build(layers, scale, colours, adds_input=adds, value_range=span, family=FAMILY)
+    return build(layers, scale, colors, adds_input=adds, value_range=span, family=FAMILY)
 
 
 def _stems(state: State) -> list[str] | None:
@@ -88,7 +88,7 @@ def _stems(state: State) -> list[str] | None:
     if len(prefixes) != 1 or any(f"{stem}.weight" not in state or state[f"{stem}.weight"].ndim not in (1, 4) for stem in stems):
         return None
     slopes = [stem for stem in stems if state[f"{stem}.weight"].ndim == 1]
-    return None if any(f"{stem}.bias" in state for stem in slopes) else stems  # with a bias it is a normalisation
+    return None if any(f"{stem}.bias" in state for stem in slopes) else stems  # with a bias it is a normalization
 
 
 def flat_response(layers: list[Layer], gray: float) -> float:
@@ -123,7 +123,7 @@ def _reading(layers: list[Layer]) -> tuple[bool, float]:
     return (best[0], 1.0) if errors[best[0], 1.0] <= _CLEAR else best
 
 
-def build(layers: list[Layer], scale: int, colours: int, *, adds_input: bool, value_range: float, family: str) -> Graph:
+def build(layers: list[Layer], scale: int, colors: int, *, adds_input: bool, value_range: float, family: str) -> Graph:
     """The graph of a stack. `value_range` is what the weights were trained with: 1, or 255.
 
     PReLU and convolution are homogeneous, f(255 x) = 255 f(x) without the biases; so a network of another range is that of [0,1] with its
@@ -148,4 +148,4 @@ def build(layers: list[Layer], scale: int, colours: int, *, adds_input: bool, va
     if adds_input:
         nodes.append(Add("output", (value, base), (1.0, 1.0)))
         value = "output"
-    return Graph.of(nodes, output=value, in_channels=colours, family=family)
+    return Graph.of(nodes, output=value, in_channels=colors, family=family)

@@ -87,8 +87,8 @@ def _from_old(state: Mapping[str, T]) -> dict[str, T]:
 def _build(keys: Keys, state: State) -> Graph:
     weight, bias = keys.conv("conv_first", None, None)
     width = weight.shape[0]
-    colours = keys.take("conv_last.weight", (None, width, 3, 3)).shape[0]
-    unshuffle = _unshuffle(weight.shape[1], colours)
+    colors = keys.take("conv_last.weight", (None, width, 3, 3)).shape[0]
+    unshuffle = _unshuffle(weight.shape[1], colors)
     ups = next(i for i in count() if f"conv_up{i + 1}.weight" not in state)
     if (1 << ups) % unshuffle:
         raise ModelError(f"{_NAME}: {ups} upsamplings by 2 after a pixel-unshuffle by {unshuffle} make no whole scale")
@@ -112,19 +112,19 @@ def _build(keys: Keys, state: State) -> Graph:
         value = f"up{up}.act"
     nodes.append(Conv("hr", value, *keys.conv("conv_hr", width, width), padding=1))
     nodes.append(Activate("hr.act", "hr", _LEAKY))
-    nodes.append(Conv("output", "hr.act", *keys.conv("conv_last", colours, width), padding=1))
+    nodes.append(Conv("output", "hr.act", *keys.conv("conv_last", colors, width), padding=1))
     keys.finish()
-    return Graph.of(nodes, output="output", in_channels=colours, family=FAMILY)
+    return Graph.of(nodes, output="output", in_channels=colors, family=FAMILY)
 
 
-def _unshuffle(taken: int, colours: int) -> int:
-    """Factor of the pixel-unshuffle in front: channels taken / colours is its square."""
+def _unshuffle(taken: int, colors: int) -> int:
+    """Factor of the pixel-unshuffle in front: channels taken / colors is its square."""
     for factor in (1, 2, 4):
-        if taken == colours * factor * factor:
+        if taken == colors * factor * factor:
             return factor
     raise ModelError(
-        f"{_NAME}: the first convolution takes {taken} channels and the last gives {colours}; "
-        f"expected {colours}, {4 * colours} or {16 * colours} taken"
+        f"{_NAME}: the first convolution takes {taken} channels and the last gives {colors}; "
+        f"expected {colors}, {4 * colors} or {16 * colors} taken"
     )
 
 

@@ -53,13 +53,13 @@ def find(state: State) -> Graph | None:
 
 def _build(keys: Keys, state: State) -> Graph:
     weight, bias = _merged(keys, state, "conv_1")
-    width, colours = weight.shape[:2]
+    width, colors = weight.shape[:2]
     nodes: list[Node] = []
     value = "input"
     if "no_norm" in state:
         keys.take("no_norm", state["no_norm"].shape)
     else:
-        nodes.append(_normalise(colours))
+        nodes.append(_normalize(colors))
         value = "normal"
     nodes.append(Conv("head", value, weight, bias, padding=1))
     value = first = "head"
@@ -71,22 +71,22 @@ def _build(keys: Keys, state: State) -> Graph:
     nodes.append(Conv("mixed", "joined", *keys.conv("conv_cat", width, 4 * width, 1)))
     weight, bias = keys.conv("upsampler.0", None, width)
     keys.finish()
-    scale = isqrt(weight.shape[0] // colours)
-    if scale < 1 or colours * scale * scale != weight.shape[0]:
+    scale = isqrt(weight.shape[0] // colors)
+    if scale < 1 or colors * scale * scale != weight.shape[0]:
         raise ModelError(
-            f"{_NAME}: the last convolution gives {weight.shape[0]} channels; expected {colours} colours times the square of the scale"
+            f"{_NAME}: the last convolution gives {weight.shape[0]} channels; expected {colors} colors times the square of the scale"
         )
     nodes.append(Conv("last", "mixed", weight, bias, padding=1))
     if scale > 1:
         nodes.append(Resample("pixel_shuffle", "output", "last", scale))
-    return Graph.of(nodes, output=nodes[-1].output, in_channels=colours, family=FAMILY)
+    return Graph.of(nodes, output=nodes[-1].output, in_channels=colors, family=FAMILY)
 
 
-def _normalise(colours: int) -> Conv:
+def _normalize(colors: int) -> Conv:
     """(x - mean) * range as a 1x1 convolution. Not folded into the head, whose zero padding stands for the mean and not for black."""
-    if colours != len(_MEAN):
-        raise ModelError(f"{_NAME}: it takes {colours} channels and has no key 'no_norm', but the mean that it takes off is of 3 colours")
-    weight = np.eye(colours, dtype=np.float32).reshape(colours, colours, 1, 1) * np.float32(_RANGE)
+    if colors != len(_MEAN):
+        raise ModelError(f"{_NAME}: it takes {colors} channels and has no key 'no_norm', but the mean that it takes off is of 3 colors")
+    weight = np.eye(colors, dtype=np.float32).reshape(colors, colors, 1, 1) * np.float32(_RANGE)
     return Conv("normal", "input", weight, np.array([-_RANGE * mean for mean in _MEAN], np.float32))
 
 

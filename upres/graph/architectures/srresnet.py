@@ -1,6 +1,6 @@
 """SRResNet (Ledig et al., SRGAN, CVPR 2017, figure 4): residual blocks between two 9x9 convolutions, enlarged by pixel shuffles.
 
-The network was trained with batch normalisation. A file of ours holds it as it runs: each normalisation folded into the convolution before
+The network was trained with batch normalization. A file of ours holds it as it runs: each normalization folded into the convolution before
 it, so only convolutions (weight and bias) and PReLU slopes are left. No published file has these names; they are ours:
 
 | part | keys |
@@ -39,7 +39,7 @@ def find(state: State) -> Graph | None:
 
 def _build(keys: Keys, blocks: int, ups: int) -> Graph:
     weight, bias = keys.conv("head.conv", None, None, _LARGE)
-    width, colours = weight.shape[:2]
+    width, colors = weight.shape[:2]
     nodes: list[Node] = [Conv("head.conv", "input", weight, bias, padding=_LARGE // 2), _prelu(keys, "head", "head.conv")]
     value = "head.act"
     for block in range(blocks):
@@ -52,9 +52,9 @@ def _build(keys: Keys, blocks: int, ups: int) -> Graph:
         nodes.append(Resample("pixel_shuffle", f"up{up}.shuffled", f"up{up}.conv", 2))
         nodes.append(_prelu(keys, f"up{up}", f"up{up}.shuffled"))
         value = f"up{up}.act"
-    nodes.append(Conv("output", value, *keys.conv("tail", colours, width, _LARGE), padding=_LARGE // 2))
+    nodes.append(Conv("output", value, *keys.conv("tail", colors, width, _LARGE), padding=_LARGE // 2))
     keys.finish()
-    return Graph.of(nodes, output="output", in_channels=colours, family=FAMILY)
+    return Graph.of(nodes, output="output", in_channels=colors, family=FAMILY)
 
 
 def _residual(nodes: list[Node], keys: Keys, stem: str, source: str, width: int) -> str:

@@ -39,8 +39,8 @@ def signature(name: str, levels: Levels, pixels: str) -> Signature:
     small = imresize(reduced_luma(levels, 8 * _THUMB_PX), size=(_THUMB_PX, _THUMB_PX), kernel="linear")
     if small.std() < LEAST_CONTRAST_255:
         return Signature(name, pixels, None)
-    centred = small - small.mean()
-    return Signature(name, pixels, (centred / np.linalg.norm(centred)).astype(np.float32))
+    centered = small - small.mean()
+    return Signature(name, pixels, (centered / np.linalg.norm(centered)).astype(np.float32))
 
 
 def reduced_luma(levels: Levels, most_px: int) -> NDArray[np.float32]:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from upres.errors import DataError, InputError
 from upres.images.color import rgb_to_y
-from upres.images.picture import READABLE_SUFFIXES, quantise
+from upres.images.picture import READABLE_SUFFIXES, quantize
 from upres.images.resize import imresize
 
 SMALLEST_PX = 32  # a side of a validation picture: what SSIM's window inside a border of 8, and the spectrum, need
-VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its centre is used
+VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its center is used
 
 Levels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -50,7 +50,7 @@ class TrainingSet:
     """What a run sees. `weights` are the chances of the pairs, with sum 1; `left_out` says in words what it does not see, `notes` what
     else there is to know.
 
-    All pictures have `channels` (1 gray, 3 colour) and `depth` (8 or 16 bits). `paired`: some LR come from files of their own.
+    All pictures have `channels` (1 gray, 3 color) and `depth` (8 or 16 bits). `paired`: some LR come from files of their own.
     `fingerprint` is a SHA-256 over names, pixels and, of several roots, their weights.
     """
 
@@ -72,7 +72,7 @@ class TrainingSet:
         return f"{names} pictures to train on{kind}, {held}; {len(self.validation)} to validate on"
 
 
-def centre(image: Levels, most_px: int) -> Levels:
+def center(image: Levels, most_px: int) -> Levels:
     """The middle of a picture `h w c`, at most `most_px` a side."""
     top, left = (max(0, (side - most_px) // 2) for side in image.shape[:2])
     return image[top : top + most_px, left : left + most_px]
@@ -97,7 +97,7 @@ def read_levels(path: Path) -> Levels:
     from upres.images.io import read_picture
 
     picture = read_picture(path)
-    return quantise(picture.pixels, picture.depth)
+    return quantize(picture.pixels, picture.depth)
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
@@ -108,7 +108,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def convert(levels: Levels, channels: int, depth: int) -> Levels:
     """`h w c` in `channels` (1 or 3) and `depth` (8 or 16), contiguous; the same array where it is so already.
 
-    8 bits are widened exactly (times 257), 16 are rounded to the nearest of 8. Gray is repeated; colour becomes its BT.601 luma in full
+    8 bits are widened exactly (times 257), 16 are rounded to the nearest of 8. Gray is repeated; color becomes its BT.601 luma in full
     range, rounded, so that R = G = B gives that level.
     """
     if levels.shape[2] == 3 and channels == 1:

@@ -119,7 +119,7 @@ def _extrema(stack: Sequence[Image]) -> tuple[Image, Image]:
 
 
 def _of_three(function: Callable[[Image, Image], Image], values: Image, axis: int) -> Image:
-    """`function` of each three neighbours along an axis, which gets shorter by two."""
+    """`function` of each three neighbors along an axis, which gets shorter by two."""
     values = np.moveaxis(values, axis, 0)
     return np.moveaxis(function(function(values[:-2], values[1:-1]), values[2:]), 0, axis)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from upres.errors import DataError, InputError
 from upres.images.io import read_header
 from upres.images.resize import imresize
-from upres.training.data.images import Levels, Pair, centre, convert, find_pictures, read_levels, usable
+from upres.training.data.images import Levels, Pair, center, convert, find_pictures, read_levels, usable
 
 _NAMED = 20  # faults in one message; more are counted
 _LOOK_PX = 256  # LR side, at most, of the middle that is compared
@@ -128,9 +128,9 @@ def read_pair(hr: Path, lr: Path, scale: int, channels: int, depth: int, shifts:
     return Pair(hr.name, large, small)
 
 
-def centre_pair(pair: Pair, most_px: int, scale: int) -> Pair:
+def center_pair(pair: Pair, most_px: int, scale: int) -> Pair:
     """The middle of both pictures on the LR grid, at most `most_px` of HR a side."""
-    lr = centre(pair.stored_lr, most_px // scale)
+    lr = center(pair.stored_lr, most_px // scale)
     height, width = lr.shape[:2]
     top, left = (pair.stored_lr.shape[0] - height) // 2, (pair.stored_lr.shape[1] - width) // 2
     return Pair(pair.name, pair.hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale], lr)

@@ -16,11 +16,11 @@ import numpy as np
 from upres.errors import DataError, InputError, OutputError, UsageError
 from upres.training.data.duplicates import Signature, find_duplicates, signature
 from upres.training.data.excerpts import Excerpts
-from upres.training.data.images import Levels, centre, convert, find_pictures, read_levels, reduced
+from upres.training.data.images import Levels, center, convert, find_pictures, read_levels, reduced
 from upres.training.data.keypoints import Keypoints, keypoints
 from upres.training.data.shards import Entry, ShardWriter, begin, is_shards, strangers
 
-_VALIDATION_PX: Final = 1024  # a side of a validation picture at most: its centre
+_VALIDATION_PX: Final = 1024  # a side of a validation picture at most: its center
 Progress = Callable[[str, int, int], None]
 
 
@@ -109,7 +109,7 @@ def prepare(
         for number, entry in enumerate(checked):
             levels = convert(_again(entry), channels, depth)
             if entry in held_out:
-                validation.append(writer.add(entry.name, centre(levels, _VALIDATION_PX)))
+                validation.append(writer.add(entry.name, center(levels, _VALIDATION_PX)))
             else:
                 crops += _cut(entry.name, levels, options, writer, report)
             progress("cutting", number + 1, len(checked))
@@ -211,8 +211,8 @@ def _kind(checked: Sequence[_Checked], options: Options) -> tuple[int, int]:
     found = {entry.channels: entry.path for entry in checked}
     if not options.channels and len(found) > 1:
         raise DataError(
-            f"gray and colour pictures are mixed: {found[1]} is gray, {found[3]} is colour. --channels 3 repeats gray to three channels, "
-            "--channels 1 takes the luma of colour"
+            f"gray and color pictures are mixed: {found[1]} is gray, {found[3]} is color. --channels 3 repeats gray to three channels, "
+            "--channels 1 takes the luma of color"
         )
     return options.channels or next(iter(found)), options.depth or max(entry.depth for entry in checked)
 

@@ -23,7 +23,7 @@ from upres.training.data.images import (
     Levels,
     Pair,
     TrainingSet,
-    centre,
+    center,
     convert,
     draw_weights,
     find_pictures,
@@ -159,7 +159,7 @@ def _open(root: Root, config: TrainConfig, option: str, lr_option: str) -> _Open
 
 
 def _common_kind(config: TrainConfig, opened: Sequence[_Opened]) -> _Kind:
-    """Channels and depth that all training pictures are brought to. Raises `DataError` where gray and colour are mixed."""
+    """Channels and depth that all training pictures are brought to. Raises `DataError` where gray and color are mixed."""
     if config.channels and config.bits:
         return _Kind(config.channels, config.bits)
     found: dict[int, str] = {}
@@ -169,8 +169,8 @@ def _common_kind(config: TrainConfig, opened: Sequence[_Opened]) -> _Kind:
         depth = max(depth, bits)
     if not config.channels and len(found) > 1:
         raise DataError(
-            f"gray and colour pictures are mixed: {found[1]} is gray, {found[3]} is colour. Add --set channels=3 to train on colour, gray "
-            "repeated to three channels, or --set channels=1 to train on gray, the luma of colour"
+            f"gray and color pictures are mixed: {found[1]} is gray, {found[3]} is color. Add --set channels=3 to train on color, gray "
+            "repeated to three channels, or --set channels=1 to train on gray, the luma of color"
         )
     return _Kind(config.channels or next(iter(found), 3), config.bits or depth)
 
@@ -221,7 +221,7 @@ def _validation_pairs(
     sources: Sequence[_Opened], only: list[File] | None, config: TrainConfig, kind: _Kind, left_out: list[str],
     shifts: list[tuple[str, float]],
 ) -> list[Pair]:  # fmt: skip
-    """Pictures to validate on. `only`: those held out of the training folders, of which the centre is used; None: all, whole."""
+    """Pictures to validate on. `only`: those held out of the training folders, of which the center is used; None: all, whole."""
     most_px = 1 << 30 if only is None else VALIDATION_PX
     pairs: list[Pair] = []
 
@@ -235,7 +235,7 @@ def _validation_pairs(
     for source in sources:
         for name, image in source.shards.validation if source.shards is not None else ():
             if fits(image, f"{name} of {source.root.hr}"):
-                pairs.append(make_pair(name, kind.of(centre(image, most_px)), config.scale))
+                pairs.append(make_pair(name, kind.of(center(image, most_px)), config.scale))
         for file in source.files:
             if only is not None and file not in only:
                 continue
@@ -243,13 +243,13 @@ def _validation_pairs(
                 if file[1] is None:
                     image = kind.of(read_levels(file[0]))
                     if fits(image, str(file[0])):
-                        pairs.append(make_pair(file[0].name, centre(image, most_px), config.scale))
+                        pairs.append(make_pair(file[0].name, center(image, most_px), config.scale))
                 else:
-                    from upres.training.data.pairs import centre_pair, read_pair
+                    from upres.training.data.pairs import center_pair, read_pair
 
                     pair = read_pair(file[0], file[1], config.scale, kind.channels, kind.depth, shifts)
                     if fits(pair.hr, str(file[0])):
-                        pairs.append(centre_pair(pair, most_px, config.scale))
+                        pairs.append(center_pair(pair, most_px, config.scale))
             except InputError as error:
                 left_out.append(str(error))
     return pairs

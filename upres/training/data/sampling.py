@@ -141,7 +141,7 @@ def _pick(pairs: Sequence[Pair], edges: NDArray[np.float64], rng: np.random.Gene
 def _one(
     config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], rng: np.random.Generator, recipe: Recipe | None, number: int
 ) -> Sample:
-    """An unmixed sample: flipped and transposed at random (8 ways, or mirrored only), recoloured with the chance of `color_augment`."""
+    """An unmixed sample: flipped and transposed at random (8 ways, or mirrored only), recolored with the chance of `color_augment`."""
     pair = _pick(pairs, edges, rng)
     scale, patch = config.scale, config.patch_px
     sides = [side // scale for side in pair.hr.shape[:2]]
@@ -247,10 +247,10 @@ def _store(image: NDArray[np.float32], dtype: np.dtype[Any]) -> Levels:
 
 
 def _turn_of(config: TrainConfig, rng: np.random.Generator) -> Callable[[Any], Any]:
-    """The flips and colours of one sample, for lr and hr alike.
+    """The flips and colors of one sample, for lr and hr alike.
 
     With a chance of `color_augment` the channels are permuted and each is inverted or not: a linear resize commutes with both, so `lr`
-    stays the reduction of `hr`, while edges between equally bright colours become as common as others.
+    stays the reduction of `hr`, while edges between equally bright colors become as common as others.
     """
     flip_h, flip_w, transpose = cast("list[int]", rng.integers(2, size=3).tolist())
     if config.turns == "mirror":

@@ -254,7 +254,7 @@ def _noticing_loss(doing: str) -> Generator[None, None, None]:
 
 
 def _buckets(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
-    """Runs of neighbours with one dtype that fit BUCKET_BYTES; a larger tensor goes alone."""
+    """Runs of neighbors with one dtype that fit BUCKET_BYTES; a larger tensor goes alone."""
     bucket: list[Tensor] = []
     held = 0
     for tensor in tensors:

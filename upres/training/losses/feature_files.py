@@ -17,7 +17,7 @@ from upres.errors import ModelError, UsageError
 from upres.system.download import Source, cache_folder, fetch
 from upres.system.files import sha256_of
 from upres.training.losses.feature_nets import FeatureNetwork as FeatureNetwork
-from upres.training.losses.feature_nets import random_state, recognise
+from upres.training.losses.feature_nets import random_state, recognize
 from upres.weights.read import read_weights
 
 RANDOM = "random weights"  # in the place of a SHA-256
@@ -37,13 +37,13 @@ class FeatureCard:
     urls: tuple[str, ...]
     sha256: str
     bytes: int
-    licence: str
+    license: str
     default_layers: Mapping[str, float] = field(hash=False)
     note: str
 
     def source(self) -> Source:
         """What `upres.system.download.fetch` needs to know."""
-        return Source(name=self.file, urls=self.urls, sha256=self.sha256, bytes=self.bytes, licence=self.licence)
+        return Source(name=self.file, urls=self.urls, sha256=self.sha256, bytes=self.bytes, license=self.license)
 
 
 _TORCHVISION = "https://download.pytorch.org/models"
@@ -54,20 +54,20 @@ _CARDS = (
         urls=(f"{_TORCHVISION}/vgg19-dcbb9e9d.pth",),
         sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
         bytes=574_673_361,
-        licence="BSD-3-Clause (torchvision)",
+        license="BSD-3-Clause (torchvision)",
         default_layers={"conv5_4": 1.0},
         note="the network of ESRGAN's loss (Wang et al., ECCVW 2018, section 3.3)",
     ),
     FeatureCard(
         name="vgg19-conv3_1",
-        file="vgg_normalised_conv3_1.pth",
+        file="vgg_normalized_conv3_1.pth",
         urls=(
             "https://raw.githubusercontent.com/pietrocarbo/deep-transfer/30b40b175d0d4afa19789fd57b5439aed125c1a5"
-            "/models/autoencoder_vgg19/vgg19_3/vgg_normalised_conv3_1.pth",
+            "/models/autoencoder_vgg19/vgg19_3/vgg_normalized_conv3_1.pth",
         ),
         sha256="4ffff49ad5cdc3337374b947918f35f903fcb0898b0b5eebfcbd601b99fc3929",
         bytes=2_223_308,
-        licence="none stated",
+        license="none stated",
         default_layers={"conv3_1": 0.3},
         note="VGG-19 up to its fifth convolution, scaled so that activations are 1 on average: texture, no objects",
     ),
@@ -80,7 +80,7 @@ _CARDS = (
         ),
         sha256="9417c34d0d8d621bc6af78be745f1b8d30f5f210efa01e50655c60eb3770816b",
         bytes=3_862_288,
-        licence="MIT",
+        license="MIT",
         default_layers={"conv5_1": 0.2},
         note="VGG-19 up to conv5_1 in a sixteenth of its weights, taught to rebuild pictures (Wang et al., CVPR 2020)",
     ),
@@ -90,7 +90,7 @@ _CARDS = (
         urls=(),
         sha256="3052cccf5c8d3d851fa025065acb938985258dbade181d2ce3528946c8136236",
         bytes=2_906_197,
-        licence="MIT",
+        license="MIT",
         default_layers={"fire9": 0.0125},
         note="small and fast, of another descent than VGG: a judge of what a VGG taught. Trained in Caffe: LPIPS has no weights for it",
     ),
@@ -100,7 +100,7 @@ _CARDS = (
         urls=(f"{_TORCHVISION}/squeezenet1_1-b8a52dc0.pth",),
         sha256="b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
         bytes=4_958_839,
-        licence="BSD-3-Clause (torchvision)",
+        license="BSD-3-Clause (torchvision)",
         default_layers={"fire9": 1.0},
         note="the network of LPIPS-squeeze",
     ),
@@ -110,7 +110,7 @@ _CARDS = (
         urls=(f"{_TORCHVISION}/vgg16-397923af.pth",),
         sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
         bytes=553_433_881,
-        licence="BSD-3-Clause (torchvision)",
+        license="BSD-3-Clause (torchvision)",
         default_layers={"conv5_3": 1.0},
         note="the network of LPIPS-vgg",
     ),
@@ -119,9 +119,9 @@ FEATURES: dict[str, FeatureCard] = {card.name: card for card in _CARDS}
 
 
 def load_features(path: Path, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
-    """The feature network in a file, its family recognised by names and shapes. Raises ModelError for any other file."""
+    """The feature network in a file, its family recognized by names and shapes. Raises ModelError for any other file."""
     state = read_weights(path)
-    return FeatureNetwork(recognise(state, str(path)), state, _sha256(path), precision)
+    return FeatureNetwork(recognize(state, str(path)), state, _sha256(path), precision)
 
 
 def random_features(name: str, seed: int = 0, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:

@@ -145,26 +145,26 @@ def _squeezenet(prefix: str) -> tuple[Step, ...]:
 
 
 # out = matrix @ (R, G, B in [0,1]) + shift: what a network was trained on.
-Colour = tuple[tuple[tuple[float, float, float], ...], tuple[float, float, float]]
-_IMAGENET: Colour = (
+Color = tuple[tuple[tuple[float, float, float], ...], tuple[float, float, float]]
+_IMAGENET: Color = (
     ((1 / 0.229, 0.0, 0.0), (0.0, 1 / 0.224, 0.0), (0.0, 0.0, 1 / 0.225)),
     (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
 )
-_CAFFE: Colour = (((0.0, 0.0, 255.0), (0.0, 255.0, 0.0), (255.0, 0.0, 0.0)), (-104.0, -117.0, -123.0))
+_CAFFE: Color = (((0.0, 0.0, 255.0), (0.0, 255.0, 0.0), (255.0, 0.0, 0.0)), (-104.0, -117.0, -123.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A kind of network. `colour`: its input, fixed or the 1x1 convolution of that key in the file; `ignored`: what else its files have."""
+    """A kind of network. `color`: its input, fixed or the 1x1 convolution of that key in the file; `ignored`: what else its files have."""
 
     steps: tuple[Step, ...]
-    colour: Colour | str
+    color: Color | str
     ignored: str = "(?!)"  # a regular expression; this one matches nothing
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each tensor that a file must have, by name."""
         shapes = {name: shape for step in self.steps for name, shape in step.shapes().items()}
-        return shapes | ({f"{self.colour}.weight": (3, 3, 1, 1), f"{self.colour}.bias": (3,)} if isinstance(self.colour, str) else {})
+        return shapes | ({f"{self.color}.weight": (3, 3, 1, 1), f"{self.color}.bias": (3,)} if isinstance(self.color, str) else {})
 
 
 _WIDTHS_19 = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
@@ -185,7 +185,7 @@ FAMILIES: dict[str, Family] = {
 PRECISIONS = (torch.float32, torch.bfloat16)  # the activations of a VGG can be beyond the range of float16
 
 
-def recognise(state: Mapping[str, NDArray[np.generic]], origin: str) -> str:
+def recognize(state: Mapping[str, NDArray[np.generic]], origin: str) -> str:
     """The family of a state dict, by names and shapes. Raises ModelError, which calls the file `origin`, for any other network."""
     name = next((name for name, family in FAMILIES.items() if family.shapes().keys() <= state.keys()), None)
     if name is None:
@@ -215,8 +215,8 @@ def random_state(name: str, seed: int) -> dict[str, NDArray[np.float32]]:
     for key, shape in family.shapes().items():
         drawn = torch.randn(shape, generator=generator) if len(shape) == 4 else torch.zeros(shape)
         state[key] = drawn * (2.0 / max(1, int(np.prod(shape[1:])))) ** 0.5
-    if isinstance(family.colour, str):
-        state |= {f"{family.colour}.weight": torch.tensor(_CAFFE[0])[:, :, None, None], f"{family.colour}.bias": torch.tensor(_CAFFE[1])}
+    if isinstance(family.color, str):
+        state |= {f"{family.color}.weight": torch.tensor(_CAFFE[0])[:, :, None, None], f"{family.color}.bias": torch.tensor(_CAFFE[1])}
     return {key: tensor.numpy() for key, tensor in state.items()}
 
 
@@ -234,11 +234,11 @@ class FeatureNetwork(nn.Module):
         self.name, self.sha256, self.precision = name, sha256, precision
         self._steps = family.steps
         self.layers = tuple(step.name for step in family.steps if step.name)
-        if isinstance(family.colour, str):
-            matrix, shift = (torch.from_numpy(state[f"{family.colour}.{part}"]) for part in ("weight", "bias"))
+        if isinstance(family.color, str):
+            matrix, shift = (torch.from_numpy(state[f"{family.color}.{part}"]) for part in ("weight", "bias"))
         else:
-            matrix, shift = torch.tensor(family.colour[0])[:, :, None, None], torch.tensor(family.colour[1])
-        self.colour, self.shift = _frozen(matrix, torch.float32), _frozen(shift, torch.float32)
+            matrix, shift = torch.tensor(family.color[0])[:, :, None, None], torch.tensor(family.color[1])
+        self.color, self.shift = _frozen(matrix, torch.float32), _frozen(shift, torch.float32)
         keys = (key for step in family.steps for key in step.shapes())
         # A name of torch's own may hold no dot.
         self._weights = nn.ParameterDict({key.replace(".", "/"): _frozen(torch.from_numpy(state[key]), precision) for key in keys})
@@ -260,7 +260,7 @@ class FeatureNetwork(nn.Module):
         self._check(x, steps)
         found: dict[str, Tensor] = {}
         with _no_autocast(x.device.type):
-            x = F.conv2d(x.float(), self.colour, self.shift).to(self.precision)  # 0..255 is too fine for bfloat16 before the mean is off
+            x = F.conv2d(x.float(), self.color, self.shift).to(self.precision)  # 0..255 is too fine for bfloat16 before the mean is off
             for step in steps:
                 x = step(x, self._weight)
                 if step.name in wanted:

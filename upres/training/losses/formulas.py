@@ -4,7 +4,7 @@ Discriminators give tuples of logits (one tensor, or one a scale): a loss is the
 least, whatever autocast made of its inputs.
 
 On several ranks each works on its share of the batch and returns the mean of its share; gradients are averaged over the ranks afterwards,
-so the loss that is minimised is that of the whole batch. Only the relativistic loss has a mean *inside* its formula: it takes `ranks.mean`.
+so the loss that is minimized is that of the whole batch. Only the relativistic loss has a mean *inside* its formula: it takes `ranks.mean`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def lattice(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
     """What repeats with the period of the LR pixels and should not: the checkerboard of a pixel shuffle or of a strided discriminator.
 
     With d = sr - hr cut into its scale^2 phases d_p (pixel-unshuffle) and a local mean A over 8 x 8 LR pixels: the mean over all places and
-    phases of |A d_p - mean over q of A d_q|. Texture has no fixed phase and averages out; a checkerboard does not. The artefact is that of
+    phases of |A d_p - mean over q of A d_q|. Texture has no fixed phase and averages out; a checkerboard does not. The artifact is that of
     Odena et al., "Deconvolution and checkerboard artifacts" (Distill, 2016); this penalty on it is ours. Sizes are multiples of `scale`.
     """
     phases = F.pixel_unshuffle(sr - hr, scale)
@@ -105,17 +105,17 @@ def lr_consistency(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
     return (imresize(sr, 1.0 / scale) - lr)[..., inner, inner].abs().mean()
 
 
-def artefact(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
-    """LDL: mean |M * (sr - hr)|, M the map of `artefact_map` (Liang et al., "Details or Artifacts", CVPR 2022).
+def artifact(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
+    """LDL: mean |M * (sr - hr)|, M the map of `artifact_map` (Liang et al., "Details or Artifacts", CVPR 2022).
 
     M says where to punish and is a constant: no gradient flows through it. The authors' program lets it flow, which also rewards residuals
     that are evenly wrong and gives no number where sr = hr, since the slope of var^(1/5) at 0 is infinite.
     """
-    return (artefact_map(sr, hr, sr_ema) * (_wide(sr) - _wide(hr)).abs()).mean()
+    return (artifact_map(sr, hr, sr_ema) * (_wide(sr) - _wide(hr)).abs()).mean()
 
 
 @torch.no_grad()
-def artefact_map(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
+def artifact_map(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
     """M, `b 1 h w` (h and w at least 4): var(R)^(1/5) of the whole patch times the variance of R in the 7x7 around each pixel.
 
     R = sum over channels |hr - sr|; both variances are unbiased, the border is reflected. 0 where the residual of `sr_ema`, the averaged
@@ -124,8 +124,8 @@ def artefact_map(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
     sr, hr, sr_ema = _wide(sr), _wide(hr), _wide(sr_ema)
     residual = (hr - sr).abs().sum(1, keepdim=True)
     patch = residual.var((1, 2, 3), keepdim=True) ** 0.2
-    centred = residual - residual.mean((1, 2, 3), keepdim=True)  # E[x^2] - E[x]^2 cancels less
-    padded = F.pad(centred, (_WINDOW // 2,) * 4, mode="reflect")
+    centered = residual - residual.mean((1, 2, 3), keepdim=True)  # E[x^2] - E[x]^2 cancels less
+    padded = F.pad(centered, (_WINDOW // 2,) * 4, mode="reflect")
     local = F.avg_pool2d(padded.square(), _WINDOW, 1) - F.avg_pool2d(padded, _WINDOW, 1).square()
     local = local.clamp(min=0.0) * (_WINDOW**2 / (_WINDOW**2 - 1))
     return torch.where(residual < (hr - sr_ema).abs().sum(1, keepdim=True), 0.0, patch * local)
@@ -202,12 +202,12 @@ GAN_LOSSES: dict[str, tuple[GanForm, GanForm]] = {  # of the generator, of the d
 
 
 def gan_generator_loss(kind: str, real: Logits, fake: Logits, mean: Mean = torch.mean) -> Tensor:
-    """What the generator minimises, of the kind of `GAN_LOSSES`; `real` = D(hr) is used by "relativistic" alone, as a constant."""
+    """What the generator minimizes, of the kind of `GAN_LOSSES`; `real` = D(hr) is used by "relativistic" alone, as a constant."""
     return _over_scales(_forms(kind)[0], real, fake, mean)
 
 
 def gan_discriminator_loss(kind: str, real: Logits, fake: Logits, mean: Mean = torch.mean) -> Tensor:
-    """What the discriminator minimises, of the kind of `GAN_LOSSES`; `fake` = D(sr) with `sr` detached."""
+    """What the discriminator minimizes, of the kind of `GAN_LOSSES`; `fake` = D(sr) with `sr` detached."""
     return _over_scales(_forms(kind)[1], real, fake, mean)
 
 
@@ -225,7 +225,7 @@ def r1_penalty(real: Logits, hr: Tensor) -> Tensor:
     """mean over samples of |dD/dhr|^2 (Mescheder et al., ICML 2018, equation 9, without its gamma / 2: that is the caller's weight).
 
     `real` = D(hr), made with `hr.requires_grad_()`; D of a sample is the mean of its logits over all places and scales. The result can be
-    differentiated again. Batch normalisation mixes samples: the gradient is then that of the batch's sum.
+    differentiated again. Batch normalization mixes samples: the gradient is then that of the batch's sum.
     """
     return _slopes(real, hr).square().sum(1).mean()
 
@@ -234,7 +234,7 @@ def gradient_penalty(discriminator: Callable[[Tensor], Logits], hr: Tensor, sr: 
     """mean over samples of (|dD/dx| - 1)^2 at x = e hr + (1 - e) sr, e uniform in [0,1) a sample (Gulrajani et al., WGAN-GP, NIPS 2017).
 
     Factor 1 (the paper's lambda is 10). e is drawn from `generator`, on its own device. D of a sample as in `r1_penalty`; the paper advises
-    against batch normalisation here. A forward pass of the discriminator: spectral-norm vectors and running statistics move.
+    against batch normalization here. A forward pass of the discriminator: spectral-norm vectors and running statistics move.
     """
     share = torch.rand((hr.shape[0], 1, 1, 1), generator=generator, device=generator.device, dtype=hr.dtype).to(hr.device)
     x = torch.lerp(sr.detach(), hr.detach(), share).requires_grad_(True)

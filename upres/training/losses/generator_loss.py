@@ -45,7 +45,7 @@ def generator_terms(
     if config.artefact_weight:
         with torch.no_grad(), autocast(config, lr):
             steady = torch.func.functional_call(state.net, state.ema, lr)
-        terms["artefact"] = config.artefact_weight * formulas.artefact(sr, hr, widened(steady))
+        terms["artefact"] = config.artefact_weight * formulas.artifact(sr, hr, widened(steady))
     if config.frequency_weight:
         terms["frequency"] = config.frequency_weight * formulas.frequency(sr, hr)
     if config.consistency_weight:

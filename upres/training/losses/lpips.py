@@ -4,7 +4,7 @@ LPIPS (Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perce
 
     d(x, y) = sum over layers l of mean over pixels of sum over channels c of w_lc (u_lc(x) - u_lc(y))^2
 
-u is the output of an activation, scaled at each pixel to length 1 over the channels; w is not negative and was fitted to human judgements
+u is the output of an activation, scaled at each pixel to length 1 over the channels; w is not negative and was fitted to human judgments
 for one training of one network: torchvision's SqueezeNet 1.1, VGG-16 (or AlexNet, which is not here). Any other network, even one with
 the same layers, has its channels in another order. Without w every channel of a layer weighs 1 / channels, and the result is a "feature
 distance (NETWORK)", comparable only with itself.
@@ -45,7 +45,7 @@ _LINEAR: dict[tuple[int, ...], str] = {
 def distance(net: FeatureNetwork, sr: Tensor, hr: Tensor, linear: Mapping[str, Tensor] | None = None) -> Tensor:
     """sr, hr: RGB in [0,1], `b 3 h w` -> `b` distances, 0 for equal pictures. `linear` is w by layer (`load_linear`).
 
-    LPIPS is defined for [-1,1] and its own normalisation; in [0,1] that is torchvision's, which `net` applies. A gradient reaches both
+    LPIPS is defined for [-1,1] and its own normalization; in [0,1] that is torchvision's, which `net` applies. A gradient reaches both
     pictures. Raises InputError for pictures of different shapes or too small for the deepest layer, UsageError for weights of other layers.
     """
     if sr.shape != hr.shape:

@@ -63,11 +63,11 @@ def plot_curves(run_folder: Path) -> Path:
         ("feature distance", "lower is better", {"": (series("feature_distance"), _BLUE)}),
         ("NIQE", "lower is better", {"": (series("niqe"), _BLUE)}),
         (
-            "colour shift, 8-bit levels", "mean of SR less that of HR: 0 is best",
+            "color shift, 8-bit levels", "mean of SR less that of HR: 0 is best",
             {name: (series(shift, i), color) for i, (name, color) in enumerate((("R", _RED), ("G", _GREEN), ("B", _BLUE)))},
         ),
         (
-            "pattern of 2 and 4 px", "energy over that of HR; dashed: over its neighbours in the spectrum",
+            "pattern of 2 and 4 px", "energy over that of HR; dashed: over its neighbors in the spectrum",
             {
                 "2 px": (series("lattice_2"), _RED), "4 px": (series("lattice_4"), _BLUE),
                 "2 px" + _DASHED: (series("contrast_2"), _RED), "4 px" + _DASHED: (series("contrast_4"), _BLUE),

@@ -1,6 +1,6 @@
 """The stability guard: is a run still well? Asked at every validation; pure arithmetic, without networks or files.
 
-Long adversarial runs go wrong slowly and without a word: colours drift, the picture no longer agrees with its LR picture, the discriminator
+Long adversarial runs go wrong slowly and without a word: colors drift, the picture no longer agrees with its LR picture, the discriminator
 wins outright or goes blind. `faults` names what is wrong, `StabilityGuard` keeps what it must remember and decides. All that it remembers
 is in `GuardMemory`, which goes into every checkpoint: a resumed run judges, warns and goes back exactly as if never stopped, and so does
 every rank.
@@ -35,8 +35,8 @@ class Limits:
     (0.9 to 2.3 levels), the hour of `esrgan-x4` from 49.0 to 47.3, and a run on degraded pictures may stand at 28 dB (10 levels) from the
     start. So 49 dB may fall to 36, about that of bicubic, and 28 to 22. "Best" is the median of the three best: no lucky reading sets it.
 
-    Colour: the mean of a channel is off by more than `color_shift_255` beyond its least shift in this run. Healthy runs stayed within 0.52;
-    2 of 255 in all channels of a middle grey are 0.8 of CIELAB's delta E: wrong before it can be seen.
+    Color: the mean of a channel is off by more than `color_shift_255` beyond its least shift in this run. Healthy runs stayed within 0.52;
+    2 of 255 in all channels of a middle gray are 0.8 of CIELAB's delta E: wrong before it can be seen.
 
     Balance, of means over all steps since the last validation. `won`: D's loss is below this share of a blind one's (relativistic: 0.0014,
     real and made some 6.6 logits apart). Healthy: 0.61 to 0.69 here; logs of ESRGAN in BasicSR's issues go down to 0.0015 (144), the lost

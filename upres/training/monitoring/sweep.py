@@ -103,7 +103,7 @@ def _spread(alphas: Sequence[float], count: int) -> set[float]:
 
 
 def plot_sweep(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """The perception-distortion curve: PSNR (Y) over to the right, feature distance (and NIQE) upwards, every point labelled with alpha."""
+    """The perception-distortion curve: PSNR (Y) over to the right, feature distance (and NIQE) upwards, every point labeled with alpha."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

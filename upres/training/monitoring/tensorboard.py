@@ -122,7 +122,7 @@ class TrainingMonitor:
 
 
 def flat(quality: Quality) -> dict[str, float | None]:
-    """The figures by name, the colour shift one a channel and the length of all three."""
+    """The figures by name, the color shift one a channel and the length of all three."""
     figures = dict(vars(quality))
     shift: tuple[float, float, float] = figures.pop("color_shift_255")
     return figures | {f"color_shift_255/{name}": value for name, value in zip(("red", "green", "blue"), shift, strict=True)}
@@ -139,8 +139,8 @@ def _row(triple: Triple) -> list[Panel]:
 
 def words_of_psnr(triple: Triple) -> str:
     """Of a crop, on Y; of a gray one on its own levels."""
-    colour = triple.hr.shape[2] == 3
-    return f"{psnr(triple.sr, triple.hr, border=0, luma=colour):.2f} dB" + (" (Y)" if colour else "")
+    color = triple.hr.shape[2] == 3
+    return f"{psnr(triple.sr, triple.hr, border=0, luma=color):.2f} dB" + (" (Y)" if color else "")
 
 
 def choose_crops(pairs: Sequence[Pair], count: int, crop_px: int) -> list[tuple[int, int, int]]:

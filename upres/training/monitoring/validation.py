@@ -1,7 +1,7 @@
 """What a network is worth, measured on whole pictures: the figures of papers, and those that tell when a GAN cheats.
 
 PSNR falls in adversarial training and must. So three more questions are asked of every picture: does it, reduced again, give the LR picture
-back (`lr_psnr`); is it as bright and as coloured as the truth (`color_shift_255`); does it carry the pattern of the enlarging layers
+back (`lr_psnr`); is it as bright and as colored as the truth (`color_shift_255`); does it carry the pattern of the enlarging layers
 (`lattice_*`, `contrast_*`). Everything is measured on the picture as it would be saved, clipped and rounded to 8 or 16 bits; NIQE, which
 is defined for 8, on 8.
 """
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from upres.errors import DataError, InputError
-from upres.images.picture import quantise
+from upres.images.picture import quantize
 from upres.images.resize import imresize
 from upres.metrics.niqe import NiqeParameters
 from upres.metrics.niqe import niqe as measure_niqe
@@ -40,7 +40,7 @@ class Quality:
     psnr_y, psnr_rgb, ssim_y: on Y or RGB, a border as wide as the scale left out; of gray pictures all three on the gray levels themselves.
     lr_psnr: RGB PSNR of the MATLAB-equal, rounded reduction of SR against LR (`reference`, where LR was degraded), no border left out.
     color_shift_255: mean(SR) - mean(HR) of R, G and B in levels of 8 bits, three equal ones for gray. lattice_2, lattice_4: energy at
-    periods of 2 and of 4 pixels (these include those of 2) over that of HR; contrast_2, contrast_4: the same energy over its neighbours in
+    periods of 2 and of 4 pixels (these include those of 2) over that of HR; contrast_2, contrast_4: the same energy over its neighbors in
     the spectrum of SR (upres/metrics/spectrum.py). niqe, feature_distance: None where not measured.
     """
 
@@ -58,7 +58,7 @@ class Quality:
 
     def __str__(self) -> str:
         shift = ", ".join(f"{value:+.2f}" for value in self.color_shift_255)
-        words = f"PSNR (Y) {self.psnr_y:.2f} dB, LR-PSNR {self.lr_psnr:.1f} dB, colour shift {shift} of 255"
+        words = f"PSNR (Y) {self.psnr_y:.2f} dB, LR-PSNR {self.lr_psnr:.1f} dB, color shift {shift} of 255"
         words += f", NIQE {self.niqe:.2f}" if self.niqe is not None else ""
         return words + (f", feature distance {self.feature_distance:.4f}" if self.feature_distance is not None else "")
 
@@ -113,20 +113,20 @@ def measure(
     NIQE is that of the whole `sr`, and None where it is not defined: for a picture with fewer than two 96x96 blocks that are not flat.
     """
     hr, lr = pair.hr, pair.stored_lr if pair.reference is None else pair.reference
-    colour = hr.shape[2] == 3
+    color = hr.shape[2] == 3
     small = imresize(cast("NDArray[np.uint8]", sr), size=(lr.shape[0], lr.shape[1]))
     whole, true = _for_spectrum(sr), _for_spectrum(hr)
     figures: dict[str, float] = {
-        "psnr_y": psnr(sr, hr, border=scale, luma=colour),
+        "psnr_y": psnr(sr, hr, border=scale, luma=color),
         "psnr_rgb": psnr(sr, hr, border=scale, luma=False),
-        "ssim_y": ssim(sr, hr, border=scale, luma=colour),
+        "ssim_y": ssim(sr, hr, border=scale, luma=color),
         "lr_psnr": psnr(small, lr, border=0, luma=False),
         **{f"lattice_{period}": lattice_ratio(whole, true, period) for period in (2, 4)},
         **{f"contrast_{period}": lattice_contrast(whole, period) for period in (2, 4)},
     }
     unit = 257.0 if hr.dtype == np.uint16 else 1.0  # of 16 bits in a level of 8
     shifts = [float(sr[..., i].mean(dtype=np.float64) - hr[..., i].mean(dtype=np.float64)) / unit for i in range(hr.shape[2])]
-    red, green, blue = shifts if colour else shifts * 3
+    red, green, blue = shifts if color else shifts * 3
     distance = None
     if perceptual is not None:
         with torch.no_grad():
@@ -170,7 +170,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _quality(row: dict[str, Any]) -> Quality:
-    """Back from what travelled between ranks, where a tuple became a list."""
+    """Back from what traveled between ranks, where a tuple became a list."""
     red, green, blue = row["color_shift_255"]
     return Quality(color_shift_255=(red, green, blue), **{name: value for name, value in row.items() if name != "color_shift_255"})
 
@@ -183,7 +183,7 @@ def enlarge(net: nn.Module, lr: Levels) -> Levels:
     with evaluating(net), torch.no_grad():
         sr = net(to_tensor(lr[None], device_of(net)))
     pixels: NDArray[np.float32] = sr[0].permute(1, 2, 0).to("cpu", torch.float32).numpy()
-    return quantise(pixels, 8 * lr.dtype.itemsize)
+    return quantize(pixels, 8 * lr.dtype.itemsize)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Generators to train. What is shipped is always a plain network of the field; how it is parametrised in training is our affair.
+"""Generators to train. What is shipped is always a plain network of the field; how it is parametrized in training is our affair.
 
 `BranchedConv` is a 3x3 convolution whose kernel is a sum of parallel linear branches (3x3, 1x1, 1x1 -> 3x3, edge filters, identity), as in
 ECBSR (Zhang et al., ACM MM 2021) and RepVGG (Ding et al., CVPR 2021). Those run each branch over the activations and merge afterwards.
@@ -45,7 +45,7 @@ class PlainConv(Conv2d):
 
 
 class BranchedConv(nn.Module):
-    """A 3x3 convolution (zero padding 1) parametrised by parallel linear branches that are merged in weight space in every call."""
+    """A 3x3 convolution (zero padding 1) parametrized by parallel linear branches that are merged in weight space in every call."""
 
     edges: Tensor
 
@@ -74,10 +74,10 @@ class BranchedConv(nn.Module):
         """The merged kernel `out in 3 3` and bias `out`."""
         merged = self.full + torch.einsum("omhw,mi->oihw", self.expand, self.squeeze)
         merged = merged + torch.einsum("eo,eoi,ehw->oihw", self.edge_gain, self.edge_point, self.edges)
-        centre = self.point
+        center = self.point
         if self.same:
-            centre = centre + torch.eye(self.point.shape[0], dtype=centre.dtype, device=centre.device)[:, :, None, None]
-        return merged + F.pad(centre, (1, 1, 1, 1)), self.bias
+            center = center + torch.eye(self.point.shape[0], dtype=center.dtype, device=center.device)[:, :, None, None]
+        return merged + F.pad(center, (1, 1, 1, 1)), self.bias
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.kernel()
@@ -99,7 +99,7 @@ class Compact(nn.Module):
         self.convs = nn.ModuleList(conv(a, b) for a, b in pairwise(sizes))
         self.slopes = nn.ParameterList(torch.full((width,), _PRELU_START) for _ in range(depth + 1))
         last = self.convs[-1]
-        with torch.no_grad():  # start near the plain nearest-neighbour picture, not far from it
+        with torch.no_grad():  # start near the plain nearest-neighbor picture, not far from it
             for parameter in last.parameters():
                 parameter.mul_(0.1)
 

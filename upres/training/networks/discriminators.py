@@ -1,7 +1,7 @@
-"""Discriminators to train against: VGG-style, U-Net, multi-scale PatchGAN, and the two normalisations that they are built with.
+"""Discriminators to train against: VGG-style, U-Net, multi-scale PatchGAN, and the two normalizations that they are built with.
 
 Each takes `b c h w` in [0,1], c 3, or 1 for gray pictures, of any size from its smallest on and gives a tuple of logits: one tensor, or
-one a scale. Above 0 means "a photograph". Weights start as torch's own initialisation has them, as in the trainers that published these
+one a scale. Above 0 means "a photograph". Weights start as torch's own initialization has them, as in the trainers that published these
 networks.
 """
 
@@ -18,12 +18,12 @@ from upres.errors import UsageError
 from upres.training.distributed.ranks import Ranks
 from upres.training.winograd.conv import Conv2d, conv2d
 
-_FIRST_ITERATIONS = 15  # of the power method, when a layer is made: an untrained network in eval mode is normalised as well
+_FIRST_ITERATIONS = 15  # of the power method, when a layer is made: an untrained network in eval mode is normalized as well
 _EPSILON = 1e-12
 
 
 class RankBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over the batch of all ranks (Ioffe and Szegedy, ICML 2015, algorithm 1); of a process alone it is torch's own.
+    """Batch normalization over the batch of all ranks (Ioffe and Szegedy, ICML 2015, algorithm 1); of a process alone it is torch's own.
 
     x `b c h w`, the same shape on every rank. `ranks` may be set after construction.
     """
@@ -37,8 +37,8 @@ class RankBatchNorm(nn.BatchNorm2d):
             return super().forward(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         mean = self.ranks.mean_over_ranks(x.mean((0, 2, 3)))
-        centred = x - mean[:, None, None]
-        variance = self.ranks.mean_over_ranks(centred.square().mean((0, 2, 3)))  # of what is centred: E[x^2] - E[x]^2 would cancel
+        centered = x - mean[:, None, None]
+        variance = self.ranks.mean_over_ranks(centered.square().mean((0, 2, 3)))  # of what is centered: E[x^2] - E[x]^2 would cancel
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         with torch.no_grad():
             count = self.ranks.count * x.numel() / x.shape[1]
@@ -46,7 +46,7 @@ class RankBatchNorm(nn.BatchNorm2d):
             self.running_var.lerp_((variance * (count / (count - 1.0))).to(self.running_var.dtype), self.momentum or 0.0)
             self.num_batches_tracked.add_(1)
         gain = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * gain[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+        return (centered * gain[:, None, None] + self.bias[:, None, None]).to(input.dtype)
 
 
 class SpectralConv2d(nn.Module):
@@ -70,9 +70,9 @@ class SpectralConv2d(nn.Module):
         self.register_buffer("weight_v", torch.empty(matrix.shape[1]))
         with torch.no_grad():
             for _ in range(_FIRST_ITERATIONS):
-                self.normalised_weight()
+                self.normalized_weight()
 
-    def normalised_weight(self) -> Tensor:
+    def normalized_weight(self) -> Tensor:
         """W / sigma, `out in k k`; a step of the power method in training mode."""
         with torch.autocast(self.weight_orig.device.type, enabled=False):  # in bfloat16 sigma has two digits
             matrix = self.weight_orig.flatten(1)
@@ -89,11 +89,11 @@ class SpectralConv2d(nn.Module):
             return self.weight_orig / torch.dot(u, along)
 
     def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.normalised_weight(), self.bias, self.stride, self.padding)
+        return conv2d(x, self.normalized_weight(), self.bias, self.stride, self.padding)
 
 
 def _leaky(x: Tensor) -> Tensor:
-    """LeakyReLU 0.2, in place: what it is given is a convolution's or a normalisation's own output, which no one else needs."""
+    """LeakyReLU 0.2, in place: what it is given is a convolution's or a normalization's own output, which no one else needs."""
     return F.leaky_relu(x, 0.2, inplace=True)
 
 
@@ -111,7 +111,7 @@ def _check_size(x: Tensor, channels: int, smallest: int, name: str) -> None:
 class VGGDiscriminator(nn.Module):
     """The discriminator of SRGAN and ESRGAN (Ledig et al., CVPR 2017, figure 4), with the layers and key names of BasicSR's for 128 px.
 
-    Five times a 3x3 and a 4x4 convolution of stride 2, each but the first normalised over the batch of all ranks, then two linear layers.
+    Five times a 3x3 and a 4x4 convolution of stride 2, each but the first normalized over the batch of all ranks, then two linear layers.
     x `b c h w`, h and w at least 32 -> (logits `b 1`,). Features are averaged to 4x4 in front of the linear layers, so any size will do; at
     128 px they are 4x4 already and the network is the published one.
     """
@@ -138,7 +138,7 @@ class VGGDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         _check_size(x, self.channels, self.SMALLEST, "VGG")
         if self.training and self.bn0_1.ranks.count * x.shape[0] * (x.shape[2] // 32) * (x.shape[3] // 32) == 1:
-            raise UsageError("the VGG discriminator normalises over the batch: one patch below 64 px is too little, raise the batch")
+            raise UsageError("the VGG discriminator normalizes over the batch: one patch below 64 px is too little, raise the batch")
         x = _leaky(self.conv0_0(x))
         x = _leaky(self.bn0_1(self.conv0_1(x)))  # b width h/2 w/2
         for stage in range(1, 5):
@@ -158,7 +158,7 @@ def _mean_to(x: Tensor, size: int, axis: int) -> Tensor:
 
 
 class UNetDiscriminator(nn.Module):
-    """The U-Net with spectral normalisation of Real-ESRGAN (Wang et al., ICCVW 2021, figure 6; key names of its published weights).
+    """The U-Net with spectral normalization of Real-ESRGAN (Wang et al., ICCVW 2021, figure 6; key names of its published weights).
 
     x `b c h w`, h and w at least 8 -> (logits `b 1 h w`,): one for every pixel. On the way up features are enlarged bilinearly to the size
     of the skip that is added to them: that is twice theirs, or one pixel more where it is odd. So nothing is padded or cut off, and sizes
@@ -202,7 +202,7 @@ class PatchDiscriminator(nn.Module):
     """Multi-scale PatchGAN: one network each at 1, 1/2, 1/4, ... of the resolution, no weights shared (Wang et al., pix2pixHD, CVPR 2018).
 
     Each judges overlapping patches of 70x70 px of its resolution (`layers` = 3; Isola et al., CVPR 2017, section 6.1.2), the coarsest of
-    three about 280 px. Spectral normalisation takes the place of the batch or instance normalisation of the papers, on the same layers.
+    three about 280 px. Spectral normalization takes the place of the batch or instance normalization of the papers, on the same layers.
     x `b c h w`, h and w at least 2^(layers + scales - 1) -> a map of logits a scale, about 1/2^layers of its resolution.
     """
 
@@ -223,7 +223,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class _OnePatch(nn.Module):
-    """4x4 convolutions padded by 2: `layers` of stride 2, one of stride 1, and the logits; all but the outer two are normalised."""
+    """4x4 convolutions padded by 2: `layers` of stride 2, one of stride 1, and the logits; all but the outer two are normalized."""
 
     def __init__(self, width: int, layers: int, channels: int) -> None:
         super().__init__()
@@ -249,7 +249,7 @@ DISCRIMINATORS: dict[str, type[VGGDiscriminator] | type[UNetDiscriminator] | typ
 
 
 def build_discriminator(kind: str, width: int, ranks: Ranks = Ranks(), channels: int = 3) -> nn.Module:  # noqa: B008  # immutable
-    """A discriminator of `DISCRIMINATORS` for pictures of `channels` (3, or 1) that normalises over the batch of all `ranks`; on the CPU,
+    """A discriminator of `DISCRIMINATORS` for pictures of `channels` (3, or 1) that normalizes over the batch of all `ranks`; on the CPU,
     in training mode.
 
     Raises `UsageError` for an unknown kind or a width below 1.

@@ -1,6 +1,6 @@
 """SRResNet, the generator of SRGAN, to train (Ledig et al., CVPR 2017, figure 4 and section 3.2).
 
-Training normalises over the batch; what is shipped does not: `merged_state_dict` folds each batch normalisation into the convolution
+Training normalizes over the batch; what is shipped does not: `merged_state_dict` folds each batch normalization into the convolution
 before it, with the running statistics, under the names of `upres.graph.architectures.srresnet`.
 """
 
@@ -20,7 +20,7 @@ from upres.training.winograd.conv import Conv2d
 
 _UPS = {2: 1, 4: 2, 8: 3}  # scale -> upsamplings by 2
 
-_Normalise: TypeAlias = Callable[[nn.Conv2d, nn.BatchNorm2d, Tensor], Tensor]
+_Normalize: TypeAlias = Callable[[nn.Conv2d, nn.BatchNorm2d, Tensor], Tensor]
 
 
 def _conv(channels_in: int, channels_out: int, kernel: int = 3, *, bias: bool = True) -> nn.Conv2d:
@@ -28,7 +28,7 @@ def _conv(channels_in: int, channels_out: int, kernel: int = 3, *, bias: bool = 
 
 
 class _Block(nn.Module):
-    """conv, normalisation, PReLU, conv, normalisation. Run by `SRResNet`, which adds the input."""
+    """conv, normalization, PReLU, conv, normalization. Run by `SRResNet`, which adds the input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -61,20 +61,20 @@ class SRResNet(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         return self._run(lr, lambda conv, bn, x: bn(conv(x)))
 
-    def _run(self, lr: Tensor, normalised: _Normalise) -> Tensor:
+    def _run(self, lr: Tensor, normalized: _Normalize) -> Tensor:
         first = self.head_act(self.head(lr))
         x = first
         for block in self.blocks:
             assert isinstance(block, _Block)
-            x = x + normalised(block.conv2, block.bn2, block.act(normalised(block.conv1, block.bn1, x)))
-        x = first + normalised(self.trunk, self.trunk_bn, x)
+            x = x + normalized(block.conv2, block.bn2, block.act(normalized(block.conv1, block.bn1, x)))
+        x = first + normalized(self.trunk, self.trunk_bn, x)
         for conv, act in zip(self.ups, self.up_acts, strict=True):
             x = act(F.pixel_shuffle(conv(x), 2))
         return self.tail(x).to(lr.dtype)
 
     @torch.no_grad()
     def merged_state_dict(self) -> dict[str, Tensor]:
-        """The plain network, batch normalisation folded with its running statistics: what `eval()` computes."""
+        """The plain network, batch normalization folded with its running statistics: what `eval()` computes."""
         state: dict[str, Tensor] = {}
         for stem, conv, bn in self._convs():
             state[f"{stem}.weight"], state[f"{stem}.bias"] = _plain(conv, bn)
@@ -85,7 +85,7 @@ class SRResNet(nn.Module):
     def load_plain(self, state: Mapping[str, Tensor]) -> None:
         """Begin with a plain network of this shape (`merged_state_dict` of another).
 
-        The convolutions take the folded weights, and each batch normalisation becomes the identity plus the bias (mean 0, variance 1): in
+        The convolutions take the folded weights, and each batch normalization becomes the identity plus the bias (mean 0, variance 1): in
         eval mode the network is the plain one. In training mode it is not yet, since the statistics of a batch are others: see `calibrate`.
         Raises `DataError` where a tensor is missing, left over or of another shape.
         """
@@ -104,15 +104,15 @@ class SRResNet(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, lr: Tensor) -> None:
-        """Give each batch normalisation the statistics of the batch `lr`, and gain and shift such that the function in eval mode stays.
+        """Give each batch normalization the statistics of the batch `lr`, and gain and shift such that the function in eval mode stays.
 
-        After `load_plain` training would begin with another network, whose features are normalised as never before. After this, it begins
+        After `load_plain` training would begin with another network, whose features are normalized as never before. After this, it begins
         with the network that was loaded: on `lr` itself training mode and eval mode are equal. The idea is the data-dependent
-        initialisation of Glow (Kingma and Dhariwal, NeurIPS 2018, section 3.1), here with the output kept. Call it before the average of
+        initialization of Glow (Kingma and Dhariwal, NeurIPS 2018, section 3.1), here with the output kept. Call it before the average of
         the weights begins, with one and the same batch on every rank.
         """
 
-        def normalised(conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        def normalized(conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
             y = conv(x)
             assert bn.running_mean is not None and bn.running_var is not None
             gain, shift = _affine(bn)
@@ -121,10 +121,10 @@ class SRResNet(nn.Module):
             _set_affine(bn, gain, shift)
             return y * gain.to(y.dtype)[:, None, None] + shift.to(y.dtype)[:, None, None]
 
-        self._run(lr, normalised)
+        self._run(lr, normalized)
 
     def _convs(self) -> list[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
-        """Name in the plain network, convolution, and the batch normalisation that follows it."""
+        """Name in the plain network, convolution, and the batch normalization that follows it."""
         found: list[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]] = [("head.conv", self.head, None)]
         for index, block in enumerate(self.blocks):
             assert isinstance(block, _Block)

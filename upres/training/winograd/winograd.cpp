@@ -28,7 +28,7 @@ struct Image {  // pixels `pixel` floats apart; rows and pictures follow one ano
     int64_t pixel;
 };
 
-struct Weights {  // with the distances in floats between neighbours along each axis
+struct Weights {  // with the distances in floats between neighbors along each axis
     float* data;
     int64_t inputs, outputs, in, out, row, column;
 };
