@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from tests.tiny import aligned_graph, compact, far_seeing_graph, gray_graph
 from upres.errors import UsageError
-from upres.export import compare as export_report
+from upres.export import compare as report
 from upres.export.compare import TOLERANCES, Comparison, compare, pictures
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv
@@ -87,4 +87,4 @@ def test_the_users_picture_is_cut_to_its_middle() -> None:
 def test_versions_are_those_that_are_installed() -> None:
     import onnx
 
-    assert export_report.versions()["onnx"] == onnx.__version__
+    assert report.versions()["onnx"] == onnx.__version__

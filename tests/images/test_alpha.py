@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from upres.images import alpha as picture_alpha
+from upres.images import alpha as module
 from upres.images.io import bleed_alpha
 
 
@@ -36,7 +36,7 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     alpha = (rng.random((101, 30)) > 0.97).astype(np.float32)
     whole = bleed_alpha(pixels, alpha)
     for rows in (2, 16, 34, 100):
-        monkeypatch.setattr(picture_alpha, "_STRIP_ROWS", rows)
+        monkeypatch.setattr(module, "_STRIP_ROWS", rows)
         np.testing.assert_array_equal(bleed_alpha(pixels, alpha), whole)
 
 

@@ -16,7 +16,6 @@ import pytest
 from tests.system.test_download import Server, own_cache, ranged, send, status, whole
 from tests.tiny import compact_file
 from upres.errors import ModelError, OutputError
-from upres.models import model as catalog_models
 from upres.models.add import add
 from upres.models.catalog import load_graph, resolve
 from upres.models.model import COLUMNS, KnownModel, known_models
@@ -56,7 +55,7 @@ def table(tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch) -> Itera
         cells = ("Tiny_x2", "2x-tiny", "compact", "2", license, file, str(length or "-"), known or "-", " ".join(urls), "tests")
         path = tmp_path / "catalog.tsv"
         path.write_text("\t".join(COLUMNS) + "\n" + "\t".join(cells) + "\n")
-        monkeypatch.setattr(catalog_models, "TABLE", path)
+        monkeypatch.setattr("upres.models.model.TABLE", path)
         known_models.cache_clear()
         return known_models()["Tiny_x2"]
 

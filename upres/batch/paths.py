@@ -1,6 +1,6 @@
 """From what was typed to a list of jobs: which files are pictures, where each result goes, and what is left alone and why.
 
-Nothing is read here but names; `batch.py` opens the pictures.
+Nothing is read here but names; `run.py` opens the pictures.
 """
 
 from __future__ import annotations

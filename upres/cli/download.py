@@ -28,7 +28,7 @@ def words_for_bytes(size: int | None) -> str:
 def have_models(names: Iterable[str]) -> None:
     """Download those of `names` that are known models and not here yet. All others, paths too, are left to the verb that uses them.
 
-    Raises what `catalog_store.pull` raises, so also for a license that was not agreed to.
+    Raises what `models.store.pull` raises, so also for a license that was not agreed to.
     """
     from upres.models.catalog import find
     from upres.models.model import KnownModel
@@ -41,7 +41,7 @@ def have_models(names: Iterable[str]) -> None:
 
 
 def pull_aloud(model: KnownModel, *, accept_license: bool = False) -> Pulled:
-    """`catalog_store.pull`, telling name, license, size and origin before anything is downloaded."""
+    """`models.store.pull`, telling name, license, size and origin before anything is downloaded."""
     from upres.models.store import check_license, file_here, pull
 
     quiet_log()

@@ -39,7 +39,7 @@ def words_for_estimate(seconds: float) -> str:
 
 
 class Display(Protocol):
-    """A `batch.Watcher` that is also a context: opened when the job starts, closed when it ends, however it ends."""
+    """A `batch.run.Watcher` that is also a context: opened when the job starts, closed when it ends, however it ends."""
 
     def advanced(self, pixels: int) -> None: ...
     def dropped(self, pixels: int) -> None: ...

@@ -28,7 +28,7 @@ class EngineCheck:
 
     state: "ok"; "wrong": it ran and the result is not right; "failed": an error, which `words` tells; "crashed": its process was ended
     by a signal; "timeout"; "missing": not installed; "absent": no such device is found; "not-run": `--quick`.
-    `kind` is the device as `doctor_table.TESTED` knows it; `tested` is from there. `remedy` is a command or an advice.
+    `kind` is the device as `requirements.TESTED` knows it; `tested` is from there. `remedy` is a command or an advice.
     """
 
     engine: str

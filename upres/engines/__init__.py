@@ -26,11 +26,11 @@ def load(
 ) -> Runner:
     """Make `graph` ready to run.
 
-    engine: "auto" is the fastest on this machine as it was measured once (`engines.choose`), else ncnn. threads: 0 is one a core. exact:
+    engine: "auto" is the fastest on this machine as it was measured once (`autotune.choose`), else ncnn. threads: 0 is one a core. exact:
     tiles equal the untiled picture to the bit (ncnn then runs without Winograd, at about half the speed; torch is always exact on the CPU).
-    device: "auto", or one that the engine knows (`engines.graph_runner.DEVICES`), which also narrows the choice of "auto". precision: what
+    device: "auto", or one that the engine knows (`registry.DEVICES`), which also narrows the choice of "auto". precision: what
     values between layers are kept in; "auto" is "fp32" on CPUs and "fp16" on GPUs; half precision is used only where test tiles agree
-    with float32 (`engines.precision`). expected_px: LR pixels of the whole job, picture_px: of a typical picture of it; they tell "auto"
+    with float32 (`precision`). expected_px: LR pixels of the whole job, picture_px: of a typical picture of it; they tell "auto"
     whether a measurement is worth its seconds. Without expected_px nothing is ever measured.
 
     Where the engine that "auto" chose cannot be opened, ncnn on the CPU is, and `notes` say so.

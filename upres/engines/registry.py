@@ -94,7 +94,7 @@ class NotedRunner:
         self.memory_factor, self.grid_px = runner.memory_factor, runner.grid_px
 
     def device_bytes(self) -> int | None:
-        """See `engines.base.device_bytes_of`."""
+        """See `runner.device_bytes_of`."""
         return device_bytes_of(self._runner)
 
     def __call__(self, lr: Array) -> Array:

@@ -46,7 +46,7 @@ class TailRunner:
         self.memory_factor = (trunk.activation_bytes_per_pixel * self._trunk.memory_factor + held) / graph.activation_bytes_per_pixel
 
     def device_bytes(self) -> int | None:
-        """Those of the trunk, which takes the more of them; see `engines.base.device_bytes_of`."""
+        """Those of the trunk, which takes the more of them; see `runner.device_bytes_of`."""
         return device_bytes_of(self._trunk)
 
     def __call__(self, lr: Array) -> Array:

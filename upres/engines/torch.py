@@ -75,7 +75,7 @@ class TorchRunner:
         return tensor.contiguous(memory_format=self._layout) if tensor.ndim == 4 else tensor
 
     def device_bytes(self) -> int | None:
-        """Free memory of a CUDA device, with what torch's cache holds unused; None elsewhere. See `engines.base.device_bytes_of`."""
+        """Free memory of a CUDA device, with what torch's cache holds unused; None elsewhere. See `runner.device_bytes_of`."""
         if self._device.type != "cuda":
             return None
         free, _ = torch.cuda.mem_get_info(self._device)

@@ -1,6 +1,6 @@
 """The models that ship inside the package, each with its card, and the one way from a name or a path to a file and a graph.
 
-A name is that of a house model, of a model that can be downloaded (`catalog_models`), or of one that the user added (`catalog_store`).
+A name is that of a house model, of a model that can be downloaded (`model.py`), or of one that the user added (`store.py`).
 """
 
 from __future__ import annotations

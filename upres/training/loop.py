@@ -25,7 +25,7 @@ from upres.training.data.images import TrainingSet
 from upres.training.data.roots import Root, load_training_set
 from upres.training.data.sampling import DegradedRegionCache, Mapper, degrade_pairs, draw_batch
 from upres.training.distributed.ranks import Ranks
-from upres.training.losses import formulas as losses
+from upres.training.losses import formulas
 from upres.training.losses.generator_loss import Features, add_terms, autocast, generator_terms, mean_logit, parts, stage_of, widened
 from upres.training.memory import check_memory
 from upres.training.monitoring.stability import StabilityGuard
@@ -90,9 +90,10 @@ def train(
     """Train as `config` says on the pictures of `data`; returns the path of the merged plain network.
 
     `resume` continues from the newest whole checkpoint of `out`, bit for bit as if never stopped (same machine, same number of ranks and
-    threads). `guard` takes a run that goes wrong back to its last good checkpoint with half the learning rates, once (guard.py); without
-    it there is only a word. When `should_stop` says so after a step, a checkpoint is saved and KeyboardInterrupt raised. Raises `DataError`
-    for unusable data or a run folder of another configuration, `EngineError` for a loss that is not finite, `OutputError` for a full disk.
+    threads). `guard` takes a run that goes wrong back to its last good checkpoint with half the learning rates, once; without it there is
+    only a word (stability.py). When `should_stop` says so after a step, a checkpoint is saved and KeyboardInterrupt raised. Raises
+    `DataError` for unusable data or a run folder of another configuration, `EngineError` for a loss that is not finite, `OutputError` for a
+    full disk.
     """
     say = say if say is not None and ranks.rank == 0 else lambda _: None
     check_share(config, ranks.count)
@@ -251,7 +252,7 @@ def gan_step(
 
         terms = generator_terms(config, state, features, clock, sr, lr_part, aim.detach(), step)
         frozen = tuple(logits.detach() for logits in real)
-        terms["gan"] = config.gan_weight * losses.gan_generator_loss(config.gan_loss, frozen, fake, ranks.mean)
+        terms["gan"] = config.gan_weight * formulas.gan_generator_loss(config.gan_loss, frozen, fake, ranks.mean)
         with clock("discriminator"):
             total = sum(terms.values(), start=sr.new_zeros(())) / config.accumulate
             by_sr = torch.autograd.grad(total, sr, retain_graph=True)
@@ -259,12 +260,12 @@ def gan_step(
             sr_of_net.backward(by_sr[0])
 
         with clock("discriminator"):
-            against = {"discriminator": losses.gan_discriminator_loss(config.gan_loss, real, fake, ranks.mean)}
+            against = {"discriminator": formulas.gan_discriminator_loss(config.gan_loss, real, fake, ranks.mean)}
             if config.r1_weight:
-                against["r1"] = config.r1_weight * losses.r1_penalty(real, hr_part)
+                against["r1"] = config.r1_weight * formulas.r1_penalty(real, hr_part)
             if config.gradient_penalty_weight:
                 random = generator_of(ranks.device, config.seed, step, index, ranks.rank)
-                penalty = losses.gradient_penalty(state.discriminator, hr_part.detach(), sr.detach(), random)
+                penalty = formulas.gradient_penalty(state.discriminator, hr_part.detach(), sr.detach(), random)
                 against["gradient penalty"] = config.gradient_penalty_weight * penalty
             (sum(against.values(), start=sr.new_zeros(())) / config.accumulate).backward(inputs=judged_by)
         add_terms(told, terms, config.accumulate, against | {"D(real)": mean_logit(real), "D(fake)": mean_logit(fake)})

@@ -32,7 +32,7 @@ class Tiling:
 
 @dataclass(frozen=True, slots=True)
 class NetworkCost:
-    """One network of a chain as a plan sees it: `workspace_factor` and `grid_px` are of the engine that runs it (`engines.base.Runner`).
+    """One network of a chain as a plan sees it: `workspace_factor` and `grid_px` are of the engine that runs it (`engines.runner.Runner`).
 
     `device_bytes` is the free memory of the device that a tile is computed on, None where that is the host's. `max_tile_px` is the side
     of a tile that fitted after memory was short once.

@@ -18,8 +18,7 @@ import pytest
 from tests import REPOSITORY
 from tests.tiny import aligned_graph, compact, gray_graph
 from upres import engines
-from upres.engines.autotune import cache, choose
-from upres.engines.autotune import fingerprint as machine
+from upres.engines.autotune import cache, choose, fingerprint
 from upres.engines.autotune.cache import choices_file, read_choices
 from upres.engines.autotune.fingerprint import Fingerprint, this_machine
 from upres.engines.autotune.race import Candidate, Measured, race
@@ -508,10 +507,10 @@ def test_a_machine_is_busy_while_its_cores_are(tmp_path: Path, monkeypatch: pyte
     def after(idle: int, busy: int) -> bool:
         (tmp_path / "proc").mkdir(exist_ok=True)
         (tmp_path / "proc" / "stat").write_text(stat(1000, 1000))
-        monkeypatch.setattr(machine.time, "sleep", lambda _: (tmp_path / "proc" / "stat").write_text(stat(1000 + idle, 1000 + busy)))
-        return machine.is_busy(root=tmp_path)
+        monkeypatch.setattr(fingerprint.time, "sleep", lambda _: (tmp_path / "proc" / "stat").write_text(stat(1000 + idle, 1000 + busy)))
+        return fingerprint.is_busy(root=tmp_path)
 
     assert after(idle=2, busy=23)
     assert not after(idle=20, busy=5)
     monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
-    assert machine.is_busy(root=tmp_path / "elsewhere")  # where no core can be asked, the load of the last minute
+    assert fingerprint.is_busy(root=tmp_path / "elsewhere")  # where no core can be asked, the load of the last minute

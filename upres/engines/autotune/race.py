@@ -66,7 +66,7 @@ def race(
     answer_s: float = ANSWER_S,
     budget_s: float = BUDGET_S,
 ) -> tuple[Measured, ...]:
-    """One result for each candidate, in their order. `structure` is `engines.structure.structure`, `program` replaces the child (tests)."""
+    """One result for each candidate, in their order. `structure` is `graph.serialize.structure`, `program` replaces the child (tests)."""
     command = tuple(program) if program is not None else (sys.executable, "-P", "-m", _PROGRAM)
     end = time.monotonic() + budget_s
     entrants: list[_Entrant] = []

@@ -3,7 +3,7 @@
     python -m upres.engines.ncnn.devices
 
 is that process; it prints one line of JSON. Importing this module is light: ncnn comes with `list_vulkan_devices` alone, which loads the
-drivers into this process (`engines.ncnn_vulkan` needs that anyway, and callers who only wonder use `vulkan_devices`).
+drivers into this process (`vulkan.py` needs that anyway, and callers who only wonder use `vulkan_devices`).
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

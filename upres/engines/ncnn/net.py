@@ -155,7 +155,7 @@ class NcnnNet:
         if sr is None or sr.ndim != 3:
             raise EngineError(f"{NAME} failed on {self.device} (code {failed}) on {size}; try a smaller --tile or another engine")
         if self.gpu is not None and not sr.any() and lr.any():
-            # What ncnn makes of memory that it did not get (see `ncnn_vulkan`), should one have slipped through the reservation.
+            # What ncnn makes of memory that it did not get (see `vulkan.py`), should one have slipped through the reservation.
             raise OutOfMemoryError(f"{NAME} gave nothing but black on {self.device} for {size}; try a smaller --tile")
         return sr
 

@@ -1,7 +1,7 @@
 """Training pictures as arrays: what a pair is, how pixels become whole levels of one kind, and how often a picture is drawn.
 
 Where no LR file is given, LR is made from the whole HR picture by the MATLAB-equal resize and rounded, as the LR of DIV2K and of the test
-sets is, so an LR patch holds the true surroundings of its HR patch also at its edges. Files are read in `sources.py` and `paired.py`; the
+sets is, so an LR patch holds the true surroundings of its HR patch also at its edges. Files are read in `roots.py` and `pairs.py`; the
 codecs are imported where a file is decoded, so that shards train on a machine without them.
 """
 

@@ -1,6 +1,6 @@
 """The kernel of winograd.cpp: compiled for this processor when first wanted, kept in the cache, called with torch tensors.
 
-It knows nothing of gradients or modules (see fast_conv.py). The tensors it takes are views `b h w c` with c contiguous and no gap between
+It knows nothing of gradients or modules (see conv.py). The tensors it takes are views `b h w c` with c contiguous and no gap between
 rows and pictures, such as a slice of channels of a channels-last batch.
 """
 
