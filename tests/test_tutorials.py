@@ -30,7 +30,7 @@ from upres.training.losses.feature_files import load_features
 
 ENGLISH, CHINESE = (REPOSITORY / "docs" / "tutorials" / name for name in ("esrgan.md", "esrgan.zh-CN.md"))
 BOTH = pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
-FEATURES, NIQE = "vgg_normalized_conv3_1.pth", "niqe.npz"
+FEATURES, NIQE = "vgg_normalised_conv3_1.pth", "niqe.npz"
 
 # What a command of the text leaves behind, beside the run's files that the text has a table of.
 RUNS = ("psnr", "gan_own", "gan", "gan_two", "trial_psnr", "trial_gan")

@@ -60,10 +60,10 @@ _CARDS = (
     ),
     FeatureCard(
         name="vgg19-conv3_1",
-        file="vgg_normalized_conv3_1.pth",
+        file="vgg_normalised_conv3_1.pth",
         urls=(
             "https://raw.githubusercontent.com/pietrocarbo/deep-transfer/30b40b175d0d4afa19789fd57b5439aed125c1a5"
-            "/models/autoencoder_vgg19/vgg19_3/vgg_normalized_conv3_1.pth",
+            "/models/autoencoder_vgg19/vgg19_3/vgg_normalised_conv3_1.pth",
         ),
         sha256="4ffff49ad5cdc3337374b947918f35f903fcb0898b0b5eebfcbd601b99fc3929",
         bytes=2_223_308,
