@@ -67,7 +67,7 @@ class World:
 
         monkeypatch.setattr(loop, "average", noted)
         monkeypatch.setattr(loop, "validate", validated)
-        monkeypatch.setattr(loop.Watch, "validation", lambda *_: None)
+        monkeypatch.setattr(loop.TrainingMonitor, "validation", lambda *_: None)
 
 
 @pytest.fixture

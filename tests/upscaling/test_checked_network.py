@@ -120,9 +120,9 @@ def test_also_turned_and_wrapped_with_alpha_and_in_chains(spoil: Callable[[Array
     chain = [GRAPH, compact(2, width=4, strength=0.01, seed=1)]
     right = Upscaler(chain, engine="ncnn", threads=1, exact=True, **settings)(picture(lr, alpha))
     upscaler = Upscaler(chain, engine="ncnn", threads=1, exact=True, tile_px=16, **settings)
-    for stage in upscaler.stages:
-        stage.runner.close()
-        stage.runner = Faulty(stage.graph, spoil, {1, 3, 6})
+    for network in upscaler.networks:
+        network.runner.close()
+        network.runner = Faulty(network.graph, spoil, {1, 3, 6})
     result = upscaler(picture(lr, alpha))
     np.testing.assert_array_equal(result.pixels, right.pixels)
     np.testing.assert_array_equal(result.alpha, right.alpha)

@@ -83,7 +83,7 @@ def test_the_result_is_that_of_one_tile_to_the_bit(rooms: dict[int, int], error:
     np.testing.assert_array_equal(result.pixels, right)
     assert runner.refused > 0
     (note,) = [note for note in result.notes if "memory was short" in note]
-    assert note == f"memory was short for tiles of 100 px: the rest ran in tiles of {upscaler.stages[0].max_tile_px} px"
+    assert note == f"memory was short for tiles of 100 px: the rest ran in tiles of {upscaler.networks[0].max_tile_px} px"
 
 
 def test_finished_tiles_are_not_run_again() -> None:
