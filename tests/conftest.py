@@ -46,9 +46,9 @@ def example_photo() -> Path:
 
 
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def unplotted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training draws no crops and no curves, as where matplotlib is missing: half the time of a run of a few steps."""
-    monkeypatch.setattr("upres.training.monitoring.tensorboard.missing_to_draw", lambda: ("drawing, in this test,",))
+    monkeypatch.setattr("upres.training.monitoring.tensorboard.missing_to_plot", lambda: ("drawing, in this test,",))
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def _tensors(out: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(
-    photographs: Path, finished: Path, tmp_path: Path, precision: str, undrawn: None
+    photographs: Path, finished: Path, tmp_path: Path, precision: str, unplotted: None
 ) -> None:
     config, straight_run = dataclasses.replace(CONFIG, precision=precision), finished
     if precision != CONFIG.precision:
@@ -85,7 +85,7 @@ def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(
     assert models[0] == models[1]
 
 
-def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Path, undrawn: None) -> None:
+def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Path, unplotted: None) -> None:
     """A real process, a real SIGKILL at a moment that nobody chose."""
     config = dataclasses.replace(CONFIG, steps=200, validate_every=200, ema_decay=0.999)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
@@ -122,7 +122,7 @@ def test_training_beats_the_start_and_writes_what_it_says(photographs: Path, tmp
     assert list((tmp_path / "run" / "tensorboard").iterdir())
 
 
-def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_path: Path, undrawn: None) -> None:
+def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_path: Path, unplotted: None) -> None:
     from upres.engines import load
     from upres.graph.architectures import graph_from_state_dict
     from upres.metrics.psnr_ssim import psnr
@@ -142,7 +142,7 @@ def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_also_where_it_would_validate(
-    photographs: Path, tmp_path: Path, undrawn: None
+    photographs: Path, tmp_path: Path, unplotted: None
 ) -> None:
     shutil.copytree(photographs, tmp_path / "copy")
     (tmp_path / "copy" / "0.png").write_bytes(b"torn")
@@ -177,7 +177,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(photographs: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("kind", ["unet", "vgg"])
 def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
-    photographs: Path, features: Path, tmp_path: Path, kind: str, undrawn: None
+    photographs: Path, features: Path, tmp_path: Path, kind: str, unplotted: None
 ) -> None:
     config = dataclasses.replace(GAN, discriminator=kind, r1_weight=1.0, gradient_penalty_weight=1.0)
     sources = PretrainedFiles(features=features)
@@ -200,7 +200,7 @@ def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
 
 
 @pytest.mark.parametrize("network", ["rrdb", "srresnet"])
-def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, network: str, undrawn: None) -> None:
+def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, network: str, unplotted: None) -> None:
     config = dataclasses.replace(CONFIG, network=network, depth=1, growth=4, steps=6, validate_every=3)
     train(config, photographs, tmp_path / "straight")
     seen: list[int] = []
@@ -250,7 +250,7 @@ def test_tensorboard_holds_what_must_be_watched(photographs: Path, features: Pat
 
 
 def test_a_feature_network_that_cannot_be_had_is_replaced_with_a_word_or_refused(
-    photographs: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None
+    photographs: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unplotted: None
 ) -> None:
     from upres.errors import ModelError
     from upres.training import pretrained as run

@@ -102,7 +102,7 @@ def plain_file(path: Path, seed: int) -> Path:
     return path
 
 
-def test_a_run_begins_with_its_parent(folder: Path, tmp_path: Path, undrawn: None) -> None:
+def test_a_run_begins_with_its_parent(folder: Path, tmp_path: Path, unplotted: None) -> None:
     """Trap 29: both the raw and the averaged network do."""
     parent = plain_file(tmp_path / "parent.safetensors", 77)
     config = dataclasses.replace(GAN, steps=1, learning_rate=1e-9, final_learning_rate=0.0)
@@ -114,7 +114,7 @@ def test_a_run_begins_with_its_parent(folder: Path, tmp_path: Path, undrawn: Non
     assert np.allclose(raw["convs.0.weight"], expected["body.0.weight"], rtol=0, atol=1e-7)
 
 
-def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(folder: Path, tmp_path: Path, undrawn: None) -> None:
+def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(folder: Path, tmp_path: Path, unplotted: None) -> None:
     """Trap 31. After one step the average has moved by 9/10 (its warm-up) of the way to weights that have already moved."""
     said: list[Progress] = []
     config = dataclasses.replace(GAN, steps=1, validate_every=1, learning_rate=5e-3)
@@ -138,7 +138,7 @@ def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(fol
 
 
 def test_a_full_disk_ends_a_gan_run_with_5_and_keeps_the_last_good_checkpoint(
-    tmp_path: Path, straight: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch, undrawn: None
+    tmp_path: Path, straight: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch, unplotted: None
 ) -> None:
     """Trap 44. The system itself refuses to write: a limit on the size of files, lowered once the first checkpoint is there."""
     resource = pytest.importorskip("resource")
@@ -164,7 +164,7 @@ def test_a_full_disk_ends_a_gan_run_with_5_and_keeps_the_last_good_checkpoint(
 
 
 def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
-    tmp_path: Path, straight: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch, undrawn: None
+    tmp_path: Path, straight: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch, unplotted: None
 ) -> None:
     """Trap 31: a resumed run has its raw weights again, not the average in their place."""
     step = loop.gan_step
@@ -187,7 +187,7 @@ def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
 
 
 def test_a_damaged_checkpoint_of_a_gan_run_costs_the_steps_since_the_one_before(
-    folder: Path, tmp_path: Path, straight: Path, caplog: pytest.LogCaptureFixture, undrawn: None
+    folder: Path, tmp_path: Path, straight: Path, caplog: pytest.LogCaptureFixture, unplotted: None
 ) -> None:
     sources, said, run = PretrainedFiles(features=folder / "features.safetensors"), list[str](), shutil.copytree(straight, tmp_path / "run")
     path = list_checkpoints(run / "checkpoints")[-1]

@@ -57,7 +57,7 @@ def test_a_gray_16_bit_run_makes_a_network_that_the_core_runs(tmp_path: Path, up
 
 
 @pytest.mark.parametrize("kind", ["vgg", "unet", "patch"])
-def test_every_loss_and_discriminator_takes_gray(kind: str, tmp_path: Path, undrawn: None) -> None:
+def test_every_loss_and_discriminator_takes_gray(kind: str, tmp_path: Path, unplotted: None) -> None:
     folder = gray_folder(tmp_path / "pictures", 8)
     features = features_file(tmp_path / "features.safetensors")
     config = dataclasses.replace(

@@ -30,7 +30,7 @@ STAGE_TWO = dataclasses.replace(
 )  # fmt: skip
 
 
-def test_two_stages(tmp_path: Path, undrawn: None) -> None:
+def test_two_stages(tmp_path: Path, unplotted: None) -> None:
     pictures, unseen = draw_photographs(tmp_path / "pictures", 8), tmp_path / "unseen"
     unseen.mkdir()
     for number in (6, 7):

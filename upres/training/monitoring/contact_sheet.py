@@ -119,12 +119,12 @@ def _font(weight: str) -> FontProperties:
     return FontProperties(family=_FONT, size=_WORDS_PX * 72 / _DPI, weight=weight)
 
 
-def missing_to_draw() -> list[str]:
-    """The libraries that drawing needs and this machine does not have."""
+def missing_to_plot() -> list[str]:
+    """The libraries that plotting needs and this machine does not have."""
     return [name for name in ("matplotlib", "pyvips") if find_spec(name) is None]
 
 
-def drawable(text: str) -> str:
+def in_font(text: str) -> str:
     """`text` with a white square for every letter that the font lacks (Chinese file names), which matplotlib would warn of."""
     return "".join(letter if ord(letter) in _letters() else "□" for letter in text)
 
@@ -136,7 +136,7 @@ def _width(canvas: FigureCanvasAgg, text: str, weight: str) -> float:
 
 def _cut(canvas: FigureCanvasAgg, text: str, room: float, weight: str) -> str:
     """`text` with as much of its middle left out as makes it fit into `room` pixels."""
-    whole = text = drawable(text)
+    whole = text = in_font(text)
     kept = len(whole)
     while kept > 0 and _width(canvas, text, weight) > room:
         kept -= 1

@@ -25,7 +25,7 @@ from upres.metrics.niqe import NiqeParameters
 from upres.system.files import write_atomic
 from upres.training.data.images import Pair
 from upres.training.distributed.ranks import Ranks
-from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_draw, render, write_png
+from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_plot, render, write_png
 from upres.training.monitoring.curves import style
 from upres.training.monitoring.tensorboard import Triple, choose_crops, cut, words_of_psnr
 from upres.training.monitoring.validation import PerceptualDistance, validate
@@ -85,7 +85,7 @@ def sweep(
         out.mkdir(parents=True, exist_ok=True)
         finite = [{name: None if _infinite(value) else value for name, value in row.items()} for row in rows]
         write_atomic(out / "sweep.json", json.dumps(finite, indent=2).encode())
-        if not missing_to_draw():
+        if not missing_to_plot():
             plot_sweep(finite, out / "sweep.png")
             draw_crops(crops, out / "sweep_crops.png")
     return rows

@@ -20,7 +20,7 @@ from torch import nn
 from upres.metrics.psnr_ssim import psnr
 from upres.training.data.images import Levels, Pair
 from upres.training.distributed.ranks import Ranks
-from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_draw, write_png
+from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_plot, write_png
 from upres.training.monitoring.curves import CURVE, plot_curves
 from upres.training.monitoring.validation import Quality, enlarge
 
@@ -57,7 +57,7 @@ class TrainingMonitor:
         self._places: list[tuple[int, int, int]] = []
         self._crop_px = crop_px
         self._writer: SummaryWriter | None = None
-        self._draws = False
+        self._plots = False
         if ranks.rank > 0:
             return
         if find_spec("tensorboard") is None:
@@ -66,8 +66,8 @@ class TrainingMonitor:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
-        missing = missing_to_draw()
-        self._draws = not missing
+        missing = missing_to_plot()
+        self._plots = not missing
         if missing:
             say(f"{' and '.join(missing)} not installed: the run draws no crops and no curves. pip install {' '.join(missing)}")
         else:
@@ -108,12 +108,12 @@ class TrainingMonitor:
             return
         self.scalars(step, {f"validation/{name}": value for name, value in flat(quality).items()})
         self.crops(step, cut(net, self._pairs, self._places, self._crop_px))
-        if self._draws and (self._folder / CURVE).exists():
+        if self._plots and (self._folder / CURVE).exists():
             plot_curves(self._folder)
 
     def crops(self, step: int, triples: Sequence[Triple]) -> None:
         """Draw `crops/step_000001000.png`, and the same picture into TensorBoard."""
-        if not self._draws or not triples:
+        if not self._plots or not triples:
             return
         sheet = contact_sheet([_row(triple) for triple in triples], f"step {step:,}")
         write_png(self._folder / "crops" / f"step_{step:09d}.png", sheet)
