@@ -82,7 +82,7 @@ class Run:
 
     def __init__(self, config: TrainConfig, draw: Draw) -> None:
         self.config, self.draw, self.ranks = config, draw, Ranks()
-        self.team = build_state(config, self.ranks)
+        self.state = build_state(config, self.ranks)
         network = random_features(config.features)
         self.features = Features(network, features_layers(config, config.features), "random weights")
         self.clock, self.step = Stopwatch(self.ranks.device), 0
@@ -95,12 +95,12 @@ class Run:
             lr, hr, target = self.pending.result()
             self.step += 1
             self.pending = self.pool.submit(self.draw, self.step)
-            set_rates(self.team, self.config, self.step)
+            set_rates(self.state, self.config, self.step)
             gan_step(
-                self.config, self.team, lr, hr, self.step, target=target, ranks=self.ranks, out=folder, clock=self.clock,
+                self.config, self.state, lr, hr, self.step, target=target, ranks=self.ranks, out=folder, clock=self.clock,
                 features=self.features,
             )  # fmt: skip
-            average(self.team, self.config, self.step, self.ranks)
+            average(self.state, self.config, self.step, self.ranks)
         return time.perf_counter() - begun
 
 

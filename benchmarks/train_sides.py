@@ -54,7 +54,7 @@ class OurTrainer:
             precision="bfloat16" if measures.bfloat16 else "float32",
         )  # fmt: skip
         self.ranks = Ranks()
-        self.team = build_state(self.config, self.ranks)
+        self.state = build_state(self.config, self.ranks)
         weights = {name: tensor.numpy() for name, tensor in vgg.state_dict().items() if name.startswith("features")}
         self.features = Features(FeatureNetwork("vgg19", weights, "random weights"), {"conv5_4": 1.0}, "random weights")
         self.clock = Stopwatch(self.ranks.device)
@@ -66,26 +66,26 @@ class OurTrainer:
         """All of it in float64, by torch's own convolutions."""
         for module in self.modules():
             module.double()
-        self.team.ema = start_ema(self.team.net)
+        self.state.ema = start_ema(self.state.net)
         vgg = copy.deepcopy(self.vgg).double()  # the feature network of upres keeps its own precision
         self.features = Features(cast(FeatureNetwork, lambda x, layers: {"conv5_4": vgg(x)}), {"conv5_4": 1.0}, "random weights")
         return self
 
     def modules(self) -> tuple[nn.Module, nn.Module]:
-        assert self.team.discriminator is not None
-        return self.team.net, self.team.discriminator
+        assert self.state.discriminator is not None
+        return self.state.net, self.state.discriminator
 
     def optimizers(self) -> tuple[torch.optim.Adam, torch.optim.Adam]:
-        assert self.team.discriminator_optimizer is not None
-        return self.team.optimizer, self.team.discriminator_optimizer
+        assert self.state.discriminator_optimizer is not None
+        return self.state.optimizer, self.state.discriminator_optimizer
 
     def step(self, lr: Tensor, hr: Tensor) -> Mapping[str, float]:
-        set_rates(self.team, self.config, self.step_number)
+        set_rates(self.state, self.config, self.step_number)
         with switched(self.measures):
             told = gan_step(
-                self.config, self.team, lr, hr, self.step_number, ranks=self.ranks, out=Path(), clock=self.clock, features=self.features
+                self.config, self.state, lr, hr, self.step_number, ranks=self.ranks, out=Path(), clock=self.clock, features=self.features
             )
-        average(self.team, self.config, self.step_number, self.ranks)
+        average(self.state, self.config, self.step_number, self.ranks)
         self.step_number += 1
         return told
 

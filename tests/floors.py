@@ -9,6 +9,7 @@ from pathlib import Path
 
 Imports = Mapping[str, set[str]]  # module of ours (without "upres.") -> full dotted names that it imports or names in a string
 _NAME = re.compile(r"\bupres(?:\.\w+)+")
+_FROM = re.compile(r"\bfrom (upres(?:\.\w+)*) import (\w+(?:, *\w+)*)")  # in the text of a program
 
 
 def read_imports(package: Path) -> dict[str, set[str]]:
@@ -38,13 +39,18 @@ def _imported(tree: ast.Module, module: str, is_package: bool) -> set[str]:
                 parent = here[: len(here) - node.level + is_package]
                 base = ".".join([*parent, base] if base else parent)
             names.update(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            names.update(str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant))
     return names
 
 
 def _named_in_strings(tree: ast.Module, modules: Set[str]) -> set[str]:
-    """Modules of ours that stand in a string: `python -m` of a child, `import_module`, the home of a public name."""
-    found = {name.removeprefix("upres.") for text in _strings(tree) for name in _NAME.findall(text)}
-    return {f"upres.{name}" for name in found if any(name == module or name.startswith(f"{module}.") for module in modules)}
+    """Modules of ours that stand in a string: `python -m` of a child, its program, the home of a public name."""
+    found: set[str] = set()
+    for text in _strings(tree):
+        found.update(_NAME.findall(text))
+        found.update(f"{base}.{name}" for base, names in _FROM.findall(text) for name in re.split(r", *", names))
+    return {name for name in found if any(f"{name}.".startswith(f"upres.{module}.") for module in modules)}
 
 
 def _strings(tree: ast.Module) -> Iterator[str]:
@@ -84,7 +90,7 @@ def room_of(module: str) -> str:
 def reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
     """All modules that `start` imports, directly or through others."""
     seen: set[str] = set()
-    queue = sorted(graph[start])
+    queue = list(graph[start])
     while queue:
         module = queue.pop()
         if module not in seen:
@@ -112,17 +118,6 @@ def upward_imports(imports: Imports, rooms: Mapping[str, str]) -> list[str]:
     return faults
 
 
-def forbidden_reach(imports: Imports, forbidden: Mapping[str, str]) -> list[str]:
-    """Where a room reaches one that it must not know, even through others."""
-    graph = ours(imports)
-    return [
-        f"{module} must not reach {target}"
-        for module in graph
-        for target in sorted(reachable(graph, module))
-        if room_of(target) in forbidden.get(room_of(module), "").split()
-    ]
-
-
 def misplaced_libraries(imports: Imports, homes: Mapping[str, str]) -> list[str]:
     """`homes`: for each heavy library the modules and packages that may import it."""
 
@@ -137,22 +132,37 @@ def misplaced_libraries(imports: Imports, homes: Mapping[str, str]) -> list[str]
     ]
 
 
-def unmirrored(tests: Path, package: Path, at_root: frozenset[str]) -> list[str]:
-    """Test files that mirror nothing: `images/test_read.py` tests `images/read.py`, and so does `test_read_ASPECT.py`.
+def unmirrored(tests: Path, package: Path, at_root: Set[str]) -> list[str]:
+    """Test files that mirror nothing: `images/test_read.py` tests `images/read.py`, and so does `images/test_read_ASPECT.py`.
 
-    The tests of a package's `__init__` bear its name. `at_root` are those of the house itself.
+    Tests of code in a package's `__init__` bear the package's name. `at_root` are the files that test the house itself.
     """
     faults: list[str] = []
-    for path in sorted(tests.rglob("test_*.py")):
+    for path in sorted({*tests.rglob("test_*.py"), *tests.rglob("*_test.py")}):
         place = path.relative_to(tests)
-        folder, words = package / place.parent, place.stem.split("_")[1:]
-        named = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
+        folder, words = package / place.parent, place.stem.split("_")
+        named = ["_".join(words[1:count]) for count in range(2, len(words) + 1)] if words[0] == "test" else []
         if place.parent == Path():
             if place.name not in at_root:
                 faults.append(f"{place} belongs to no room: put it where its source lies, or among the tests of the house")
-        elif not ((folder.name in named and folder.is_dir()) or any((folder / f"{name}.py").is_file() for name in named)):
+        elif not any((folder / f"{name}.py").is_file() or (name == folder.name and _has_code(folder / "__init__.py")) for name in named):
             faults.append(f"{place} has no source file in {folder.relative_to(package.parent)}")
     return faults
+
+
+def undescribed(package: Path) -> list[str]:
+    """Folders of Python files without an `__init__.py` that begins with what the folder is."""
+    folders = {path.parent for path in package.rglob("*.py")}
+    return sorted(str(folder.relative_to(package.parent)) for folder in folders if not _docstring(folder / "__init__.py"))
+
+
+def _docstring(path: Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "") if path.is_file() else ""
+
+
+def _has_code(path: Path) -> bool:
+    """Whether a module holds more than its docstring."""
+    return path.is_file() and len(ast.parse(path.read_text(encoding="utf-8")).body) > 1
 
 
 def long_files(package: Path, most: int) -> list[str]:

@@ -41,7 +41,7 @@ def test_generalised_and_plateau_follow_their_formulas(beta: float) -> None:
     covariance = rotation(0.4) @ np.diag([1.5**2, 2.5**2]) @ rotation(0.4).T
     distance = np.einsum("hwi,ij,hwj->hw", x, np.linalg.inv(covariance), x)
     for found, expected in (
-        (kernels.generalised(21, 1.5, 2.5, 0.4, beta), np.exp(-0.5 * distance**beta)),
+        (kernels.generalized(21, 1.5, 2.5, 0.4, beta), np.exp(-0.5 * distance**beta)),
         (kernels.plateau(21, 1.5, 2.5, 0.4, beta), 1.0 / (1.0 + distance**beta)),
     ):
         np.testing.assert_allclose(found, expected / expected.sum(), atol=1e-12)
@@ -64,7 +64,7 @@ def test_sinc_is_the_circular_low_pass(cutoff: float) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_all_are_normalized_and_symmetric(size: int) -> None:
     for kernel in (
-        kernels.isotropic(size, 0.2), kernels.anisotropic(size, 0.2, 3.0, 1.0), kernels.generalised(size, 3.0, 0.3, 0.5, 4.0),
+        kernels.isotropic(size, 0.2), kernels.anisotropic(size, 0.2, 3.0, 1.0), kernels.generalized(size, 3.0, 0.3, 0.5, 4.0),
         kernels.plateau(size, 1.0, 1.0, 0.0, 2.0), kernels.sinc(size, 1.1),
     ):  # fmt: skip
         assert kernel.shape == (size, size) and kernel.sum() == pytest.approx(1.0, abs=1e-12)
@@ -93,7 +93,7 @@ def test_kernels_of_plans() -> None:
     gaussian = {"size": 9, "sigma_x": 1.0, "sigma_y": 2.0, "theta": 0.3, "beta": 1.5}
     for kind, expected in (
         ("anisotropic", kernels.anisotropic(9, 1.0, 2.0, 0.3)),
-        ("generalised", kernels.generalised(9, 1.0, 2.0, 0.3, 1.5)),
+        ("generalised", kernels.generalized(9, 1.0, 2.0, 0.3, 1.5)),
         ("plateau", kernels.plateau(9, 1.0, 2.0, 0.3, 1.5)),
     ):
         assert np.array_equal(kernels.make_kernel({"kind": kind, **gaussian}), expected)

@@ -25,6 +25,11 @@ def test_built_in_recipes_parse_and_name_their_source(name: str) -> None:
     assert recipe.name == name and len(recipe.source) > 10 and len(recipe.sha256) == 64
 
 
+def test_checkpoints_of_earlier_versions_know_the_recipes_by_their_hashes() -> None:
+    known = {"real-esrgan": "9b8ac302", "bsrgan": "43c3aec5", "wild": "6b2beb00", "bicubic": "1cddf3de"}
+    assert {name: load_recipe(name).sha256[:8] for name in BUILT_IN} == known
+
+
 def test_every_toml_of_the_package_is_built_in() -> None:
     folder = Path(parse_recipe.__code__.co_filename).parent / "recipes"
     assert {path.stem for path in folder.glob("*.toml")} == set(BUILT_IN)

@@ -122,7 +122,7 @@ def test_a_chain_is_planned_pass_by_pass() -> None:
     one, two, four = aligned_graph(), compact(2, width=8), compact(4, width=16)
     plan = Upscaler([one, two, four], runner=FakeRunner(), memory_bytes=512 * MIB).plan(50, 60)
     assert (plan.height, plan.width) == (400, 480)
-    assert [(step.network, step.height, step.width) for step in plan.passes] == [(0, 50, 60), (1, 50, 60), (2, 100, 120)]
+    assert [(step.place, step.height, step.width) for step in plan.passes] == [(0, 50, 60), (1, 50, 60), (2, 100, 120)]
     alone = [50 * 60 * one.macs_per_pixel, 50 * 60 * two.macs_per_pixel, 100 * 120 * four.macs_per_pixel]
     assert plan.macs == pytest.approx(sum(alone))
     assert [step.tiling.overlap_px for step in plan.passes] == [graph.receptive_field for graph in (one, two, four)]
@@ -131,7 +131,7 @@ def test_a_chain_is_planned_pass_by_pass() -> None:
 
 def test_beyond_its_factor_a_chain_runs_again_without_its_repairs() -> None:
     plan = Upscaler([aligned_graph(), compact(2)], runner=FakeRunner()).plan(10, 12, size=OutputSize(factor=4))
-    assert [step.network for step in plan.passes] == [0, 1, 1]
+    assert [step.place for step in plan.passes] == [0, 1, 1]
     assert (plan.passes[-1].height, plan.passes[-1].width) == (20, 24)
 
 

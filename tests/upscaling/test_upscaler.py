@@ -42,7 +42,7 @@ def test_the_examples_of_the_page_run(name: str, tmp_path: Path, example_photo: 
         [sys.executable, "-W", "error", "-c", EXAMPLES[name]], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    if name == "progress and cancelling":
+    if name == "progress and canceling":
         lines = result.stdout.split()
         assert lines[-1] == "stopped"
         assert 2 < len(lines) < 30

@@ -1,4 +1,4 @@
-"""The command line: the verbs and nothing else. Each lives in `cli_VERB.py`, parses, builds one dataclass and calls one function.
+"""The command line: the verbs and nothing else. Each lives in `cli/VERB.py`, parses, builds one dataclass and calls one function.
 
 Nothing heavy is imported here: `upres --help` loads neither numpy nor an engine, an image codec or torch.
 """

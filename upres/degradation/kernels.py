@@ -1,6 +1,6 @@
 """Blur kernels of degradations: float64 arrays `size, size` that sum to 1, centered, `size` odd.
 
-Sources: X. Wang et al., "Real-ESRGAN", ICCVW 2021, section 3.2 and appendix (generalised and plateau Gaussians after Y.-Q. Liu et al.,
+Sources: X. Wang et al., "Real-ESRGAN", ICCVW 2021, section 3.2 and appendix (generalized and plateau Gaussians after Y.-Q. Liu et al.,
 "Estimating generalized Gaussian blur kernels for out-of-focus image deblurring", IEEE TCSVT 2020), and for the ideal low-pass its section
 3.4. In all of them S is the covariance matrix with the standard deviations sigma_x and sigma_y along axes turned by theta.
 """
@@ -36,7 +36,7 @@ def anisotropic(size: int, sigma_x: float, sigma_y: float, theta: float) -> Arra
     return _normalized(np.exp(-0.5 * _mahalanobis(size, sigma_x, sigma_y, theta)))
 
 
-def generalised(size: int, sigma_x: float, sigma_y: float, theta: float, beta: float) -> Array:
+def generalized(size: int, sigma_x: float, sigma_y: float, theta: float, beta: float) -> Array:
     """exp(-1/2 (x^T S^-1 x)^beta), normalized: beta 1 is the Gaussian, below it is more peaked, above it flatter."""
     return _normalized(np.exp(-0.5 * _mahalanobis(size, sigma_x, sigma_y, theta) ** beta))
 
@@ -77,7 +77,7 @@ def make_kernel(parameters: Mapping[str, Any]) -> Array:
     sigmas = parameters["sigma_x"], parameters["sigma_y"], parameters["theta"]
     if kind in ("isotropic", "anisotropic"):
         return anisotropic(size, *sigmas)
-    return (generalised if kind == "generalised" else plateau)(size, *sigmas, parameters["beta"])
+    return (generalized if kind == "generalised" else plateau)(size, *sigmas, parameters["beta"])
 
 
 def bessel_j1(x: Array) -> Array:

@@ -53,7 +53,7 @@ def _core() -> None:
 
     _tell("numpy", version=numpy.__version__)
     writes, faults = _formats()
-    vips: Any = sys.modules["pyvips"]  # as the room of pictures has it
+    vips: Any = sys.modules["pyvips"]  # as `images/` has imported it
     reads = sorted({*writes, *(["gif"] if _reads_gif() else [])})
     _tell("codecs", libvips=".".join(str(vips.version(part)) for part in range(3)), reads=reads, writes=writes, faults=faults)
     from upres.models.catalog import MODELS, load_graph

@@ -200,7 +200,7 @@ class Upscaler:
         meter = self._begin(plan, progress)
         sr = np.ascontiguousarray(lr, np.float32)
         for step in plan.passes:
-            sr = run_pass(self.networks[step.network], sr, step, meter, tta=self.tta)
+            sr = run_pass(self.networks[step.place], sr, step, meter, tta=self.tta)
         meter.finish()
         self._end()
         return sr
@@ -251,7 +251,7 @@ class Upscaler:
         """All passes, the last resize, and what is mixed in of the input: h w c -> plan.height plan.width c."""
         sr = lr
         for step in plan.passes:
-            sr = run_pass(self.networks[step.network], sr, step, meter, tta=self.tta)
+            sr = run_pass(self.networks[step.place], sr, step, meter, tta=self.tta)
         sr = postprocess.resize(sr, (plan.height, plan.width), wrap=self.wrap)
         if plan.passes:  # otherwise no network was used: there is nothing to hold back
             if lock:

@@ -57,12 +57,12 @@ class Extras:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One run over a whole picture of that size; `network` is its place in the chain, `margin_px` is put around the picture."""
+    """One run over a whole picture of that size; `place` is the network's in the chain, `margin_px` is put around the picture."""
 
     height: int
     width: int
     tiling: Tiling
-    network: int = 0
+    place: int = 0
     margin_px: int = 0
 
 
@@ -229,9 +229,9 @@ def make_plan(
     # while the result is written. Color is finished before alpha is begun, which needs less.
     moments = [arrays + out_pixels * planes * (FLOAT_BYTES + 2 * (depth // 8))]
     sizes = [(height, width)]
-    for network in order:
-        sizes.append((sizes[-1][0] * chain[network].graph.scale, sizes[-1][1] * chain[network].graph.scale))
-    margins = [_margin(*sizes[i], chain[network].graph, exact=exact) if extras.wrap else 0 for i, network in enumerate(order)]
+    for place in order:
+        sizes.append((sizes[-1][0] * chain[place].graph.scale, sizes[-1][1] * chain[place].graph.scale))
+    margins = [_margin(*sizes[i], chain[place].graph, exact=exact) if extras.wrap else 0 for i, place in enumerate(order)]
     plane_bytes = [channels * rows * columns * FLOAT_BYTES for rows, columns in sizes]
     framed_bytes = [channels * (sizes[i][0] + 2 * m) * (sizes[i][1] + 2 * m) * FLOAT_BYTES if m else 0 for i, m in enumerate(margins)]
     moments += [arrays + plane_bytes[i + 1] + (plane_bytes[i] if i else 0) + framed_bytes[i] for i in range(len(order))]
@@ -249,8 +249,8 @@ def make_plan(
     left = (budget_bytes - array_bytes) // len(chain)
     passes: list[Pass] = []
     macs = 0.0
-    for i, (network, margin) in enumerate(zip(order, margins, strict=True)):
-        cost = chain[network]
+    for i, (place, margin) in enumerate(zip(order, margins, strict=True)):
+        cost = chain[place]
         rows, columns = sizes[i][0] + 2 * margin, sizes[i][1] + 2 * margin
         bytes_per_px = cost.graph.activation_bytes_per_pixel * cost.workspace_factor
         tiles = partial(
@@ -265,7 +265,7 @@ def make_plan(
                 break
         if not tiling.tile_px and cost.device_bytes is not None:  # what a device calls free may be too little: it says so if it is
             tiling = tiles(room_bytes=left, max_tile_px=MIN_TILE_PX)
-        passes.append(Pass(*sizes[i], tiling, network, margin))
+        passes.append(Pass(*sizes[i], tiling, place, margin))
         seen_px = min(tiling.overlap_px, margin) if extras.wrap else tiling.overlap_px
         if tiling.tile_px and seen_px < cost.graph.receptive_field:
             notes += (narrow_note(seen_px, cost.graph),)
@@ -273,8 +273,8 @@ def make_plan(
         work = (tiling.work if tiling.tile_px else 1.0) * extras.turns * (repeats + has_alpha)
         macs += rows * columns * work * cost.graph.macs_per_pixel
     needed = array_bytes
-    for network in set(order):
-        needed += max(step.tiling.source_bytes for step in passes if step.network == network)
+    for place in set(order):
+        needed += max(step.tiling.source_bytes for step in passes if step.place == place)
     if needed > budget_bytes:
         raise InputError(
             f"making {out_width} x {out_height} takes {format_bytes(needed)} of memory and {format_bytes(budget_bytes)} may be used: "
@@ -286,7 +286,7 @@ def make_plan(
 def _network_order(chain: tuple[NetworkCost, ...], count: int) -> list[int]:
     """Which network runs at each pass: the whole chain `count` times, but what does not enlarge (a repair) only the first time."""
     whole = range(len(chain))
-    return [network for time in range(count) for network in whole if time == 0 or chain[network].graph.scale > 1]
+    return [place for time in range(count) for place in whole if time == 0 or chain[place].graph.scale > 1]
 
 
 def _margin(height: int, width: int, graph: Network, *, exact: bool) -> int:

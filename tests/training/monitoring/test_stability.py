@@ -158,7 +158,7 @@ def test_a_discriminator_that_never_learns_is_told_but_there_is_nothing_to_go_ba
     assert [len(verdict.words) for verdict in verdicts] == [0] * 7 + [1] * 2  # from step 2,000
     assert {verdict.back_to for verdict in verdicts} == {None}
     (words,) = run.said
-    assert "has not learnt" in words and words.endswith("Training goes on")
+    assert "has not learned" in words and words.endswith("Training goes on")
 
 
 def test_a_fault_is_told_once_until_it_is_over() -> None:

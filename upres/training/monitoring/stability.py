@@ -41,7 +41,7 @@ class Limits:
     Balance, of means over all steps since the last validation. `won`: D's loss is below this share of a blind one's (relativistic: 0.0014,
     real and made some 6.6 logits apart). Healthy: 0.61 to 0.69 here; logs of ESRGAN in BasicSR's issues go down to 0.0015 (144), the lost
     run in its issue 204 has 1e-5 and less. `learnt`: below this share D can tell real from made. `blind`: one that could is above this
-    share again, and D(real) - D(fake) below `blind_gap` of its widest. `idle_steps`: by then D should have learnt; ours needed 500.
+    share again, and D(real) - D(fake) below `blind_gap` of its widest. `idle_steps`: by then D should have learned; ours needed 500.
     """
 
     lr_error_times: float = 2.0
@@ -119,7 +119,7 @@ def faults(
     elif memory.learnt and loss > limits.blind * blind_loss and gap < limits.blind_gap * memory.widest_gap:
         found["blind"] = f"the discriminator no longer tells real from made {told}"
     elif not memory.learnt and loss > limits.learnt * blind_loss and step >= limits.idle_steps:
-        found["idle"] = f"the discriminator has not learnt to tell real from made {told}: try a higher discriminator_learning_rate"
+        found["idle"] = f"the discriminator has not learned to tell real from made {told}: try a higher discriminator_learning_rate"
     return found
 
 
