@@ -1,4 +1,4 @@
-"""From a request to jobs: which engine is asked for, and for how much work. What a user sees of it is tested in `tests/cli/test_upscale.py`."""
+"""From a request to jobs: which engine is asked for, and for how much work. What a user sees of it: `tests/cli/test_upscale.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""File or bytes <-> `Picture`: the names that the rest of the house uses. The parts are `picture.py`, `read.py`, `write.py` and `alpha.py`."""
+"""File or bytes <-> `Picture`: the names that other folders use, from `picture.py`, `read.py`, `write.py` and `alpha.py`."""
 
 from __future__ import annotations
 
