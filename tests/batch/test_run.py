@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import FakeRunner, compact, noise, picture
+from tests.upscaling.test_checked_network import GRAPH, Faulty, black, photograph
 from upres.batch import run
 from upres.batch.paths import InputFile
 from upres.batch.run import Encoding, Job, Outcome, estimate_seconds, run_jobs
@@ -237,3 +239,27 @@ def test_a_job_that_ends_soon_at_a_first_glance_is_measured_by_one_small_tile(tm
     monkeypatch.setattr(run, "_SLOW_MACS_PER_SECOND", 1.0)
     assert 0.0 < estimate_seconds(jobs, measure_from_s=30.0) < 30.0
     assert len(runner.calls) == 1
+
+
+def test_a_batch_tells_it_with_the_picture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    upscaler = Upscaler(GRAPH, runner=Faulty(GRAPH, black, {1}), threads=1)
+    jobs: list[Job] = []
+    for name in ("a.png", "b.png", "c.png"):
+        write_picture(picture(photograph(20, 24)), tmp_path / name)
+        plan = upscaler.plan(20, 24)
+        path = tmp_path / name
+        jobs.append(Job(InputFile(path), path, read_header(path), upscaler, OutputSize(), plan, None, "png"))
+
+    class Silent:
+        def advanced(self, pixels: int) -> None: ...
+
+        def dropped(self, pixels: int) -> None: ...
+
+        def finished(self, outcome: Outcome) -> None: ...
+
+    report = run_jobs(jobs, Encoding(sink=lambda _: None), Silent())
+    assert report.failed == []
+    told = [[note for note in outcome.notes if "run again in float32" in note] for outcome in report.outcomes]
+    assert [len(notes) for notes in told] == [0, 1, 0]
+    assert [sum("the probe agreed" in note for note in outcome.notes) for outcome in report.outcomes] == [1, 0, 0]

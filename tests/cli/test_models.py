@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.models.test_store import Table, data, server, store, table  # noqa: F401  # fixtures, which pytest finds by name
-from tests.system.test_download import Server, ranged, whole
+from tests.system.test_download import Server, whole
 from tests.tiny import compact_file
-from upres.cli import download
-from upres.cli.download import have_models, words_for_bytes
+from upres.cli.download import have_models
 from upres.cli.main import app
 from upres.errors import ModelError
 from upres.models.catalog import MODELS
@@ -33,19 +32,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return words.out, words.err
 
     return inside
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The time of progress lines: every look at it is a minute later."""
-    now = [0.0]
-
-    def monotonic() -> float:
-        now[0] += 60.0
-        return now[0]
-
-    monkeypatch.setattr(download.time, "monotonic", monotonic)
-    yield now
 
 
 def test_the_list_is_a_table_or_json(run: Run) -> None:
@@ -124,25 +110,6 @@ def test_nothing_is_downloaded_where_one_name_is_wrong(run: Run, server: Server,
     assert server.requests == []
 
 
-def test_progress_is_told_where_there_is_no_terminal(
-    server: Server, table: Table, data: bytes, clock: list[float], capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.answers["/Tiny.pth"] = ranged(data, cut_first=1000)
-    table(server.url("/Tiny.pth"))
-    have_models(["compact-x4", "./a.pth", "Tiny_x2"])
-    err = capsys.readouterr().err
-    assert err.startswith("Tiny_x2: MIT") and "Tiny_x2: 4 kB of 4 kB" in err
-    have_models(["Tiny_x2"])
-    assert capsys.readouterr().err == ""
-
-
-def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download.sys.stderr, "isatty", lambda: True, raising=False)
-    with download.shown_progress("Tiny_x2") as progress:
-        progress(1, None)
-        progress(2, 3)
-
-
 def test_add_verify_remove(run: Run, tmp_path: Path, store: Path) -> None:
     path = compact_file(tmp_path / "mine.safetensors", 2)
     out, err = run("add", path, "--name", "Mine", "--licence", "CC-BY-4.0")
@@ -164,10 +131,3 @@ def test_add_takes_an_address(run: Run, server: Server, data: bytes) -> None:
     assert "its license is unknown, so that its maker may forbid any use" in run("add", server.url("/new.pth"), code=4)[1]
     out, err = run("add", server.url("/new.pth"), "--accept-licence")
     assert out == "new\n" and "license unknown" in err and "pinned as it came" in err
-
-
-@pytest.mark.parametrize(
-    ("size", "words"), [(None, "size unknown"), (1, "1 kB"), (255_672, "256 kB"), (67_040_989, "67.0 MB"), (4_294_967_296, "4,295.0 MB")]
-)
-def test_sizes_in_words(size: int | None, words: str) -> None:
-    assert words_for_bytes(size) == words

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.made_ncnn import bilinear_x2
 from tests.tiny import compact_file, noise, picture
 from upres.batch import resume
 from upres.images.io import read_header, read_picture, write_picture
@@ -448,3 +449,20 @@ def test_a_traceback_only_with_debug(tmp_path: Path, model: Path) -> None:
     )
     assert result.returncode == 3
     assert b"Traceback" in result.stderr
+
+
+def test_the_command_line_runs_them_and_says_once_what_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from typer.testing import CliRunner
+
+    from upres.cli.main import app
+    from upres.images.io import read_picture, write_picture
+
+    bilinear_x2(tmp_path)
+    for name in ("a.png", "b.png"):
+        write_picture(picture(noise(10, 12)), tmp_path / name)
+    command = ["upscale", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "-o", str(tmp_path / "out"), "-n", str(tmp_path / "net.bin")]
+    done = CliRunner().invoke(app, command)
+    said = done.output + capsys.readouterr().err
+    assert done.exit_code == 0, said
+    assert said.count("is an ncnn graph of unknown make") == 1
+    assert read_picture(tmp_path / "out" / "a.png").pixels.shape == (20, 24, 3)

@@ -13,6 +13,7 @@ import pytest
 
 from tests import REPOSITORY
 from tests.doctor.test_hints import HEALTHY
+from tests.system.test_subprocesses import TELL, outcomes
 from upres.doctor import examine
 from upres.doctor.report import EngineCheck
 from upres.doctor.requirements import LIBRARIES, TESTED, UNTESTED, untested_kinds
@@ -51,6 +52,14 @@ def test_a_driver_that_crashes_while_it_is_looked_for_takes_nothing_from_the_cpu
     cpu, others = checks(of(READY, RIGHT, code=-6))
     assert (cpu.state, others.device, others.state) == ("ok", "others", "crashed")
     assert others.words == "while it looked for devices: its process was ended by signal SIGABRT"
+
+
+def test_how_a_process_ended_is_told_in_words() -> None:
+    (killed,) = outcomes(f"{TELL} import os, signal; print('dying', file=sys.stderr, flush=True); os.kill(os.getpid(), signal.SIGSEGV)")
+    (hung,) = outcomes("import time; time.sleep(60)", timeout_s=0.5)
+    assert killed.crashed and hung.timed_out and not hung.crashed
+    assert examine._end(killed, 30.0) == "its process was ended by signal SIGSEGV (dying)"
+    assert examine._end(hung, 500.0) == "no answer within 500 s"
 
 
 def test_devices() -> None:

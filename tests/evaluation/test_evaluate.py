@@ -1,11 +1,8 @@
-"""`upres evaluate`: its figures against scikit-image and published ones, its JSON, its words and its exit codes."""
+"""An evaluation: its figures against scikit-image and published ones, its columns, and what is left out of every row."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +10,15 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from tests.oracles.literal_imresize import imresize_literal
-from tests.tiny import FakeRunner, compact, compact_file, gray_graph, noise, picture
+from tests.tiny import FakeRunner, compact, gray_graph, noise, picture
 from upres.errors import EngineError, InputError, ModelError, UsageError
 from upres.evaluation.evaluate import crop_to_multiple, evaluate, lr_psnr, measure
-from upres.evaluation.tables import Scores, format_table, mean_scores
+from upres.evaluation.tables import format_table
 from upres.images.io import Picture, quantize, read_picture, write_picture
 from upres.images.pairing import find_pairs
 from upres.images.resize import imresize
 from upres.metrics.niqe import PARAMETERS, NiqeParameters, load_parameters, niqe
 from upres.upscaling.enlarge import Upscaler
-
-Run = Callable[..., tuple[str, str]]  # of the verb, with its arguments and `code`
 
 
 def nearest(scale: int = 2, **faults: object) -> Upscaler:
@@ -125,13 +120,6 @@ def test_the_mean_is_over_the_pictures(hr: Path) -> None:
         assert mean.ssim_rgb == pytest.approx((rows[0].ssim_rgb + rows[1].ssim_rgb) / 2, abs=1e-12)
 
 
-def test_five_pictures_of_30_db_have_a_mean_of_30_db() -> None:
-    assert mean_scores([Scores(30.0, 0.5, 29.0, 0.4)] * 5) == Scores(30.0, 0.5, 29.0, 0.4)
-    assert mean_scores([Scores(math.inf, 1.0, 30.0, 1.0), Scores(30.0, 1.0, 30.0, 1.0)]).psnr_y == math.inf
-    with pytest.raises(ValueError, match="no scores"):
-        mean_scores([])
-
-
 def test_cropping_keeps_the_top_left() -> None:
     image = np.arange(7 * 9 * 3, dtype=np.uint8).reshape(7, 9, 3)
     np.testing.assert_array_equal(crop_to_multiple(image, 4), image[:4, :8])
@@ -217,21 +205,6 @@ def test_rounded_luma_is_another_protocol(hr: Path) -> None:
     assert "PSNR (Y, rounded, border 2)" in format_table(rounded)
 
 
-def test_the_table_names_protocol_pictures_and_rows(hr: Path) -> None:
-    result = evaluate(find_pairs(hr, None, 2), {"nearest": nearest()}, scale=2)
-    lines = format_table(result).splitlines()
-    assert lines[0].startswith("x2, 2 pictures; HR cropped to a multiple of 2, top left kept; LR: MATLAB-equal cubic resize")
-    assert "BT.601 studio range, not rounded" in lines[1]
-    assert lines[3].split("  ")[0] == "picture"
-    for column in ("PSNR (Y, border 2)", "SSIM (Y, border 2)", "PSNR (RGB, border 2)", "SSIM (RGB, border 2)"):
-        assert column in lines[3]
-    assert [line.split()[:2] for line in lines[4::2]] == [["a.png", "bicubic"], ["b.png", "bicubic"], ["mean", "bicubic"]]
-    assert [line.split()[0] for line in lines[5::2]] == ["nearest"] * 3
-    assert len({len(line) for line in lines[3:]}) == 1
-    mean = result.means()["nearest"]
-    assert lines[-1].split()[1:] == [f"{mean.psnr_y:.2f}", f"{mean.ssim_y:.4f}", f"{mean.psnr_rgb:.2f}", f"{mean.ssim_rgb:.4f}"]
-
-
 def test_niqe_is_a_column_and_hr_a_row_of_its_own(large: Path, parameters: NiqeParameters) -> None:
     result = evaluate(find_pairs(large, None, 2), {"nearest": nearest()}, scale=2, niqe=parameters)
     high = levels(large / "b.png")[:202]
@@ -286,91 +259,6 @@ def test_progress_counts_pictures(hr: Path) -> None:
     seen: list[tuple[int, int]] = []
     evaluate(find_pairs(hr, None, 2), {}, scale=2, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 2), (2, 2)]
-
-
-# The command.
-
-
-@pytest.fixture
-def run(upres: Callable[..., tuple[str, str]]) -> Run:
-    return partial(upres, "evaluate")
-
-
-def test_the_command_prints_the_table_and_writes_the_json(hr: Path, tmp_path: Path, run: Run) -> None:
-    model = compact_file(tmp_path / "tiny.safetensors", 2, strength=0.01)
-    target = tmp_path / "figures.json"
-    out, err = run("--hr", hr, "--scale", 2, "-n", model, "--json", target)
-    assert "PSNR (Y, border 2)" in out and "bicubic" in out and str(model) in out
-    assert err == ""
-    figures = json.loads(target.read_text())
-    assert set(figures) == {"protocol", "models"}
-    assert list(figures["models"]) == ["bicubic", str(model)]
-    for model_figures in figures["models"].values():
-        assert set(model_figures) == {"mean", "images"}
-        assert list(model_figures["images"]) == ["a.png", "b.png"]
-        for row in (model_figures["mean"], *model_figures["images"].values()):
-            assert set(row) == {"psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"}
-            assert all(isinstance(value, float) for value in row.values())
-    assert figures["protocol"]["scale"] == 2
-    assert figures["protocol"]["border_px"] == 2
-    assert figures["protocol"]["failed"] == {}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "hr", "tiny.safetensors"]
-
-
-def test_the_command_measures_niqe_with_parameters_from_a_file(large: Path, tmp_path: Path, parameters: NiqeParameters, run: Run) -> None:
-    out, err = run("--hr", large, "--scale", 2, "--niqe-parameters", tmp_path / "parameters.npz", "--lr-psnr")
-    assert err == "" and parameters.sha256 in out
-    assert out.splitlines()[5].endswith("NIQE (Y rounded, border 2)  LR-PSNR (RGB)")
-    assert out.splitlines()[-1].split()[0] == "hr"
-
-
-def test_only_niqe_downloads(hr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    monkeypatch.setenv("UPRES_CACHE", str(tmp_path / "cache"))
-    for name in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody is there: no network takes part
-    run("--hr", hr, "--scale", 2)
-    assert not (tmp_path / "cache").exists()
-    out, err = run("--hr", hr, "--scale", 2, "--niqe", code=4)
-    assert out == "" and "niqe_pris_params.npz could not be downloaded" in err and "2a7c182a" in err and str(tmp_path / "cache") in err
-
-
-def test_equal_pictures_are_inf_in_words_and_null_in_json(tmp_path: Path, run: Run) -> None:
-    hr = tmp_path / "hr"
-    hr.mkdir()
-    write_picture(picture(np.full((40, 40, 3), 0.5)), hr / "flat.png")
-    out, _ = run("--hr", hr, "--scale", 2, "--json", tmp_path / "f.json")
-    assert out.splitlines()[-1].split() == ["mean", "bicubic", "inf", "1.0000", "inf", "1.0000"]
-    row = json.loads((tmp_path / "f.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert row["models"]["bicubic"]["mean"] == {"psnr_y": None, "ssim_y": 1.0, "psnr_rgb": None, "ssim_rgb": 1.0}
-
-
-def test_one_unreadable_picture_is_named_and_the_rest_is_measured(hr: Path, tmp_path: Path, run: Run) -> None:
-    whole = (hr / "a.png").read_bytes()
-    (hr / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (hr / "empty.png").write_bytes(b"")
-    out, err = run("--hr", hr, "--scale", 2, "--json", tmp_path / "f.json", code=3)
-    assert "2 of 4 pictures failed" in err and "cut.png" in err and "empty.png" in err
-    assert "2 pictures" in out
-    figures = json.loads((tmp_path / "f.json").read_text())
-    assert list(figures["models"]["bicubic"]["images"]) == ["a.png", "b.png"]
-    assert sorted(figures["protocol"]["failed"]) == ["cut.png", "empty.png"]
-
-
-def test_bad_usage_and_bad_models_have_their_codes(hr: Path, tmp_path: Path, run: Run) -> None:
-    model = compact_file(tmp_path / "tiny.safetensors", 2)
-    (tmp_path / "empty").mkdir()
-    for arguments, code, words in [
-        (("--hr", hr, "--scale", 0), 2, "--scale expects a whole number"),
-        (("--hr", hr, "--scale", 4, "-n", model), 2, "enlarges by 2, but --scale is 4"),
-        (("--hr", hr), 2, "--scale"),
-        (("--hr", tmp_path / "empty", "--scale", 4), 3, "holds no picture"),
-        (("--hr", hr, "--scale", 2, "-n", tmp_path / "none.safetensors"), 4, "none.safetensors"),
-        (("--hr", hr, "--scale", 2, "--niqe-parameters", model), 4, "is no file of NIQE parameters"),
-        (("--hr", hr, "--scale", 2, "--json", tmp_path / "no" / "f.json"), 5, "a folder that exists"),
-    ]:
-        out, err = run(*arguments, code=code)
-        assert words in err
-        assert out == ""
 
 
 # Known answers.

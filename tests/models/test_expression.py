@@ -206,3 +206,15 @@ def test_a_written_blend_is_what_interpolate_writes(tmp_path: Path, files: list[
     (ours,), (theirs,) = load(parse(f"{files[0]}:0.7,{files[1]}:0.3")), load(parse(str(tmp_path / "mixed.safetensors")))
     for found, wanted in zip(parameters(ours), parameters(theirs), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-8)
+
+
+def test_two_ncnn_files_of_one_shape_are_blended(assets: Path) -> None:
+    """The mean of both networks' weights: float16 files of general-x4v3 and its twin."""
+    from upres.models import expression
+
+    names = [assets / "weights" / f"RealESRGAN_General_{name}.param" for name in ("x4_v3", "WDN_x4_v3")]
+    (blend,) = expression.load(expression.parse(f"{names[0]}:0.25,{names[1]}:0.75"))
+    first, second = (expression.load(expression.parse(str(name)))[0] for name in names)
+    assert isinstance(blend, Graph) and isinstance(first, Graph) and isinstance(second, Graph)
+    weights = [graph.nodes[0].weight for graph in (first, second, blend)]  # type: ignore[union-attr]
+    np.testing.assert_allclose(weights[2], 0.25 * weights[0] + 0.75 * weights[1], rtol=0, atol=1e-7)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import ncnn
@@ -10,12 +9,10 @@ import numpy as np
 import pytest
 
 from tests.made_ncnn import bilinear_x2, raw, tagged, write
-from tests.tiny import compact, compact_state, noise, picture
+from tests.tiny import compact, compact_state
 from upres import engines
-from upres.engines.ncnn.opaque import NcnnProgram
-from upres.engines.ncnn.runner import program as ncnn_program
 from upres.engines.onnx.program import onnx_bytes
-from upres.errors import EngineError, ModelError, UsageError
+from upres.errors import ModelError, UsageError
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.opaque import WHOLE_PICTURE_PX, OpaqueModel
@@ -55,24 +52,6 @@ def by_ncnn(param: Path, lr: Array, entrance: str, exit_: str) -> Array:
 
 
 # -- ncnn -----------------------------------------------------------------------------------------------------------
-
-
-def test_ncnn_graph_of_our_nodes_becomes_a_graph(tmp_path: Path) -> None:
-    text, chunks = ncnn_program(compact(3, depth=2))
-    (tmp_path / "m.param").write_text(text)
-    (tmp_path / "m.bin").write_bytes(b"".join(chunk.tobytes() for chunk in chunks))
-    for name in ("m.param", "m.bin"):
-        graph = load_network(str(tmp_path / name))
-        assert isinstance(graph, Graph) and (graph.scale, graph.receptive_field) == (3, 4)
-
-
-def test_published_ncnn_files_as_ncnn_runs_them(assets: Path) -> None:
-    path = assets / "weights" / "RealESRGAN_General_WDN_x4_v3.param"
-    graph = load_network(str(path))
-    assert isinstance(graph, Graph)
-    lr = pixels(21, 30)
-    found = Upscaler(graph, threads=1).upscale_array(lr)
-    np.testing.assert_allclose(found, by_ncnn(path, lr, "data", "output"), rtol=0, atol=2e-5)
 
 
 def test_ncnn_file_with_layers_of_its_own(tmp_path: Path) -> None:
@@ -123,28 +102,6 @@ def test_ncnn_network_that_cuts_its_border_off(tmp_path: Path) -> None:
     np.testing.assert_allclose(Upscaler(model, threads=1).upscale_array(lr), x * np.tanh(np.log1p(np.exp(x))) * 1.2, rtol=0, atol=1e-5)
 
 
-def test_a_mat_of_ncnn_borrows_and_ours_does_not(tmp_path: Path) -> None:
-    """`ncnn.Mat(array)` is the array's own memory and keeps nothing alive: what is written there later is what ncnn would compute with."""
-    array = np.zeros((1, 4, 4), np.float32)
-    mat = ncnn.Mat(array)
-    copy = ncnn.Mat(array).clone()
-    array[:] = 7.0
-    assert np.array(mat).max() == 7.0 and np.array(copy).max() == 0.0  # the trap, and the way out
-    program = NcnnProgram(bilinear_x2(tmp_path), threads=1)
-    lr = pixels(20, 20).transpose(2, 0, 1)[None].copy()
-    kept = lr.copy()
-    expected = program(lr)
-    for _ in range(5):  # temporaries of temporaries, and memory that is used again at once
-        found = program(pixels(20, 20).transpose(2, 0, 1)[None].copy() + np.float32(0))
-        gc.collect()
-        np.zeros((64, 20, 20), np.float32).fill(9.0)
-        np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(lr, kept)  # no layer works in place on the caller's picture
-    program.close()
-    with pytest.raises(EngineError, match="closed"):
-        program(lr)
-
-
 def test_ncnn_file_that_crashes_ncnn_is_one_error(tmp_path: Path) -> None:
     """What our checks do not see breaks the process that tries it, not this one: a MatMul of sizes that do not fit."""
     lines = ["Input in 0 1 in", "Split s 1 2 in a b", "Reshape r 1 1 a c 0=7 1=-1", "MatMul m 2 1 c b out"]
@@ -177,32 +134,3 @@ def test_without_spandrel_an_unknown_network_says_how_to_get_it(tmp_path: Path, 
 
 def raw_array() -> Array:
     return np.frombuffer(raw(np.ones(4)), np.float32)
-
-
-def test_the_command_line_runs_them_and_says_once_what_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from typer.testing import CliRunner
-
-    from upres.cli.main import app
-    from upres.images.io import read_picture, write_picture
-
-    bilinear_x2(tmp_path)
-    for name in ("a.png", "b.png"):
-        write_picture(picture(noise(10, 12)), tmp_path / name)
-    command = ["upscale", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "-o", str(tmp_path / "out"), "-n", str(tmp_path / "net.bin")]
-    done = CliRunner().invoke(app, command)
-    said = done.output + capsys.readouterr().err
-    assert done.exit_code == 0, said
-    assert said.count("is an ncnn graph of unknown make") == 1
-    assert read_picture(tmp_path / "out" / "a.png").pixels.shape == (20, 24, 3)
-
-
-def test_two_ncnn_files_of_one_shape_are_blended(assets: Path) -> None:
-    """The mean of both networks' weights: float16 files of general-x4v3 and its twin."""
-    from upres.models import expression
-
-    names = [assets / "weights" / f"RealESRGAN_General_{name}.param" for name in ("x4_v3", "WDN_x4_v3")]
-    (blend,) = expression.load(expression.parse(f"{names[0]}:0.25,{names[1]}:0.75"))
-    first, second = (expression.load(expression.parse(str(name)))[0] for name in names)
-    assert isinstance(blend, Graph) and isinstance(first, Graph) and isinstance(second, Graph)
-    weights = [graph.nodes[0].weight for graph in (first, second, blend)]  # type: ignore[union-attr]
-    np.testing.assert_allclose(weights[2], 0.25 * weights[0] + 0.75 * weights[1], rtol=0, atol=1e-7)

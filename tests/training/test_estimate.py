@@ -13,10 +13,7 @@ from upres.errors import UsageError  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.estimate import estimate, words_for_seconds  # noqa: E402
-from upres.training.losses.generator_loss import Features  # noqa: E402
-from upres.training.memory import needed_bytes  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
-from upres.training.state import build_state  # noqa: E402
 
 ALONE = Ranks()
 CONFIG = TrainConfig(recipe="test", scale=2, width=8, depth=2, branched=False, batch=4, patch_px=16, steps=7200)
@@ -54,25 +51,6 @@ def test_processes_share_the_batch() -> None:
     assert one.macs == two.macs and two.needed_bytes < one.needed_bytes
     with pytest.raises(UsageError, match="cannot be shared by 3 processes"):
         estimate(CONFIG, ALONE, processes=3)
-
-
-def test_memory_grows_with_the_batch_and_is_measured_without_touching_the_networks() -> None:
-    config = dataclasses.replace(CONFIG, gan_weight=0.1, discriminator="unet", discriminator_width=4, patch_px=32)
-    state = build_state(config, ALONE)
-    assert state.discriminator is not None
-    before = {name: tensor.clone() for name, tensor in state.discriminator.state_dict().items()}
-    sizes = [needed_bytes(dataclasses.replace(config, batch=batch), state, Features(None, {}, ""), ALONE) for batch in (4, 8, 12)]
-    assert sizes[2] - sizes[1] == pytest.approx(sizes[1] - sizes[0], abs=2)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in state.discriminator.state_dict().items())
-
-
-def test_gradient_checkpointing_needs_less() -> None:
-    config = TrainConfig(recipe="test", scale=4, network="rrdb", width=16, depth=4, growth=8, batch=4, patch_px=32)
-    sizes = []
-    for checkpointing in (False, True):
-        config = dataclasses.replace(config, gradient_checkpointing=checkpointing)
-        sizes.append(needed_bytes(config, build_state(config, ALONE), Features(None, {}, ""), ALONE))
-    assert sizes[1] - 100 * 2**20 < 0.8 * (sizes[0] - 100 * 2**20)
 
 
 def test_seconds_in_words() -> None:

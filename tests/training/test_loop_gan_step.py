@@ -56,19 +56,19 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Features:
 def literal_step(config: TrainConfig, state: TrainState, number: int, features: Features) -> tuple[float, float]:
     """ESRGAN's update as its paper and BasicSR's loop describe it; returns the losses of G and of D."""
     lr, hr = batch(number, config)
-    net, judge = state.net, state.discriminator
-    assert judge is not None and state.discriminator_optimizer is not None and features.network is not None
+    net, discriminator = state.net, state.discriminator
+    assert discriminator is not None and state.discriminator_optimizer is not None and features.network is not None
     bce = nn.BCEWithLogitsLoss()
 
     def d(x: Tensor) -> Tensor:
-        (logits,) = judge(x)
+        (logits,) = discriminator(x)
         return logits
 
     def ragan(a: Tensor, b: Tensor, target: float) -> Tensor:
         logits = a - b.mean()
         return bce(logits, torch.full_like(logits, target))
 
-    for parameter in judge.parameters():
+    for parameter in discriminator.parameters():
         parameter.requires_grad_(False)
     state.optimizer.zero_grad()
     sr = net(lr)
@@ -81,7 +81,7 @@ def literal_step(config: TrainConfig, state: TrainState, number: int, features: 
     loss_g.backward()
     state.optimizer.step()
 
-    for parameter in judge.parameters():
+    for parameter in discriminator.parameters():
         parameter.requires_grad_(True)
     state.discriminator_optimizer.zero_grad()
     sr = sr.detach()

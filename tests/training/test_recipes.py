@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from upres.errors import UsageError
-from upres.training.config import TrainConfig, check_config, parse_layers, shrink_config
+from upres.training.config import parse_layers, shrink_config
 from upres.training.recipes import RECIPES, resolve_recipe
 from upres.training.state import learning_rate_at
 
@@ -94,33 +94,6 @@ def test_shrink_divides_the_whole_schedule() -> None:
     for wrong in (0, 10**9):
         with pytest.raises(UsageError, match="--shrink"):
             shrink_config(full, wrong)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"gan_loss": "wasserstein"}, "gan_loss must be one of"),
-        ({"discriminator": "resnet"}, "discriminator must be one of"),
-        ({"network": "swin"}, "network must be one of"),
-        ({"gan_weight": -1.0}, "gan_weight must be 0 or more"),
-        ({"pixel_weight": 0.0}, "every weight of the generator's loss is 0"),
-        ({"network": "rrdb", "scale": 3}, "scale of rrdb must be one of"),
-        ({"batch": 6, "accumulate": 4}, "batch must be a multiple of accumulate"),
-        ({"milestones": (1.5,)}, "milestones are fractions"),
-        ({"discriminator_learning_rate": 0.0}, "discriminator_learning_rate must lie"),
-        ({"discriminator_clip_norm": 0.0}, "discriminator_clip_norm must be above 0"),
-        ({"seed": -1}, "seed must be 0 or more"),
-        ({"feature_layers": "conv5_4:much"}, "feature_layers expects"),
-    ],
-)
-def test_values_that_cannot_work_are_refused(changes: dict[str, object], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        check_config(dataclasses.replace(TrainConfig(recipe="test", scale=4), **changes))  # type: ignore[arg-type]
-
-
-def test_layers() -> None:
-    assert parse_layers("conv1_2:0.1,conv5_4") == {"conv1_2": 0.1, "conv5_4": 1.0}
-    assert parse_layers("") == {}
 
 
 def test_real_esrgan_has_its_published_figures() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,19 +10,15 @@ import pytest
 
 from tests.tiny import FakeRunner, compact, gray_graph, noise, picture
 from upres import engines
-from upres.batch.paths import InputFile
-from upres.batch.run import Encoding, Job, Outcome, run_jobs
 from upres.engines.runner import Runner
 from upres.engines.sample_picture import sample
 from upres.errors import EngineError, NotFiniteError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv
 from upres.graph.opaque import OpaqueModel
-from upres.images.io import read_header, write_picture
 from upres.upscaling import enlarge
 from upres.upscaling.checked_network import PATIENCE
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import OutputSize
 
 Array = np.ndarray
 GRAPH = compact(2, width=8, strength=0.01)
@@ -260,27 +254,3 @@ def test_a_run_in_float32_keeps_to_the_memory_of_the_tile() -> None:
 
 def test_a_speed_is_measured_with_a_broken_engine_too() -> None:
     assert Upscaler(GRAPH, runner=FakeRunner(spoil_call=0, error=NotFiniteError("nan"))).glance_macs_per_second() > 0
-
-
-def test_a_batch_tells_it_with_the_picture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL)
-    upscaler = Upscaler(GRAPH, runner=Faulty(GRAPH, black, {1}), threads=1)
-    jobs: list[Job] = []
-    for name in ("a.png", "b.png", "c.png"):
-        write_picture(picture(photograph(20, 24)), tmp_path / name)
-        plan = upscaler.plan(20, 24)
-        path = tmp_path / name
-        jobs.append(Job(InputFile(path), path, read_header(path), upscaler, OutputSize(), plan, None, "png"))
-
-    class Silent:
-        def advanced(self, pixels: int) -> None: ...
-
-        def dropped(self, pixels: int) -> None: ...
-
-        def finished(self, outcome: Outcome) -> None: ...
-
-    report = run_jobs(jobs, Encoding(sink=lambda _: None), Silent())
-    assert report.failed == []
-    told = [[note for note in outcome.notes if "run again in float32" in note] for outcome in report.outcomes]
-    assert [len(notes) for notes in told] == [0, 1, 0]
-    assert [sum("the probe agreed" in note for note in outcome.notes) for outcome in report.outcomes] == [1, 0, 0]

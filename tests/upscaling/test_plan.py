@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tiny import compact, far_seeing_graph
+from tests.tiny import FakeRunner, aligned_graph, compact, far_seeing_graph
 from upres.errors import InputError
+from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import MIN_TILE_PX, Plan, count_passes, make_plan
+from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, Plan, count_passes, make_plan
 
+MIB = 1024**2
 GIB = 1024**3
 
 
@@ -141,3 +143,44 @@ def test_alpha_costs_as_much_as_the_color() -> None:
         make_plan(graph, 20, 20, channels=3, has_alpha=alpha, depth=8, size=OutputSize(), budget_bytes=GIB) for alpha in (True, False)
     )
     assert with_alpha.macs == 2 * without.macs
+
+
+def test_how_much_is_put_around() -> None:
+    graph = compact(2, width=8, depth=3)
+    (step,) = Upscaler(graph, runner=FakeRunner(), wrap=True).plan(50, 50).passes
+    assert step.margin_px == graph.receptive_field
+    far = far_seeing_graph(300)
+    small, large = (Upscaler(far, runner=FakeRunner(1), wrap=True).plan(side, side, channels=1) for side in (100, 2000))
+    assert small.passes[0].margin_px == WIDE_FIELD_PX
+    assert "it sees 300 px" in small.notes[0]
+    assert large.passes[0].margin_px == 300
+    exact = Upscaler(far, runner=FakeRunner(1), wrap=True, exact=True).plan(100, 100, channels=1)
+    assert exact.passes[0].margin_px == 300
+    assert exact.macs == pytest.approx(700 * 700 * far.macs_per_pixel)
+
+
+def test_a_chain_is_planned_pass_by_pass() -> None:
+    one, two, four = aligned_graph(), compact(2, width=8), compact(4, width=16)
+    plan = Upscaler([one, two, four], runner=FakeRunner(), memory_bytes=512 * MIB).plan(50, 60)
+    assert (plan.height, plan.width) == (400, 480)
+    assert [(step.place, step.height, step.width) for step in plan.passes] == [(0, 50, 60), (1, 50, 60), (2, 100, 120)]
+    alone = [50 * 60 * one.macs_per_pixel, 50 * 60 * two.macs_per_pixel, 100 * 120 * four.macs_per_pixel]
+    assert plan.macs == pytest.approx(sum(alone))
+    assert [step.tiling.overlap_px for step in plan.passes] == [graph.receptive_field for graph in (one, two, four)]
+    assert plan.needed_bytes >= plan.array_bytes + sum(step.tiling.source_bytes for step in plan.passes)
+
+
+def test_beyond_its_factor_a_chain_runs_again_without_its_repairs() -> None:
+    plan = Upscaler([aligned_graph(), compact(2)], runner=FakeRunner()).plan(10, 12, size=OutputSize(factor=4))
+    assert [step.place for step in plan.passes] == [0, 1, 1]
+    assert (plan.passes[-1].height, plan.passes[-1].width) == (20, 24)
+
+
+def test_a_chain_keeps_to_its_memory_and_refuses_early() -> None:
+    chain = [compact(2, width=64), compact(2, width=64, seed=1)]
+    upscaler = Upscaler(chain, runner=FakeRunner(), memory_bytes=64 * MIB)
+    plan = upscaler.plan(200, 200)
+    assert plan.needed_bytes <= 64 * MIB
+    assert plan.passes[1].tiling.tile_px < 400
+    with pytest.raises(InputError, match="making 8000 x 8000 takes"):
+        upscaler.plan(2000, 2000)

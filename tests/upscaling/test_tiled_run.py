@@ -1,156 +1,14 @@
-"""Seamless textures, chains and what is planned for them: the other side of a picture is its neighbor, and tiles leave no trace."""
+"""Nothing is cut between the networks of a chain: what lies beyond [0, 1] is led around a network by linear interpolation."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
 
-from tests.tiny import FakeRunner, aligned_graph, compact, far_seeing_graph, gray_graph, noise, picture
-from upres.errors import InputError, UsageError
+from tests.tiny import FakeRunner, compact, noise
 from upres.images.resize import imresize
-from upres.models.catalog import load_graph
 from upres.upscaling import tiled_run
 from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import WIDE_FIELD_PX
-
-MIB = 1024**2
-
-
-def texture(height: int, width: int, channels: int = 3) -> np.ndarray:
-    """Noise that goes on at its other side, smooth enough to have neighbors."""
-    smooth = gaussian_filter(noise(height, width, channels), (1.2, 1.2, 0), mode="wrap")
-    return ((smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
-
-
-@pytest.mark.parametrize(("engine", "exact"), [("torch", False), ("ncnn", True), ("ncnn", False)])
-@pytest.mark.parametrize("tile_px", [None, 9])
-@pytest.mark.parametrize("size", [(24, 31), (5, 40), (1, 3)])
-def test_a_rolled_texture_gives_the_rolled_result(engine: str, exact: bool, tile_px: int | None, size: tuple[int, int]) -> None:
-    if engine == "torch":
-        pytest.importorskip("torch")
-    lr = texture(*size)
-    graph = compact(2, width=16, depth=4, strength=0.003)
-    assert graph.receptive_field > size[0] - 20  # the smaller ones have to be repeated several times
-    upscaler = Upscaler(graph, engine=engine, threads=1, exact=exact, tile_px=tile_px, wrap=True)
-    straight = upscaler.upscale_array(lr)
-    for y, x in ((1, 0), (0, 1), (7, 13), (-3, 2)):
-        rolled = upscaler.upscale_array(np.roll(lr, (y, x), axis=(0, 1)))
-        expected = np.roll(straight, (2 * y, 2 * x), axis=(0, 1))
-        np.testing.assert_allclose(rolled, expected, rtol=0, atol=0 if exact else 1e-5)
-    if min(size) > 1:
-        plain = Upscaler(graph, engine=engine, threads=1, exact=exact).upscale_array(lr)
-        assert np.abs(plain - straight).max() > 1e-2  # what the border does otherwise
-
-
-def test_a_rolled_picture_with_all_there_is() -> None:
-    """Color and alpha, two runs, the last resize, strength, color lock, turns. (Colors under fully transparent pixels are filled in from
-    a pyramid, which has places of its own, so there are none here.)"""
-    lr, alpha = texture(20, 24), 0.05 + 0.95 * texture(20, 24, 1)[:, :, 0]
-    upscaler = Upscaler(compact(2), engine="ncnn", threads=1, exact=True, wrap=True, tta=True, blend=0.8, color_lock=True)
-    for size in (OutputSize(), OutputSize(factor=3), OutputSize(factor=4), OutputSize(factor=0.5)):
-        straight = upscaler(picture(lr, alpha), size=size)
-        rolled = upscaler(picture(np.roll(lr, (4, -6), (0, 1)), np.roll(alpha, (4, -6), (0, 1))), size=size)
-        assert size.factor is None or straight.pixels.shape[0] == 20 * size.factor
-        shift = int(4 * (size.factor or 2)), int(-6 * (size.factor or 2))
-        assert straight.alpha is not None
-        assert rolled.alpha is not None
-        np.testing.assert_allclose(rolled.alpha, np.roll(straight.alpha, shift, (0, 1)), rtol=0, atol=5e-6)
-        np.testing.assert_allclose(rolled.pixels, np.roll(straight.pixels, shift, (0, 1)), rtol=0, atol=5e-6)
-
-
-def steps_across(sr: np.ndarray) -> np.ndarray:
-    """Mean absolute step from each row to the next, that from the last to the first at the end."""
-    return np.abs(np.roll(sr, -1, axis=0) - sr).mean(axis=(1, 2))
-
-
-def test_the_seam_is_no_worse_than_inside() -> None:
-    lr = texture(32, 40)
-    graph = load_graph("compact-x4")
-    seamless, plain = (Upscaler(graph, engine="ncnn", threads=1, wrap=wrap)(picture(lr)).pixels for wrap in (True, False))
-    steps = steps_across(seamless)
-    alike = steps[3::4]  # the steps between two LR pixels; the last is the seam
-    assert alike[-1] < 1.5 * alike[:-1].mean()
-    assert alike[-1] <= alike[:-1].max()
-    # Against the middle of nine copies; without `wrap` the border shows in it.
-    nine = Upscaler(graph, engine="ncnn", threads=1).upscale_array(np.tile(lr, (3, 3, 1)))[128:256, 160:320]
-    assert np.abs(seamless - nine).max() < 2e-5
-    assert np.abs(plain - nine)[:8].max() > 5 / 255
-
-
-@pytest.mark.parametrize("engine", ["torch", "ncnn"])
-@pytest.mark.parametrize("tile_px", [7, 16])
-def test_tiled_equals_untiled_to_the_bit(engine: str, tile_px: int) -> None:
-    if engine == "torch":
-        pytest.importorskip("torch")
-    lr = texture(29, 41)
-    graphs = [compact(2, width=16), compact(2, width=8, seed=1)]
-    for chain in (graphs[0], graphs):
-        whole = Upscaler(chain, engine=engine, threads=1, exact=True, wrap=True).upscale_array(lr)
-        tiled = Upscaler(chain, engine=engine, threads=1, exact=True, wrap=True, tile_px=tile_px).upscale_array(lr)
-        np.testing.assert_array_equal(tiled, whole)
-
-
-def test_a_network_that_wants_even_sides() -> None:
-    lr = texture(7, 10)
-    np.testing.assert_allclose(Upscaler(aligned_graph(), engine="ncnn", wrap=True, tile_px=4).upscale_array(lr), lr, atol=1e-6)
-
-
-def test_progress_of_a_seamless_picture_ends_at_all_pixels() -> None:
-    seen: list[int] = []
-    Upscaler(compact(2), runner=FakeRunner(), tile_px=8, wrap=True).upscale_array(noise(20, 20), lambda done, _: seen.append(done))
-    assert seen == sorted(seen)
-    assert seen[-1] == pytest.approx(1600, rel=0.05)
-
-
-def test_how_much_is_put_around() -> None:
-    graph = compact(2, width=8, depth=3)
-    (step,) = Upscaler(graph, runner=FakeRunner(), wrap=True).plan(50, 50).passes
-    assert step.margin_px == graph.receptive_field
-    far = far_seeing_graph(300)
-    small, large = (Upscaler(far, runner=FakeRunner(1), wrap=True).plan(side, side, channels=1) for side in (100, 2000))
-    assert small.passes[0].margin_px == WIDE_FIELD_PX
-    assert "it sees 300 px" in small.notes[0]
-    assert large.passes[0].margin_px == 300
-    exact = Upscaler(far, runner=FakeRunner(1), wrap=True, exact=True).plan(100, 100, channels=1)
-    assert exact.passes[0].margin_px == 300
-    assert exact.macs == pytest.approx(700 * 700 * far.macs_per_pixel)
-
-
-def test_a_chain_is_planned_pass_by_pass() -> None:
-    one, two, four = aligned_graph(), compact(2, width=8), compact(4, width=16)
-    plan = Upscaler([one, two, four], runner=FakeRunner(), memory_bytes=512 * MIB).plan(50, 60)
-    assert (plan.height, plan.width) == (400, 480)
-    assert [(step.place, step.height, step.width) for step in plan.passes] == [(0, 50, 60), (1, 50, 60), (2, 100, 120)]
-    alone = [50 * 60 * one.macs_per_pixel, 50 * 60 * two.macs_per_pixel, 100 * 120 * four.macs_per_pixel]
-    assert plan.macs == pytest.approx(sum(alone))
-    assert [step.tiling.overlap_px for step in plan.passes] == [graph.receptive_field for graph in (one, two, four)]
-    assert plan.needed_bytes >= plan.array_bytes + sum(step.tiling.source_bytes for step in plan.passes)
-
-
-def test_beyond_its_factor_a_chain_runs_again_without_its_repairs() -> None:
-    plan = Upscaler([aligned_graph(), compact(2)], runner=FakeRunner()).plan(10, 12, size=OutputSize(factor=4))
-    assert [step.place for step in plan.passes] == [0, 1, 1]
-    assert (plan.passes[-1].height, plan.passes[-1].width) == (20, 24)
-
-
-def test_a_chain_keeps_to_its_memory_and_refuses_early() -> None:
-    chain = [compact(2, width=64), compact(2, width=64, seed=1)]
-    upscaler = Upscaler(chain, runner=FakeRunner(), memory_bytes=64 * MIB)
-    plan = upscaler.plan(200, 200)
-    assert plan.needed_bytes <= 64 * MIB
-    assert plan.passes[1].tiling.tile_px < 400
-    with pytest.raises(InputError, match="making 8000 x 8000 takes"):
-        upscaler.plan(2000, 2000)
-
-
-def test_gray_and_color_networks_in_one_chain() -> None:
-    lr = noise(6, 5)
-    runner = FakeRunner()
-    result = Upscaler([gray_graph(), compact(2)], runner=runner).upscale_array(lr)
-    np.testing.assert_array_equal(result, lr.repeat(4, axis=0).repeat(4, axis=1))
-    assert runner.calls == [(1, 1, 6, 5)] * 3 + [(1, 3, 12, 10)]
 
 
 def test_between_networks_nothing_is_rounded_or_cut() -> None:
@@ -172,13 +30,3 @@ def test_the_way_around_is_linear_interpolation(scale: int) -> None:
     values = noise(5, 7)
     ours = tiled_run._linear(tiled_run._linear(np.moveaxis(values, 2, 0), scale, 1), scale, 2)
     np.testing.assert_allclose(np.moveaxis(ours, 0, 2), imresize(values, float(scale), kernel="linear"), rtol=0, atol=1e-6)
-
-
-def test_the_speed_of_a_chain_is_that_of_its_work() -> None:
-    upscaler = Upscaler([compact(2), compact(2, width=16)], runner=FakeRunner())
-    assert upscaler.macs_per_second(1e6) == upscaler.macs_per_second() > 0
-
-
-def test_a_chain_of_nothing_is_refused() -> None:
-    with pytest.raises(UsageError, match="a chain of no networks"):
-        Upscaler([])

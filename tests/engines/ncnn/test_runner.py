@@ -1,4 +1,4 @@
-"""ncnn on the CPU: whose memory a picture is, half precision, and memory that runs short. Its nodes are in `test_engines.py`."""
+"""ncnn on the CPU: half precision, devices, and memory that runs short. Its nodes are in `test_engines.py`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tests import REPOSITORY, made_ncnn
-from tests.tiny import compact
-from upres.engines.ncnn.net import NcnnNet, own_mat
-from upres.engines.ncnn.opaque import NcnnProgram
 from upres.engines.ncnn.runner import NcnnRunner
-from upres.errors import EngineError, OutOfMemoryError, UsageError
+from upres.errors import UsageError
 from upres.graph.graph import Graph
-from upres.graph.nodes import Activate, Activation, Conv
+from upres.graph.nodes import Conv
 
 RNG = np.random.default_rng(2)
 
@@ -33,51 +28,6 @@ def run_python(text: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # glibc: what is freed goes back at once, to be had again or not
     command = [sys.executable, "-c", text]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=REPOSITORY, env=environment)
-
-
-# ncnn.Mat(array) borrows the array's memory
-
-
-def test_the_engines_mat_is_a_copy() -> None:
-    lr = RNG.random((3, 8, 8), dtype=np.float32)
-    before = lr.copy()
-    mat = own_mat(lr)
-    lr[:] = 7.0
-    np.testing.assert_array_equal(np.array(mat), before)
-
-
-def test_an_array_that_is_no_block_of_memory_is_copied_before_its_own_copy_is_freed() -> None:
-    # 64 KB come from the heap, which writes into what is freed: without a name for the copy the first values are not those of the picture.
-    turned = RNG.random((3, 73, 75), dtype=np.float32).transpose(0, 2, 1)
-    for _ in range(20):
-        np.testing.assert_array_equal(np.array(own_mat(turned)), turned)
-
-
-def test_a_layer_that_works_in_place_leaves_the_callers_picture_alone(tmp_path: Path) -> None:
-    lr = RNG.normal(size=(1, 3, 9, 11)).astype(np.float32)
-    before = lr.copy()
-    graph = Graph.of([Activate("o", "input", Activation("relu"))], output="o", in_channels=3, family="test")
-    np.testing.assert_array_equal(NcnnRunner(graph, threads=1)(lr), np.maximum(before, 0.0))
-    np.testing.assert_array_equal(lr, before)
-    relu = NcnnProgram(made_ncnn.write(tmp_path, ["Input in 0 1 a", "ReLU relu 1 1 a b 0=0.0"], b""), threads=1)
-    np.testing.assert_array_equal(relu(lr), np.maximum(before, 0.0))
-    np.testing.assert_array_equal(lr, before)
-
-
-def test_results_are_our_own_memory(tmp_path: Path) -> None:
-    first, second = (RNG.random((1, 3, 24, 24), dtype=np.float32) for _ in range(2))
-    for engine in (NcnnRunner(compact(2), threads=1), NcnnProgram(made_ncnn.bilinear_x2(tmp_path), threads=1)):
-        sr = engine(first)
-        kept = sr.copy()
-        engine(second)
-        engine.close()
-        np.testing.assert_array_equal(sr, kept)
-
-
-def test_a_foreign_file_takes_a_turned_picture(tmp_path: Path) -> None:
-    program = NcnnProgram(made_ncnn.bilinear_x2(tmp_path), threads=1)
-    turned = RNG.random((1, 3, 73, 75), dtype=np.float32).transpose(0, 1, 3, 2)
-    np.testing.assert_array_equal(program(turned), program(np.ascontiguousarray(turned)))
 
 
 # Half precision
@@ -170,33 +120,3 @@ def test_memory_that_runs_short_is_told_and_the_next_tile_still_runs(tmp_path: P
     )
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout.split() == ["True", "True", "True"]
-
-
-class _Extractor:
-    """Gives what ncnn gives: a code, and a value that is empty where it failed."""
-
-    def __init__(self, code: int) -> None:
-        self._code = code
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_: 0
-
-    def extract(self, name: str) -> tuple[int, Any]:
-        return self._code, SimpleNamespace(empty=lambda: True)
-
-
-@pytest.mark.parametrize(
-    ("code", "kind", "words"),
-    [
-        (-100, OutOfMemoryError, "short of memory on cpu for 6 x 5 pixels; try a smaller --tile"),
-        (-1, EngineError, r"failed on cpu \(code -1\) on 6 x 5 pixels"),
-        (0, OutOfMemoryError, "short of memory on cpu"),  # an empty value without a code
-    ],
-)
-def test_a_code_of_ncnns_becomes_an_error(code: int, kind: type[Exception], words: str) -> None:
-    runner = NcnnRunner(compact(2), threads=1)
-    net: NcnnNet = runner._net  # pyright: ignore[reportPrivateUsage]
-    net._net = SimpleNamespace(create_extractor=lambda: _Extractor(code), clear=lambda: None)  # pyright: ignore[reportPrivateUsage]
-    with pytest.raises(EngineError, match=words) as caught:
-        runner(np.ones((1, 3, 6, 5), np.float32))
-    assert type(caught.value) is kind

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +17,7 @@ from tests.tiny import compact
 from upres import engines
 from upres.batch.worker import WorkerThread, result_of
 from upres.engines.ncnn import vulkan
-from upres.engines.ncnn.devices import VulkanDevice, quiet, vulkan_devices
+from upres.engines.ncnn.devices import VulkanDevice, vulkan_devices
 from upres.engines.ncnn.runner import NcnnRunner
 from upres.engines.ncnn.vulkan import MAX_RUN_BYTES, Gpu, free_device_bytes
 from upres.errors import EngineError, OutOfMemoryError, UsageError
@@ -80,68 +78,7 @@ def every_node() -> Graph:
     return Graph.of(nodes, output="o", in_channels=3, family="test")
 
 
-# Which devices there are
-
-
-def test_asking_for_devices_is_light_and_prints_nothing() -> None:
-    done = run_python(
-        "import sys\n"
-        "from upres.engines.ncnn.devices import vulkan_devices\n"
-        "found, reason = vulkan_devices()\n"
-        "print('ncnn' in sys.modules, bool(found) != bool(reason))\n"
-    )
-    assert (done.stdout.split(), done.stderr, done.returncode) == (["False", "True"], "", 0)
-
-
-def test_without_a_driver_the_reason_and_the_remedy_are_told() -> None:
-    # A list of drivers that names none: what a machine without one looks like to Vulkan.
-    done = run_python(
-        "from upres.engines.ncnn.devices import vulkan_devices\n"
-        "from upres.engines.ncnn.runner import NcnnRunner\n"
-        "from tests.tiny import compact\n"
-        "print(vulkan_devices())\n"
-        "try:\n"
-        "    NcnnRunner(compact(2), device='vulkan')\n"
-        "except Exception as error:\n"
-        "    print(type(error).__name__, error)\n",
-        VK_ICD_FILENAMES="/nonexistent.json",
-        VK_DRIVER_FILES="/nonexistent.json",
-    )
-    if "index=" in done.stdout:
-        pytest.skip("ncnn found a driver by its file's name")
-    first, second = done.stdout.splitlines()
-    assert first.startswith("((), \"no Vulkan driver found a device; install")
-    assert second.startswith("EngineError device 'vulkan': no Vulkan driver found a device; install the driver of the GPU's maker, or")
-    assert "sudo apt install libvulkan1 mesa-vulkan-drivers" in second
-    assert (done.stderr, done.returncode) == ("", 0)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the drivers made up here are shell scripts")
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ("echo loading >&2; kill -SEGV $$", r"crashed when it was asked for its devices \(signal 11: loading\)"),
-        ("exit 3", r"crashed when it was asked for its devices \(exit code 3\)"),
-        ("exec sleep 20", "did not answer within 0.3 s"),
-        ("echo hello; echo 'upres-vulkan-devices []'; kill -SEGV $$", "no Vulkan driver found a device"),
-    ],
-)
-def test_a_driver_that_crashes_or_hangs_is_a_reason(script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\n{script}\n")
-    python.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(python))
-    found, reason = vulkan_devices(timeout_s=0.3 if "sleep" in script else 20)
-    assert found == ()
-    assert re.search(words, reason)
-
-
-def test_what_others_write_while_ncnn_is_quiet_comes_out_afterwards(capfd: pytest.CaptureFixture[str]) -> None:
-    hidden = bytearray()
-    with quiet(hide=b"vkAllocateMemory failed", hidden=hidden):
-        os.write(2, b"[0 llvmpipe (LLVM 15.0.6, 256 bits)]  queueC=0[1]\ndlopen failed libvulkan.so.1\nvkAllocateMemory failed -2\nours\n")
-    assert capfd.readouterr().err == "ours\n"
-    assert hidden == b"vkAllocateMemory failed -2\n"
+# Devices
 
 
 def test_the_device_that_is_told_is_the_one_that_is_opened(device: VulkanDevice) -> None:
@@ -216,14 +153,14 @@ def test_half_precision_is_what_it_says_or_refused(device: VulkanDevice) -> None
 def test_an_engine_made_in_one_thread_runs_in_another(device: VulkanDevice) -> None:
     graph, lr = compact(2), picture(3, 9, 11)
     runner = NcnnRunner(graph, threads=1, device="vulkan")
-    lane: WorkerThread[Any] = WorkerThread("engine")
+    worker: WorkerThread[Any] = WorkerThread("engine")
     here = runner(lr)
-    np.testing.assert_array_equal(result_of(lane.submit(lambda: runner(lr))), here)
-    other: NcnnRunner = result_of(lane.submit(lambda: NcnnRunner(graph, threads=1, device="vulkan")))
+    np.testing.assert_array_equal(result_of(worker.submit(lambda: runner(lr))), here)
+    other: NcnnRunner = result_of(worker.submit(lambda: NcnnRunner(graph, threads=1, device="vulkan")))
     np.testing.assert_array_equal(other(lr), here)
-    result_of(lane.submit(runner.close))
+    result_of(worker.submit(runner.close))
     np.testing.assert_array_equal(other(lr), here)  # whose memory is its own still
-    lane.close()
+    worker.close()
 
 
 # Memory

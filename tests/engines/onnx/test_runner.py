@@ -1,25 +1,20 @@
-"""What is ONNX Runtime's own: its providers, its way back to the CPU that is not taken, its exceptions, float16 programs."""
+"""What is ONNX Runtime's own: its providers, its way back to the CPU that is not taken, its exceptions, half precision."""
 
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
-from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
+from tests.oracles.networks import SRVGGNetCompact, randomized, state_of
 from upres.engines.onnx import runner as engine
-from upres.engines.onnx.opaque import OnnxProgram
-from upres.engines.onnx.program import onnx_bytes
 from upres.engines.onnx.runner import OnnxRunner
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
-from upres.graph.nodes import Scale
 
 
 def small() -> Graph:
@@ -140,19 +135,6 @@ def test_every_exception_of_the_runtime_becomes_ours() -> None:
     assert not isinstance(caught.value, OutOfMemoryError)
 
 
-def test_a_file_of_unknown_make_says_that_memory_was_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "m.onnx"
-    path.write_bytes(onnx_bytes(small()))
-    program = OnnxProgram(path, threads=1)
-
-    def run(*_: object) -> None:
-        raise engine.FAILURES[0]("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc")
-
-    monkeypatch.setattr(program, "_session", SimpleNamespace(run=run))
-    with pytest.raises(OutOfMemoryError, match="short of memory on 4 x 5 pixels: 6 : RUNTIME_EXCEPTION : std::bad_alloc; try a smaller"):
-        program(np.zeros((1, 3, 4, 5), np.float32))
-
-
 def test_a_program_that_the_runtime_refuses_is_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "onnx_bytes", lambda *_, **__: b"no model")
     with pytest.raises(EngineError, match="cannot use device 'auto' for this compact network: "):
@@ -173,23 +155,3 @@ def test_half_precision_on_the_cpu_is_what_its_note_says() -> None:
     assert len(half.notes) == 1 and "fp16 on the CPU halves the weights" in half.notes[0] and not single.notes
     lr = np.random.default_rng(0).random((1, 3, 12, 13), dtype=np.float32)
     np.testing.assert_allclose(half(lr), single(lr), rtol=0, atol=1e-6)
-
-
-def test_half_precision_is_inside_only() -> None:
-    graph = graph_from_state_dict(state_of(randomized(RRDBNet(width=4, growth=3, blocks=1, unshuffle=2), 1)))
-    model = onnx.load_from_string(onnx_bytes(graph, half=True))
-    onnx.checker.check_model(model, full_check=True)
-    kinds = onnx.TensorProto
-    assert [value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)] == [kinds.FLOAT, kinds.FLOAT]
-    inside = {value.type.tensor_type.elem_type for value in onnx.shape_inference.infer_shapes(model).graph.value_info}
-    assert inside == {kinds.FLOAT16}
-    single = {tensor.name for tensor in model.graph.initializer if tensor.data_type == kinds.FLOAT}
-    assert single and all(name.endswith(".scales") for name in single)  # Resize takes no other
-    assert len(onnx_bytes(graph, half=True)) < 0.7 * len(onnx_bytes(graph))
-
-
-def test_a_weight_that_float16_cannot_hold_is_named() -> None:
-    graph = Graph.of([Scale("o", "input", 70000.0)], output="o", in_channels=1, family="test")
-    with pytest.raises(EngineError, match=r"holds 70000; float16 ends at 65504"):
-        onnx_bytes(graph, half=True)
-    onnx_bytes(graph)

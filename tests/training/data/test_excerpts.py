@@ -8,12 +8,10 @@ import pytest
 pytest.importorskip("torch")
 
 from upres.degradation.codecs import recode
-from upres.images.io import Picture, write_picture
 from upres.images.resize import imresize
 from upres.training.data.excerpts import Excerpts
 from upres.training.data.images import find_pictures, read_levels
 from upres.training.data.keypoints import keypoints
-from upres.training.data.prepare import Options, prepare
 
 
 def clouds(seed: int, height: int = 200, width: int = 260) -> np.ndarray:
@@ -62,28 +60,6 @@ def test_what_shares_a_part_is_found_from_either_side(photos: list[np.ndarray], 
 def test_turned_and_mirrored_parts_are_found(photos: list[np.ndarray], turn: int) -> None:
     known = Excerpts([keypoints(str(i), photo) for i, photo in enumerate(photos)])
     assert known.find(keypoints("x", turned(part(photos[1]), turn))) == "1"
-
-
-def test_keypoints_move_with_the_picture(photos: list[np.ndarray]) -> None:
-    """Not ours: the shift of an array."""
-    one, two = (keypoints("", photos[0][top : top + 150, :200]).places for top in (0, 8))
-    distance = np.abs(one[:, None, :] - np.array([8, 0, 0]) - two[None, :, :]).max(axis=2).min(axis=1)
-    assert len(one) > 30 and np.mean(distance < 0.5) > 0.6  # an octave sees every second pixel, so many of its extrema are the same
-    half = keypoints("", imresize(photos[0], 0.5)).places
-    whole = keypoints("", photos[0]).places
-    coarse = whole[whole[:, 2] > 4]
-    near = np.abs((coarse[:, None, :2] + 0.5) / 2 - 0.5 - half[None, :, :2]).max(axis=2).min(axis=1)
-    assert np.median(near) < 0.6
-
-
-def test_prepare_leaves_it_out(photos: list[np.ndarray], tmp_path: Path) -> None:
-    for folder, images in (("photos", photos), ("test", [part(photos[1])])):
-        (tmp_path / folder).mkdir()
-        for i, image in enumerate(images):
-            write_picture(Picture(image.astype(np.float32) / np.float32(255)), tmp_path / folder / f"{i}.png")
-    report = prepare([tmp_path / "photos"], tmp_path / "s", Options(96, 64, 96, validation=0), exclude=[tmp_path / "test"])
-    assert report.pictures == 4 and len(report.left_out) == 1
-    assert report.left_out[0].endswith(f"1.png shares a part with {tmp_path / 'test' / '0.png'} (--exclude)")
 
 
 def test_nothing_is_found_in_nothing(photos: list[np.ndarray]) -> None:

@@ -349,7 +349,7 @@ TWO = """
 from upres.training.networks.discriminators import build_discriminator
 from upres.training.losses.formulas import gan_discriminator_loss, gan_generator_loss, r1_penalty
 
-def judge(real, fake, ranks):
+def discriminator(real, fake, ranks):
     torch.manual_seed(0)
     net = build_discriminator("vgg", 2, ranks).double()
     real = real.clone().requires_grad_(True)
@@ -370,7 +370,7 @@ def pictures():
 if __name__ == "__main__":
     with join_ranks() as ranks:
         real, fake = (part[ranks.rank::ranks.count] for part in pictures())
-        out = judge(real, fake, ranks)
+        out = discriminator(real, fake, ranks)
     with open(sys.argv[1] + f"/{ranks.rank}.json", "w") as file:
         json.dump(out, file)
 """
@@ -383,7 +383,7 @@ def test_two_ranks_judge_as_one_with_the_whole_batch(tmp_path: Path) -> None:
     with torch.random.fork_rng():
         exec("import json, sys, torch\n" + TWO, names)
         real, fake = names["pictures"]()  # type: ignore[operator]
-        expected = names["judge"](real, fake, Ranks())  # type: ignore[operator]
+        expected = names["discriminator"](real, fake, Ranks())  # type: ignore[operator]
     for result in found:
         assert result["loss"] == pytest.approx(expected["loss"], rel=1e-9)
         assert result["generator"] == pytest.approx(expected["generator"], rel=1e-9)
