@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.system.test_memory import GIB
 from upres.errors import UsageError
 from upres.system.text import format_bytes, parse_bytes
-
-GIB = 1024**3
 
 
 @pytest.mark.parametrize(

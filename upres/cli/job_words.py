@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from upres.cli.engine_options import words_for_engine
 from upres.cli.errors import say
+from upres.cli.progress import failure_line, words_for_estimate, words_for_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +29,6 @@ def tell_left_out(prepared: Prepared) -> None:
 
 
 def tell_start(jobs: list[Job], seconds: float) -> None:
-    from upres.cli.progress import words_for_estimate
-
     if seconds <= TELL_FROM_S:
         return
     engine = words_for_engine(jobs[0].upscaler.runner)
@@ -42,11 +43,6 @@ def tell_start(jobs: list[Job], seconds: float) -> None:
 
 
 def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds: float, debug: bool) -> None:
-    import traceback
-    from collections import defaultdict
-
-    from upres.cli.progress import failure_line, words_for_seconds
-
     names_of: defaultdict[str, list[str]] = defaultdict(list)
     for outcome in report.done:
         for note in dict.fromkeys(outcome.notes):

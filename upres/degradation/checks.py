@@ -12,7 +12,6 @@ from upres.degradation.filters import MODES
 from upres.degradation.kernels import KINDS
 from upres.errors import UsageError, nearest
 
-OPS: Final = ("blur", "resize", "decimate", "noise", "codec", "camera", "sharpen", "clip")
 Rule = Callable[[object], str]  # what was expected, or nothing where the value will do
 
 
@@ -28,16 +27,16 @@ def check_plan(plan: Mapping[str, Any]) -> None:
         where = f"step {number} of a degradation plan"
         table = _object(step, where)
         op = table.get("op")
-        if not isinstance(op, str) or op not in OPS:
-            raise UsageError(f"{where}: unknown op {op!r}{nearest(str(op), OPS)}; there are {', '.join(OPS)}")
+        if not isinstance(op, str) or op not in _KEYS:
+            raise UsageError(f"{where}: unknown op {op!r}{nearest(str(op), _KEYS)}; there are {', '.join(_KEYS)}")
         where = f"step {number} ({op}) of a degradation plan"
-        rules = _KEYS.get(op, {})
+        rules = _KEYS[op]
         if op == "noise":
             kind = table.get("kind")
             if not isinstance(kind, str) or kind not in _NOISES:
                 raise UsageError(f"{where}: unknown kind {kind!r}{nearest(str(kind), _NOISES)}; there are {', '.join(_NOISES)}")
             rules = {"kind": _one_of(_NOISES), **_NOISES[kind], "seed": _SEED}
-        _check(table, {"op": _one_of(OPS), **rules}, where)
+        _check(table, {"op": _one_of(_KEYS), **rules}, where)
         if "kernel" in rules:
             _check_kernel(table["kernel"], f"{where}, kernel")
 
@@ -135,6 +134,7 @@ _KEYS: Final[dict[str, dict[str, Rule]]] = {
     "blur": {"kernel": _any},
     "resize": {"of": _one_of(("input", "target")), "factor": _real(1e-6, 16.0), "mode": _one_of(MODES), "antialias": _flag},
     "decimate": {"factor": _whole(1, 1024), "kernel": _any},
+    "noise": {},  # those of its kind
     "codec": {
         "format": _one_of(FORMATS), "quality": _whole(1, 100), "subsample": _flag, "shift": _list_of(_whole(0, 7), 2),
     },
@@ -143,4 +143,5 @@ _KEYS: Final[dict[str, dict[str, Rule]]] = {
         "read": _real(0.0), "seed": _SEED,
     },
     "sharpen": _SHARPEN,
+    "clip": {},
 }  # fmt: skip

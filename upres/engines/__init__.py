@@ -30,7 +30,7 @@ def load(
     tiles equal the untiled picture to the bit (ncnn then runs without Winograd, at about half the speed; torch is always exact on the CPU).
     device: "auto", or one that the engine knows (`registry.DEVICES`), which also narrows the choice of "auto". precision: what
     values between layers are kept in; "auto" is "fp32" on CPUs and "fp16" on GPUs; half precision is used only where test tiles agree
-    with float32 (`precision`). expected_px: LR pixels of the whole job, picture_px: of a typical picture of it; they tell "auto"
+    with float32 (`precision.py`). expected_px: LR pixels of the whole job, picture_px: of a typical picture of it; they tell "auto"
     whether a measurement is worth its seconds. Without expected_px nothing is ever measured.
 
     Where the engine that "auto" chose cannot be opened, ncnn on the CPU is, and `notes` say so.

@@ -1,1 +1,1 @@
-"""Training: the only rooms that need torch. `loop.py` is read once, top to bottom."""
+"""Training, which needs torch (elsewhere torch is one engine among others). `loop.py` is read once, top to bottom."""
