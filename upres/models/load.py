@@ -25,6 +25,7 @@ from upres.models.expression import Composition, Part, parse
 from upres.models.model import UNKNOWN_LICENSE
 from upres.weights.ncnn_file import find_pair, read_ncnn
 from upres.weights.read import read_weights
+from upres.weights.sniff import START_BYTES, is_onnx
 
 Weights = Mapping[str, NDArray[np.generic]]
 
@@ -175,12 +176,5 @@ def kind_of(path: Path) -> Kind | None:
     if find_pair(path) is not None:
         return "ncnn"
     with path.open("rb") as file:
-        start = file.read(64)
-    return "onnx" if _looks_like_onnx(start, path) else None
-
-
-def _looks_like_onnx(start: bytes, path: Path) -> bool:
-    """An ONNX file is a protobuf message without a magic number: field 1, the version, is a small number; then comes text or the graph."""
-    if start[:1] == b"\x08" and start[1:2] < b"\x40" and start[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x2a", b"\x32", b"\x3a", b"\x42"):
-        return len(start) > 16
-    return path.suffix.lower() == ".onnx" and start[:1] in (b"\x3a", b"\x42", b"\x12", b"\x1a")
+        start = file.read(START_BYTES)
+    return "onnx" if is_onnx(start, path.stat().st_size) else None
