@@ -30,12 +30,7 @@ _Debug = Annotated[bool, typer.Option("--debug", help=DEBUG_HELP, rich_help_pane
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_OUTPUT)]
 _Accept = Annotated[
     bool,
-    typer.Option(
-        "--accept-license",
-        "--accept-licence",
-        help="Accept a license that restricts some use, or that is not known.",
-        rich_help_panel=_LICENSE,
-    ),
+    typer.Option("--accept-license", "--accept-licence", help="Accept a restrictive or unknown license.", rich_help_panel=_LICENSE),
 ]
 _STATES = {"house": "bundled with upres", "here": "downloaded", "added": "added by you", "": "not downloaded"}
 
@@ -64,22 +59,15 @@ def list_models(
 
     def work() -> None:
         from upres.models.catalog import list_models as find_models
+        from upres.models.report import row
 
         found = find_models(family=family, scale=scale, local=present)
         if as_json:
-            print(json.dumps([_row(model) for model in found], indent=2, ensure_ascii=False), flush=True)
+            print(json.dumps([row(model) for model in found], indent=2, ensure_ascii=False), flush=True)
         else:
             _print_table(found)
 
     run_verb(work, debug)
-
-
-def _row(model: Model) -> dict[str, object]:
-    """The entry of one model in the JSON list, whose keys scripts rely on."""
-    from upres.models.report import bytes_of, state_of
-
-    facts = {key: getattr(model, key) for key in ("name", "aliases", "family", "scale", "license")}
-    return {**facts, "bytes": bytes_of(model), "state": state_of(model), "purpose": model.purpose}
 
 
 def _print_table(found: list[Model]) -> None:

@@ -37,6 +37,12 @@ def bytes_of(model: Model) -> int | None:
     return None if None in sizes else sum(size or 0 for size in sizes)
 
 
+def row(model: Model) -> dict[str, object]:
+    """The entry of a model in a JSON list, whose keys scripts rely on."""
+    facts = {key: getattr(model, key) for key in ("name", "aliases", "family", "scale", "license")}
+    return {**facts, "bytes": bytes_of(model), "state": state_of(model), "purpose": model.purpose}
+
+
 @dataclass(frozen=True, slots=True)
 class FileFacts:
     """A file of a model on this machine."""
