@@ -49,7 +49,7 @@ ROOMS["__main__"] = "cli"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
-    "pyvips": "images.icc images.read images.write degradation.codecs",
+    "pyvips": "images.icc images.read images.vips images.write degradation.codecs",
     "ncnn": "engines.ncnn",
     "openvino": "engines.openvino",
     "torch": "engines.torch engines.opaque.spandrel training cli.train",
