@@ -64,6 +64,11 @@ def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) ->
     before = cast("dict[str, Any]", start.facts["config"])
     now = cast("dict[str, Any]", facts["config"])
     before = plain_config(TrainConfig(recipe="", scale=1)) | before  # a setting that the run's version did not have stood at its default
+    newer = sorted(before.keys() - now.keys())
+    if newer:
+        raise DataError(
+            f"{out} was begun by a newer version of upres, which had the setting {newer[0]}: upgrade upres to continue the run"
+        )
     undecided = [key for key in ("channels", "bits") if not before[key]]  # of a run before these were asked of the data
     changed = sorted(key for key in now if key not in (*FREE_FIELDS, *undecided) and before[key] != now[key])
     if changed:
