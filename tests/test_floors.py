@@ -65,6 +65,7 @@ HOMES = {
 }
 
 OF_THE_HOUSE = {
+    "test_ci.py",
     "test_earlier_versions.py",
     "test_floors.py",
     "test_light_imports.py",
