@@ -76,6 +76,7 @@ OF_THE_HOUSE = {
     "test_software_vulkan.py",
     "test_traps_table.py",
     "test_tutorials.py",
+    "test_wheels.py",
 }
 
 

@@ -168,9 +168,12 @@ def test_without_extras_there_is_nothing_to_run(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("with_extras", [False, True])
-def test_tests_of_extras_are_skipped_elsewhere(with_extras: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tests_of_extras_are_skipped_elsewhere(
+    with_extras: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("UPRES_EXTRAS", str(int(with_extras)))
-    ordinary, marked = (pytest.Function.from_parent(request.node.parent, name=name, callobj=lambda: None) for name in ("ordinary", "marked"))
+    module = request.node.parent
+    ordinary, marked = (pytest.Function.from_parent(module, name=name, callobj=lambda: None) for name in ("ordinary", "marked"))
     marked.add_marker("extras")
     pytest_collection_modifyitems([ordinary, marked])
     assert ordinary.get_closest_marker("skip") is None
