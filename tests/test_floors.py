@@ -65,6 +65,7 @@ HOMES = {
 }
 
 OF_THE_HOUSE = {
+    "test_ci.py",
     "test_earlier_versions.py",
     "test_floors.py",
     "test_light_imports.py",
@@ -75,6 +76,7 @@ OF_THE_HOUSE = {
     "test_software_vulkan.py",
     "test_traps_table.py",
     "test_tutorials.py",
+    "test_wheels.py",
 }
 
 
