@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import REPOSITORY
 from tests.doctor.test_hints import HEALTHY
 from tests.system.test_subprocesses import TELL, outcomes
 from upres.doctor import examine
@@ -108,12 +105,6 @@ def test_no_room_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examine.tempfile, "gettempdir", none)
     with pytest.raises(examine.OutputError, match="set TMPDIR"):
         examine.examine()
-
-
-def test_the_environment_of_the_processes_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", "/first")
-    first, last = examine._environment()["PYTHONPATH"].split(os.pathsep)
-    assert (first, Path(last)) == ("/first", REPOSITORY)
 
 
 def test_the_doctor_itself_needs_nothing_that_may_be_broken() -> None:

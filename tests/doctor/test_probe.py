@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -13,13 +12,14 @@ import torch
 import torch.nn.functional as F
 
 from tests.tiny import FakeRunner
-from upres.doctor import examine, probe
+from upres.doctor import probe
 from upres.doctor.requirements import LIBRARIES, TESTED, installed
 from upres.engines.ncnn.devices import vulkan_devices
 from upres.engines.registry import check_device
 from upres.engines.sample_picture import sample
 from upres.errors import EngineError
-from upres.system.subprocesses import WORD, run_all
+from upres.system.child import answer_in
+from upres.system.subprocesses import python_command, run
 
 
 def test_the_answer_is_that_of_torch() -> None:
@@ -49,8 +49,8 @@ def test_a_wrong_result_is_called_wrong(capsys: pytest.CaptureFixture[str], spoi
 
 
 def told(capsys: pytest.CaptureFixture[str], step: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line.removeprefix(WORD)) for line in capsys.readouterr().out.splitlines() if line.startswith(WORD)]
-    return [line for line in lines if line["step"] == step]
+    answers = map(answer_in, capsys.readouterr().out.splitlines())
+    return [answer for answer in answers if answer is not None and answer["step"] == step]
 
 
 FAKES: dict[str, tuple[str, Any]] = {
@@ -120,8 +120,7 @@ def test_it_runs_and_is_right(engine: str, device: str) -> None:
     job = (engine,) if device == "cpu" else (engine, device)
     if device != "cpu" and not vulkan_devices()[0]:
         pytest.skip("no Vulkan driver")
-    command = [sys.executable, "-P", "-m", "upres.doctor.probe"]
-    (outcome,) = run_all([job], command, lambda _: (), at_once=1, timeout_s=120.0, env=examine._environment())
+    outcome = run([*python_command("upres.doctor.probe"), *job], timeout_s=120.0)
     assert outcome.all("run"), outcome.reason
     assert all(run["right"] and run["device"] == device for run in outcome.all("run")), outcome.told
     assert outcome.ended_well, outcome.reason

@@ -7,9 +7,6 @@ all this is sent anywhere.
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +28,7 @@ from upres.doctor.requirements import (
 )
 from upres.errors import OutputError
 from upres.system.hardware import Machine, look
-from upres.system.subprocesses import ProcessOutcome, run_all
+from upres.system.subprocesses import ProcessOutcome, python_command, run_all
 
 TIMEOUT_S = 60.0  # the first start of a GPU library compiles and loads a gigabyte or two
 _PACKAGES = ("upres", "numpy", "pyvips", "pyvips-binary", "safetensors", "typer", "rich", "httpx", "onnx", "pillow")
@@ -57,8 +54,7 @@ def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable
         return [(outcome.job[0], device) for device, _, _ in found["devices"]] if found else []
 
     at_once = max(1, min(4, machine.processor.cores))
-    command = [sys.executable, "-P", "-m", _PROBE]
-    outcomes = run_all(jobs, command, more, at_once=at_once, timeout_s=timeout_s, tell=tell, env=_environment())
+    outcomes = run_all(jobs, python_command(_PROBE), more, at_once=at_once, timeout_s=timeout_s, tell=tell)
     by_job = {outcome.job: outcome for outcome in outcomes}
     checks = tuple(check for engine in LIBRARIES for check in _checks(engine, engine in present, quick, by_job, timeout_s))
     core, choices = _core(by_job["core",], checks, timeout_s)
@@ -75,12 +71,6 @@ def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable
         untested=_untested(machine),
         hints=hints(Findings(machine, packages, checks, builds)),
     )
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with the folder of this package last among those where Python looks: found where upres is not installed, and hiding nothing."""
-    package = str(Path(__file__).resolve().parents[2])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), package]))}
 
 
 def _checks(engine: str, there: bool, quick: bool, outcomes: dict[tuple[str, ...], ProcessOutcome], timeout_s: float) -> list[EngineCheck]:
@@ -136,15 +126,7 @@ def _end(outcome: ProcessOutcome, timeout_s: float) -> str:
     """How a process ended that did not end well."""
     if outcome.timed_out:
         return f"no answer within {timeout_s:g} s"
-    if not outcome.crashed:
-        return outcome.reason or f"it ended with code {outcome.code}"
-    if outcome.code < 0:
-        known = {int(one): one.name for one in signal.Signals}
-        how = f"signal {known.get(-outcome.code, -outcome.code)}"
-        how += ", as when memory is short" if how.endswith("SIGKILL") else ""
-    else:
-        how = f"code 0x{outcome.code:08X}"  # Windows: 0xC0000005 is an access violation
-    return f"its process was ended by {how}" + (f" ({outcome.reason})" if outcome.reason else "")
+    return outcome.reason if outcome.reason and not outcome.crashed else f"its process {outcome.ending}"
 
 
 def _core(outcome: ProcessOutcome, checks: tuple[EngineCheck, ...], timeout_s: float) -> tuple[Core, Choices]:
@@ -187,4 +169,3 @@ def _untested(machine: Machine) -> tuple[str, ...]:
     if python not in TESTED_PYTHONS or machine.python.implementation != "CPython":
         here.append(f"this Python: {machine.python.implementation} {python}")
     return (*here, *untested_kinds())
-

@@ -23,6 +23,27 @@ def available_bytes(root: Path = Path("/")) -> int:
     return max(0, min([free, *_cgroup_rooms(root)]))
 
 
+def peak_bytes() -> int | None:
+    """The most memory that this process ever held; None on Windows, which tells it in another way."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2) of each
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def limit_memory(spare_bytes: int) -> None:
+    """Have the system refuse this process more addresses than there is memory now, and `spare_bytes` beyond. Does nothing on Windows."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = available_bytes() + spare_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
 def _meminfo(root: Path) -> int | None:
     try:
         text = (root / "proc/meminfo").read_text()
