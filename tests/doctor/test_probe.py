@@ -13,12 +13,13 @@ import torch.nn.functional as F
 
 from tests.tiny import FakeRunner
 from upres.doctor import probe
-from upres.doctor.requirements import LIBRARIES, TESTED, installed
+from upres.doctor.requirements import TESTED
 from upres.engines.ncnn.devices import vulkan_devices
 from upres.engines.registry import check_device
 from upres.engines.sample_picture import sample
 from upres.errors import EngineError
 from upres.system.child import answer_in
+from upres.system.packages import missing_modules
 from upres.system.subprocesses import python_command, run
 
 
@@ -115,7 +116,7 @@ def test_a_run_elsewhere_than_asked_for_and_half_precision_that_was_given_up(
 @pytest.mark.parametrize(("engine", "device"), [("ncnn", "vulkan:0"), ("openvino", "cpu")])
 def test_it_runs_and_is_right(engine: str, device: str) -> None:
     """What `upres doctor` does with the engines of this machine; the others are in tests/engines/test_engines.py, against each other."""
-    if not all(map(installed, LIBRARIES[engine].modules)):
+    if missing_modules(engine):
         pytest.skip(f"{engine} is not installed")
     job = (engine,) if device == "cpu" else (engine, device)
     if device != "cpu" and not vulkan_devices()[0]:

@@ -16,22 +16,19 @@ from upres.doctor.hints import hints
 from upres.doctor.report import Choices, Core, DoctorReport, EngineCheck, Findings, Run, State
 from upres.doctor.requirements import (
     CORE,
-    LIBRARIES,
     TESTED,
     TESTED_PYTHONS,
     TESTED_SYSTEMS,
     UNTESTED,
-    installed,
     mend,
     untested_kinds,
-    version_of,
 )
 from upres.errors import OutputError
 from upres.system.hardware import Machine, look
+from upres.system.packages import ENGINES, PACKAGES, builds_of, install_command, missing_modules, version_of
 from upres.system.subprocesses import ProcessOutcome, python_command, run_all
 
 TIMEOUT_S = 60.0  # the first start of a GPU library compiles and loads a gigabyte or two
-_PACKAGES = ("upres", "numpy", "pyvips", "pyvips-binary", "safetensors", "typer", "rich", "httpx", "onnx", "pillow")
 _REINSTALL = "install upres again, from where you had it (pip install --force-reinstall --no-deps SOURCE)"
 _PROBE = "upres.doctor.probe"  # by name: it imports what this module must not
 _SLOW = ("torch", "spandrel", "openvino", "onnx", "ncnn")  # the slowest first: all is done the sooner
@@ -44,8 +41,9 @@ def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable
     except FileNotFoundError as error:
         raise OutputError(f"no folder for temporary files can be written ({error.strerror}): make room, or set TMPDIR") from error
     machine = look()
-    packages = {name: version_of(name) for name in (*_PACKAGES, *(name for library in LIBRARIES.values() for name in library.packages))}
-    present = [engine for engine in _SLOW if all(map(installed, LIBRARIES[engine].modules))]
+    names = ("upres", *(name for package in PACKAGES for name in builds_of(package.module)), "pyvips-binary", "pillow")
+    packages = {name: version_of(name) for name in names}
+    present = [engine for engine in _SLOW if not missing_modules(engine)]
     jobs = [("core",), *(() if quick else ((engine,) for engine in present))]
 
     def more(outcome: ProcessOutcome) -> list[tuple[str, ...]]:
@@ -56,7 +54,7 @@ def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable
     at_once = max(1, min(4, machine.processor.cores))
     outcomes = run_all(jobs, python_command(_PROBE), more, at_once=at_once, timeout_s=timeout_s, tell=tell)
     by_job = {outcome.job: outcome for outcome in outcomes}
-    checks = tuple(check for engine in LIBRARIES for check in _checks(engine, engine in present, quick, by_job, timeout_s))
+    checks = tuple(check for engine in ENGINES for check in _checks(engine, engine in present, quick, by_job, timeout_s))
     core, choices = _core(by_job["core",], checks, timeout_s)
     builds = {engine: found for engine in present if (one := by_job.get((engine,))) and (found := one.first("build"))}
     return DoctorReport(
@@ -75,12 +73,11 @@ def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable
 
 def _checks(engine: str, there: bool, quick: bool, outcomes: dict[tuple[str, ...], ProcessOutcome], timeout_s: float) -> list[EngineCheck]:
     """The CPU, then each device that was found, then a line for what an engine could use and does not find."""
-    library = LIBRARIES[engine]
-    version = next((found for name in library.packages if (found := version_of(name))), None)
+    version = next((found for name in builds_of(ENGINES[engine][0]) if (found := version_of(name))), None)
     blank = EngineCheck(engine, "cpu", "cpu", "", version, "not-run", "", (), TESTED[engine, "cpu"], None)
     if not there:
-        lacking = [module for module in library.modules if not installed(module)]
-        return [replace(blank, state="missing", words=f"{' and '.join(lacking)} not installed", remedy=library.remedy)]
+        words = f"{' and '.join(missing_modules(engine))} not installed"
+        return [replace(blank, state="missing", words=words, remedy=install_command(engine))]
     if quick:
         return [blank]
     outcome = outcomes[engine,]
@@ -146,7 +143,7 @@ def _core(outcome: ProcessOutcome, checks: tuple[EngineCheck, ...], timeout_s: f
         problems.extend(models["damaged"])
     ncnn = checks[0]
     if ncnn.state not in ("ok", "not-run"):
-        remedy = ncnn.remedy or LIBRARIES["ncnn"].remedy
+        remedy = ncnn.remedy or install_command("ncnn")
         problems.append(f"ncnn, the engine that every installation has, does not run: {ncnn.words}; remedy: {remedy}")
     core = Core(
         works=False if problems else None if ncnn.state == "not-run" else True,

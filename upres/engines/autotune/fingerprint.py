@@ -11,22 +11,12 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
 from upres.system.hardware import core_numbers, cores, gpus, processor
 from upres.system.kernel_files import text_of
 from upres.system.memory import total_bytes
-
-# What must be importable for an engine, and under which names it is distributed.
-_MODULES = {"ncnn": ("ncnn",), "torch": ("torch",), "onnx": ("onnx", "onnxruntime"), "openvino": ("openvino", "onnx")}
-_DISTRIBUTIONS = {
-    "ncnn": ("ncnn",),
-    "torch": ("torch",),
-    "onnx": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-rocm", "onnxruntime-migraphx"),
-    "openvino": ("openvino",),
-}
+from upres.system.packages import ENGINES, builds_of, missing_modules, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +47,8 @@ class Fingerprint:
 @cache
 def this_machine() -> Fingerprint:
     """Asked once a process."""
+    engines = [engine for engine in ENGINES if engine != "spandrel"]
+    builds = [name for engine in engines for name in builds_of(ENGINES[engine][0])]
     return Fingerprint(
         cpu=processor().model,
         cores=cores(),
@@ -64,9 +56,9 @@ def this_machine() -> Fingerprint:
         gpus=gpus(),
         drivers=_vulkan_drivers(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        installed=tuple(engine for engine in _MODULES if is_installed(engine)),
-        engines=tuple(f"{name} {found}" for names in _DISTRIBUTIONS.values() for name in names if (found := _version(name)) is not None),
-        upres=_version("upres") or "unknown",
+        installed=tuple(engine for engine in engines if not missing_modules(engine)),
+        engines=tuple(f"{name} {found}" for name in builds if (found := version_of(name)) is not None),
+        upres=version_of("upres") or "unknown",
     )
 
 
@@ -96,18 +88,6 @@ def _idle_of_cores(root: Path) -> dict[int, tuple[int, int]]:
             ticks = [int(word) for word in words[:8]]  # what follows, time of guests, is in these already
             found[int(core)] = (ticks[3] + ticks[4], sum(ticks))  # idle, and waiting for a disk
     return found
-
-
-def is_installed(engine: str) -> bool:
-    """Whether all that the engine imports can be found; nothing is imported."""
-    return all(find_spec(module) is not None for module in _MODULES[engine])
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def _vulkan_drivers() -> tuple[str, ...]:
