@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import math
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +33,7 @@ from upres.metrics.niqe import NiqeParameters, fetch_parameters
 from upres.metrics.spectrum import lattice_energy
 from upres.models.catalog import load_graph, resolve
 from upres.system.files import sha256_of
+from upres.system.hardware import processor
 from upres.training.data.images import Pair, center, find_pictures, make_pair, read_rgb
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import fetch_features
@@ -159,7 +159,7 @@ def main() -> None:
     judges = {name: partial(lpips.distance, fetch_features(name, options.features), linear=None) for name in names}
     digest = sha256_of(resolve(options.gan))
     lines = [f"# A GAN against its PSNR parent, {datetime.date.today()}", ""]
-    machine = platform.processor() or platform.machine()
+    machine = processor().model
     lines += [f"`{options.gan}` (sha256 {digest[:16]}) against `{options.parent}`, x{scale}; {machine}, torch {torch.__version__}.", ""]
     for folder in options.hr:
         pairs = load_pairs(folder, scale, most=options.most, crop_px=options.crop_px)

@@ -56,10 +56,10 @@ def test_without_a_driver_the_reason_and_the_remedy_are_told(loader: str, tmp_pa
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("echo loading >&2; kill -SEGV $$", r"crashed when it was asked for its devices \(signal 11: loading\)"),
-        ("exit 3", r"crashed when it was asked for its devices \(exit code 3\)"),
+        ("echo loading >&2; kill -SEGV $$", r"failed when it was asked for its devices: its process was ended by signal SIGSEGV \(load"),
+        ("exit 3", "its process ended with code 3; update it"),
         ("exec sleep 20", "did not answer within 0.3 s"),
-        ("echo hello; echo 'upres-vulkan-devices []'; kill -SEGV $$", "no Vulkan driver found a device"),
+        ("echo hello; echo 'upres-child {\"devices\": []}'; kill -SEGV $$", "no Vulkan driver found a device"),
     ],
 )
 def test_a_driver_that_crashes_or_hangs_is_a_reason(script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
