@@ -64,7 +64,7 @@ def test_ncnn_file_with_layers_of_its_own(tmp_path: Path) -> None:
     assert (model.value_range, model.range_is_certain, model.fixed, model.cut_px) == ((0.0, 1.0), True, None, 0)
     assert model.parameters == 8 * 3 * 25 + 8 + 3 * 8 * 9
     assert model.notes == (
-        f"net.param is an ncnn graph of unknown make, run as it is by ncnn {ncnn.__version__}: "
+        f"net.param is an ncnn graph of unknown architecture, run as it is by ncnn {ncnn.__version__}: "
         "scale 2, 3 channels, values 0 to 1, sees 4 px (measured)",
     )
     lr = pixels(40, 33)

@@ -45,7 +45,7 @@ def test_onnx_of_a_known_graph_is_measured_as_the_graph_says(tmp_path: Path) -> 
     assert (model.scale, model.in_channels, model.alignment, model.receptive_field) == (2, 3, 1, graph.receptive_field)
     assert (model.macs_per_pixel, model.activation_bytes_per_pixel) == (graph.macs_per_pixel, graph.activation_bytes_per_pixel)
     assert model.notes[0] == (
-        f"m.onnx is an ONNX file of unknown make, run as it is by onnxruntime {onnxruntime.__version__}: "
+        f"m.onnx is an ONNX file of unknown architecture, run as it is by onnxruntime {onnxruntime.__version__}: "
         "scale 2, 3 channels, values 0 to 1, sees 5 px (measured)"
     )
     lr = pixels(37, 28)

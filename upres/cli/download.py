@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -22,7 +23,7 @@ def words_for_bytes(size: int | None) -> str:
     """`"67.0 MB"`, `"256 kB"`, or `"size unknown"`: powers of ten, as web pages and file managers count."""
     if size is None:
         return "size unknown"
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{math.ceil(size / 1e3)} kB"
 
 
 def have_models(expressions: Iterable[str]) -> None:

@@ -154,6 +154,11 @@ class Shape:
         return float(self.channels * self.ratio**2)
 
 
+def divides_size(kernel: int, stride: int, padding: int) -> bool:
+    """Whether a window makes a side of n * stride pixels n pixels: nothing is cut off at the border, and nothing added."""
+    return 2 * padding < kernel <= 2 * padding + stride
+
+
 def with_inputs(node: Node, renamed: dict[str, str]) -> Node:
     """The node, reading `renamed[name]` wherever it read `name`."""
     if isinstance(node, Add | Concat):
