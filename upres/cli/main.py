@@ -14,6 +14,7 @@ from upres.cli.doctor import doctor
 from upres.cli.errors import DEBUG_HELP, enable_debug
 from upres.cli.evaluate import evaluate
 from upres.cli.export import export
+from upres.cli.inspect import inspect
 from upres.cli.interpolate import interpolate
 from upres.cli.models import app as models
 from upres.cli.prepare import prepare
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command()(upscale)
 app.command()(evaluate)
+app.command()(inspect)
 app.command()(train)
 app.command()(degrade)
 app.command()(prepare)
