@@ -34,7 +34,7 @@ _ONNX_BUILDS = ("gpu", "directml", "openvino", "rocm", "migraphx")
 
 PACKAGES = (
     Package("numpy", "numpy", "1.26", "arrays"),
-    Package("pyvips", "pyvips", "3.0", "reads and writes pictures"),
+    Package("pyvips", "pyvips", "3.2", "reads and writes pictures"),
     Package("ncnn", "ncnn", "1.0.20250503", "engine"),
     Package("typer", "typer", "0.26", "command line"),
     Package("rich", "rich", "13", "progress bars"),
