@@ -10,6 +10,7 @@ from pathlib import Path
 
 from upres.errors import InputError, UpresError, UsageError
 from upres.images.io import READABLE_SUFFIXES, read_header
+from upres.system.folders import find_files
 
 MAX_SCALE = 16
 _SSIM_WINDOW_PX = 11
@@ -43,11 +44,11 @@ def _pictures_in(folder: Path, what: str) -> list[Path]:
     """The pictures directly in `folder`, by name; hidden files and other endings are passed over."""
     if not folder.is_dir():
         raise InputError(f"the {what} folder {folder} is not a folder that can be read")
-    endings = frozenset(READABLE_SUFFIXES)
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file())
-    if not found:
-        raise InputError(f"the {what} folder {folder} holds no picture: expected files that end in {', '.join(sorted(endings))}")
-    return found
+    found = find_files(folder, READABLE_SUFFIXES, recursive=False)
+    if not found.files:
+        expected = ", ".join(sorted(READABLE_SUFFIXES))
+        raise InputError(f"the {what} folder {folder} holds no picture: expected files that end in {expected}; passed over: {found.words}")
+    return found.files
 
 
 def _key(stem: str, scale: int) -> str:
