@@ -37,7 +37,7 @@ PACKAGES = (
     Package("pyvips", "pyvips", "3.2", "reads and writes pictures"),
     Package("ncnn", "ncnn", "1.0.20250503", "engine"),
     Package("typer", "typer", "0.26", "command line"),
-    Package("rich", "rich", "13", "progress bars"),
+    Package("rich", "rich", "13.8", "progress bars"),
     Package("httpx", "httpx", "0.27", "downloads"),
     Package("platformdirs", "platformdirs", "4.12", "place of the cache"),
     Package("filelock", "filelock", "4.0", "one process at a time"),
