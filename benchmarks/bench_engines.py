@@ -28,7 +28,7 @@ from upres import engines
 from upres.engines.sample_picture import sample
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
-from upres.models.catalog import load_graph
+from upres.models.load import load_model
 from upres.system.hardware import cores, processor
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +38,7 @@ NETWORKS = {"compact-x4": 256, "SRVGGNetCompact 64 x 16, x4": 256, "RRDBNet 64, 
 
 def network(name: str) -> Graph:
     if name == "compact-x4":
-        return load_graph(name)
+        return load_model(name).graph
     rng = np.random.default_rng(0)
     state: dict[str, np.ndarray] = {}
 

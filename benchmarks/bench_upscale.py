@@ -27,7 +27,7 @@ import numpy as np
 from upres.export.export import write_onnx
 from upres.images.io import Picture, read_picture, write_picture
 from upres.images.resize import imresize
-from upres.models.catalog import load_graph
+from upres.models.load import load_model
 from upres.system.hardware import cores, processor
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +55,7 @@ def compare(title: str, weights: Path, family: str, size: int, folder: Path, rou
     picture = folder / f"{size}.png"
     write_picture(Picture(imresize(read_picture(ROOT / "examples" / "astronaut.png").pixels, size=(size, size))), picture)
     onnx_file = folder / f"{family}.onnx"
-    write_onnx(load_graph(str(weights)), onnx_file)
+    write_onnx(load_model(str(weights)).graph, onnx_file)
     out = [str(folder / f"{family}_{name}.png") for name in ("ours", "torch", "ort")]
     here = Path(__file__).resolve().parent
     commands = {

@@ -31,7 +31,7 @@ from safetensors import safe_open
 
 from upres.evaluation.evaluate import BICUBIC, evaluate
 from upres.images.pairing import find_pairs
-from upres.models.catalog import load_graph
+from upres.models.load import load_model
 from upres.system.hardware import processor
 from upres.training.recipes import resolve_recipe
 from upres.upscaling.enlarge import Upscaler
@@ -86,7 +86,7 @@ def main() -> None:
         return
     if options.data is None or options.test is None:
         parser.error("a card needs --data and --test")
-    graph = load_graph(str(target))
+    graph = load_model(str(target)).graph
     upscaler = Upscaler(graph)
     plot_curve(points, ROOT / "docs" / "pictures" / f"{options.name}_curve.png", f"{options.name}: validation while training")
 

@@ -113,7 +113,7 @@ def test_a_run_elsewhere_than_asked_for_and_half_precision_that_was_given_up(
     assert not half["right"] and (half["precision"], half["words"]) == ("fp16", "fp16 is not used, it was black")
 
 
-@pytest.mark.parametrize(("engine", "device"), [("ncnn", "vulkan:0"), ("openvino", "cpu")])
+@pytest.mark.parametrize(("engine", "device"), [pytest.param("ncnn", "vulkan:0", marks=pytest.mark.vulkan), ("openvino", "cpu")])
 def test_it_runs_and_is_right(engine: str, device: str) -> None:
     """What `upres doctor` does with the engines of this machine; the others are in tests/engines/test_engines.py, against each other."""
     if missing_modules(engine):

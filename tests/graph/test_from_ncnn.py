@@ -10,7 +10,7 @@ from tests.models.test_load import by_ncnn, pixels
 from tests.tiny import compact
 from upres.engines.ncnn.runner import program as ncnn_program
 from upres.graph.graph import Graph
-from upres.models.load import load_network
+from upres.models.load import load_model
 from upres.upscaling.enlarge import Upscaler
 
 
@@ -19,13 +19,13 @@ def test_ncnn_graph_of_our_nodes_becomes_a_graph(tmp_path: Path) -> None:
     (tmp_path / "m.param").write_text(text)
     (tmp_path / "m.bin").write_bytes(b"".join(chunk.tobytes() for chunk in chunks))
     for name in ("m.param", "m.bin"):
-        graph = load_network(str(tmp_path / name))
+        graph = load_model(str(tmp_path / name)).networks[0]
         assert isinstance(graph, Graph) and (graph.scale, graph.receptive_field) == (3, 4)
 
 
 def test_published_ncnn_files_as_ncnn_runs_them(assets: Path) -> None:
     path = assets / "weights" / "RealESRGAN_General_WDN_x4_v3.param"
-    graph = load_network(str(path))
+    graph = load_model(str(path)).networks[0]
     assert isinstance(graph, Graph)
     lr = pixels(21, 30)
     found = Upscaler(graph, threads=1).upscale_array(lr)

@@ -14,7 +14,6 @@ from upres.engines.ncnn.runner import program as ncnn_program
 from upres.errors import ModelError
 from upres.graph.architectures import graph_from_state_dict
 from upres.weights.ncnn_file import NcnnModel, find_pair, parse_param, program, read_ncnn
-from upres.weights.ncnn_file import compact_state as state_of_ncnn
 from upres.weights.read import read_weights
 from upres.weights.tensors import Origin
 
@@ -42,19 +41,6 @@ def test_what_our_own_engine_writes_is_read_back(tmp_path: Path) -> None:
     assert [line.split()[0] for line in again.splitlines()[2:]] == [line.split()[0] for line in text.splitlines()[2:]]
 
 
-def test_a_compact_network_gets_its_names_back(assets: Path) -> None:
-    """The two published files, in float16; their general-x4v3 has 34 convolutions of 64."""
-    path = assets / "weights" / "RealESRGAN_General_x4_v3.param"
-    state = read_weights(path)
-    assert sum(array.size for array in state.values()) == read(path).parameters == 1_213_296
-    graph = graph_from_state_dict(state)
-    assert (graph.family, graph.scale, graph.receptive_field) == ("compact", 4, 34)
-    stored = np.frombuffer(path.with_suffix(".bin").read_bytes()[4:12], "<f2")
-    np.testing.assert_array_equal(state["body.0.weight"].reshape(-1)[:4], stored)
-    by_weights = read_weights(path.with_suffix(".bin"))
-    assert by_weights.keys() == state.keys()
-
-
 def test_tables_and_odd_lengths_of_half_floats(tmp_path: Path) -> None:
     """A table of 256 values and an index of bytes, as ncnn's old quantized files have; 81 halves are padded to 164 bytes."""
     table = np.linspace(-1, 1, 256)
@@ -68,11 +54,11 @@ def test_tables_and_odd_lengths_of_half_floats(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[1], np.ones(3))
 
 
-def test_a_network_of_other_layers_has_no_state_dict(tmp_path: Path) -> None:
+def test_weights_without_names_are_not_read_as_a_state_dict(tmp_path: Path) -> None:
     path = bilinear_x2(tmp_path)
-    assert state_of_ncnn(read(path)) is None
-    with pytest.raises(ModelError, match=r"an ncnn network of 7 layers that is no SRVGGNetCompact.*It can be run as it is"):
-        read_weights(path)
+    for half in (path, path.with_suffix(".bin")):
+        with pytest.raises(ModelError, match=r"net\.(param|bin): it is an ncnn network, whose weights have no names"):
+            read_weights(half)
 
 
 BAD_PARAMS = [

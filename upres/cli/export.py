@@ -44,14 +44,12 @@ def export(
 
     def work() -> None:
         from upres.cli.download import have_models
-        from upres.export.export import FORMATS
-        from upres.export.export import export as export_model
-        from upres.models.expression import parse
+        from upres.export.export import FORMATS, export_model
 
         name = _format(format, out, FORMATS)
-        have_models(part.model for stage in parse(model).stages for part in stage)
+        have_models([model])
         pixels = None if picture is None else _read(picture)
-        done = export_model(model, name, out, half=half, picture=pixels, overwrite=overwrite, threads=threads)
+        done = export_model(model, out, format=name, half=half, picture=pixels, overwrite=overwrite, threads=threads)
         _tell(done, as_json)
 
     run_verb(work, debug)

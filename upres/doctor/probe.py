@@ -50,12 +50,13 @@ def _core() -> None:
     vips: Any = sys.modules["pyvips"]  # as `images/` has imported it
     reads = sorted({*writes, *(["gif"] if _reads_gif() else [])})
     tell(step="codecs", libvips=".".join(str(vips.version(part)) for part in range(3)), reads=reads, writes=writes, faults=faults)
-    from upres.models.catalog import MODELS, load_graph
+    from upres.models.catalog import MODELS
+    from upres.models.load import load_model
 
     damaged: list[str] = []
     for name in MODELS:
         try:
-            load_graph(name)
+            load_model(name)
         except UpresError as error:
             damaged.append(str(error))
     tell(step="models", count=len(MODELS), damaged=damaged)

@@ -1,4 +1,4 @@
-"""An ncnn network as our graph, where every layer has a node: exact tiles, every engine, export. Otherwise it runs as it is."""
+"""An ncnn network as a graph where every layer has a node, for exact tiles, every engine and export. Others are run as they are."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from upres.errors import ModelError
-from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
-from upres.weights.ncnn_file import Array, NcnnModel, compact_state
+from upres.weights.ncnn_file import Array, NcnnModel
 from upres.weights.ncnn_layers import NcnnLayer
 
 FAMILY = "ncnn"
@@ -19,9 +18,6 @@ _FUSED = {0: None, 1: "relu", 2: "leaky_relu", 4: "sigmoid"}
 
 def graph_of(model: NcnnModel) -> Graph | None:
     """The same function as a graph; None where a layer has no node, or is used in a way that no node has."""
-    state = compact_state(model)
-    if state is not None:
-        return graph_from_state_dict(state)
     alias = {model.input: model.input}
     nodes: list[Node] = []
     for layer, arrays in zip(model.layers, model.weights, strict=True):

@@ -26,6 +26,12 @@ class Activation:
     slope: float = 0.0  # leaky_relu
     slopes: Array | None = None  # prelu: (c,), or (1,) for one shared slope
 
+    def negative_slopes(self) -> Array:
+        """What relu, leaky_relu and prelu multiply negative values by: (c,), or (1,) for one slope of all channels."""
+        if self.slopes is not None:
+            return self.slopes
+        return np.full(1, self.slope if self.kind == "leaky_relu" else 0.0, np.float32)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conv:

@@ -28,10 +28,10 @@ REMEDY = (
 )
 Kind = Literal["discrete", "integrated", "virtual", "cpu"]
 _KINDS: tuple[Kind, ...] = ("discrete", "integrated", "virtual", "cpu")  # in the order of ncnn's GpuInfo.type()
-# What ncnn says on stderr: when it meets the GPUs, and when memory was short.
+# What ncnn prints to stderr: about each GPU, a missing loader (libvulkan) or driver, and allocators after memory ran short.
 _CHATTER = re.compile(
-    rb"\[\d+ .*\]  \S|dlopen failed |load vulkan driver failed|vkCreateInstance failed |"
-    rb".*pool allocator destroyed too early|\(nil\) still in use"
+    rb"\[\d+ .*\]  \S|dlopen failed |load vulkan driver failed|vkCreateInstance failed "
+    rb"|.*pool allocator destroyed too early|\(nil\) still in use"
 )
 _redirecting = threading.Lock()
 
