@@ -61,6 +61,9 @@ HOMES = {
     "scipy": "training",
     "matplotlib": "training",
     "httpx": "system.download",
+    "platformdirs": "system.download",
+    "filelock": "system.download engines.autotune.cache",
+    "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",
 }

@@ -11,7 +11,7 @@ import sys
 
 HEAVY = (
     *("torch", "ncnn", "onnxruntime", "onnx", "openvino", "pyvips", "scipy", "tensorboard", "skimage", "httpx", "matplotlib"),
-    "safetensors",
+    *("safetensors", "platformdirs", "filelock", "packaging"),
 )
 VERBS = ("upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models", "doctor", "export", "inspect")
 CORE = (
