@@ -35,10 +35,10 @@ from upres.training.data.images import Pair, find_pictures, read_rgb
 from upres.training.data.sampling import draw_sample
 from upres.training.distributed.ranks import Ranks
 from upres.training.loop import draw_of, gan_step
-from upres.training.losses.feature_files import random_features
-from upres.training.losses.generator_loss import Features
+from upres.training.losses.feature_files import Features, random_features
 from upres.training.pretrained import choose_convolutions, features_layers
 from upres.training.recipes import resolve_recipe
+from upres.training.run import Run as TrainingRun
 from upres.training.state import average, build_state, set_rates
 from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
@@ -96,10 +96,8 @@ class Run:
             self.step += 1
             self.pending = self.pool.submit(self.draw, self.step)
             set_rates(self.state, self.config, self.step)
-            gan_step(
-                self.config, self.state, lr, hr, self.step, target=target, ranks=self.ranks, out=folder, clock=self.clock,
-                features=self.features,
-            )  # fmt: skip
+            run = TrainingRun(self.config, folder, self.ranks, self.clock, self.features)
+            gan_step(run, self.state, lr, hr, self.step, target)
             average(self.state, self.config, self.step, self.ranks)
         return time.perf_counter() - begun
 

@@ -37,7 +37,7 @@ from upres.system.files import sha256_of
 from upres.training.data.images import Pair, center, find_pictures, make_pair, read_rgb
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import fetch_features
-from upres.training.monitoring.validation import Quality, measure, to_tensor
+from upres.training.monitoring.validation import PerceptualMetric, Quality, measure, to_tensor
 from upres.upscaling.enlarge import Upscaler
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,7 +108,7 @@ def measure_network(name: str, pairs: list[Pair], scale: int, judges: Mapping[st
     batches = [[to_tensor(np.ascontiguousarray(x)[None], CPU) for x in (sr, pair.hr)] for sr, pair in zip(images, pairs, strict=True)]
     return Measured(
         name,
-        [measure(sr, pair, scale=scale, niqe=niqe, device=CPU) for sr, pair in zip(images, pairs, strict=True)],
+        [measure(sr, pair, scale=scale, metric=PerceptualMetric(niqe=niqe), device=CPU) for sr, pair in zip(images, pairs, strict=True)],
         {title: np.array([float(judge(*batch)) for batch in batches]) for title, judge in judges.items()},
         np.array([[[lattice_energy(x, p) for x in (sr, pair.hr)] for p in (2, 4)] for sr, pair in zip(images, pairs, strict=True)]),
     )
