@@ -20,9 +20,10 @@ Array: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activation:
-    """A function of one value: relu max(x, 0); leaky_relu x if x > 0 else slope x; prelu the same with one slope a channel; sigmoid."""
+    """A function of one value: relu max(x, 0); leaky_relu x if x > 0 else slope x; prelu the same with one slope a channel; sigmoid;
+    silu x sigmoid(x)."""
 
-    kind: Literal["relu", "leaky_relu", "prelu", "sigmoid"]
+    kind: Literal["relu", "leaky_relu", "prelu", "sigmoid", "silu"]
     slope: float = 0.0  # leaky_relu
     slopes: Array | None = None  # prelu: (c,), or (1,) for one shared slope
 
