@@ -11,6 +11,7 @@ tells how it does on them, then fits all; --write replaces `upres/inspection/tru
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def fit(seen: Array, scales: NDArray[np.float64], seed: int) -> tuple[Array, Arr
     y = torch.from_numpy((taught / taught.sum(axis=1, keepdims=True)).astype(np.float32))
     sizes = (seen.shape[1], *HIDDEN)
     parts: list[torch.nn.Module] = []
-    for taken, given in zip(sizes, sizes[1:], strict=False):
+    for taken, given in itertools.pairwise(sizes):
         parts += [torch.nn.Linear(taken, given), torch.nn.ReLU(), torch.nn.Dropout(DROPOUT)]
     network = torch.nn.Sequential(*parts, torch.nn.Linear(sizes[-1], len(SCALES)))
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
