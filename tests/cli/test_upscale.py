@@ -464,5 +464,5 @@ def test_the_command_line_runs_them_and_says_once_what_was_found(tmp_path: Path,
     done = CliRunner().invoke(app, command)
     said = done.output + capsys.readouterr().err
     assert done.exit_code == 0, said
-    assert said.count("is an ncnn graph of unknown make") == 1
+    assert said.count("is an ncnn graph of unknown architecture") == 1
     assert read_picture(tmp_path / "out" / "a.png").pixels.shape == (20, 24, 3)

@@ -114,7 +114,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
         psnr(sr[1:], hr, border=0, luma=True)
     with pytest.raises(InputError, match=r"border must be at least 0 and leave some of 40x33 \(h x w\) pixels, got 17"):
         psnr(sr, hr, border=17, luma=True)
-    with pytest.raises(InputError, match="border must be .*, got -1"):
+    with pytest.raises(InputError, match=r"border must be .*, got -1"):
         psnr(sr, hr, border=-1, luma=True)
     with pytest.raises(InputError, match=r"SSIM needs 11x11 pixels inside the border, got 16x9 \(h x w\)"):
         ssim(sr, hr, border=12, luma=True)
