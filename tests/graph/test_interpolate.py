@@ -140,7 +140,7 @@ def test_the_two_networks_can_be_called_by_their_names() -> None:
 
 @pytest.mark.parametrize("alpha", [-0.01, 1.01, float("nan"), float("inf")])
 def test_an_alpha_outside_is_refused(alpha: float) -> None:
-    with pytest.raises(UsageError, match=rf"alpha must be in \[0, 1\] \(or use extrapolate\), got {alpha:g}"):
+    with pytest.raises(UsageError, match=rf"alpha must be in \[0, 1\], unless extrapolate is set; got {alpha:g}"):
         interpolate(compact_state(), compact_state(), alpha)
 
 

@@ -162,6 +162,8 @@ class TorchRunner:
             return F.relu(value)
         if activation.kind == "sigmoid":
             return _sigmoid(value)
+        if activation.kind == "silu":
+            return value * _sigmoid(value)
         if activation.kind == "leaky_relu":
             return F.leaky_relu(value, activation.slope)
         assert activation.slopes is not None  # checked by `infer_shapes`

@@ -43,8 +43,8 @@ def interpolate(
         ModelError: A network is unknown, or their families, scales or tensor shapes differ.
     """
     if not math.isfinite(alpha) or not (extrapolate or 0.0 <= alpha <= 1.0):
-        expected = "finite" if extrapolate else "in [0, 1] (or use extrapolate)"
-        raise UsageError(f"alpha must be {expected}, got {alpha:g}")
+        expected = "finite" if extrapolate else "in [0, 1], unless extrapolate is set"
+        raise UsageError(f"alpha must be {expected}; got {alpha:g}")
     first, second = (_checked(state, name) for state, name in zip((a, b), names, strict=True))
     _check_alike(first, second, names)
     mixed = {

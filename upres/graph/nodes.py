@@ -20,7 +20,10 @@ Array: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activation:
-    """relu: max(x, 0); leaky_relu: x if x > 0 else slope * x; prelu: the same with `slopes`; sigmoid: 1 / (1 + e^-x).
+    """An elementwise function.
+
+    relu: max(x, 0); leaky_relu: x if x > 0 else slope * x; prelu: the same with `slopes`; sigmoid: 1 / (1 + e^-x);
+    silu: x * sigmoid(x).
 
     Args:
         kind: Which function.
@@ -28,9 +31,15 @@ class Activation:
         slopes: Of prelu, shape (c,), or (1,) if shared by all channels.
     """
 
-    kind: Literal["relu", "leaky_relu", "prelu", "sigmoid"]
+    kind: Literal["relu", "leaky_relu", "prelu", "sigmoid", "silu"]
     slope: float = 0.0
     slopes: Array | None = None
+
+    def negative_slopes(self) -> Array:
+        """The slope of relu, leaky_relu or prelu for negative values, shape (c,), or (1,) if shared by all channels."""
+        if self.slopes is not None:
+            return self.slopes
+        return np.full(1, self.slope if self.kind == "leaky_relu" else 0.0, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,6 +162,11 @@ class Shape:
     @property
     def elements_per_pixel(self) -> float:
         return float(self.channels * self.ratio**2)
+
+
+def divides_size(kernel: int, stride: int, padding: int) -> bool:
+    """Whether a window reduces n * stride pixels to exactly n, without cropping or extending the border."""
+    return 2 * padding < kernel <= 2 * padding + stride
 
 
 def with_inputs(node: Node, renamed: dict[str, str]) -> Node:

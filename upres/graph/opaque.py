@@ -1,4 +1,4 @@
-"""Models that are not a `Graph`: ncnn and ONNX files of unknown architecture, and networks that only spandrel knows.
+"""Models that run as is: ncnn and ONNX files of unknown architecture, and networks that only spandrel knows.
 
 Such a file does not state its scale, receptive field or value range, so these are measured
 (`upres.engines.opaque.measure`). An `OpaqueModel` holds the result and can replace a `Graph` in planning.

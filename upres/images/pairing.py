@@ -10,6 +10,7 @@ from pathlib import Path
 
 from upres.errors import InputError, UpresError, UsageError
 from upres.images.io import READABLE_SUFFIXES, read_header
+from upres.system.folders import find_files
 
 MAX_SCALE = 16
 _SSIM_WINDOW_PX = 11
@@ -43,15 +44,14 @@ def _pictures_in(folder: Path, what: str) -> list[Path]:
     """The pictures directly in `folder`, sorted; hidden files and other suffixes are skipped."""
     if not folder.is_dir():
         raise InputError(f"the {what} folder {folder} does not exist or is not a folder")
-    found = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in READABLE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-    if not found:
+    found = find_files(folder, READABLE_SUFFIXES, recursive=False)
+    if not found.files:
         suffixes = ", ".join(sorted(READABLE_SUFFIXES))
-        raise InputError(f"the {what} folder {folder} contains no pictures; expected files ending in {suffixes}")
-    return found
+        raise InputError(
+            f"the {what} folder {folder} contains no pictures; expected files ending in {suffixes}; "
+            f"passed over: {found.words}"
+        )
+    return found.files
 
 
 def _key(stem: str, scale: int) -> str:

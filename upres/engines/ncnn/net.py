@@ -208,7 +208,7 @@ class NcnnNet:
             del mat, extractor
 
     def _renew_pools(self) -> None:
-        """Free the pools' memory, which smaller tiles would not reuse. Pools complain of failed allocations: `quiet`."""
+        """Free pool memory, which smaller tiles would not reuse. `quiet`: pools complain of failed allocations."""
         from upres.engines.ncnn.devices import quiet
 
         with quiet():

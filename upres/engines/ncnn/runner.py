@@ -20,7 +20,7 @@ from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, Ma
 _MAGIC = "7767517"
 _RAW_FLOAT32 = np.zeros(1, np.float32)  # the tag before a layer's weights: uncompressed float32
 _NO_SGEMM = 1 << 5  # in a layer's feature mask: disables matrix products
-_FUSED = {"relu": 1, "leaky_relu": 2, "sigmoid": 4}  # activations of Convolution; prelu needs a layer
+_FUSED = {"relu": 1, "leaky_relu": 2, "sigmoid": 4}  # activations of Convolution; prelu and silu need a layer
 
 
 def program(graph: Graph, *, exact: bool = False) -> tuple[str, list[Array]]:
@@ -124,6 +124,8 @@ def _conv(node: Conv, sources: list[str], exact: bool) -> Iterator[_Layer]:
 def _activation(activation: Activation, source: str, output: str) -> _Layer:
     if activation.kind == "sigmoid":
         return "Sigmoid", [source], output, "", []
+    if activation.kind == "silu":
+        return "Swish", [source], output, "", []
     if activation.kind == "prelu":
         assert activation.slopes is not None  # checked by `infer_shapes`
         return "PReLU", [source], output, f"0={activation.slopes.size}", [activation.slopes]

@@ -136,6 +136,8 @@ class _Writer:
             self._op("Relu", [source], output)
         elif activation.kind == "sigmoid":
             self._op("Sigmoid", [source], output)
+        elif activation.kind == "silu":  # ONNX has no operator for it before opset 24
+            self._op("Mul", [source, self._op("Sigmoid", [source], f"{output}.gate")], output)
         elif activation.kind == "leaky_relu":
             self._op("LeakyRelu", [source], output, alpha=activation.slope)
         else:

@@ -1,13 +1,10 @@
-"""Measure what a model file does on small test images, in a child process.
+"""Measure what a model file does on small test images, in a child process (`measure.probe`).
 
-`python -m upres.engines.opaque.probe KIND PATH` prints one line of JSON: the fields of `OpaqueModel`, or {"error":
-...}. Deterministic up to the machine's rounding.
+The answer has the fields of `OpaqueModel`, or "error". Deterministic up to the machine's rounding.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +16,8 @@ from upres.engines.opaque.program import Program
 from upres.engines.opaque.runner import open_program, run_once
 from upres.errors import EngineError, ModelError, UpresError
 from upres.graph.opaque import WHOLE_PICTURE_PX, Kind, OpaqueModel
-from upres.system.memory import available_bytes
+from upres.system.child import tell
+from upres.system.memory import limit_memory
 
 _FIRST = (64, 128)
 _ALIGNMENTS = (1, 2, 4, 8, 16, 32, 64)
@@ -34,6 +32,7 @@ _RANGES = (  # input and output range
     ((0.0, 1.0), (0.0, 255.0)),
 )
 _TILE_ERROR = 1e-4
+_RESERVED_BYTES = 8 * 2**30  # addresses that engines reserve and never touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def measure(program: Program, kind: Kind, path: Path) -> OpaqueModel:
 
 
 def _multiple(least: int, alignment: int) -> int:
-    """The smallest odd multiple of `alignment`, at least `least`; an even one would be a multiple of 2 alignment too."""
+    """The smallest odd multiple of `alignment`, at least `least`; an even one would be aligned to 2 alignment too."""
     count = -(-least // alignment)
     return (count + (count + 1) % 2) * alignment
 
@@ -236,30 +235,16 @@ def _tile_error(program: Program, model: OpaqueModel, alignment: int, core: int)
     return float(np.abs(whole[:, :, of_whole, of_whole] - tile[:, :, kept, kept]).max())
 
 
-def _limit_memory() -> None:
-    """Limit this process's memory, against hostile files."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return
-    held = 8 * 2**30  # engines reserve address space that they never touch
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = available_bytes() + held
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+def main(arguments: list[str]) -> None:
+    """Probe the file PATH of kind KIND, the arguments.
 
-
-def main(arguments: list[str]) -> int:
-    """Errors caused by the file are reported as JSON; other exceptions end the process, which the parent reports."""
+    Errors caused by the file are part of the answer; other exceptions end the process, which the parent reports.
+    """
     kind, path = cast(Kind, arguments[0]), Path(arguments[1])
-    _limit_memory()
+    limit_memory(_RESERVED_BYTES)  # against hostile files
     try:
         program = open_program(kind, path, threads=0, exact=True)
         answer: dict[str, object] = asdict(measure(program, kind, path))
     except (UpresError, MemoryError) as error:
         answer = {"error": str(error).removeprefix(f"model file {path}: ") or "it needs more memory than is available"}
-    sys.stdout.write(json.dumps(answer) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    tell(**answer)
