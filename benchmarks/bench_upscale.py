@@ -28,6 +28,7 @@ from upres.export.export import write_onnx
 from upres.images.io import Picture, read_picture, write_picture
 from upres.images.resize import imresize
 from upres.models.load import load_model
+from upres.system.hardware import cores, processor
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ncnn", "torch", "onnxruntime", "pyvips-binary", "numpy")
@@ -47,13 +48,6 @@ def run(command: list[str]) -> tuple[float, float]:
     if status:
         sys.exit(f"{' '.join(command)} failed:\n{words}")
     return seconds, usage.ru_maxrss / 1024.0
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return f"{line.partition(':')[2].strip()}, {len(os.sched_getaffinity(0))} cores"
-    return platform.processor()
 
 
 def compare(title: str, weights: Path, family: str, size: int, folder: Path, rounds: int) -> list[str]:
@@ -130,7 +124,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if options.write:
-        target = ROOT / "benchmarks" / "results" / f"upscale_{platform.machine()}-{len(os.sched_getaffinity(0))}cores_{today:%Y%m}.md"
+        target = ROOT / "benchmarks" / "results" / f"upscale_{platform.machine()}-{cores()}cores_{today:%Y%m}.md"
         target.write_text(text, encoding="utf-8")
         print(target)
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import math
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -35,10 +34,11 @@ from upres.metrics.spectrum import lattice_energy
 from upres.models.catalog import resolve
 from upres.models.load import load_model
 from upres.system.files import sha256_of
+from upres.system.hardware import processor
 from upres.training.data.images import Pair, center, find_pictures, make_pair, read_rgb
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import fetch_features
-from upres.training.monitoring.validation import Quality, measure, to_tensor
+from upres.training.monitoring.validation import PerceptualMetric, Quality, measure, to_tensor
 from upres.upscaling.enlarge import Upscaler
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,7 +109,7 @@ def measure_network(name: str, pairs: list[Pair], scale: int, judges: Mapping[st
     batches = [[to_tensor(np.ascontiguousarray(x)[None], CPU) for x in (sr, pair.hr)] for sr, pair in zip(images, pairs, strict=True)]
     return Measured(
         name,
-        [measure(sr, pair, scale=scale, niqe=niqe, device=CPU) for sr, pair in zip(images, pairs, strict=True)],
+        [measure(sr, pair, scale=scale, metric=PerceptualMetric(niqe=niqe), device=CPU) for sr, pair in zip(images, pairs, strict=True)],
         {title: np.array([float(judge(*batch)) for batch in batches]) for title, judge in judges.items()},
         np.array([[[lattice_energy(x, p) for x in (sr, pair.hr)] for p in (2, 4)] for sr, pair in zip(images, pairs, strict=True)]),
     )
@@ -160,7 +160,7 @@ def main() -> None:
     judges = {name: partial(lpips.distance, fetch_features(name, options.features), linear=None) for name in names}
     digest = sha256_of(resolve(options.gan))
     lines = [f"# A GAN against its PSNR parent, {datetime.date.today()}", ""]
-    machine = platform.processor() or platform.machine()
+    machine = processor().model
     lines += [f"`{options.gan}` (sha256 {digest[:16]}) against `{options.parent}`, x{scale}; {machine}, torch {torch.__version__}.", ""]
     for folder in options.hr:
         pairs = load_pairs(folder, scale, most=options.most, crop_px=options.crop_px)

@@ -90,8 +90,8 @@ def test_a_file_with_the_same_bytes_is_known_under_its_own_path(file: Path, tmp_
 def test_another_file_or_version_or_format_is_measured_again(file: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     load_model(str(file))
     for number, name in enumerate(("ncnn", "upres"), 2):
-        plain = cache.version
-        monkeypatch.setattr(cache, "version", lambda asked, name=name, plain=plain: "9" if asked == name else plain(asked))
+        plain = cache.version_of
+        monkeypatch.setattr(cache, "version_of", lambda asked, name=name, plain=plain: "9" if asked == name else plain(asked))
         load_model(str(file))
         load_model(str(file))
         assert probe.count == number, name
