@@ -108,7 +108,7 @@ def test_lr_that_is_given_is_used(hr: Path, tmp_path: Path) -> None:
     result = evaluate(find_pairs(hr, lr, 2), {}, scale=2)
     flat = np.full((40, 50, 3), 128, np.uint8)
     assert result.scores["bicubic"]["a.png"].psnr_rgb == pytest.approx(psnr_rgb(flat, levels(hr / "a.png")[:40, :50], 2), abs=1e-9)
-    assert result.protocol["lr"] == "read from a folder"
+    assert result.protocol["lr"] == "read from a folder, cropped to HR / 2"
 
 
 def test_the_mean_is_over_the_pictures(hr: Path) -> None:

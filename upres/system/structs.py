@@ -21,7 +21,7 @@ _WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false",
 
 
 def convert(data: object, kind: type[T], where: str, *, strict: bool = True) -> T:
-    """`data`, plain values as TOML or JSON give them, as a `kind`. Raises `UsageError`, whose message begins with `where`.
+    """`data`, plain values as TOML or JSON give them, as a `kind`. Raises `UsageError`, whose message begins with `where`, if given.
 
     `strict=False` also reads numbers and truth values from strings, as the command line gives them.
     """
@@ -54,7 +54,7 @@ def _explain(words: str, data: object, kind: object, path: Path, where: str) -> 
         path = path[:-1]  # a number in a list belongs to the field that holds the list
     hint, value = _hint_at(kind, data, path), _value(data, path)
     title, key = _title(where, path, data)
-    here = f"{title}: {key}" if key else title
+    here = ": ".join(filter(None, (title, key)))
     if found := re.fullmatch(r"Object contains unknown field `(.*)`", words):
         return f"{here}: {unknown('key', found[1], list(_fields(hint)))}"
     if found := re.fullmatch(r"Object missing required field `(.*)`", words):
@@ -62,7 +62,11 @@ def _explain(words: str, data: object, kind: object, path: Path, where: str) -> 
         if tags:
             return f"{here}: {found[1]} is missing; there are {', '.join(tags)}"
         expected = _description(_fields(hint)[found[1]])
-        return f"{title}: {'.'.join(filter(None, (key, found[1])))} is missing" + (f": expected {expected}" if expected else "")
+        name = ".".join(filter(None, (key, found[1])))
+        return ": ".join(filter(None, (title, f"{name} is missing", f"expected {expected}" if expected else "")))
+    if words.startswith("Invalid enum value"):  # a Literal
+        options = [str(option) for option in get_args(_bare(hint))]
+        return f"{here} must be one of {', '.join(options)}, got {value!r}{nearest(str(value), options)}"
     if words.startswith("Invalid"):  # the name of a Struct in a union
         return f"{title.removesuffix(f' ({value})')}: {unknown(key, value, _tags(_hint_at(kind, data, path[:-1])))}"
     if found := re.match(r"Expected `(\w+)(?: \| null)?`([^,]*)", words):
