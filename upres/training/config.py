@@ -44,6 +44,7 @@ class TrainConfig:
     mixup: float = 0.0  # chances that a sample is mixed with another, gets a rectangle of it, or has a rectangle that is not degraded
     cutmix: float = 0.0
     cutblur: float = 0.0
+    in_memory: bool = False  # stored pairs live on the device, where patches are cut and turned: no loader, other samples
     workers: int = 0  # threads that draw samples; 0: the one that runs ahead of the step. Never changes a sample
 
     # Optimization.
@@ -63,6 +64,8 @@ class TrainConfig:
     loss: Literal["l1", "charbonnier", "mse"] = "l1"
     final_loss: Literal["l1", "charbonnier", "mse"] = "l1"
     final_fraction: float = 0.0  # this last part of the steps uses `final_loss`
+    teacher_share: float = 1.0  # of the teacher in what the losses aim at, where there is one; the rest is HR
+    teacher_ramp_steps: int = 0  # that share goes down to 0 over so many steps; 0: it stands
     pixel_weight: float = 1.0
     pixel_steps: int = 0  # the first so many steps of an adversarial run have the pixel loss alone
     feature_weight: float = 0.0
@@ -85,7 +88,7 @@ class TrainConfig:
     gradient_penalty_weight: float = 0.0
 
     # The machine. precision: of convolutions in training.
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"  # auto: bfloat16 where the processor multiplies in it
     channels_last: bool = True
     convolutions: Literal["auto", "winograd", "torch"] = "auto"  # on a CPU in float32: fewer products, where a C++ compiler is there
     fused: bool = True  # one kernel for the whole Adam step
@@ -206,7 +209,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("cosine", "multistep", "wsd"),
     "loss": PIXEL_LOSSES,
     "final_loss": PIXEL_LOSSES,
-    "precision": ("float32", "bfloat16"),
+    "precision": ("auto", "float32", "bfloat16"),
     "gan_loss": ("relativistic", "standard", "least_squares", "hinge"),
     "discriminator": ("vgg", "unet", "patch"),
     "turns": ("all", "mirror"),
@@ -246,7 +249,7 @@ def check_config(config: TrainConfig) -> None:
         )
     if not 0.0 < config.discriminator_learning_rate < 1.0:
         raise UsageError(f"discriminator_learning_rate must lie between 0 and 1, got {config.discriminator_learning_rate}")
-    for key in ("warmup_steps", "pixel_steps", "threads", "seed", "workers"):
+    for key in ("warmup_steps", "pixel_steps", "teacher_ramp_steps", "threads", "seed", "workers"):
         if getattr(config, key) < 0:
             raise UsageError(f"{key} must be 0 or more, got {getattr(config, key)}")
     for key in ("color_augment", *_MIXES):
@@ -269,12 +272,15 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(f"betas must be two numbers in [0, 1), got {config.betas}")
     if not config.hr_scales or not all(0.0 < s <= 1.0 for s in config.hr_scales):
         raise UsageError(f"hr_scales must lie in (0, 1], got {config.hr_scales}")
-    if not 0.0 <= config.decay_fraction <= 1.0:
-        raise UsageError(f"decay_fraction must be in [0, 1], got {config.decay_fraction}")
+    for key in ("decay_fraction", "teacher_share"):
+        if not 0.0 <= getattr(config, key) <= 1.0:
+            raise UsageError(f"{key} must be in [0, 1], got {getattr(config, key)}")
+    if config.in_memory and (config.degradation or any(getattr(config, key) for key in _MIXES)):
+        raise UsageError("in_memory=true cuts patches from stored pairs: leave degradation, mixup, cutmix and cutblur out")
     if not all(0.0 < m < 1.0 for m in config.milestones):
         raise UsageError(f"milestones are fractions of the steps in (0, 1), got {config.milestones}")
     if config.batch % config.accumulate:
         raise UsageError(f"batch must be a multiple of accumulate, got {config.batch} and {config.accumulate}")
-    if config.convolutions == "winograd" and (config.compile or config.precision != "float32"):
+    if config.convolutions == "winograd" and (config.compile or config.precision == "bfloat16"):
         raise UsageError("convolutions=winograd goes with precision=float32 and compile=false")
     parse_layers(config.feature_layers)
