@@ -31,11 +31,12 @@ from torch import Tensor
 
 from upres.degradation.apply import BUILT_IN, load_recipe
 from upres.system.hardware import cores, processor
+from upres.training.batches import draw_of
 from upres.training.config import TrainConfig
 from upres.training.data.images import Pair, find_pictures, read_rgb
 from upres.training.data.sampling import draw_sample
 from upres.training.distributed.ranks import Ranks
-from upres.training.loop import draw_of, gan_step
+from upres.training.loop import gan_step
 from upres.training.losses.feature_files import Features, random_features
 from upres.training.pretrained import choose_convolutions, features_layers
 from upres.training.recipes import resolve_recipe

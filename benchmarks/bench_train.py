@@ -1,6 +1,6 @@
 """Our ESRGAN GAN step against the plain way of BasicSR: same networks, weights, batches and machine, in turn in one process.
 
-    python benchmarks/bench_train.py [--batch 16] [--rounds 5] [--measures] [--agree 20] [--bfloat16] [--profile] [--write]
+    python benchmarks/bench_train.py [--batch 16] [--rounds 5] [--measures] [--agree 20] [--bfloat16] [--profile] [--pixels 5] [--write]
 
 RRDB 64 x 23 blocks, VGG-style discriminator 64 for 128 px, VGG-19 conv5_4, L1 1e-2 + features 1 + relativistic GAN 5e-3, Adam 1e-4. Ours is
 upres.training's own `gan_step` and `average` with the recipe `esrgan-x4`; theirs is reference_basicsr_step.py. A round is one step of each,
@@ -25,6 +25,7 @@ import torch
 from reference_basicsr_step import ReferenceTrainer, make_batch, make_networks
 from torch import Tensor
 from train_agreement import agreement, agreement_wide
+from train_pixels import pixels
 from train_sides import NONE, Measures, OurTrainer
 
 from upres.system.hardware import cores, processor
@@ -122,6 +123,7 @@ def main() -> None:
     parser.add_argument("--wide-only", action="store_true", help="of --agree only the run in float64")
     parser.add_argument("--bfloat16", action="store_true", help="our step in bfloat16 as well")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--pixels", type=int, default=0, metavar="ROUNDS", help="LR megapixels a second in stage one")
     parser.add_argument("--write", action="store_true", help="keep the tables under benchmarks/results/")
     options = parser.parse_args()
     if options.threads:
@@ -136,6 +138,7 @@ def main() -> None:
         (options.rounds > 0, "Steps per second", speed), (options.measures, "What each measure buys", buys),
         (options.agree > 0 and not options.wide_only, "Agreement", agreement),
         (options.agree > 0, "Agreement in float64", agreement_wide), (options.profile, "Profile", profile),
+        (options.pixels > 0, "LR megapixels a second", lambda given: pixels(given.pixels)),
     ]  # fmt: skip
     for wanted, title, section in sections:
         if wanted:

@@ -17,9 +17,9 @@ from torch.nn import functional as F  # noqa: E402
 from tests import REPOSITORY  # noqa: E402
 from tests.training.distributed.test_ranks import run_ranks  # noqa: E402
 from tests.training.test_loop_gan_step import ALONE, CONFIG, batch, gradients, run  # noqa: E402
+from upres.training.batches import draw_of  # noqa: E402
 from upres.training.data.images import TrainingSet, make_pair  # noqa: E402
 from upres.training.data.sampling import draw_batch  # noqa: E402
-from upres.training.loop import draw_of  # noqa: E402
 from upres.training.state import build_state  # noqa: E402
 
 QUIET = dataclasses.replace(CONFIG, feature_weight=0.0)

@@ -31,3 +31,18 @@ def test_learning_rate_schedules() -> None:
         restarts.step()
     steps = dataclasses.replace(config, schedule="multistep", milestones=(0.5, 0.8))
     assert [learning_rate_at(steps, s) for s in (499, 500, 800)] == pytest.approx([1e-3, 5e-4, 2.5e-4])
+
+
+def test_wsd_stands_and_then_decays() -> None:
+    """Equation 1 of Haegele et al. with its 1 - sqrt cooldown, from the published numbers of a quarter: 1 - 0.5."""
+    config = TrainConfig(
+        recipe="test", scale=2, steps=1000, warmup_steps=10, learning_rate=1e-3, final_learning_rate=1e-5, schedule="wsd",
+        decay_fraction=0.2,
+    )  # fmt: skip
+    found = [learning_rate_at(config, step) for step in (0, 9, 500, 800, 850, 999)]
+    expected = [1e-4, 1e-3, 1e-3, 1e-3, 1e-5 + 0.99e-3 * 0.5, 1e-5 + 0.99e-3 * (1.0 - (199 / 200) ** 0.5)]
+    assert found == pytest.approx(expected, rel=1e-9)
+    whole = dataclasses.replace(config, decay_fraction=1.0, warmup_steps=0)
+    assert [learning_rate_at(whole, step) for step in (0, 250)] == pytest.approx([1e-3, 1e-5 + 0.99e-3 * 0.5])
+    stable = dataclasses.replace(config, decay_fraction=0.0)
+    assert learning_rate_at(stable, 999) == 1e-3

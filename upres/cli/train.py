@@ -22,8 +22,8 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="compact-x2|x4, esrgan-psnr-x2|x4, real-esrnet-x2|x4, srresnet-x4; adversarial: esrgan-x2|x4, real-esrgan-x2|x4, "
-            "bsrgan-x2|x4, compact-gan-x2|x4, compact-wild-x2|x4."
+            help="compact-x2|x4, standard-x2|x4, photo-x2|x4, esrgan-psnr-x2|x4, real-esrnet-x2|x4, srresnet-x4; "
+            "adversarial: esrgan-x2|x4, real-esrgan-x2|x4, bsrgan-x2|x4, compact-gan-x2|x4, compact-wild-x2|x4."
         ),
     ],
     data: Annotated[
@@ -58,6 +58,10 @@ def train(
         Path | None,
         typer.Option("--features", metavar="FILE|FOLDER", help="The feature network's file, or a folder of such. Else: cache, download."),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option("--teacher", metavar="NAME|FILE", help="A model to learn from: what it makes of LR is what the losses aim at."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, bit for bit.")] = False,
     guard: Annotated[
         bool,
@@ -87,6 +91,7 @@ def train(
 
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would spin beside torch's
 
+        from upres.cli.download import have_models
         from upres.errors import EngineError, OutputError, UsageError
 
         if importlib.util.find_spec("torch") is None:
@@ -100,6 +105,8 @@ def train(
             raise UsageError("upres train needs --data FOLDER and --out FOLDER (or --dry-run)")
         roots, shown = _roots(data, lr or [], validation, validation_lr)
         parent = _parent(config, init)
+        if teacher is not None:
+            have_models((teacher,))
         if (processes > 1 or nodes > 1) and not _is_worker():
             return _launch(out, resume, processes, nodes, rdzv, debug or debug_enabled())
 
@@ -109,7 +116,7 @@ def train(
         from upres.training.loop import PretrainedFiles
         from upres.training.loop import train as run
 
-        sources = PretrainedFiles(parent, init_discriminator, features)
+        sources = PretrainedFiles(parent, init_discriminator, features, teacher)
         with (
             join_ranks(_device(device), timeout_s=1800.0) as ranks,
             _Interrupt(ranks.rank == 0) as interrupt,

@@ -117,6 +117,14 @@ class TorchRunner:
             raise told from error
         return check_output(self.name, lr, result, self._graph.scale)
 
+    def of_tensor(self, lr: Tensor) -> Tensor:
+        """The network over lr `b c h w`, in the dtype and on the device of `lr`, without a gradient and with torch's fastest kernels.
+
+        For programs that hold tensors: tiles need not be equal to the bit there.
+        """
+        with torch.no_grad():
+            return self._run(lr.to(self._device, self._type)).to(lr)
+
     def _run(self, lr: Tensor) -> Tensor:
         values = {self._graph.input: lr.contiguous(memory_format=self._layout)}
         left = Counter(self._reads)

@@ -57,6 +57,7 @@ class TrainConfig:
     mixup: Share = 0.0  # chances that a sample is mixed with another, gets a rectangle of it, or has a rectangle that is not degraded
     cutmix: Share = 0.0
     cutblur: Share = 0.0
+    in_memory: bool = False  # stored pairs live on the device, where patches are cut and turned: no loader, other samples
     workers: Natural = 0  # threads that draw samples; 0: the one that runs ahead of the step. Never changes a sample
 
     # Optimization.
@@ -76,6 +77,8 @@ class TrainConfig:
     loss: Literal["l1", "charbonnier", "mse"] = "l1"
     final_loss: Literal["l1", "charbonnier", "mse"] = "l1"
     final_fraction: Share = 0.0  # this last part of the steps uses `final_loss`
+    teacher_share: Share = 1.0  # of the teacher in what the losses aim at, where there is one; the rest is HR
+    teacher_ramp_steps: Natural = 0  # that share goes down to 0 over so many steps; 0: it stands
     pixel_weight: Weight = 1.0
     pixel_steps: Natural = 0  # the first so many steps of an adversarial run have the pixel loss alone
     feature_weight: Weight = 0.0
@@ -98,7 +101,7 @@ class TrainConfig:
     gradient_penalty_weight: Weight = 0.0
 
     # The machine. precision: of convolutions in training.
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"  # auto: bfloat16 where the processor multiplies in it
     channels_last: bool = True
     convolutions: Literal["auto", "winograd", "torch"] = "auto"  # on a CPU in float32: fewer products, where a C++ compiler is there
     fused: bool = True  # one kernel for the whole Adam step
@@ -229,8 +232,10 @@ def check_config(config: TrainConfig) -> None:
         chances = ", ".join(f"{key}={getattr(config, key):g}" for key in _MIXES)
         mixed = f"reuse={config.reuse} cannot be combined with mixup, cutmix or cutblur, got {chances}"
         raise UsageError(f"{mixed}: set reuse=1, or these to 0")
+    if config.in_memory and (config.degradation or any(getattr(config, key) for key in _MIXES)):
+        raise UsageError("in_memory=true cuts patches from stored pairs: leave degradation, mixup, cutmix and cutblur out")
     if config.batch % config.accumulate:
         raise UsageError(f"batch must be a multiple of accumulate, got {config.batch} and {config.accumulate}")
-    if config.convolutions == "winograd" and (config.compile or config.precision != "float32"):
+    if config.convolutions == "winograd" and (config.compile or config.precision == "bfloat16"):
         raise UsageError("convolutions=winograd goes with precision=float32 and compile=false")
     parse_layers(config.feature_layers)

@@ -21,13 +21,14 @@ from torch.utils.flop_counter import flop_registry
 from upres.degradation.apply import load_recipe
 from upres.images.resize import imresize
 from upres.system.text import format_bytes
+from upres.training.batches import draw_of
 from upres.training.config import TrainConfig, check_share
-from upres.training.data.images import Pair, TrainingSet
+from upres.training.data.images import Pair, TrainingSet, make_pair
 from upres.training.distributed.ranks import Ranks
-from upres.training.loop import draw_of, gan_step, pixel_step
+from upres.training.loop import gan_step, pixel_step
 from upres.training.losses.feature_files import Features, random_features
 from upres.training.memory import TRIAL, free_bytes, needed_bytes, noise_batch
-from upres.training.pretrained import choose_convolutions, features_layers
+from upres.training.pretrained import choose_convolutions, choose_precision, features_layers
 from upres.training.run import Run
 from upres.training.state import build_state
 from upres.training.timing import Stopwatch
@@ -74,6 +75,7 @@ def words_for_seconds(seconds: float) -> str:
 def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bool = True) -> Estimate:
     """What `config` will take on this machine, its batch shared by `processes`. Feature networks get random weights, without a download."""
     check_share(config, processes)
+    config = dataclasses.replace(config, precision=choose_precision(config, ranks.device))
     whole, config = config, dataclasses.replace(config, batch=config.batch // processes)
     torch.set_num_threads(max(1, (config.threads or torch.get_num_threads()) // processes))
     fast = choose_convolutions(config, ranks, lambda _: None)
@@ -116,7 +118,8 @@ def _drawing(config: TrainConfig, ranks: Ranks) -> Callable[[int], object]:
     coarse = np.random.default_rng(0).integers(0, 256, (side // 4, side // 4, config.channels or 3), dtype=np.uint8)
     hr = imresize(coarse, size=(side, side))
     recipe = load_recipe(config.degradation) if config.degradation else None
-    return draw_of(config, TrainingSet([Pair("made", hr, None)], np.ones(1), [], [], ""), recipe, ranks)
+    pair = make_pair("made", hr, config.scale) if config.in_memory else Pair("made", hr, None)
+    return draw_of(config, TrainingSet([pair], np.ones(1), [], [], ""), recipe, ranks)
 
 
 class _MacCounter(TorchDispatchMode):

@@ -18,20 +18,27 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from upres.degradation.apply import Recipe, load_recipe
+from upres.degradation.apply import load_recipe
+from upres.training.batches import draw_of
 from upres.training.checkpoint import Checkpoint, save_checkpoint
 from upres.training.config import TrainConfig, check_share, plain_config
-from upres.training.data.images import TrainingSet
 from upres.training.data.roots import Root, load_training_set
-from upres.training.data.sampling import DegradedRegionCache, Mapper, degrade_pairs, draw_batch
+from upres.training.data.sampling import degrade_pairs
 from upres.training.distributed.ranks import Ranks
 from upres.training.losses import formulas
 from upres.training.losses.generator_loss import add_terms, autocast, generator_terms, mean_logit, parts, stage_of, widened
 from upres.training.memory import check_memory
 from upres.training.monitoring.stability import StabilityGuard
 from upres.training.monitoring.tensorboard import TrainingMonitor
-from upres.training.monitoring.validation import Quality, check_pairs, to_tensor, validate
-from upres.training.pretrained import check_names, choose_convolutions, load_parent, open_features, open_perceptual_metric
+from upres.training.monitoring.validation import Quality, check_pairs, validate
+from upres.training.pretrained import (
+    check_names,
+    choose_convolutions,
+    choose_precision,
+    load_parent,
+    open_features,
+    open_perceptual_metric,
+)
 from upres.training.run import Run, Say
 from upres.training.run_folder import (
     append_validation,
@@ -47,6 +54,7 @@ from upres.training.run_folder import (
     sweep_from_parent,
 )
 from upres.training.state import TrainState, average, averaged_net, build_state, learning_rate_at, pack, set_rates, unpack
+from upres.training.teacher import open_teacher
 from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
 
@@ -67,11 +75,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class PretrainedFiles:
-    """Files that a run uses: `init` and `init_discriminator` to begin with, `features` a file or folder (None: cache, download)."""
+    """Files that a run uses.
+
+    init, init_discriminator: what the networks begin with. features: the feature network's file, or a folder (None: cache, download).
+    teacher: name or file of the model that targets come from.
+    """
 
     init: Path | None = None
     init_discriminator: Path | None = None
     features: Path | None = None
+    teacher: str | None = None
 
 
 def train(
@@ -107,7 +120,7 @@ def train(
     pictures = load_training_set(config, data, validation)
     for words in (*(f"left out: {words}" for words in pictures.left_out), *pictures.notes):
         say(words)
-    config = replace(config, channels=pictures.channels, bits=pictures.depth)
+    config = replace(config, channels=pictures.channels, bits=pictures.depth, precision=choose_precision(config, ranks.device))
     recipe = load_recipe(config.degradation) if config.degradation else None
     held_out = degrade_pairs(pictures.validation, recipe, config.scale)
     check_pairs(held_out)
@@ -120,12 +133,15 @@ def train(
     fast = choose_convolutions(config, ranks, say)
     run = Run(config, out, ranks, Stopwatch(ranks.device), features, metric, held_out, say, should_stop)
     check_memory(run, state)
-    whole = draw_of(config, pictures, recipe, Ranks(device=ranks.device))
-    parent = load_parent(sources.init, sources.init_discriminator, state, lambda: whole(0)[0], say)
+    teacher = open_teacher(sources.teacher, config, ranks.device, say) if sources.teacher is not None else None
+    whole = Ranks(device=ranks.device)
+    parent = load_parent(
+        sources.init, sources.init_discriminator, state, lambda: draw_of(config, pictures, recipe, whole)(0)[0], say
+    )
     facts = {
         "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity, "init": parent.sha256,
         "degradation": recipe.sha256 if recipe else "", "processes": ranks.count, "winograd": fast,
-        "guard": "on" if guard else "",
+        "guard": "on" if guard else "", "teacher": teacher.identity if teacher is not None else "",
     }  # fmt: skip
     if start is not None:
         check_same_run(start, facts, out)
@@ -148,7 +164,7 @@ def train(
         winograd(fast), ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(max(1, config.workers)) as workers,
         TrainingMonitor(run, first) as monitor,
     ):  # fmt: skip
-        draw = draw_of(config, pictures, recipe, ranks, workers.map if config.workers else map)
+        draw = draw_of(config, pictures, recipe, ranks, workers.map if config.workers else map, teacher)
         pending = pool.submit(draw, first)
         step = first
         while step < config.steps:
@@ -274,20 +290,3 @@ def gan_step(run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int, tar
         state.optimizer.step()
         state.discriminator_optimizer.step()
     return values
-
-
-def draw_of(
-    config: TrainConfig, pictures: TrainingSet, recipe: Recipe | None, ranks: Ranks, mapper: Mapper = map
-) -> Callable[[int], tuple[Tensor, Tensor, Tensor]]:
-    """The function that makes this rank's share of the batch of a step, on the ranks' device: lr, hr, and what the pixel losses aim at."""
-    regions = DegradedRegionCache()
-
-    def draw(step: int) -> tuple[Tensor, Tensor, Tensor]:
-        batch = draw_batch(
-            config, pictures.pairs, pictures.weights, step, recipe=recipe, rank=ranks.rank, ranks=ranks.count, mapper=mapper,
-            regions=regions,
-        )  # fmt: skip
-        hr = to_tensor(batch.hr, ranks.device)
-        return to_tensor(batch.lr, ranks.device), hr, hr if batch.target is None else to_tensor(batch.target, ranks.device)
-
-    return draw

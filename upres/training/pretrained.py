@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -54,6 +54,21 @@ def open_features(config: TrainConfig, source: Path | None, ranks: Ranks, say: S
     listed = ", ".join(f"{layer} x {weight:g}" for layer, weight in layers.items())
     say(f"features of the loss: {network.name} ({listed}), sha256 {network.sha256[:16]}")
     return Features(network.to(ranks.device), layers, f"{network.name} {network.sha256} {listed}")
+
+
+def choose_precision(config: TrainConfig, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """What convolutions are trained in: the configuration's word, or for "auto" bfloat16 where `device` multiplies in it.
+
+    On CPUs that is AVX512-BF16 or AMX: without, bfloat16 is emulated and many times slower than float32.
+    """
+    if config.precision != "auto":
+        return config.precision
+    if config.convolutions == "winograd":
+        return "float32"
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    able = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # pyright: ignore[reportPrivateUsage]
+    return "bfloat16" if able else "float32"
 
 
 def choose_convolutions(config: TrainConfig, ranks: Ranks, say: Say) -> bool:

@@ -8,6 +8,7 @@
 | real-esrnet-x4, real-esrgan-x4 | Wang et al., "Real-ESRGAN", ICCVW 2021, section 4.1; the options published with it |
 | bsrgan-x4 | Zhang et al., "BSRGAN", ICCV 2021, section 4; the options published with KAIR |
 | compact-wild-x4 | compact-gan-x4 on degraded pictures; docs/training.md |
+| standard-x4, photo-x4 | ours: docs/training.md |
 
 A recipe for x2 is the twin of the one for x4: the same HR patch, RRDB behind a pixel-unshuffle by 2 as in Real-ESRGAN.
 """
@@ -33,6 +34,34 @@ def compact_x4() -> TrainConfig:
 def compact_x2() -> TrainConfig:
     """The house model `compact-x2`: SRVGGNetCompact 32x12."""
     return TrainConfig(recipe="compact-x2", scale=2, steps=26_000, source="docs/training.md")
+
+
+def standard_x4() -> TrainConfig:
+    """The house's residual network, 64 wide, 16 convolutions (624 K parameters), on clean pictures: a run without an end.
+
+    It stands at its rate for as long as there is time; `--init RUN/model.safetensors --set decay_fraction=1
+    --set steps=N` is the decay that makes a network to ship.
+    """
+    return TrainConfig(
+        recipe="standard-x4", source="docs/training.md", scale=4, network="residual", width=64, depth=16, batch=16, patch_px=48,
+        in_memory=True, precision="auto", steps=1_000_000, learning_rate=7e-4, final_learning_rate=1e-6, warmup_steps=200, schedule="wsd",
+        validate_every=500, checkpoint_every=500,
+    )  # fmt: skip
+
+
+def standard_x2() -> TrainConfig:
+    """The twin of `standard-x4` for x2."""
+    return _twin_x2(standard_x4())
+
+
+def photo_x4() -> TrainConfig:
+    """What phones, scanners and the web made of photographs: `standard-x4`'s network on degraded pictures, to learn from a `--teacher`."""
+    return dataclasses.replace(standard_x4(), recipe="photo-x4", degradation="real-esrgan", reuse=4, in_memory=False)
+
+
+def photo_x2() -> TrainConfig:
+    """The twin of `photo-x4` for x2."""
+    return _twin_x2(photo_x4())
 
 
 def esrgan_psnr_x4() -> TrainConfig:
@@ -181,6 +210,10 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "bsrgan-x4": bsrgan_x4,
     "compact-wild-x2": compact_wild_x2,
     "compact-wild-x4": compact_wild_x4,
+    "standard-x2": standard_x2,
+    "standard-x4": standard_x4,
+    "photo-x2": photo_x2,
+    "photo-x4": photo_x4,
 }
 
 

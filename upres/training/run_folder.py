@@ -78,7 +78,7 @@ def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) ->
         raise DataError(f"{out} was begun with other pictures than --data holds now: a resumed run must see the same files")
     options = {
         "features": "--features", "init": "--init", "degradation": "degradation recipe", "processes": "--processes",
-        "winograd": "convolution", "guard": "--guard",
+        "winograd": "convolution", "guard": "--guard", "teacher": "--teacher",
     }  # fmt: skip
     for key, option in options.items():
         if (start.facts.get(key) or None) != (facts[key] or None):

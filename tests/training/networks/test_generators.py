@@ -14,19 +14,20 @@ from upres.graph.architectures import graph_from_state_dict  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.networks.compact import BranchedConv, Compact  # noqa: E402
 from upres.training.networks.generators import GENERATORS, Generator, build_generator  # noqa: E402
+from upres.training.networks.residual import Residual  # noqa: E402
 from upres.training.networks.rrdb import RRDBNet  # noqa: E402
 from upres.training.networks.srresnet import SRResNet  # noqa: E402
 
-KINDS = {"compact": Compact, "rrdb": RRDBNet, "srresnet": SRResNet}
+KINDS = {"compact": Compact, "residual": Residual, "rrdb": RRDBNet, "srresnet": SRResNet}
 
 
 def config(network: str, **settings: object) -> TrainConfig:
-    base = TrainConfig(recipe="test", scale=2, width=8, depth=2, growth=4)
+    base = TrainConfig(recipe="test", scale=2, width=8, depth=4, growth=4)
     return dataclasses.replace(base, network=network, **settings)  # type: ignore[arg-type]
 
 
 def test_every_name_of_the_configuration_has_a_generator() -> None:
-    assert list(GENERATORS) == list(KINDS) == ["compact", "rrdb", "srresnet"]
+    assert list(GENERATORS) == list(KINDS) == ["compact", "residual", "rrdb", "srresnet"]
     assert {name: type(build_generator(config(name))) for name in KINDS} == KINDS
 
 

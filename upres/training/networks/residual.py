@@ -41,8 +41,11 @@ class Residual(nn.Module):
         self.tail = conv(width, channels * scale * scale)
         with torch.no_grad():
             for group in self.groups:
-                for parameter in cast(nn.ModuleList, group)[-1].parameters():
+                last = cast(nn.ModuleList, group)[-1]
+                for parameter in last.parameters():
                     parameter.mul_(_LAST_GAIN)
+                if isinstance(last, BranchedConv):  # its identity branch has no weight of its own: 0.1 of it is left
+                    last.full[:, :, 1, 1].sub_((1.0 - _LAST_GAIN) * torch.eye(width))
             for parameter in self.tail.parameters():  # start near a flat picture, not far from it
                 parameter.mul_(_LAST_GAIN)
             nn.init.zeros_(cast(Tensor, self.join.bias))

@@ -1,0 +1,81 @@
+"""Learning from a larger network: what the pixel loss aims at comes from a teacher, alone or on its way to HR.
+
+The target of a step is s T(lr) + (1 - s) hr, where T is the teacher and s its share: `teacher_share`, and with `teacher_ramp_steps` that
+share going down to 0 in a straight line over so many steps (Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015,
+for the idea; the mean of both targets is section 2 there, for pictures instead of classes). Where a teacher is dear and the pictures are
+few, enlarge them once with `upres upscale -n TEACHER` and train on those files (`--data`) with their LR (`--lr`).
+"""
+
+from __future__ import annotations
+
+# pyright: reportUnknownMemberType=false
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upres.engines.torch import TorchRunner
+from upres.errors import UsageError
+from upres.graph.graph import Graph
+from upres.models.load import LoadedModel, load_model
+from upres.system.files import sha256_of
+from upres.training.config import TrainConfig
+from upres.training.run import Say
+from upres.upscaling.enlarge import Upscaler
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """`enlarge` gives what the network makes of lr `b c h w`, in [0,1] and without a gradient; `identity` names it and its weights."""
+
+    enlarge: Callable[[Tensor], Tensor]
+    identity: str
+
+    def target(self, config: TrainConfig, step: int, lr: Tensor, hr: Tensor) -> Tensor:
+        """s T(lr) + (1 - s) hr: what the pixel loss of update number `step` aims at."""
+        share = share_at(config, step)
+        return hr if share == 0.0 else torch.lerp(hr, self.enlarge(lr), share)
+
+
+def share_at(config: TrainConfig, step: int) -> float:
+    """The teacher's share of the target at update number `step`, counted from 0."""
+    left = 1.0 - step / config.teacher_ramp_steps if config.teacher_ramp_steps else 1.0
+    return config.teacher_share * max(0.0, left)
+
+
+def open_teacher(name_or_path: str, config: TrainConfig, device: torch.device, say: Say) -> Teacher:
+    """The teacher of a run, ready on `device`, in the run's precision where upres reads the file as a graph.
+
+    config: `channels` and `precision` decided. Raises `ModelError` for a model that
+    cannot be had, `UsageError` where its scale, channels or alignment do not go with the run's.
+    """
+    model = load_model(name_or_path)
+    _check(name_or_path, model, config)
+    identity = " ".join([model.name, *(sha256_of(file.path) for file in model.files)])
+    say(f"teacher: {name_or_path}, {config.teacher_share:.0%} of the target" + _ramp(config))
+    if len(model.networks) == 1 and isinstance(network := model.networks[0], Graph):
+        runner = TorchRunner(network, device=str(device), precision="bf16" if config.precision == "bfloat16" else "fp32")
+        return Teacher(runner.of_tensor, identity)
+    upscaler = Upscaler(model.networks, threads=torch.get_num_threads())
+
+    def enlarge(lr: Tensor) -> Tensor:
+        made = [upscaler.upscale_array(np.ascontiguousarray(x)) for x in lr.detach().float().permute(0, 2, 3, 1).cpu().numpy()]
+        return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).to(lr)
+
+    return Teacher(enlarge, identity)
+
+
+def _ramp(config: TrainConfig) -> str:
+    return f", down to HR alone over {config.teacher_ramp_steps:,} steps" if config.teacher_ramp_steps else ""
+
+
+def _check(name: str, model: LoadedModel, config: TrainConfig) -> None:
+    if model.scale != config.scale:
+        raise UsageError(f"teacher {name} enlarges by {model.scale} and the recipe by {config.scale}: they must be of one scale")
+    first = model.networks[0]
+    if (first.in_channels, model.networks[-1].out_channels) != (config.channels, config.channels):
+        raise UsageError(f"teacher {name} takes {first.in_channels} channels and the pictures have {config.channels}: set channels")
+    if config.patch_px % first.alignment:
+        raise UsageError(f"teacher {name} needs patches whose sides are multiples of {first.alignment}, got patch_px {config.patch_px}")
