@@ -59,6 +59,7 @@ HOMES = {
     "tensorboard": "training",
     "scipy": "training",
     "matplotlib": "training",
+    "cv2": "training.data.keypoints training.data.excerpts",
     "httpx": "system.download",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",
