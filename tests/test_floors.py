@@ -60,6 +60,7 @@ HOMES = {
     "tensorboard": "training",
     "scipy": "training",
     "matplotlib": "training",
+    "cv2": "training.data.keypoints training.data.excerpts",
     "httpx": "system.download",
     "platformdirs": "system.download",
     "filelock": "system.download engines.autotune.cache",

@@ -27,7 +27,10 @@ def prepare(
     ] = 5.0,
     exclude: Annotated[
         list[Path] | None,
-        typer.Option("--exclude", metavar="DIR", help="Test pictures: copies and parts of them are not used. May be repeated."),
+        typer.Option(
+            "--exclude", metavar="DIR",
+            help="Test pictures: copies and parts of them are not used; may be repeated. Needs pip install 'upres\\[prepare]'.",
+        ),
     ] = None,
     scales: Annotated[str, typer.Option("--scales", metavar="X,...", help="Cut each picture reduced by these factors, too.")] = "1",
     channels: Annotated[int, typer.Option("--channels", metavar="1|3", help="Gray or color. Default: as the pictures.")] = 0,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+pytest.importorskip("cv2")
 
 from upres.degradation.codecs import recode
 from upres.images.resize import imresize
