@@ -37,6 +37,7 @@ def local_links(text: str) -> list[str]:
     return [target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_run(tmp_path: Path, example_photo: Path) -> None:
     part = np.ascontiguousarray(read_picture(example_photo).pixels[:80, :96])
     write_picture(Picture(part), tmp_path / "photo.png")

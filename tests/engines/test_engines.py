@@ -161,6 +161,7 @@ def test_each_kind_of_node(kind: str, row: Row) -> None:
     check(load(graph, row)(lr), expected.numpy(), row, 3e-6)
 
 
+@pytest.mark.slow
 @every_row
 @pytest.mark.parametrize(("ups", "unshuffle"), [(0, 1), (1, 1), (2, 1), (3, 1), (2, 2), (2, 4)])
 def test_small_rrdb_of_every_scale(ups: int, unshuffle: int, row: Row) -> None:
@@ -169,6 +170,7 @@ def test_small_rrdb_of_every_scale(ups: int, unshuffle: int, row: Row) -> None:
     check(load(graph_from_state_dict(state_of(module)), row)(lr), reference(module, lr), row, 1e-5)
 
 
+@pytest.mark.slow
 @in_float32
 def test_rrdb_with_23_blocks(row: Row) -> None:
     module = randomized(RRDBNet(width=16, growth=8), 3, gain=0.7)

@@ -42,6 +42,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_receptive_field_is_exact(case: str) -> None:
     module, side = CASES[case]

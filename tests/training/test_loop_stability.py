@@ -129,6 +129,7 @@ def test_tensorboard_shows_no_step_twice(folder: Path, tmp_path: Path, world: Wo
     assert rates == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_what_follows_is_the_checkpoint_trained_on_with_half_the_rates(
     folder: Path, tmp_path: Path, straight: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

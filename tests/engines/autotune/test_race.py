@@ -16,6 +16,7 @@ from upres.engines.autotune.worker import serve
 from upres.graph.serialize import structure
 
 
+@pytest.mark.slow
 def test_engines_are_measured_in_processes_of_their_own() -> None:
     """The real thing, with the engines that are installed here."""
     machine = this_machine()
