@@ -86,6 +86,7 @@ def test_running_it_again_keeps_the_result_and_overwrite_makes_it_anew(photo: Pa
     assert read_header(made).width == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "name", "size"),
     [
@@ -177,6 +178,7 @@ def test_a_job_is_not_gone_on_with_under_other_settings(tmp_path: Path, photo: P
     assert read_header(out / "0.png").width == 240
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf", "1000"])
 def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str) -> None:
     result = upscale(photo, "-n", model, "-s", scale, code=2)
@@ -184,6 +186,7 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
     assert names(photo.parent) == ["photo.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -67,7 +67,8 @@ GPUS = [Row("ncnn", "vulkan"), Row("ncnn", "vulkan", "fp16")]  # a software driv
 HALF = {"fp16": 1e-2, "bf16": 3e-2}
 every_row = pytest.mark.parametrize("row", ROWS, ids=str)
 in_float32 = pytest.mark.parametrize("row", [row for row in ROWS if row.precision == "fp32"], ids=str)
-every_row_and_gpu = pytest.mark.parametrize("row", [*ROWS, *GPUS], ids=str)
+_on_gpus = [pytest.param(row, marks=pytest.mark.vulkan) for row in GPUS]
+every_row_and_gpu = pytest.mark.parametrize("row", [*ROWS, *_on_gpus], ids=str)
 
 
 def load(graph: Graph, row: Row, threads: int = 1) -> engines.Runner:
@@ -190,6 +191,7 @@ def published(assets: Path) -> SRVGGNetCompact:
     return module.eval()
 
 
+@pytest.mark.slow
 @every_row_and_gpu
 def test_compact_with_published_weights(published: SRVGGNetCompact, row: Row) -> None:
     graph = graph_from_state_dict(state_of(published))

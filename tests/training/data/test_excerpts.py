@@ -57,6 +57,7 @@ def test_what_shares_a_part_is_found_from_either_side(photos: list[np.ndarray], 
     assert [Excerpts([changed]).find(entry) for entry in known] == [None, None, "changed", None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", range(8))
 def test_turned_and_mirrored_parts_are_found(photos: list[np.ndarray], turn: int) -> None:
     known = Excerpts([keypoints(str(i), photo) for i, photo in enumerate(photos)])
