@@ -74,6 +74,7 @@ def test_the_plainest_call(photo: Path, model: Path) -> None:
     assert names(photo.parent) == ["photo.png", "photo_x2.png"]
 
 
+@pytest.mark.slow
 def test_running_it_again_keeps_the_result_and_overwrite_makes_it_anew(photo: Path, model: Path) -> None:
     upscale(photo, "-n", model)
     made = photo.with_name("photo_x2.png")
@@ -85,6 +86,7 @@ def test_running_it_again_keeps_the_result_and_overwrite_makes_it_anew(photo: Pa
     assert read_header(made).width == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "name", "size"),
     [
@@ -102,6 +104,7 @@ def test_sizes_and_names(photo: Path, model: Path, arguments: list[str], name: s
     assert (header.height, header.width) == size
 
 
+@pytest.mark.slow
 def test_tiles_and_memory_and_engines_agree(photo: Path, model: Path) -> None:
     made: list[np.ndarray] = []
     for index, arguments in enumerate((["--exact"], ["--exact", "--tile", "8"], ["--memory", "64M", "--threads", "1"])):
@@ -112,6 +115,7 @@ def test_tiles_and_memory_and_engines_agree(photo: Path, model: Path) -> None:
     assert np.abs(made[0] - made[2]).max() <= 1.01 / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["ncnn", "onnx", "openvino"])
 def test_every_engine_by_name_and_what_ran_is_told(photo: Path, model: Path, engine: str) -> None:
     if engine != "ncnn":
@@ -133,6 +137,7 @@ def test_devices_and_precisions_that_are_not_there_are_refused_with_what_is(phot
     assert names(photo.parent) == ["photo.png"]
 
 
+@pytest.mark.slow
 def test_blends_and_chains_and_denoise(tmp_path: Path, photo: Path, model: Path) -> None:
     other = compact_file(tmp_path / "other-x2.safetensors", 2, seed=1)
     words = upscale(photo, "-n", f"{model}:1,{other}:3", "-o", tmp_path / "blend.tiff").stderr.decode()
@@ -143,6 +148,7 @@ def test_blends_and_chains_and_denoise(tmp_path: Path, photo: Path, model: Path)
     assert read_header(tmp_path / "photo_x4.png").width == 120
 
 
+@pytest.mark.slow
 def test_turns_strength_lock_and_wrap_each_change_the_result(tmp_path: Path, photo: Path, model: Path) -> None:
     options = ([], ["--tta"], ["--blend", "0.5"], ["--color-lock"], ["--wrap"], ["--tta", "--blend", "0.5", "--color-lock", "--wrap"])
     made: set[bytes] = set()
@@ -152,6 +158,7 @@ def test_turns_strength_lock_and_wrap_each_change_the_result(tmp_path: Path, pho
     assert len(made) == len(options)
 
 
+@pytest.mark.slow
 def test_a_job_is_not_gone_on_with_under_other_settings(tmp_path: Path, photo: Path, model: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
@@ -171,6 +178,7 @@ def test_a_job_is_not_gone_on_with_under_other_settings(tmp_path: Path, photo: P
     assert read_header(out / "0.png").width == 240
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf", "1000"])
 def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str) -> None:
     result = upscale(photo, "-n", model, "-s", scale, code=2)
@@ -178,6 +186,7 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
     assert names(photo.parent) == ["photo.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -201,6 +210,7 @@ def test_usage_errors(photo: Path, model: Path, arguments: list[str], words: str
     assert words in upscale(photo, "-n", model, *arguments, code=2).stderr.decode()
 
 
+@pytest.mark.slow
 def test_results_too_large_fail_by_input_before_any_work(photo: Path, model: Path) -> None:
     words = upscale(photo, "-n", model, "-s", "64", "--max-pixels", "1M", code=3).stderr.decode()
     assert "the result would be 1,920 x 1,280, 2,457,600 pixels, more than the 1,000,000 that --max-pixels allows" in words
@@ -248,6 +258,7 @@ def test_bad_pictures_among_good_ones(tmp_path: Path, model: Path, photo: Path) 
     assert f"3 pictures done in {tmp_path / 'out'}" in result.stderr.decode()
 
 
+@pytest.mark.slow
 def test_a_folder_with_five_percent_bad_files_resumes_after_kill_9(tmp_path: Path, model: Path) -> None:
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
@@ -288,6 +299,7 @@ def test_leftovers_of_a_killed_run_are_no_pictures(tmp_path: Path, model: Path, 
     assert [name for name in names(tmp_path) if not name.startswith(".")] == ["photo.png", "photo_x2.png"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, model: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
@@ -317,6 +329,7 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_file_and_stops(tmp_path: Path, model: Path, photo: Path) -> None:
     pytest.importorskip("resource")
     folder = tmp_path / "in"
@@ -343,6 +356,7 @@ def test_a_full_file_system(model: Path, photo: Path) -> None:
     assert b"Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, model: Path, photo: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "file" / "out", Path("/proc/out")):
@@ -351,6 +365,7 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, 
             assert f"{place}: nothing can be written there" in words
 
 
+@pytest.mark.slow
 def test_a_refused_model(tmp_path: Path, photo: Path) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"garbage" * 10)
     for name in (tmp_path / "bad.safetensors", "compact-x5", tmp_path / "gone.pth"):
@@ -359,6 +374,7 @@ def test_a_refused_model(tmp_path: Path, photo: Path) -> None:
     assert names(tmp_path) == ["bad.safetensors", "photo.png"]
 
 
+@pytest.mark.slow
 def test_pipes(model: Path, photo: Path) -> None:
     upscale(photo, "-n", model, "-o", photo.with_name("file.png"))
     result = upscale("-", "-n", model, stdin=photo.read_bytes())
@@ -396,6 +412,7 @@ def test_pictures_are_not_poured_into_a_terminal(model: Path, photo: Path) -> No
     assert b"standard output is a terminal" in result.stderr
 
 
+@pytest.mark.slow
 def test_inputs_that_collide_are_both_named(tmp_path: Path, model: Path, photo: Path) -> None:
     write_picture(read_picture(photo), tmp_path / "photo.jpg")
     words = upscale(photo, tmp_path / "photo.jpg", "-n", model, "-o", tmp_path / "out", code=3).stderr.decode()

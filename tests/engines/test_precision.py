@@ -170,6 +170,7 @@ def test_a_network_whose_values_overflow_in_16_bits_runs_in_float32() -> None:
     assert runner.notes[0].startswith("fp16 of torch")
 
 
+@pytest.mark.slow
 def test_fp16_agrees_on_the_house_model_and_bf16_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """The measurement of the module's text, on torch's CPU kernels: those that sum in float32, as GPUs do."""
     pytest.importorskip("torch")

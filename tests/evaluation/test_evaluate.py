@@ -266,6 +266,7 @@ def test_progress_counts_pictures(hr: Path) -> None:
 PUBLISHED_PSNR_Y = {"Set5": 28.43, "Set14": 26.09, "BSD100": 25.96}  # cubic x4, Y, border 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED_PSNR_Y)
 def test_bicubic_of_the_standard_sets(assets: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upres.evaluation.evaluate.ssim", lambda *_, **__: 1.0)  # two thirds of the time, and the test below measures it

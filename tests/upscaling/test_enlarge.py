@@ -218,6 +218,7 @@ def test_wrong_arguments() -> None:
         Upscaler(Graph.of(nodes, output="c", in_channels=4, family="odd"))
 
 
+@pytest.mark.slow
 def test_colors_outside_srgb_come_through_the_network_unclipped() -> None:
     """Display P3's green is about (-0.51, 1.02, -0.31) in sRGB: flat areas keep it, also across tiles."""
     from upres.models.load import load_model

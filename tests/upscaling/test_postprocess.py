@@ -139,6 +139,7 @@ def test_where_no_network_ran_nothing_is_done() -> None:
     np.testing.assert_array_equal(result.pixels, lr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["torch", "ncnn"])
 @pytest.mark.parametrize("extras", [{"blend": 0.7}, {"color_lock": True}, {"blend": 0.7, "color_lock": True, "tta": True, "wrap": True}])
 def test_tiled_equals_untiled_to_the_bit(engine: str, extras: dict[str, object]) -> None:

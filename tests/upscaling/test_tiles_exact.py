@@ -50,6 +50,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "exact"), [("torch", False), ("ncnn", True), ("ncnn", False)])  # torch always is
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize(("size", "tiles"), CUTS)
@@ -75,6 +76,7 @@ def test_less_overlap_than_the_receptive_field_shows() -> None:
     assert np.abs(tiled(runner, graph, lr, 16, graph.receptive_field // 2) - runner(lr)).max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_published_compact_weights(assets: Path, threads: int) -> None:
     graph = published(assets)
@@ -84,6 +86,7 @@ def test_published_compact_weights(assets: Path, threads: int) -> None:
         np.testing.assert_array_equal(tiled(runner, graph, lr, 32, graph.receptive_field), runner(lr))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "tiles"),
     [

@@ -35,6 +35,7 @@ def enlarged(array: np.ndarray, scale: int = 2) -> np.ndarray:
     return array.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_of_the_page_run(name: str, tmp_path: Path, example_photo: Path) -> None:
     shutil.copy(example_photo, tmp_path / "photo.png")

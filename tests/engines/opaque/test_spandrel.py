@@ -38,6 +38,7 @@ def kernel() -> np.ndarray:
     return weight
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_spandrel")
 def test_what_spandrel_knows_is_run(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
@@ -57,6 +58,7 @@ def test_what_spandrel_knows_is_run(tmp_path: Path) -> None:
         Upscaler(model, engine="ncnn")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_spandrel")
 def test_what_spandrel_does_not_know_either(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
