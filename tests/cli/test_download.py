@@ -11,7 +11,7 @@ import pytest
 from tests.models.test_store import Table, data, server, store, table  # noqa: F401  # fixtures, which pytest finds by name
 from tests.system.test_download import Server, ranged
 from upres.cli import download
-from upres.cli.download import have_models, words_for_bytes
+from upres.cli.download import have_models
 
 
 @pytest.fixture
@@ -44,10 +44,3 @@ def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     with download.shown_progress("Tiny_x2") as progress:
         progress(1, None)
         progress(2, 3)
-
-
-@pytest.mark.parametrize(
-    ("size", "words"), [(None, "size unknown"), (1, "1 kB"), (255_672, "256 kB"), (67_040_989, "67.0 MB"), (4_294_967_296, "4,295.0 MB")]
-)
-def test_sizes_in_words(size: int | None, words: str) -> None:
-    assert words_for_bytes(size) == words

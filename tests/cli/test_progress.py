@@ -7,32 +7,8 @@ import pytest
 
 from upres.batch.run import Outcome
 from upres.cli import progress
-from upres.cli.progress import failure_line, make_display, words_for_estimate, words_for_seconds
+from upres.cli.progress import failure_line, make_display
 from upres.errors import InputError
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.0, "0.1 s"),
-        (9.4, "9.4 s"),
-        (9.96, "10 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (200, "3 min 20 s"),
-        (1234, "21 min"),
-        (7512, "2 h 5 min"),
-    ],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert words_for_seconds(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(1, "5 s"), (33, "35 s"), (125, "2 min"), (3000, "50 min"), (3700, "1 h"), (4900, "1 h 20 min"), (36100, "10 h")]
-)
-def test_estimates_are_coarse(seconds: float, words: str) -> None:
-    assert words_for_estimate(seconds) == words
 
 
 def test_a_log_says_now_and_then_how_far_the_job_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -185,7 +185,7 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
         (["--tile", "0"], "--tile expects auto or a number of pixels, got '0'"),
         (["--tile", "big"], "--tile expects auto"),
         (["--memory", "2"], "2G means 2 gigabytes"),
-        (["--memory", "lots"], "--memory expects a size"),
+        (["--memory", "lots"], "--memory must be a size"),
         (["--max-pixels", "0"], "--max-pixels expects a number of pixels"),
         (["--blend", "1.5"], "--blend must be from 0 (plain resize) to 1"),
         (["--denoise", "2", "--denoise-with", "x.pth"], "--denoise must be from 0 (noise stays) to 1"),

@@ -12,30 +12,10 @@ from typing import Protocol
 
 from upres.batch.run import Outcome
 from upres.cli.errors import say, words_for
+from upres.system.text import words_for_estimate
 
 _EVERY_S = 30.0  # between two lines of a log
 
-
-def words_for_seconds(seconds: float) -> str:
-    """A measured duration as one says it: `"0.4 s"`, `"25 s"`, `"3 min 20 s"`, `"2 h 5 min"`."""
-    if seconds < 9.95:
-        return f"{max(seconds, 0.1):.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def words_for_estimate(seconds: float) -> str:
-    """A guessed duration, no finer than it can be known: `"35 s"`, `"2 min"`, `"1 h 20 min"`."""
-    if seconds < 90:
-        return f"{max(5, 5 * round(seconds / 5))} s"
-    if seconds < 3600:
-        return f"{round(seconds / 60)} min"
-    return words_for_seconds(600 * round(seconds / 600)).removesuffix(" 0 min")
 
 
 class Display(Protocol):

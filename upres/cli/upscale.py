@@ -124,7 +124,7 @@ def upscale(
             threads=threads,
             exact=exact,
             tile_px=_parse_tile(tile),
-            memory_bytes=None if memory is None else parse_bytes(memory),
+            memory_bytes=None if memory is None else parse_bytes(memory, "--memory"),
             format=_format_name(format_name),
             max_pixels=_parse_pixels(max_pixels),
             overwrite=overwrite,

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from upres.engines.failures import failure, first_line, is_short_of_memory
+from upres.engines.failures import failure, is_short_of_memory, reason_of
 from upres.engines.onnx.program import onnx_bytes
 from upres.engines.runner import Precision, check_input, check_output, threads_or_default
 from upres.engines.signal_stack import own_signal_stack
@@ -127,7 +127,7 @@ class OpenVinoRunner:
             found = net.compile()
         except (RuntimeError, MemoryError) as error:
             kind = OutOfMemoryError if is_short_of_memory(error) else EngineError
-            raise kind(f"{self.name} cannot make this {graph.family} network ready on {target}: {first_line(error)}") from error
+            raise kind(f"{self.name} cannot make this {graph.family} network ready on {target}: {reason_of(error)}") from error
         if found != precision:
             raise EngineError(f"{self.name} computes in {found} on this {target}, not in {precision}; leave --precision {precision} out")
         self._net: _Net | None = net
@@ -161,7 +161,7 @@ class OpenVinoFile:
             self._net: _Net | None = _Net(core, core.read_model(str(path)), "CPU", "fp32", threads)
             self._net.compile()
         except (RuntimeError, MemoryError) as error:
-            raise EngineError(f"{self.name} refused {path.name}: {first_line(error)}") from error
+            raise EngineError(f"{self.name} refused {path.name}: {reason_of(error)}") from error
 
     def __call__(self, lr: Array) -> Array:
         """(1, c, h, w) to (1, c, h', w'). Raises EngineError."""

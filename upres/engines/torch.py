@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from upres.engines.failures import failure, first_line
+from upres.engines.failures import failure, reason_of
 from upres.engines.runner import Precision, check_input, check_output, threads_or_default
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph.graph import Graph
@@ -65,8 +65,8 @@ class TorchRunner:
             self._weights = {id(array): self._tensor(array) for node in graph.nodes for array in _arrays(node)}
         except (RuntimeError, AssertionError) as error:
             if isinstance(error, torch.OutOfMemoryError):
-                raise OutOfMemoryError(f"{self.name}: device {device!r} has no room for the weights: {first_line(error)}") from error
-            raise EngineError(f"torch cannot use device {device!r}: {first_line(error)}; it has {', '.join(_present())}") from error
+                raise OutOfMemoryError(f"{self.name}: device {device!r} has no room for the weights: {reason_of(error)}") from error
+            raise EngineError(f"torch cannot use device {device!r}: {reason_of(error)}; it has {', '.join(_present())}") from error
         self._reads = Counter(name for node in graph.nodes for name in node.inputs)
         self._reads[graph.output] += 1
 

@@ -17,9 +17,9 @@ from upres.errors import InputError
 from upres.images.icc import (
     Levels,
     color_space,
-    first_line,
     is_srgb,
     is_usable_cmyk,
+    libvips_reason,
     matrix_profile,
     share_outside,
     to_srgb,
@@ -164,7 +164,7 @@ def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[
         except pyvips.Error as error:
             raise _damaged(name, form, error) from error
         cause = doubt.__cause__ if isinstance(doubt, InputError) and doubt.__cause__ is not None else doubt
-        notes.append(f"parts of it may be damaged ({first_line(cause)}): look at the result")
+        notes.append(f"parts of it may be damaged ({libvips_reason(cause)}): look at the result")
         return _expanded(image, levels)
 
 
@@ -178,7 +178,7 @@ def _expanded(image: Any, levels: Levels) -> Levels:
 
 def _damaged(name: str, form: str, error: pyvips.Error) -> InputError:
     return InputError(
-        f"{name} begins as {NAMES[form]} does, but it is damaged or cut short ({first_line(error)}); expected a whole picture: "
+        f"{name} begins as {NAMES[form]} does, but it is damaged or cut short ({libvips_reason(error)}); expected a whole picture: "
         "copy or download it again"
     )
 

@@ -19,7 +19,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
-from upres.images.icc import Levels, color_space, first_line, from_srgb, is_srgb, matrix_profile, wrap
+from upres.images.icc import Levels, color_space, from_srgb, is_srgb, libvips_reason, matrix_profile, wrap
 from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
 from upres.images.vips import begin_pixels
 from upres.system.files import output_error, write_atomic
@@ -139,7 +139,7 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None,
     try:
         data = _save(image, picture, format, quality, png_level)
     except pyvips.Error as error:
-        raise OutputError(f"cannot encode a {format} of {width} x {height}: {first_line(error)}. Write another format") from error
+        raise OutputError(f"cannot encode a {format} of {width} x {height}: {libvips_reason(error)}. Write another format") from error
     if format == "jpeg":
         return _with_jfif(data, picture.dpi)
     return _without_phys(data) if format == "png" and picture.dpi is None else data

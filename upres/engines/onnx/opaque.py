@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from upres.engines.failures import failure, first_line
+from upres.engines.failures import failure, reason_of
 from upres.engines.onnx.runner import FAILURES, open_session
 from upres.engines.opaque.program import Cost, live_bytes
 from upres.engines.runner import threads_or_default
@@ -81,7 +81,7 @@ class OnnxProgram:
         try:
             return open_session(data, threads=self._threads)
         except FAILURES as error:
-            raise ModelError(f"model file {self._path}: {self.name} refuses it: {first_line(error)}") from error
+            raise ModelError(f"model file {self._path}: {self.name} refuses it: {reason_of(error)}") from error
 
     def __call__(self, lr: Array) -> Array:
         if self._session is None:
@@ -144,7 +144,7 @@ def _parse(data: bytes, path: Path) -> Any:
     try:
         model = _ONNX.ModelProto.FromString(data)
     except DecodeError as error:
-        raise ModelError(f"model file {path}: it is cut short or no ONNX file ({first_line(error)}). {again}") from error
+        raise ModelError(f"model file {path}: it is cut short or no ONNX file ({reason_of(error)}). {again}") from error
     if not model.graph.node:
         raise ModelError(f"model file {path}: it is no ONNX file, or one without a network. {again}")
     outside = next((tensor.name for tensor in _tensors(model) if tensor.data_location == _ONNX.TensorProto.EXTERNAL), None)
