@@ -66,7 +66,7 @@ def test_durations(seconds: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(1, "5 s"), (33, "35 s"), (125, "2 min"), (3700, "1 h"), (4900, "1 h 20 min"), (36100, "10 h"), (302_000, "3 days 12 h")]
+    ("seconds", "words"), [(1, "5 s"), (125, "2 min"), (3700, "1 h"), (4900, "1 h 20 min"), (302_000, "3 days 12 h")]
 )
 def test_estimates_are_coarse(seconds: float, words: str) -> None:
     assert words_for_estimate(seconds) == words

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from upres.cli.errors import say
+from upres.cli.progress import JobProgress
 from upres.system.text import words_for_bytes
 
 if TYPE_CHECKING:
@@ -63,26 +62,20 @@ def quiet_log() -> None:
 
 @contextmanager
 def shown_progress(name: str) -> Generator[Callable[[int, int | None], None]]:
-    """A bar on a terminal; elsewhere a line every ten seconds. Nothing shows until the first bytes are there."""
-    if not sys.stderr.isatty():
-        yield _lines(name)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    """The display of a download. Nothing shows until the first bytes are there."""
+    with ExitStack() as stack:
+        job = JobProgress(name, None, _amount, log_every_s=_EVERY_S)
+        shown = False
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        def progress(done: int, total: int | None) -> None:
+            nonlocal shown
+            if not shown:
+                stack.enter_context(job)
+                shown = True
+            job.update(done, total)
+
+        yield progress
 
 
-def _lines(name: str) -> Callable[[int, int | None], None]:
-    said = time.monotonic()
-
-    def progress(done: int, total: int | None) -> None:
-        nonlocal said
-        if time.monotonic() - said >= _EVERY_S:
-            said = time.monotonic()
-            say(f"{name}: {words_for_bytes(done, unit=1000)}" + ("" if total is None else f" of {words_for_bytes(total, unit=1000)}"))
-
-    return progress
+def _amount(done: float, total: float | None) -> str:
+    return words_for_bytes(done, unit=1000) + ("" if total is None else f" of {words_for_bytes(total, unit=1000)}")
