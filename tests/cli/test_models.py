@@ -43,6 +43,7 @@ def test_the_list_is_a_table_or_json(run: Run) -> None:
     assert row.split()[1:6] == ["rrdb", "4x", "CC-BY-NC-SA-4.0", "67", "MB"]
     found = json.loads(run("list", "--family", "span", "--scale", 2, "--json")[0])
     assert found and {(row["family"], row["scale"]) for row in found} == {("span", 2)}
+    assert all(list(row) == ["name", "aliases", "family", "scale", "license", "bytes", "state", "purpose"] for row in found)  # for scripts
     assert [line.split()[1] for line in run("list", "--present")[0].splitlines()[1:]] == list(MODELS)
     assert "no models match these filters" in run("list", "--scale", 9)[1]
     assert "expected one of compact, rrdb, span" in run("list", "--family", "nonsense", code=2)[1]

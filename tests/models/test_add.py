@@ -102,7 +102,7 @@ def test_a_torn_record_is_named_and_reaches_no_other_folder(tmp_path: Path, stor
     lies = ({"file": "../../one"}, {"name": "two"}, {"scale": "2"}, {"sha256": "12345678"})
     for bad in ("", "[]", "{}", *(json.dumps(good | lie) for lie in lies)):
         record.write_text(bad)
-        with pytest.raises(ModelError, match=r"one\.model\.json is no record of a model .*Delete it and add the model again"):
+        with pytest.raises(ModelError, match=r"one\.model\.json is not a record of a model .*Delete it and add the model again"):
             resolve("one")
     assert resolve("compact-x4").is_file()  # no other name suffers
 

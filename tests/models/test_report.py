@@ -134,4 +134,4 @@ def test_what_changed_is_found(tmp_path: Path, store: Path) -> None:
     wrong = {name: check.note for name, check in checks().items() if not check.sound}
     assert set(wrong) == {"mine", "torn", "gone", "BSRGAN", "RealESRNet_x4plus"}
     assert "has the SHA-256" in wrong["mine"] and "has the SHA-256" in wrong["RealESRNet_x4plus"]
-    assert "is no record" in wrong["torn"] and "does not exist" in wrong["gone"] and "expected 67046751" in wrong["BSRGAN"]
+    assert "is not a record" in wrong["torn"] and "does not exist" in wrong["gone"] and "expected 67046751" in wrong["BSRGAN"]

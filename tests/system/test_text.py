@@ -40,7 +40,7 @@ def test_sizes_in_words(value: float, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(1, "1 kB"), (255_672, "256 kB"), (67_040_989, "67 MB"), (9_960_000, "10 MB"), (4_294_967_296, "4.3 GB")],
+    [(0, "0 kB"), (1, "1 kB"), (255_672, "256 kB"), (67_040_989, "67 MB"), (9_960_000, "10 MB"), (4_294_967_296, "4.3 GB")],
 )
 def test_sizes_of_downloads_in_words(value: float, words: str) -> None:
     assert words_for_bytes(value, unit=1000) == words

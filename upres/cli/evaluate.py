@@ -28,7 +28,7 @@ def evaluate(
     ] = None,
     models: Annotated[
         list[str] | None,
-        typer.Option("-n", "--model", metavar="NAME|FILE", help="A house model or a model file; may be repeated. Bicubic is always there."),
+        typer.Option("-n", "--model", metavar="MODEL", help="A name, file, blend or chain; may be repeated. Bicubic is always measured."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures and their protocol there too.")

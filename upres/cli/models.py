@@ -53,7 +53,9 @@ def list_models(
     as_json: _Json = False,
     debug: _Debug = False,
 ) -> None:
-    """List all models by name: * bundled with upres, + added by you, = downloaded.
+    """List all models by name.
+
+    Marks: * bundled with upres, + added by you, = downloaded.
 
     Example: upres models list --scale 2 --present
 
@@ -106,7 +108,9 @@ def show(
     as_json: _Json = False,
     debug: _Debug = False,
 ) -> None:
-    """Show what a model or a file is: family, scale, channels, parameters, cost, receptive field, SHA-256, license. Downloads nothing.
+    """Show what a model or a file is.
+
+    Family, scale, channels, parameters, cost, receptive field, SHA-256 and license. Downloads nothing.
 
     Example: upres models show RealESRGAN_x4plus
 
@@ -169,7 +173,9 @@ def pull(
     accept_license: _Accept = False,
     debug: _Debug = False,
 ) -> None:
-    """Download models and verify them; their paths go to standard output. An interrupted download continues where it stopped.
+    """Download models and verify them.
+
+    Their paths go to standard output. An interrupted download continues where it stopped.
 
     Example: upres models pull realesr-animevideov3
 
@@ -216,7 +222,9 @@ def add(
     accept_license: _Accept = False,
     debug: _Debug = False,
 ) -> None:
-    """Copy a model into the cache, checked by its content, under a name for -n. The name goes to standard output.
+    """Copy a model into the cache under a name.
+
+    Its content is checked first. The name, for -n, goes to standard output.
 
     Example: upres models add ~/Downloads/4x_NewModel.pth --name new --license CC-BY-4.0
 
@@ -244,7 +252,9 @@ def add(
 
 @app.command()
 def verify(debug: _Debug = False) -> None:
-    """Hash every model on this machine and compare. The exit code is 4 where a file has changed.
+    """Check that no model has changed.
+
+    Every file on this machine is hashed again. The exit code is 4 where one has changed.
 
     Example: upres models verify
 
@@ -271,7 +281,9 @@ def verify(debug: _Debug = False) -> None:
 def remove(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models to delete.", show_default=False)], debug: _Debug = False
 ) -> None:
-    """Delete downloaded and added models from the cache. Bundled models, and files elsewhere, are never touched.
+    """Delete downloaded and added models.
+
+    Only the copies in the cache: bundled models, and files elsewhere, are never touched.
 
     Example: upres models remove RealESRGAN_x4plus
 

@@ -38,7 +38,7 @@ class Tolerance:
     least_psnr_db: float
 
 
-# Measured on the house models, realesr-animevideov3, realesr-general-x4v3 with its WDN twin and a blend of both, and an RRDBNet of 23
+# Measured on the bundled models, realesr-animevideov3, realesr-general-x4v3 with its WDN twin and a blend of both, and an RRDBNet of 23
 # blocks with random weights, on the sample and on Set14. float32 engines differ by 1e-5 as a rule and by 1.1e-4 at most (WDN, "foreman"),
 # at 116 dB; float16 by 1.5e-2 at most (the blend, single pixels of the same picture), at 64 dB. Half a level of 8 bits is 2e-3, and 59 dB.
 TOLERANCES = {"float32": Tolerance(1e-3, 90.0), "float16": Tolerance(8.0 / 255.0, 50.0)}

@@ -8,7 +8,7 @@ import numpy as np
 
 from upres.errors import ModelError
 from upres.graph.graph import Graph
-from upres.graph.nodes import Activate, Activation, Add, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
+from upres.graph.nodes import Activate, Activation, Add, Concat, Conv, MaxPool, Mul, Node, Resample, Scale, divides_size
 from upres.weights.ncnn_file import Array, NcnnModel
 from upres.weights.ncnn_layers import NcnnLayer
 
@@ -52,8 +52,7 @@ def _nodes(layer: NcnnLayer, sources: list[str], arrays: tuple[Array, ...]) -> I
         case "Sigmoid":
             yield Activate(output, first, Activation("sigmoid"))
         case "Swish":
-            yield Activate(f"{output}.gate", first, Activation("sigmoid"))
-            yield Mul(output, (first, f"{output}.gate"))
+            yield Activate(output, first, Activation("silu"))
         case "BinaryOp":
             yield from _binary(layer, sources, output)
         case "Eltwise":
@@ -78,7 +77,7 @@ def _conv(layer: NcnnLayer, source: str, output: str, arrays: tuple[Array, ...])
     if height != width or padding < 0 or not one_stride.is_plain_conv(padding) or layer.integer(13, stride) != stride:
         return
     kind = layer.integer(9)
-    if kind not in _FUSED:
+    if kind not in _FUSED or not divides_size(width, stride, padding):
         return
     weight = arrays[0].reshape(layer.integer(0), -1, height, width)
     fused = _FUSED[kind]
@@ -114,4 +113,4 @@ def _is_plain_pool(layer: NcnnLayer) -> bool:
     square = layer.integer(11, layer.integer(1)) == layer.integer(1) and layer.integer(12, layer.integer(2, 1)) == layer.integer(2, 1)
     flat = not any(layer.integer(key) for key in (0, 3, 4, 7, 13, 14, 15))
     # Mode 1 leaves out what is beyond the border; mode 0 takes it in, which is the same only where nothing is.
-    return square and flat and layer.integer(5) == 1
+    return square and flat and layer.integer(5) == 1 and divides_size(layer.integer(1), layer.integer(2, 1), 0)

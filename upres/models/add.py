@@ -47,7 +47,7 @@ def add(
         path = Path(file_or_url).expanduser().absolute()
     try:
         kind = kind_of(path)
-        loaded = load_model(path)  # refuses what is no model file, and what cannot be run
+        loaded = load_model(path)  # refuses what is not a model file, and what cannot be run
         contents = [file.read_bytes() for file in (find_pair(path) if kind == "ncnn" else None) or (path,)]
         suffix = _SUFFIXES.get(kind or "") or (".safetensors" if contents[0][4:9] == b"\0\0\0\0{" else ".pth")
         names = [chosen + suffix, f"{chosen}.bin"]  # the second of ncnn alone

@@ -13,7 +13,7 @@ from pathlib import Path
 from upres.errors import UsageError
 from upres.models import catalog
 
-# A model that removes noise, and its twin that keeps noise, for --denoise. The second pair are Upscayl's files of the same two.
+# A model that removes noise and its twin that keeps noise. The second pair are Upscayl's files of the same two.
 NOISE_TWINS = {
     "realesr-general-x4v3": "realesr-general-wdn-x4v3",
     "RealESRGAN_General_x4_v3": "RealESRGAN_General_WDN_x4_v3",

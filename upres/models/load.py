@@ -93,6 +93,7 @@ _OPAQUE: dict[Kind, str] = {
     "onnx": "an ONNX file that upres runs as it is",
     "spandrel": "a network that spandrel runs",
 }
+_PRODUCER = b"\x12\x05upres"  # ONNX's producer_name, which a file has near its beginning
 _TAKE = "Take the same network as .safetensors or .pth"
 
 
@@ -148,15 +149,17 @@ def _load_part(part: Part) -> LoadedModel:
 
 
 def _read(name: str, path: Path, kind: Kind | None) -> tuple[Network, Weights | None]:
+    """A network whose weights are recovered gets its family's graph, by whose structure the choice of an engine is remembered."""
     if kind == "ncnn":
         pair = find_pair(path)
         assert pair is not None  # so `kind_of` has found
         graph = graph_of(read_ncnn(*pair))
         weights = None if graph is None else recover_weights(graph)
-        # A network of a known family gets the family's graph: the choice of an engine is remembered by it.
         return (graph_from_state_dict(weights) if weights else graph or probe_once(pair, "ncnn")), weights
     if kind == "onnx":
-        return probe_once((path,), "onnx"), None
+        graph = _exported_graph(path)
+        weights = None if graph is None else recover_weights(graph)
+        return (graph_from_state_dict(weights) if weights else graph or probe_once((path,), "onnx")), weights
     state = read_weights(path)
     try:
         return graph_from_state_dict(state), canonical(state)
@@ -167,6 +170,17 @@ def _read(name: str, path: Path, kind: Kind | None) -> tuple[Network, Weights | 
         return probe_once((path,), "spandrel"), None
     except ModelError as error:
         raise ModelError(f"model {name}: {error}") from error
+
+
+def _exported_graph(path: Path) -> Graph | None:
+    """The network of an ONNX file that `upres export` wrote; None for all others, which are parsed in the process of the probe alone."""
+    with path.open("rb") as file:
+        ours = _PRODUCER in file.read(START_BYTES)
+    if not ours or find_spec("onnx") is None:  # without the onnx package the probe says what is missing
+        return None
+    from upres.engines.onnx.graph import graph_of as graph_of_onnx
+
+    return graph_of_onnx(path)
 
 
 def kind_of(path: Path) -> Kind | None:

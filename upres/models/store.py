@@ -195,7 +195,7 @@ def read_added(name: str) -> Model:
         if model.name != name or type(model.scale) is not int or len(record["sha256"]) != 64:
             raise ValueError("its values are not those of a model")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelError(f"{path} is no record of a model ({error}). Delete it and add the model again") from error
+        raise ModelError(f"{path} is not a record of a model ({error}). Delete it and add the model again") from error
     return model
 
 

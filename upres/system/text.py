@@ -34,7 +34,7 @@ def words_for_bytes(value: float, *, unit: int = 1024) -> str:
         if value >= size:
             amount = value / size
             return f"{amount:.1f} {name}" if amount < 9.95 else f"{amount:,.0f} {name}"
-    return f"{max(1, round(value / unit)):,} {'KB' if unit == 1024 else 'kB'}"
+    return f"{max(round(value / unit), min(1, round(value))):,} {'KB' if unit == 1024 else 'kB'}"
 
 
 def words_for_seconds(seconds: float) -> str:

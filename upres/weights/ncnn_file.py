@@ -107,7 +107,7 @@ def _bounded(path: Path, most: int) -> bytes:
     except OSError as error:
         raise ModelError(f"model file {path}: it cannot be read ({error.strerror}). Check its path and permissions") from error
     if data is None:
-        raise ModelError(f"model file {path}: it is {size:,} bytes large, or no file; expected at most {most:,} bytes. Name the file")
+        raise ModelError(f"model file {path}: it has {size:,} bytes, or is not a file; expected at most {most:,} bytes")
     return data
 
 
@@ -121,16 +121,16 @@ def parse_param(text: bytes, origin: Origin) -> tuple[NcnnLayer, ...]:
     whole = len(lines) > 1 and lines[0] == MAGIC.decode()
     counts = re.fullmatch(r"(\d{1,10})\s+(\d{1,10})", lines[1]) if whole else None
     if counts is None:
-        raise origin.refuse("it begins as an ncnn .param, but the numbers of its layers and blobs do not follow")
+        raise origin.refuse("it begins as an ncnn .param, but the counts of its layers and blobs do not follow")
     if int(counts[1]) != len(lines) - 2 or len(lines) > _MAX_LAYERS:
-        raise origin.refuse(f"it announces {int(counts[1]):,} layers, and {len(lines) - 2:,} follow; at most {_MAX_LAYERS:,} can be read")
+        raise origin.refuse(f"it declares {int(counts[1]):,} layers, but {len(lines) - 2:,} follow; at most {_MAX_LAYERS:,} can be read")
     layers = tuple(_parse_line(line, origin) for line in lines[2:])
     written: set[str] = set()
     for layer in layers:
         missing = next((name for name in layer.inputs if name not in written), None)
         twice = next((name for name in layer.outputs if name in written), None)
         if missing is not None or twice is not None or len(set(layer.outputs)) != len(layer.outputs):
-            what = f"reads {missing!r}, which no layer before it writes"
+            what = f"reads {missing!r}, which no earlier layer writes"
             raise origin.refuse(f"layer {layer.name!r} {what if missing is not None else f'writes {twice!r}, which is written already'}")
         written.update(layer.outputs)
         check_layer(layer, origin)
@@ -140,28 +140,28 @@ def parse_param(text: bytes, origin: Origin) -> tuple[NcnnLayer, ...]:
 def _parse_line(line: str, origin: Origin) -> NcnnLayer:
     words = line.split()
     if len(words) < 4 or not all(re.fullmatch(r"\d{1,3}", word) for word in words[2:4]) or any(len(word) > 255 for word in words):
-        raise origin.refuse(f"a line is no layer: {line[:60]!r}")
+        raise origin.refuse(f"expected a layer on each line, got {line[:60]!r}")
     taken, given = int(words[2]), int(words[3])
     blobs, settings = words[4 : 4 + taken + given], words[4 + taken + given :]
     if len(blobs) != taken + given or any("=" in blob for blob in blobs):
-        raise origin.refuse(f"layer {words[1]!r}: {taken} inputs and {given} outputs are announced, and not all are named")
+        raise origin.refuse(f"layer {words[1]!r}: {taken} inputs and {given} outputs are declared, but not all are named")
     params: dict[int, Number | tuple[Number, ...]] = {}
     for word in settings:
         match = re.fullmatch(r"(-?\d{1,5})=([-+0-9.eE,]{1,4000})", word)
         values = None if match is None else [_number(value) for value in match[2].split(",")]
         if match is None or values is None or any(value is None for value in values):
-            raise origin.refuse(f"layer {words[1]!r}: {word[:40]!r} is no setting of numbers")
+            raise origin.refuse(f"layer {words[1]!r}: {word[:40]!r} is not a parameter with numbers")
         numbers = tuple(value for value in values if value is not None)
         key = int(match[1])
         if key <= _ARRAY_BASE:
             key = _ARRAY_BASE - key
             if numbers[0] != len(numbers) - 1:
-                raise origin.refuse(f"layer {words[1]!r}: a list of {numbers[0]} numbers is announced, and {len(numbers) - 1} follow")
+                raise origin.refuse(f"layer {words[1]!r}: a list of {numbers[0]} numbers is declared, but {len(numbers) - 1} follow")
             params[key] = numbers[1:]
         elif len(numbers) == 1:
             params[key] = numbers[0]
         if key not in params or not 0 <= key < 32:
-            raise origin.refuse(f"layer {words[1]!r}: {word[:40]!r} is no setting that ncnn knows")
+            raise origin.refuse(f"layer {words[1]!r}: {word[:40]!r} is not a parameter that ncnn knows")
     return NcnnLayer(words[0], words[1], tuple(blobs[:taken]), tuple(blobs[taken:]), params)
 
 

@@ -82,7 +82,7 @@ def recognize(data: bytes, name: str) -> tuple[str, str]:
     if text.startswith((b"{", b"[")):
         return "it is JSON text, perhaps the error message of a web server", _AGAIN
     if data[_TAR] == b"ustar":
-        return "it is a tar archive, such as torch wrote before version 0.1.11", "Load and save it again with a torch of today"
+        return "it is a tar archive, such as torch wrote before version 0.1.11", "Load and save it again with a recent torch"
     if is_onnx(data[:START_BYTES], len(data)):
         return "it is an ONNX file, which holds a program and not only weights", _ELSE
     if suffix == ".bin" and (data[:4] == b"\0\0\0\0" or data[:4] in (b"\x38\x4b\x0d\x00", b"\x56\xc0\x02\x00")):
