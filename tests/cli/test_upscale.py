@@ -130,7 +130,7 @@ def test_every_engine_by_name_and_what_ran_is_told(photo: Path, model: Path, eng
 
 def test_devices_and_precisions_that_are_not_there_are_refused_with_what_is(photo: Path, model: Path) -> None:
     words = upscale(photo, "-n", model, "--engine", "ncnn", "--device", "cuda", code=2).stderr.decode()
-    assert "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; --device cuda goes with --engine torch or onnx" in words
+    assert "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; device 'cuda' goes with engine 'torch' or 'onnx'" in words
     words = upscale(photo, "-n", model, "--device", "quantum", code=2).stderr.decode()
     assert "unknown device 'quantum'; choose auto or one of cpu" in words
     assert "fp32" in upscale(photo, "-n", model, "--precision", "int8", code=2).stderr.decode()
@@ -194,7 +194,7 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
         (["--tile", "0"], "--tile expects auto or a number of pixels, got '0'"),
         (["--tile", "big"], "--tile expects auto"),
         (["--memory", "2"], "2G means 2 gigabytes"),
-        (["--memory", "lots"], "--memory expects a size"),
+        (["--memory", "lots"], "--memory must be a size"),
         (["--max-pixels", "0"], "--max-pixels expects a number of pixels"),
         (["--blend", "1.5"], "--blend must be from 0 (plain resize) to 1"),
         (["--denoise", "2", "--denoise-with", "x.pth"], "denoise must be in [0, 1] (0 keeps the noise"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from upres.cli.engine_options import DeviceOption, Engine, Precision, PrecisionOption
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli.progress import JobProgress, counted
 from upres.errors import OutputError
 
 if TYPE_CHECKING:
@@ -124,27 +124,5 @@ def _measure(
                 upscalers[name] = Upscaler(networks, engine=default if engine is None else engine.value, **options)
                 stack.callback(upscalers[name].close)
         check_models(upscalers, scale)
-        with _Bar(len(pairs)) as bar:
-            return measure(pairs, upscalers, progress=bar.report)
-
-
-class _Bar:
-    """A progress bar that counts pictures, on a terminal only."""
-
-    def __init__(self, pictures: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-        self._task = self._bar.add_task("measuring", total=pictures)
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exit_info: object) -> None:
-        self._bar.stop()
-
-    def report(self, done: int, total: int) -> None:
-        self._bar.update(self._task, completed=done, total=total)
+        with JobProgress("measuring", len(pairs), counted("pictures")) as job:
+            return measure(pairs, upscalers, progress=job.update)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from upres.cli.engine_options import words_for_engine
 from upres.cli.errors import say
-from upres.cli.progress import failure_line, words_for_estimate, words_for_seconds
+from upres.cli.progress import failure_line
+from upres.system.text import words_for_estimate, words_for_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -71,14 +71,14 @@ def list_models(
 
 
 def _print_table(found: list[Model]) -> None:
-    from upres.cli.download import words_for_bytes
     from upres.models.report import bytes_of, state_of
+    from upres.system.text import words_for_bytes
 
     marks = {"house": "*", "added": "+", "here": "=", "": " "}
     table = [("  NAME", "FAMILY", "SCALE", "LICENSE", "SIZE", "FOR")]
     for model in found:
         size = bytes_of(model)
-        words = "?" if size is None else words_for_bytes(size)
+        words = "?" if size is None else words_for_bytes(size, unit=1000)
         table.append((f"{marks[state_of(model)]} {model.name}", model.family, f"{model.scale}x", model.license, words, model.purpose))
     widths = [max(len(line[column]) for line in table) for column in range(5)]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -123,7 +123,7 @@ def show(
 
 
 def _print_facts(found: Facts) -> None:
-    from upres.cli.download import words_for_bytes
+    from upres.system.text import words_for_bytes
 
     how = {"pinned": " (pinned when it first came)", "catalog": " (as in the catalog)", "computed": "", "unknown": ""}[found.sha256_from]
     colors = None if found.in_channels is None else f"{found.in_channels} in, {found.out_channels} out"
@@ -136,7 +136,7 @@ def _print_facts(found: Facts) -> None:
         ("state", _STATES[found.state] if found.state or found.path is None else None),
         *(("file", f"{file.path}, {file.bytes:,} bytes, sha256 {file.sha256}") for file in several),
         ("file", None if several else found.path),
-        ("size", None if found.bytes is None else f"{found.bytes:,} bytes ({words_for_bytes(found.bytes)})"),
+        ("size", None if found.bytes is None else f"{found.bytes:,} bytes ({words_for_bytes(found.bytes, unit=1000)})"),
         ("sha256", f"{found.sha256}{how}" if found.sha256 else "unknown: pinned at the first download"),
         ("family", found.family),
         ("scale", found.scale),

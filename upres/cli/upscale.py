@@ -124,7 +124,7 @@ def upscale(
             threads=threads,
             exact=exact,
             tile_px=_parse_tile(tile),
-            memory_bytes=None if memory is None else parse_bytes(memory),
+            memory_bytes=None if memory is None else parse_bytes(memory, "--memory"),
             format=_format_name(format_name),
             max_pixels=_parse_pixels(max_pixels),
             overwrite=overwrite,
@@ -169,7 +169,7 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
     from upres.batch.run import Encoding, estimate_seconds, run_jobs
     from upres.cli.download import have_models
     from upres.cli.job_words import TELL_FROM_S, tell_end, tell_left_out, tell_start
-    from upres.cli.progress import make_display
+    from upres.cli.progress import UpscaleProgress
     from upres.images.io import set_threads
 
     logging.getLogger("upres").addHandler(logging.NullHandler())  # what the library logs is told here as a note
@@ -184,7 +184,7 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
     start = time.monotonic()
     estimate_s = estimate_seconds(prepared.jobs, TELL_FROM_S)
     tell_start(prepared.jobs, estimate_s)
-    with make_display(sum(job.plan.pixels for job in prepared.jobs), len(prepared.jobs), estimate_s) as display:
+    with UpscaleProgress(sum(job.plan.pixels for job in prepared.jobs), len(prepared.jobs), estimate_s) as display:
         report = run_jobs(prepared.jobs, Encoding(quality, png_level, sink=_write_stdout), display)
     settle(prepared, report)
     report.outcomes[:0] = prepared.failures

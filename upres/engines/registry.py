@@ -41,7 +41,7 @@ def check_device(engine: str, device: str) -> None:
     if engine not in able:
         raise UsageError(
             f"engine {engine!r} has no device {device!r}: it runs on {', '.join(DEVICES[engine])}; "
-            f"--device {device} goes with --engine {' or '.join(able)}"
+            f"device {device!r} goes with engine {' or '.join(map(repr, able))}"
         )
 
 

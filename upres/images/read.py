@@ -18,9 +18,9 @@ from upres.errors import InputError
 from upres.images.icc import (
     Levels,
     color_space,
-    first_line,
     is_srgb,
     is_usable_cmyk,
+    libvips_reason,
     matrix_profile,
     share_outside,
     to_srgb,
@@ -167,7 +167,7 @@ def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[
         except pyvips.Error as error:
             raise _damaged(name, form, error) from error
         cause = doubt.__cause__ if isinstance(doubt, InputError) and doubt.__cause__ is not None else doubt
-        notes.append(f"parts of the picture may be damaged ({first_line(cause)}); check the result")
+        notes.append(f"parts of the picture may be damaged ({libvips_reason(cause)}); check the result")
         return _expanded(image, levels)
 
 
@@ -181,7 +181,7 @@ def _expanded(image: Any, levels: Levels) -> Levels:
 
 def _damaged(name: str, form: str, error: pyvips.Error) -> InputError:
     return InputError(
-        f"{name} is a damaged or truncated {NAMES[form]} ({first_line(error)}); copy or download it again"
+        f"{name} is a damaged or truncated {NAMES[form]} ({libvips_reason(error)}); copy or download it again"
     )
 
 

@@ -228,9 +228,9 @@ def test_of_two_engines_for_a_named_gpu_the_one_that_crashed_is_not_taken_again(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"engine": "ncnn", "device": "cuda"}, "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; .* --engine torch or onnx"),
-        ({"engine": "torch", "device": "vulkan:1"}, "engine 'torch' has no device 'vulkan:1'.* --engine ncnn"),
-        ({"engine": "onnx", "device": "npu"}, "--device npu goes with --engine openvino"),
+        ({"engine": "ncnn", "device": "cuda"}, "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; .* engine 'torch' or 'onnx'"),
+        ({"engine": "torch", "device": "vulkan:1"}, "engine 'torch' has no device 'vulkan:1'.* engine 'ncnn'"),
+        ({"engine": "onnx", "device": "npu"}, "device 'npu' goes with engine 'openvino'"),
         ({"device": "quantum"}, "unknown device 'quantum'; choose auto or one of cpu, vulkan"),
         ({"device": "cpu:1"}, "unknown device 'cpu:1': a number .* goes with cuda:N"),
         ({"device": "cuda:x"}, "unknown device 'cuda:x'"),
