@@ -9,10 +9,12 @@ import upres
 PUBLIC = [
     "MODELS",
     "Cancelled",
+    "EngineOptions",
     "Graph",
     "OutputSize",
     "Picture",
     "UpresError",
+    "UpscaleOptions",
     "Upscaler",
     "load_graph",
     "read_picture",

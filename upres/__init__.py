@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from upres.engines.options import EngineOptions as EngineOptions
     from upres.errors import UpresError as UpresError
     from upres.graph.graph import Graph as Graph
     from upres.images.io import Picture as Picture
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from upres.images.io import write_picture as write_picture
     from upres.models.catalog import MODELS as MODELS
     from upres.models.catalog import load_graph as load_graph
+    from upres.upscaling.options import UpscaleOptions as UpscaleOptions
     from upres.upscaling.output_size import OutputSize as OutputSize
     from upres.upscaling.upscaler import Cancelled as Cancelled
     from upres.upscaling.upscaler import Upscaler as Upscaler
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 __all__ = [
     "MODELS",
     "Cancelled",
+    "EngineOptions",
     "Graph",
     "OutputSize",
     "Picture",
     "UpresError",
+    "UpscaleOptions",
     "Upscaler",
     "load_graph",
     "read_picture",
@@ -38,9 +42,11 @@ __all__ = [
 _HOME = {
     "Cancelled": "upres.upscaling.upscaler",
     "MODELS": "upres.models.catalog",
+    "EngineOptions": "upres.engines.options",
     "Graph": "upres.graph.graph",
     "Picture": "upres.images.io",
     "OutputSize": "upres.upscaling.output_size",
+    "UpscaleOptions": "upres.upscaling.options",
     "Upscaler": "upres.upscaling.upscaler",
     "UpresError": "upres.errors",
     "load_graph": "upres.models.catalog",

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from upres.batch import resume
-from upres.batch.plan import Request
+from upres.batch.request import Request
 from upres.errors import OutputError, UsageError
+from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
 
-SETTINGS = {"-n": "a>b", "--tta": ""}
+SETTINGS = {"model": "a>b", "tta": ""}
 
 
 def test_the_same_settings_go_on(tmp_path: Path) -> None:
@@ -24,9 +25,9 @@ def test_the_same_settings_go_on(tmp_path: Path) -> None:
 def test_others_are_refused_by_name_while_there_are_results(tmp_path: Path) -> None:
     resume.begin(tmp_path, SETTINGS)
     with pytest.raises(UsageError) as error:
-        resume.check(tmp_path, {"-n": "a", "--blend": "0.5"}, 2)
+        resume.check(tmp_path, {"model": "a", "blend": "0.5"}, 2)
     assert "2 results of an unfinished job" in str(error.value)
-    assert "(--blend: not given then, 0.5 now; --tta: given then, not given now; -n: a>b then, a now)" in str(error.value)
+    assert "(`blend`: not given then, 0.5 now; `model`: a>b then, a now; `tta`: given then, not given now)" in str(error.value)
     resume.check(tmp_path, {}, 0)
 
 
@@ -48,20 +49,17 @@ def test_what_the_pixels_depend_on() -> None:
         ("a.png",),
         size=OutputSize(factor=2.5),
         model="x:1,y:1",
-        tta=True,
-        blend=0.5,
-        color_lock=True,
-        wrap=True,
-        denoise=None,
+        options=UpscaleOptions(tta=True, blend=0.5, color_lock=True, wrap=True),
     )
     assert full.settings() == {
-        "--scale": "2.5",
-        "-n": "x:0.5,y:0.5",
-        "--tta": "",
-        "--color-lock": "",
-        "--wrap": "",
-        "--blend": "0.5",
+        "factor": "2.5",
+        "model": "x:0.5,y:0.5",
+        "tta": "",
+        "color_lock": "",
+        "wrap": "",
+        "blend": "0.5",
     }
-    assert Request(("b.png",), engine="torch", threads=3, exact=True, tile_px=9, memory_bytes=1, overwrite=True).settings() == {}
-    twin = Request((), model="a", denoise=0.25, denoise_with="b")
-    assert twin.settings() == {"-n": "a:0.25,b:0.75"}
+    same = UpscaleOptions().replace(engine="torch", threads=3, exact=True, tile_px=9, memory_bytes=1)
+    assert Request(("b.png",), options=same, overwrite=True).settings() == {}
+    twin = Request((), model="a", options=UpscaleOptions(denoise=0.25, denoise_with="b"))
+    assert twin.settings() == {"model": "a:0.25,b:0.75"}

@@ -9,7 +9,7 @@ import pytest
 
 from tests import REPOSITORY
 from upres.doctor.requirements import LIBRARIES, TESTED, UNTESTED, installed, mend, minimum_versions, older, untested_kinds
-from upres.engines import ENGINES
+from upres.engines.options import ENGINES
 from upres.engines.registry import DEVICES
 
 

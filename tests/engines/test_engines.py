@@ -269,13 +269,13 @@ def test_load_by_name() -> None:
     graph = graph_from_state_dict(state_of(SRVGGNetCompact(width=4, convs=1, scale=2)))
     assert engines.load(graph).name.startswith("ncnn ")
     assert engines.load(graph, engine="torch").name == f"torch {torch.__version__}"
-    with pytest.raises(UsageError, match="unknown engine 'tensorrt'; choose one of auto, ncnn"):
+    with pytest.raises(UsageError, match="`engine` must be one of auto, ncnn, torch, onnx, openvino; got 'tensorrt'"):
         engines.load(graph, engine="tensorrt")
-    with pytest.raises(UsageError, match="found -1"):
+    with pytest.raises(UsageError, match="got -1"):
         engines.load(graph, threads=-1)
-    with pytest.raises(UsageError, match=r"engine 'ncnn' has no device 'cuda': .* --engine torch or onnx"):
+    with pytest.raises(UsageError, match=r"engine 'ncnn' has no device 'cuda': .*goes with `engine` torch or onnx"):
         engines.load(graph, engine="ncnn", device="cuda")
-    with pytest.raises(UsageError, match="unknown device 'quantum'; choose auto or one of cpu, vulkan, cuda"):
+    with pytest.raises(UsageError, match=r"`device` must be auto or one of cpu, vulkan, cuda, .*; got 'quantum'"):
         engines.load(graph, engine="torch", device="quantum")
 
 
@@ -291,6 +291,6 @@ def test_too_little_memory_has_an_error_of_its_own_and_the_runner_goes_on(row: R
     graph = Graph.of([Resample("upsample_nearest", "o", S, 1024)], output="o", in_channels=1, family="test")
     runner = load(graph, row)
     before = runner(picture(1, 1, 1))
-    with pytest.raises(OutOfMemoryError, match=r"of memory on .*1000 x 1000 pixels.*; try a smaller --tile"):
+    with pytest.raises(OutOfMemoryError, match=r"of memory on .*1000 x 1000 pixels.*; try a smaller `tile_px`"):
         runner(picture(1, 1000, 1000))  # 4 TB
     np.testing.assert_array_equal(runner(picture(1, 1, 1)), before)

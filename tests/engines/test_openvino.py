@@ -100,7 +100,7 @@ def test_after_a_failure_the_network_is_compiled_again() -> None:
 
     runner._net._request = SimpleNamespace(set_output_tensor=lambda _: None, start_async=lambda *_, **__: None, wait=broken)
     lr = picture(8, 5)
-    with pytest.raises(EngineError, match=f"{runner.name} failed on 8 x 5 pixels: the device was lost; try a smaller --tile"):
+    with pytest.raises(EngineError, match=f"{runner.name} failed on 8 x 5 pixels: the device was lost; try a smaller `tile_px`"):
         runner(lr)
     np.testing.assert_allclose(runner(lr), expected(lr), rtol=0, atol=1e-5)
 
@@ -132,7 +132,7 @@ def test_half_precision_is_what_it_says_or_refused(precision: str) -> None:
         runner = OpenVinoRunner(small(), threads=1, precision=precision)  # type: ignore[arg-type]
     except EngineError as error:
         others = {"fp32", "fp16", "bf16"} - {precision}
-        words = [f"computes in {other} on this CPU, not in {precision}; leave --precision {precision} out" for other in others]
+        words = [f"computes in {other} on this CPU, not in {precision}; leave `precision='{precision}'` out" for other in others]
         assert any(text in str(error) for text in words), error
         return
     lr = picture(12, 12)

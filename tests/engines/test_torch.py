@@ -103,7 +103,7 @@ def test_memory_is_let_go_of_while_the_error_is_still_held(monkeypatch: pytest.M
     monkeypatch.setattr(engine, "_conv2d", short)
     with pytest.raises(OutOfMemoryError) as caught:
         runner(picture(6, 7))
-    words = "was short of memory on 6 x 7 pixels: CUDA out of memory. Tried to allocate 2.00 GiB.; try a smaller --tile"
+    words = "was short of memory on 6 x 7 pixels: CUDA out of memory. Tried to allocate 2.00 GiB.; try a smaller `tile_px`"
     assert str(caught.value).endswith(words)
     gc.collect()
     assert [ref() for ref in kept] == [None]

@@ -275,7 +275,7 @@ def test_another_picture_fails_and_leaves_nothing(half: bool, tmp_path: Path, mo
     words = r"in onnxruntime .* than its source: largest difference 0.01\d* \(PSNR 3\d.\d dB\) at 28 x 28, the sample; allowed"
     with pytest.raises(EngineError, match=words) as found:
         export(str(path), "onnx", tmp_path, half=half, threads=1)
-    assert ("try it without --half" in str(found.value)) == half
+    assert ("try it without `half=True`" in str(found.value)) == half
     assert left(tmp_path) == ["m.safetensors"]
 
 
@@ -359,7 +359,7 @@ def test_what_is_there_stays_unless_told_otherwise(tmp_path: Path) -> None:
     path = compact_file(tmp_path / "m.safetensors")
     for name in ("m.onnx", "m.onnx.json"):
         (tmp_path / name).write_text("mine")
-        with pytest.raises(OutputError, match=rf"{name} is there already: --overwrite replaces it"):
+        with pytest.raises(OutputError, match=rf"{name} is there already: `overwrite=True` replaces it"):
             export(str(path), "onnx", tmp_path)
         assert left(tmp_path) == sorted(["m.safetensors", name])
         (tmp_path / name).unlink()
@@ -367,7 +367,7 @@ def test_what_is_there_stays_unless_told_otherwise(tmp_path: Path) -> None:
     export(str(path), "onnx", tmp_path, overwrite=True, threads=1)
     assert by_onnxruntime(tmp_path / "m.onnx", noise(3, 8, 8)).shape == (1, 3, 16, 16)
     assert left(tmp_path) == ["m.onnx", "m.onnx.json", "m.safetensors"]
-    with pytest.raises(UsageError, match="is the model that is exported: choose another --out"):
+    with pytest.raises(UsageError, match="is the model that is exported: choose another `out`"):
         export(str(path), "safetensors", path, overwrite=True)
 
 

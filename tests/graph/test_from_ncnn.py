@@ -11,7 +11,7 @@ from tests.tiny import compact
 from upres.engines.ncnn.runner import program as ncnn_program
 from upres.graph.graph import Graph
 from upres.models.load import load_network
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 
 def test_ncnn_graph_of_our_nodes_becomes_a_graph(tmp_path: Path) -> None:

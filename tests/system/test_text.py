@@ -24,12 +24,12 @@ def test_sizes_are_read(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "G", "-2G", "2X", "nan", "1e9", "2G2"])
 def test_other_words_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--memory expects a size such as 2G"):
+    with pytest.raises(UsageError, match="`memory_bytes` expects a size such as 2G"):
         parse_bytes(text)
 
 
 def test_a_forgotten_unit_is_told() -> None:
-    with pytest.raises(UsageError, match=r"--memory 2 is 2 bytes.*2G means 2 gigabytes"):
+    with pytest.raises(UsageError, match=r"`memory_bytes=2` is 2 bytes.*2G means 2 gigabytes"):
         parse_bytes("2")
 
 

@@ -19,7 +19,6 @@ import upres
 from tests import REPOSITORY
 from tests.tiny import FakeRunner, compact, compact_file, noise, picture
 from upres.errors import EngineError, InputError, ModelError, UsageError
-from upres.upscaling import enlarge
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.upscaler import Cancelled, Upscaler
 
@@ -52,9 +51,9 @@ def test_the_examples_of_the_page_run(name: str, tmp_path: Path, example_photo: 
         assert (tmp_path / made).is_file()
 
 
-def test_the_page_has_five_examples_and_no_other_code() -> None:
+def test_the_page_has_six_examples_and_no_other_code() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert len(EXAMPLES) == 5 == text.count("```python")
+    assert len(EXAMPLES) == 6 == text.count("```python")
     for target in re.findall(r"\]\((?![a-z]+:)([^)#]+)[^)]*\)", text):
         assert (PAGE.parent / target).exists()
 
@@ -159,12 +158,11 @@ def test_without_pillow_nothing_of_it_is_loaded() -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_a_picture_is_what_it_always_was() -> None:
-    """`upres.Upscaler` with a graph and a `Picture`, as before there was this door."""
+def test_a_graph_over_a_picture_in_tiles_and_whole() -> None:
     source = picture(noise(6, 5), noise(6, 5, 1)[:, :, 0], depth=16, dpi=(300.0, 300.0))
     assert upres.Upscaler is Upscaler
     ours = upres.Upscaler(compact(2), engine="ncnn", threads=1, tile_px=8, memory_bytes=64 << 20)
-    theirs = enlarge.Upscaler(compact(2), engine="ncnn", threads=1)
+    theirs = Upscaler(compact(2), engine="ncnn", threads=1)
     result, expected = (upscaler(source, size=OutputSize(factor=3)) for upscaler in (ours, theirs))
     np.testing.assert_allclose(result.pixels, expected.pixels, rtol=0, atol=1e-5)
     assert (result.depth, result.dpi, result.notes) == (expected.depth, expected.dpi, expected.notes)
@@ -194,7 +192,7 @@ def test_denoise_by_name(tmp_path: Path) -> None:
     a, b = (str(compact_file(tmp_path / f"{seed}.safetensors", 2, seed=seed)) for seed in (1, 2))
     ours = Upscaler(a, denoise=0.25, denoise_with=b, engine="ncnn", threads=1)(lr)
     np.testing.assert_array_equal(ours, Upscaler(f"{a}:0.25,{b}:0.75", engine="ncnn", threads=1)(lr))
-    with pytest.raises(UsageError, match=r"give denoise \(0 to 1\) too"):
+    with pytest.raises(UsageError, match="`denoise_with` names the twin for `denoise`, which is not given"):
         Upscaler(a, denoise_with=b)
     with pytest.raises(UsageError, match="a Graph is one network already"):
         Upscaler(compact(2), denoise=0.5)
@@ -210,7 +208,7 @@ def test_sizes() -> None:
     lr = np.zeros((10, 20), np.uint8)
     assert nearest()(lr, scale=2.5).shape == (25, 50)
     assert nearest()(lr, size=OutputSize(width=30)).shape == (15, 30)
-    with pytest.raises(UsageError, match="scale and size contradict each other"):
+    with pytest.raises(UsageError, match="`scale` and `size` contradict each other"):
         nearest()(lr, scale=2, size=OutputSize(width=30))
 
 

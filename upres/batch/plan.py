@@ -6,70 +6,22 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from upres.batch import resume
 from upres.batch.paths import Destination, InputFile, check_targets, choose_destination, find_pictures, make_folder
+from upres.batch.request import Request
 from upres.batch.run import BatchReport, Job, Outcome
-from upres.errors import InputError, OutputError, UpresError, UsageError
+from upres.errors import InputError, OutputError, UpresError
 from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models import catalog
-from upres.models.expression import NOISE_TWINS, Composition, load, parse, with_denoise
-from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import OutputSize
+from upres.models.expression import load, parse
 from upres.upscaling.tiled_run import TURNS
+from upres.upscaling.upscaler import Upscaler
 
 DEFAULT_FACTOR = 4.0  # when neither a size nor a model is given
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Everything that `upres upscale` was asked for, in one value. None means "choose"."""
-
-    inputs: tuple[str, ...]
-    out: str | None = None
-    size: OutputSize = field(default_factory=OutputSize)
-    model: str | None = None
-    engine: str = "auto"
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 0
-    exact: bool = False
-    tile_px: int | None = None
-    memory_bytes: int | None = None
-    format: str | None = None
-    max_pixels: int = 1_000_000_000
-    overwrite: bool = False
-    recursive: bool = False
-    tta: bool = False
-    blend: float = 1.0
-    color_lock: bool = False
-    wrap: bool = False
-    denoise: float | None = None
-    denoise_with: str | None = None
-
-    def settings(self) -> dict[str, str]:
-        """What the pixels of a result depend on, beside its picture, in the words of the command line: two jobs may be mixed where these
-        are equal. Which engine runs, and in which tiles, changes rounding alone and is left out; half precision changes a little more,
-        and is among them where it was asked for."""
-        asked: dict[str, object] = {f"--{name.replace('_', '-')}": value for name, value in asdict(self.size).items()}
-        asked["--scale"] = asked.pop("--factor")
-        asked["-n"] = None if self.model is None else str(self.composition())
-        asked |= {"--tta": self.tta, "--color-lock": self.color_lock, "--wrap": self.wrap}
-        asked["--blend"] = None if self.blend == 1.0 else self.blend
-        asked["--precision"] = None if self.precision in ("auto", "fp32") else self.precision
-        return {name: "" if value is True else f"{value}" for name, value in asked.items() if value is not None and value is not False}
-
-    def composition(self) -> Composition:
-        """The model that was asked for by `-n`, `--denoise` and `--denoise-with`. Raises `UsageError`, also where there is no `-n`."""
-        if self.denoise_with is not None and self.denoise is None:
-            raise UsageError("--denoise-with names the twin for --denoise: give --denoise 0..1 too")
-        if self.model is None:
-            raise UsageError(f"--denoise needs a model: -n {next(iter(NOISE_TWINS))}, or another one with its twin (--denoise-with FILE)")
-        composition = parse(self.model)
-        return composition if self.denoise is None else with_denoise(composition, self.denoise, self.denoise_with)
 
 
 @dataclass(slots=True)
@@ -91,7 +43,7 @@ class Upscalers:
         self._networks: dict[str, tuple[Network, ...]] = {}
         self._expected: defaultdict[str, list[int]] = defaultdict(list)  # LR pixels of each picture
         self._loaded: dict[str, Upscaler] = {}
-        composed = request.model is not None or request.denoise is not None or request.denoise_with is not None
+        composed = request.model is not None or request.options.denoise is not None
         self._asked = request.composition() if composed else None
 
     @property
@@ -121,26 +73,16 @@ class Upscalers:
 
     def for_picture(self, height: int, width: int) -> tuple[str, Upscaler]:
         """Name and upscaler for a picture of that size. Raises as `scale_for` does, `EngineError`, and `UsageError` for its options."""
-        asked = self._request
         name = self._name(height, width)
         if name not in self._loaded:
             expected = sorted(self._expected[name]) or [height * width]
-            self._loaded[name] = Upscaler(
-                self._networks[name],
-                engine=asked.engine,
-                threads=asked.threads,
-                exact=asked.exact,
-                device=asked.device,
-                precision=asked.precision,
-                expected_px=sum(expected) * (TURNS if asked.tta else 1),
+            options = self._request.options.replace(
+                denoise=None,  # the networks are blended already
+                denoise_with=None,
+                expected_px=sum(expected) * (TURNS if self._request.options.tta else 1),
                 picture_px=expected[len(expected) // 2],
-                tile_px=asked.tile_px,
-                memory_bytes=asked.memory_bytes,
-                tta=asked.tta,
-                blend=asked.blend,
-                color_lock=asked.color_lock,
-                wrap=asked.wrap,
             )
+            self._loaded[name] = Upscaler(self._networks[name], options)
         return name, self._loaded[name]
 
 
@@ -149,7 +91,7 @@ def compression_hint(format: str, model: str, cards: Mapping[str, catalog.ModelC
     trained = [name for name, card in cards.items() if re.search(r"\brepairs\b.*\bcompression\b", card.purpose)]
     if format != "jpeg" or not trained or model in trained:
         return ()
-    return (f"a JPEG is better upscaled by a model trained for compression: -n {' or -n '.join(trained)}",)
+    return (f"a JPEG is better upscaled by a model trained for compression: {' or '.join(f'`model={name!r}`' for name in trained)}",)
 
 
 def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
@@ -231,13 +173,13 @@ def _job(
     target: Path | None,
 ) -> Job:
     if target is not None and target.is_dir():
-        raise OutputError(f"{target} is a folder: rename it, or write elsewhere with -o")
+        raise OutputError(f"{target} is a folder: rename it, or choose another `out`")
     name, upscaler = upscalers.for_picture(header.height, header.width)
     height, width = request.size.resolve(header.height, header.width, native=upscaler.scale)
     if height * width > request.max_pixels:
         raise InputError(
             f"the result would be {width:,} x {height:,}, {height * width:,} pixels, more than the {request.max_pixels:,} that "
-            "--max-pixels allows: ask for a smaller size, or raise --max-pixels"
+            "`max_pixels` allows: ask for a smaller size, or raise `max_pixels`"
         )
     check_writable(destination.format, height, width)
     plan = upscaler.plan(

@@ -20,9 +20,9 @@ from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.io import Header, Picture, encode_picture, read_picture, write_picture, writing_notes
 from upres.system.files import DISK_FULL
-from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Plan
+from upres.upscaling.upscaler import Upscaler
 
 _SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # PNG of a photograph at the default level, measured once; only for estimates
 _SLOW_MACS_PER_SECOND = 20e9  # a fifth of two cores of 2020

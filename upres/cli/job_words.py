@@ -13,7 +13,8 @@ from upres.cli.progress import failure_line, words_for_estimate, words_for_secon
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from upres.batch.plan import Prepared, Request
+    from upres.batch.plan import Prepared
+    from upres.batch.request import Request
     from upres.batch.run import BatchReport, Job
 
 TELL_FROM_S = 30.0  # a job that takes longer says so before it starts

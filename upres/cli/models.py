@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from upres.cli.command import Verb
 from upres.cli.errors import DEBUG_HELP, DONE, MODEL_REFUSED, run_verb, say
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _Accept = Annotated[
 _STATES = {"house": "ships with upres", "here": "downloaded", "added": "added by you", "": "not downloaded"}
 
 
-@app.command("list")
+@app.command("list", cls=Verb)
 def list_models(
     family: Annotated[str | None, typer.Option("--family", metavar="FAMILY", help="Only those of a family, such as compact.")] = None,
     scale: Annotated[int | None, typer.Option("--scale", metavar="N", help="Only those that enlarge by N.")] = None,
@@ -76,7 +77,7 @@ def _print_table(found: list[Row]) -> None:
         say("no model is like that")
 
 
-@app.command()
+@app.command(cls=Verb)
 def show(
     model: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A model by name, downloaded or not, or any file.")],
     as_json: _Json = False,
@@ -134,7 +135,7 @@ def _print_facts(found: Facts) -> None:
     sys.stdout.flush()
 
 
-@app.command()
+@app.command(cls=Verb)
 def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Models of the list.")],
     accept_license: _Accept = False,
@@ -169,7 +170,7 @@ def pull(
     run_verb(work, debug)
 
 
-@app.command()
+@app.command(cls=Verb)
 def add(
     file_or_url: Annotated[str, typer.Argument(metavar="FILE|URL", help="A model file, or its http(s) address.")],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: its own name.")] = None,
@@ -203,7 +204,7 @@ def add(
     run_verb(work, debug)
 
 
-@app.command()
+@app.command(cls=Verb)
 def verify(debug: _Debug = False) -> None:
     """Hash every model that is here again, and compare. Exit code 4 where one is not what it was.
 
@@ -226,7 +227,7 @@ def verify(debug: _Debug = False) -> None:
     run_verb(work, debug)
 
 
-@app.command()
+@app.command(cls=Verb)
 def remove(names: Annotated[list[str], typer.Argument(metavar="NAME", help="Models to delete.")], debug: _Debug = False) -> None:
     """Delete models from the cache; what ships with upres and files elsewhere are never touched.
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Protocol
 
 from upres.batch.run import Outcome
+from upres.cli.command import as_options
 from upres.cli.errors import say, words_for
 
 _EVERY_S = 30.0  # between two lines of a log
@@ -193,7 +194,7 @@ class TrainingBar:
         self._bar.stop()
 
     def say(self, words: str) -> None:
-        self._console.print(words, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(as_options(words), markup=False, highlight=False, soft_wrap=True)
 
     def report(self, progress: object) -> None:
         from upres.training.loop import Progress

@@ -56,5 +56,5 @@ def failure(engine: str, lr: Array, error: BaseException) -> EngineError:
     traceback.clear_frames(error.__traceback__)
     size = f"{lr.shape[2]} x {lr.shape[3]} pixels"
     if is_short_of_memory(error):
-        return OutOfMemoryError(f"{engine} was short of memory on {size}: {first_line(error)}; try a smaller --tile")
-    return EngineError(f"{engine} failed on {size}: {first_line(error)}; try a smaller --tile")
+        return OutOfMemoryError(f"{engine} was short of memory on {size}: {first_line(error)}; try a smaller `tile_px`")
+    return EngineError(f"{engine} failed on {size}: {first_line(error)}; try a smaller `tile_px`")

@@ -129,7 +129,7 @@ class OpenVinoRunner:
             kind = OutOfMemoryError if is_short_of_memory(error) else EngineError
             raise kind(f"{self.name} cannot make this {graph.family} network ready on {target}: {first_line(error)}") from error
         if found != precision:
-            raise EngineError(f"{self.name} computes in {found} on this {target}, not in {precision}; leave --precision {precision} out")
+            raise EngineError(f"{self.name} computes in {found} on this {target}, not in {precision}; leave `precision={precision!r}` out")
         self._net: _Net | None = net
 
     def __call__(self, lr: Array) -> Array:

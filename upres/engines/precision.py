@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from upres.engines.options import EngineOptions
 from upres.engines.registry import NotedRunner, open_graph
 from upres.engines.runner import Precision, Runner
 from upres.engines.sample_picture import sample
@@ -47,18 +48,17 @@ class Agreement:
     failed: str = ""
 
 
-def open_checked(
-    graph: Graph, *, engine: str, threads: int, exact: bool, device: str, precision: str, open_runner: Open = open_graph
-) -> Runner:
-    """`open_graph`, in half precision only where that agrees with float32.
+def open_checked(graph: Graph, options: EngineOptions, *, open_runner: Open = open_graph) -> Runner:
+    """`open_graph` with the engine and the device of `options`, in half precision only where that agrees with float32.
 
-    precision: "auto" is float32 on CPUs and "fp16" on GPUs that have it; "fp16" and "bf16" are put to the same test. A runner that
+    precision "auto" is float32 on CPUs and "fp16" on GPUs that have it; "fp16" and "bf16" are put to the same test. A runner that
     disagrees is opened again in float32, with a note; where the GPU is wrong even then, an EngineError says so. Raises what `open_graph`
     raises. `open_runner` replaces it in tests.
     """
+    engine, device, precision = options.engine, options.device, options.precision
 
     def opened(kept: Precision) -> Runner:
-        return open_runner(graph, engine=engine, threads=threads, exact=exact, device=device, precision=kept)
+        return open_runner(graph, engine=engine, threads=options.threads, exact=options.exact, device=device, precision=kept)
 
     if precision == "fp32" or (precision == "auto" and _is_cpu(engine, device)):
         return opened("fp32")
@@ -71,7 +71,7 @@ def open_checked(
     if precision == "auto" and half.device == "cpu":
         half.close()
         return opened("fp32")
-    reference = open_runner(graph, engine="ncnn", threads=threads, exact=True, device="cpu", precision="fp32")
+    reference = open_runner(graph, engine="ncnn", threads=options.threads, exact=True, device="cpu", precision="fp32")
     try:
         found = compare(half, reference, graph)
         if not found.failed:
@@ -84,7 +84,7 @@ def open_checked(
                 runner.close()
                 raise EngineError(
                     f"{runner.name} gives wrong pictures on {runner.device}, in float32 too: {again.failed}; "
-                    "update the driver, or use --device cpu"
+                    "update the driver, or use `device='cpu'`"
                 )
     finally:
         reference.close()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from upres.engines.runner import Precision, Runner, device_bytes_of
 from upres.engines.split_runner import TailRunner
-from upres.errors import UsageError
+from upres.errors import UsageError, nearest
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
 
@@ -25,11 +25,11 @@ def engines_with(device: str) -> tuple[str, ...]:
     name, colon, number = device.partition(":")
     if colon and (name not in NUMBERED or not number.isdecimal()):
         numbered = ", ".join(f"{known}:N" for known in NUMBERED)
-        raise UsageError(f"unknown device {device!r}: a number (N from 0) goes with {numbered} only")
+        raise UsageError(f"`device={device!r}`: a number (N from 0) goes with {numbered} only")
     found = tuple(engine for engine, devices in DEVICES.items() if name in devices)
     if not found:
         every = dict.fromkeys(known for devices in DEVICES.values() for known in devices)
-        raise UsageError(f"unknown device {device!r}; choose auto or one of {', '.join(every)}")
+        raise UsageError(f"`device` must be auto or one of {', '.join(every)}; got {device!r}{nearest(device, every)}")
     return found
 
 
@@ -41,7 +41,7 @@ def check_device(engine: str, device: str) -> None:
     if engine not in able:
         raise UsageError(
             f"engine {engine!r} has no device {device!r}: it runs on {', '.join(DEVICES[engine])}; "
-            f"--device {device} goes with --engine {' or '.join(able)}"
+            f"`device={device!r}` goes with `engine` {' or '.join(able)}"
         )
 
 

@@ -93,7 +93,7 @@ def check_output(engine: str, lr: Array, sr: Array, scale: int) -> Array:
         bad = int(sr.size - np.count_nonzero(np.isfinite(sr)))
         raise NotFiniteError(
             f"{engine} gave {bad} of {sr.size} values that are not finite, for an input of {lr.shape[2]} x {lr.shape[3]} pixels; "
-            "the model file may be damaged, or the input holds nan; another engine (--engine torch) can tell which"
+            "the model file may be damaged, or the input holds nan; another engine (`engine='torch'`) can tell which"
         )
     return sr
 

@@ -83,7 +83,7 @@ def pictures(graph: Graph, picture: Array | None = None) -> Iterator[tuple[str, 
     """
     if picture is not None and min(picture.shape[:2]) < _SEEN_PX:
         size = f"{picture.shape[1]} x {picture.shape[0]}"
-        raise UsageError(f"--picture expects {_SEEN_PX} x {_SEEN_PX} pixels or more, to compare on; found {size}")
+        raise UsageError(f"`picture` must have at least {_SEEN_PX} x {_SEEN_PX} pixels, to compare on; got {size}")
     side = min(_LARGEST_PX, max(_SMALLEST_PX, math.isqrt(int(_BUDGET_MACS / max(1.0, graph.macs_per_pixel)))))
     word = "the sample" if picture is None else "the picture"
     for name, height, width, gray in (
@@ -167,7 +167,7 @@ def checked(open_file: Callable[[], Opened], model: str, expected: Expected, num
                 raise EngineError(
                     f"the exported {model} gives another picture in {engine.name} than its source: {check.words()}; allowed are "
                     f"{tolerance.largest:.2g} and {tolerance.least_psnr_db:g} dB. {nothing}"
-                    f"{'; try it without --half' if numbers == 'float16' else ''}"
+                    f"{'; try it without `half=True`' if numbers == 'float16' else ''}"
                 )
             yield check
     finally:

@@ -187,12 +187,12 @@ def _targets(source: _Source, format: str, out: str | Path | None, half: bool) -
     folder = Path() if out is None else Path(out).expanduser()
     if out is not None and not folder.is_dir():
         if str(out).endswith(("/", os.sep)):
-            raise OutputError(f"the folder {out} is not there: create it, or choose another --out")
+            raise OutputError(f"the folder {out} is not there: create it, or choose another `out`")
         if folder.suffix.lower() not in endings:
-            raise UsageError(f"--out expects a folder, or a file that ends in {' or '.join(endings)} (format {format}); got {out}")
+            raise UsageError(f"`out` must be a folder, or a file that ends in {' or '.join(endings)} (format {format}); got {out}")
         name, folder = folder.stem, folder.parent
     if not folder.is_dir():
-        raise OutputError(f"--out expects a file in a folder that exists, got {out}")
+        raise OutputError(f"`out` must be in a folder that exists, got {out}")
     files = [folder / f"{name}{ending}" for ending in endings]
     return (*(file.resolve() if file.is_symlink() else file for file in files), folder / f"{files[0].name}.json")
 
@@ -200,13 +200,13 @@ def _targets(source: _Source, format: str, out: str | Path | None, half: bool) -
 def _check_targets(targets: tuple[Path, ...], sources: tuple[Path, ...], overwrite: bool) -> None:
     for target in targets:
         if target.is_dir():
-            raise OutputError(f"{target} is a folder: choose another --out")
+            raise OutputError(f"{target} is a folder: choose another `out`")
         if not target.exists():
             continue
         if any(target.samefile(source) for source in sources):
-            raise UsageError(f"{target} is the model that is exported: choose another --out")
+            raise UsageError(f"{target} is the model that is exported: choose another `out`")
         if not overwrite:
-            raise OutputError(f"{target} is there already: --overwrite replaces it, or choose another --out")
+            raise OutputError(f"{target} is there already: `overwrite=True` replaces it, or choose another `out`")
 
 
 def _commit(staged: Path, targets: tuple[Path, ...]) -> None:

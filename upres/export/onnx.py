@@ -53,7 +53,7 @@ def check_range(graph: Graph, lr: Array, threads: int) -> None:
     if not largest <= _HALF_MAX:  # a nan fails every comparison
         raise EngineError(
             f"values between the layers of this network reach {largest:.3g}, and float16 ends at {_HALF_MAX:.0f}: on a GPU they overflow. "
-            "Nothing was written; export it without --half"
+            "Nothing was written; export it without `half=True`"
         )
 
 

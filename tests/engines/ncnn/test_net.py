@@ -98,7 +98,7 @@ class _Extractor:
 @pytest.mark.parametrize(
     ("code", "kind", "words"),
     [
-        (-100, OutOfMemoryError, "short of memory on cpu for 6 x 5 pixels; try a smaller --tile"),
+        (-100, OutOfMemoryError, "short of memory on cpu for 6 x 5 pixels; try a smaller `tile_px`"),
         (-1, EngineError, r"failed on cpu \(code -1\) on 6 x 5 pixels"),
         (0, OutOfMemoryError, "short of memory on cpu"),  # an empty value without a code
     ],

@@ -141,7 +141,7 @@ def test_half_precision_is_what_it_says_or_refused(device: VulkanDevice) -> None
     expected = NcnnRunner(graph, threads=1)(lr)
     for precision, has, bits in (("fp16", device.fp16, 10), ("bf16", device.bf16, 7)):
         if not has:
-            with pytest.raises(UsageError, match=rf"has no {precision}; use --precision fp32"):
+            with pytest.raises(UsageError, match=rf"has no {precision}; use `precision='fp32'`"):
                 NcnnRunner(graph, threads=1, device="vulkan", precision=precision)
             continue
         runner = NcnnRunner(graph, threads=1, device="vulkan", precision=precision)

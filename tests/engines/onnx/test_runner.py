@@ -123,7 +123,7 @@ def test_every_exception_of_the_runtime_becomes_ours() -> None:
             raise kind("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 7\nmore")
 
         runner._session = SimpleNamespace(run=run)
-        with pytest.raises(OutOfMemoryError, match=r"on 4 x 5 pixels: 6 : RUNTIME_EXCEPTION : Failed to .* size 7; try a smaller --tile"):
+        with pytest.raises(OutOfMemoryError, match=r"on 4 x 5 pixels: 6 : RUNTIME_EXCEPTION : .* size 7; try a smaller `tile_px`"):
             runner(lr)
 
     def run_out_of_luck(*_: object) -> None:

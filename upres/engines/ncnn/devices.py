@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 REMEDY = (
     "install the driver of the GPU's maker, or on Debian and Ubuntu: sudo apt install libvulkan1 mesa-vulkan-drivers; "
-    "without a GPU, --device cpu is the faster choice"
+    "without a GPU, `device='cpu'` is the faster choice"
 )
 Kind = Literal["discrete", "integrated", "virtual", "cpu"]
 _KINDS: tuple[Kind, ...] = ("discrete", "integrated", "virtual", "cpu")  # in the order of ncnn's GpuInfo.type()
@@ -38,7 +38,7 @@ _redirecting = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class VulkanDevice:
-    """`index` is N in "vulkan:N". kind "cpu" is a software driver (llvmpipe): right, but slower than --device cpu."""
+    """`index` is N in "vulkan:N". kind "cpu" is a software driver (llvmpipe): right, but slower than the CPU."""
 
     index: int
     name: str
@@ -119,7 +119,7 @@ def vulkan_devices(timeout_s: float = 20.0) -> tuple[tuple[VulkanDevice, ...], s
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
-        return (), f"the Vulkan driver did not answer within {timeout_s:g} s; update it, or use --device cpu"
+        return (), f"the Vulkan driver did not answer within {timeout_s:g} s; update it, or use `device='cpu'`"
     except OSError as error:
         return (), f"Vulkan was not asked for: {sys.executable} did not start ({error.strerror})"
     answers = [line for line in done.stdout.decode("utf-8", "replace").splitlines() if line.startswith(_ANSWER)]

@@ -102,7 +102,7 @@ class NcnnNet:
         self._net.set_vulkan_device(self.gpu.device.index)
         keep_until_end(self)
         if self.gpu.device.kind == "cpu":
-            self.notes = (f"{self.device} is {self.gpu.device.name}, a software driver: --device cpu is faster",)
+            self.notes = (f"{self.device} is {self.gpu.device.name}, a software driver: `device='cpu'` is faster",)
 
     def _set_precision(self, precision: str) -> Precision:
         """Exactly one kind of values between layers, or a refusal: ncnn would drop what it lacks without a word."""
@@ -111,9 +111,9 @@ class NcnnNet:
         if self.gpu is not None:
             has = {"fp32": True, "fp16": self.gpu.device.fp16, "bf16": self.gpu.device.bf16}[precision]
             if not has:
-                raise UsageError(f"{self.gpu.device.name} (vulkan:{self.gpu.device.index}) has no {precision}; use --precision fp32")
+                raise UsageError(f"{self.gpu.device.name} (vulkan:{self.gpu.device.index}) has no {precision}; use `precision='fp32'`")
         elif precision != "fp32" and not _cpu_keeps(precision):
-            raise UsageError(f"engine 'ncnn' has no {precision} on this CPU ({platform.machine()}); use --precision fp32")
+            raise UsageError(f"engine 'ncnn' has no {precision} on this CPU ({platform.machine()}); use `precision='fp32'`")
         _set_halves(self._net.opt, precision)
         return precision
 
@@ -124,11 +124,11 @@ class NcnnNet:
         with quiet(hide=b"vkAllocateMemory failed", hidden=said) if self.gpu is not None else nullcontext():
             taken = self._net.load_param_mem(text) == 0 and self._net.load_model(reader) == 0 and not reader.left
         if said:
-            raise OutOfMemoryError(f"{self.device} has too little memory for the weights of this network; use --device cpu")
+            raise OutOfMemoryError(f"{self.device} has too little memory for the weights of this network; use `device='cpu'`")
         if not taken:
             raise refusal
         if self.gpu is not None and not self._net.opt.use_vulkan_compute:
-            raise EngineError(f"{NAME} put the network on the CPU instead of {self.device}; use --device cpu")
+            raise EngineError(f"{NAME} put the network on the CPU instead of {self.device}; use `device='cpu'`")
 
     def _held(self) -> AbstractContextManager[None]:
         if self.gpu is None:
@@ -151,12 +151,12 @@ class NcnnNet:
             failed, sr = self._run(np.ascontiguousarray(lr), source, result)
         if failed == _SHORT_OF_MEMORY or (failed == 0 and sr is None):  # a layer that does not look returns 0, and nothing
             self._renew_pools()
-            raise OutOfMemoryError(f"{NAME} was short of memory on {self.device} for {size}; try a smaller --tile")
+            raise OutOfMemoryError(f"{NAME} was short of memory on {self.device} for {size}; try a smaller `tile_px`")
         if sr is None or sr.ndim != 3:
-            raise EngineError(f"{NAME} failed on {self.device} (code {failed}) on {size}; try a smaller --tile or another engine")
+            raise EngineError(f"{NAME} failed on {self.device} (code {failed}) on {size}; try a smaller `tile_px` or another engine")
         if self.gpu is not None and not sr.any() and lr.any():
             # What ncnn makes of memory that it did not get (see `vulkan.py`), should one have slipped through the reservation.
-            raise OutOfMemoryError(f"{NAME} gave nothing but black on {self.device} for {size}; try a smaller --tile")
+            raise OutOfMemoryError(f"{NAME} gave nothing but black on {self.device} for {size}; try a smaller `tile_px`")
         return sr
 
     def _run(self, lr: Array, source: str, result: str) -> tuple[int, Array | None]:

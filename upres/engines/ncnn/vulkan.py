@@ -72,7 +72,8 @@ class Gpu:
         free = self.free_bytes
         if needed_bytes > free:
             raise OutOfMemoryError(
-                f"{what} needs {needed_bytes >> 20} MB on {self.device.name}, where one run may take {free >> 20} MB; try a smaller --tile"
+                f"{what} needs {needed_bytes >> 20} MB on {self.device.name}, where one run may take {free >> 20} MB; "
+                "try a smaller `tile_px`"
             )
         allocator = _never_freed(self.handle.acquire_blob_allocator())
         try:
@@ -81,7 +82,9 @@ class Gpu:
             with quiet(hide=b"vkAllocateMemory failed"):
                 block = _never_freed(allocator.fastMalloc(needed_bytes))
             if block is None:
-                raise OutOfMemoryError(f"{what} needs {needed_bytes >> 20} MB on {self.device.name}, which has less; try a smaller --tile")
+                raise OutOfMemoryError(
+                    f"{what} needs {needed_bytes >> 20} MB on {self.device.name}, which has less; try a smaller `tile_px`"
+                )
             allocator.fastFree(block)
             _reserved[index] = needed_bytes
         finally:

@@ -106,7 +106,7 @@ class OnnxRunner:
         if found[:1] != [provider]:
             raise EngineError(
                 f"{self.name} has {provider} but could not load it, and would run on {', '.join(found)}; the driver, or a library that the "
-                "provider needs, is missing or of another version (the runtime has printed which). Without --device the CPU is used"
+                "provider needs, is missing or of another version (the runtime has printed which). Without `device` the CPU is used"
             )
 
     def __call__(self, lr: Array) -> Array:

@@ -1,0 +1,34 @@
+"""Options of engines in one value. What does not go together is tested where engines are opened: `autotune/test_choose.py`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tiny import compact
+from upres import engines
+from upres.engines.options import EngineOptions
+from upres.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("keywords", "words"),
+    [
+        ({"engine": "trch"}, "`engine` must be one of auto, ncnn, torch, onnx, openvino; got 'trch', did you mean 'torch'"),
+        ({"precision": "fp8"}, "`precision` must be one of auto, fp32, fp16, bf16; got 'fp8'"),
+        ({"threads": -1}, r"`threads` must be 0 \(one a core\) or more, got -1"),
+        ({"expected_px": 0}, "`expected_px` must be at least 1, got 0"),
+        ({"device": "cudda"}, "`device` must be auto or one of .*; got 'cudda', did you mean 'cuda'"),
+        ({"engine": "ncnn", "device": "cuda"}, "engine 'ncnn' has no device 'cuda'"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name_before_anything_is_opened(keywords: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        EngineOptions(**keywords)  # type: ignore[arg-type]
+
+
+def test_load_takes_them_whole_and_single_keywords() -> None:
+    runner = engines.load(compact(2), EngineOptions(engine="ncnn"), threads=1)
+    assert runner.name.startswith("ncnn ")
+    runner.close()
+    with pytest.raises(TypeError, match="unknown option 'presicion', did you mean 'precision'"):
+        engines.load(compact(2), presicion="fp32")
