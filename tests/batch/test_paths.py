@@ -26,7 +26,8 @@ def test_a_folder_gives_its_pictures_in_order_and_counts_the_rest(tmp_path: Path
     make(tmp_path, "b.PNG", "a.jpg", "notes.txt", ".hidden.png", "deep/c.png", ".git/d.png")
     findings = find_pictures([str(tmp_path)], recursive=False, suffixes=SUFFIXES, keep_out=None, beside=True)
     assert [found.path for found in findings.pictures] == [tmp_path / "a.jpg", tmp_path / "b.PNG"]
-    assert findings.left_out == {"hidden file": 1, "file that is not a picture": 1, "folder inside a folder (`recursive=True` enters them)": 1}
+    skipped = ("hidden file", "file that is not a picture", "folder inside a folder (`recursive=True` enters it)")
+    assert findings.left_out == dict.fromkeys(skipped, 1)
 
 
 def test_recursion_keeps_the_tree_and_leaves_hidden_folders(tmp_path: Path) -> None:

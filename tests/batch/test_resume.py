@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,26 @@ def test_others_are_refused_by_name_while_there_are_results(tmp_path: Path) -> N
     resume.check(tmp_path, {}, 0)
 
 
-@pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"settings": 3}', b"\xff\xfe"])
+def test_the_format_before_it_had_a_number_is_read_exactly(tmp_path: Path) -> None:
+    old = {"-n": "a>b", "--tta": "", "--scale": "2.5", "--long-side": "90", "--color-lock": "", "--blend": "0.5"}
+    (tmp_path / resume.NAME).write_text(json.dumps({"what": "settings", "settings": old}))
+    same = {"model": "a>b", "tta": "", "factor": "2.5", "long_side": "90", "color_lock": "", "blend": "0.5"}
+    resume.check(tmp_path, same, 2)
+    with pytest.raises(UsageError, match=r"`factor`: 2\.5 then, 3 now"):
+        resume.check(tmp_path, same | {"factor": "3"}, 2)
+
+
+def test_a_later_format_is_refused_by_its_number(tmp_path: Path) -> None:
+    resume.begin(tmp_path, SETTINGS)
+    journal = json.loads((tmp_path / resume.NAME).read_text())
+    assert journal["format"] == resume.FORMAT
+    (tmp_path / resume.NAME).write_text(json.dumps(journal | {"format": resume.FORMAT + 1}))
+    for kept in (0, 2):
+        with pytest.raises(UsageError, match=r"\.upres-job\.json has format 3, and this version of upres knows formats up to 2"):
+            resume.check(tmp_path, SETTINGS, kept)
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"settings": 3}', b'{"format": "x", "settings": {}}', b"\xff\xfe"])
 def test_a_torn_journal_stops_nobody(tmp_path: Path, torn: bytes) -> None:
     (tmp_path / resume.NAME).write_bytes(torn)
     resume.check(tmp_path, SETTINGS, 2)

@@ -72,7 +72,7 @@ def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | 
         open_folders = [name for name in sorted(folders) if name not in hidden and os.path.realpath(folder / name) != shut]
         folders[:] = open_folders if recursive else []
         if not recursive and open_folders:
-            findings.left_out["folder inside a folder (`recursive=True` enters them)"] += len(open_folders)
+            findings.left_out["folder inside a folder (`recursive=True` enters it)"] += len(open_folders)
         for name in sorted(files):
             if name.startswith("."):
                 findings.left_out["hidden file"] += 1

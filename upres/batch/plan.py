@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upres.batch import resume
+from upres.batch import record, resume
 from upres.batch.paths import Destination, InputFile, check_targets, choose_destination, find_pictures, make_folder
 from upres.batch.request import Request
 from upres.batch.run import BatchReport, Job, Outcome
-from upres.errors import InputError, OutputError, UpresError
+from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models import catalog
@@ -26,12 +26,18 @@ DEFAULT_FACTOR = 4.0  # when neither a size nor a model is given
 
 @dataclass(slots=True)
 class Prepared:
-    """`jobs` to run, `failures` that are known already, `existing` results that are kept, and counts of files that were passed over."""
+    """`jobs` to run, `failures` that are known already, results that are kept, and counts of files that were passed over.
+
+    Of the kept results, `existing` were made with the settings that are asked for, `unknown` do not say how they were made, and `other`
+    were made with other settings, by what is told of it.
+    """
 
     destination: Destination
     jobs: list[Job] = field(default_factory=list[Job])
     failures: list[Outcome] = field(default_factory=list[Outcome])
     existing: list[Path] = field(default_factory=list[Path])
+    unknown: list[Path] = field(default_factory=list[Path])
+    other: dict[str, list[Path]] = field(default_factory=dict[str, list[Path]])
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
@@ -41,6 +47,7 @@ class Upscalers:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._networks: dict[str, tuple[Network, ...]] = {}
+        self._labels: dict[str, str] = {}
         self._expected: defaultdict[str, list[int]] = defaultdict(list)  # LR pixels of each picture
         self._loaded: dict[str, Upscaler] = {}
         composed = request.model is not None or request.options.denoise is not None
@@ -61,11 +68,18 @@ class Upscalers:
         name = str(composition)
         if name not in self._networks:
             self._networks[name] = load(composition)
+            self._labels[name] = record.label(composition)
         return name
 
     def scale_for(self, height: int, width: int) -> int:
         """The model's factor, for a picture of that size. Raises `ModelError`, and `UsageError` for an expression that is none."""
         return math.prod(network.scale for network in self._networks[self._name(height, width)])
+
+    def record(self, height: int, width: int) -> dict[str, str]:
+        """What the result for a picture of that size is made with. Raises as `scale_for` does."""
+        size = self._request.size.resolve(height, width, native=self.scale_for(height, width))
+        settings = self._request.settings() | {"model": self._labels[self._name(height, width)]}
+        return record.make_record(settings, *size)
 
     def expect(self, height: int, width: int) -> None:
         """A job of that size will be asked for: an engine is chosen for all of them together."""
@@ -130,18 +144,18 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         if place in clashes:
             prepared.failures.append(Outcome(found.name, None, 0, error=clashes[place]))
         elif target is not None and target.exists() and not request.overwrite and not target.is_dir():
-            prepared.existing.append(target)
+            _keep(prepared, target, upscalers.record(header.height, header.width))
         else:
             wanted.append((found, source, header, target))
             upscalers.expect(header.height, header.width)
+    if destination.folder is not None and not request.overwrite:
+        _refuse_mixing(prepared, destination.folder, request)
     for found, source, header, target in wanted:
         upscalers.for_picture(header.height, header.width)  # what is wrong with the engine or its options is wrong with the request
         try:
             prepared.jobs.append(_job(request, upscalers, destination, found, source, header, target))
         except UpresError as error:
             prepared.failures.append(Outcome(found.name, target, 0, error=error))
-    if destination.folder is not None and not request.overwrite:
-        resume.check(destination.folder, request.settings(), len(prepared.existing))
     top = destination.folder or (destination.file.parent if destination.file is not None else None)
     if prepared.jobs and top is not None:
         make_folder(top)
@@ -151,9 +165,33 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
 
 
 def settle(prepared: Prepared, report: BatchReport) -> None:
-    """To be called when the jobs have ended: what is left of them goes on with the same settings only."""
-    if prepared.jobs and prepared.destination.folder is not None and not report.left:
-        resume.end(prepared.destination.folder)
+    """To be called when the jobs have ended: what is left of them, or failed, goes on with the same settings only."""
+    folder = prepared.destination.folder
+    if folder is not None and not (report.left or report.failed or prepared.failures):
+        resume.end(folder)
+
+
+def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:
+    """`target` is there already: note whether it is what is asked for."""
+    before = record.read_record(target)
+    if before is None:
+        prepared.unknown.append(target)
+    elif told := record.difference(before, wanted):
+        prepared.other.setdefault(told, []).append(target)
+    else:
+        prepared.existing.append(target)
+
+
+def _refuse_mixing(prepared: Prepared, folder: Path, request: Request) -> None:
+    """Raises `UsageError` where results of other settings are in the folder already."""
+    others = sum(map(len, prepared.other.values()))
+    resume.check(folder, request.settings(), len(prepared.existing) + len(prepared.unknown) + others)
+    for told, targets in prepared.other.items():
+        results = str(targets[0]) if len(targets) == 1 else f"{len(targets)} results"
+        raise UsageError(
+            f"{folder} holds {results} {told}: go on with those settings, choose another folder with `out`, or make all anew with "
+            "`overwrite=True`"
+        )
 
 
 def _ending(format_or_ending: str) -> str:
@@ -191,4 +229,5 @@ def _job(
         size=request.size,
     )
     notes = upscalers.notes + compression_hint(header.format, name, catalog.MODELS)
-    return Job(found, source, header, upscaler, request.size, plan, target, destination.format, notes)
+    made_with = upscalers.record(header.height, header.width)
+    return Job(found, source, header, upscaler, request.size, plan, target, destination.format, notes, made_with)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, plain, tell_measurements
-from upres.cli.errors import BUG, DEBUG_HELP, DONE, INTERRUPTED, debug_enabled, exit_code_of, run_verb
+from upres.cli.errors import BUG, DEBUG_HELP, DONE, INTERRUPTED, OUTPUT_FAILED, debug_enabled, exit_code_of, run_verb
 from upres.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def _upscale(request: Request, quality: int | None, png_level: int | None, debug
     settle(prepared, report)
     report.outcomes[:0] = prepared.failures
     tell_end(request, prepared, report, time.monotonic() - start, debug)
-    code = _exit_code(report)
+    code = _exit_code(report) or (OUTPUT_FAILED if prepared.other else DONE)
     if report.abandoned:
         # A thread is still deep inside an engine's call. Leaving in the usual way would tear the engine down under it; every file is
         # complete or absent by now, so there is nothing left to tidy.

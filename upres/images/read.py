@@ -60,6 +60,12 @@ def read_header(source: str | os.PathLike[str] | bytes) -> Header:
     return _header(_open(source, name, form), name, form)
 
 
+def read_xmp(source: str | os.PathLike[str] | bytes) -> bytes | None:
+    """The XMP of a picture, without decoding it; None where there is none. Raises `InputError` as `read_header` does."""
+    source = source if isinstance(source, bytes) else Path(source)
+    return _blob(_open(source, *_identify(source)), "xmp-data")
+
+
 def read_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = 1_000_000_000) -> Picture:
     """Decode a picture: the path of a file, or what is in one.
 
