@@ -30,15 +30,16 @@ import torch
 from torch import Tensor
 
 from upres.degradation.apply import BUILT_IN, load_recipe
+from upres.system.hardware import cores, processor
 from upres.training.config import TrainConfig
 from upres.training.data.images import Pair, find_pictures, read_rgb
 from upres.training.data.sampling import draw_sample
 from upres.training.distributed.ranks import Ranks
 from upres.training.loop import draw_of, gan_step
-from upres.training.losses.feature_files import random_features
-from upres.training.losses.generator_loss import Features
+from upres.training.losses.feature_files import Features, random_features
 from upres.training.pretrained import choose_convolutions, features_layers
 from upres.training.recipes import resolve_recipe
+from upres.training.run import Run as TrainingRun
 from upres.training.state import average, build_state, set_rates
 from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
@@ -96,10 +97,8 @@ class Run:
             self.step += 1
             self.pending = self.pool.submit(self.draw, self.step)
             set_rates(self.state, self.config, self.step)
-            gan_step(
-                self.config, self.state, lr, hr, self.step, target=target, ranks=self.ranks, out=folder, clock=self.clock,
-                features=self.features,
-            )  # fmt: skip
+            run = TrainingRun(self.config, folder, self.ranks, self.clock, self.features)
+            gan_step(run, self.state, lr, hr, self.step, target)
             average(self.state, self.config, self.step, self.ranks)
         return time.perf_counter() - begun
 
@@ -137,8 +136,7 @@ def main() -> None:
     config = resolve_recipe(options.recipe, ["channels=3", "bits=8", *options.changes])
     pictures = load(options.data, config.scale, 256)
     versions = f"Python {platform.python_version()}, numpy {np.__version__}, torch {importlib.metadata.version('torch')}"
-    cores = len(os.sched_getaffinity(0))
-    lines = [f"# Degradations, {datetime.date.today()}", "", f"{cores} cores ({platform.machine()}), {versions}.", ""]
+    lines = [f"# Degradations, {datetime.date.today()}", "", f"{processor()} ({platform.machine()}), {versions}.", ""]
     threads = torch.get_num_threads()
     lines += ["| recipe | samples per second and core, median (slowest tenth) |", "|---|---|"]
     for name in BUILT_IN if options.samples else ():
@@ -150,7 +148,7 @@ def main() -> None:
         lines += ["", *on_the_fly(config, pictures, options.steps, options.rounds)]
     print("\n".join(lines))
     if options.write:
-        target = ROOT / "benchmarks" / "results" / f"degrade_{platform.machine()}-{cores}cores_{datetime.date.today():%Y%m}.md"
+        target = ROOT / "benchmarks" / "results" / f"degrade_{platform.machine()}-{cores()}cores_{datetime.date.today():%Y%m}.md"
         target.write_text("\n".join(lines), encoding="utf-8")
         print(target)
 

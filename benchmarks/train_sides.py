@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from upres.training.distributed.ranks import Ranks
 from upres.training.loop import gan_step
-from upres.training.losses.feature_nets import FeatureNetwork
-from upres.training.losses.generator_loss import Features
+from upres.training.losses.feature_files import FeatureNetwork, Features
 from upres.training.networks import rrdb
 from upres.training.recipes import esrgan_x4
+from upres.training.run import Run
 from upres.training.state import average, build_state, set_rates, start_ema
 from upres.training.timing import Stopwatch
 from upres.training.winograd import conv
@@ -82,9 +82,7 @@ class OurTrainer:
     def step(self, lr: Tensor, hr: Tensor) -> Mapping[str, float]:
         set_rates(self.state, self.config, self.step_number)
         with switched(self.measures):
-            told = gan_step(
-                self.config, self.state, lr, hr, self.step_number, ranks=self.ranks, out=Path(), clock=self.clock, features=self.features
-            )
+            told = gan_step(Run(self.config, Path(), self.ranks, self.clock, self.features), self.state, lr, hr, self.step_number)
         average(self.state, self.config, self.step_number, self.ranks)
         self.step_number += 1
         return told

@@ -42,14 +42,14 @@ ROOMS = {
     "export": "models engines images graph weights system",
     "doctor": "models engines images graph weights system",
     "training": "evaluation upscaling models engines degradation metrics images graph weights system",
-    "__init__": "upscaling models engines images graph",  # the public names
+    "__init__": "upscaling export models metrics engines images graph",  # the public names
 }
 ROOMS["cli"] = " ".join(ROOMS)
 ROOMS["__main__"] = "cli"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
-    "pyvips": "images.icc images.read images.write degradation.codecs",
+    "pyvips": "images.icc images.read images.vips images.write degradation.codecs",
     "ncnn": "engines.ncnn",
     "openvino": "engines.openvino",
     "torch": "engines.torch engines.opaque.spandrel training cli.train",
@@ -65,6 +65,7 @@ HOMES = {
 }
 
 OF_THE_HOUSE = {
+    "test_ci.py",
     "test_earlier_versions.py",
     "test_floors.py",
     "test_light_imports.py",
@@ -75,6 +76,7 @@ OF_THE_HOUSE = {
     "test_software_vulkan.py",
     "test_traps_table.py",
     "test_tutorials.py",
+    "test_wheels.py",
 }
 
 

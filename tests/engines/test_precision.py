@@ -16,7 +16,7 @@ from upres.engines.runner import Precision, Runner
 from upres.errors import EngineError, NotFiniteError, UsageError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv, Resample
-from upres.models import catalog
+from upres.models.load import load_model
 
 Array = np.ndarray
 
@@ -174,7 +174,7 @@ def test_fp16_agrees_on_the_house_model_and_bf16_does_not(monkeypatch: pytest.Mo
     """The measurement of the module's text, on torch's CPU kernels: those that sum in float32, as GPUs do."""
     pytest.importorskip("torch")
     monkeypatch.setattr("upres.engines.precision._SIDE_PX", 48)
-    graph = catalog.load_graph("compact-x4")
+    graph = load_model("compact-x4").graph
     reference = open_graph(graph, engine="ncnn", threads=1, exact=True, device="cpu", precision="fp32")
     found = {}
     for precision in ("fp32", "fp16", "bf16"):

@@ -313,3 +313,20 @@ def test_resolution_is_what_the_file_says_or_nothing() -> None:
 def test_untrusted_loaders_are_blocked() -> None:
     with pytest.raises(pyvips.Error):
         pyvips.Image.new_from_buffer(b"P5 1 1 255\n\0", "")
+
+
+def test_a_picture_is_read_from_bytes_and_from_an_open_file(tmp_path: Path) -> None:
+    data = pillow(Image.fromarray(noise(5, 6)), "PNG")
+    (tmp_path / "a.png").write_bytes(data)
+    expected = read_picture(tmp_path / "a.png").pixels
+    with (tmp_path / "a.png").open("rb") as file:
+        for source in (data, bytearray(data), memoryview(data), io.BytesIO(data), file):
+            np.testing.assert_array_equal(read_picture(source).pixels, expected)
+    with (tmp_path / "a.png").open("rb") as file:
+        assert read_header(file) == Header(5, 6, 3, False, 8, "png")
+
+
+@pytest.mark.parametrize("source", [io.StringIO("text"), None, 7, np.zeros((4, 4, 3), np.uint8)])
+def test_what_is_neither_a_path_nor_bytes_nor_a_binary_file_is_refused(source: object) -> None:
+    with pytest.raises(InputError, match="expected a path, bytes or a file open in binary mode, got "):
+        read_picture(source)  # type: ignore[arg-type]

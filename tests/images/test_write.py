@@ -273,3 +273,29 @@ def test_paths_are_text_as_well(tmp_path: Path) -> None:
     assert read_header(str(tmp_path / "a.png")).width == 4
     with pytest.raises(InputError, match=r"none\.png"):
         read_picture(str(tmp_path / "none.png"))
+
+
+def test_a_picture_is_written_to_an_open_file(tmp_path: Path) -> None:
+    picture = Picture(np.full((4, 5, 3), 0.5, np.float32))
+    memory = io.BytesIO()
+    write_picture(picture, memory, format="png")
+    assert memory.getvalue() == encode_picture(picture, "png")
+    with (tmp_path / "raw").open("wb", buffering=0) as raw:
+        write_picture(picture, raw, format="jpeg", quality=80)
+    assert (tmp_path / "raw").read_bytes() == encode_picture(picture, "jpeg", quality=80)
+
+
+def test_an_open_file_that_cannot_take_it_is_refused() -> None:
+    picture = Picture(np.full((4, 5, 3), 0.5, np.float32))
+    with pytest.raises(OutputError, match="format is needed to write to an open file; expected one of png, jpeg"):
+        write_picture(picture, io.BytesIO())
+    for wrong in (io.StringIO(), b"name.png", None):
+        with pytest.raises(OutputError, match="expected a path or a file open in binary mode, got "):
+            write_picture(picture, wrong, format="png")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_open_file_on_a_full_disk_is_told() -> None:
+    picture = Picture(np.full((4, 5, 3), 0.5, np.float32))
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OutputError, match="the disk is full"):
+        write_picture(picture, full, format="png")

@@ -17,7 +17,7 @@ from upres.engines.onnx.program import onnx_bytes
 from upres.errors import ModelError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv, Resample
-from upres.models.load import load_network
+from upres.models.load import load_model
 from upres.upscaling.upscaler import Upscaler
 
 
@@ -45,7 +45,7 @@ def test_onnx_of_a_known_graph_is_measured_as_the_graph_says(tmp_path: Path) -> 
     assert (model.scale, model.in_channels, model.alignment, model.receptive_field) == (2, 3, 1, graph.receptive_field)
     assert (model.macs_per_pixel, model.activation_bytes_per_pixel) == (graph.macs_per_pixel, graph.activation_bytes_per_pixel)
     assert model.notes[0] == (
-        f"m.onnx is an ONNX file of unknown make, run as it is by onnxruntime {onnxruntime.__version__}: "
+        f"m.onnx is an ONNX file of unknown architecture, run as it is by onnxruntime {onnxruntime.__version__}: "
         "scale 2, 3 channels, values 0 to 1, sees 5 px (measured)"
     )
     lr = pixels(37, 28)
@@ -147,13 +147,13 @@ def test_hostile_and_damaged_onnx_files_are_one_error_each(tmp_path: Path) -> No
     ]
     for number, (data, words) in enumerate(cases):
         with pytest.raises(ModelError, match=rf"model file .*m{number}.onnx: {words}"):
-            load_network(str(saved(tmp_path / f"m{number}.onnx", data)))
+            load_model(str(saved(tmp_path / f"m{number}.onnx", data)))
     with pytest.raises(ModelError, match="its format is unknown"):
-        load_network(str(saved(tmp_path / "t.onnx", b"this is a text that was renamed, no more")))
+        load_model(str(saved(tmp_path / "t.onnx", b"this is a text that was renamed, no more")))
     pool = helper.make_node("MaxPool", ["in"], ["out"], kernel_shape=[2, 2], strides=[2, 2])
     shrinks = onnx_file(tmp_path / "s.onnx", [pool], {}, DYNAMIC)
     with pytest.raises(ModelError, match="128 x 64 pixels become 64 x 32: no whole factor from 1 to 16"):
-        load_network(str(shrinks))
+        load_model(str(shrinks))
 
 
 def test_a_file_that_is_changed_after_the_probe_is_refused(tmp_path: Path) -> None:

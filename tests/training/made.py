@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from upres.images.io import Picture, write_picture
 from upres.weights.read import write_safetensors
+
+if TYPE_CHECKING:
+    from upres.training.config import TrainConfig
+    from upres.training.run import Run
 
 
 def draw_photographs(folder: Path, count: int = 6, height: int = 64, width: int = 72) -> Path:
@@ -35,3 +40,13 @@ def features_file(path: Path, seed: int = 0) -> Path:
     state["0.weight"] = np.eye(3, dtype=np.float32)[:, :, None, None]
     write_safetensors(path, state, {})
     return path
+
+
+def run_of(config: TrainConfig, folder: Path = Path(), **others: Any) -> Run:
+    """A run of this process alone on the CPU, where `others` say nothing else."""
+    from upres.training.distributed.ranks import Ranks
+    from upres.training.run import Run
+    from upres.training.timing import Stopwatch
+
+    ranks = others.pop("ranks", Ranks())
+    return Run(config, folder, ranks, Stopwatch(ranks.device), **others)

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import REPOSITORY
 from upres.errors import DataError, OutputError
+from upres.training import checkpoint as module
 from upres.training.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints, read_checkpoint, save_checkpoint
 
 
@@ -73,6 +75,27 @@ def test_a_file_torn_anywhere_is_noticed(tmp_path: Path, tail: str) -> None:
         path.write_bytes(whole[:length] + (bytes(len(whole) - length) if tail == "zeros" else b""))
         with pytest.raises(DataError):
             read_checkpoint(path)
+
+
+def test_a_checkpoint_of_a_newer_format_is_refused_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Falling back to the older one before it would throw steps away without a word."""
+    save_checkpoint(tmp_path, _make(1), keep=3)
+    with monkeypatch.context() as newer:
+        newer.setattr(module, "FORMAT", module.FORMAT + 1)
+        save_checkpoint(tmp_path, _make(2), keep=3)
+    words = rf"step_000000002\.safetensors has checkpoint format {module.FORMAT + 1}, .* up to {module.FORMAT}: upgrade upres"
+    with pytest.raises(DataError, match=words):
+        latest_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_without_a_format_is_read(tmp_path: Path) -> None:
+    """Version 39c1a38 and those before it wrote none."""
+    old = REPOSITORY / "tests" / "data" / "39c1a38" / "run" / "checkpoints" / "step_000000006.safetensors"
+    assert b'\\"format\\"' not in old.read_bytes()
+    before = read_checkpoint(old)
+    again = save_checkpoint(tmp_path, before, keep=1)
+    assert b'\\"format\\": 1' in again.read_bytes()
+    assert read_checkpoint(again).facts == before.facts
 
 
 def test_no_whole_checkpoint_is_an_error_and_none_at_all_is_none(tmp_path: Path) -> None:

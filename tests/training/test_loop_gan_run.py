@@ -21,13 +21,13 @@ from tests.training.made import draw_photographs, features_file  # noqa: E402
 from upres.cli.main import app  # noqa: E402
 from upres.training import loop  # noqa: E402
 from upres.training.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints  # noqa: E402
-from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import find_pictures, make_pair, read_rgb  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.loop import PretrainedFiles, Progress, train  # noqa: E402
 from upres.training.monitoring.validation import validate  # noqa: E402
 from upres.training.networks.generators import build_generator  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
+from upres.training.run import Run  # noqa: E402
 from upres.training.state import TrainState, build_state  # noqa: E402
 from upres.weights.read import read_weights, write_safetensors  # noqa: E402
 
@@ -169,10 +169,10 @@ def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
     """Trap 31: a resumed run has its raw weights again, not the average in their place."""
     step = loop.gan_step
 
-    def interrupted(config: TrainConfig, state: TrainState, lr: Tensor, hr: Tensor, number: int, **others: object) -> dict[str, float]:
+    def interrupted(run: Run, state: TrainState, lr: Tensor, hr: Tensor, number: int, target: Tensor) -> dict[str, float]:
         if number == 4:
             signal.raise_signal(signal.SIGINT)
-        return step(config, state, lr, hr, number, **others)  # type: ignore[arg-type]
+        return step(run, state, lr, hr, number, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "gan_step", interrupted)

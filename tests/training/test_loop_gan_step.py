@@ -14,15 +14,13 @@ pytest.importorskip("tensorboard")
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from tests.training.made import features_file  # noqa: E402
+from tests.training.made import features_file, run_of  # noqa: E402
 from upres.errors import EngineError  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.loop import gan_step, pixel_step  # noqa: E402
-from upres.training.losses.feature_files import load_features  # noqa: E402
-from upres.training.losses.generator_loss import Features  # noqa: E402
+from upres.training.losses.feature_files import Features, load_features  # noqa: E402
 from upres.training.state import TrainState, build_state, set_rates  # noqa: E402
-from upres.training.timing import Stopwatch  # noqa: E402
 
 CONFIG = TrainConfig(
     recipe="test", scale=2, width=8, depth=2, branched=False, batch=4, patch_px=24, steps=50, warmup_steps=0, clip_norm=float("inf"),
@@ -44,7 +42,7 @@ def run(config: TrainConfig, state: TrainState, number: int, features: Features 
     lr, hr = batch(number, config)
     set_rates(state, config, number)
     step = gan_step if state.discriminator is not None else pixel_step
-    return step(config, state, lr, hr, number, ranks=ALONE, out=folder, clock=Stopwatch(ALONE.device), features=features)
+    return step(run_of(config, folder, features=features), state, lr, hr, number)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +194,7 @@ def test_a_loss_that_is_not_finite_changes_no_weight_and_saves_the_batch(tmp_pat
     lr, hr = batch(0)
     hr[2, 1, 5, 5] = float("nan")
     with pytest.raises(EngineError, match=r"step 8: \w+.* is nan.*not_finite_step_8\.safetensors"):
-        gan_step(config, state, lr, hr, 7, ranks=ALONE, out=tmp_path, clock=Stopwatch(ALONE.device), features=NO_FEATURES)
+        gan_step(run_of(config, tmp_path), state, lr, hr, 7)
     assert all(torch.equal(tensor, before[name]) for name, tensor in state.net.state_dict().items())
     saved = load_file(tmp_path / "not_finite_step_8.safetensors")
     assert torch.equal(saved["lr"], lr) and torch.isnan(saved["hr"][2, 1, 5, 5])

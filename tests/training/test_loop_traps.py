@@ -83,11 +83,10 @@ def test_a_step_leaves_the_gradients_of_the_literal_losses() -> None:
 SHARED = f"""
 sys.path.insert(0, {str(REPOSITORY)!r})
 import dataclasses
-from pathlib import Path
-from tests.training.test_loop_gan_step import CONFIG, NO_FEATURES, batch
+from tests.training.made import run_of
+from tests.training.test_loop_gan_step import CONFIG, batch
 from upres.training.loop import gan_step
 from upres.training.state import build_state
-from upres.training.timing import Stopwatch
 
 def stepped(ranks):
     config = dataclasses.replace(CONFIG, feature_weight=0.0, pixel_weight=0.0)
@@ -96,7 +95,7 @@ def stepped(ranks):
         state.discriminator.linear2.weight.mul_(30)  # logits far apart: each half of the batch has another mean
     share = 4 // ranks.count
     lr, hr = (x[ranks.rank * share :][:share] for x in batch(0))
-    gan_step(config, state, lr, hr, 0, ranks=ranks, out=Path(), clock=Stopwatch(ranks.device), features=NO_FEATURES)
+    gan_step(run_of(config, ranks=ranks), state, lr, hr, 0)
     return [p.grad.flatten().tolist() for module in (state.net, state.discriminator) for p in module.parameters()]
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
+from tests.training.made import run_of  # noqa: E402
 from tests.training.test_estimate import ALONE, CONFIG  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
-from upres.training.losses.generator_loss import Features  # noqa: E402
 from upres.training.memory import needed_bytes  # noqa: E402
 from upres.training.state import build_state  # noqa: E402
 
@@ -21,7 +21,7 @@ def test_memory_grows_with_the_batch_and_is_measured_without_touching_the_networ
     state = build_state(config, ALONE)
     assert state.discriminator is not None
     before = {name: tensor.clone() for name, tensor in state.discriminator.state_dict().items()}
-    sizes = [needed_bytes(dataclasses.replace(config, batch=batch), state, Features(None, {}, ""), ALONE) for batch in (4, 8, 12)]
+    sizes = [needed_bytes(run_of(dataclasses.replace(config, batch=batch)), state) for batch in (4, 8, 12)]
     assert sizes[2] - sizes[1] == pytest.approx(sizes[1] - sizes[0], abs=2)
     assert all(torch.equal(tensor, before[name]) for name, tensor in state.discriminator.state_dict().items())
 
@@ -31,5 +31,5 @@ def test_gradient_checkpointing_needs_less() -> None:
     sizes = []
     for checkpointing in (False, True):
         config = dataclasses.replace(config, gradient_checkpointing=checkpointing)
-        sizes.append(needed_bytes(config, build_state(config, ALONE), Features(None, {}, ""), ALONE))
+        sizes.append(needed_bytes(run_of(config), build_state(config, ALONE)))
     assert sizes[1] - 100 * 2**20 < 0.8 * (sizes[0] - 100 * 2**20)

@@ -36,7 +36,7 @@ def test_set_parses_by_type() -> None:
         (["color_augment=2"], "color_augment is a chance"),
         (["mixup=-0.1"], "mixup is a chance"),
         (["mixup=0.5", "cutmix=0.6"], "add up to at most 1, got mixup 0.5, cutmix 0.6, cutblur 0"),
-        (["reuse=4", "cutblur=0.5"], "reuse must be 1 then, got 4 with mixup 0, cutmix 0, cutblur 0.5"),
+        (["reuse=4", "cutblur=0.5"], "reuse=4 cannot be combined with mixup, cutmix or cutblur, got mixup=0, cutmix=0, cutblur=0.5"),
         (["channels=2"], "channels must be 1 or 3"),
         (["bits=12"], "bits 8 or 16"),
         (["turns=none"], "turns must be one of all, mirror"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import re
 import shutil
 import subprocess
@@ -51,9 +52,9 @@ def test_the_examples_of_the_page_run(name: str, tmp_path: Path, example_photo: 
         assert (tmp_path / made).is_file()
 
 
-def test_the_page_has_six_examples_and_no_other_code() -> None:
+def test_all_code_of_the_page_is_in_its_examples() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert len(EXAMPLES) == 6 == text.count("```python")
+    assert len(EXAMPLES) == 8 == text.count("```python")
     for target in re.findall(r"\]\((?![a-z]+:)([^)#]+)[^)]*\)", text):
         assert (PAGE.parent / target).exists()
 
@@ -201,7 +202,7 @@ def test_denoise_by_name(tmp_path: Path) -> None:
 def test_weights_that_were_normalized_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = compact_file(tmp_path / "tiny.safetensors", 2)
     Upscaler(f"{path}:1,{path}:1", engine="ncnn", threads=1)
-    assert "sum to 2, not to 1" in caplog.text
+    assert "sum to 2, not 1" in caplog.text
 
 
 def test_sizes() -> None:
@@ -290,3 +291,19 @@ def test_a_with_statement_closes_it() -> None:
         upscaler(noise(4, 4))
     with pytest.raises(EngineError, match="closed"):
         upscaler(noise(4, 4))
+
+
+def test_a_pickled_upscaler_has_the_same_model_and_options(tmp_path: Path) -> None:
+    lr = noise(6, 5)
+    path = compact_file(tmp_path / "tiny.safetensors", 2)
+    for model in (str(path), path, compact(2), [compact(2), compact(2)], upres.load_model(path)):
+        with Upscaler(model, engine="ncnn", threads=1, wrap=True) as upscaler:
+            again = pickle.loads(pickle.dumps(upscaler))
+            assert again.options == upscaler.options
+            np.testing.assert_array_equal(again(lr), upscaler(lr))
+            again.close()
+
+
+def test_an_upscaler_with_an_engine_from_outside_cannot_be_pickled() -> None:
+    with pytest.raises(TypeError, match="an Upscaler with a runner of its own cannot be pickled"):
+        pickle.dumps(nearest())

@@ -150,7 +150,7 @@ def test_each_road_to_code_is_closed(data: bytes) -> None:
         (b"\x80\x02}(K\x01u.", "keys set on a dict"),
         (b"\x80\x02K\x01K\x02a.", "appended to a int"),
         (b"\x80\x02K\x01Q.", "no torch storage"),
-        (b"\x80\x04K\x01K\x02\x93.", "a name that is no text"),
+        (b"\x80\x04K\x01K\x02\x93.", "a name that is not text"),
         (b"\x80\x02cos", "a line without an end"),
         (b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "OrderedDict with arguments that it does not take"),
         (b"\x80\x02ccollections\nOrderedDict\n]K\x01a\x85R.", "something other than pairs"),

@@ -17,7 +17,9 @@ from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models import catalog
-from upres.models.expression import load, parse
+from upres.models.expression import parse
+from upres.models.load import load_model
+from upres.models.model import Model
 from upres.upscaling.tiled_run import TURNS
 from upres.upscaling.upscaler import Upscaler
 
@@ -67,7 +69,7 @@ class Upscalers:
         composition = self._asked or parse(catalog.default_model(DEFAULT_FACTOR if factor is None else factor))
         name = str(composition)
         if name not in self._networks:
-            self._networks[name] = load(composition)
+            self._networks[name] = load_model(composition).networks
             self._labels[name] = record.label(composition)
         return name
 
@@ -100,7 +102,7 @@ class Upscalers:
         return name, self._loaded[name]
 
 
-def compression_hint(format: str, model: str, cards: Mapping[str, catalog.ModelCard]) -> tuple[str, ...]:
+def compression_hint(format: str, model: str, cards: Mapping[str, Model]) -> tuple[str, ...]:
     """A line for JPEG input that names the house model trained for it (its purpose "repairs ... compression"), while there is one."""
     trained = [name for name, card in cards.items() if re.search(r"\brepairs\b.*\bcompression\b", card.purpose)]
     if format != "jpeg" or not trained or model in trained:

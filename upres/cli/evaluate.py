@@ -160,7 +160,7 @@ def _measure(
     from upres.cli.download import have_models
     from upres.evaluation.evaluate import BICUBIC, check_models
     from upres.graph.opaque import OpaqueModel
-    from upres.models.load import load_network
+    from upres.models.load import load_model
     from upres.upscaling.upscaler import Upscaler
 
     have_models(name for name in names if name != BICUBIC)
@@ -168,10 +168,10 @@ def _measure(
         upscalers: dict[str, Upscaler] = {}
         for name in dict.fromkeys(names):
             if name != BICUBIC:  # that row is there anyway
-                network = load_network(name)
-                opaque = isinstance(network, OpaqueModel)  # an unknown architecture has an engine of its own
+                networks = load_model(name).networks
+                opaque = any(isinstance(network, OpaqueModel) for network in networks)  # an unknown architecture has one engine
                 own = options.replace(engine="ncnn") if choose_engine and not opaque else options
-                upscalers[name] = Upscaler(network, engine_options=own)
+                upscalers[name] = Upscaler(networks, engine_options=own)
                 stack.callback(upscalers[name].close)
         check_models(upscalers, scale)
         with _Bar(len(pairs)) as bar:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from upres.engines.autotune import choose
+from upres.engines.fork import begin_engine
 from upres.engines.options import EngineOptions
 from upres.engines.precision import open_checked
 from upres.engines.registry import NotedRunner
@@ -19,9 +20,11 @@ def load(graph: Network, options: EngineOptions | None = None, **keywords: Any) 
     options: how; keywords replace single fields of it (`engine="onnx"`).
 
     Where the engine that "auto" chose cannot be opened, ncnn on the CPU is, and `notes` say so.
-    Raises UsageError for a value out of range, EngineError where the engine is not installed, or cannot take the graph.
+    Raises UsageError for a value out of range, EngineError where the engine is not installed or cannot take the graph, ForkedError in a
+    process that was forked after an engine was opened.
     """
     asked = (options or EngineOptions()).replace(**keywords)
+    begin_engine()
     if isinstance(graph, OpaqueModel):
         return _as_it_is(graph, asked)
     if asked.engine != "auto":

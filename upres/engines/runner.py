@@ -10,6 +10,7 @@ import numpy as np
 from upres.errors import EngineError, NotFiniteError
 from upres.graph.nodes import Array
 from upres.graph.opaque import Network
+from upres.system.hardware import cores
 
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16"]
 
@@ -100,9 +101,4 @@ def check_output(engine: str, lr: Array, sr: Array, scale: int) -> Array:
 
 def threads_or_default(threads: int) -> int:
     """The number of threads asked for, or with 0 the number of cores that this process may use."""
-    import os
-
-    if threads > 0:
-        return threads
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, available)
+    return threads if threads > 0 else cores()

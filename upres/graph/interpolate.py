@@ -34,8 +34,8 @@ def interpolate(
     shapes, with `names` for the two networks).
     """
     if not math.isfinite(alpha) or not (extrapolate or 0.0 <= alpha <= 1.0):
-        expected = "finite" if extrapolate else "in [0, 1] (`extrapolate=True` allows more)"
-        raise UsageError(f"`alpha` must be {expected}, got {alpha:g}")
+        expected = "finite" if extrapolate else "in [0, 1], unless extrapolate is set"
+        raise UsageError(f"alpha must be {expected}; got {alpha:g}")
     first, second = (_checked(state, name) for state, name in zip((a, b), names, strict=True))
     _check_alike(first, second, names)
     mixed = {name: (1.0 - alpha) * first[1][name].astype(np.float64) + alpha * second[1][name].astype(np.float64) for name in first[1]}

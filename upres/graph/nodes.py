@@ -26,6 +26,12 @@ class Activation:
     slope: float = 0.0  # leaky_relu
     slopes: Array | None = None  # prelu: (c,), or (1,) for one shared slope
 
+    def negative_slopes(self) -> Array:
+        """What relu, leaky_relu and prelu multiply negative values by: (c,), or (1,) for one slope of all channels."""
+        if self.slopes is not None:
+            return self.slopes
+        return np.full(1, self.slope if self.kind == "leaky_relu" else 0.0, np.float32)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conv:
@@ -146,6 +152,11 @@ class Shape:
     @property
     def elements_per_pixel(self) -> float:
         return float(self.channels * self.ratio**2)
+
+
+def divides_size(kernel: int, stride: int, padding: int) -> bool:
+    """Whether a window makes a side of n * stride pixels n pixels: nothing is cut off at the border, and nothing added."""
+    return 2 * padding < kernel <= 2 * padding + stride
 
 
 def with_inputs(node: Node, renamed: dict[str, str]) -> Node:

@@ -1,4 +1,4 @@
-"""Model files that are programs of their own: an ncnn graph, an ONNX file of unknown make, a network that spandrel knows.
+"""Model files that run as they are: an ncnn graph with layers of its own, an ONNX file, a network that spandrel runs.
 
 Nothing in such a file says what it does to a picture, so it is measured (`upres.engines.opaque.measure`). The facts are an `OpaqueModel`,
 with which pictures are planned as with a `Graph`.
@@ -69,9 +69,10 @@ class OpaqueModel:
             parts.append(f"cuts off {self.cut_px} px at each side, which are mirrored")
         if self.fixed:
             parts.append(f"takes {self.fixed[1]} x {self.fixed[0]} px only, so it runs in windows of that size")
-        found = [f"{Path(self.path).name} is an {_NAMES[self.kind]} of unknown make, run as it is by {self.engine}: {', '.join(parts)}"]
+        what = f"an {_NAMES[self.kind]} of unknown architecture, run as it is by {self.engine}"
         if self.kind == "spandrel":
-            found = [f"{Path(self.path).name} is a {self.family} network, run by spandrel: {', '.join(parts)}"]
+            what = f"a {self.family} network, run by spandrel"
+        found = [f"{Path(self.path).name} is {what}: {', '.join(parts)}"]
         overlap = self.window_overlap
         if overlap is not None and overlap < self.receptive_field:
             found.append(f"its windows overlap by {overlap} px, less than it sees: values near their borders can differ")

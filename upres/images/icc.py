@@ -16,6 +16,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.images.icc_matrix import Levels, MatrixProfile, read_matrix_profile
+from upres.images.vips import begin_pixels
 
 _SPACES = {b"GRAY": "gray", b"RGB ": "RGB", b"CMYK": "CMYK"}
 # A profile that moves no color by more than this is sRGB by another name: makers' sRGB profiles differ by about one level of 8 bits.
@@ -112,6 +113,7 @@ def wrap(levels: Levels) -> Any:
 
 def unwrap(image: Any) -> Levels:
     """The pixels of an image of pyvips, 8 or 16 bits: h w c, on memory that belongs to the array."""
+    begin_pixels()
     dtype = {"uchar": np.uint8, "ushort": np.uint16}[image.format]
     return np.frombuffer(image.write_to_memory(), dtype).reshape(image.height, image.width, image.bands)
 

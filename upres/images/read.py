@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
@@ -28,9 +28,6 @@ from upres.images.icc import (
 from upres.images.picture import Header, Picture
 from upres.images.sniff import HEAD_BYTES, NAMES, sniff, sniff_tiff, tiff_has_exif
 
-pyvips.block_untrusted_set(True)  # libvips' own list of rarely fuzzed loaders, besides our list of six
-pyvips.cache_set_max(0)  # the cache would keep whole pictures alive
-
 _MM_PER_INCH = 25.4
 _PNG_UNSAID = 2.834  # dots a mm that libvips gives a PNG without a pHYs chunk
 _LOADERS = {"png": "pngload", "jpeg": "jpegload", "webp": "webpload", "tiff": "tiffload", "avif": "heifload", "gif": "gifload"}
@@ -48,30 +45,31 @@ _Samples = Levels | NDArray[np.float32]
 _INTERPRETATIONS = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "multiband"})
 
 
-def set_threads(count: int) -> None:
-    """How many threads the codecs may use; 0 is one a core."""
-    pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]  # made by cffi at run time
-
-
-def read_header(source: str | os.PathLike[str] | bytes) -> Header:
-    """Size and kind of a picture, without decoding it. Raises `InputError` as `read_picture` does for what the header shows."""
-    source = source if isinstance(source, bytes) else Path(source)
+def read_header(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
+    """Size and kind of a picture, without decoding its pixels. `source` and errors are those of `read_picture`."""
+    source = _path_or_bytes(source)
     name, form = _identify(source)
     return _header(_open(source, name, form), name, form)
 
 
-def read_xmp(source: str | os.PathLike[str] | bytes) -> bytes | None:
-    """The XMP of a picture, without decoding it; None where there is none. Raises `InputError` as `read_header` does."""
-    source = source if isinstance(source, bytes) else Path(source)
+def read_xmp(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
+    """The XMP of a picture, without decoding it; None where there is none. Raises as `read_header` does."""
+    source = _path_or_bytes(source)
     return _blob(_open(source, *_identify(source)), "xmp-data")
 
 
-def read_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = 1_000_000_000) -> Picture:
-    """Decode a picture: the path of a file, or what is in one.
+def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = 1_000_000_000) -> Picture:
+    """Decode a picture.
 
-    Raises `InputError`, naming what is wrong, for anything that is not a whole picture of at most `max_pixels`.
+    Args:
+        source: The path of a file, the bytes of one, or a file open for reading in binary mode (read from where it stands to its end).
+        max_pixels: Largest height x width to decode.
+
+    Raises:
+        InputError: It is not a whole picture of at most `max_pixels`; the message names what is wrong.
+        ForkedError: This process was forked after its parent had decoded or encoded a picture.
     """
-    source = source if isinstance(source, bytes) else Path(source)
+    source = _path_or_bytes(source)
     name, form = _identify(source)
     image = _open(source, name, form)
     header = _header(image, name, form)
@@ -100,6 +98,18 @@ def read_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = 1_
         format=form,
         notes=tuple(notes),
     )
+
+
+def _path_or_bytes(source: str | os.PathLike[str] | bytes | BinaryIO) -> Path | bytes:
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    data: object = source.read() if hasattr(source, "read") else None
+    if not isinstance(data, bytes):
+        kind = f"{type(source).__module__}.{type(source).__qualname__}"
+        raise InputError(f"expected a path, bytes or a file open in binary mode, got {kind}: open a file with mode 'rb'")
+    return data
 
 
 def _identify(source: Path | bytes) -> tuple[str, str]:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
 import os
 import re
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyvips
@@ -19,7 +21,8 @@ from numpy.typing import NDArray
 from upres.errors import OutputError
 from upres.images.icc import Levels, color_space, first_line, from_srgb, is_srgb, matrix_profile, wrap
 from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
-from upres.system.files import write_atomic
+from upres.images.vips import begin_pixels
+from upres.system.files import output_error, write_atomic
 
 _LOG = logging.getLogger(__name__)
 _MM_PER_INCH = 25.4
@@ -70,16 +73,28 @@ def writing_notes(picture: Picture, format: str) -> tuple[str, ...]:
 
 def write_picture(
     picture: Picture,
-    target: str | os.PathLike[str],
+    target: str | os.PathLike[str] | BinaryIO,
     *,
     format: str | None = None,
     quality: int | None = None,
     png_level: int | None = None,
 ) -> None:
-    """Write `target`, in the format of its ending unless `format` says otherwise; it appears whole or not at all.
+    """Encode a picture and write it.
 
-    Raises `OutputError` for an unknown ending, a format that cannot hold the picture, a full disk, or a missing permission.
+    Args:
+        picture: What to write.
+        target: The path of a file, which appears whole or not at all, or a file open for writing in binary mode.
+        format: "png", "jpeg", "webp", "tiff" or "avif"; None takes it from the ending of the path, and a file needs it.
+        quality: 1 to 100, for jpeg, webp and avif.
+        png_level: 0 (fast) to 9 (small), for png.
+
+    Raises:
+        OutputError: The ending is unknown, the format cannot hold the picture, the disk is full, or permission is missing.
+        ForkedError: This process was forked after its parent had decoded or encoded a picture.
     """
+    if not isinstance(target, str | os.PathLike):
+        _write_file(picture, target, format, quality, png_level)
+        return
     target = Path(target)
     if format is None:
         format = WRITABLE_FORMATS.get(target.suffix.lower())
@@ -92,6 +107,24 @@ def write_picture(
     write_atomic(target, encode_picture(picture, format, quality=quality, png_level=png_level))
 
 
+def _write_file(picture: Picture, file: BinaryIO, format: str | None, quality: int | None, png_level: int | None) -> None:
+    if not hasattr(file, "write") or isinstance(file, io.TextIOBase):
+        kind = f"{type(file).__module__}.{type(file).__qualname__}"
+        raise OutputError(f"expected a path or a file open in binary mode, got {kind}: io.BytesIO() collects the bytes")
+    if format is None:
+        raise OutputError(f"format is needed to write to an open file; expected one of {', '.join(_LONGEST_PX)}")
+    left = memoryview(encode_picture(picture, format, quality=quality, png_level=png_level))
+    try:
+        while left:  # an unbuffered file may take a part only
+            taken = cast("int | None", file.write(left))
+            if taken is None:  # a raw file that does not block and is full
+                raise BlockingIOError(errno.EAGAIN, "the file takes no more now")
+            left = left[taken:]
+        file.flush()
+    except OSError as error:
+        raise output_error(Path(str(getattr(file, "name", "the open file"))), error) from error
+
+
 def encode_picture(picture: Picture, format: str, *, quality: int | None = None, png_level: int | None = None) -> bytes:
     """The bytes of a file. `quality` 1 to 100 for jpeg, webp and avif; `png_level` 0 (fast) to 9 (small) for png.
 
@@ -102,6 +135,7 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None,
     for note in writing_notes(picture, format):
         _LOG.warning("%s", note)
     image = _describe(wrap(_levels(picture, format)), picture, format)
+    begin_pixels()
     try:
         data = _save(image, picture, format, quality, png_level)
     except pyvips.Error as error:

@@ -1,7 +1,8 @@
-"""Checkpoints: one safetensors file a step, written beside and renamed, with a SHA-256 of all it holds inside.
+"""Checkpoints: one safetensors file a step, written under another name and then renamed, with a SHA-256 of its content inside.
 
-No pickle is written or read. A checkpoint that is torn, flipped or zero-tailed does not match its hash, and the one before is used, with
-a word.
+No pickle is written or read. A checkpoint that is torn, flipped or zero-tailed does not match its hash; a warning names it and the one
+before it is used. The format version is one of the facts, so the hash covers it. Every later format must keep the header as it is, the
+JSON text `facts` and the `sha256` of `_digest`, so that this version can tell a newer file from a damaged one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from upres.errors import DataError
 from upres.system.files import write_atomic
 
 _log = logging.getLogger(__name__)
+FORMAT = 1  # raise it when this version's files would mislead an older one. 0: files from before the version was written
 _PATTERN = re.compile(r"step_(\d{9})\.safetensors")
+
+
+class NewerFormat(DataError):
+    """The checkpoint is whole, and was written by a newer version of upres."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int, pinned: 
 
     A full disk (`OutputError`) loses none.
     """
-    facts = json.dumps({"step": checkpoint.step, **checkpoint.facts}, sort_keys=True)
+    facts = json.dumps({"step": checkpoint.step, "format": FORMAT, **checkpoint.facts}, sort_keys=True)
     tensors = {name: np.asarray(array, order="C") for name, array in checkpoint.tensors.items()}
     data = save_tensors(tensors, metadata={"facts": facts, "sha256": _digest(tensors, facts)})
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +95,7 @@ def newest_step(folder: Path) -> int | None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and verify one checkpoint; raises `DataError` where it is damaged."""
+    """Read and verify one checkpoint. Raises `DataError` where it is damaged, `NewerFormat` where a newer upres wrote it."""
     data = path.read_bytes()
     try:
         length = struct.unpack("<Q", data[:8])[0]
@@ -102,15 +108,27 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if _digest(tensors, facts) != expected:
         raise DataError(f"{path} is damaged: what it holds does not match the SHA-256 inside it")
     values = json.loads(facts)
+    version = values.pop("format", 0)
+    if version > FORMAT:
+        raise NewerFormat(
+            f"{path} has checkpoint format {version}, and this version of upres reads formats up to {FORMAT}: upgrade upres "
+            "to continue the run (pip install --upgrade upres), or begin a new one in another folder"
+        )
     return Checkpoint(int(values.pop("step")), tensors, values)
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole; damaged ones are named in the log and passed over. None where there is none at all."""
+    """The newest whole checkpoint, None where the folder holds none; damaged ones are skipped, each with a warning.
+
+    Raises `DataError` where all are damaged, and `NewerFormat` where a newer upres wrote the newest: falling back to an older
+    one would lose steps.
+    """
     candidates = list_checkpoints(folder)
     for path in reversed(candidates):
         try:
             return read_checkpoint(path)
+        except NewerFormat:
+            raise
         except DataError as error:
             _log.warning("%s; the one before it is tried", error)
     if candidates:

@@ -255,8 +255,9 @@ def check_config(config: TrainConfig) -> None:
     if config.reuse not in (1, 4):
         raise UsageError(f"reuse must be 1 or 4, got {config.reuse}")
     if config.reuse > 1 and any(getattr(config, key) for key in _MIXES):
-        chances = ", ".join(f"{key} {getattr(config, key):g}" for key in _MIXES)
-        raise UsageError(f"a sample that may be mixed is degraded by itself: reuse must be 1 then, got {config.reuse} with {chances}")
+        chances = ", ".join(f"{key}={getattr(config, key):g}" for key in _MIXES)
+        mixed = f"reuse={config.reuse} cannot be combined with mixup, cutmix or cutblur, got {chances}"
+        raise UsageError(f"{mixed}: set reuse=1, or these to 0")
     if config.channels not in (0, 1, 3) or config.bits not in (0, 8, 16):
         raise UsageError(f"channels must be 1 or 3 and bits 8 or 16 (0: as the data), got {config.channels} and {config.bits}")
     if not 0.0 <= config.final_fraction <= 1.0 or not 0.0 <= config.ema_decay < 1.0:

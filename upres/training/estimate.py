@@ -25,10 +25,10 @@ from upres.training.config import TrainConfig, check_share
 from upres.training.data.images import Pair, TrainingSet
 from upres.training.distributed.ranks import Ranks
 from upres.training.loop import draw_of, gan_step, pixel_step
-from upres.training.losses.feature_files import random_features
-from upres.training.losses.generator_loss import Features
+from upres.training.losses.feature_files import Features, random_features
 from upres.training.memory import TRIAL, free_bytes, needed_bytes, noise_batch
 from upres.training.pretrained import choose_convolutions, features_layers
+from upres.training.run import Run
 from upres.training.state import build_state
 from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
@@ -83,16 +83,13 @@ def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bo
     counted = {"generator": state.net, "discriminator": state.discriminator, config.features: network}
     parameters = {name: count_parameters(net) for name, net in counted.items() if net is not None}
     parameters["generator as shipped"] = sum(t.numel() for t in state.net.merged_state_dict().values())  # pyright: ignore
-    needed, free = needed_bytes(config, state, features, ranks), free_bytes(ranks.device)
     step = pixel_step if state.discriminator is None else gan_step
     with tempfile.TemporaryDirectory() as folder:
-
-        def run(settings: TrainConfig, samples: int, number: int) -> None:
-            lr, hr = noise_batch(settings, ranks, samples, number)
-            step(settings, state, lr, hr, 0, ranks=ranks, out=Path(folder), clock=Stopwatch(ranks.device), features=features)
-
+        run = Run(config, Path(folder), ranks, Stopwatch(ranks.device), features)
+        needed, free = needed_bytes(run, state), free_bytes(ranks.device)
         with _MacCounter() as counter:
-            run(dataclasses.replace(config, accumulate=1), TRIAL, 0)
+            whole_batch = dataclasses.replace(run, config=dataclasses.replace(config, accumulate=1))
+            step(whole_batch, state, *noise_batch(config, ranks, TRIAL), 0)
         macs = counter.macs / TRIAL * whole.batch
         step_s, samples_s = None, 0.0
         if timed and needed <= free:
@@ -106,7 +103,7 @@ def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bo
                 for number in range(1, _TIMED_STEPS + 1):
                     begun = time.perf_counter()
                     pending = pool.submit(draw, number)
-                    run(config, config.batch, number)
+                    step(run, state, *noise_batch(config, ranks, config.batch, number), 0)
                     pending.result()
                     seconds.append(time.perf_counter() - begun)
             step_s = min(seconds)

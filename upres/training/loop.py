@@ -26,12 +26,13 @@ from upres.training.data.roots import Root, load_training_set
 from upres.training.data.sampling import DegradedRegionCache, Mapper, degrade_pairs, draw_batch
 from upres.training.distributed.ranks import Ranks
 from upres.training.losses import formulas
-from upres.training.losses.generator_loss import Features, add_terms, autocast, generator_terms, mean_logit, parts, stage_of, widened
+from upres.training.losses.generator_loss import add_terms, autocast, generator_terms, mean_logit, parts, stage_of, widened
 from upres.training.memory import check_memory
 from upres.training.monitoring.stability import StabilityGuard
 from upres.training.monitoring.tensorboard import TrainingMonitor
 from upres.training.monitoring.validation import Quality, check_pairs, to_tensor, validate
 from upres.training.pretrained import check_names, choose_convolutions, load_parent, open_features, open_perceptual_metric
+from upres.training.run import Run, Say
 from upres.training.run_folder import (
     append_validation,
     best_so_far,
@@ -84,7 +85,7 @@ def train(
     sources: PretrainedFiles = PretrainedFiles(),  # frozen
     ranks: Ranks = Ranks(),  # noqa: B008  # frozen
     report: Callable[[Progress], None] | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Say | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train as `config` says on the pictures of `data`; returns the path of the merged plain network.
@@ -117,7 +118,8 @@ def train(
     features = open_features(config, sources.features, ranks, say)
     metric = open_perceptual_metric(config, sources.features, ranks, say)
     fast = choose_convolutions(config, ranks, say)
-    check_memory(config, state, features, ranks)
+    run = Run(config, out, ranks, Stopwatch(ranks.device), features, metric, held_out, say, should_stop)
+    check_memory(run, state)
     whole = draw_of(config, pictures, recipe, Ranks(device=ranks.device))
     parent = load_parent(sources.init, sources.init_discriminator, state, lambda: whole(0)[0], say)
     facts = {
@@ -135,24 +137,23 @@ def train(
     best = -math.inf
     if ranks.rank == 0:
         make_folder(out, config)
-        best = best_so_far(out, config, first, metric)
+        best = best_so_far(run, first)
     if ranks.any(should_stop()):
         raise KeyboardInterrupt
     if first >= config.steps and ranks.rank == 0:
         say(f"all {config.steps} steps are done already")
-        keep_model(out, averaged_net(state.net, state.ema), config, first, None, best)
-    clock = Stopwatch(ranks.device)
+        keep_model(run, averaged_net(state.net, state.ema), first, None, best)
 
     with (
         winograd(fast), ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(max(1, config.workers)) as workers,
-        TrainingMonitor(out, first, ranks, held_out, say=say) as monitor,
+        TrainingMonitor(run, first) as monitor,
     ):  # fmt: skip
         draw = draw_of(config, pictures, recipe, ranks, workers.map if config.workers else map)
         pending = pool.submit(draw, first)
         step = first
         while step < config.steps:
             begun = time.perf_counter()
-            with clock("data"):
+            with run.clock("data"):
                 lr, hr, target = pending.result()
             data_s = time.perf_counter() - begun
             pending = pool.submit(draw, step + 1)
@@ -160,9 +161,9 @@ def train(
             rate = stability.rate_factor * learning_rate_at(config, step)
             set_rates(state, config, step, stability.rate_factor)
             if state.discriminator is None or step < config.pixel_steps:
-                terms = pixel_step(stage_of(config, step), state, lr, target, step, ranks=ranks, out=out, clock=clock, features=features)
+                terms = pixel_step(replace(run, config=stage_of(config, step)), state, lr, target, step)
             else:
-                terms = gan_step(config, state, lr, hr, step, target=target, ranks=ranks, out=out, clock=clock, features=features)
+                terms = gan_step(run, state, lr, hr, step, target)
             average(state, config, step, ranks)
             stability.add(terms)
 
@@ -170,21 +171,21 @@ def train(
             quality = back = None
             if done % config.validate_every == 0 or done == config.steps:
                 averaged = averaged_net(state.net, state.ema)
-                quality = validate(averaged, held_out, scale=config.scale, perceptual=metric.distance, niqe=metric.niqe, ranks=ranks)
+                quality = validate(averaged, held_out, scale=config.scale, metric=metric, ranks=ranks)
                 verdict = stability.assess(done, quality)
                 if verdict.back_to is not None:
-                    back = go_back(out, config, done, verdict.back_to, state, stability, metric, ranks, say)
+                    back = go_back(run, state, stability, done, verdict.back_to)
                 if back is not None:
                     best, done = back, verdict.back_to or 0
                 elif ranks.rank == 0:
-                    best = keep_model(out, averaged, config, done, quality, best)
-                    append_validation(out, done, quality, terms, metric, verdict, stability)
+                    best = keep_model(run, averaged, done, quality, best)
+                    append_validation(run, done, quality, terms, verdict, stability)
                     monitor.validation(done, quality, averaged)
             stopping = ranks.any(should_stop()) and done < config.steps
             if ranks.rank == 0 and (stopping or done % config.checkpoint_every == 0 or done == config.steps):
                 now = Checkpoint(done, pack(state), facts | stability.facts())
                 save_checkpoint(out / "checkpoints", now, keep=config.keep_checkpoints, pinned=stability.pinned(done))
-            monitor.step(step + 1, terms, rate, clock.milliseconds())
+            monitor.step(step + 1, terms, rate, run.clock.milliseconds())
             if report is not None and ranks.rank == 0:
                 report(Progress(step + 1, config.steps, terms["total"], rate, data_s, time.perf_counter() - begun, terms, quality))
             if stopping:
@@ -195,39 +196,34 @@ def train(
                 pending = pool.submit(draw, done)
                 monitor.back_to(done)
             step = done
-    sweep_from_parent(out, config, parent, state, held_out, metric, ranks, say, should_stop)
+    sweep_from_parent(run, parent, state)
     return out / "model.safetensors"
 
 
-def pixel_step(
-    config: TrainConfig, state: TrainState, lr: Tensor, hr: Tensor, step: int, *,
-    ranks: Ranks, out: Path, clock: Stopwatch, features: Features,
-) -> dict[str, float]:  # fmt: skip
+def pixel_step(run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int) -> dict[str, float]:
     """One update of the generator without a discriminator; returns the weighted terms, their `total` and the gradient's norm.
 
     lr `b 3 h w`, hr `b 3 h*scale w*scale`: this rank's share of the batch.
     """
+    config, clock = run.config, run.clock
     state.optimizer.zero_grad()
     told: dict[str, Tensor] = {}
     for lr_part, hr_part in parts(config, lr, hr):
         with clock("generator"), autocast(config, lr):
             sr = widened(state.net(lr_part))
-        terms = generator_terms(config, state, features, clock, sr, lr_part, hr_part, step)
+        terms = generator_terms(run, state, sr, lr_part, hr_part, step)
         with clock("generator"):
             (sum(terms.values(), start=sr.new_zeros(())) / config.accumulate).backward()
         add_terms(told, terms, config.accumulate)
-    ranks.average_gradients(state.net.named_parameters())
+    run.ranks.average_gradients(state.net.named_parameters())
     told["gradient norm/generator"] = nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
-    values = check_finite(told, step, lr, hr, out, config, ranks)
+    values = check_finite(run, told, step, lr, hr)
     with clock("optimizer"):
         state.optimizer.step()
     return values
 
 
-def gan_step(
-    config: TrainConfig, state: TrainState, lr: Tensor, hr: Tensor, step: int, *,
-    ranks: Ranks, out: Path, clock: Stopwatch, features: Features, target: Tensor | None = None,
-) -> dict[str, float]:  # fmt: skip
+def gan_step(run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int, target: Tensor | None = None) -> dict[str, float]:
     """One update of generator and discriminator on the same batch; returns what `pixel_step` does, and what the discriminator thinks.
 
     `target` is what the generator's other losses aim at where that is not `hr`: Real-ESRGAN sharpens it, and D sees the picture as it is.
@@ -237,6 +233,7 @@ def gan_step(
     G were updated first and D then saw the same `sr` again, which is how BasicSR does it with five passes of D.
     """
     assert state.discriminator is not None and state.discriminator_optimizer is not None
+    config, clock, ranks = run.config, run.clock, run.ranks
     judged_by = list(state.discriminator.parameters())
     state.optimizer.zero_grad()
     state.discriminator_optimizer.zero_grad()
@@ -250,7 +247,7 @@ def gan_step(
             real = tuple(widened(logits) for logits in state.discriminator(hr_part))
             fake = tuple(widened(logits) for logits in state.discriminator(sr))
 
-        terms = generator_terms(config, state, features, clock, sr, lr_part, aim.detach(), step)
+        terms = generator_terms(run, state, sr, lr_part, aim.detach(), step)
         frozen = tuple(logits.detach() for logits in real)
         terms["gan"] = config.gan_weight * formulas.gan_generator_loss(config.gan_loss, frozen, fake, ranks.mean)
         with clock("discriminator"):
@@ -272,7 +269,7 @@ def gan_step(
     ranks.average_gradients((*state.net.named_parameters(), *state.discriminator.named_parameters()))
     told["gradient norm/generator"] = nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
     told["gradient norm/discriminator"] = nn.utils.clip_grad_norm_(judged_by, config.discriminator_clip_norm)
-    values = check_finite(told, step, lr, hr, out, config, ranks)
+    values = check_finite(run, told, step, lr, hr)
     with clock("optimizer"):
         state.optimizer.step()
         state.discriminator_optimizer.step()

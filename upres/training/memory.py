@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -16,8 +16,9 @@ from upres.system.text import format_bytes
 from upres.training.config import TrainConfig
 from upres.training.distributed.ranks import Ranks, local_count
 from upres.training.losses import formulas
-from upres.training.losses.generator_loss import Features, autocast, generator_terms, widened
+from upres.training.losses.generator_loss import autocast, generator_terms, widened
 from upres.training.networks.generators import channels_of
+from upres.training.run import Run
 from upres.training.run_folder import generator_of
 from upres.training.state import TrainState
 from upres.training.timing import Stopwatch
@@ -49,19 +50,21 @@ class Needs:
         return self.fixed + self.sample * samples
 
 
-def needed_bytes(config: TrainConfig, state: TrainState, features: Features, ranks: Ranks) -> int:
+def needed_bytes(run: Run, state: TrainState) -> int:
     """Memory that a process will take on top of what it has now, with its share of the batch."""
-    return measure_needs(config, state, features, ranks).of(config.batch // (ranks.count * config.accumulate))
+    return measure_needs(run, state).of(run.config.batch // (run.ranks.count * run.config.accumulate))
 
 
-def measure_needs(config: TrainConfig, state: TrainState, features: Features, ranks: Ranks) -> Needs:
+def measure_needs(run: Run, state: TrainState) -> Needs:
     """What training will take, from what autograd keeps of a few samples.
 
     The networks are not changed: copies of them run forward once.
     """
+    config, device = run.config, run.ranks.device
+    untimed = replace(run, clock=Stopwatch(device))
     kept: dict[int, int] = {}
     trial = TrainState(copy.deepcopy(state.net), {}, state.optimizer, copy.deepcopy(state.discriminator), None)
-    modules = [m for m in (trial.net, trial.discriminator, features.network) if m is not None]
+    modules = [m for m in (trial.net, trial.discriminator, run.features.network) if m is not None]
     weights = {t.untyped_storage().data_ptr() for m in modules for t in (*m.parameters(), *m.buffers())}
 
     def note(tensor: Tensor) -> Tensor:
@@ -70,17 +73,17 @@ def measure_needs(config: TrainConfig, state: TrainState, features: Features, ra
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    lr, hr = noise_batch(config, ranks, TRIAL)
+    lr, hr = noise_batch(config, run.ranks, TRIAL)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), autocast(config, lr):
         sr = widened(trial.net(lr))
-        alive: list[object] = [sr, *generator_terms(config, state, features, Stopwatch(ranks.device), sr, lr, hr, 0).values()]
+        alive: list[object] = [sr, *generator_terms(untimed, state, sr, lr, hr, 0).values()]
         if trial.discriminator is not None:
             judged = hr.requires_grad_(config.r1_weight > 0.0)
             alive += [trial.discriminator(judged), trial.discriminator(sr)]  # what is alive cannot be counted twice under one address
             if config.r1_weight:
                 alive.append(formulas.r1_penalty(cast(formulas.Logits, alive[-2]), judged))
             if config.gradient_penalty_weight:
-                random = generator_of(ranks.device, config.seed)
+                random = generator_of(device, config.seed)
                 alive.append(formulas.gradient_penalty(trial.discriminator, hr.detach(), sr.detach(), random))
     fixed = sum(4 * t.numel() * 4 for m in (trial.net, trial.discriminator) if m is not None for t in m.parameters())
     return Needs(_FIRST_STEP_BYTES + fixed, int(_WORKSPACE * sum(kept.values()) / TRIAL))
@@ -91,9 +94,10 @@ def free_bytes(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_bytes()
 
 
-def check_memory(config: TrainConfig, state: TrainState, features: Features, ranks: Ranks) -> None:
+def check_memory(run: Run, state: TrainState) -> None:
     """Raises `UsageError` before step 1 where a batch cannot be held, with what would fit."""
-    needs, free = measure_needs(config, state, features, ranks), free_bytes(ranks.device)
+    config, ranks = run.config, run.ranks
+    needs, free = measure_needs(run, state), free_bytes(ranks.device)
     share, processes = config.batch // ranks.count, local_count(ranks) if ranks.device.type == "cpu" else 1
     if processes * needs.of(share // config.accumulate) <= free:
         return

@@ -17,18 +17,19 @@ import torch
 from torch import Tensor, nn
 
 from upres.errors import DataError, EngineError, ModelError
-from upres.metrics.niqe import PARAMETERS, NiqeParameters, fetch_parameters
+from upres.metrics.niqe import PARAMETERS, fetch_parameters
+from upres.models.load import load_model
 from upres.system.files import sha256_of
 from upres.training.config import TrainConfig, parse_layers
 from upres.training.distributed.ranks import Ranks
 from upres.training.losses import lpips
-from upres.training.losses.feature_files import FEATURES, card_of, fetch_features
-from upres.training.losses.generator_loss import Features
+from upres.training.losses.feature_files import FEATURES, Features, card_of, fetch_features
+from upres.training.monitoring.validation import PerceptualMetric
+from upres.training.run import Say
 from upres.training.state import TrainState, begin_with
 from upres.training.winograd.kernel import load_kernel
 from upres.weights.read import read_weights
 
-Say = Callable[[str], None]
 T = TypeVar("T")
 
 
@@ -95,15 +96,6 @@ def _together(fetch: Callable[[], T], ranks: Ranks, what: str) -> T:
     return had[0]
 
 
-@dataclass(frozen=True)
-class PerceptualMetric:
-    """What measures beside PSNR, as far as it could be had: `distance` of a network that is not the loss, and NIQE's parameters."""
-
-    distance: Callable[[Tensor, Tensor], Tensor] | None = None
-    niqe: NiqeParameters | None = None
-    name: str = ""
-
-
 def open_perceptual_metric(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> PerceptualMetric:
     """What `config` asks for; what cannot be had is named, and validation goes on without it: it decides no weight."""
     distance = parameters = None
@@ -145,10 +137,11 @@ def load_parent(
         say(f"the discriminator begins with {init_discriminator}")
     if init is None:
         return Parent(None, "")
-    plain = {name: torch.from_numpy(np.array(array)) for name, array in read_weights(init).items()}
+    loaded = load_model(init)
+    plain = {name: torch.from_numpy(np.array(array)) for name, array in loaded.state_dict().items()}
     begin_with(state, plain, first_lr)
     say(f"the generator begins with {init}")
-    return Parent(plain, sha256_of(init))
+    return Parent(plain, "+".join(sha256_of(file.path) for file in loaded.files))
 
 
 def _load_discriminator(discriminator: nn.Module, path: Path) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -20,14 +20,14 @@ from upres.errors import DataError, EngineError
 from upres.system.files import output_error, write_atomic
 from upres.training.checkpoint import Checkpoint, checkpoint_path, drop_after, latest_checkpoint, list_checkpoints, read_checkpoint
 from upres.training.config import FREE_FIELDS, TrainConfig, plain_config
-from upres.training.data.images import Pair
 from upres.training.distributed.ranks import Ranks
 from upres.training.monitoring.curves import CURVE, read_validations
 from upres.training.monitoring.stability import StabilityGuard, Verdict
 from upres.training.monitoring.sweep import sweep
 from upres.training.monitoring.validation import Quality
-from upres.training.networks.generators import AnyGenerator, build_generator
-from upres.training.pretrained import Parent, PerceptualMetric, Say
+from upres.training.networks.generators import AnyGenerator
+from upres.training.pretrained import Parent
+from upres.training.run import Run, Say
 from upres.training.state import TrainState, averaged_net, unpack
 from upres.weights.read import write_safetensors
 
@@ -64,6 +64,11 @@ def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) ->
     before = cast("dict[str, Any]", start.facts["config"])
     now = cast("dict[str, Any]", facts["config"])
     before = plain_config(TrainConfig(recipe="", scale=1)) | before  # a setting that the run's version did not have stood at its default
+    newer = sorted(before.keys() - now.keys())
+    if newer:
+        raise DataError(
+            f"{out} was begun by a newer version of upres, which had the setting {newer[0]}: upgrade upres to continue the run"
+        )
     undecided = [key for key in ("channels", "bits") if not before[key]]  # of a run before these were asked of the data
     changed = sorted(key for key in now if key not in (*FREE_FIELDS, *undecided) and before[key] != now[key])
     if changed:
@@ -92,13 +97,12 @@ def check_same_on_all(facts: Mapping[str, object], ranks: Ranks) -> None:
             raise DataError(f"the processes do not agree on {key} ({listed}): give all of them the same files")
 
 
-def check_finite(
-    told: Mapping[str, Tensor], step: int, lr: Tensor, hr: Tensor, out: Path, config: TrainConfig, ranks: Ranks
-) -> dict[str, float]:
+def check_finite(run: Run, told: Mapping[str, Tensor], step: int, lr: Tensor, hr: Tensor) -> dict[str, float]:
     """The figures of a step, meant over the ranks, before any weight is changed by it.
 
     Where one is not finite the batch is saved as `not_finite_step_N.safetensors` (lr, hr) and `EngineError` raised, on every rank.
     """
+    config, ranks, out = run.config, run.ranks, run.folder
     stacked = ranks.mean_over_ranks(torch.stack([value.detach().float() for value in told.values()]))
     values = dict(zip(told, cast("list[float]", stacked.tolist()), strict=True))
     bad = [name for name, value in values.items() if not math.isfinite(value)]
@@ -125,24 +129,25 @@ def score(config: TrainConfig, quality: Mapping[str, Any]) -> float | None:
     return None if distance is None else -cast(float, distance)
 
 
-def best_so_far(out: Path, config: TrainConfig, first: int, metric: PerceptualMetric) -> float:
+def best_so_far(run: Run, first: int) -> float:
     """The best score of the validations up to step `first` by the same metric; those after it will be made again: their lines go."""
-    curve = out / CURVE
+    curve = run.folder / CURVE
     if not curve.is_file():
         return -math.inf
-    rows = [row for row in read_validations(out, may_be_empty=True) if row["step"] <= first]
+    rows = [row for row in read_validations(run.folder, may_be_empty=True) if row["step"] <= first]
     write_atomic(curve, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    comparable = [row for row in rows if not config.adversarial or row.get("judge", metric.name) == metric.name]
-    return max((value for row in comparable if (value := score(config, row)) is not None), default=-math.inf)
+    name = run.metric.name
+    comparable = [row for row in rows if not run.config.adversarial or row.get("judge", name) == name]
+    return max((value for row in comparable if (value := score(run.config, row)) is not None), default=-math.inf)
 
 
-def keep_model(out: Path, net: AnyGenerator, config: TrainConfig, step: int, quality: Quality | None, best: float) -> float:
+def keep_model(run: Run, net: AnyGenerator, step: int, quality: Quality | None, best: float) -> float:
     """Write `model.safetensors`, and `best.safetensors` where this is the best yet; returns the best score."""
-    write_model(out / "model.safetensors", net, config, step)
-    value = score(config, asdict(quality)) if quality is not None else None
+    write_model(run.folder / "model.safetensors", net, run.config, step)
+    value = score(run.config, asdict(quality)) if quality is not None else None
     if value is None or value <= best:
         return best
-    write_model(out / "best.safetensors", net, config, step)
+    write_model(run.folder / "best.safetensors", net, run.config, step)
     return value
 
 
@@ -153,61 +158,51 @@ def write_model(path: Path, net: AnyGenerator, config: TrainConfig, step: int) -
 
 
 def append_validation(
-    out: Path, step: int, quality: Quality | None, terms: Mapping[str, float], metric: PerceptualMetric, verdict: Verdict,
-    stability: StabilityGuard,
-) -> None:  # fmt: skip
+    run: Run, step: int, quality: Quality | None, terms: Mapping[str, float], verdict: Verdict, stability: StabilityGuard
+) -> None:
     """One line of `validation.jsonl`: the step, all figures, the loss, what the guard found and the time."""
     if quality is None:
         return
     figures = {key: None if value == math.inf else value for key, value in asdict(quality).items()}  # JSON has no infinity
-    row = {"step": step, **figures, "judge": metric.name, "loss": terms["total"], "losses": dict(terms), "time": time.time()}
+    row = {"step": step, **figures, "judge": run.metric.name, "loss": terms["total"], "losses": dict(terms), "time": time.time()}
     row |= {"guard": verdict.words, "means": verdict.means, "went_back": stability.memory.went_back}
-    with (out / CURVE).open("a", encoding="utf-8") as file:
+    with (run.folder / CURVE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
-def go_back(
-    out: Path, config: TrainConfig, step: int, to: int, state: TrainState, stability: StabilityGuard, metric: PerceptualMetric,
-    ranks: Ranks, say: Say,
-) -> float | None:  # fmt: skip
+def go_back(run: Run, state: TrainState, stability: StabilityGuard, step: int, to: int) -> float | None:
     """Take the run back from the validation after `step` updates to the checkpoint of `to`; returns the best score up to there.
 
     The checkpoints and validations after it are taken away; the caller saves that of `to` again, now with what the guard did. A run that is
     killed before that comes to the same validation and goes back again. None, with a word, where the checkpoint cannot be read.
     """
-    path = checkpoint_path(out / "checkpoints", to)
+    folder = run.folder / "checkpoints"
+    path = checkpoint_path(folder, to)
     good, reason = None, ""
     try:
         good = read_checkpoint(path)
     except (DataError, OSError) as error:
         reason = str(error)
-    if ranks.any(good is None):
-        say(f"guard: the good checkpoint {path} cannot be read{f' ({reason})' if reason else ''}: training goes on from step {step}")
+    if run.ranks.any(good is None):
+        run.say(f"guard: the good checkpoint {path} cannot be read{f' ({reason})' if reason else ''}: training goes on from step {step}")
         return None
     assert good is not None
     for optimizer in filter(None, (state.optimizer, state.discriminator_optimizer)):
         optimizer.state.clear()
     unpack(good.tensors, state)
     stability.goes_back(good.facts, step, to)
-    if ranks.rank > 0:
+    if run.ranks.rank > 0:
         return -math.inf
-    drop_after(out / "checkpoints", to)
-    return best_so_far(out, config, to, metric)
+    drop_after(folder, to)
+    return best_so_far(run, to)
 
 
-def sweep_from_parent(
-    out: Path, config: TrainConfig, parent: Parent, state: TrainState, pairs: list[Pair], metric: PerceptualMetric, ranks: Ranks, say: Say,
-    should_stop: Callable[[], bool],
-) -> None:  # fmt: skip
+def sweep_from_parent(run: Run, parent: Parent, state: TrainState) -> None:
     """After a GAN run that had a parent: the networks between the two, measured and drawn."""
-    if parent.state is None or not config.adversarial or metric.distance is None or not pairs:
+    if parent.state is None or not run.config.adversarial or run.metric.distance is None or not run.held_out:
         return
-    say("measuring the networks between the parent and the result")
-    merged = averaged_net(state.net, state.ema).merged_state_dict()
-    sweep(
-        lambda: build_generator(config), parent.state, merged, pairs, metric.distance,
-        out=out, scale=config.scale, niqe=metric.niqe, ranks=ranks, should_stop=should_stop,
-    )  # fmt: skip
+    run.say("measuring the networks between the parent and the result")
+    sweep(run, parent.state, averaged_net(state.net, state.ema).merged_state_dict())
 
 
 def generator_of(device: torch.device, *numbers: int) -> torch.Generator:

@@ -14,10 +14,11 @@ from upres.engines.runner import Runner
 from upres.errors import ModelError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
 from upres.models import expression
+from upres.models.load import LoadedModel, load_model
 from upres.upscaling.checked_network import CheckedNetwork
 from upres.upscaling.options import UpscaleOptions
 
-Model = str | os.PathLike[str] | Network | Sequence[Network]
+Model = str | os.PathLike[str] | LoadedModel | Network | Sequence[Network]
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +40,8 @@ def _load(model: Model, options: UpscaleOptions) -> tuple[Network, ...]:
         chain = _load_named(model, options)
     elif options.denoise is not None:
         raise UsageError("`denoise` blends models that have a name or a file; a Graph is one network already")
+    elif isinstance(model, LoadedModel):
+        chain = model.networks
     else:
         chain = tuple(model) if isinstance(model, Sequence) else (model,)
     if not chain:
@@ -61,7 +64,7 @@ def _load_named(model: str | os.PathLike[str], options: UpscaleOptions) -> tuple
         composition = expression.with_denoise(composition, options.denoise, options.denoise_with)
     for note in composition.notes:
         _log.warning("%s", note)
-    return expression.load(composition)
+    return load_model(composition).networks
 
 
 def _over(options: EngineOptions, area: int) -> EngineOptions:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from upres.engines.fork import begin_engine
 from upres.engines.runner import Runner
 from upres.errors import InputError, UsageError
 from upres.graph.opaque import Network
@@ -20,6 +21,7 @@ from upres.images import convert
 from upres.images.io import Picture
 from upres.system.memory import available_bytes
 from upres.upscaling.chain import Model, open_chain
+from upres.upscaling.checked_network import CheckedNetwork
 from upres.upscaling.enlarge import enlarge_picture, is_translucent, run_passes
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
@@ -45,13 +47,14 @@ class Cancelled(Exception):
 class Upscaler:
     """Runs a model over pictures: `upres.Upscaler("compact-x4")(picture)`.
 
-    model: a name, the path of a model file, or an expression as `upres upscale -n` takes it ("a:0.7,b:0.3", "a>b"); or a `Graph`, or
-        several that run one after the other.
+    model: a name, the path of a model file, or an expression as `upres upscale -n` takes it ("a:0.7,b:0.3", "a>b"); what
+        `upres.load_model` returned; or a `Graph`, or several that run one after the other.
     options: an `UpscaleOptions`; keywords replace single fields of it and of the `EngineOptions` in it: `tta=True`, `engine="onnx"`.
     runner, reference: for tests; the engine, and the one in float32 on the CPU that has the last word on bad tiles.
 
-    It may be called from several threads, which wait for each other. In a `with` statement it is closed at the end. `notes` is what the
-    user should know of how the last picture went; a call adds it to the picture's own.
+    It may be called from several threads, which wait for each other. It may be pickled: the first call opens it again where it arrives. A
+    process that was forked after an engine was opened gets a `ForkedError`. In a `with` statement it is closed at the end. `notes` is
+    what the user should know of how the last picture went; a call adds it to the picture's own.
     Raises `ModelError` for a model that cannot be had, or that does not map 3 channels to 3 or 1 to 1; `UsageError` for a value out of
     range, `TypeError` for an unknown keyword, `EngineError` where the engine is missing.
     """
@@ -65,13 +68,36 @@ class Upscaler:
         reference: Runner | None = None,
         **keywords: Any,
     ) -> None:
-        self.options = (options or UpscaleOptions()).replace(**keywords)
+        own = model if runner is None and reference is None else None  # a runner from outside cannot be made again
+        self.__setstate__((own, (options or UpscaleOptions()).replace(**keywords)))
+        self._networks = open_chain(model, self.options, runner, reference)
+
+    def __getstate__(self) -> tuple[Model, UpscaleOptions]:
+        """Pickled, it is its model and its options."""
+        if self._model is None:
+            raise TypeError("an Upscaler with a runner of its own cannot be pickled")
+        return self._model, self.options
+
+    def __setstate__(self, state: tuple[Model | None, UpscaleOptions]) -> None:
+        """Not opened yet: what is wrong with that is raised by the first call, not while a pool of workers unpickles its tasks."""
+        self._model, self.options = state
+        self._networks: tuple[CheckedNetwork, ...] | None = None
         self.notes: tuple[str, ...] = ()
         self._speed: float | None = None
         self._glance: float | None = None
         self._told_engines = False  # what engines say of themselves stands in the notes of the first picture
-        self._lock = threading.Lock()
-        self.networks = open_chain(model, self.options, runner, reference)
+        self._lock = threading.RLock()
+
+    @property
+    def networks(self) -> tuple[CheckedNetwork, ...]:
+        """The network, or those of the chain, each with its engine."""
+        if self._networks is None:
+            begin_engine()
+            with self._lock:
+                if self._networks is None:
+                    assert self._model is not None  # only what has a model is pickled
+                    self._networks = open_chain(self._model, self.options, None, None)
+        return self._networks
 
     def __enter__(self) -> Upscaler:
         return self
@@ -81,7 +107,7 @@ class Upscaler:
 
     def close(self) -> None:
         """Free the engine's memory; the upscaler cannot be used afterwards."""
-        for network in self.networks:
+        for network in self._networks or ():
             network.close()
 
     @property
@@ -155,6 +181,7 @@ class Upscaler:
         """One pass of the network (or of each in the chain): `lr` h w c in [0,1], c 1 or 3 -> h*scale w*scale c, not clipped, without
         blend and color lock. `progress(done, total)` counts output pixels. What happened to tiles is logged. Raises as a call does."""
         height, width, channels = lr.shape
+        begin_engine()
         with self._lock:
             plan = self.plan(height, width, channels=channels, size=OutputSize(factor=float(self.scale)))
             meter = self._begin(plan, progress)
@@ -165,6 +192,7 @@ class Upscaler:
 
     def _run(self, picture: Picture, size: OutputSize | None, watch: Progress | None) -> Picture:
         height, width, channels = picture.pixels.shape
+        begin_engine()  # before the lock, which another thread may have held when this process was forked
         with self._lock:  # an engine runs one picture at a time
             plan = self.plan(height, width, channels=channels, has_alpha=is_translucent(picture), depth=picture.depth, size=size)
             meter = self._begin(plan, watch)

@@ -25,6 +25,8 @@ from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Resample, Scale
 
+pytestmark = pytest.mark.vulkan
+
 RNG = np.random.default_rng(4)
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from tests.fake_spandrel import install
 from upres.errors import ModelError, UsageError
 from upres.graph.opaque import OpaqueModel
-from upres.models.load import load_network
+from upres.models.load import load_model
 from upres.upscaling.upscaler import Upscaler
 
 
@@ -42,7 +42,7 @@ def kernel() -> np.ndarray:
 def test_what_spandrel_knows_is_run(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save_file({"doubler.weight": kernel()}, path)
-    model = load_network(str(path))
+    model = load_model(str(path)).networks[0]
     assert isinstance(model, OpaqueModel)
     assert (model.kind, model.family, model.scale, model.receptive_field, model.macs_per_pixel) == ("spandrel", "Doubler", 2, 1, 81.0)
     assert model.notes[0].startswith("m.safetensors is a Doubler network, run by spandrel: scale 2, 3 channels, values 0 to 1, sees 1 px")
@@ -61,4 +61,4 @@ def test_what_spandrel_does_not_know_either(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save_file({"other.weight": kernel()}, path)
     with pytest.raises(ModelError, match=r"m.safetensors: spandrel does not know this network either \(no architecture fits\)"):
-        load_network(str(path))
+        load_model(str(path))

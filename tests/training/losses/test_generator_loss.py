@@ -11,15 +11,13 @@ pytest.importorskip("tensorboard")
 
 from torch.nn import functional as F  # noqa: E402
 
+from tests.training.made import run_of  # noqa: E402
 from tests.training.test_loop_gan_step import ALONE, batch  # noqa: E402
 from tests.training.test_loop_traps import QUIET  # noqa: E402
 from upres.training.losses import formulas  # noqa: E402
-from upres.training.losses.generator_loss import Features, generator_terms  # noqa: E402
+from upres.training.losses.generator_loss import generator_terms  # noqa: E402
 from upres.training.networks.generators import build_generator  # noqa: E402
 from upres.training.state import build_state  # noqa: E402
-from upres.training.timing import Stopwatch  # noqa: E402
-
-NOTHING = Features(None, {}, "")
 
 
 def test_every_term_has_its_weight_and_its_pictures() -> None:
@@ -35,7 +33,7 @@ def test_every_term_has_its_weight_and_its_pictures() -> None:
     lr, hr = batch(0)
     with torch.no_grad():
         sr, steady = state.net(lr), steady_net(lr)
-        terms = generator_terms(config, state, NOTHING, Stopwatch(ALONE.device), sr, lr, hr, 0)
+        terms = generator_terms(run_of(config), state, sr, lr, hr, 0)
     expected = {
         "pixel": 0.5 * F.mse_loss(sr, hr),
         "artefact": 3.0 * formulas.artifact(sr, hr, steady),

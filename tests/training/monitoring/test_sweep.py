@@ -17,13 +17,17 @@ pytest.importorskip("tensorboard")
 
 from torch import Tensor  # noqa: E402
 
+from tests.training.made import run_of  # noqa: E402
 from upres.errors import DataError, ModelError  # noqa: E402
 from upres.images.io import read_header, read_picture  # noqa: E402
+from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import Pair, make_pair  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.monitoring.sweep import plot_sweep, sweep  # noqa: E402
-from upres.training.monitoring.validation import Quality, validate  # noqa: E402
+from upres.training.monitoring.validation import PerceptualMetric, Quality, validate  # noqa: E402
 from upres.training.networks.compact import Compact  # noqa: E402
+
+CONFIG = TrainConfig(recipe="test", scale=2, width=8, depth=1, branched=False)
 
 
 def build() -> Compact:
@@ -46,6 +50,9 @@ def distance(sr: Tensor, hr: Tensor) -> Tensor:
     return (sr - hr).abs().mean(dim=(1, 2, 3))
 
 
+JUDGE = PerceptualMetric(distance)
+
+
 @pytest.fixture(scope="module")
 def pairs() -> list[Pair]:
     rng = np.random.default_rng(0)
@@ -55,7 +62,7 @@ def pairs() -> list[Pair]:
 @pytest.fixture(scope="module")
 def swept(pairs: list[Pair], tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, object]], Path]:
     out = tmp_path_factory.mktemp("sweep") / "run"
-    return sweep(build, plain(1), plain(2), pairs, distance, out=out, scale=2, alphas=(0.0, 0.25, 0.5, 1.0)), out
+    return sweep(run_of(CONFIG, out, metric=JUDGE, held_out=pairs), plain(1), plain(2), (0.0, 0.25, 0.5, 1.0)), out
 
 
 def assert_alike(row: Mapping[str, object], quality: Quality | None) -> None:
@@ -67,15 +74,15 @@ def assert_alike(row: Mapping[str, object], quality: Quality | None) -> None:
 def test_the_ends_are_the_two_networks(swept: tuple[list[dict[str, object]], Path], pairs: list[Pair]) -> None:
     rows, _ = swept
     assert [row["alpha"] for row in rows] == [0.0, 0.25, 0.5, 1.0]
-    assert_alike(rows[0], validate(loaded(plain(1)), pairs, scale=2, perceptual=distance))
-    assert_alike(rows[-1], validate(loaded(plain(2)), pairs, scale=2, perceptual=distance))
+    assert_alike(rows[0], validate(loaded(plain(1)), pairs, scale=2, metric=JUDGE))
+    assert_alike(rows[-1], validate(loaded(plain(2)), pairs, scale=2, metric=JUDGE))
     assert rows[0]["psnr_y"] != pytest.approx(rows[-1]["psnr_y"], abs=0.01)
 
 
 def test_between_lies_the_mixture_of_their_weights(swept: tuple[list[dict[str, object]], Path], pairs: list[Pair]) -> None:
     parent, gan = plain(1), plain(2)
     mixed = {name: 0.75 * parent[name] + 0.25 * gan[name] for name in parent}
-    assert_alike(swept[0][1], validate(loaded(mixed), pairs, scale=2, perceptual=distance))
+    assert_alike(swept[0][1], validate(loaded(mixed), pairs, scale=2, metric=JUDGE))
 
 
 def test_rows_plot_and_crops_are_written(swept: tuple[list[dict[str, object]], Path]) -> None:
@@ -91,7 +98,8 @@ def test_rows_plot_and_crops_are_written(swept: tuple[list[dict[str, object]], P
 
 def test_it_is_the_same_every_time_and_draws_nothing_from_the_global_generator(pairs: list[Pair], tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
-    first, second = (sweep(build, plain(1), plain(2), pairs, distance, out=tmp_path, scale=2, alphas=(0.0, 0.3)) for _ in range(2))
+    run = run_of(CONFIG, tmp_path, metric=JUDGE, held_out=pairs)
+    first, second = (sweep(run, plain(1), plain(2), (0.0, 0.3)) for _ in range(2))
     assert first == second
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -107,7 +115,7 @@ def test_niqe_gets_a_plot_of_its_own_and_an_infinite_figure_no_point(tmp_path: P
 def test_an_infinite_figure_is_null_in_the_file(tmp_path: Path) -> None:
     flat = make_pair("flat.png", np.full((32, 32, 3), 128, np.uint8), 2)  # a network whose last layer is 0 repeats pixels: no error here
     state = {name: torch.zeros_like(tensor) for name, tensor in plain(1).items()}
-    (row,) = sweep(build, state, state, [flat], distance, out=tmp_path, scale=2, alphas=(1.0,))
+    (row,) = sweep(run_of(CONFIG, tmp_path, metric=JUDGE, held_out=[flat]), state, state, (1.0,))
     assert row["psnr_y"] == math.inf
     (written,) = json.loads((tmp_path / "sweep.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert written["psnr_y"] is None
@@ -122,16 +130,16 @@ def test_only_rank_0_writes(pairs: list[Pair], tmp_path: Path) -> None:
             return flag
 
     out = tmp_path / "run"
-    rows = sweep(build, plain(1), plain(2), pairs, distance, out=out, scale=2, alphas=(0.0, 1.0), ranks=Second(1, 2))
+    rows = sweep(run_of(CONFIG, out, metric=JUDGE, held_out=pairs, ranks=Second(1, 2)), plain(1), plain(2), (0.0, 1.0))
     assert len(rows) == 2 and not out.exists()
 
 
 def test_what_cannot_be_swept_is_refused(pairs: list[Pair], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least one validation picture and one alpha"):
-        sweep(build, plain(1), plain(2), [], distance, out=tmp_path, scale=2)
+        sweep(run_of(CONFIG, tmp_path, metric=JUDGE), plain(1), plain(2))
     other = Compact(width=12, depth=1, scale=2, branched=False).merged_state_dict()
     with pytest.raises(ModelError, match=r"the parent.*the GAN network"):
-        sweep(build, plain(1), other, pairs, distance, out=tmp_path, scale=2)
+        sweep(run_of(CONFIG, tmp_path, metric=JUDGE, held_out=pairs), plain(1), other)
 
 
 def test_a_request_to_stop_ends_it_before_the_next_alpha(pairs: list[Pair], tmp_path: Path) -> None:
@@ -142,6 +150,7 @@ def test_a_request_to_stop_ends_it_before_the_next_alpha(pairs: list[Pair], tmp_
         seen.append(0.0)
         return distance(sr, hr)
 
+    run = run_of(CONFIG, tmp_path, metric=PerceptualMetric(watching), held_out=pairs, should_stop=lambda: next(asked))
     with pytest.raises(KeyboardInterrupt):
-        sweep(build, plain(1), plain(2), pairs, watching, out=tmp_path, scale=2, should_stop=lambda: next(asked))
+        sweep(run, plain(1), plain(2))
     assert len(seen) == 2 * len(pairs) and not list(tmp_path.iterdir())

@@ -17,13 +17,17 @@ pytest.importorskip("matplotlib")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from tests.training.made import run_of  # noqa: E402
 from upres.images.io import quantize, read_picture  # noqa: E402
 from upres.metrics.psnr_ssim import psnr  # noqa: E402
+from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import Pair, make_pair  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.monitoring.contact_sheet import enlarge_nearest  # noqa: E402
 from upres.training.monitoring.tensorboard import TrainingMonitor, Triple, choose_crops, cut  # noqa: E402
 from upres.training.monitoring.validation import enlarge, validate  # noqa: E402
+
+CONFIG = TrainConfig(recipe="test", scale=2)
 
 
 class Blurred(nn.Module):
@@ -95,7 +99,7 @@ def test_a_crop_has_its_true_surroundings_and_a_picture_is_enlarged_once() -> No
 def test_crops_are_drawn_as_lr_sr_hr_into_a_file_and_into_tensorboard(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     triple = Triple("a.png", *(rng.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in (64, 128, 128)))
-    with TrainingMonitor(tmp_path, 0, Ranks(), []) as monitor:
+    with TrainingMonitor(run_of(CONFIG, tmp_path), 0) as monitor:
         monitor.crops(1000, [triple, dataclasses.replace(triple, name="b.png")])
     sheet = quantize(read_picture(tmp_path / "crops" / "step_000001000.png").pixels, 8)
     lines = [enlarge_nearest(image, factor)[100] for image, factor in ((triple.lr, 4), (triple.sr, 2), (triple.hr, 2))]
@@ -108,7 +112,7 @@ def test_crops_are_drawn_as_lr_sr_hr_into_a_file_and_into_tensorboard(tmp_path: 
 
 
 def test_scalars_are_grouped_and_can_be_read_back(tmp_path: Path) -> None:
-    with TrainingMonitor(tmp_path, 0, Ranks(), []) as monitor:
+    with TrainingMonitor(run_of(CONFIG, tmp_path), 0) as monitor:
         monitor.scalars(1, {"anything/at all": 2.0, "not measured": None})
         monitor.step(3, {"pixel": 0.5, "D(real)": 1.5, "D(fake)": -1.5, "gradient norm/generator": 9.0}, 1e-4, {"data": 7.0})
     events = logged(tmp_path)
@@ -124,7 +128,7 @@ def test_scalars_are_grouped_and_can_be_read_back(tmp_path: Path) -> None:
 
 def test_what_was_logged_after_the_step_that_is_resumed_from_is_hidden(tmp_path: Path) -> None:
     for first, last in ((0, 8), (5, 6)):
-        with TrainingMonitor(tmp_path, first, Ranks(), []) as monitor:
+        with TrainingMonitor(run_of(CONFIG, tmp_path), first) as monitor:
             for step in range(first + 1, last + 1):
                 monitor.scalars(step, {"loss/pixel": float(first)})
     assert [(event.step, event.value) for event in logged(tmp_path).Scalars("loss/pixel")] == [
@@ -136,7 +140,7 @@ def test_a_validation_is_logged_with_its_crops_and_curves(tmp_path: Path) -> Non
     pairs, net = [textured(30, 70), textured(8, 8, seed=1)], Blurred()
     quality = validate(net, pairs, scale=2)
     assert quality is not None
-    with TrainingMonitor(tmp_path, 0, Ranks(), pairs, crops=2, crop_px=32) as monitor:
+    with TrainingMonitor(run_of(CONFIG, tmp_path, held_out=pairs), 0, crops=2, crop_px=32) as monitor:
         monitor.validation(7, None, net)
         assert not (tmp_path / "crops").exists()
         (tmp_path / "validation.jsonl").write_text(json.dumps({"step": 8, **dataclasses.asdict(quality)}) + "\n")
@@ -151,7 +155,7 @@ def test_a_validation_is_logged_with_its_crops_and_curves(tmp_path: Path) -> Non
 def test_other_ranks_write_nothing(tmp_path: Path) -> None:
     pairs, net = [textured(30, 70)], Blurred()
     quality = validate(net, pairs, scale=2)
-    with TrainingMonitor(tmp_path, 0, Ranks(1, 2), pairs) as monitor:
+    with TrainingMonitor(run_of(CONFIG, tmp_path, held_out=pairs, ranks=Ranks(1, 2)), 0) as monitor:
         monitor.step(1, {"pixel": 1.0}, 1e-4, {})
         monitor.validation(1, quality, net)
         monitor.crops(1, [Triple("a", pairs[0].lr, pairs[0].hr, pairs[0].hr)])
@@ -170,7 +174,7 @@ def test_without_tensorboard_and_matplotlib_it_says_so_once_and_writes_nothing(t
         monkeypatch.setitem(sys.modules, name, None)
     said: list[str] = []
     net, pair = Blurred(), textured(30, 70)
-    with TrainingMonitor(tmp_path, 0, Ranks(), [pair], say=said.append) as monitor:
+    with TrainingMonitor(run_of(CONFIG, tmp_path, held_out=[pair], say=said.append), 0) as monitor:
         monitor.step(1, {"pixel": 0.5, "total": 0.5}, 1e-3, {"data": 1.0})
         monitor.validation(1, validate(net, [pair], scale=2), net)
     assert [words.split(" ")[0] for words in said] == ["tensorboard", "matplotlib"] and "writes no scalars" in said[0]
@@ -184,7 +188,7 @@ def test_gray_and_16_bit_crops_are_drawn_in_8_bits(kind: tuple[int, type], tmp_p
     pair = make_pair("a", levels if dtype is np.uint8 else levels.astype(np.uint16) * np.uint16(257), 2)
     (triple,) = cut(Repeat(), [pair], choose_crops([pair], 1, 32), 32)
     assert triple.hr.shape == (32, 32, channels) and triple.hr.dtype == triple.sr.dtype == dtype
-    with TrainingMonitor(tmp_path, 0, Ranks(), [pair]) as monitor:
+    with TrainingMonitor(run_of(CONFIG, tmp_path, held_out=[pair]), 0) as monitor:
         monitor.crops(1, [triple])
     sheet = quantize(read_picture(tmp_path / "crops" / "step_000000001.png").pixels, 8)
     expected = np.broadcast_to(levels[30:62, 70:102], (32, 32, 3)).repeat(8, axis=0).repeat(8, axis=1)

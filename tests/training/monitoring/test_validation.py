@@ -25,7 +25,15 @@ from upres.metrics.niqe import NiqeParameters, niqe  # noqa: E402
 from upres.metrics.spectrum import lattice_contrast, lattice_ratio  # noqa: E402
 from upres.training.data.images import Pair, make_pair  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
-from upres.training.monitoring.validation import Quality, enlarge, mean_quality, measure, to_tensor, validate  # noqa: E402
+from upres.training.monitoring.validation import (  # noqa: E402
+    PerceptualMetric,
+    Quality,
+    enlarge,
+    mean_quality,
+    measure,
+    to_tensor,
+    validate,
+)
 
 QUALITY = Quality(
     psnr_y=30.0, psnr_rgb=28.0, ssim_y=0.8, lr_psnr=45.0, color_shift_255=(0.1, -0.2, 0.3), lattice_2=0.5, lattice_4=0.6, contrast_2=1.0,
@@ -190,9 +198,9 @@ def on_ranks(count: int, work: Callable[[Ranks], Any]) -> list[Any]:
 def test_any_number_of_ranks_gives_the_same_figures_and_shares_the_work(count: int) -> None:
     many = pairs(5)
     distance = lambda sr, hr: (sr - hr).abs().mean(dim=(1, 2, 3))  # noqa: E731
-    alone = validate(Nearest(), many, scale=2, perceptual=distance)
+    alone = validate(Nearest(), many, scale=2, metric=PerceptualMetric(distance))
     nets = [Nearest() for _ in range(count)]
-    found = on_ranks(count, lambda ranks: validate(nets[ranks.rank], many, scale=2, perceptual=distance, ranks=ranks))
+    found = on_ranks(count, lambda ranks: validate(nets[ranks.rank], many, scale=2, metric=PerceptualMetric(distance), ranks=ranks))
     assert found == [alone] * count
     assert [net.seen for net in nets] == [len(range(rank, 5, count)) for rank in range(count)]
 
@@ -205,7 +213,7 @@ def test_the_judge_sees_each_picture_as_it_would_be_saved() -> None:
         seen.append(sr)
         return torch.full((1,), float(len(seen)))
 
-    quality = validate(Nearest(gain=1.7), pairs(3), scale=2, perceptual=distance)
+    quality = validate(Nearest(gain=1.7), pairs(3), scale=2, metric=PerceptualMetric(distance))
     assert quality is not None and quality.feature_distance == 2.0
     for sr in seen:
         assert float(sr.max()) <= 1.0
@@ -219,10 +227,10 @@ def test_niqe_is_the_mean_over_the_pictures_that_have_one() -> None:
     rng = np.random.default_rng(1)
     large = [make_pair(f"{i}", rng.integers(0, 256, (96, 192, 3), dtype=np.uint8), 2) for i in range(2)]
     net = Nearest()
-    quality = validate(net, [large[0], *pairs(1), large[1]], scale=2, niqe=parameters)
+    quality = validate(net, [large[0], *pairs(1), large[1]], scale=2, metric=PerceptualMetric(niqe=parameters))
     assert quality is not None
     assert quality.niqe == pytest.approx(np.mean([niqe(enlarge(net, pair.lr), parameters) for pair in large]), rel=1e-12)
-    small = validate(net, pairs(1), scale=2, niqe=parameters)
+    small = validate(net, pairs(1), scale=2, metric=PerceptualMetric(niqe=parameters))
     assert small is not None and small.niqe is None
 
 

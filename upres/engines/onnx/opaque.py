@@ -1,19 +1,15 @@
-"""A user's ONNX file of unknown make, run by ONNX Runtime as it is.
-
-What is checked before the runtime sees it: the file is a whole ONNX model, has no tensors in other files (a path of the author's choosing),
-no operators of other makers than ONNX and Microsoft, one picture in and one out.
-"""
+"""A user's ONNX file, run by ONNX Runtime as it is, once it was checked (`upres.engines.onnx.file`): one picture in and one out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from upres.engines.failures import failure, first_line
+from upres.engines.onnx.file import parse, read_bytes
 from upres.engines.onnx.runner import FAILURES, open_session
 from upres.engines.opaque.program import Cost, live_bytes
 from upres.engines.runner import threads_or_default
@@ -23,14 +19,12 @@ from upres.graph.nodes import Array
 try:
     import onnx as _onnx
     import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
-    from google.protobuf.message import DecodeError, EncodeError
+    from google.protobuf.message import EncodeError
 except ImportError as error:
     raise EngineError("ONNX files need onnx and onnxruntime, which are not installed; remedy: pip install 'upres[onnx]'") from error
 
 _ONNX: Any = _onnx
 _RUNTIME: Any = _onnxruntime
-_MAX_BYTES = 2**31 - 1  # of one protobuf message
-_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 _TYPES = {1: np.float32, 10: np.float16, 2: np.uint8}
 _COLORS = (1, 3)
 
@@ -45,11 +39,11 @@ class OnnxProgram:
 
     def __init__(self, path: Path, *, threads: int = 0) -> None:
         """Raises ModelError for a file that is damaged, refused, or not for pictures."""
-        data = _read(path)
+        data = read_bytes(path)
         self.sha256 = hashlib.sha256(data).hexdigest()
         self._path = path
         self._threads = threads_or_default(threads)
-        model = _parse(data, path)
+        model = parse(data, path)
         self._model = model
         self.parameters = sum(int(np.prod(tensor.dims, dtype=np.int64)) for tensor in model.graph.initializer)
         constants = {tensor.name for tensor in model.graph.initializer}
@@ -126,68 +120,6 @@ class OnnxProgram:
     def close(self) -> None:
         """Free the session."""
         self._session = None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise ModelError(f"model file {path}: it is {size:,} bytes large; an ONNX file has at most {_MAX_BYTES:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"model file {path}: it cannot be read ({error.strerror}). Check its path and permissions") from error
-
-
-def _parse(data: bytes, path: Path) -> Any:
-    """The ONNX model, checked; nothing is read but these bytes."""
-    again = "Download it again, or export it again with the program that made it"
-    try:
-        model = _ONNX.ModelProto.FromString(data)
-    except DecodeError as error:
-        raise ModelError(f"model file {path}: it is cut short or no ONNX file ({first_line(error)}). {again}") from error
-    if not model.graph.node:
-        raise ModelError(f"model file {path}: it is no ONNX file, or one without a network. {again}")
-    outside = next((tensor.name for tensor in _tensors(model) if tensor.data_location == _ONNX.TensorProto.EXTERNAL), None)
-    if outside is not None:
-        raise ModelError(
-            f"model file {path}: its tensor {outside!r} lies in another file, which upres does not open. Save it as one file: "
-            "onnx.save(onnx.load(FILE), NEW, save_as_external_data=False)"
-        )
-    local = {function.domain for function in model.functions}
-    foreign = next((node for node in _nodes(model) if node.domain not in _DOMAINS | local), None)
-    if foreign is not None:
-        raise ModelError(
-            f"model file {path}: its operator {foreign.op_type!r} is of {foreign.domain!r}, not of ONNX: it needs a library that "
-            "upres does not load. Export it again with standard operators"
-        )
-    return model
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    """The graph and those inside its nodes (branches, loops)."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                yield from _graphs(inner)
-
-
-def _nodes(model: Any) -> Iterator[Any]:
-    for holder in (model.graph, *model.functions):
-        for graph in _graphs(holder):
-            yield from graph.node
-
-
-def _tensors(model: Any) -> Iterator[Any]:
-    for graph in _graphs(model.graph):
-        yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-    for node in _nodes(model):
-        for attribute in node.attribute:
-            yield from attribute.tensors
-            if attribute.HasField("t"):
-                yield attribute.t
 
 
 def _macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> float:

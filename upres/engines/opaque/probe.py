@@ -1,12 +1,10 @@
-"""What a model file does, measured on small pictures in a process of its own: `python -m upres.engines.opaque.probe KIND PATH`.
+"""What a model file does, measured on small pictures in a process of its own (`measure.probe`).
 
-Prints one line of JSON: the fields of `OpaqueModel`, or {"error": ...}. Everything is deterministic but the machine's rounding.
+It answers with the fields of `OpaqueModel`, or {"error": ...}. Everything is deterministic but the machine's rounding.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +16,8 @@ from upres.engines.opaque.program import Program
 from upres.engines.opaque.runner import open_program, run_once
 from upres.errors import EngineError, ModelError, UpresError
 from upres.graph.opaque import WHOLE_PICTURE_PX, Kind, OpaqueModel
-from upres.system.memory import available_bytes
+from upres.system.child import tell
+from upres.system.memory import limit_memory
 
 _FIRST = (64, 128)
 _ALIGNMENTS = (1, 2, 4, 8, 16, 32, 64)
@@ -28,6 +27,7 @@ _MAX_PROBE_PX = 256
 _KEPT, _KEPT_OTHER = 0.08, 0.03  # by how much of the range a smooth picture may be missed: in [0,1], which is likely, and in another
 _RANGES = (((0.0, 1.0), (0.0, 1.0)), ((0.0, 255.0), (0.0, 255.0)), ((-1.0, 1.0), (-1.0, 1.0)), ((0.0, 1.0), (0.0, 255.0)))
 _TILE_ERROR = 1e-4
+_RESERVED_BYTES = 8 * 2**30  # addresses that engines reserve and never touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,30 +217,13 @@ def _tile_error(program: Program, model: OpaqueModel, alignment: int, core: int)
     return float(np.abs(whole[:, :, of_whole, of_whole] - tile[:, :, kept, kept]).max())
 
 
-def _limit_memory() -> None:
-    """What a hostile file asks for is refused by the system, instead of being taken from everybody."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return
-    held = 8 * 2**30  # engines reserve addresses that they never touch
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = available_bytes() + held
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
-
-
-def main(arguments: list[str]) -> int:
-    """The program. Errors that a file causes are words in the answer; all else ends the process, and its parent says how."""
+def main(arguments: list[str]) -> None:
+    """The program; its arguments are KIND and PATH. What the file causes is an error in the answer; all else ends the process."""
     kind, path = cast(Kind, arguments[0]), Path(arguments[1])
-    _limit_memory()
+    limit_memory(_RESERVED_BYTES)  # what a hostile file asks for is refused by the system, instead of being taken from everybody
     try:
         program = open_program(kind, path, threads=0, exact=True)
         answer: dict[str, object] = asdict(measure(program, kind, path))
     except (UpresError, MemoryError) as error:
         answer = {"error": str(error).removeprefix(f"model file {path}: ") or "it takes more memory than there is"}
-    sys.stdout.write(json.dumps(answer) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    tell(**answer)

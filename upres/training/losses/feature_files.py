@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from upres.errors import ModelError, UsageError
 from upres.system.download import Source, cache_folder, fetch
 from upres.system.files import sha256_of
+from upres.training.losses import formulas
 from upres.training.losses.feature_nets import FeatureNetwork as FeatureNetwork
 from upres.training.losses.feature_nets import random_state, recognize
 from upres.weights.read import read_weights
@@ -186,3 +188,19 @@ def _sha256(path: Path) -> str:
         return sha256_of(path)
     except OSError as error:
         raise ModelError(f"feature network file {path}: it cannot be read ({error.strerror or error}). Check its permissions") from error
+
+
+@dataclass(frozen=True)
+class Features:
+    """The feature network of the loss; `identity` names it and the SHA-256 of its file. `network` is None where no term needs one."""
+
+    network: FeatureNetwork | None
+    layers: Mapping[str, float]
+    identity: str
+
+    def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """The perceptual loss of `sr` against `hr`, both `b 3 h w` in [0,1]; no gradient reaches `hr`."""
+        assert self.network is not None
+        with torch.no_grad():
+            wanted = self.network(hr, self.layers)
+        return formulas.perceptual(self.network(sr, self.layers), wanted, self.layers)

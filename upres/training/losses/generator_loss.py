@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from upres.training.config import TrainConfig
 from upres.training.losses import formulas
-from upres.training.losses.feature_files import FeatureNetwork
+from upres.training.run import Run
 from upres.training.state import TrainState
-from upres.training.timing import Stopwatch
 
 
-@dataclass(frozen=True)
-class Features:
-    """The feature network of the loss; `identity` names it and the SHA-256 of its file. `network` is None where no term needs one."""
-
-    network: FeatureNetwork | None
-    layers: Mapping[str, float]
-    identity: str
-
-    def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """The perceptual loss of `sr` against `hr`, both `b 3 h w` in [0,1]; no gradient reaches `hr`."""
-        assert self.network is not None
-        with torch.no_grad():
-            wanted = self.network(hr, self.layers)
-        return formulas.perceptual(self.network(sr, self.layers), wanted, self.layers)
-
-
-def generator_terms(
-    config: TrainConfig, state: TrainState, features: Features, clock: Stopwatch, sr: Tensor, lr: Tensor, hr: Tensor, step: int
-) -> dict[str, Tensor]:
+def generator_terms(run: Run, state: TrainState, sr: Tensor, lr: Tensor, hr: Tensor, step: int) -> dict[str, Tensor]:
     """The weighted terms of the generator's loss, all but the adversarial one; those of weight 0 are not computed."""
+    config = run.config
     terms: dict[str, Tensor] = {}
     if config.pixel_weight:
         name = config.final_loss if step >= (1.0 - config.final_fraction) * config.steps else config.loss
         terms["pixel"] = config.pixel_weight * formulas.LOSSES[name](sr, hr)
     if config.feature_weight:
-        with clock("features"):
-            terms["features"] = config.feature_weight * features.distance(sr, hr)
+        with run.clock("features"):
+            terms["features"] = config.feature_weight * run.features.distance(sr, hr)
     if config.artefact_weight:
         with torch.no_grad(), autocast(config, lr):
             steady = torch.func.functional_call(state.net, state.ema, lr)

@@ -10,26 +10,24 @@ from __future__ import annotations
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from upres.errors import DataError
 from upres.graph.interpolate import interpolate
-from upres.metrics.niqe import NiqeParameters
 from upres.system.files import write_atomic
-from upres.training.data.images import Pair
-from upres.training.distributed.ranks import Ranks
 from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_plot, render, write_png
 from upres.training.monitoring.curves import style
 from upres.training.monitoring.tensorboard import Triple, choose_crops, cut, words_of_psnr
-from upres.training.monitoring.validation import PerceptualDistance, validate
-from upres.training.networks.generators import Generator
+from upres.training.monitoring.validation import validate
+from upres.training.networks.generators import build_generator
+from upres.training.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,26 +39,16 @@ _REACH_PX, _LABEL_PX = 19.0, 22.0  # of a label: from its point, and what it tak
 
 
 def sweep(
-    build: Callable[[], nn.Module],
-    parent_state: Mapping[str, Tensor],
-    gan_state: Mapping[str, Tensor],
-    pairs: Sequence[Pair],
-    perceptual: PerceptualDistance,
-    *,
-    out: Path,
-    scale: int,
-    alphas: Sequence[float] = ALPHAS,
-    niqe: NiqeParameters | None = None,
-    ranks: Ranks = Ranks(),  # noqa: B008  # frozen
-    should_stop: Callable[[], bool] = lambda: False,
+    run: Run, parent_state: Mapping[str, Tensor], gan_state: Mapping[str, Tensor], alphas: Sequence[float] = ALPHAS
 ) -> list[dict[str, Any]]:
-    """Measure the networks (1 - alpha) parent + alpha GAN on `pairs`: one row an alpha, its figures those of `Quality`.
+    """Measure the networks (1 - alpha) parent + alpha GAN on the held-out pairs: one row an alpha, its figures those of `Quality`.
 
-    `build` makes a generator of the shape of both states, which are plain networks. Rank 0 writes into `out`: `sweep.json` (the rows, an
+    Both states are those of plain networks of the run's configuration. Rank 0 writes into the run's folder: `sweep.json` (the rows, an
     infinite figure as null), `sweep.png` (PSNR against feature distance, and against NIQE where it was measured) and `sweep_crops.png` (one
     crop as LR, at up to six alphas, and HR). Raises `DataError` where there is no picture, `ModelError` for states that do not fit, and
     KeyboardInterrupt before the next alpha once `should_stop` says so.
     """
+    pairs, out, ranks = run.held_out, run.folder, run.ranks
     if not pairs or not alphas:
         raise DataError("a sweep needs at least one validation picture and one alpha")
     parent, gan = ({name: tensor.detach().cpu().numpy() for name, tensor in state.items()} for state in (parent_state, gan_state))
@@ -69,14 +57,14 @@ def sweep(
     rows: list[dict[str, Any]] = []
     crops: list[tuple[float, Triple]] = []
     for alpha in alphas:
-        if ranks.any(should_stop()):
+        if ranks.any(run.should_stop()):
             raise KeyboardInterrupt
-        with torch.random.fork_rng():  # the weights that `build` draws are overwritten, but where branches make the sum their share stays
+        with torch.random.fork_rng():  # the weights that are drawn are overwritten, but where branches make the sum their share stays
             torch.manual_seed(0)
-            net = build().to(ranks.device)
+            net = build_generator(run.config).to(ranks.device)
         mixed = interpolate(parent, gan, alpha, names=("the parent", "the GAN network"))
-        cast(Generator, net).load_plain({name: torch.from_numpy(array).to(ranks.device) for name, array in mixed.items()})
-        quality = validate(net, pairs, scale=scale, perceptual=perceptual, niqe=niqe, ranks=ranks)
+        net.load_plain({name: torch.from_numpy(array).to(ranks.device) for name, array in mixed.items()})
+        quality = validate(net, pairs, scale=run.config.scale, metric=run.metric, ranks=ranks)
         assert quality is not None
         rows.append({"alpha": alpha, **asdict(quality)})
         if ranks.rank == 0 and alpha in shown:

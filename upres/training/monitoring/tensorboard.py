@@ -7,10 +7,9 @@ from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,10 @@ from torch import nn
 
 from upres.metrics.psnr_ssim import psnr
 from upres.training.data.images import Levels, Pair
-from upres.training.distributed.ranks import Ranks
 from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_plot, write_png
 from upres.training.monitoring.curves import CURVE, plot_curves
 from upres.training.monitoring.validation import Quality, enlarge
+from upres.training.run import Run
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -41,37 +40,34 @@ class Triple:
 
 
 class TrainingMonitor:
-    """The run's TensorBoard log, `crops/` and `curves.png` in `folder`; a context manager that does nothing on ranks but 0.
+    """The run's TensorBoard log, `crops/` and `curves.png` in its folder; a context manager that does nothing on ranks but 0.
 
-    `first` is the number of steps that are done: what an earlier, broken process logged after it is hidden. The crops are chosen here, from
-    `pairs`, and stay the same for the whole run and for its resumptions. A machine without TensorBoard, or without what drawing needs,
-    trains all the same: `say` is told once what will not be written.
+    `first` is the number of completed steps: what an earlier, broken process logged after it is hidden. The crops are chosen here, from the
+    held-out pairs, and stay the same for the whole run and for its resumptions. A machine without TensorBoard or the plotting libraries
+    trains all the same: one message says what will not be written.
     """
 
-    def __init__(
-        self, folder: Path, first: int, ranks: Ranks, pairs: Sequence[Pair], *, crops: int = 4, crop_px: int = 128,
-        say: Callable[[str], None] = lambda _: None,
-    ) -> None:  # fmt: skip
-        self._folder = folder
-        self._pairs = pairs
+    def __init__(self, run: Run, first: int, *, crops: int = 4, crop_px: int = 128) -> None:
+        self._folder = run.folder
+        self._pairs = run.held_out
         self._places: list[tuple[int, int, int]] = []
         self._crop_px = crop_px
         self._writer: SummaryWriter | None = None
         self._plots = False
-        if ranks.rank > 0:
+        if run.ranks.rank > 0:
             return
         if find_spec("tensorboard") is None:
-            say("tensorboard is not installed: the run writes no scalars (validation.jsonl is written). pip install tensorboard")
+            run.say("tensorboard is not installed: the run writes no scalars (validation.jsonl is written). pip install tensorboard")
         else:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
+            self._writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=first + 1)
         missing = missing_to_plot()
         self._plots = not missing
         if missing:
-            say(f"{' and '.join(missing)} not installed: the run draws no crops and no curves. pip install {' '.join(missing)}")
+            run.say(f"{' and '.join(missing)} not installed: the run draws no crops and no curves. pip install {' '.join(missing)}")
         else:
-            self._places = choose_crops(pairs, crops, crop_px)
+            self._places = choose_crops(run.held_out, crops, crop_px)
 
     def __enter__(self) -> TrainingMonitor:
         return self

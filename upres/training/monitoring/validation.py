@@ -63,13 +63,21 @@ class Quality:
         return words + (f", feature distance {self.feature_distance:.4f}" if self.feature_distance is not None else "")
 
 
+@dataclass(frozen=True)
+class PerceptualMetric:
+    """What measures beside PSNR, as far as it could be had: `distance` of a network that is not the loss, and NIQE's parameters."""
+
+    distance: Callable[[Tensor, Tensor], Tensor] | None = None
+    niqe: NiqeParameters | None = None
+    name: str = ""
+
+
 def validate(
     net: nn.Module,
     pairs: Sequence[Pair],
     *,
     scale: int,
-    perceptual: PerceptualDistance | None = None,
-    niqe: NiqeParameters | None = None,
+    metric: PerceptualMetric = PerceptualMetric(),  # frozen
     ranks: Ranks = Ranks(),  # noqa: B008  # frozen
 ) -> Quality | None:
     """The mean quality of `net` over `pairs`, the same on every rank and for every number of ranks; None where there are no pairs.
@@ -81,7 +89,7 @@ def validate(
         return None
     check_pairs(pairs)
     own = [
-        asdict(measure(enlarge(net, pair.stored_lr), pair, scale=scale, perceptual=perceptual, niqe=niqe, device=device_of(net)))
+        asdict(measure(enlarge(net, pair.stored_lr), pair, scale=scale, metric=metric, device=device_of(net)))
         for pair in pairs[ranks.rank :: ranks.count]
     ]
     shares = ranks.gather(own)
@@ -104,8 +112,7 @@ def measure(
     pair: Pair,
     *,
     scale: int,
-    perceptual: PerceptualDistance | None = None,
-    niqe: NiqeParameters | None = None,
+    metric: PerceptualMetric = PerceptualMetric(),  # frozen
     device: torch.device = torch.device("cpu"),  # noqa: B008  # a constant
 ) -> Quality:
     """The quality of one enlarged picture `sr`, of the type and channels of `pair.hr`. Raises `InputError` where the sizes differ.
@@ -128,10 +135,10 @@ def measure(
     shifts = [float(sr[..., i].mean(dtype=np.float64) - hr[..., i].mean(dtype=np.float64)) / unit for i in range(hr.shape[2])]
     red, green, blue = shifts if color else shifts * 3
     distance = None
-    if perceptual is not None:
+    if metric.distance is not None:
         with torch.no_grad():
-            distance = float(perceptual(to_tensor(sr[None], device), to_tensor(hr[None], device)).item())
-    return Quality(**figures, color_shift_255=(red, green, blue), niqe=_niqe(sr, niqe), feature_distance=distance)
+            distance = float(metric.distance(to_tensor(sr[None], device), to_tensor(hr[None], device)).item())
+    return Quality(**figures, color_shift_255=(red, green, blue), niqe=_niqe(sr, metric.niqe), feature_distance=distance)
 
 
 def _for_spectrum(levels: Levels) -> NDArray[Any]:

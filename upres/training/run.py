@@ -1,0 +1,42 @@
+"""One run on one rank: what its functions share, none of which changes while it trains. What changes is a `TrainState`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from upres.training.config import TrainConfig
+from upres.training.data.images import Pair
+from upres.training.distributed.ranks import Ranks
+from upres.training.losses.feature_files import Features
+from upres.training.monitoring.validation import PerceptualMetric
+from upres.training.timing import Stopwatch
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Passed whole to the steps, the validation, the monitor and whatever reads or writes the run's folder.
+
+    config: every setting; `channels` and `bits` are those of the data.
+    folder: where checkpoints, curves, crops and models are written.
+    ranks: this process among those that train as one.
+    clock: times the sections of a step.
+    features: the feature network of the loss.
+    metric: what validations measure beside PSNR.
+    held_out: the pairs that validations measure, degraded where the recipe degrades.
+    say: receives each message for the user; called on rank 0 alone.
+    should_stop: asked after every step whether to save and stop.
+    """
+
+    config: TrainConfig
+    folder: Path
+    ranks: Ranks
+    clock: Stopwatch
+    features: Features = Features(None, {}, "")  # noqa: RUF009  # frozen
+    metric: PerceptualMetric = PerceptualMetric()  # noqa: RUF009  # frozen
+    held_out: Sequence[Pair] = ()
+    say: Say = lambda _: None
+    should_stop: Callable[[], bool] = lambda: False
