@@ -29,7 +29,7 @@ case "$*" in
     check*) echo "ruff $*"; exit {tests_fail} ;;
     *--pythonpath*) echo "pyright $*" ;;
     *"-m pip"*) echo "pip $*" >>"{log}"; exit {no_network} ;;
-    upscale*) echo "upres $*" ;;
+    upscale*) echo "upres $*"; exit {upscale_fails} ;;
 esac
 """
 
@@ -51,9 +51,11 @@ class Machine:
             assert found is not None
             (self.programs / name).symlink_to(found)
 
-    def python(self, name: str, *, old: int = 0, no_venv: int = 0, no_network: int = 0, tests_fail: int = 0) -> Path:
+    def python(self, name: str, **codes: int) -> Path:
+        """A program that stands for Python; `codes` are the exit codes of FAKE_PYTHON that are not 0."""
         path = self.programs / name
-        path.write_text(FAKE_PYTHON.format(old=old, no_venv=no_venv, no_network=no_network, tests_fail=tests_fail, log=self.log))
+        names = ("old", "no_venv", "no_network", "tests_fail", "upscale_fails")
+        path.write_text(FAKE_PYTHON.format(log=self.log, **{**dict.fromkeys(names, 0), **codes}))
         path.chmod(0o755)
         return path
 
@@ -92,9 +94,21 @@ def test_the_second_run_installs_nothing(machine: Machine) -> None:
     assert "making " in first.stderr
     second = machine.run()
     assert second.stdout == f"upres upscale {machine.tree}/examples/astronaut.png --overwrite\n"
-    assert second.stderr == ""
+    assert "making " not in second.stderr
     (line,) = machine.installed()
     assert line.endswith(f"-c {machine.tree}/constraints.txt -e {machine.tree}")
+
+
+def test_how_to_go_on_is_told_where_it_is_not_done_yet(machine: Machine) -> None:
+    machine.python("python3")
+    words = machine.run().stderr
+    assert words.endswith(f"To use it in this terminal: . '{machine.tree}/.venv-try/bin/activate'\n")
+    assert machine.run(VIRTUAL_ENV=f"{machine.tree}/.venv-try").stderr == ""
+
+
+def test_an_exit_code_of_upres_is_that_of_the_script(machine: Machine) -> None:
+    machine.python("python3", upscale_fails=3)
+    assert "activate" not in machine.run(code=3).stderr
 
 
 def test_changed_dependencies_are_installed_again(machine: Machine) -> None:

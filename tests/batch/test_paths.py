@@ -26,7 +26,7 @@ def test_a_folder_gives_its_pictures_in_order_and_counts_the_rest(tmp_path: Path
     make(tmp_path, "b.PNG", "a.jpg", "notes.txt", ".hidden.png", "deep/c.png", ".git/d.png")
     findings = find_pictures([str(tmp_path)], recursive=False, suffixes=SUFFIXES, keep_out=None, beside=True)
     assert [found.path for found in findings.pictures] == [tmp_path / "a.jpg", tmp_path / "b.PNG"]
-    skipped = ("hidden file", "file that is not a picture", "folder inside a folder (`recursive=True` enters it)")
+    skipped = ("hidden file", "file that is not a picture", "folder inside a folder (`recursive=True` goes into them)")
     assert findings.left_out == dict.fromkeys(skipped, 1)
 
 

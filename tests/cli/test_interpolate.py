@@ -116,7 +116,7 @@ def test_errors_have_their_codes_and_leave_nothing(folder: Path, run: Run) -> No
         ((a, b, "--alpha", "much"), 2, "--alpha"),
         ((a, b, "-o", "between.pth"), 2, "ends in .safetensors, got between.pth"),
         ((a, b, "-o", folder / "no" / "m.safetensors"), 5, "a folder that exists"),
-        ((a, "wide.safetensors"), 4, "'body.0.bias' is (4,) in psnr.safetensors and (6,) in wide.safetensors; expected two networks"),
+        ((a, "wide.safetensors"), 4, "'body.0.bias' is (4,) in psnr.safetensors and (6,) in wide.safetensors; expected networks"),
         ((a, "compact-x4"), 4, "psnr.safetensors is compact x2, compact-x4 is compact x4"),
         ((a, "none.safetensors"), 4, "none.safetensors"),
         ((a, "compakt-x4"), 4, "Did you mean compact-x4"),

@@ -115,7 +115,7 @@ def test_the_arguments_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "words"),
     [
-        (compact_state(4), rrdb_state(), "the first network is compact x4, the second network is rrdb x4; expected two of one family"),
+        (compact_state(4), rrdb_state(), "the first network is compact x4, the second network is rrdb x4; expected the same family"),
         (compact_state(2), compact_state(4), "the first network is compact x2, the second network is compact x4"),
         (
             compact_state(width=4),

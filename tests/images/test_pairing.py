@@ -53,7 +53,7 @@ def test_the_same_name_wins_over_a_suffix(tmp_path: Path) -> None:
 def test_pictures_without_a_partner_are_named(tmp_path: Path) -> None:
     hr = folder(tmp_path / "hr", a=(8, 8), b=(8, 8))
     with pytest.raises(
-        InputError, match=r"1 of 2 HR pictures have no LR picture of the same name \(or with x4 behind it\) in .*lr: b\.png"
+        InputError, match=r"1 of 2 HR pictures have no LR picture of the same name \(optionally followed by x4\) in .*lr: b\.png"
     ):
         find_pairs(hr, folder(tmp_path / "lr", a=(2, 2)), 4)
     with pytest.raises(InputError, match=r"1 of 3 LR pictures have no HR picture of the same name in .*hr: c\.png"):
@@ -64,17 +64,17 @@ def test_pictures_without_a_partner_are_named(tmp_path: Path) -> None:
 
 def test_two_lr_pictures_for_one_are_refused(tmp_path: Path) -> None:
     hr, lr = folder(tmp_path / "hr", a=(8, 8)), folder(tmp_path / "lr", ax4=(2, 2), a_x4=(2, 2))
-    with pytest.raises(InputError, match=r"a\.png has several LR pictures in .*: a_x4\.png, ax4\.png; keep one"):
+    with pytest.raises(InputError, match=r"a\.png matches several LR pictures in .*: a_x4\.png, ax4\.png; keep one"):
         find_pairs(hr, lr, 4)
 
 
 def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"the HR folder .*empty holds no picture: expected files that end in .*\.png"):
+    with pytest.raises(InputError, match=r"the HR folder .*empty contains no pictures; expected files ending in .*\.png"):
         find_pairs(tmp_path / "empty", None, 4)
-    with pytest.raises(InputError, match=r"the HR folder .*missing is not a folder"):
+    with pytest.raises(InputError, match=r"the HR folder .*missing does not exist or is not a folder"):
         find_pairs(tmp_path / "missing", None, 4)
-    with pytest.raises(InputError, match=r"the LR folder .*empty holds no picture"):
+    with pytest.raises(InputError, match=r"the LR folder .*empty contains no pictures"):
         find_pairs(folder(tmp_path / "hr", a=(8, 8)), tmp_path / "empty", 4)
 
 
@@ -87,7 +87,7 @@ def test_sizes_fit_where_hr_is_cropped_to_a_multiple(tmp_path: Path) -> None:
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     pairs = find_pairs(folder(tmp_path / "hr", a=(43, 50)), folder(tmp_path / "lr", a=(11, 12)), 4)
     with pytest.raises(
-        InputError, match=r"1 of 1 LR pictures do not fit scale 4: a\.png is 50 x 43, so LR must be 12 x 10, but it is 12 x 11"
+        InputError, match=r"1 of 1 LR pictures do not match scale 4: a\.png is 50 x 43, so LR must be 12 x 10, got 12 x 11"
     ):
         check_sizes(pairs, 4)
 
@@ -97,7 +97,7 @@ def test_a_picture_too_small_for_ssim_fails_alone(tmp_path: Path, side: int, fit
     pairs = find_pairs(folder(tmp_path / "hr", a=(side, 60), b=(60, 60)), None, 4)
     good, failed = check_sizes(pairs, 4)
     assert [pair.name for pair in good] == (["a.png", "b.png"] if fits else ["b.png"])
-    assert failed == ({} if fits else {"a.png": "60 x 19 is too small to measure at scale 4: at least 20 x 20 is needed"})
+    assert failed == ({} if fits else {"a.png": "60 x 19 is too small to measure at scale 4; expected at least 20 x 20"})
 
 
 def test_a_picture_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
@@ -111,5 +111,5 @@ def test_a_picture_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [0, -4, 17])
 def test_a_scale_out_of_range_is_refused(scale: int) -> None:
-    with pytest.raises(UsageError, match=f"`scale` must be a whole number from 1 to 16, got {scale}"):
+    with pytest.raises(UsageError, match=f"`scale` must be an integer from 1 to 16, got {scale}"):
         check_scale(scale)

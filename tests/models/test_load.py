@@ -64,8 +64,8 @@ def test_ncnn_file_with_layers_of_its_own(tmp_path: Path) -> None:
     assert (model.value_range, model.range_is_certain, model.fixed, model.cut_px) == ((0.0, 1.0), True, None, 0)
     assert model.parameters == 8 * 3 * 25 + 8 + 3 * 8 * 9
     assert model.notes == (
-        f"net.param is an ncnn graph of unknown architecture, run as it is by ncnn {ncnn.__version__}: "
-        "scale 2, 3 channels, values 0 to 1, sees 4 px (measured)",
+        f"net.param is an ncnn graph of unknown architecture, run as is by ncnn {ncnn.__version__}: "
+        "scale 2, 3 channels, values 0 to 1, receptive field 4 px (measured)",
     )
     lr = pixels(40, 33)
     whole = Upscaler(model, threads=1, exact=True).upscale_array(lr)
@@ -88,7 +88,7 @@ def test_ncnn_network_that_sees_the_whole_picture(tmp_path: Path) -> None:
         "BinaryOp add 2 1 d n out 0=0",
     ]
     model = probed(write(tmp_path, lines, tagged(weight)))
-    assert model.receptive_field == WHOLE_PICTURE_PX and "sees farther than the" in model.notes[0]
+    assert model.receptive_field == WHOLE_PICTURE_PX and "receptive field over" in model.notes[0]
 
 
 def test_ncnn_network_that_cuts_its_border_off(tmp_path: Path) -> None:

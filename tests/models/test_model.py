@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from upres.models.catalog import MODELS, is_path
-from upres.models.model import COLUMNS, Model, downloadable_models, is_archive, is_direct, must_accept, read_table
+from upres.models.model import COLUMNS, Model, downloadable_models, is_archive, is_direct, must_accept, read_table, store_folder
+from upres.system.checksums import Source
 
 HEADER = "\t".join(COLUMNS)
 
@@ -108,3 +109,18 @@ def test_a_table_of_other_columns_is_refused() -> None:
     model = read_table(f"# a word\n{HEADER}\n{line}\n")["a"]
     assert (model.aliases, model.purpose, model.files[0].sha256, model.files[0].bytes) == ((), "", None, None)
     assert model.files[0].page == "https://example.org/releases"
+
+
+def test_a_format_is_local_once_all_its_files_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPRES_CACHE", str(tmp_path))
+    folder = store_folder()
+    folder.mkdir()
+    one, param, weights = (Source(name, (), None, None, "MIT") for name in ("a.pth", "a.param", "a.bin"))
+    model = Model("a", "downloadable", "rrdb", 4, "MIT", ((one,), (param, weights)))
+    assert model.files == (one, param, weights) and model.folder == folder and model.local_files() == ()
+    (folder / "a.param").touch()
+    assert model.local_files() == ()
+    (folder / "a.bin").touch()
+    assert model.local_files() == (folder / "a.param", folder / "a.bin")
+    (folder / "a.pth").touch()
+    assert model.local_files() == (folder / "a.pth",)

@@ -1,4 +1,4 @@
-"""Whether two graphs are one network: equal wiring and equal weights once both are simplified, whatever their values are called."""
+"""Test two graphs for equality: the same wiring and weights after simplification, regardless of value names."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
 
-_TOLERANCE = 1e-5  # of the largest weight of a layer: what folding constants into float32 weights in another order may change
+_TOLERANCE = 1e-5  # relative to the largest weight of a layer: rounding when constants are folded in another order
 _DIGITS = 6  # of coefficients, which files store as text or float32
 
 
 def equivalent(first: Graph, second: Graph) -> bool:
-    """Whether both compute the same function because they are the same network, up to float32 rounding.
+    """Whether two graphs are the same network, up to float32 rounding.
 
-    Never True for two networks that differ; False also where a part of a network stands in it twice, reading the same value, so that the
-    parts of the two cannot be told apart by their wiring.
+    Never True for different networks. Also False if a network applies two nodes of the same kind and settings to the
+    same value, since these cannot be matched by their wiring.
     """
     if first.in_channels != second.in_channels:
         return False
@@ -26,11 +26,13 @@ def equivalent(first: Graph, second: Graph) -> bool:
     if ours is None or theirs is None:
         return False
     (nodes, output), (others, other_output) = ours, theirs
-    return nodes.keys() == others.keys() and output == other_output and all(_close(nodes[label], others[label]) for label in nodes)
+    if nodes.keys() != others.keys() or output != other_output:
+        return False
+    return all(_close(nodes[label], others[label]) for label in nodes)
 
 
 def _by_label(graph: Graph, labels: dict[Hashable, int]) -> tuple[dict[int, Node], int] | None:
-    """The nodes by a number that stands for kind, settings and wiring, and the output's; None where two nodes have the same number."""
+    """Nodes by a label for their kind, settings and wiring, and the output's label; None if two nodes share a label."""
     label_of = {graph.input: -1}
     nodes: dict[int, Node] = {}
     for node in graph.nodes:
@@ -63,7 +65,7 @@ def _key(node: Node, sources: list[int]) -> Hashable:
 
 
 def _kind(activation: Activation | None) -> str | None:
-    """relu, leaky_relu and prelu are one function of their slopes."""
+    """Activations that differ only in their slopes (relu, leaky_relu, prelu) count as one kind."""
     return None if activation is None else "sigmoid" if activation.kind == "sigmoid" else "slopes"
 
 
@@ -74,16 +76,16 @@ def _close(first: Node, second: Node) -> bool:
         return same and _same_slopes(first.activation, second.activation)
     if isinstance(first, Activate) and isinstance(second, Activate):
         return _same_slopes(first.activation, second.activation)
-    return True  # all else is in the label
+    return True  # other nodes are determined by their labels
 
 
 def _same_slopes(first: Activation | None, second: Activation | None) -> bool:
     if first is None or second is None or first.kind == "sigmoid":
-        return True  # the kinds are equal
+        return True  # their labels are equal
     return _near(first.negative_slopes(), second.negative_slopes())
 
 
 def _near(first: Array, second: Array) -> bool:
-    """Arrays of one shape, or slopes of which one is for all channels."""
+    """Whether two arrays agree; shapes are equal, or one holds a slope shared by all channels."""
     span = float(np.abs(second).max(initial=0.0))
     return bool(np.abs(first - second).max(initial=0.0) <= _TOLERANCE * span)

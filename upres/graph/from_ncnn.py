@@ -52,8 +52,7 @@ def _nodes(layer: NcnnLayer, sources: list[str], arrays: tuple[Array, ...]) -> I
         case "Sigmoid":
             yield Activate(output, first, Activation("sigmoid"))
         case "Swish":
-            yield Activate(f"{output}.gate", first, Activation("sigmoid"))
-            yield Mul(output, (first, f"{output}.gate"))
+            yield Activate(output, first, Activation("silu"))
         case "BinaryOp":
             yield from _binary(layer, sources, output)
         case "Eltwise":

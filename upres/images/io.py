@@ -1,4 +1,4 @@
-"""File or bytes <-> `Picture`: the names that other folders use, from `picture.py`, `read.py`, `write.py` and `alpha.py`."""
+"""The interface of this folder: reading and writing of `Picture`."""
 
 from __future__ import annotations
 

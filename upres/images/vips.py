@@ -1,7 +1,6 @@
-"""libvips, set up once for the package: what it may load, how many threads it has, and what a fork leaves of it."""
+"""Process-wide libvips settings: permitted loaders, threads, and a guard against use after a fork."""
 
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
-# pyvips has no types.
 
 from __future__ import annotations
 
@@ -11,15 +10,16 @@ import pyvips
 
 from upres.errors import ForkedError
 
-pyvips.block_untrusted_set(True)  # libvips' own list of rarely fuzzed loaders, besides our list of formats
-pyvips.cache_set_max(0)  # the cache would keep whole pictures alive
+pyvips.block_untrusted_set(True)  # disable rarely fuzzed loaders, in addition to our list of formats
+pyvips.cache_set_max(0)  # the operation cache would keep whole pictures alive
 
-_user_pid: int | None = None  # the process in which libvips has started its worker threads
+_user_pid: int | None = None  # the process in which libvips started its worker threads
 
 
 def set_threads(count: int) -> None:
-    """How many threads the codecs may use; 0 is one per core."""
-    pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]  # made by cffi at run time
+    """Set the number of codec threads; 0 is one per core."""
+    # pyvips adds the function at run time, by cffi.
+    pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def begin_pixels() -> None:
@@ -35,7 +35,7 @@ def begin_pixels() -> None:
         _user_pid = os.getpid()
     elif _user_pid != os.getpid():
         raise ForkedError(
-            f"process {os.getpid()} was forked from {_user_pid} after that one had decoded or encoded a picture, and libvips "
-            "does not survive a fork: start workers with multiprocessing's 'forkserver' or 'spawn', or let the parent "
-            "decode no picture before it forks"
+            f"process {os.getpid()} was forked from {_user_pid} after libvips had decoded or encoded a picture there; "
+            "libvips does not survive a fork, so use multiprocessing's 'forkserver' or 'spawn', or fork before reading "
+            "or writing pictures"
         )

@@ -100,8 +100,8 @@ def look(root: Path = Path("/")) -> Machine:
 def _cache() -> CacheFolder:
     try:
         return cache(cache_folder())
-    except RuntimeError as error:  # of pathlib: this user has no home, as happens in containers
-        return CacheFolder("", False, 0, 0, f"{error} Set UPRES_CACHE to a folder")
+    except (ImportError, RuntimeError) as error:  # platformdirs is broken, or this user has no home, as happens in containers
+        return CacheFolder("", False, 0, 0, f"{str(error).rstrip('.')}. Set UPRES_CACHE to a folder")
 
 
 def _system(root: Path) -> System:

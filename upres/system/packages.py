@@ -34,13 +34,13 @@ _ONNX_BUILDS = ("gpu", "directml", "openvino", "rocm", "migraphx")
 
 PACKAGES = (
     Package("numpy", "numpy", "1.26", "arrays"),
-    Package("pyvips", "pyvips", "3.0", "reads and writes pictures"),
+    Package("pyvips", "pyvips", "3.2", "reads and writes pictures"),
     Package("ncnn", "ncnn", "1.0.20250503", "engine"),
     Package("typer", "typer", "0.26", "command line"),
-    Package("rich", "rich", "13", "progress bars"),
+    Package("rich", "rich", "13.8", "progress bars"),
     Package("httpx", "httpx", "0.27", "downloads"),
-    Package("platformdirs", "platformdirs", "4.0", "place of the cache"),
-    Package("filelock", "filelock", "3.12", "one process at a time"),
+    Package("platformdirs", "platformdirs", "4.12", "place of the cache"),
+    Package("filelock", "filelock", "4.0", "one process at a time"),
     Package("packaging", "packaging", "23.0", "order of versions"),
     Package("torch", "torch", "2.4", "engine, training", ("torch", "spandrel", "train")),
     Package("onnxruntime", "onnxruntime", "1.18", "engine", ("onnx",), tuple(f"onnxruntime-{build}" for build in _ONNX_BUILDS)),

@@ -22,12 +22,12 @@ class TrainConfig:
     scale: int
     source: str = ""  # where the recipe's figures were published
 
-    # The generator. depth: compact's inner convolutions, RRDB's blocks, SRResNet's residual blocks.
-    network: Literal["compact", "rrdb", "srresnet"] = "compact"
+    # The generator. depth: inner convolutions of compact and residual (by fours), RRDB's blocks, SRResNet's residual blocks.
+    network: Literal["compact", "residual", "rrdb", "srresnet"] = "compact"
     width: int = 32
     depth: int = 12
     growth: int = 32  # rrdb: channels that each convolution of a dense block adds
-    branched: bool = True  # compact: parallel linear branches, merged for use
+    branched: bool = True  # compact, residual: parallel linear branches, merged for use
     gradient_checkpointing: bool = False  # rrdb: keep only the blocks' inputs, at the price of a second forward pass
 
     # Data.
@@ -51,9 +51,10 @@ class TrainConfig:
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-6
     warmup_steps: int = 500
-    schedule: Literal["cosine", "multistep"] = "cosine"
+    schedule: Literal["cosine", "multistep", "wsd"] = "cosine"
     cycles: int = 1  # cosine: this many equal cycles, each from the full rate down
     milestones: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95)  # fractions of `steps` at which multistep halves the rate
+    decay_fraction: float = 0.2  # wsd: this last part of the steps goes down to final_learning_rate; 1: all of it, behind the warm-up
     betas: tuple[float, float] = (0.9, 0.99)
     clip_norm: float = 0.1  # of the generator's gradient; inf: never. Its median in a healthy stage one of compact is 0.03
     ema_decay: float = 0.999
@@ -201,8 +202,8 @@ _WEIGHTS = (
 )  # fmt: skip
 _MIXES = ("mixup", "cutmix", "cutblur")
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "network": ("compact", "rrdb", "srresnet"),
-    "schedule": ("cosine", "multistep"),
+    "network": ("compact", "residual", "rrdb", "srresnet"),
+    "schedule": ("cosine", "multistep", "wsd"),
     "loss": PIXEL_LOSSES,
     "final_loss": PIXEL_LOSSES,
     "precision": ("float32", "bfloat16"),
@@ -211,7 +212,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "turns": ("all", "mirror"),
     "convolutions": ("auto", "winograd", "torch"),
 }
-_SCALES = {"compact": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8)}
+_SCALES = {"compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8)}
 
 
 def check_config(config: TrainConfig) -> None:
@@ -231,6 +232,8 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError("every weight of the generator's loss is 0: give pixel_weight, feature_weight or gan_weight a value")
     if config.scale not in _SCALES[config.network]:
         raise UsageError(f"scale of {config.network} must be one of {', '.join(map(str, _SCALES[config.network]))}, got {config.scale}")
+    if config.network == "residual" and config.depth % 4:
+        raise UsageError(f"depth of residual must be a multiple of 4 (a skip passes over four convolutions), got {config.depth}")
     for key in ("clip_norm", "discriminator_clip_norm"):
         if not getattr(config, key) > 0.0:
             raise UsageError(f"{key} must be above 0 (inf switches clipping off), got {getattr(config, key)}")
@@ -266,6 +269,8 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(f"betas must be two numbers in [0, 1), got {config.betas}")
     if not config.hr_scales or not all(0.0 < s <= 1.0 for s in config.hr_scales):
         raise UsageError(f"hr_scales must lie in (0, 1], got {config.hr_scales}")
+    if not 0.0 <= config.decay_fraction <= 1.0:
+        raise UsageError(f"decay_fraction must be in [0, 1], got {config.decay_fraction}")
     if not all(0.0 < m < 1.0 for m in config.milestones):
         raise UsageError(f"milestones are fractions of the steps in (0, 1), got {config.milestones}")
     if config.batch % config.accumulate:

@@ -187,13 +187,19 @@ def schedule_factor(config: TrainConfig, step: int) -> float:
     """What the full rates are multiplied with at update number `step` (counted from 0): linear warm-up, then the schedule.
 
     cosine: `cycles` equal cycles, each from 1 down to final_learning_rate / learning_rate (Loshchilov and Hutter, SGDR, ICLR 2017,
-    equation 5, with restarts at the full rate). multistep: halved at each milestone, as ESRGAN does.
+    equation 5, with restarts at the full rate). multistep: halved at each milestone, as ESRGAN does. wsd (warm-up, stable, decay): the full
+    rate, and over the last `decay_fraction` of the steps low + (1 - low) (1 - sqrt(phase)) down to low = final_learning_rate /
+    learning_rate (Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", NeurIPS 2024, equation 1).
     """
+    low = config.final_learning_rate / config.learning_rate
     if config.schedule == "cosine":
-        low = config.final_learning_rate / config.learning_rate
         length = config.steps / config.cycles
         phase = math.fmod(step, length) / length
         factor = low + (1.0 - low) * 0.5 * (1.0 + math.cos(math.pi * phase))
+    elif config.schedule == "wsd":
+        begins = (1.0 - config.decay_fraction) * config.steps
+        phase = max(0.0, step - begins) / max(1.0, config.steps - begins)
+        factor = low + (1.0 - low) * (1.0 - math.sqrt(phase))
     else:
         factor = 0.5 ** sum(step >= fraction * config.steps for fraction in config.milestones)
     return factor * min(1.0, (step + 1) / max(1, config.warmup_steps))

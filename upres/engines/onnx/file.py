@@ -1,7 +1,7 @@
-"""An ONNX file, read and checked before any runtime sees it.
+"""Read and check an ONNX file before a runtime opens it.
 
-It must be a whole ONNX model, without tensors in other files (a path of the author's choosing) and without operators of other makers than
-ONNX and Microsoft.
+It must be a complete ONNX model without tensors in external files (whose paths its author chooses) and without custom
+operators.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ try:
     import onnx as _onnx
     from google.protobuf.message import DecodeError
 except ImportError as error:
-    raise EngineError("ONNX files need the onnx package, which is not installed; remedy: pip install 'upres[onnx]'") from error
+    raise EngineError(
+        "ONNX files need the onnx package, which is not installed; remedy: pip install 'upres[onnx]'"
+    ) from error
 
 _ONNX: Any = _onnx
 _MAX_BYTES = 2**31 - 1  # of one protobuf message
@@ -25,43 +27,46 @@ _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of an ONNX file. Raises ModelError for one that is too large for its format, or cannot be read."""
+    """Read an ONNX file. Raises ModelError if it is unreadable or too large for protobuf."""
     try:
         size = path.stat().st_size
         if size > _MAX_BYTES:
-            raise ModelError(f"model file {path}: it is {size:,} bytes large; an ONNX file has at most {_MAX_BYTES:,}")
+            raise ModelError(f"model file {path}: it has {size:,} bytes; ONNX allows at most {_MAX_BYTES:,}")
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"model file {path}: it cannot be read ({error.strerror}). Check its path and permissions") from error
+        raise ModelError(
+            f"model file {path}: it cannot be read ({error.strerror}); check its path and permissions"
+        ) from error
 
 
 def parse(data: bytes, path: Path) -> Any:
-    """The ONNX model in `data`, checked; nothing else is read. Raises ModelError."""
-    again = "Download it again, or export it again with the program that made it"
+    """Parse and check an ONNX model, without opening other files. Raises ModelError."""
+    again = "download or export it again"
     try:
         model = _ONNX.ModelProto.FromString(data)
     except DecodeError as error:
-        raise ModelError(f"model file {path}: it is cut short or no ONNX file ({first_line(error)}). {again}") from error
+        raise ModelError(f"model file {path}: it is truncated or not ONNX ({first_line(error)}); {again}") from error
     if not model.graph.node:
-        raise ModelError(f"model file {path}: it is no ONNX file, or one without a network. {again}")
-    outside = next((tensor.name for tensor in _tensors(model) if tensor.data_location == _ONNX.TensorProto.EXTERNAL), None)
+        raise ModelError(f"model file {path}: it is not ONNX, or has no network; {again}")
+    external = (tensor.name for tensor in _tensors(model) if tensor.data_location == _ONNX.TensorProto.EXTERNAL)
+    outside = next(external, None)
     if outside is not None:
         raise ModelError(
-            f"model file {path}: its tensor {outside!r} lies in another file, which upres does not open. Save it as one file: "
-            "onnx.save(onnx.load(FILE), NEW, save_as_external_data=False)"
+            f"model file {path}: tensor {outside!r} is in an external file, which upres does not open; save it as one "
+            "file with onnx.save(onnx.load(FILE), NEW, save_as_external_data=False)"
         )
     local = {function.domain for function in model.functions}
     foreign = next((node for node in _nodes(model) if node.domain not in _DOMAINS | local), None)
     if foreign is not None:
         raise ModelError(
-            f"model file {path}: its operator {foreign.op_type!r} is of {foreign.domain!r}, not of ONNX: it needs a library that "
-            "upres does not load. Export it again with standard operators"
+            f"model file {path}: {foreign.op_type!r} is a custom operator ({foreign.domain!r}), and upres loads no "
+            "libraries for these; export it again with standard operators"
         )
     return model
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """The graph and those inside its nodes (branches, loops)."""
+    """The graph and its subgraphs (branches, loops)."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:

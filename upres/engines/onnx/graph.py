@@ -1,6 +1,6 @@
-"""A graph from an ONNX file that upres exported: the inverse of `upres.engines.onnx.program`.
+"""Convert an ONNX file that upres exported back to a graph: the inverse of `upres.engines.onnx.program`.
 
-Only such files say in which range their values are, so only they become graphs; any other ONNX file is measured and runs as it is.
+Other ONNX files do not state their value range, so these are measured and run as is.
 """
 
 from __future__ import annotations
@@ -14,22 +14,37 @@ import numpy as np
 from upres.engines.onnx.file import parse, read_bytes
 from upres.errors import EngineError, ModelError
 from upres.graph.graph import Graph
-from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale, divides_size
+from upres.graph.nodes import (
+    Activate,
+    Activation,
+    Add,
+    Array,
+    Concat,
+    Conv,
+    MaxPool,
+    Mul,
+    Node,
+    Resample,
+    Scale,
+    divides_size,
+)
 
 try:
     import onnx as _onnx
 except ImportError as error:
-    raise EngineError("ONNX files need the onnx package, which is not installed; remedy: pip install 'upres[onnx]'") from error
+    raise EngineError(
+        "ONNX files need the onnx package, which is not installed; remedy: pip install 'upres[onnx]'"
+    ) from error
 
 _ONNX: Any = _onnx
 _PRODUCER = "upres"
-_RANGE = "0 1"  # of the values, as `upres.export` writes it into the file
+_RANGE = "0 1"  # the value range, as `upres.export` writes it into the file
 
 
 def graph_of(path: Path) -> Graph | None:
-    """The network of an ONNX file that upres exported, weights as float32; None for a file of another maker.
+    """The graph of an ONNX file that upres exported, with float32 weights; None for other files.
 
-    Raises ModelError for a file that is damaged or hostile (see `upres.engines.onnx.file`).
+    Raises ModelError for a damaged or unsafe file (see `upres.engines.onnx.file`).
     """
     model = parse(read_bytes(path), path)
     facts = {entry.key: entry.value for entry in model.metadata_props}
@@ -41,24 +56,26 @@ def graph_of(path: Path) -> Graph | None:
         reader = _Reader(model.graph)
         nodes = [made for node in model.graph.node for made in reader.nodes(node)]
         output = reader.source(outputs[0].name)
-        return Graph.of(nodes, output=output, in_channels=channels[0], family=facts.get("family", "onnx"), input=inputs[0].name)
-    except (_UnknownError, ModelError, LookupError, ValueError, TypeError, ArithmeticError):  # changed by another program
-        return None
+        family = facts.get("family", "onnx")
+        return Graph.of(nodes, output=output, in_channels=channels[0], family=family, input=inputs[0].name)
+    except (_UnknownError, ModelError, LookupError, ValueError, TypeError, ArithmeticError):
+        return None  # another program has changed the file
 
 
 class _UnknownError(Exception):
-    """An operator, or settings of one, that upres does not write."""
+    """An operator or attribute that upres does not write."""
 
 
 class _Reader:
-    """The constants of an ONNX graph, and which values are others under a new name."""
+    """Converts the nodes of an ONNX graph; holds its constants and the aliases that casts create."""
 
     def __init__(self, graph: Any) -> None:
-        self._constants: dict[str, Any] = {tensor.name: _ONNX.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        to_array = _ONNX.numpy_helper.to_array
+        self._constants: dict[str, Any] = {tensor.name: to_array(tensor) for tensor in graph.initializer}
         self._alias: dict[str, str] = {}
 
     def source(self, name: str) -> str:
-        """The value that `name` stands for."""
+        """The name of the value before casts."""
         return self._alias.get(name, name)
 
     def _array(self, name: str) -> Array:
@@ -68,9 +85,10 @@ class _Reader:
         return array
 
     def nodes(self, node: Any) -> Iterator[Node]:
-        """The node that an operator is; none for a change of type, which is not the network's."""
+        """The graph node for an ONNX node; none for a cast."""
         output, sources = node.output[0], [self.source(name) for name in node.input]
-        settings: dict[str, Any] = {attribute.name: _ONNX.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        value_of = _ONNX.helper.get_attribute_value
+        settings: dict[str, Any] = {attribute.name: value_of(attribute) for attribute in node.attribute}
         first = sources[0]
         match node.op_type:
             case "Cast":
@@ -115,8 +133,8 @@ class _Reader:
             raise _UnknownError("Conv")
         if settings.get("group", 1) == 1:
             return Conv(output, sources[0], weight, bias, stride, padding)
-        # A convolution that copies each pixel of a square into a channel of its own.
-        copies = np.tile(np.eye(stride * stride, dtype=np.float32).reshape(-1, 1, stride, stride), (settings["group"], 1, 1, 1))
-        if bias is not None or padding or not np.array_equal(weight, copies):
+        # A grouped convolution is a pixel unshuffle: one-hot kernels.
+        one_hot = np.eye(stride * stride, dtype=np.float32).reshape(-1, 1, stride, stride)
+        if bias is not None or padding or not np.array_equal(weight, np.tile(one_hot, (settings["group"], 1, 1, 1))):
             raise _UnknownError("Conv")
         return Resample("pixel_unshuffle", output, sources[0], stride)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.graph.architectures import compact, ecbsr, plain, rrdb, span, srresnet
+from upres.graph.architectures import compact, ecbsr, plain, residual, rrdb, span, srresnet
 from upres.graph.architectures.keys import State, describe
 from upres.graph.graph import Graph
 
@@ -21,6 +21,7 @@ FAMILIES: dict[str, Callable[[State], Graph | None]] = {
     "RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN)": rrdb.find,
     "SRVGGNetCompact (compact, realesr-animevideov3)": compact.find,
     "SRResNet (SRGAN, as upres trains it)": srresnet.find,
+    "residual (plain convolutions with SiLU, as upres trains it)": residual.find,
     "SPAN": span.find,
     "ECBSR": ecbsr.find,
     "plain stacks of convolutions with PReLU": plain.find,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from upres.training.config import TrainConfig
 from upres.training.networks.compact import Compact
+from upres.training.networks.residual import Residual
 from upres.training.networks.rrdb import RRDBNet
 from upres.training.networks.srresnet import SRResNet
 
@@ -31,7 +32,7 @@ class Generator(Protocol):
         ...
 
 
-AnyGenerator: TypeAlias = Compact | RRDBNet | SRResNet
+AnyGenerator: TypeAlias = Compact | Residual | RRDBNet | SRResNet
 
 
 def channels_of(config: TrainConfig) -> int:
@@ -41,6 +42,12 @@ def channels_of(config: TrainConfig) -> int:
 
 def _compact(config: TrainConfig) -> AnyGenerator:
     return Compact(
+        width=config.width, depth=config.depth, scale=config.scale, branched=config.branched, channels=channels_of(config)
+    )
+
+
+def _residual(config: TrainConfig) -> AnyGenerator:
+    return Residual(
         width=config.width, depth=config.depth, scale=config.scale, branched=config.branched, channels=channels_of(config)
     )
 
@@ -56,7 +63,9 @@ def _srresnet(config: TrainConfig) -> AnyGenerator:
     return SRResNet(scale=config.scale, width=config.width, blocks=config.depth, channels=channels_of(config))
 
 
-GENERATORS: dict[str, Callable[[TrainConfig], AnyGenerator]] = {"compact": _compact, "rrdb": _rrdb, "srresnet": _srresnet}
+GENERATORS: dict[str, Callable[[TrainConfig], AnyGenerator]] = {
+    "compact": _compact, "residual": _residual, "rrdb": _rrdb, "srresnet": _srresnet,
+}  # fmt: skip
 
 
 def build_generator(config: TrainConfig) -> AnyGenerator:
