@@ -6,8 +6,9 @@ import pytest
 
 from tests.tiny import compact
 from upres import engines
+from upres.engines import registry
 from upres.engines.options import EngineOptions
-from upres.errors import UsageError
+from upres.errors import EngineError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,26 @@ def test_load_takes_them_whole_and_single_keywords() -> None:
     runner.close()
     with pytest.raises(TypeError, match="unknown option 'presicion', did you mean 'precision'"):
         engines.load(compact(2), presicion="fp32")
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "words"),
+    [
+        ("openvino", "auto", "engine 'openvino' is not installed: pip install 'upres[openvino]'"),
+        ("auto", "npu", "device 'npu' needs engine openvino, which is not installed: pip install 'upres[openvino]'"),
+        ("auto", "gpu", r"pip install 'upres[openvino]'; a GPU of another maker is device cuda .*, vulkan .*, mps .* or directml"),
+    ],
+)
+def test_what_is_not_installed_is_refused_before_anything(
+    engine: str, device: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "missing_modules", lambda name: ["openvino"] if name == "openvino" else [])
+    with pytest.raises(EngineError, match=words.replace("upres[", r"upres\[")):
+        registry.check_installed(engine, device)
+    for named in (("auto", "auto"), ("auto", "cpu"), ("ncnn", "cpu"), ("auto", "cuda:1")):
+        registry.check_installed(*named)
+
+
+def test_a_gpu_without_a_name_is_told_which_there_are() -> None:
+    with pytest.raises(UsageError, match=r"'gpu': it runs on cpu, vulkan; .*goes with `engine` openvino; a GPU of another maker"):
+        EngineOptions("ncnn", "gpu")

@@ -116,6 +116,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     What is wrong with one picture becomes a failure in the result. What is wrong with the request raises: `UsageError`, `ModelError`,
     `OutputError` for a folder that cannot be written, `InputError` when there is no picture at all.
     """
+    request.options.engine_options.check_installed()  # also where no result is left to make
     destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
     findings = find_pictures(
         request.inputs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from upres.engines.registry import DEVICES, check_device, engines_with
+from upres.engines.registry import DEVICES, check_device, check_installed, engines_with
 from upres.errors import UsageError, nearest
 
 ENGINES = ("auto", *DEVICES)
@@ -39,6 +39,10 @@ class EngineOptions:
             check_device(self.engine, self.device)
         elif self.device != "auto":
             engines_with(self.device)
+
+    def check_installed(self) -> None:
+        """Raises `EngineError`, with the remedy, where the engine, or every engine that has the device, is not installed. Opens nothing."""
+        check_installed(self.engine, self.device)
 
     def replace(self, **keywords: Any) -> EngineOptions:
         """The same with other values in some fields. Raises `TypeError` for a name that is no field, with the nearest one."""

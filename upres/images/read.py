@@ -93,7 +93,7 @@ def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixel
         alpha=None if alpha is None else _floats(_upright(alpha, turn))[:, :, 0],
         depth=header.depth,
         icc=icc,
-        exif=_exif(image),
+        exif=(_blob(image, "exif-data") or b"").removeprefix(b"Exif\0\0") or None,
         xmp=_blob(image, "xmp-data"),
         dpi=_dpi(image, form, turn),
         format=form,
@@ -288,11 +288,6 @@ def _exif_value(image: Any, tag: str) -> str:
 def _ratio(text: str) -> float:
     above, _, below = text.partition("/")
     return int(above) / int(below) if above.isdecimal() and below.isdecimal() and int(below) else 0.0
-
-
-def _exif(image: Any) -> bytes | None:
-    blob = _blob(image, "exif-data")
-    return blob.removeprefix(b"Exif\0\0") if blob else None
 
 
 def _field(image: Any, name: str, default: Any) -> Any:
