@@ -64,6 +64,10 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def pictures_in(folder: Path) -> list[str]:
+    return [name for name in names(folder) if name.endswith(".png") and not Path(name).name.startswith(".")]
+
+
 def test_the_plainest_call(photo: Path, model: Path) -> None:
     result = upscale(photo, "-n", model)
     assert result.stdout == b""
@@ -78,10 +82,14 @@ def test_the_plainest_call(photo: Path, model: Path) -> None:
 def test_running_it_again_keeps_the_result_and_overwrite_makes_it_anew(photo: Path, model: Path) -> None:
     upscale(photo, "-n", model)
     made = photo.with_name("photo_x2.png")
+    before = made.stat().st_mtime_ns
+    again = upscale(photo, "-n", model, "-s", "2", "--tile", "8")  # the same result
+    assert made.stat().st_mtime_ns == before
+    assert "photo_x2.png is there already (--overwrite makes it anew)" in again.stderr.decode()
     made.write_bytes(b"mine")
     again = upscale(photo, "-n", model)
     assert made.read_bytes() == b"mine"
-    assert "photo_x2.png is there already (--overwrite makes it anew)" in again.stderr.decode()
+    assert "photo_x2.png is there already; what it was made with is not known (--overwrite makes it anew)" in again.stderr.decode()
     upscale(photo, "-n", model, "--overwrite")
     assert read_header(made).width == 60
 
@@ -130,9 +138,9 @@ def test_every_engine_by_name_and_what_ran_is_told(photo: Path, model: Path, eng
 
 def test_devices_and_precisions_that_are_not_there_are_refused_with_what_is(photo: Path, model: Path) -> None:
     words = upscale(photo, "-n", model, "--engine", "ncnn", "--device", "cuda", code=2).stderr.decode()
-    assert "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; device 'cuda' goes with engine 'torch' or 'onnx'" in words
+    assert "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; --device cuda goes with --engine torch or onnx" in words
     words = upscale(photo, "-n", model, "--device", "quantum", code=2).stderr.decode()
-    assert "unknown device 'quantum'; choose auto or one of cpu" in words
+    assert "--device must be auto or one of cpu" in words
     assert "fp32" in upscale(photo, "-n", model, "--precision", "int8", code=2).stderr.decode()
     assert names(photo.parent) == ["photo.png"]
 
@@ -178,6 +186,60 @@ def test_a_job_is_not_gone_on_with_under_other_settings(tmp_path: Path, photo: P
     assert read_header(out / "0.png").width == 240
 
 
+def test_a_wish_for_other_settings_is_told_where_the_result_is_kept(tmp_path: Path, photo: Path, model: Path) -> None:
+    (tmp_path / "models").mkdir()
+    other = compact_file(tmp_path / "models" / "other.safetensors", 2, seed=9)
+    upscale(photo, "-n", model)
+    made = photo.with_name("photo_x2.png")
+    first = made.read_bytes()
+    assert str(tmp_path).encode() not in first
+    words = upscale(photo, "-n", other, "--tta", code=5).stderr.decode()
+    assert f"kept: {made} is there already, made with -n tiny-x2.safetensors@" in words
+    assert re.search(r", without --tta; -n other\.safetensors@\w+ and --tta were not used: add --overwrite, or choose another -o$", words)
+    assert made.read_bytes() == first
+    upscale(photo, "-n", other, "--overwrite")
+    assert made.read_bytes() != first
+    upscale(photo, "-n", model, "-o", tmp_path / "named.png")
+    words = upscale(photo, "-n", model, "-s", "3", "-o", tmp_path / "named.png", code=5).stderr.decode()
+    assert "made with a size of 60 x 40; a size of 90 x 60 was not used" in words
+
+
+def test_results_of_other_settings_beside_their_pictures_are_counted_and_the_rest_is_done(photo: Path, model: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (photo.parent / name).write_bytes(photo.read_bytes())
+    upscale(photo, photo.with_name("a.png"), "-n", model)
+    words = upscale(photo.parent, "-n", model, "--blend", "0.5", code=5).stderr.decode()
+    assert "kept: 2 results are there already, made without --blend; --blend 0.5 was not used: add --overwrite" in words
+    assert photo.with_name("b_x2.png").exists()
+
+
+def test_a_folder_of_finished_results_is_not_mixed_with_others(tmp_path: Path, photo: Path, model: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(photo.read_bytes())
+    upscale(folder, "-n", model, "-o", out)
+    (folder / "b.png").write_bytes(photo.read_bytes())
+    words = upscale(folder, "-n", model, "--tta", "-o", out, code=2).stderr.decode()
+    assert f"{out} holds {out / 'a.png'} made without --tta; --tta was not used: go on with those settings, choose another folder" in words
+    assert names(out) == ["a.png"]
+    upscale(folder, "-n", model, "-o", out)
+    assert names(out) == ["a.png", "b.png"]
+
+
+def test_a_folder_job_with_a_failed_picture_remembers_its_settings(tmp_path: Path, photo: Path, model: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(photo.read_bytes())
+    (folder / "torn.png").write_bytes(photo.read_bytes()[:-200])
+    upscale(folder, "-n", model, "-o", out, code=3)
+    (out / "a.png").write_bytes(b"a result that says nothing")
+    words = upscale(folder, "-n", model, "--tta", "-o", out, code=2).stderr.decode()
+    assert f"{out} holds a result of an unfinished job with other settings (--tta: not given then, given now)" in words
+    (folder / "torn.png").write_bytes(photo.read_bytes())
+    upscale(folder, "-n", model, "-o", out)
+    assert names(out) == ["a.png", "torn.png"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf", "1000"])
 def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str) -> None:
@@ -196,10 +258,10 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
         (["--memory", "2"], "2G means 2 gigabytes"),
         (["--memory", "lots"], "--memory must be a size"),
         (["--max-pixels", "0"], "--max-pixels expects a number of pixels"),
-        (["--blend", "1.5"], "--blend must be from 0 (plain resize) to 1"),
-        (["--denoise", "2", "--denoise-with", "x.pth"], "denoise must be in [0, 1] (0 keeps the noise"),
+        (["--blend", "1.5"], "--blend must be in [0, 1]"),
+        (["--denoise", "2", "--denoise-with", "x.pth"], "--denoise must be in [0, 1]"),
         (["--denoise", "0.5"], "set denoise_with to one that keeps noise"),
-        (["--denoise-with", "x.pth"], "give --denoise 0..1 too"),
+        (["--denoise-with", "x.pth"], "--denoise-with names the twin for --denoise, which is not given"),
         (["-n", "a:0.5,b"], "give a share to each model of a blend, or to none"),
         (["-n", "a>"], "a model is missing before or after '>'"),
         (["--format", "bmp"], "--format bmp cannot be written"),
@@ -207,7 +269,8 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
     ],
 )
 def test_usage_errors(photo: Path, model: Path, arguments: list[str], words: str) -> None:
-    assert words in upscale(photo, "-n", model, *arguments, code=2).stderr.decode()
+    named = () if "-n" in arguments else ("-n", model)
+    assert words in upscale(photo, *named, *arguments, code=2).stderr.decode()
 
 
 @pytest.mark.slow
@@ -246,7 +309,7 @@ def test_bad_pictures_among_good_ones(tmp_path: Path, model: Path, photo: Path) 
     (folder / "torn.png").write_bytes(photo.read_bytes()[:-200])
     (folder / "bomb.png").write_bytes(bomb())
     result = upscale(folder, "-n", model, "-o", tmp_path / "out", code=3)
-    assert names(tmp_path / "out") == ["good0.png", "good1.png", "good2.png"]
+    assert names(tmp_path / "out") == [resume.NAME, "good0.png", "good1.png", "good2.png"]
     lines = result.stderr.decode().splitlines()
     start = lines.index("4 of 7 pictures failed:")
     assert sorted(line.split()[0].rstrip(":").rsplit("/", 1)[-1] for line in lines[start + 1 :]) == [
@@ -271,19 +334,19 @@ def test_a_folder_with_five_percent_bad_files_resumes_after_kill_9(tmp_path: Pat
     straight = tmp_path / "straight"
     arguments = (folder, "-r", "-n", model, "--threads", "1", "-s", "6")
     upscale(*arguments, "-o", straight, code=3)
-    assert len(names(straight)) == 38
+    assert len(pictures_in(straight)) == 38
 
     out = tmp_path / "out"
     child = subprocess.Popen(command(*arguments, "-o", out), stderr=subprocess.DEVNULL)
-    wait_for(lambda: out.is_dir() and len([name for name in names(out) if name.endswith(".png")]) >= 5)
+    wait_for(lambda: out.is_dir() and len(pictures_in(out)) >= 5)
     child.kill()
     assert child.wait() == -signal.SIGKILL
-    before = {name: (out / name).read_bytes() for name in names(out) if name.endswith(".png")}
+    before = {name: (out / name).read_bytes() for name in pictures_in(out)}
     assert len(before) < 38
     again = upscale(*arguments, "-o", out, code=3).stderr.decode()
     assert f"kept: {len(before)} results are there already" in again
-    finished = {name: (out / name).read_bytes() for name in names(out) if not Path(name).name.startswith(".")}
-    assert finished == {name: (straight / name).read_bytes() for name in names(straight)}
+    finished = {name: (out / name).read_bytes() for name in pictures_in(out)}
+    assert finished == {name: (straight / name).read_bytes() for name in pictures_in(straight)}
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -418,10 +481,10 @@ def test_inputs_that_collide_are_both_named(tmp_path: Path, model: Path, photo: 
     words = upscale(photo, tmp_path / "photo.jpg", "-n", model, "-o", tmp_path / "out", code=3).stderr.decode()
     assert "photo.jpg would be written to" in words
     assert "photo.png is: rename one" in words
-    assert names(tmp_path / "out") == ["photo.png"]
+    assert names(tmp_path / "out") == [resume.NAME, "photo.png"]
     words = upscale(photo, "-n", model, "-o", photo, "--overwrite", code=2).stderr.decode()
     assert "would overwrite the input" in words
-    assert names(tmp_path) == ["out/photo.png", "photo.jpg", "photo.png"]
+    assert names(tmp_path) == [f"out/{resume.NAME}", "out/photo.png", "photo.jpg", "photo.png"]
 
 
 def test_an_empty_name_is_not_the_present_folder(tmp_path: Path, model: Path, photo: Path) -> None:

@@ -18,7 +18,7 @@ from upres.errors import ModelError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv, Resample
 from upres.models.load import load_model
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 
 def onnx_file(path: Path, nodes: list[onnx.NodeProto], constants: dict[str, Array], shape: list[object], kind: int = 1) -> Path:

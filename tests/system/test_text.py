@@ -24,13 +24,13 @@ def test_sizes_are_read(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "G", "-2G", "2X", "nan", "1e9", "2G2"])
 def test_other_words_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="memory must be a size such as 2G or 512M, got"):
+    with pytest.raises(UsageError, match="`memory_bytes` must be a size such as 2G"):
         parse_bytes(text)
 
 
 def test_a_forgotten_unit_is_told() -> None:
-    with pytest.raises(UsageError, match=r"--memory must be at least 64M, got 2 \(2 bytes; 2G means 2 gigabytes\)"):
-        parse_bytes("2", "--memory")
+    with pytest.raises(UsageError, match=r"`memory_bytes=2` is 2 bytes.*2G means 2 gigabytes"):
+        parse_bytes("2")
 
 
 @pytest.mark.parametrize(("value", "words"), [(1, "1 KB"), (700 * 1024**2, "700 MB"), (1.5 * GIB, "1.5 GB"), (12 * GIB, "12 GB")])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from upres.cli.command import Verb
 from upres.cli.errors import DEBUG_HELP, DONE, MODEL_REFUSED, run_verb, say
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _Accept = Annotated[
 _STATES = {"house": "bundled with upres", "here": "downloaded", "added": "added by you", "": "not downloaded"}
 
 
-@app.command("list")
+@app.command("list", cls=Verb)
 def list_models(
     family: Annotated[
         str | None,
@@ -90,7 +91,7 @@ def _print_table(found: list[Model]) -> None:
         say("no models match these filters")
 
 
-@app.command()
+@app.command(cls=Verb)
 def show(
     model: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The name of a model, downloaded or not, or a file.")],
     as_json: _Json = False,
@@ -155,7 +156,7 @@ def _print_facts(found: Facts) -> None:
     sys.stdout.flush()
 
 
-@app.command()
+@app.command(cls=Verb)
 def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of `upres models list`.", show_default=False)],
     accept_license: _Accept = False,
@@ -195,7 +196,7 @@ def pull(
     run_verb(work, debug)
 
 
-@app.command()
+@app.command(cls=Verb)
 def add(
     file_or_url: Annotated[str, typer.Argument(metavar="FILE|URL", help="A model file, or its http(s) address.")],
     name: Annotated[
@@ -238,7 +239,7 @@ def add(
     run_verb(work, debug)
 
 
-@app.command()
+@app.command(cls=Verb)
 def verify(debug: _Debug = False) -> None:
     """Check that no model has changed.
 
@@ -265,7 +266,7 @@ def verify(debug: _Debug = False) -> None:
     run_verb(work, debug)
 
 
-@app.command()
+@app.command(cls=Verb)
 def remove(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models to delete.", show_default=False)], debug: _Debug = False
 ) -> None:

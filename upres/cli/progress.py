@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from upres.cli.command import as_options
 from upres.cli.errors import say, words_for
 from upres.system.text import words_for_estimate
 
@@ -82,7 +83,7 @@ class JobProgress:
         if self._bar is None:
             say(words)
         else:
-            self._bar.console.print(words, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(as_options(words), markup=False, highlight=False, soft_wrap=True)
 
     def _left(self, before: str) -> str:
         return "" if self.left_s is None else f"{before}about {words_for_estimate(self.left_s)} left"

@@ -53,6 +53,12 @@ def read_header(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     return _header(_open(source, name, form), name, form)
 
 
+def read_xmp(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
+    """The XMP of a picture, without decoding it; None where there is none. Raises as `read_header` does."""
+    source = _path_or_bytes(source)
+    return _blob(_open(source, *_identify(source)), "xmp-data")
+
+
 def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = 1_000_000_000) -> Picture:
     """Decode a picture.
 
@@ -87,7 +93,7 @@ def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixel
         alpha=None if alpha is None else _floats(_upright(alpha, turn))[:, :, 0],
         depth=header.depth,
         icc=icc,
-        exif=_exif(image),
+        exif=(_blob(image, "exif-data") or b"").removeprefix(b"Exif\0\0") or None,
         xmp=_blob(image, "xmp-data"),
         dpi=_dpi(image, form, turn),
         format=form,
@@ -282,11 +288,6 @@ def _exif_value(image: Any, tag: str) -> str:
 def _ratio(text: str) -> float:
     above, _, below = text.partition("/")
     return int(above) / int(below) if above.isdecimal() and below.isdecimal() and int(below) else 0.0
-
-
-def _exif(image: Any) -> bytes | None:
-    blob = _blob(image, "exif-data")
-    return blob.removeprefix(b"Exif\0\0") if blob else None
 
 
 def _field(image: Any, name: str, default: Any) -> Any:

@@ -11,17 +11,17 @@ _MIN_BUDGET = 64 * 1024**2
 _DAY_S = 86400.0
 
 
-def parse_bytes(text: str, name: str = "memory") -> int:
+def parse_bytes(text: str, name: str = "memory_bytes") -> int:
     """`"2G"`, `"512M"`, `"1.5GiB"` or plain bytes -> bytes (binary units).
 
-    Raises `UsageError` otherwise, and below 64 MB; `name` is what its message calls the value.
+    Raises `UsageError`, which says that the parameter `name` is wrong, for anything else and below 64 MB.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", text.upper())
     if match is None:
-        raise UsageError(f"{name} must be a size such as 2G or 512M, got {text!r}")
+        raise UsageError(f"`{name}` must be a size such as 2G or 512M, got {text!r}")
     value = int(float(match[1]) * _UNITS[match[2]])
     if value < _MIN_BUDGET:
-        raise UsageError(f"{name} must be at least 64M, got {text} ({value:,} bytes; 2G means 2 gigabytes)")
+        raise UsageError(f"`{name}={text}` is {value:,} bytes, too little to work in: give at least 64M (2G means 2 gigabytes)")
     return value
 
 
