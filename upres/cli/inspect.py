@@ -45,8 +45,8 @@ def inspect(
         if not found.pictures:
             suffixes = ", ".join(sorted(READABLE_SUFFIXES))
             raise InputError(f"{', '.join(inputs)} holds no picture (looked for {suffixes})")
-        code = DONE
-        for number, picture in enumerate(found.pictures):
+        code, told = DONE, 0
+        for picture in found.pictures:
             try:
                 report = _inspect(None if picture.path is None else str(picture.path))
             except UpresError as error:  # one bad picture is named and the rest goes on; the exit code tells
@@ -57,7 +57,8 @@ def inspect(
             if as_json:
                 print(json_line(picture.name, report, scale, choice), flush=True)
             else:
-                print("\n".join([*([""] if number else []), *text_of(picture.name, report, scale, choice)]), flush=True)
+                print("\n".join([*([""] if told else []), *text_of(picture.name, report, scale, choice)]), flush=True)
+            told += 1
         return code
 
     run_verb(work, debug)
@@ -111,9 +112,9 @@ def _resolution(report: PictureReport) -> str:
     scale = report.true_scale
     if report.true_scale_confidence is None:
         return "not known: the picture is too small or shows nothing"
-    sure = f"{report.true_scale_confidence:.0%} sure"
+    sure = f"{min(99, round(100 * report.true_scale_confidence))} % sure"
     if scale is None:
-        return f"not known ({report.true_scale_confidence:.0%} for the likeliest answer is too little)"
+        return f"not known (the likeliest answer would be {sure}, which is too little)"
     if scale == 1.0:
         return f"it carries all that its pixels can ({sure})"
     size = f"{max(1, round(report.width / scale))} x {max(1, round(report.height / scale))}"

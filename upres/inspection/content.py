@@ -26,7 +26,9 @@ def is_gray(blocks: Array, noise_sigma_255: float = 0.0) -> bool:
     """
     if blocks.shape[3] == 1 or not len(blocks):
         return blocks.shape[3] == 1
-    means: Array = blocks.mean(axis=(1, 2))
+    count, height, width, channels = blocks.shape
+    area = height * width
+    means: Array = np.full(area, 1.0 / area, np.float32) @ blocks.reshape(count, area, channels)  # faster than `mean`
     apart = means.max(axis=1) - means.min(axis=1)
     limit = _GRAY_LEVELS + 3.0 * noise_sigma_255 / 8.0 * 2.0**0.5  # of the difference of two means of 64 noisy values
     return float(np.mean(apart <= limit)) >= _GRAY_SHARE
