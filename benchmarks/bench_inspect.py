@@ -34,7 +34,9 @@ from upres.inspection.true_scale import estimate_scale
 ROOT = Path(__file__).resolve().parent.parent
 DRAWINGS = (
     "1454613116", "1536017106", "3DPieChart", "AgilityCourse", "Boxplot", "Lungs-Cross", "Performance-Graph",
-    "Temperament", "adriankierman", "klepas-Gentle", "newplot.", "newplot_1_",
+    "Temperament", "adriankierman", "klepas-Gentle", "newplot.", "newplot_1_", "Beam-Space", "EPICA", "No-interference",
+    "StockQuote", "Verkehrstote", "nicubunu", "ularapi",
+    "akfcrc022", "Abstract-Art",
 )  # fmt: skip  # of the folder that was measured: charts and drawings by the look of them
 LUMA_SHARE = float(np.sqrt(0.299**2 + 0.587**2 + 0.114**2))  # of noise that is independent and alike in all channels
 
@@ -146,15 +148,23 @@ def noise_table(found: Sequence[Case]) -> list[str]:
     ]
 
 
+def is_drawing(path: Path) -> bool:
+    return any(name in path.name for name in DRAWINGS)
+
+
+def light_history(path: Path, rng: np.random.Generator) -> History:
+    history = draw_history(path.name, rng, earlier=0.0, soft=0.0, small=0.0)
+    quality = int(rng.integers(70, 98)) if history.quality else 0
+    return replace(history, noise=min(2.0, history.noise), quality=quality, scale=min(2.0, history.scale))
+
+
 def kind_table(data: Path, photographs: Sequence[Path], seed: int) -> list[str]:
     """Drawn or not, gray or not, under light histories: noise up to 2, quality 70 and better, enlarged up to twice."""
-    drawings = [path for path in sorted(data.glob("*.webp")) if any(name in path.name for name in DRAWINGS)]
+    drawings = [path for path in sorted(data.glob("*.webp")) if is_drawing(path)]
     told: dict[str, list[bool | None]] = {"drawn": [], "photographed": [], "gray": [], "colored": []}
     for number, path in enumerate([*drawings * 4, *photographs]):
         rng = np.random.default_rng((seed, 1000 + number))
-        history = draw_history(path.name, rng, earlier=0.0, soft=0.0, small=0.0)
-        quality = int(rng.integers(70, 98)) if history.quality else 0
-        light = replace(history, noise=min(2.0, history.noise), quality=quality, scale=min(2.0, history.scale))
+        light = light_history(path, rng)
         result = make(read_base(path), light, rng)
         if result is None:
             continue
@@ -199,7 +209,7 @@ def earlier_table(paths: Sequence[Path], seed: int) -> list[str]:
 
 
 def cost(path: Path) -> list[str]:
-    """CPU time of a look at a decoded picture of a megapixel, and of compact-x4 on 512 x 512, one thread, to compare."""
+    """CPU time of a look at a decoded picture of a megapixel, and of compact-x4 on 512 x 512 to compare, one thread."""
     from upres import Upscaler
 
     pixels = np.tile(read_base(path), (4, 4, 1))[:1024, :1024].copy()
@@ -258,7 +268,7 @@ def main() -> None:
         f"{processor()}; Python {platform.python_version()}, numpy {np.__version__}.",
         f"`{command}`: {len(paths)} pictures, {options.count} histories.", "",
     ]  # fmt: skip
-    photographs = [path for path in paths if not any(name in path.name for name in DRAWINGS)]
+    photographs = [path for path in paths if not is_drawing(path)]
     tables: tuple[Callable[[], list[str]], ...] = (
         lambda: scale_table(found, more), lambda: quality_table(found), lambda: noise_table(found),
         lambda: earlier_table(photographs, options.seed),

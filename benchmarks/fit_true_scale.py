@@ -100,7 +100,8 @@ def tell(found: NDArray[np.float64], facts: NDArray[np.float64]) -> None:
     clean = (quality == 0) & (noise <= 3) & ~blurred
     groups = {
         "clean": clean, "noise > 8": noise > 8, "quality >= 80": quality >= 80,
-        "quality < 80": (quality > 0) & (quality < 80), "blurred": blurred, "not enlarged": (facts[:, 0] == 1.0) & ~blurred,
+        "quality < 80": (quality > 0) & (quality < 80), "blurred": blurred,
+        "not enlarged": (facts[:, 0] == 1.0) & ~blurred,
     }  # fmt: skip
     for name, group in groups.items():
         told = (sure[group] >= 0.85).mean()

@@ -34,7 +34,7 @@ def test_a_picture_is_told_in_words(example_photo: Path, run: Run) -> None:
     assert lines[4].startswith("  noise        0.") and "red, green, blue" in lines[4]
     assert lines[5:] == [
         "  banding      none seen",
-        "  kind         photograph; in color",
+        "  kind         drawn or photographed: not known; in color",
         "  fits         compact-x4 for x4: clean",
     ]
 
@@ -74,7 +74,8 @@ def test_small_gray_and_empty_pictures_are_told_in_words(tmp_path: Path, run: Ru
     write_picture(as_picture(np.zeros((1, 1, 3), np.float32)), tmp_path / "dot.png")
     out, _ = run(tmp_path / "dot.png")
     assert "resolution   not known: the picture is too small or shows nothing" in out
-    assert "noise        not known" in out and "kind         not known; not known" in out
+    assert "noise        not known" in out
+    assert "kind         drawn or photographed: not known; gray or in color: not known" in out
     write_picture(as_picture(noisy((5.0,)), depth=16), tmp_path / "gray.png")
     out, _ = run(tmp_path / "gray.png")
     assert "png, 320 x 320, gray, 16 bits, no profile" in out

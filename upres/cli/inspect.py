@@ -84,21 +84,22 @@ def json_line(name: str, report: PictureReport, scale: float, choice: ModelChoic
 
 def text_of(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> list[str]:
     """The report for a person, line by line."""
-    kind = f"{_unless_none(report.drawn, 'drawn', 'photograph')}; {_unless_none(report.gray, 'gray', 'in color')}"
+    drawn = _told(report.drawn, "drawn", "photographed", "drawn or photographed: not known")
+    gray = _told(report.gray, "gray", "in color", "gray or in color: not known")
     lines = [
         ("picture", _picture(report)),
         ("resolution", _resolution(report)),
         ("compression", _compression(report)),
         ("noise", _noise(report)),
-        ("banding", _unless_none(report.banded, "visible steps in gradients", "none seen")),
-        ("kind", kind),
+        ("banding", _told(report.banded, "visible steps in gradients", "none seen", "not known")),
+        ("kind", f"{drawn}; {gray}"),
         ("fits", f"{choice.name} for x{scale:g}: {choice.reason}"),
     ]
     return [name, *(f"  {title:<13}{value}" for title, value in lines)]
 
 
-def _unless_none(value: bool | None, yes: str, no: str) -> str:
-    return "not known" if value is None else yes if value else no
+def _told(value: bool | None, yes: str, no: str, unknown: str) -> str:
+    return unknown if value is None else yes if value else no
 
 
 def _picture(report: PictureReport) -> str:

@@ -88,7 +88,7 @@ def inspect_decoded(picture: Picture, tables: JpegTables | None = None) -> Pictu
         blur_sigma_px=None if scale is None else round(BLUR_PER_SCALE * scale, 2) if scale > 1.0 else 0.0,
         banding=round(banding(spread_rows(pixels)), 4),
         gray=is_gray(blocks, luma_noise or 0.0) if len(blocks) or pixels.shape[2] == 1 else None,
-        drawn=is_drawn(luma, luma_noise or 0.0, float(steps[0, 1]) if steps is not None else 0.0, scale or 1.0),
+        drawn=is_drawn(luma, luma_noise or 0.0, float(steps[0, 1]) if steps is not None else 0.0),
     )
 
 
