@@ -57,7 +57,7 @@ def spread_blocks(pixels: Array, grid: tuple[int, int], most: int = MOST_BLOCKS)
     if rows < 1 or columns < 1:
         return np.zeros((0, BLOCK_PX, BLOCK_PX, pixels.shape[2]), np.float32)
     count = rows * columns
-    chosen: NDArray[np.int64] = np.arange(count) if count <= most else np.arange(most) * count // most
+    chosen = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
     tops, lefts = grid[0] + BLOCK_PX * (chosen // columns), grid[1] + BLOCK_PX * (chosen % columns)
     inside = np.arange(BLOCK_PX)
     return pixels[tops[:, None, None] + inside[:, None], lefts[:, None, None] + inside]
