@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from upres.degradation.apply import BUILT_IN, load_recipe
+from upres.system.hardware import cores, processor
 from upres.training.batches import draw_of
 from upres.training.config import TrainConfig
 from upres.training.data.images import Pair, find_pictures, read_rgb
@@ -136,8 +137,7 @@ def main() -> None:
     config = resolve_recipe(options.recipe, ["channels=3", "bits=8", *options.changes])
     pictures = load(options.data, config.scale, 256)
     versions = f"Python {platform.python_version()}, numpy {np.__version__}, torch {importlib.metadata.version('torch')}"
-    cores = len(os.sched_getaffinity(0))
-    lines = [f"# Degradations, {datetime.date.today()}", "", f"{cores} cores ({platform.machine()}), {versions}.", ""]
+    lines = [f"# Degradations, {datetime.date.today()}", "", f"{processor()} ({platform.machine()}), {versions}.", ""]
     threads = torch.get_num_threads()
     lines += ["| recipe | samples per second and core, median (slowest tenth) |", "|---|---|"]
     for name in BUILT_IN if options.samples else ():
@@ -149,7 +149,7 @@ def main() -> None:
         lines += ["", *on_the_fly(config, pictures, options.steps, options.rounds)]
     print("\n".join(lines))
     if options.write:
-        target = ROOT / "benchmarks" / "results" / f"degrade_{platform.machine()}-{cores}cores_{datetime.date.today():%Y%m}.md"
+        target = ROOT / "benchmarks" / "results" / f"degrade_{platform.machine()}-{cores()}cores_{datetime.date.today():%Y%m}.md"
         target.write_text("\n".join(lines), encoding="utf-8")
         print(target)
 

@@ -14,7 +14,6 @@ import datetime
 import importlib.metadata
 import importlib.util
 import json
-import os
 import platform
 import resource
 import statistics
@@ -24,13 +23,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from bench_upscale import processor
 
 from upres import engines
 from upres.engines.sample_picture import sample
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
-from upres.models.catalog import load_graph
+from upres.models.load import load_model
+from upres.system.hardware import cores, processor
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"ncnn": "ncnn", "onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
@@ -39,7 +38,7 @@ NETWORKS = {"compact-x4": 256, "SRVGGNetCompact 64 x 16, x4": 256, "RRDBNet 64, 
 
 def network(name: str) -> Graph:
     if name == "compact-x4":
-        return load_graph(name)
+        return load_model(name).graph
     rng = np.random.default_rng(0)
     state: dict[str, np.ndarray] = {}
 
@@ -126,7 +125,7 @@ def main() -> None:
         print("\n".join(lines[-8:]), flush=True)
     text = "\n".join(lines)
     if options.write:
-        path = ROOT / "benchmarks" / "results" / f"engines_{platform.machine()}-{len(os.sched_getaffinity(0))}cores_{today:%Y%m}.md"
+        path = ROOT / "benchmarks" / "results" / f"engines_{platform.machine()}-{cores()}cores_{today:%Y%m}.md"
         path.write_text(text)
         print(path)
 

@@ -14,7 +14,6 @@ import argparse
 import dataclasses
 import datetime
 import importlib.metadata
-import os
 import platform
 import statistics
 import sys
@@ -28,6 +27,8 @@ from torch import Tensor
 from train_agreement import agreement, agreement_wide
 from train_pixels import pixels
 from train_sides import NONE, Measures, OurTrainer
+
+from upres.system.hardware import cores, processor
 
 ROOT = Path(__file__).resolve().parent.parent
 Step = Callable[[Tensor, Tensor], Mapping[str, float]]
@@ -144,17 +145,10 @@ def main() -> None:
             lines += (found := [f"## {title}", "", *section(options)])
             print("\n".join(found), flush=True)
     if options.write:
-        name = f"train_{platform.machine()}-{len(os.sched_getaffinity(0))}cores_{today:%Y%m}.md"
+        name = f"train_{platform.machine()}-{cores()}cores_{today:%Y%m}.md"
         target = ROOT / "benchmarks" / "results" / name
         target.write_text("\n".join(lines), encoding="utf-8")
         print(target)
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return f"{line.partition(':')[2].strip()}, {len(os.sched_getaffinity(0))} cores"
-    return platform.processor()
 
 
 if __name__ == "__main__":

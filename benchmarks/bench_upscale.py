@@ -27,7 +27,8 @@ import numpy as np
 from upres.export.export import write_onnx
 from upres.images.io import Picture, read_picture, write_picture
 from upres.images.resize import imresize
-from upres.models.catalog import load_graph
+from upres.models.load import load_model
+from upres.system.hardware import cores, processor
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ncnn", "torch", "onnxruntime", "pyvips-binary", "numpy")
@@ -49,19 +50,12 @@ def run(command: list[str]) -> tuple[float, float]:
     return seconds, usage.ru_maxrss / 1024.0
 
 
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return f"{line.partition(':')[2].strip()}, {len(os.sched_getaffinity(0))} cores"
-    return platform.processor()
-
-
 def compare(title: str, weights: Path, family: str, size: int, folder: Path, rounds: int) -> list[str]:
     """One table: medians of time, peak memory, and the ratio to ours within each round."""
     picture = folder / f"{size}.png"
     write_picture(Picture(imresize(read_picture(ROOT / "examples" / "astronaut.png").pixels, size=(size, size))), picture)
     onnx_file = folder / f"{family}.onnx"
-    write_onnx(load_graph(str(weights)), onnx_file)
+    write_onnx(load_model(str(weights)).graph, onnx_file)
     out = [str(folder / f"{family}_{name}.png") for name in ("ours", "torch", "ort")]
     here = Path(__file__).resolve().parent
     commands = {
@@ -130,7 +124,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if options.write:
-        target = ROOT / "benchmarks" / "results" / f"upscale_{platform.machine()}-{len(os.sched_getaffinity(0))}cores_{today:%Y%m}.md"
+        target = ROOT / "benchmarks" / "results" / f"upscale_{platform.machine()}-{cores()}cores_{today:%Y%m}.md"
         target.write_text(text, encoding="utf-8")
         print(target)
 

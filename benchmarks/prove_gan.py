@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import math
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -32,8 +31,10 @@ from upres.images.io import quantize
 from upres.images.resize import imresize
 from upres.metrics.niqe import NiqeParameters, fetch_parameters
 from upres.metrics.spectrum import lattice_energy
-from upres.models.catalog import load_graph, resolve
+from upres.models.catalog import resolve
+from upres.models.load import load_model
 from upres.system.files import sha256_of
+from upres.system.hardware import processor
 from upres.training.data.images import Pair, center, find_pictures, make_pair, read_rgb
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import fetch_features
@@ -51,7 +52,7 @@ def results_of(name: str, pairs: list[Pair], scale: int) -> list[np.ndarray]:
     """The 8-bit results of one network, or of `bicubic`, as `upres upscale` would write them."""
     if name == "bicubic":
         return [imresize(pair.lr, scale) for pair in pairs]
-    upscaler = Upscaler(load_graph(name))
+    upscaler = Upscaler(load_model(name).graph)
     return [quantize(upscaler.upscale_array(pair.lr.astype(np.float32) / np.float32(255.0)), 8) for pair in pairs]
 
 
@@ -153,13 +154,13 @@ def main() -> None:
     parser.add_argument("--seeds", default="101,102,103,104,105", help="of --degradation")
     parser.add_argument("--write", help="keep the tables as benchmarks/results/NAME_yyyymm.md")
     options = parser.parse_args()
-    scale = load_graph(options.gan).scale
+    scale = load_model(options.gan).graph.scale
     niqe = fetch_parameters(options.features / "niqe_pris_params.npz")
     names = options.judge or ("squeezenet1_1", "vgg19-16x")
     judges = {name: partial(lpips.distance, fetch_features(name, options.features), linear=None) for name in names}
     digest = sha256_of(resolve(options.gan))
     lines = [f"# A GAN against its PSNR parent, {datetime.date.today()}", ""]
-    machine = platform.processor() or platform.machine()
+    machine = processor().model
     lines += [f"`{options.gan}` (sha256 {digest[:16]}) against `{options.parent}`, x{scale}; {machine}, torch {torch.__version__}.", ""]
     for folder in options.hr:
         pairs = load_pairs(folder, scale, most=options.most, crop_px=options.crop_px)

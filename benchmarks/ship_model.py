@@ -19,7 +19,6 @@ import dataclasses
 import datetime
 import hashlib
 import json
-import platform
 from collections import Counter
 from pathlib import Path
 
@@ -32,7 +31,8 @@ from safetensors import safe_open
 
 from upres.evaluation.evaluate import BICUBIC, evaluate
 from upres.images.pairing import find_pairs
-from upres.models.catalog import load_graph
+from upres.models.load import load_model
+from upres.system.hardware import processor
 from upres.training.recipes import resolve_recipe
 from upres.upscaling.enlarge import Upscaler
 from upres.weights.read import read_weights, write_safetensors
@@ -86,7 +86,7 @@ def main() -> None:
         return
     if options.data is None or options.test is None:
         parser.error("a card needs --data and --test")
-    graph = load_graph(str(target))
+    graph = load_model(str(target)).graph
     upscaler = Upscaler(graph)
     plot_curve(points, ROOT / "docs" / "pictures" / f"{options.name}_curve.png", f"{options.name}: validation while training")
 
@@ -124,7 +124,7 @@ steps of a schedule of {config["steps"]:,}, of which {points[-1]["step"]:,} were
 {config["batch"]} patches of {config["patch_px"]} x {config["patch_px"]} LR pixels, {config["loss"]} loss{ending}; Adam, learning rate
 {config["learning_rate"]:g} falling to {config["final_learning_rate"]:g} by a cosine, gradients clipped at norm {config["clip_norm"]:g}, average of the weights with decay {config["ema_decay"]:g};
 each 3x3 convolution trained as a sum of parallel branches that are merged in every step (docs/training.md). About {minutes:.0f} minutes on one core
-of a shared {platform.processor() or platform.machine()} machine that other programs used at the same time. Everything else: the recipe.
+of a shared {processor().model} machine that other programs used at the same time. Everything else: the recipe.
 
 ![PSNR on Set5 while training](../../docs/pictures/{options.name}_curve.png)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from upres.degradation.apply import draw_plan, load_recipe, run_plan
 from upres.images.io import Picture, read_picture, write_picture
 from upres.images.resize import imresize
-from upres.models.catalog import load_graph
+from upres.models.load import load_model
 from upres.upscaling.enlarge import Upscaler
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +28,7 @@ def main() -> None:
     # The whole picture is enlarged and then cut, so that each panel shows what a user gets, not what a cut-out gets.
     nearest = picture.pixels.repeat(4, axis=0).repeat(4, axis=1)
     bicubic = imresize(picture.pixels, 4.0)
-    compact, gan = (Upscaler(load_graph(name))(picture).pixels for name in ("compact-x4", "compact-gan-x4"))
+    compact, gan = (Upscaler(load_model(name).graph)(picture).pixels for name in ("compact-x4", "compact-gan-x4"))
     box = np.s_[4 * TOP : 4 * (TOP + SIDE), 4 * LEFT : 4 * (LEFT + SIDE)]
     gap = np.ones((4 * SIDE, 8, 3), np.float32)
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 def write_wild(picture: Picture) -> None:
     hr = np.ascontiguousarray(picture.pixels)
-    upscalers = [Upscaler(load_graph(name)) for name in ("compact-x4", "compact-wild-x4")]
+    upscalers = [Upscaler(load_model(name).graph) for name in ("compact-x4", "compact-wild-x4")]
     rows: list[NDArray[np.float32]] = []
     for seed in WILD_SEEDS:
         lr = run_plan(hr, draw_plan(load_recipe("wild"), seed=seed, index=0, scale=4))

@@ -21,13 +21,24 @@ find_python() {
 
 # make_environment FOLDER PIP-ARGUMENT...: makes FOLDER, or leaves it alone if the same was installed there before.
 make_environment() {
-    venv=$1
-    shift
+    make_environment_over "" "$@"
+}
+
+# make_environment_over BASE FOLDER PIP-ARGUMENT...: the same, with the packages of the environment BASE visible in FOLDER, so that only
+# what BASE lacks is installed. An empty BASE is none.
+make_environment_over() {
+    base=$1
+    venv=$2
+    shift 2
     stamp=$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)" $*"
     if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/installed" 2>/dev/null)" = "$stamp" ]; then
         return 0
     fi
-    find_python || return 1
+    if [ -n "$base" ]; then
+        python=$base/bin/python # of the same version as the packages
+    else
+        find_python || return 1
+    fi
     if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
         package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
         say "$python has no venv module. On Debian and Ubuntu it is a package of its own: sudo apt install $package"
@@ -36,6 +47,11 @@ make_environment() {
     say "making $venv (once)"
     rm -f "$venv/installed"
     "$python" -m venv --clear "$venv" || return 1
+    if [ -n "$base" ]; then
+        visible=$("$base/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return 1
+        own=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return 1
+        echo "import site; site.addsitedir('$visible')" >"$own/base.pth"
+    fi
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" "$@" || return 1
     printf '%s' "$stamp" >"$venv/installed" # last, so that an interrupted installation is begun again
 }

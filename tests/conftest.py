@@ -19,6 +19,14 @@ from upres.engines.signal_stack import own_signal_stack
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # `import openvino` would tell Intel of every run of the tests
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("UPRES_EXTRAS") != "1":
+        skip = pytest.mark.skip(reason="needs packages of the extra dev-extras: run scripts/test --extras")
+        for item in items:
+            if item.get_closest_marker("extras"):
+                item.add_marker(skip)
+
+
 @pytest.fixture(scope="session")
 def assets() -> Path:
     """The folder with data/test/{Set5,Set14,BSD100} and weights/; skips the test where UPRES_ASSETS is unset."""

@@ -34,22 +34,23 @@ ROOMS = {
     "graph": "weights",
     "engines": "graph weights system",
     "metrics": "engines graph images weights system",
+    "inspection": "images system",
     "degradation": "images system",
     "models": "engines graph weights system",
-    "upscaling": "models engines images graph system",
-    "batch": "upscaling models images graph system",
-    "evaluation": "upscaling models engines graph metrics images system",
+    "upscaling": "inspection models engines images graph system",
+    "batch": "upscaling inspection models images graph system",
+    "evaluation": "upscaling inspection models engines graph metrics images system",
     "export": "models engines images graph weights system",
     "doctor": "models engines images graph weights system",
     "training": "evaluation upscaling models engines degradation metrics images graph weights system",
-    "__init__": "upscaling models images graph",  # the public names
+    "__init__": "upscaling export models metrics images graph",  # the public names
 }
 ROOMS["cli"] = " ".join(ROOMS)
 ROOMS["__main__"] = "cli"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
-    "pyvips": "images.icc images.read images.write degradation.codecs",
+    "pyvips": "images.icc images.read images.vips images.write degradation.codecs",
     "ncnn": "engines.ncnn",
     "openvino": "engines.openvino",
     "torch": "engines.torch engines.opaque.spandrel training cli.train",
@@ -60,11 +61,15 @@ HOMES = {
     "scipy": "training",
     "matplotlib": "training",
     "httpx": "system.download",
+    "platformdirs": "system.download",
+    "filelock": "system.download engines.autotune.cache",
+    "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",
 }
 
 OF_THE_HOUSE = {
+    "test_ci.py",
     "test_earlier_versions.py",
     "test_floors.py",
     "test_light_imports.py",
@@ -75,6 +80,7 @@ OF_THE_HOUSE = {
     "test_software_vulkan.py",
     "test_traps_table.py",
     "test_tutorials.py",
+    "test_wheels.py",
 }
 
 

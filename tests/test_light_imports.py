@@ -11,13 +11,13 @@ import sys
 
 HEAVY = (
     *("torch", "ncnn", "onnxruntime", "onnx", "openvino", "pyvips", "scipy", "tensorboard", "skimage", "httpx", "matplotlib"),
-    "safetensors",
+    *("safetensors", "platformdirs", "filelock", "packaging"),
 )
-VERBS = ("upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models", "doctor", "export")
+VERBS = ("upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models", "doctor", "export", "inspect")
 CORE = (
     *("evaluation.evaluate", "images.pairing", "images.resize", "upscaling.enlarge", "upscaling.upscaler", "batch.run"),
     *("models.catalog", "models.expression", "weights.read", "graph.graph", "graph.architectures", "graph.interpolate"),
-    *("metrics.psnr_ssim", "degradation.apply", "degradation.kernels"),
+    *("metrics.psnr_ssim", "degradation.apply", "degradation.kernels", "inspection.inspect", "upscaling.choose_model"),
 )
 NETWORKS = ("graph.graph", "graph.architectures", "engines", "weights.read")
 

@@ -1,4 +1,4 @@
-"""What the wheel carries: the marker of types and the house models, and no tests."""
+"""What the wheel carries (the marker of types and the bundled models, and no tests), and that extras can be added to an installation."""
 
 from __future__ import annotations
 
@@ -63,3 +63,10 @@ def test_the_constraints_are_legal_for_pip_and_pin_what_is_asked_for() -> None:
     assert [line for line in lines if "[" in line or "==" not in line] == []
     pinned = {line.partition("==")[0] for line in lines}
     assert {"numpy", "pyvips", "pyvips-binary", "ncnn", "torch", "pytest", "ruff", "pyright"} <= pinned
+
+
+def test_the_remedy_for_a_missing_extra_is_right_for_an_installation_from_a_checkout() -> None:
+    # pip takes the installed upres as it is and asks no index for one, so `pip install 'upres[onnx]'` adds what the extra names.
+    arguments = ["install", "--dry-run", "--no-index", "--no-deps", "--disable-pip-version-check", "upres[onnx]"]
+    result = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
+    assert (result.returncode, "Requirement already satisfied: upres[onnx]" in result.stdout) == (0, True), result.stderr

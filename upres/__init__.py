@@ -1,6 +1,6 @@
 """upres: train, measure and run ESRGAN super-resolution.
 
-The public names are loaded when first used: `import upres` alone loads neither torch nor an engine nor an image codec.
+The public names are imported when they are first used: `import upres` alone loads neither torch nor an engine nor an image codec.
 """
 
 from __future__ import annotations
@@ -9,44 +9,75 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from upres.errors import DataError as DataError
+    from upres.errors import EngineError as EngineError
+    from upres.errors import InputError as InputError
+    from upres.errors import ModelError as ModelError
+    from upres.errors import OutOfMemoryError as OutOfMemoryError
+    from upres.errors import OutputError as OutputError
     from upres.errors import UpresError as UpresError
+    from upres.errors import UsageError as UsageError
+    from upres.export.export import export_model as export_model
     from upres.graph.graph import Graph as Graph
     from upres.images.io import Picture as Picture
     from upres.images.io import read_picture as read_picture
     from upres.images.io import write_picture as write_picture
-    from upres.models.catalog import MODELS as MODELS
-    from upres.models.catalog import load_graph as load_graph
+    from upres.metrics.psnr_ssim import psnr as psnr
+    from upres.metrics.psnr_ssim import ssim as ssim
+    from upres.models.catalog import list_models as list_models
+    from upres.models.load import load_model as load_model
     from upres.upscaling.output_size import OutputSize as OutputSize
     from upres.upscaling.upscaler import Cancelled as Cancelled
     from upres.upscaling.upscaler import Upscaler as Upscaler
 
     __version__: str
 
+# Each public name and the module that defines it.
+_HOME = {
+    "Cancelled": "upres.upscaling.upscaler",
+    "DataError": "upres.errors",
+    "EngineError": "upres.errors",
+    "Graph": "upres.graph.graph",
+    "InputError": "upres.errors",
+    "ModelError": "upres.errors",
+    "OutOfMemoryError": "upres.errors",
+    "OutputError": "upres.errors",
+    "OutputSize": "upres.upscaling.output_size",
+    "Picture": "upres.images.io",
+    "UpresError": "upres.errors",
+    "Upscaler": "upres.upscaling.upscaler",
+    "UsageError": "upres.errors",
+    "export_model": "upres.export.export",
+    "list_models": "upres.models.catalog",
+    "load_model": "upres.models.load",
+    "psnr": "upres.metrics.psnr_ssim",
+    "read_picture": "upres.images.io",
+    "ssim": "upres.metrics.psnr_ssim",
+    "write_picture": "upres.images.io",
+}
+
 __all__ = [
-    "MODELS",
     "Cancelled",
+    "DataError",
+    "EngineError",
     "Graph",
+    "InputError",
+    "ModelError",
+    "OutOfMemoryError",
+    "OutputError",
     "OutputSize",
     "Picture",
     "UpresError",
     "Upscaler",
-    "load_graph",
+    "UsageError",
+    "export_model",
+    "list_models",
+    "load_model",
+    "psnr",
     "read_picture",
+    "ssim",
     "write_picture",
 ]
-
-_HOME = {
-    "Cancelled": "upres.upscaling.upscaler",
-    "MODELS": "upres.models.catalog",
-    "Graph": "upres.graph.graph",
-    "Picture": "upres.images.io",
-    "OutputSize": "upres.upscaling.output_size",
-    "Upscaler": "upres.upscaling.upscaler",
-    "UpresError": "upres.errors",
-    "load_graph": "upres.models.catalog",
-    "read_picture": "upres.images.io",
-    "write_picture": "upres.images.io",
-}
 
 
 def __getattr__(name: str) -> object:

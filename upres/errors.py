@@ -53,6 +53,10 @@ class OutOfMemoryError(EngineError):
     """An engine, or the device that it runs on, was short of memory: the same work in smaller tiles may fit."""
 
 
+class ForkedError(EngineError):
+    """A library that ran in the parent process cannot run in this forked child."""
+
+
 class DataError(UpresError):
     """A training set, a recipe or a checkpoint cannot be used."""
 

@@ -16,8 +16,9 @@ from tests import REPOSITORY
 from upres.cli.doctor import text_of
 from upres.cli.main import app
 from upres.doctor.report import Choices, Core, DoctorReport, EngineCheck, Hint, Run
-from upres.doctor.requirements import LIBRARIES, UNTESTED
+from upres.doctor.requirements import UNTESTED
 from upres.system.hardware import CacheFolder, Cards, Machine, Memory, Processor, Python, System
+from upres.system.packages import install_command
 
 # What Python runs at its start: the extras are not installed, and no process may open a connection.
 BARE = """
@@ -71,7 +72,7 @@ def test_a_bare_core_installation_works_and_says_how_to_get_the_rest(tmp_path: P
     report = json.loads(out)
     assert states(report) == {"ncnn": "ok", "torch": "missing", "onnx": "missing", "openvino": "missing", "spandrel": "missing"}
     assert [check["remedy"] for check in report["engines"] if check["state"] == "missing"] == [
-        LIBRARIES[engine].remedy for engine in ("torch", "onnx", "openvino", "spandrel")
+        install_command(engine) for engine in ("torch", "onnx", "openvino", "spandrel")
     ]
     (vulkan,) = [check for check in report["engines"] if check["device"] == "vulkan"]
     assert vulkan["state"] == "absent" and "mesa-vulkan-drivers" in vulkan["words"]

@@ -47,7 +47,11 @@ def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "words"), [(None, "size unknown"), (1, "1 kB"), (255_672, "256 kB"), (67_040_989, "67.0 MB"), (4_294_967_296, "4,295.0 MB")]
+    ("size", "words"),
+    [
+        *((None, "size unknown"), (0, "0 kB"), (1, "1 kB"), (255_672, "256 kB")),
+        *((67_040_989, "67.0 MB"), (4_294_967_296, "4,295.0 MB")),
+    ],
 )
 def test_sizes_in_words(size: int | None, words: str) -> None:
     assert words_for_bytes(size) == words

@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 
 from tests.evaluation.test_evaluate import hr, large, parameters  # noqa: F401  # fixtures, which pytest finds by name
-from tests.tiny import compact_file, picture
+from tests.tiny import compact_file, compact_state, picture
+from upres.export.ncnn import write_ncnn
+from upres.export.onnx import write_onnx
+from upres.graph.architectures import graph_from_state_dict
 from upres.images.io import write_picture
 from upres.metrics.niqe import NiqeParameters
+from upres.weights.read import write_safetensors
 
 Run = Callable[..., tuple[str, str]]  # of the verb, with its arguments and `code`
 
@@ -44,6 +48,22 @@ def test_the_command_prints_the_table_and_writes_the_json(hr: Path, tmp_path: Pa
     assert figures["protocol"]["border_px"] == 2
     assert figures["protocol"]["failed"] == {}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "hr", "tiny.safetensors"]
+
+
+def test_models_of_every_kind_are_measured(hr: Path, tmp_path: Path, run: Run) -> None:
+    """One network as three files gives three equal rows; a blend of it with itself, and a chain of scale 4, are models like any other."""
+    state = compact_state(2, strength=0.01)
+    write_safetensors(tmp_path / "m.safetensors", state, {})
+    write_ncnn(graph_from_state_dict(state), tmp_path / "m.param", tmp_path / "m.bin")
+    write_onnx(graph_from_state_dict(state), tmp_path / "m.onnx", facts={"value_range": "0 1"})
+    names = [str(tmp_path / f"m.{suffix}") for suffix in ("safetensors", "param", "onnx")]
+    names.append(f"{names[0]}:0.5,{names[1]}:0.5")
+    run("--hr", hr, "--scale", 2, *(word for name in names for word in ("-n", name)), "--json", tmp_path / "f.json")
+    figures = json.loads((tmp_path / "f.json").read_text())["models"]
+    means = [figures[name]["mean"] for name in names]
+    assert all(mean == means[0] for mean in means) and means[0] != figures["bicubic"]["mean"]
+    out, _ = run("--hr", hr, "--scale", 4, "-n", f"{names[0]}>{names[1]}")
+    assert f"{names[0]}>{names[1]}" in out
 
 
 def test_the_command_measures_niqe_with_parameters_from_a_file(large: Path, tmp_path: Path, parameters: NiqeParameters, run: Run) -> None:
@@ -89,12 +109,12 @@ def test_bad_usage_and_bad_models_have_their_codes(hr: Path, tmp_path: Path, run
     model = compact_file(tmp_path / "tiny.safetensors", 2)
     (tmp_path / "empty").mkdir()
     for arguments, code, words in [
-        (("--hr", hr, "--scale", 0), 2, "--scale expects a whole number"),
+        (("--hr", hr, "--scale", 0), 2, "scale must be an integer"),
         (("--hr", hr, "--scale", 4, "-n", model), 2, "enlarges by 2, but --scale is 4"),
         (("--hr", hr), 2, "--scale"),
-        (("--hr", tmp_path / "empty", "--scale", 4), 3, "holds no picture"),
+        (("--hr", tmp_path / "empty", "--scale", 4), 3, "contains no pictures"),
         (("--hr", hr, "--scale", 2, "-n", tmp_path / "none.safetensors"), 4, "none.safetensors"),
-        (("--hr", hr, "--scale", 2, "--niqe-parameters", model), 4, "is no file of NIQE parameters"),
+        (("--hr", hr, "--scale", 2, "--niqe-parameters", model), 4, "is not a NIQE parameter file"),
         (("--hr", hr, "--scale", 2, "--json", tmp_path / "no" / "f.json"), 5, "a folder that exists"),
     ]:
         out, err = run(*arguments, code=code)

@@ -86,12 +86,12 @@ def test_errors_have_their_codes_and_leave_nothing(folder: Path, run: Run) -> No
     before = names(folder)
     model = "a.safetensors"
     for arguments, code, words in [
-        ((model,), 2, "which format? Name it with -f: onnx, ncnn, safetensors"),
+        ((model,), 2, "-f is needed where -o does not end in the suffix of a format: expected onnx, ncnn, safetensors"),
         ((model, "-f", "onxx"), 2, "unknown format 'onxx', did you mean 'onnx'?; expected onnx, ncnn, safetensors"),
-        ((model, "-f", "onnx", "-o", "m.bin"), 2, "ends in .onnx (format onnx); got m.bin"),
+        ((model, "-f", "onnx", "-o", "m.bin"), 2, "ends in .onnx; got m.bin"),
         ((f"{model}>b.safetensors", "-f", "onnx"), 2, "a chain of 2 networks; a file holds one. Export each by itself"),
-        ((model, "-f", "safetensors"), 2, "a.safetensors is the model that is exported"),
-        ((model, "-f", "onnx", "-o", "none/"), 5, "the folder none/ is not there"),
+        ((model, "-f", "safetensors"), 2, "a.safetensors is the model to export"),
+        ((model, "-f", "onnx", "-o", "none/"), 5, "the folder none/ does not exist"),
         ((model, "-f", "onnx", "--picture", "text.png"), 3, "text.png"),
         (("none.safetensors", "-f", "onnx"), 4, "none.safetensors"),
         (("compakt-x4", "-f", "onnx"), 4, "Did you mean compact-x4"),
@@ -107,7 +107,7 @@ def test_what_is_there_is_kept(folder: Path, run: Run) -> None:
     run("a.safetensors", "-f", "onnx")
     before = (folder / "a.onnx").read_bytes()
     _, err = run("a.safetensors", "-f", "onnx", code=5)
-    assert "a.onnx is there already: --overwrite replaces it" in err
+    assert "a.onnx exists already: overwrite replaces it" in err
     run("a.safetensors", "-f", "onnx", "--half", "-o", "a.onnx", "--overwrite")
     assert len((folder / "a.onnx").read_bytes()) < len(before)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from tests import REPOSITORY
 
 Command = Callable[..., tuple[str, str]]
 
@@ -26,10 +31,61 @@ def test_help_names_the_verbs_and_the_options(upres: Command) -> None:
         assert option in upscale
 
 
-def test_version() -> None:
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(option: str, upres: Command) -> None:
     from importlib.metadata import version
 
-    assert run("--version").stdout == f"upres {version('upres')}\n"
+    assert upres(option) == (f"upres {version('upres')}\n", "")
+
+
+@pytest.mark.parametrize(("typed", "meant"), [(["upscal"], "upscale"), (["modles"], "models"), (["models", "lst"], "list")])
+def test_an_unknown_verb_suggests_the_nearest(typed: list[str], meant: str, upres: Command) -> None:
+    _, err = upres(*typed, code=2)
+    assert f"No such command '{typed[-1]}'. Did you mean '{meant}'?" in err
+
+
+def test_usage_calls_the_program_by_its_name() -> None:
+    assert run("upscale", "-h").stdout.startswith("Usage: upres upscale ")
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["upres", "up"], ["upscale"]),
+        (["upres", "models", "li"], ["list"]),
+        (["upres", "upscale", "--lo"], ["--long-side"]),
+        (["upres", "--ver"], ["--version"]),
+        (["upres", "nothing"], []),
+    ],
+)
+def test_a_shell_gets_completions(words: list[str], completed: list[str], upres: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_UPRES_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    out, err = upres()
+    assert (out.split(), err) == (completed, "")
+
+
+def in_bash(script: str, home: Path) -> str:
+    """What bash says to `script`, in which `upres` is this program. The shell is found as the parent of that process."""
+    function = f'upres() {{ "{sys.executable}" -m upres "$@"; }}\n'
+    environment = {**os.environ, "HOME": str(home)}
+    done = subprocess.run(["bash", "-c", function + script], capture_output=True, text=True, check=False, env=environment, cwd=REPOSITORY)
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_completion_works_in_bash(tmp_path: Path) -> None:
+    # COMPREPLY is what bash offers for the TAB after `upres up`.
+    script = 'eval "$(upres --show-completion)"\nCOMP_WORDS=(upres up) COMP_CWORD=1\n_upres_completion upres\necho "${COMPREPLY[@]}"'
+    in_path = tmp_path / "bin" / "upres"  # the script calls the program through `env`, which knows no functions
+    in_path.parent.mkdir()
+    in_path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m upres "$@"\n')
+    in_path.chmod(0o755)
+    assert in_bash(f'PATH="{in_path.parent}:$PATH"\n{script}', tmp_path) == "upscale\n"
+    assert "bash completion installed in" in in_bash("upres --install-completion; true", tmp_path)
+    assert "upres" in (tmp_path / ".bashrc").read_text()
 
 
 @pytest.mark.parametrize(

@@ -43,22 +43,23 @@ def test_the_list_is_a_table_or_json(run: Run) -> None:
     assert row.split()[1:6] == ["rrdb", "4x", "CC-BY-NC-SA-4.0", "67.0", "MB"]
     found = json.loads(run("list", "--family", "span", "--scale", 2, "--json")[0])
     assert found and {(row["family"], row["scale"]) for row in found} == {("span", 2)}
+    assert all(list(row) == ["name", "aliases", "family", "scale", "license", "bytes", "state", "purpose"] for row in found)  # for scripts
     assert [line.split()[1] for line in run("list", "--present")[0].splitlines()[1:]] == list(MODELS)
-    assert "no model is like that" in run("list", "--scale", 9)[1]
-    assert "families are compact, rrdb, span" in run("list", "--family", "nonsense", code=2)[1]
+    assert "no models match these filters" in run("list", "--scale", 9)[1]
+    assert "expected one of compact, rrdb, span" in run("list", "--family", "nonsense", code=2)[1]
 
 
 def test_show_needs_no_download(run: Run) -> None:
     out, err = run("show", "realesrgan-x4plus-anime")
     assert "RealESRGAN_x4plus_anime_6B" in out and "BSD-3-Clause" in out and "not downloaded" in out and err == ""
-    assert "not known: pinned at the first download" in run("show", "RealESRNet_x4plus")[0]
+    assert "unknown: pinned at the first download" in run("show", "RealESRNet_x4plus")[0]
     assert "Did you mean" in run("show", "RealESRGAN_x4pls", code=4)[1]
 
 
 def test_show_tells_the_facts_of_a_file(run: Run, tmp_path: Path) -> None:
     path = compact_file(tmp_path / "a.safetensors", 2)
     out, _ = run("show", path)
-    for words in ("family     compact", "scale      2", "channels   3 in, 3 out", "multiply-adds for an input pixel", "(receptive field)"):
+    for words in ("family     compact", "scale      2", "channels   3 in, 3 out", "multiply-adds per input pixel", "(receptive field)"):
         assert words in out
     assert json.loads(run("show", path, "--json")[0])["parameters"] == 4 * 28 + 3 * 4 + 2 * 4 * 37 + 12 * 37
     (tmp_path / "b.pth").write_bytes(b"\x89PNG")
@@ -73,7 +74,7 @@ def test_pull_says_the_license_first_and_prints_the_path(run: Run, server: Serve
     assert out == f"{store / 'Tiny.pth'}\n" and err.startswith("Tiny_x2: MIT, 4 kB, from 127.0.0.1\n")
     out, err = run("pull", "2x-tiny", "compact-x2")
     assert out.splitlines()[0] == f"{store / 'Tiny.pth'}" and out.splitlines()[1].endswith("compact-x2.safetensors")
-    assert "Tiny_x2 is here already, verified" in err and len(server.requests) == 1
+    assert "Tiny_x2 is already downloaded, verified" in err and len(server.requests) == 1
     assert run("remove", "tiny_x2")[0] == f"{store / 'Tiny.pth'}\n"
     assert "nothing was deleted" in run("remove", "tiny_x2")[1]
 
@@ -94,7 +95,7 @@ def test_a_pin_is_told(run: Run, server: Server, table: Table, data: bytes) -> N
     server.answers["/Tiny.pth"] = whole(data)
     table(server.url("/Tiny.pth"), sha256=None, size=None)
     _, err = run("pull", "Tiny_x2")
-    assert "size unknown" in err and "no SHA-256 was known of it; it is trusted as it came, and pinned" in err
+    assert "size unknown" in err and "its SHA-256 was not known: the file is trusted as it came, and pinned" in err
 
 
 def test_without_a_network_the_file_and_its_place_are_told(run: Run, table: Table, store: Path) -> None:
@@ -119,15 +120,15 @@ def test_add_verify_remove(run: Run, tmp_path: Path, store: Path) -> None:
     assert "ok     Mine: as expected" in out and "WRONG" not in out
     (store / "Mine.safetensors").write_bytes(b"changed")
     out, err = run("verify", code=4)
-    assert "WRONG  Mine: " in out and "1 of them cannot be used" in err and "ok     compact-x4" in out
+    assert "WRONG  Mine: " in out and "1 cannot be used" in err and "ok     compact-x4" in out
     out, _ = run("remove", "MINE")
     assert "Mine.safetensors" in out and path.is_file() and run("verify")[0].count("\n") == len(MODELS)
-    assert "ships with upres" in run("remove", "compact-x4", code=2)[1]
+    assert "is bundled with upres" in run("remove", "compact-x4", code=2)[1]
     assert "is a path" in run("remove", path, code=2)[1] and path.is_file()
 
 
 def test_add_takes_an_address(run: Run, server: Server, data: bytes) -> None:
     server.answers["/new.pth"] = whole(data)
-    assert "its license is unknown, so that its maker may forbid any use" in run("add", server.url("/new.pth"), code=4)[1]
+    assert "its license is unknown, so its author may forbid any use" in run("add", server.url("/new.pth"), code=4)[1]
     out, err = run("add", server.url("/new.pth"), "--accept-licence")
-    assert out == "new\n" and "license unknown" in err and "pinned as it came" in err
+    assert out == "new\n" and "license unknown" in err and "and is pinned now" in err

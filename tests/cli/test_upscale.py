@@ -136,7 +136,7 @@ def test_devices_and_precisions_that_are_not_there_are_refused_with_what_is(phot
 def test_blends_and_chains_and_denoise(tmp_path: Path, photo: Path, model: Path) -> None:
     other = compact_file(tmp_path / "other-x2.safetensors", 2, seed=1)
     words = upscale(photo, "-n", f"{model}:1,{other}:3", "-o", tmp_path / "blend.tiff").stderr.decode()
-    assert "sum to 4, not to 1: taken as" in words
+    assert "sum to 4, not 1: normalized to" in words
     upscale(photo, "-n", model, "--denoise", "0.25", "--denoise-with", other, "-o", tmp_path / "denoise.tiff")
     assert (tmp_path / "blend.tiff").read_bytes() == (tmp_path / "denoise.tiff").read_bytes()
     upscale(photo, "-n", f"{model}>{other}")
@@ -188,10 +188,10 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
         (["--memory", "lots"], "--memory expects a size"),
         (["--max-pixels", "0"], "--max-pixels expects a number of pixels"),
         (["--blend", "1.5"], "--blend must be from 0 (plain resize) to 1"),
-        (["--denoise", "2", "--denoise-with", "x.pth"], "--denoise must be from 0 (noise stays) to 1"),
-        (["--denoise", "0.5"], "name one that keeps noise with --denoise-with FILE"),
+        (["--denoise", "2", "--denoise-with", "x.pth"], "denoise must be in [0, 1] (0 keeps the noise"),
+        (["--denoise", "0.5"], "set denoise_with to one that keeps noise"),
         (["--denoise-with", "x.pth"], "give --denoise 0..1 too"),
-        (["-n", "a:0.5,b"], "give a weight to each model of a blend, or to none"),
+        (["-n", "a:0.5,b"], "give a share to each model of a blend, or to none"),
         (["-n", "a>"], "a model is missing before or after '>'"),
         (["--format", "bmp"], "--format bmp cannot be written"),
         (["-o", "x.bmp"], "is not a format that can be written"),
@@ -464,5 +464,5 @@ def test_the_command_line_runs_them_and_says_once_what_was_found(tmp_path: Path,
     done = CliRunner().invoke(app, command)
     said = done.output + capsys.readouterr().err
     assert done.exit_code == 0, said
-    assert said.count("is an ncnn graph of unknown make") == 1
+    assert said.count("is an ncnn graph of unknown architecture") == 1
     assert read_picture(tmp_path / "out" / "a.png").pixels.shape == (20, 24, 3)

@@ -50,34 +50,49 @@ def test_the_hash_is_that_of_the_content() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", r"mine.toml: expected at least one \[\[stage\]\]"),
+        ("", r"mine.toml: stage is missing: expected at least one \[\[stage\]\]"),
         (BLUR.replace("blur", "blurr"), r"stage 1: unknown op 'blurr', did you mean 'blur'\?"),
         (BLUR.replace("sigma", "sgima"), r"stage 1 \(blur\): unknown key 'sgima', did you mean 'sigma'\?"),
-        (BLUR + "chance = 1.5\n", r"stage 1 \(blur\): chance is a chance and must lie in \[0, 1\], got 1.5"),
-        (BLUR + "sinc = -0.1\n", r"sinc is a chance and must lie in \[0, 1\], got -0.1"),
+        (BLUR + "chance = 1.5\n", r"stage 1 \(blur\): chance must be a chance in \[0, 1\], got 1.5"),
+        (BLUR + "sinc = -0.1\n", r"sinc must be a chance in \[0, 1\], got -0.1"),
         (BLUR.replace("[7, 21]", "[21, 7]"), r"size is upside down: expected \[least, greatest\], got \[21, 7\]"),
-        (BLUR.replace("[7, 21]", "[8, 21]"), r"size are sizes of kernels and must be odd, got \[8, 21\]"),
-        (BLUR.replace("[7, 21]", "7"), r"size must be a range \[least, greatest\], got 7"),
+        (BLUR.replace("[7, 21]", "[8, 21]"), r"size must be odd numbers \(sizes of kernels\), got \[8, 21\]"),
+        (BLUR.replace("[7, 21]", "7"), r"size must be a range \[least, greatest\] of numbers, got 7"),
         (BLUR.replace("[0.2, 3.0]", "[3.0, 0.2]"), r"sigma is upside down at scale 1: 3 to 0.2"),
-        (BLUR.replace("[0.2, 3.0]", "[0.2, inf]"), r"sigma must be a finite number, got inf"),
-        (BLUR.replace("[0.2, 3.0]", '[0.2, "a"]'), r"sigma must be a finite number, got 'a'"),
-        (BLUR.replace("isotropic = 1.0", "isotropic = 0.6, anisotropic = 0.6"), r"kinds: the chances must add up to 1, got 1.2"),
-        (BLUR.replace("isotropic = 1.0", "isotopic = 1.0"), r"kinds: unknown key 'isotopic', did you mean 'isotropic'\?"),
+        (BLUR.replace("[0.2, 3.0]", "[0.2, inf]"), r"sigma must be finite numbers, got \[0.2, inf\]"),
+        (BLUR.replace("[0.2, 3.0]", '[0.2, "a"]'), r"sigma must be a range \[least, greatest\] of numbers, got \[0.2, 'a'\]"),
+        (BLUR.replace("isotropic = 1.0", "isotropic = 0.6, anisotropic = 0.6"), r"kinds must hold chances that add up to 1, got 1.2"),
+        (
+            BLUR.replace("isotropic = 1.0", "isotopic = 1.0"),
+            r"kinds has the unknown name 'isotopic', did you mean 'isotropic'\?; there are",
+        ),
         (BLUR.replace("kinds = { isotropic = 1.0 }\n", ""), r"stage 1 \(blur\): kinds is missing"),
         (BLUR + BLUR.replace("sigma", "sigmas"), r"stage 2 \(blur\): unknown key 'sigmas'"),
         ('[[stage]]\nop = "codec"\nformats = { jpeg = 1.0 }\nquality = [0, 95]\n', r"quality must lie in \[1, 100\], got \[0, 95\]"),
-        ('[[stage]]\nop = "codec"\nformats = { gif = 1.0 }\nquality = [30, 95]\n', r"formats: unknown key 'gif'"),
-        ('[[stage]]\nop = "choose"\n[[stage.option]]\nchance = 0.5\n', r"option must be two \[\[...option\]\] at least"),
-        ('[[stage]]\nop = "choose"\n[[stage.option]]\nchance = 0.5\n[[stage.option]]\nchance = 0.4\n', r"must add up to 1, got 0.9"),
+        (
+            '[[stage]]\nop = "codec"\nformats = { gif = 1.0 }\nquality = [30, 95]\n',
+            r"formats has the unknown name 'gif'; there are jpeg, webp, avif",
+        ),
+        (
+            '[[stage]]\nop = "choose"\n[[stage.option]]\nchance = 0.5\n',
+            r"stage 1 \(choose\): option must be at least two \[\[...option\]\]",
+        ),
+        (
+            '[[stage]]\nop = "choose"\n[[stage.option]]\nchance = 0.5\n[[stage.option]]\nchance = 0.4\n',
+            r"option must hold chances that add up to 1, got 0.9",
+        ),
         ("stages = 1\n" + BLUR, r"mine.toml: unknown key 'stages', did you mean 'stage'\?"),
-        ("[target]\namount = 0.5\nradius_px = 50\nthreshold_255 = 10\n" + BLUR, r"\[target\]: radius_px must be an odd whole number"),
+        (
+            "[target]\namount = 0.5\nradius_px = 50\nthreshold_255 = 10\n" + BLUR,
+            r"mine.toml: target\.radius_px must be an odd whole number, got 50",
+        ),
         (BLUR.replace("sigma = [0.2, 3.0]\n", ""), r"stage 1 \(blur\): sigma is missing"),
         (BLUR.replace("sigma =", "variance ="), r"stage 1 \(blur\): sigma is missing"),  # isotropic kernels have no variance
         (BLUR + "variance_per_scale = [0.0, 1.0]\n", r"variance is missing, and variance_per_scale adds to it"),
         (BLUR + "beta_plateau = [1.5, 2.0]\n", r"beta_plateau must be a range with 1 in it, got \[1.5, 2\]"),
         (BLUR + "sigma_per_scale = [1.0, 0.0]\n", r"sigma is upside down at scale 16: 16.2 to 3"),
         (BLUR + "sigma_per_scale = [1.0, 0.0]\nscales = [2, 4]\n", r"sigma is upside down at scale 4: 4.2 to 3"),
-        (BLUR + "scales = [true]\n", r"scales must be a list of scales, got \[True\]"),
+        (BLUR + "scales = [true]\n", r"scales must be a list of scales, whole numbers of 1 or more, got \[True\]"),
         (RESIZE.format("up", 0.3, 0.8), r"factor must reach above 1 for directions.up, got \[0.3, 0.8\]"),
         (RESIZE.format("down", 1.2, 1.8), r"factor must reach below 1 for directions.down, got \[1.2, 1.8\]"),
         ('[[stage]]\nop = "noise"\nkinds = { gaussian = 1.0 }\n', r"sigma_255 is missing, and kinds.gaussian is 1"),
@@ -96,7 +111,7 @@ def test_what_cannot_be_drawn_is_refused_by_name(text: str, words: str) -> None:
 
 
 def test_a_recipe_names_itself_and_its_source() -> None:
-    with pytest.raises(UsageError, match=r'expected source = "..."'):
+    with pytest.raises(UsageError, match=r'source is missing: expected "\.\.\."'):
         parse_recipe('name = "a"\n' + BLUR, "a.toml")
 
 

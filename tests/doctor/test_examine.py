@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import REPOSITORY
 from tests.doctor.test_hints import HEALTHY
 from tests.system.test_subprocesses import TELL, outcomes
 from upres.doctor import examine
 from upres.doctor.report import EngineCheck
-from upres.doctor.requirements import LIBRARIES, TESTED, UNTESTED, untested_kinds
+from upres.doctor.requirements import TESTED, UNTESTED, untested_kinds
 from upres.system.hardware import Python, System
+from upres.system.packages import ENGINES
 from upres.system.subprocesses import ProcessOutcome
 
 READY = {"step": "ready", "device": "cpu", "version": "ncnn 1.2"}
@@ -110,13 +108,7 @@ def test_no_room_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
         examine.examine()
 
 
-def test_the_environment_of_the_processes_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", "/first")
-    first, last = examine._environment()["PYTHONPATH"].split(os.pathsep)
-    assert (first, Path(last)) == ("/first", REPOSITORY)
-
-
 def test_the_doctor_itself_needs_nothing_that_may_be_broken() -> None:
     program = "import upres.doctor.examine, sys; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert {"numpy", "pyvips", "httpx", "typer", *(library.modules[0] for library in LIBRARIES.values())}.isdisjoint(done.stdout.split())
+    assert {"numpy", "pyvips", "httpx", "typer", *(modules[0] for modules in ENGINES.values())}.isdisjoint(done.stdout.split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -13,13 +12,15 @@ import torch
 import torch.nn.functional as F
 
 from tests.tiny import FakeRunner
-from upres.doctor import examine, probe
-from upres.doctor.requirements import LIBRARIES, TESTED, installed
+from upres.doctor import probe
+from upres.doctor.requirements import TESTED
 from upres.engines.ncnn.devices import vulkan_devices
 from upres.engines.registry import check_device
 from upres.engines.sample_picture import sample
 from upres.errors import EngineError
-from upres.system.subprocesses import WORD, run_all
+from upres.system.child import answer_in
+from upres.system.packages import missing_modules
+from upres.system.subprocesses import python_command, run
 
 
 def test_the_answer_is_that_of_torch() -> None:
@@ -49,8 +50,8 @@ def test_a_wrong_result_is_called_wrong(capsys: pytest.CaptureFixture[str], spoi
 
 
 def told(capsys: pytest.CaptureFixture[str], step: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line.removeprefix(WORD)) for line in capsys.readouterr().out.splitlines() if line.startswith(WORD)]
-    return [line for line in lines if line["step"] == step]
+    answers = map(answer_in, capsys.readouterr().out.splitlines())
+    return [answer for answer in answers if answer is not None and answer["step"] == step]
 
 
 FAKES: dict[str, tuple[str, Any]] = {
@@ -112,16 +113,15 @@ def test_a_run_elsewhere_than_asked_for_and_half_precision_that_was_given_up(
     assert not half["right"] and (half["precision"], half["words"]) == ("fp16", "fp16 is not used, it was black")
 
 
-@pytest.mark.parametrize(("engine", "device"), [("ncnn", "vulkan:0"), ("openvino", "cpu")])
+@pytest.mark.parametrize(("engine", "device"), [pytest.param("ncnn", "vulkan:0", marks=pytest.mark.vulkan), ("openvino", "cpu")])
 def test_it_runs_and_is_right(engine: str, device: str) -> None:
     """What `upres doctor` does with the engines of this machine; the others are in tests/engines/test_engines.py, against each other."""
-    if not all(map(installed, LIBRARIES[engine].modules)):
+    if missing_modules(engine):
         pytest.skip(f"{engine} is not installed")
     job = (engine,) if device == "cpu" else (engine, device)
     if device != "cpu" and not vulkan_devices()[0]:
         pytest.skip("no Vulkan driver")
-    command = [sys.executable, "-P", "-m", "upres.doctor.probe"]
-    (outcome,) = run_all([job], command, lambda _: (), at_once=1, timeout_s=120.0, env=examine._environment())
+    outcome = run([*python_command("upres.doctor.probe"), *job], timeout_s=120.0)
     assert outcome.all("run"), outcome.reason
     assert all(run["right"] and run["device"] == device for run in outcome.all("run")), outcome.told
     assert outcome.ended_well, outcome.reason

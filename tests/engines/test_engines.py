@@ -232,11 +232,11 @@ def test_a_value_that_is_not_finite_is_an_error(row: Row) -> None:
     runner = load(graph_from_state_dict(state), row)
     lr = picture(3, 9, 9)
     lr[0, 0, 4, 4] = np.nan
-    with pytest.raises(NotFiniteError, match=r"gave \d+ of 972 values that are not finite, for an input of 9 x 9 pixels"):
+    with pytest.raises(NotFiniteError, match=r"returned \d+ of 972 values as NaN or infinity for 9 x 9 pixels"):
         runner(lr)
     state["body.4.bias"] = state["body.4.bias"].copy()
     state["body.4.bias"][0] = np.inf
-    with pytest.raises(NotFiniteError, match=f"{row.engine}.* values that are not finite"):
+    with pytest.raises(NotFiniteError, match=f"{row.engine}.* values as NaN or infinity"):
         load(graph_from_state_dict(state), row)(picture(3, 9, 9))
 
 
@@ -244,12 +244,12 @@ def test_a_value_that_is_not_finite_is_an_error(row: Row) -> None:
 def test_input_that_does_not_fit_is_refused(row: Row) -> None:
     runner = load(graph_from_state_dict(state_of(RRDBNet(width=4, growth=3, blocks=1, unshuffle=2))), row)
     wrong = [
-        (np.zeros((1, 4, 8, 8), np.float32), r"takes float32 \(1, 3, h, w\); found float32 \(1, 4, 8, 8\)"),
-        (np.zeros((3, 8, 8), np.float32), r"found float32 \(3, 8, 8\)"),
-        (np.zeros((2, 3, 8, 8), np.float32), r"found float32 \(2, 3, 8, 8\)"),
-        (np.zeros((1, 3, 0, 8), np.float32), r"found float32 \(1, 3, 0, 8\)"),
-        (np.zeros((1, 3, 8, 8), np.float64), r"found float64"),
-        (np.zeros((1, 3, 9, 8), np.float32), "multiples of 2; found 9 x 8"),
+        (np.zeros((1, 4, 8, 8), np.float32), r"expected float32 \(1, 3, h, w\), got float32 \(1, 4, 8, 8\)"),
+        (np.zeros((3, 8, 8), np.float32), r"got float32 \(3, 8, 8\)"),
+        (np.zeros((2, 3, 8, 8), np.float32), r"got float32 \(2, 3, 8, 8\)"),
+        (np.zeros((1, 3, 0, 8), np.float32), r"got float32 \(1, 3, 0, 8\)"),
+        (np.zeros((1, 3, 8, 8), np.float64), r"got float64"),
+        (np.zeros((1, 3, 9, 8), np.float32), "multiples of 2, got 9 x 8"),
     ]
     for lr, words in wrong:
         with pytest.raises(EngineError, match=words):
@@ -291,6 +291,6 @@ def test_too_little_memory_has_an_error_of_its_own_and_the_runner_goes_on(row: R
     graph = Graph.of([Resample("upsample_nearest", "o", S, 1024)], output="o", in_channels=1, family="test")
     runner = load(graph, row)
     before = runner(picture(1, 1, 1))
-    with pytest.raises(OutOfMemoryError, match=r"of memory on .*1000 x 1000 pixels.*; try a smaller --tile"):
+    with pytest.raises(OutOfMemoryError, match=r"of memory on .*1000 x 1000 pixels.*; try a smaller tile"):
         runner(picture(1, 1000, 1000))  # 4 TB
     np.testing.assert_array_equal(runner(picture(1, 1, 1)), before)

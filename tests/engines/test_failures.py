@@ -45,7 +45,7 @@ def test_words(errors: list[Exception], short: bool) -> None:
         assert is_short_of_memory(error) is short, error
         told = failure("engine 1.0", lr, error)
         assert isinstance(told, OutOfMemoryError) is short
-        assert "4 x 5 pixels" in str(told) and str(told).endswith("; try a smaller --tile") and "\n" not in str(told)
+        assert "4 x 5 pixels" in str(told) and str(told).endswith("; try a smaller tile") and "\n" not in str(told)
 
 
 def test_the_line_that_tells() -> None:

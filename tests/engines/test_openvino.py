@@ -87,7 +87,7 @@ def test_what_was_not_computed_is_nan() -> None:
     runner = OpenVinoRunner(small(), threads=1)
     assert runner._net is not None
     runner._net._request = SimpleNamespace(set_output_tensor=lambda _: None, start_async=lambda *_, **__: None, wait=lambda: None)
-    with pytest.raises(EngineError, match="gave 480 of 480 values that are not finite"):
+    with pytest.raises(EngineError, match="returned 480 of 480 values as NaN"):
         runner(picture(8, 5))
 
 
@@ -100,7 +100,7 @@ def test_after_a_failure_the_network_is_compiled_again() -> None:
 
     runner._net._request = SimpleNamespace(set_output_tensor=lambda _: None, start_async=lambda *_, **__: None, wait=broken)
     lr = picture(8, 5)
-    with pytest.raises(EngineError, match=f"{runner.name} failed on 8 x 5 pixels: the device was lost; try a smaller --tile"):
+    with pytest.raises(EngineError, match=f"{runner.name} failed on 8 x 5 pixels: the device was lost; try a smaller tile"):
         runner(lr)
     np.testing.assert_allclose(runner(lr), expected(lr), rtol=0, atol=1e-5)
 
@@ -132,7 +132,7 @@ def test_half_precision_is_what_it_says_or_refused(precision: str) -> None:
         runner = OpenVinoRunner(small(), threads=1, precision=precision)  # type: ignore[arg-type]
     except EngineError as error:
         others = {"fp32", "fp16", "bf16"} - {precision}
-        words = [f"computes in {other} on this CPU, not in {precision}; leave --precision {precision} out" for other in others]
+        words = [f"computes in {other} on this CPU, not in {precision}; choose another precision" for other in others]
         assert any(text in str(error) for text in words), error
         return
     lr = picture(12, 12)
@@ -171,7 +171,7 @@ def test_devices(device: str, present: list[str], target: str | None) -> None:
         assert engine._target(device, present) == target
         return
     found = ", ".join(present).lower().replace(".", ":")
-    with pytest.raises(EngineError, match=f"OpenVINO finds no device '{device}' here; it finds {found}"):
+    with pytest.raises(EngineError, match=f"OpenVINO does not find device '{device}', only {found}"):
         engine._target(device, present)
 
 
@@ -185,12 +185,12 @@ def test_a_file_by_its_path(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="closed"):
         opened(picture(5, 6))
     path.write_bytes(b"no model")
-    with pytest.raises(EngineError, match=r"openvino .* refused m\.onnx: "):
+    with pytest.raises(EngineError, match=r"openvino .* rejected m\.onnx: "):
         OpenVinoFile(path)
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(UsageError, match="engine 'openvino' computes in fp32, fp16, bf16; found 'int8'"):
+    with pytest.raises(UsageError, match="engine 'openvino' has precisions fp32, fp16, bf16; got 'int8'"):
         OpenVinoRunner(small(), precision="int8")  # type: ignore[arg-type]
 
 

@@ -15,7 +15,7 @@ from upres.engines.runner import Precision, Runner
 from upres.errors import EngineError, NotFiniteError, UsageError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv, Resample
-from upres.models import catalog
+from upres.models.load import load_model
 
 Array = np.ndarray
 
@@ -104,7 +104,7 @@ def test_half_precision_that_disagrees_is_not_and_a_note_says_so(fault: Callable
     runner, opened = ask({"fp16": fault, "fp32": right}, precision)
     assert (runner.precision, runner.device) == ("fp32", "gpu:0")
     (note,) = runner.notes
-    assert note.startswith("fp16 of gpu 1.0 on gpu:0 is not used for this model, float32 is: ")
+    assert note.startswith("fp16 of gpu 1.0 on gpu:0 was replaced by float32 for this model: ")
     assert opened[0].closed and not opened[1].closed
     np.testing.assert_array_equal(runner(tiles(compact(2))["photograph"]).shape, (1, 3, 128, 128))
     runner.close()
@@ -113,13 +113,13 @@ def test_half_precision_that_disagrees_is_not_and_a_note_says_so(fault: Callable
 
 def test_figures_are_told() -> None:
     runner, _ = ask({"fp16": shifted, "fp32": right})
-    words = "(photograph) it differs from float32 by 0.5 levels of 255 at most and 0.41 on average, where 8 and 0.25 are allowed"
+    words = "(photograph) it differs from float32 by up to 0.5 8-bit levels and 0.41 on average (limits 8 and 0.25)"
     assert words in runner.notes[0]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_gpu_that_is_wrong_in_float32_too_is_refused(fault: Callable[[Array], Array]) -> None:
-    with pytest.raises(EngineError, match=r"gpu 1\.0 gives wrong pictures on gpu:0, in float32 too: .*; update the driver"):
+    with pytest.raises(EngineError, match=r"gpu 1\.0 computes wrong results on gpu:0, in float32 too: .*; update the driver"):
         ask({"fp16": fault, "fp32": fault})
 
 
@@ -174,7 +174,7 @@ def test_fp16_agrees_on_the_house_model_and_bf16_does_not(monkeypatch: pytest.Mo
     """The measurement of the module's text, on torch's CPU kernels: those that sum in float32, as GPUs do."""
     pytest.importorskip("torch")
     monkeypatch.setattr("upres.engines.precision._SIDE_PX", 48)
-    graph = catalog.load_graph("compact-x4")
+    graph = load_model("compact-x4").graph
     reference = open_graph(graph, engine="ncnn", threads=1, exact=True, device="cpu", precision="fp32")
     found = {}
     for precision in ("fp32", "fp16", "bf16"):

@@ -103,7 +103,7 @@ def test_memory_is_let_go_of_while_the_error_is_still_held(monkeypatch: pytest.M
     monkeypatch.setattr(engine, "_conv2d", short)
     with pytest.raises(OutOfMemoryError) as caught:
         runner(picture(6, 7))
-    words = "was short of memory on 6 x 7 pixels: CUDA out of memory. Tried to allocate 2.00 GiB.; try a smaller --tile"
+    words = "ran out of memory on 6 x 7 pixels: CUDA out of memory. Tried to allocate 2.00 GiB.; try a smaller tile"
     assert str(caught.value).endswith(words)
     gc.collect()
     assert [ref() for ref in kept] == [None]
@@ -149,7 +149,7 @@ def test_auto_is_the_fastest_kind(cuda: int, mps: bool, expected: str, monkeypat
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(UsageError, match="engine 'torch' computes in fp32, fp16, bf16; found 'int8'"):
+    with pytest.raises(UsageError, match="engine 'torch' has precisions fp32, fp16, bf16; got 'int8'"):
         TorchRunner(small(), precision="int8")  # type: ignore[arg-type]
 
 

@@ -23,20 +23,20 @@ def graph_of(nodes: list[Node], channels: int = 3) -> Graph:
 @pytest.mark.parametrize(
     ("nodes", "words"),
     [
-        ([Conv("a", "nowhere", weights(3, 3))], "node 'a' reads 'nowhere', which no node before it writes"),
-        ([Conv("a", "input", weights(3, 4))], "conv 'a' takes 4 channels, but 'input' has 3"),
-        ([Conv("a", "input", weights(3, 3), np.ones(4, np.float32))], r"expected a bias of shape \(3,\), found \(4,\)"),
-        ([Conv("a", "input", np.ones((3, 3, 3, 5), np.float32))], r"expected weights \(out, in, k, k\), found \(3, 3, 3, 5\)"),
-        ([Conv("input", "input", weights(3, 3))], "already written"),
-        ([Activate("a", "input", Activation("prelu", slopes=np.ones(2, np.float32)))], r"slopes of shape \(3,\) or \(1,\), found \(2,\)"),
-        ([Conv("a", "input", weights(3, 3), activation=Activation("prelu"))], "found None"),
-        ([Conv("a", "input", weights(4, 3), padding=1), Add("b", ("a", "input"), (1.0, 1.0))], "one shape; found a 4 .* at x1, input 3"),
+        ([Conv("a", "nowhere", weights(3, 3))], "node 'a' reads 'nowhere', which no earlier node writes"),
+        ([Conv("a", "input", weights(3, 4))], "conv 'a' expects 4 channels, but 'input' has 3"),
+        ([Conv("a", "input", weights(3, 3), np.ones(4, np.float32))], r"expected a bias of shape \(3,\), got \(4,\)"),
+        ([Conv("a", "input", np.ones((3, 3, 3, 5), np.float32))], r"expected weights \(out, in, k, k\), got \(3, 3, 3, 5\)"),
+        ([Conv("input", "input", weights(3, 3))], "another node already writes"),
+        ([Activate("a", "input", Activation("prelu", slopes=np.ones(2, np.float32)))], r"slopes of shape \(3,\) or \(1,\), got \(2,\)"),
+        ([Conv("a", "input", weights(3, 3), activation=Activation("prelu"))], "got None"),
+        ([Conv("a", "input", weights(4, 3), padding=1), Add("b", ("a", "input"), (1.0, 1.0))], "same shape, got a with 4 .* input with 3"),
         ([Add("b", ("input", "input"), (1.0,))], "2 inputs, but 1 coefficients"),
         ([Add("b", ("input",), (1.0,))], "two or more inputs"),
-        ([Resample("upsample_nearest", "a", "input", 2), Mul("b", ("a", "input"))], "one shape; found a 3 .* at x2, input 3 .* at x1"),
-        ([Resample("upsample_nearest", "a", "input", 2), Concat("b", ("a", "input"))], "joins values of different sizes: a, input"),
-        ([Resample("pixel_shuffle", "a", "input", 2)], "3 channels are not a multiple of 4"),
-        ([Resample("pixel_unshuffle", "a", "input", 2)], "the output is 1/2 times the input's size"),
+        ([Resample("upsample_nearest", "a", "input", 2), Mul("b", ("a", "input"))], "got a with 3 .* at x2, input with 3 .* at x1"),
+        ([Resample("upsample_nearest", "a", "input", 2), Concat("b", ("a", "input"))], "concatenates values of different sizes: a, input"),
+        ([Resample("pixel_shuffle", "a", "input", 2)], "needs a multiple of 4 channels, got 3"),
+        ([Resample("pixel_unshuffle", "a", "input", 2)], "the scale must be an integer, got 1/2"),
     ],
 )
 def test_what_does_not_fit_is_named(nodes: list[Node], words: str) -> None:
@@ -65,7 +65,7 @@ def test_what_has_no_tail() -> None:
 
 def test_a_graph_that_lies_about_itself_is_refused() -> None:
     nodes = (Conv("a", "input", weights(3, 3), padding=1),)
-    with pytest.raises(ModelError, match=r"is \(2, 3, 1\), but its nodes make \(1, 3, 1\)"):
+    with pytest.raises(ModelError, match=r"must be \(1, 3, 1\), got \(2, 3, 1\)"):
         Graph(nodes, "input", "a", scale=2, in_channels=3, out_channels=3, alignment=1, family="test")
     with pytest.raises(ModelError, match="no node writes the output 'z'"):
         Graph.of(nodes, output="z", in_channels=3, family="test")

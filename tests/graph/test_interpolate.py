@@ -115,7 +115,7 @@ def test_the_arguments_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "words"),
     [
-        (compact_state(4), rrdb_state(), "the first network is compact x4, the second network is rrdb x4; expected two of one family"),
+        (compact_state(4), rrdb_state(), "the first network is compact x4, the second network is rrdb x4; expected the same family"),
         (compact_state(2), compact_state(4), "the first network is compact x2, the second network is compact x4"),
         (
             compact_state(width=4),
@@ -140,13 +140,13 @@ def test_the_two_networks_can_be_called_by_their_names() -> None:
 
 @pytest.mark.parametrize("alpha", [-0.01, 1.01, float("nan"), float("inf")])
 def test_an_alpha_outside_is_refused(alpha: float) -> None:
-    with pytest.raises(UsageError, match=rf"alpha is {alpha:g}; expected a number from 0 to 1 \(beyond lies extrapolation"):
+    with pytest.raises(UsageError, match=rf"alpha must be in \[0, 1\], unless extrapolate is set; got {alpha:g}"):
         interpolate(compact_state(), compact_state(), alpha)
 
 
 @pytest.mark.parametrize("alpha", [float("nan"), float("-inf")])
 def test_no_flag_allows_an_alpha_that_is_no_number(alpha: float) -> None:
-    with pytest.raises(UsageError, match="expected a finite number"):
+    with pytest.raises(UsageError, match="alpha must be finite"):
         interpolate(compact_state(), compact_state(), alpha, extrapolate=True)
 
 

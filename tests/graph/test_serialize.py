@@ -11,11 +11,11 @@ from tests.tiny import aligned_graph, compact, gray_graph
 from upres import engines
 from upres.graph.graph import Graph
 from upres.graph.serialize import digest, structure, with_random_weights
-from upres.models import catalog
+from upres.models.load import load_model
 
 
 def test_a_network_without_its_weights_is_as_much_work() -> None:
-    for graph in (compact(2), aligned_graph(), gray_graph(), catalog.load_graph("compact-x4")):
+    for graph in (compact(2), aligned_graph(), gray_graph(), load_model("compact-x4").graph):
         described = json.loads(json.dumps(structure(graph)))
         made = with_random_weights(described)
         for ours, theirs in ((graph, made), (graph.simplify(), made.simplify())):

@@ -93,7 +93,7 @@ def test_strips_meet_without_a_seam() -> None:
 def test_values_that_are_not_numbers_are_refused() -> None:
     pixels = np.full((2, 2, 3), 0.5, np.float32)
     pixels[1, 1, 2] = np.nan
-    with pytest.raises(OutputError, match="not numbers"):
+    with pytest.raises(OutputError, match="got NaN"):
         encode_picture(Picture(pixels, icc=built_in("p3")), "png")
 
 
@@ -164,14 +164,14 @@ def test_a_damaged_profile_is_ignored_with_a_note(form: str, kind: str) -> None:
     pixels = np.full((16, 16, 3), 100, np.uint8)
     picture = read_picture(file_with(pixels, icc, form))
     assert picture.icc is None
-    assert [note.startswith("its color profile was ignored: it is ") for note in picture.notes] == [True]
+    assert ["profile was ignored" in note and "damaged" in note for note in picture.notes] == [True]
     np.testing.assert_array_equal(np.rint(picture.pixels * 255), pixels)
 
 
 def test_a_profile_for_other_channels_is_ignored_with_a_note() -> None:
     picture = read_picture(file_with(np.full((8, 8, 3), 90, np.uint8), built_in("p3"), "TIFF", "L"))
     assert picture.icc is None
-    assert picture.notes == ("its color profile was ignored: it is for RGB, the picture is gray",)
+    assert picture.notes == ("the color profile was ignored (expected gray, got RGB)",)
 
 
 def with_tags(more: list[tuple[bytes, bytes]], space: bytes) -> bytes:
@@ -214,7 +214,7 @@ def test_a_damaged_cmyk_profile_is_ignored_with_a_note() -> None:
     stream = io.BytesIO()
     Image.new("CMYK", (8, 8)).save(stream, "JPEG", icc_profile=whole[:200] + bytes(1000))
     picture = read_picture(stream.getvalue())
-    assert picture.notes == ("its color profile was ignored: it is damaged", "CMYK was converted to sRGB")
+    assert picture.notes == ("the color profile was ignored (damaged)", "CMYK was converted to sRGB")
     assert picture.pixels.min() > 0.98
 
 

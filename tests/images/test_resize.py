@@ -121,19 +121,19 @@ def test_resizing_a_flipped_picture_flips_the_result(flip: object) -> None:
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, math.nan, math.inf])
 def test_a_factor_that_is_none_is_refused(factor: float) -> None:
-    with pytest.raises(UsageError, match="the resize factor must be positive and finite, got"):
+    with pytest.raises(UsageError, match="factor must be positive and finite, got"):
         imresize(noise(4, 4), factor)
 
 
 def test_what_cannot_be_meant_is_refused() -> None:
     image = noise(4, 4)
-    with pytest.raises(UsageError, match="a factor or a size, and exactly one"):
+    with pytest.raises(UsageError, match="exactly one of factor and size"):
         imresize(image)
-    with pytest.raises(UsageError, match="a factor or a size, and exactly one"):
+    with pytest.raises(UsageError, match="exactly one of factor and size"):
         imresize(image, 2.0, size=(8, 8))
     with pytest.raises(UsageError, match=r"at least 1x1, got 0x4 \(h x w\)"):
         imresize(image, size=(0, 4))
     with pytest.raises(UsageError, match=r"non-empty h w or h w c array, got shape \(0, 4\)"):
         imresize(np.zeros((0, 4)), 2.0)
-    with pytest.raises(UsageError, match="unknown kernel 'sinc': choose one of cubic, linear, area, lanczos"):
+    with pytest.raises(UsageError, match="kernel must be one of cubic, linear, area, lanczos, got 'sinc'"):
         imresize(image, 2.0, kernel="sinc")  # type: ignore[arg-type]

@@ -75,7 +75,7 @@ def test_a_reduced_page_without_another_picture_is_a_picture() -> None:
 def test_lab_and_cr2_are_refused_by_name() -> None:
     target = io.BytesIO()
     Image.new("LAB", (8, 8)).save(target, "TIFF")
-    with pytest.raises(InputError, match="seems to be a TIFF in Lab colors"):
+    with pytest.raises(InputError, match="seems to be a TIFF in Lab color"):
         read_picture(target.getvalue())
     with pytest.raises(InputError, match="seems to be a camera raw file"):
         read_picture(b"II*\0\x10\0\0\0CR\2\0" + bytes(64))

@@ -175,11 +175,10 @@ def test_what_a_format_cannot_hold_is_said() -> None:
     picture = Picture(smooth(4, 4, 3, 16), np.ones((4, 4), np.float32), 16, exif=bytes(70_000))
     assert writing_notes(Picture(smooth(4, 4, 3, 8)), "jpeg") == ()
     assert writing_notes(picture, "png") == ()
-    assert [words in note for words, note in zip(("8 bits", "laid on white", "70,000"), writing_notes(picture, "jpeg"), strict=True)] == [
-        True
-    ] * 3
+    expected = ("16 bits a sample were rounded to 8", "blended with white", "70,000")
+    assert all(words in note for words, note in zip(expected, writing_notes(picture, "jpeg"), strict=True))
     assert "EXIF is not written to tiff" in writing_notes(picture, "tiff")[0]
-    assert "12 bits" in writing_notes(picture, "avif")[0]
+    assert "rounded to 12" in writing_notes(picture, "avif")[0]
 
 
 def test_jpeg_is_not_subsampled_and_quality_counts() -> None:
@@ -197,10 +196,10 @@ def test_limits_are_known_before_the_work() -> None:
         check_writable(format, 1, longest, 8)
         encode_picture(Picture(np.zeros((1, longest, 1), np.float32)), format)
         with pytest.raises(
-            OutputError, match=rf"{format} holds at most {longest:,} pixels a side, the result has 1 x {longest + 1:,}: write"
+            OutputError, match=rf"{format} holds at most {longest:,} pixels a side, the result has 1 x {longest + 1:,}; write"
         ):
             check_writable(format, longest + 1, 1, 16)
-    with pytest.raises(OutputError, match="cannot write the format 'bmp': expected one of png, jpeg, webp, tiff, avif"):
+    with pytest.raises(OutputError, match="format must be one of png, jpeg, webp, tiff, avif, got 'bmp'"):
         check_writable("bmp", 1, 1, 8)
     with pytest.raises(OutputError, match="at least one pixel"):
         check_writable("png", 0, 1, 8)
@@ -214,7 +213,7 @@ def test_endings(tmp_path: Path) -> None:
         assert ending in READABLE_SUFFIXES
     write_picture(picture, tmp_path / "b", format="webp")
     assert read_header(tmp_path / "b").format == "webp"
-    with pytest.raises(OutputError, match=r"expected an ending of \.png, .*, found \.bmp"):
+    with pytest.raises(OutputError, match=r"expected a suffix of \.png, .*; got \.bmp"):
         write_picture(picture, tmp_path / "a.bmp")
 
 
@@ -259,7 +258,7 @@ def test_only_a_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
     for name, what in (("folder.png", "a folder"), ("pipe.png", "a pipe or a device")):
-        with pytest.raises(OutputError, match=f"{name}: it is {what}, expected the name of a file"):
+        with pytest.raises(OutputError, match=f"{name}: it is {what}, expected a file name"):
             write_picture(Picture(smooth(4, 5, 3, 8)), tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.png", "pipe.png"]
     assert not (tmp_path / "pipe.png").is_file()
@@ -273,3 +272,29 @@ def test_paths_are_text_as_well(tmp_path: Path) -> None:
     assert read_header(str(tmp_path / "a.png")).width == 4
     with pytest.raises(InputError, match=r"none\.png"):
         read_picture(str(tmp_path / "none.png"))
+
+
+def test_a_picture_is_written_to_an_open_file(tmp_path: Path) -> None:
+    picture = Picture(np.full((4, 5, 3), 0.5, np.float32))
+    memory = io.BytesIO()
+    write_picture(picture, memory, format="png")
+    assert memory.getvalue() == encode_picture(picture, "png")
+    with (tmp_path / "raw").open("wb", buffering=0) as raw:
+        write_picture(picture, raw, format="jpeg", quality=80)
+    assert (tmp_path / "raw").read_bytes() == encode_picture(picture, "jpeg", quality=80)
+
+
+def test_an_open_file_that_cannot_take_it_is_refused() -> None:
+    picture = Picture(np.full((4, 5, 3), 0.5, np.float32))
+    with pytest.raises(OutputError, match="format is needed to write to an open file; expected one of png, jpeg"):
+        write_picture(picture, io.BytesIO())
+    for wrong in (io.StringIO(), b"name.png", None):
+        with pytest.raises(OutputError, match="expected a path or a file open in binary mode, got "):
+            write_picture(picture, wrong, format="png")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_open_file_on_a_full_disk_is_told() -> None:
+    picture = Picture(np.full((4, 5, 3), 0.5, np.float32))
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OutputError, match="the disk is full"):
+        write_picture(picture, full, format="png")

@@ -110,17 +110,17 @@ def test_the_border_is_not_measured() -> None:
 
 def test_what_cannot_be_measured_is_refused() -> None:
     sr, hr = pair()
-    with pytest.raises(InputError, match=r"one shape, got sr \(39, 33, 3\) and hr \(40, 33, 3\)"):
+    with pytest.raises(InputError, match=r"same shape, got \(39, 33, 3\) and \(40, 33, 3\)"):
         psnr(sr[1:], hr, border=0, luma=True)
-    with pytest.raises(InputError, match=r"a border of 17 leaves nothing of a 40x33 \(h x w\) picture"):
+    with pytest.raises(InputError, match=r"border must be at least 0 and leave some of 40x33 \(h x w\) pixels, got 17"):
         psnr(sr, hr, border=17, luma=True)
-    with pytest.raises(InputError, match="a border of -1 leaves nothing"):
+    with pytest.raises(InputError, match=r"border must be .*, got -1"):
         psnr(sr, hr, border=-1, luma=True)
-    with pytest.raises(InputError, match=r"SSIM needs at least 11x11 pixels inside the border, got 16x9 \(h x w\)"):
+    with pytest.raises(InputError, match=r"SSIM needs 11x11 pixels inside the border, got 16x9 \(h x w\)"):
         ssim(sr, hr, border=12, luma=True)
-    with pytest.raises(InputError, match="must be uint8, or float in"):
+    with pytest.raises(InputError, match="must be uint8, uint16 or float in"):
         psnr(sr.astype(np.int32), hr, border=0, luma=True)
-    with pytest.raises(InputError, match="values that are not finite"):
+    with pytest.raises(InputError, match="must be finite"):
         psnr(np.where(sr > 0, np.nan, 0.0), hr, border=0, luma=True)
     with pytest.raises(InputError, match=r"h w, h w 1 or h w 3, got shape \(40, 33, 4\)"):
         psnr(np.zeros((40, 33, 4), np.uint8), np.zeros((40, 33, 4), np.uint8), border=0, luma=True)

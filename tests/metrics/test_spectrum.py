@@ -102,15 +102,15 @@ def test_flat_pictures_are_no_pattern() -> None:
 
 def test_what_cannot_be_measured_is_refused() -> None:
     good = np.zeros((64, 64), np.uint8)
-    with pytest.raises(UsageError, match="the period must be 2 or 4 pixels, got 3"):
+    with pytest.raises(UsageError, match="period_px must be 2 or 4, got 3"):
         lattice_energy(good, 3)
     with pytest.raises(InputError, match=r"at least 32x32 pixels, got 64x31 \(h x w\)"):
         lattice_energy(good[:, :31], 2)
     with pytest.raises(InputError, match=r"h w, h w 1 or h w 3, got shape \(64, 64, 4\)"):
         lattice_contrast(np.zeros((64, 64, 4), np.uint8), 2)
-    with pytest.raises(InputError, match="must be uint8, or float in"):
+    with pytest.raises(InputError, match="must be uint8 or float in"):
         lattice_energy(good.astype(np.int16), 2)
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(InputError, match="must be finite"):
         lattice_energy(np.full((64, 64), np.nan), 2)
-    with pytest.raises(InputError, match=r"one shape, got sr \(64, 60\) and hr \(64, 64\)"):
+    with pytest.raises(InputError, match=r"same shape, got \(64, 60\) and \(64, 64\)"):
         lattice_ratio(good[:, :60], good, 2)

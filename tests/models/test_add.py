@@ -17,8 +17,8 @@ from tests.system.test_download import Server, whole
 from tests.tiny import compact_file
 from upres.errors import ModelError, UsageError
 from upres.models.add import add
-from upres.models.catalog import find, load_graph, resolve
-from upres.models.load import load_network
+from upres.models.catalog import find, resolve
+from upres.models.load import load_model
 from upres.models.report import verify
 from upres.models.store import added_names, read_added, remove
 
@@ -27,14 +27,18 @@ def test_a_file_is_copied_under_a_name_of_its_own(tmp_path: Path, store: Path) -
     path = compact_file(tmp_path / "My Model (v2).safetensors", 4)
     model = add(str(path))
     assert (model.name, model.family, model.scale, model.license) == ("My-Model-v2", "compact", 4, "unknown")
-    assert model.origin == str(path) and model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert model.added_from == str(path) and model.files[0].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert files(store) == ["My-Model-v2.model.json", "My-Model-v2.safetensors"]
     path.unlink()
     assert resolve("my-model-V2") == store / "My-Model-v2.safetensors"
-    assert load_graph("My-Model-v2").scale == 4
+    assert load_model("My-Model-v2").graph.scale == 4
     assert find("MY-MODEL-V2") == model == read_added("My-Model-v2")
     record = store / "My-Model-v2.model.json"
-    record.write_text(record.read_text().replace('"license"', '"licence"'))  # as records were written before
+    earlier = {"name", "file", "sha256", "bytes", "license", "origin", "family", "scale"}
+    written = json.loads(record.read_text())
+    assert earlier <= written.keys()
+    old = {"licence" if key == "license" else key: written[key] for key in earlier}  # as the first records were written
+    record.write_text(json.dumps(old))
     assert read_added("My-Model-v2") == model
 
 
@@ -51,10 +55,10 @@ def test_a_name_must_be_free_and_plain(tmp_path: Path, table: Table) -> None:
     table("https://example.invalid/a.pth")
     add(path)
     for name in ("one", "ONE", "Compact-X4", "tiny_x2", "2x-Tiny"):
-        with pytest.raises(UsageError, match=r"there is a model called .* already: .*--name"):
+        with pytest.raises(UsageError, match=r"a model named .* exists already: .*choose another name"):
             add(path, name)
     for name in ("a:0.5", "a,b", "a>b", "", "..", "a/b", "a.pth", "-a", "x" * 101):
-        with pytest.raises(UsageError, match="cannot be called"):
+        with pytest.raises(UsageError, match="name must be letters, digits"):
             add(path, name)
     assert added_names() == ["one"]
 
@@ -65,7 +69,7 @@ def test_an_address_is_downloaded_checked_and_pinned(server: Server, store: Path
         add(server.url("/net.pth?raw=1"))
     assert server.requests == []
     model = add(server.url("/net.pth?raw=1"), license="MIT")
-    assert (model.name, model.file, model.license) == ("net", "net.safetensors", "MIT")  # by content, not by its name
+    assert (model.name, model.files[0].name, model.license) == ("net", "net.safetensors", "MIT")  # by content, not by its name
     with pytest.raises(ModelError, match="it is a web page"):
         add(server.url("/page"), accept_license=True)
     assert files(store / "incoming") == []
@@ -73,7 +77,7 @@ def test_an_address_is_downloaded_checked_and_pinned(server: Server, store: Path
     assert resolve("net").read_bytes() == data  # had again from where it came
     resolve("net").unlink()
     server.answers["/net.pth?raw=1"] = whole(data[:-1] + b"x")
-    with pytest.raises(ModelError, match=f"expected {model.sha256}"):
+    with pytest.raises(ModelError, match=f"expected {model.files[0].sha256}"):
         resolve("net")
 
 
@@ -86,7 +90,7 @@ def test_an_added_file_that_changed_or_went_is_refused_with_its_place(tmp_path: 
         resolve("one")
     path.unlink()
     with pytest.raises(ModelError, match="no address of the file itself is known"):
-        load_graph("one")
+        load_model("one")
     path.write_bytes(whole_file)
     assert resolve("one") == path
 
@@ -98,7 +102,7 @@ def test_a_torn_record_is_named_and_reaches_no_other_folder(tmp_path: Path, stor
     lies = ({"file": "../../one"}, {"name": "two"}, {"scale": "2"}, {"sha256": "12345678"})
     for bad in ("", "[]", "{}", *(json.dumps(good | lie) for lie in lies)):
         record.write_text(bad)
-        with pytest.raises(ModelError, match=r"one\.model\.json is no record of a model .*Delete it and add the model again"):
+        with pytest.raises(ModelError, match=r"one\.model\.json is not a record of a model .*Delete it and add the model again"):
             resolve("one")
     assert resolve("compact-x4").is_file()  # no other name suffers
 
@@ -134,19 +138,19 @@ def test_both_files_of_an_ncnn_model_are_taken_verified_and_removed(half: str, t
     param = bilinear_x2(tmp_path)
     weights = param.with_suffix(".bin")
     model = add(str(param.with_suffix(half)), "two")
-    assert (model.file, model.sha256) == ("two.param", hashlib.sha256(param.read_bytes()).hexdigest())
-    assert model.weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (param, weights)]
+    assert [(file.name, file.sha256) for file in model.files] == list(zip(("two.param", "two.bin"), digests, strict=True))
     assert read_added("two") == model
-    expected = load_network(str(param))
+    expected = load_model(str(param)).networks[0]
     param.unlink()
     weights.unlink()
-    found = load_network("two")
+    found = load_model("two").networks[0]
     assert (found.scale, found.parameters) == (expected.scale, expected.parameters)
     assert [check.sound for check in verify() if check.name == "two"] == [True, True]
     (store / "two.bin").write_bytes((store / "two.bin").read_bytes()[:-4] + b"\0\0\0\x3f")
     assert [check.sound for check in verify() if check.name == "two"] == [True, False]
     with pytest.raises(ModelError, match=r"two\.bin"):
-        load_network("two")
+        load_model("two")
     assert sorted(path.name for path in remove(model)) == ["two.bin", "two.model.json", "two.param"]
 
 
@@ -161,5 +165,5 @@ def test_an_ncnn_model_without_its_weights_is_refused(tmp_path: Path, store: Pat
 
 def test_a_model_of_the_catalog_can_be_had_from_a_copy(assets: Path, store: Path) -> None:
     model = add(str(assets / "weights" / "realesr-animevideov3.pth"), "video", "BSD-3-Clause")
-    assert (model.file, model.scale) == ("video.pth", 4)
-    assert load_graph("VIDEO").receptive_field == 18
+    assert (model.files[0].name, model.scale) == ("video.pth", 4)
+    assert load_model("VIDEO").graph.receptive_field == 18

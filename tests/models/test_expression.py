@@ -1,4 +1,4 @@
-"""What `-n` may say, and what comes of it: blends are sums of weights, chains are one network after the other, tiles leave no trace."""
+"""Model expressions and what comes of them: blends are sums of weights, chains are one network after the other, tiles leave no trace."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from upres.errors import ModelError, UsageError
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv
-from upres.models import catalog
-from upres.models.expression import NOISE_TWINS, Composition, Part, load, parse, with_denoise
+from upres.models.expression import NOISE_TWINS, Composition, Part, parse, with_denoise
+from upres.models.load import load_model
 from upres.upscaling.enlarge import Upscaler
 from upres.weights.read import write_safetensors
 
@@ -55,7 +55,7 @@ def test_what_is_understood(text: str, stages: list[list[tuple[str, float]]], ag
 def test_weights_of_another_sum_are_normalized_with_a_word() -> None:
     found = parse("a:3,b:1>c")
     assert found.stages == ((Part("a", 0.75), Part("b", 0.25)), (Part("c", 1.0),))
-    assert found.notes == ("the weights of a:3,b:1 sum to 4, not to 1: taken as a 0.75, b 0.25",)
+    assert found.notes == ("the shares of a:3,b:1 sum to 4, not 1: normalized to a 0.75, b 0.25",)
     assert parse("a:0.3333,b:0.3333,c:0.3333").notes == ()
 
 
@@ -65,23 +65,23 @@ def test_weights_of_another_sum_are_normalized_with_a_word() -> None:
         ("", "a model is missing before or after '>'"),
         ("a>", "a model is missing before or after '>'"),
         ("a>>b", "a model is missing"),
-        ("a,", "a model's name is missing"),
-        (":0.5,b:0.5", "a model's name is missing"),
-        ("a:0.5,b", "give a weight to each model of a blend, or to none"),
-        ("a:x,b:1", "'x' is no weight of a; expected a number"),
-        ("a:", "'' is no weight of a"),
-        ("a:-1,b:2", "the weight of a is -1; expected a number from 0"),
-        ("a:nan,b:1", "the weight of a is nan"),
-        ("a:inf,b:1", "the weight of a is inf"),
-        ("a:0,b:0", "all weights are 0"),
-        ("a:0.7", "a weight is for a blend of two models or more"),
+        ("a,", "the name of a model is missing"),
+        (":0.5,b:0.5", "the name of a model is missing"),
+        ("a:0.5,b", "give a share to each model of a blend, or to none"),
+        ("a:x,b:1", "'x' is not a share of a; expected a number"),
+        ("a:", "'' is not a share of a"),
+        ("a:-1,b:2", "the share of a is -1; expected a number of 0 or more"),
+        ("a:nan,b:1", "the share of a is nan"),
+        ("a:inf,b:1", "the share of a is inf"),
+        ("a:0,b:0", "all shares are 0"),
+        ("a:0.7", "a share needs a blend of two models or more"),
     ],
 )
 def test_what_is_refused(text: str, words: str) -> None:
     with pytest.raises(UsageError) as error:
         parse(text)
     assert words in str(error.value)
-    assert f"-n {text!r}" in str(error.value)
+    assert f"model {text!r}" in str(error.value)
 
 
 def test_the_name_of_a_file_may_hold_anything(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_name_of_a_file_may_hold_anything(tmp_path: Path) -> None:
 def test_a_blend_is_the_sum_of_weights(files: list[Path]) -> None:
     """Against a plain float64 sum over the three state dicts."""
     a, b, c = (compact_state(2, seed=seed) for seed in range(3))
-    (graph,) = load(parse(",".join(f"{path}:{weight}" for path, weight in zip(files, (0.5, 0.2, 0.3), strict=True))))
+    (graph,) = load_model(",".join(f"{path}:{weight}" for path, weight in zip(files, (0.5, 0.2, 0.3), strict=True))).networks
     expected = {name: (0.5 * a[name].astype(float) + 0.2 * b[name] + 0.3 * c[name]).astype(np.float32) for name in a}
     for found, wanted in zip(parameters(graph), parameters(graph_from_state_dict(expected)), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-7)
@@ -102,8 +102,8 @@ def test_a_blend_is_the_sum_of_weights(files: list[Path]) -> None:
 
 @pytest.mark.parametrize("weights", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_the_ends_of_a_blend_are_its_models_to_the_bit(files: list[Path], weights: tuple[int, ...]) -> None:
-    (graph,) = load(parse(",".join(f"{path}:{weight}" for path, weight in zip(files, weights, strict=True))))
-    (alone,) = load(parse(str(files[weights.index(1)])))
+    (graph,) = load_model(",".join(f"{path}:{weight}" for path, weight in zip(files, weights, strict=True))).networks
+    (alone,) = load_model(str(files[weights.index(1)])).networks
     for found, wanted in zip(parameters(graph), parameters(alone), strict=True):
         np.testing.assert_array_equal(found, wanted)
 
@@ -111,18 +111,18 @@ def test_the_ends_of_a_blend_are_its_models_to_the_bit(files: list[Path], weight
 def test_models_of_two_shapes_are_refused_by_the_first_difference(tmp_path: Path, files: list[Path]) -> None:
     wide = compact_file(tmp_path / "wide.safetensors", 2, width=8)
     with pytest.raises(ModelError, match=r"tensor 'body\.0\.bias' is \(4,\) in .*a\.safetensors and \(8,\) in .*wide"):
-        load(parse(f"{files[0]}:0.5,{wide}:0.5"))
+        load_model(f"{files[0]}:0.5,{wide}:0.5")
     with pytest.raises(ModelError, match=r"is compact x2, .* is compact x4; expected two of one family and scale"):
-        load(parse(f"{files[0]},{compact_file(tmp_path / 'x4.safetensors', 4)}"))
+        load_model(f"{files[0]},{compact_file(tmp_path / 'x4.safetensors', 4)}")
     with pytest.raises(ModelError, match="unknown model 'nowhere'"):
-        load(parse(f"{files[0]}>nowhere"))
+        load_model(f"{files[0]}>nowhere")
 
 
 def test_house_models_blend_and_run() -> None:
     """The GAN was trained from the faithful one, so the network between them gives something between them."""
     lr = noise(12, 12) * np.float32(0.2) + np.float32(0.4)
     plain, between, gan = (
-        Upscaler(load(parse(text)), engine="ncnn", threads=1).upscale_array(lr)
+        Upscaler(load_model(text).networks, engine="ncnn", threads=1).upscale_array(lr)
         for text in ("compact-x4", "compact-x4:0.5,compact-gan-x4:0.5", "compact-gan-x4")
     )
     assert np.abs(plain - gan).mean() > 0.005
@@ -141,12 +141,12 @@ def test_denoise_is_a_share_of_the_model_and_the_rest_of_its_twin() -> None:
 
 def test_the_twin_of_a_file_lies_beside_it(tmp_path: Path) -> None:
     model = compact_file(tmp_path / "realesr-general-x4v3.pth", 2)
-    with pytest.raises(UsageError, match=r"with realesr-general-wdn-x4v3\.pth, and there is none beside it: .*--denoise-with FILE"):
+    with pytest.raises(UsageError, match=r"with realesr-general-wdn-x4v3\.pth, which is not beside it: set denoise_with"):
         with_denoise(parse(str(model)), 0.5)
     twin = compact_file(tmp_path / "realesr-general-wdn-x4v3.pth", 2, seed=1)
     composition = with_denoise(parse(str(model)), 0.5)
     assert [part.model for part in composition.stages[0]] == [str(model), str(twin)]
-    assert len(load(composition)) == 1
+    assert len(load_model(composition).networks) == 1
 
 
 def test_the_published_pair_keeps_more_noise_the_less_is_asked_for(assets: Path) -> None:
@@ -154,7 +154,7 @@ def test_the_published_pair_keeps_more_noise_the_less_is_asked_for(assets: Path)
     model = parse(str(assets / "weights" / "RealESRGAN_General_x4_v3.param"))
     lr = (0.5 + 0.06 * np.random.default_rng(2).standard_normal((32, 32, 3))).astype(np.float32)
     left = [
-        Upscaler(load(with_denoise(model, strength)), engine="ncnn", threads=1).upscale_array(lr)[32:-32, 32:-32].std()
+        Upscaler(load_model(with_denoise(model, strength)).networks, engine="ncnn", threads=1).upscale_array(lr)[32:-32, 32:-32].std()
         for strength in (0.0, 0.5, 1.0)
     ]
     assert left[0] > 1.2 * left[1] > 1.2 * left[2]
@@ -163,11 +163,11 @@ def test_the_published_pair_keeps_more_noise_the_less_is_asked_for(assets: Path)
 @pytest.mark.parametrize(
     ("text", "strength", "words"),
     [
-        ("realesr-general-x4v3", 1.5, "--denoise must be from 0 .* got 1.5"),
-        ("realesr-general-x4v3", float("nan"), "--denoise must be from 0"),
-        ("compact-x4", 0.5, "knows the twin of realesr-general-x4v3, none of compact-x4: .*--denoise-with"),
-        ("a>b", 0.5, "--denoise is for one model, and -n is a>b"),
-        ("a,b", 0.5, "--denoise is for one model, and -n is a:0.5,b:0.5"),
+        ("realesr-general-x4v3", 1.5, r"denoise must be in \[0, 1\] .* got 1.5"),
+        ("realesr-general-x4v3", float("nan"), r"denoise must be in \[0, 1\]"),
+        ("compact-x4", 0.5, "knows the twin of realesr-general-x4v3, and none of compact-x4: set denoise_with"),
+        ("a>b", 0.5, "denoise expects one model, got a>b"),
+        ("a,b", 0.5, "denoise expects one model, got a:0.5,b:0.5"),
     ],
 )
 def test_denoise_refuses(text: str, strength: float, words: str) -> None:
@@ -178,9 +178,9 @@ def test_denoise_refuses(text: str, strength: float, words: str) -> None:
 def test_a_chain_runs_one_network_after_the_other(tmp_path: Path) -> None:
     four = compact_file(tmp_path / "x4.safetensors", 4, strength=0.05, seed=3)
     two = compact_file(tmp_path / "x2.safetensors", 2, strength=0.05)
-    chain = Upscaler(load(parse(f"{two}>{four}")), engine="ncnn", threads=1)
+    chain = Upscaler(load_model(f"{two}>{four}").networks, engine="ncnn", threads=1)
     lr = noise(9, 7) * np.float32(0.5) + np.float32(0.25)
-    first, second = (Upscaler(catalog.load_graph(str(path)), engine="ncnn", threads=1) for path in (two, four))
+    first, second = (Upscaler(load_model(str(path)).graph, engine="ncnn", threads=1) for path in (two, four))
     assert chain.scale == 8
     np.testing.assert_array_equal(chain.upscale_array(lr), second.upscale_array(first.upscale_array(lr)))
 
@@ -190,7 +190,7 @@ def test_a_chain_runs_one_network_after_the_other(tmp_path: Path) -> None:
 def test_tiled_equals_untiled_to_the_bit(files: list[Path], engine: str, text: str) -> None:
     if engine == "torch":
         pytest.importorskip("torch")
-    graphs = load(parse(text.format(**dict(zip("abc", files, strict=True)))))
+    graphs = load_model(text.format(**dict(zip("abc", files, strict=True)))).networks
     lr = noise(29, 41)
     whole = Upscaler(graphs, engine=engine, threads=1, exact=True).upscale_array(lr)
     for tile_px in (7, 16):
@@ -203,18 +203,16 @@ def test_a_written_blend_is_what_interpolate_writes(tmp_path: Path, files: list[
     from upres.graph.interpolate import interpolate
 
     write_safetensors(tmp_path / "mixed.safetensors", interpolate(compact_state(2), compact_state(2, seed=1), 0.3), {})
-    (ours,), (theirs,) = load(parse(f"{files[0]}:0.7,{files[1]}:0.3")), load(parse(str(tmp_path / "mixed.safetensors")))
+    (ours,), (theirs,) = load_model(f"{files[0]}:0.7,{files[1]}:0.3").networks, load_model(str(tmp_path / "mixed.safetensors")).networks
     for found, wanted in zip(parameters(ours), parameters(theirs), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-8)
 
 
 def test_two_ncnn_files_of_one_shape_are_blended(assets: Path) -> None:
     """The mean of both networks' weights: float16 files of general-x4v3 and its twin."""
-    from upres.models import expression
-
     names = [assets / "weights" / f"RealESRGAN_General_{name}.param" for name in ("x4_v3", "WDN_x4_v3")]
-    (blend,) = expression.load(expression.parse(f"{names[0]}:0.25,{names[1]}:0.75"))
-    first, second = (expression.load(expression.parse(str(name)))[0] for name in names)
+    (blend,) = load_model(f"{names[0]}:0.25,{names[1]}:0.75").networks
+    first, second = (load_model(name).networks[0] for name in names)
     assert isinstance(blend, Graph) and isinstance(first, Graph) and isinstance(second, Graph)
     weights = [graph.nodes[0].weight for graph in (first, second, blend)]  # type: ignore[union-attr]
     np.testing.assert_allclose(weights[2], 0.25 * weights[0] + 0.75 * weights[1], rtol=0, atol=1e-7)

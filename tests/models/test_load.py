@@ -1,4 +1,4 @@
-"""ncnn files of unknown make, and what holds for all: what a probe finds, that pictures come out as ncnn gives them, and refusals."""
+"""Loading: ncnn files that run as they are, and what `load_model` returns for names, files, blends and chains."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from tests.made_ncnn import bilinear_x2, raw, tagged, write
-from tests.tiny import compact, compact_state
+from tests.tiny import compact, compact_file, compact_state
 from upres import engines
 from upres.engines.onnx.program import onnx_bytes
 from upres.errors import ModelError, UsageError
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.opaque import WHOLE_PICTURE_PX, OpaqueModel
-from upres.models.load import kind_of, load_network
+from upres.graph.serialize import digest, structure
+from upres.models.load import ModelFile, kind_of, load_model
 from upres.upscaling.enlarge import Upscaler
 
 Array = np.ndarray
@@ -27,7 +28,7 @@ def pixels(height: int, width: int, channels: int = 3) -> Array:
 
 
 def probed(path: Path) -> OpaqueModel:
-    model = load_network(str(path))
+    model = load_model(str(path)).networks[0]
     assert isinstance(model, OpaqueModel)
     return model
 
@@ -63,8 +64,8 @@ def test_ncnn_file_with_layers_of_its_own(tmp_path: Path) -> None:
     assert (model.value_range, model.range_is_certain, model.fixed, model.cut_px) == ((0.0, 1.0), True, None, 0)
     assert model.parameters == 8 * 3 * 25 + 8 + 3 * 8 * 9
     assert model.notes == (
-        f"net.param is an ncnn graph of unknown make, run as it is by ncnn {ncnn.__version__}: "
-        "scale 2, 3 channels, values 0 to 1, sees 4 px (measured)",
+        f"net.param is an ncnn graph of unknown architecture, run as is by ncnn {ncnn.__version__}: "
+        "scale 2, 3 channels, values 0 to 1, receptive field 4 px (measured)",
     )
     lr = pixels(40, 33)
     whole = Upscaler(model, threads=1, exact=True).upscale_array(lr)
@@ -87,7 +88,7 @@ def test_ncnn_network_that_sees_the_whole_picture(tmp_path: Path) -> None:
         "BinaryOp add 2 1 d n out 0=0",
     ]
     model = probed(write(tmp_path, lines, tagged(weight)))
-    assert model.receptive_field == WHOLE_PICTURE_PX and "sees farther than the" in model.notes[0]
+    assert model.receptive_field == WHOLE_PICTURE_PX and "receptive field over" in model.notes[0]
 
 
 def test_ncnn_network_that_cuts_its_border_off(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_ncnn_file_that_crashes_ncnn_is_one_error(tmp_path: Path) -> None:
     """What our checks do not see breaks the process that tries it, not this one: a MatMul of sizes that do not fit."""
     lines = ["Input in 0 1 in", "Split s 1 2 in a b", "Reshape r 1 1 a c 0=7 1=-1", "MatMul m 2 1 c b out"]
     with pytest.raises(ModelError, match=r"net.param: "):
-        load_network(str(write(tmp_path, lines, b"")))
+        load_model(str(write(tmp_path, lines, b"")))
 
 
 # -- all ------------------------------------------------------------------------------------------------------------
@@ -119,7 +120,7 @@ def test_kinds_by_content_and_not_by_name(tmp_path: Path) -> None:
 
 
 def test_a_known_family_needs_no_probe() -> None:
-    assert isinstance(load_network("compact-x2"), Graph)
+    assert isinstance(load_model("compact-x2").networks[0], Graph)
     assert isinstance(graph_from_state_dict(compact_state(2)), Graph)
 
 
@@ -129,8 +130,73 @@ def test_without_spandrel_an_unknown_network_says_how_to_get_it(tmp_path: Path, 
     monkeypatch.setattr("upres.models.load.find_spec", lambda name: None)
     path = saved(tmp_path / "m.safetensors", save({"layers.0.residual_group.blocks.0.weight": raw_array()}))
     with pytest.raises(ModelError, match=r"looks like SwinIR.* spandrel runs many more: pip install spandrel \(or 'upres\[spandrel\]'\)"):
-        load_network(str(path))
+        load_model(str(path))
 
 
 def raw_array() -> Array:
     return np.frombuffer(raw(np.ones(4)), np.float32)
+
+
+# -- what load_model returns -------------------------------------------------------------------------------------------
+
+
+def test_a_loaded_model_says_what_it_is(tmp_path: Path) -> None:
+    path = compact_file(tmp_path / "m.safetensors", 2)
+    for model in (load_model(path), load_model(str(path))):
+        assert (model.scale, model.family, model.name, model.notes) == (2, "compact", str(path), ())
+        assert model.files == (ModelFile(path, 1.0, "unknown"),)
+        assert model.state_dict() is model.weights and model.weights.keys() == compact_state(2).keys()
+        assert model.graph is model.networks[0]
+        assert repr(model) == f"<LoadedModel {path}: compact, 2x>"
+    assert load_model("COMPACT-X2").files[0].license == "Apache-2.0"
+
+
+def test_a_path_is_one_file_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    compact_file(tmp_path / "compact-x4", 2)
+    assert load_model("compact-x4").scale == 4 and load_model(Path("compact-x4")).scale == 2
+    with pytest.raises(ModelError, match=r"a>b\.pth: no such file"):
+        load_model(tmp_path / "a>b.pth")
+
+
+def test_a_chain_has_several_networks_and_no_graph(tmp_path: Path) -> None:
+    path = compact_file(tmp_path / "m.safetensors", 2)
+    model = load_model(f"{path}>compact-x4:3,compact-gan-x4:1")
+    assert (len(model.networks), model.scale, model.family, model.weights) == (2, 8, "compact>compact", None)
+    assert model.name == f"{path}>compact-x4:0.75,compact-gan-x4:0.25" and "sum to 4" in model.notes[0]
+    assert [file.share for file in model.files] == [1.0, 0.75, 0.25]
+    for use in (lambda: model.graph, model.state_dict):
+        with pytest.raises(ModelError, match=r"is a chain of 2 networks; expected one network\. Load each by itself"):
+            use()
+
+
+def test_what_runs_as_it_is_has_neither_layers_nor_weights(tmp_path: Path) -> None:
+    model = load_model(bilinear_x2(tmp_path))
+    assert model.weights is None and isinstance(model.networks[0], OpaqueModel)
+    for use in (lambda: model.graph, model.state_dict):
+        with pytest.raises(ModelError, match=r"net\.param is an ncnn network that upres runs as it is, .* Take the same network as"):
+            use()
+    with pytest.raises(ModelError, match=r"blend of .*net\.param, compact-x2: .* runs as it is"):
+        load_model(f"{tmp_path / 'net.param'},compact-x2")
+
+
+def test_an_ncnn_graph_of_no_family_has_layers_and_no_names(tmp_path: Path) -> None:
+    weight = np.ones((3, 3, 3, 3))
+    path = write(tmp_path, ["Input in 0 1 in", "Convolution c 1 1 in out 0=3 1=3 4=1 5=0 6=81"], tagged(weight))
+    model = load_model(path)
+    assert (model.family, len(model.graph.nodes)) == ("ncnn", 1)
+    with pytest.raises(ModelError, match="is a network of 1 layers of no known family, so its weights have no names"):
+        model.state_dict()
+
+
+def test_an_ncnn_file_of_a_known_family_is_as_good_as_its_safetensors(assets: Path) -> None:
+    """Weights, structure (by which the choice of an engine is remembered), and blends of the two."""
+    folder = assets / "weights" / "realesrgan"
+    by_ncnn = load_model(folder / "realesrgan-x4plus-anime.bin")
+    named = load_model(folder / "RealESRGAN_x4plus_anime_6B.f16.safetensors")
+    assert by_ncnn.family == "rrdb" and len(by_ncnn.files) == 2
+    assert digest(structure(by_ncnn.graph)) == digest(structure(named.graph))
+    blend = load_model(f"{folder / 'realesrgan-x4plus-anime.param'}:0.25,{folder / 'RealESRGAN_x4plus_anime_6B.f16.safetensors'}:0.75")
+    for name, array in named.state_dict().items():
+        np.testing.assert_array_equal(by_ncnn.state_dict()[name], array)
+        np.testing.assert_allclose(blend.state_dict()[name], array, rtol=1e-6, atol=0)

@@ -17,7 +17,7 @@ from upres.engines.onnx.program import onnx_bytes
 from upres.errors import ModelError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv, Resample
-from upres.models.load import load_network
+from upres.models.load import load_model
 from upres.upscaling.enlarge import Upscaler
 
 
@@ -45,8 +45,8 @@ def test_onnx_of_a_known_graph_is_measured_as_the_graph_says(tmp_path: Path) -> 
     assert (model.scale, model.in_channels, model.alignment, model.receptive_field) == (2, 3, 1, graph.receptive_field)
     assert (model.macs_per_pixel, model.activation_bytes_per_pixel) == (graph.macs_per_pixel, graph.activation_bytes_per_pixel)
     assert model.notes[0] == (
-        f"m.onnx is an ONNX file of unknown make, run as it is by onnxruntime {onnxruntime.__version__}: "
-        "scale 2, 3 channels, values 0 to 1, sees 5 px (measured)"
+        f"m.onnx is an ONNX file of unknown architecture, run as is by onnxruntime {onnxruntime.__version__}: "
+        "scale 2, 3 channels, values 0 to 1, receptive field 5 px (measured)"
     )
     lr = pixels(37, 28)
     expected = Upscaler(graph, engine="torch", threads=1).upscale_array(lr)
@@ -68,7 +68,7 @@ def test_onnx_whose_sides_are_multiples(tmp_path: Path) -> None:
     model = probed(saved(tmp_path / "m.onnx", onnx_bytes(graph)))
     assert (model.alignment, model.scale) == (4, 1)
     assert graph.receptive_field <= model.receptive_field <= graph.receptive_field + 3
-    assert "sides are multiples of 4" in model.notes[0]
+    assert "sides multiples of 4" in model.notes[0]
     lr = pixels(41, 30)
     whole, tiled = (Upscaler(model, threads=1, tile_px=px).upscale_array(lr) for px in (None, 12))
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-6)
@@ -115,7 +115,7 @@ def test_onnx_of_one_size_runs_in_windows(tmp_path: Path) -> None:
     for dim in model.graph.output[0].type.tensor_type.shape.dim:
         dim.Clear()
     found = probed(saved(tmp_path / "m.onnx", model.SerializeToString()))
-    assert found.fixed == (24, 32) and "takes 32 x 24 px only, so it runs in windows of that size" in found.notes[0]
+    assert found.fixed == (24, 32) and "accepts only 32 x 24 px, so it runs in windows of that size" in found.notes[0]
     assert found.receptive_field == graph.receptive_field
     for lr in (pixels(56, 71), pixels(10, 9), pixels(24, 32), pixels(1, 1)):
         sr = Upscaler(found, threads=1).upscale_array(lr)
@@ -138,27 +138,27 @@ def test_hostile_and_damaged_onnx_files_are_one_error_each(tmp_path: Path) -> No
     unknown = onnx.load_from_string(good)
     unknown.graph.node[0].op_type = "NoSuchOperator"
     cases = [
-        (good[: len(good) // 2], "it is cut short or no ONNX file"),
-        (external.SerializeToString(), r"its tensor '.*' lies in another file, which upres does not open"),
-        (custom.SerializeToString(), "its operator 'Conv' is of 'evil.corp', not of ONNX"),
-        (two.SerializeToString(), "it has 2 inputs and 1 outputs; expected one of each"),
-        (unknown.SerializeToString(), "onnxruntime .* refuses it"),
-        (b"\x08\x08\x12\x07pytorch" + bytes(40), "(it is cut short or no ONNX file|.*without a network)"),
+        (good[: len(good) // 2], "it is truncated or not ONNX"),
+        (external.SerializeToString(), r"tensor '.*' is in an external file, which upres does not open"),
+        (custom.SerializeToString(), r"'Conv' is a custom operator \('evil.corp'\)"),
+        (two.SerializeToString(), "expected one input and one output, got 2 and 1"),
+        (unknown.SerializeToString(), "onnxruntime .* rejects it"),
+        (b"\x08\x08\x12\x07pytorch" + bytes(40), "(it is truncated or not ONNX|.*has no network)"),
     ]
     for number, (data, words) in enumerate(cases):
         with pytest.raises(ModelError, match=rf"model file .*m{number}.onnx: {words}"):
-            load_network(str(saved(tmp_path / f"m{number}.onnx", data)))
+            load_model(str(saved(tmp_path / f"m{number}.onnx", data)))
     with pytest.raises(ModelError, match="its format is unknown"):
-        load_network(str(saved(tmp_path / "t.onnx", b"this is a text that was renamed, no more")))
+        load_model(str(saved(tmp_path / "t.onnx", b"this is a text that was renamed, no more")))
     pool = helper.make_node("MaxPool", ["in"], ["out"], kernel_shape=[2, 2], strides=[2, 2])
     shrinks = onnx_file(tmp_path / "s.onnx", [pool], {}, DYNAMIC)
-    with pytest.raises(ModelError, match="128 x 64 pixels become 64 x 32: no whole factor from 1 to 16"):
-        load_network(str(shrinks))
+    with pytest.raises(ModelError, match="turns 128 x 64 pixels into 64 x 32; expected an integer scale from 1 to 16"):
+        load_model(str(shrinks))
 
 
 def test_a_file_that_is_changed_after_the_probe_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.onnx", onnx_bytes(compact(2)))
     model = probed(path)
     saved(path, onnx_bytes(compact(2, seed=9)))
-    with pytest.raises(ModelError, match="it was changed while it was read"):
+    with pytest.raises(ModelError, match="it changed while it was being read"):
         engines.load(model)

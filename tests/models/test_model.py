@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from upres.models.catalog import MODELS, is_path
-from upres.models.model import COLUMNS, KnownModel, is_archive, is_direct, known_models, must_agree, read_table
+from upres.models.model import COLUMNS, Model, downloadable_models, is_archive, is_direct, must_accept, read_table, store_folder
+from upres.system.checksums import Source
 
 HEADER = "\t".join(COLUMNS)
 
@@ -23,23 +24,23 @@ HEADER = "\t".join(COLUMNS)
     ],
 )
 def test_the_well_known_ones_go_by_their_usual_names(name: str) -> None:
-    assert known_models()[name].name == name
+    assert downloadable_models()[name].name == name
 
 
 def test_no_two_models_share_a_name_and_none_looks_like_a_path_or_an_expression() -> None:
-    names = [one for model in known_models().values() for one in (model.name, *model.aliases)] + list(MODELS)
+    names = [one for model in downloadable_models().values() for one in (model.name, *model.aliases)] + list(MODELS)
     assert len({name.casefold() for name in names}) == len(names)
     for name in names:
         assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name) and not is_path(name)
 
 
 def test_no_two_files_share_a_name_in_the_store() -> None:
-    files = [file.name.lower() for model in known_models().values() for file in model.files]
+    files = [file.name.lower() for model in downloadable_models().values() for file in model.files]
     assert len(set(files)) == len(files)
 
 
 def test_every_model_is_complete() -> None:
-    for model in known_models().values():
+    for model in downloadable_models().values():
         assert model.family in ("compact", "rrdb", "span") and model.scale in (1, 2, 4) and model.license and model.purpose, model.name
         for file in model.files:
             assert file.urls and file.license == model.license
@@ -52,13 +53,15 @@ def test_every_model_is_complete() -> None:
 
 
 def test_safetensors_are_preferred_where_there_are_two_formats() -> None:
-    several = {model.name: [Path(file.name).suffix for file in model.files] for model in known_models().values() if len(model.files) > 1}
+    models = downloadable_models().values()
+    several = {model.name: [Path(file.name).suffix for file in model.files] for model in models if len(model.files) > 1}
     assert sorted(several) == ["2x-MLP-StarSample-V1-0", "4x-Nomos2-otf-esrgan", "4x-NomosWebPhoto-esrgan"]
     assert all(suffixes == [".safetensors", ".pth"] for suffixes in several.values())
 
 
 def test_a_hash_that_is_not_known_stays_so() -> None:
-    assert [model.name for model in known_models().values() if any(file.sha256 is None for file in model.files)] == ["RealESRNet_x4plus"]
+    unknown = [model.name for model in downloadable_models().values() if any(file.sha256 is None for file in model.files)]
+    assert unknown == ["RealESRNet_x4plus"]
 
 
 def test_the_table_is_true_to_the_facts(assets: Path) -> None:
@@ -66,7 +69,7 @@ def test_the_table_is_true_to_the_facts(assets: Path) -> None:
     facts = assets / "reference" / "models.tsv"
     if not facts.is_file():
         pytest.skip("the list of facts is not among the assets")
-    by_name: dict[str, KnownModel] = {one: model for model in known_models().values() for one in (model.name, *model.aliases)}
+    by_name: dict[str, Model] = {one: model for model in downloadable_models().values() for one in (model.name, *model.aliases)}
     with facts.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert len(rows) >= 73
@@ -79,18 +82,18 @@ def test_the_table_is_true_to_the_facts(assets: Path) -> None:
 
 
 def test_the_page_is_that_of_the_id() -> None:
-    assert known_models()["RealESRGAN_x4plus"].page == "https://openmodeldb.info/models/4x-realesrgan-x4plus"
-    assert known_models()["RealESRNet_x4plus"].page == ""
+    assert downloadable_models()["RealESRGAN_x4plus"].page == "https://openmodeldb.info/models/4x-realesrgan-x4plus"
+    assert downloadable_models()["RealESRNet_x4plus"].page == ""
 
 
 @pytest.mark.parametrize("license", ["MIT", "mit", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "BSD-3-Clause", "WTFPL"])
 def test_free_licenses_need_no_word(license: str) -> None:
-    assert not must_agree(license)
+    assert not must_accept(license)
 
 
 @pytest.mark.parametrize("license", ["CC-BY-NC-4.0", "cc-by-nc-sa-4.0", "unknown", "", "none", "MIT-NC", "CC-BY-ND-4.0", "OpenRAIL"])
 def test_restricted_and_unknown_licenses_need_it(license: str) -> None:
-    assert must_agree(license)
+    assert must_accept(license)
 
 
 def test_what_an_address_is() -> None:
@@ -106,3 +109,18 @@ def test_a_table_of_other_columns_is_refused() -> None:
     model = read_table(f"# a word\n{HEADER}\n{line}\n")["a"]
     assert (model.aliases, model.purpose, model.files[0].sha256, model.files[0].bytes) == ((), "", None, None)
     assert model.files[0].page == "https://example.org/releases"
+
+
+def test_a_format_is_local_once_all_its_files_are_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPRES_CACHE", str(tmp_path))
+    folder = store_folder()
+    folder.mkdir()
+    one, param, weights = (Source(name, (), None, None, "MIT") for name in ("a.pth", "a.param", "a.bin"))
+    model = Model("a", "downloadable", "rrdb", 4, "MIT", ((one,), (param, weights)))
+    assert model.files == (one, param, weights) and model.folder == folder and model.local_files() == ()
+    (folder / "a.param").touch()
+    assert model.local_files() == ()
+    (folder / "a.bin").touch()
+    assert model.local_files() == (folder / "a.param", folder / "a.bin")
+    (folder / "a.pth").touch()
+    assert model.local_files() == (folder / "a.pth",)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.made_ncnn import bilinear_x2, tagged, write
 from tests.tiny import compact_file
-from upres.errors import ModelError, UsageError
-from upres.models import catalog
+from upres.errors import ModelError
 from upres.models.add import add
 from upres.models.catalog import MODELS
-from upres.models.model import known_models
-from upres.models.report import FileCheck, facts, rows, verify
+from upres.models.model import BUNDLED, downloadable_models
+from upres.models.report import FileCheck, bytes_of, facts, state_of, verify
 from upres.models.store import store_folder
 from upres.weights.read import write_safetensors
 
@@ -26,23 +26,14 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return store_folder()
 
 
-def test_the_list_has_all_of_three_kinds(tmp_path: Path, store: Path) -> None:
-    add(str(compact_file(tmp_path / "mine.safetensors", 2)), license="MIT")
+def test_state_and_size_of_each_kind_of_model(tmp_path: Path, store: Path) -> None:
+    mine = add(str(bilinear_x2(tmp_path)), "mine")
     (store / "BSRGAN.pth").write_bytes(b"here, whatever it is")
-    found = {row.name: row for row in rows()}
-    assert set(found) == {*MODELS, *known_models(), "mine"}
-    assert (found["compact-x4"].state, found["mine"].state, found["BSRGAN"].state) == ("house", "added", "here")
-    assert found["RealESRGAN_x4plus"].state == "" and found["RealESRGAN_x4plus"].bytes == 67040989
-    assert found["RealESRNet_x4plus"].bytes is None
-    assert {row.name for row in rows(present=True)} == {*MODELS, "mine", "BSRGAN"}
-
-
-def test_the_list_can_be_narrowed() -> None:
-    assert {row.family for row in rows(family="ESRGAN")} == {"rrdb"}  # by the name that others use, too
-    assert {(row.family, row.scale) for row in rows(family="compact", scale=2)} == {("compact", 2)}
-    assert rows(scale=3) == []
-    with pytest.raises(UsageError, match=r"--family vdsr: .*compact, rrdb, span"):
-        rows(family="vdsr")
+    known = downloadable_models()
+    found = [MODELS["compact-x4"], mine, known["BSRGAN"], known["RealESRGAN_x4plus"], known["RealESRNet_x4plus"]]
+    assert [state_of(model) for model in found] == ["house", "added", "here", "", ""]
+    both = sum((store / f"mine{suffix}").stat().st_size for suffix in (".param", ".bin"))
+    assert [bytes_of(model) for model in found[1:]] == [both, 20, 67040989, None]
 
 
 def test_facts_of_a_model_that_is_not_here_are_those_of_the_catalog() -> None:
@@ -52,12 +43,12 @@ def test_facts_of_a_model_that_is_not_here_are_those_of_the_catalog() -> None:
     assert facts("BSRGAN").sha256_from == "catalog"
 
 
-def test_facts_of_a_house_model_follow_from_its_network() -> None:
+def test_facts_of_a_bundled_model_follow_from_its_network() -> None:
     found = facts("compact-x4")
     assert (found.family, found.scale, found.in_channels, found.out_channels) == ("compact", 4, 3, 3)
     assert (found.parameters, found.receptive_field) == (126_160, 14)  # 32 wide, 14 convolutions of 3 x 3
     assert found.macs_per_pixel == 9 * (3 * 32 + 12 * 32 * 32 + 32 * 48)
-    assert found.sha256 == MODELS["compact-x4"].sha256
+    assert found.sha256 == MODELS["compact-x4"].files[0].sha256
 
 
 def test_facts_of_a_file(tmp_path: Path) -> None:
@@ -69,13 +60,31 @@ def test_facts_of_a_file(tmp_path: Path) -> None:
         facts(str(tmp_path / "none.pth"))
 
 
+@pytest.mark.parametrize("half", [".param", ".bin"])
+def test_facts_of_an_ncnn_model_are_of_both_its_files(tmp_path: Path, half: str) -> None:
+    path = bilinear_x2(tmp_path)
+    both = [path, path.with_suffix(".bin")]
+    found = facts(str(path.with_suffix(half)))
+    assert found.bytes == sum(file.stat().st_size for file in both) and found.receptive_field == 3
+    expected = [(str(file), file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest()) for file in both]
+    assert [(file.path, file.bytes, file.sha256) for file in found.files] == expected
+
+
+def test_a_network_that_sees_the_whole_picture_has_no_receptive_field(tmp_path: Path) -> None:
+    """A global mean is added to each pixel, as attention by channel does."""
+    mean = ["Pooling mean 1 1 a m 0=1 4=1", "Reshape r 1 1 m n 0=1 1=1 2=3", "Convolution c 1 1 b d 0=3 1=1 5=0 6=9"]
+    path = write(tmp_path, ["Input in 0 1 in", "Split s 1 2 in a b", *mean, "BinaryOp add 2 1 d n out 0=0"], tagged(np.zeros((3, 3, 1, 1))))
+    found = facts(str(path))
+    assert (found.receptive_field, found.sees_whole_picture) == (None, True)
+
+
 def test_a_file_of_the_catalog_is_known_by_its_hash(assets: Path, tmp_path: Path) -> None:
     other = tmp_path / "renamed.bin.pth"
     other.write_bytes((assets / "weights" / "realesr-animevideov3.pth").read_bytes())
     found = facts(str(other))
     assert (found.name, found.license, found.scale, found.receptive_field) == ("realesr-animevideov3", "BSD-3-Clause", 4, 18)
     copy = tmp_path / "copy.safetensors"
-    copy.write_bytes((catalog.FOLDER / "compact-x2.safetensors").read_bytes())
+    copy.write_bytes((BUNDLED / "compact-x2.safetensors").read_bytes())
     assert facts(str(copy)).name == "compact-x2"
 
 
@@ -125,4 +134,4 @@ def test_what_changed_is_found(tmp_path: Path, store: Path) -> None:
     wrong = {name: check.note for name, check in checks().items() if not check.sound}
     assert set(wrong) == {"mine", "torn", "gone", "BSRGAN", "RealESRNet_x4plus"}
     assert "has the SHA-256" in wrong["mine"] and "has the SHA-256" in wrong["RealESRNet_x4plus"]
-    assert "is no record" in wrong["torn"] and "is not there" in wrong["gone"] and "expected 67046751" in wrong["BSRGAN"]
+    assert "is not a record" in wrong["torn"] and "does not exist" in wrong["gone"] and "expected 67046751" in wrong["BSRGAN"]

@@ -17,11 +17,12 @@ from tests.system.test_download import Server, own_cache, ranged, send, status, 
 from tests.tiny import compact_file
 from upres.errors import ModelError, OutputError
 from upres.models.add import add
-from upres.models.catalog import load_graph, resolve
-from upres.models.model import COLUMNS, KnownModel, known_models
+from upres.models.catalog import resolve
+from upres.models.load import load_model
+from upres.models.model import COLUMNS, Model, downloadable_models
 from upres.models.store import check_license, download_of, pull, remove, store_folder
 
-Table = Callable[..., KnownModel]
+Table = Callable[..., Model]
 
 
 @pytest.fixture
@@ -49,18 +50,18 @@ def data(tmp_path: Path) -> bytes:
 def table(tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     """Makes the catalog one of one model, `Tiny_x2`, alias `2x-tiny`."""
 
-    def make(*urls: str, license: str = "MIT", sha256: str | None = "right", size: int | None = -1, file: str = "Tiny.pth") -> KnownModel:
+    def make(*urls: str, license: str = "MIT", sha256: str | None = "right", size: int | None = -1, file: str = "Tiny.pth") -> Model:
         known = hashlib.sha256(data).hexdigest() if sha256 == "right" else sha256
         length = len(data) if size == -1 else size
         cells = ("Tiny_x2", "2x-tiny", "compact", "2", license, file, str(length or "-"), known or "-", " ".join(urls), "tests")
         path = tmp_path / "catalog.tsv"
         path.write_text("\t".join(COLUMNS) + "\n" + "\t".join(cells) + "\n")
         monkeypatch.setattr("upres.models.model.TABLE", path)
-        known_models.cache_clear()
-        return known_models()["Tiny_x2"]
+        downloadable_models.cache_clear()
+        return downloadable_models()["Tiny_x2"]
 
     yield make
-    known_models.cache_clear()
+    downloadable_models.cache_clear()
 
 
 def files(folder: Path) -> list[str]:
@@ -68,7 +69,7 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.endswith(".lock"))
 
 
-def failure(model: KnownModel, **settings: float | bool) -> str:
+def failure(model: Model, **settings: float | bool) -> str:
     with pytest.raises(ModelError) as caught:
         pull(model, **settings)  # type: ignore[arg-type]
     assert caught.value.exit_code == 4
@@ -84,7 +85,7 @@ def test_a_model_is_downloaded_once_and_used_by_any_of_its_names(server: Server,
     assert files(store) == ["Tiny.pth"]
     for name in ("Tiny_x2", "tiny_X2", "2X-TINY"):
         assert resolve(name) == store / "Tiny.pth"
-        assert load_graph(name).scale == 2
+        assert load_model(name).graph.scale == 2
 
 
 def test_a_name_alone_downloads_what_is_free_and_says_so_in_the_log(
@@ -92,17 +93,17 @@ def test_a_name_alone_downloads_what_is_free_and_says_so_in_the_log(
 ) -> None:
     server.answers["/Tiny.pth"] = whole(data)
     table(server.url("/Tiny.pth"))
-    assert load_graph("2x-tiny").scale == 2
-    assert "Tiny_x2 is downloaded (MIT)" in caplog.text
+    assert load_model("2x-tiny").graph.scale == 2
+    assert "downloading Tiny_x2 (MIT)" in caplog.text
 
 
 @pytest.mark.parametrize("license", ["CC-BY-NC-SA-4.0", "unknown"])
-def test_a_license_that_is_not_free_is_agreed_to_first_and_once(
+def test_a_license_that_is_not_free_is_accepted_first_and_once(
     server: Server, table: Table, store: Path, data: bytes, license: str
 ) -> None:
     server.answers["/Tiny.pth"] = whole(data)
     model = table(server.url("/Tiny.pth"), license=license)
-    for ask in (lambda: pull(model), lambda: resolve("Tiny_x2"), lambda: load_graph("2x-tiny")):
+    for ask in (lambda: pull(model), lambda: resolve("Tiny_x2"), lambda: load_model("2x-tiny").graph):
         with pytest.raises(ModelError) as caught:
             ask()
         assert f"Tiny_x2: its license is {license}" in str(caught.value) and "Nothing was downloaded" in str(caught.value)
@@ -111,10 +112,10 @@ def test_a_license_that_is_not_free_is_agreed_to_first_and_once(
     assert server.requests == [] and not store.exists()
     pull(model, accept_license=True).path.unlink()
     assert (store / "Tiny_x2.agreed").read_text() == f"{license}\n"
-    assert pull(model).downloaded  # the agreement is remembered
+    assert pull(model).downloaded  # remembered
 
 
-def test_an_agreement_is_to_one_license(server: Server, table: Table, data: bytes) -> None:
+def test_one_license_is_accepted_at_a_time(server: Server, table: Table, data: bytes) -> None:
     server.answers["/Tiny.pth"] = whole(data)
     pull(table(server.url("/Tiny.pth"), license="CC-BY-NC-4.0"), accept_license=True).path.unlink()
     assert "its license is CC-BY-NC-SA-4.0" in failure(table(server.url("/Tiny.pth"), license="CC-BY-NC-SA-4.0"))
@@ -222,7 +223,7 @@ def test_a_file_is_taken_out_of_an_archive_by_its_hash(server: Server, table: Ta
 def test_an_archive_without_the_file_leaves_nothing(server: Server, table: Table, store: Path, data: bytes) -> None:
     server.answers |= {"/none.zip": whole(packed(a=data[:-1] + b"x", b=b"")), "/torn.zip": whole(b"PK\x03\x04" + b"junk" * 100)}
     words = failure(table(server.url("/none.zip"), server.url("/torn.zip")))
-    assert "none.zip does not hold Tiny.pth" in words and "torn.zip is no .zip that can be unpacked" in words
+    assert "none.zip does not hold Tiny.pth" in words and "torn.zip is not a .zip that can be unpacked" in words
     assert f"into {store}" in words
     assert files(store) == [] and files(store / "incoming") == []
 

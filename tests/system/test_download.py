@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import logging
 import os
 import socket
@@ -445,21 +446,36 @@ def test_two_processes_download_once(server: Server) -> None:
 def test_the_cache_folder_is_the_platforms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
     assert cache_folder() == cache
     monkeypatch.delenv("UPRES_CACHE")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "upres"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache_folder() == tmp_path / ".cache" / "upres"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == tmp_path / ".cache" / "upres"
+    asked: list[str] = []
+    for system in ("unix.Unix", "macos.MacOS", "windows.Windows"):
+        module, _, name = system.partition(".")
+        folders = getattr(importlib.import_module(f"platformdirs.{module}"), name)
+        monkeypatch.setattr("platformdirs.user_cache_path", lambda name, kind=folders, **options: kind(name, **options).user_cache_path)
+        monkeypatch.setattr("platformdirs.windows.get_win_folder", lambda _: "/local")
+        asked.append(str(cache_folder()))
+    assert asked == [str(tmp_path / "xdg/upres"), str(tmp_path / "xdg/upres"), "/local/upres"]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the rules of the XDG standard")
+def test_a_relative_folder_for_caches_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("UPRES_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for relative in ("relative", ""):
+        monkeypatch.setenv("XDG_CACHE_HOME", relative)
+        assert cache_folder() == tmp_path / ".cache" / "upres"
+
+
+def test_a_cache_of_an_earlier_version_on_macos_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("UPRES_CACHE")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert cache_folder() == tmp_path / "Library" / "Caches" / "upres"
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert cache_folder() == tmp_path / "local" / "upres"
-    monkeypatch.delenv("LOCALAPPDATA")
-    assert cache_folder() == tmp_path / "AppData" / "Local" / "upres"
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    before = tmp_path / "Library" / "Caches" / "upres"
+    assert cache_folder() != before
+    before.mkdir(parents=True)
+    assert cache_folder() == before
 
 
 @pytest.mark.parametrize(("name", "sha256"), [("a/b", SHA), ("..", SHA), ("", SHA), ("a", "12345"), ("a", SHA.upper()), ("a", "g" * 64)])

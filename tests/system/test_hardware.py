@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,7 @@ from upres.system.hardware import Cards
 def test_the_limits_of_a_container(tmp_path: Path, files: dict[str, str], quota: float | None, limit: int | None) -> None:
     root = made_root(tmp_path, files | {"proc/cpuinfo": "processor: 0\nmodel name\t: Fast 9000\n"})
     found = hardware.processor(root)
-    assert (found.model, found.quota, hardware.memory_limit(root)) == ("Fast 9000", quota, limit)
+    assert (found.model, found.quota, hardware.memory(root).limit) == ("Fast 9000", quota, limit)
     assert found.cores >= 1
 
 
@@ -60,6 +61,15 @@ def test_cards_are_read_from_the_bus_with_or_without_a_driver(tmp_path: Path) ->
     made_root(tmp_path, {"proc/driver/nvidia/version": "NVRM version: 570\n"})
     assert hardware.cards(root).nvidia_driver
     assert hardware.cards(tmp_path / "none") == Cards((), False, ())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read from the files of Linux")
+def test_gpus_with_a_driver_are_hints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware.shutil, "which", lambda _: None)
+    node = "sys/class/drm/renderD128/device"
+    root = made_root(tmp_path, {f"{node}/vendor": "0x8086\n", f"{node}/device": "0x56a0\n", "sys/module/nvidia/version": "570.86\n"})
+    assert hardware.gpus(root) == ("intel 0x56a0", "nvidia driver 570.86")
+    assert hardware.gpus(tmp_path / "none") == ()
 
 
 def test_the_cache_folder(tmp_path: Path) -> None:

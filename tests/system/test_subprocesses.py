@@ -22,7 +22,7 @@ def outcomes(*programs: str, timeout_s: float = 30.0) -> list[ProcessOutcome]:
     return sorted(found, key=lambda one: programs.index(one.job[0]))
 
 
-TELL = 'print(\'upres-doctor {"step": "ready", "version": "ncnn 1"}\', flush=True); '
+TELL = 'print(\'upres-child {"step": "ready", "version": "ncnn 1"}\', flush=True); '
 
 
 def test_processes_tell_what_they_can_before_they_end() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ pytest.importorskip("tensorboard")
 from tests.training.test_loop_gan_step import ALONE, batch  # noqa: E402
 from tests.training.test_loop_traps import QUIET  # noqa: E402
 from upres.errors import DataError  # noqa: E402
+from upres.export.ncnn import write_ncnn  # noqa: E402
+from upres.graph.architectures import graph_from_state_dict  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.pretrained import features_layers, load_parent  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
 from upres.training.state import TrainState, build_state  # noqa: E402
+from upres.weights.read import write_safetensors  # noqa: E402
 
 
 def test_the_layers_of_esrgan_and_of_a_replacement() -> None:
@@ -66,3 +70,19 @@ def test_a_discriminators_file_is_taken_by_name_and_shape(tmp_path: Path) -> Non
         assert all(torch.equal(tensor, before[name]) for name, tensor in state.discriminator.state_dict().items())
     with pytest.raises(DataError, match="needs a recipe with a discriminator"):
         load(published, new_state(dataclasses.replace(QUIET, gan_weight=0.0)))
+
+
+@pytest.mark.parametrize("suffix", [".param", ".bin", ".safetensors"])
+def test_a_generator_begins_with_the_weights_of_any_model_file(suffix: str, tmp_path: Path) -> None:
+    """Of an ncnn file, whose weights have no names, as well: the network is recognized."""
+    parent = new_state(dataclasses.replace(QUIET, seed=9)).net.merged_state_dict()
+    arrays = {name: tensor.detach().numpy() for name, tensor in parent.items()}
+    write_ncnn(graph_from_state_dict(arrays), tmp_path / "m.param", tmp_path / "m.bin")
+    write_safetensors(tmp_path / "m.safetensors", arrays, {})
+    state, lr = new_state(), batch(0)[0]
+    found = load_parent(tmp_path / f"m{suffix}", None, state, lambda: lr, lambda words: None)
+    begun = state.net.merged_state_dict()
+    for name, tensor in parent.items():
+        torch.testing.assert_close(begun[name], tensor, rtol=0, atol=1e-7)
+    hashes = [hashlib.sha256((tmp_path / f"m{end}").read_bytes()).hexdigest() for end in (".param", ".bin", ".safetensors")]
+    assert found.sha256 == (hashes[2] if suffix == ".safetensors" else "+".join(hashes[:2]))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 
@@ -16,6 +17,8 @@ def test_every_recipe_resolves_and_names_itself(name: str) -> None:
 
 
 def test_set_parses_by_type() -> None:
+    config = resolve_recipe("compact-x4", ["steps=1_000", "niqe=yes", "betas=0.5, 0.9", "reuse=4", "clip_norm=inf"])
+    assert (config.steps, config.niqe, config.betas, config.reuse, config.clip_norm) == (1000, True, (0.5, 0.9), 4, math.inf)
     config = resolve_recipe("compact-x4", ["steps=50", "learning_rate=2e-4", "branched=false", "hr_scales=1,0.5", "loss=charbonnier"])
     assert (config.steps, config.learning_rate, config.branched) == (50, 2e-4, False)
     assert (config.hr_scales, config.loss) == ((1.0, 0.5), "charbonnier")
@@ -26,24 +29,27 @@ def test_set_parses_by_type() -> None:
     [
         (["step=50"], "did you mean 'steps'"),
         (["steps"], "key=value"),
-        (["steps=many"], "expected a value like"),
-        (["branched=maybe"], "expected a value like"),
-        (["steps=0"], "steps must be at least 1"),
-        (["loss=l2"], "loss must be one of"),
-        (["learning_rate=-1"], "learning_rate must lie"),
-        (["learning_rate=nan"], "learning_rate must lie"),
-        (["hr_scales=0"], "hr_scales must lie"),
-        (["color_augment=2"], "color_augment is a chance"),
-        (["mixup=-0.1"], "mixup is a chance"),
+        (["steps=many"], "steps must be a whole number of 1 or more, got 'many'"),
+        (["branched=maybe"], "branched must be true or false, got 'maybe'"),
+        (["steps=0"], "steps must be a whole number of 1 or more, got '0'"),
+        (["loss=smooth"], "loss must be one of l1, charbonnier, mse, got 'smooth'"),
+        (["learning_rate=-1"], "learning_rate must be a number between 0 and 1"),
+        (["learning_rate=nan"], "learning_rate must be a number between 0 and 1"),
+        (["hr_scales=0"], r"hr_scales must be numbers in \(0, 1\]"),
+        (["color_augment=2"], r"color_augment must be a number in \[0, 1\]"),
+        (["mixup=-0.1"], r"mixup must be a number in \[0, 1\], got \'-0.1\'"),
         (["mixup=0.5", "cutmix=0.6"], "add up to at most 1, got mixup 0.5, cutmix 0.6, cutblur 0"),
         (["reuse=4", "cutblur=0.5"], "reuse=4 cannot be combined with mixup, cutmix or cutblur, got mixup=0, cutmix=0, cutblur=0.5"),
-        (["channels=2"], "channels must be 1 or 3"),
-        (["bits=12"], "bits 8 or 16"),
+        (["channels=2"], "channels must be one of 0, 1, 3, got 2"),
+        (["bits=12"], "bits must be one of 0, 8, 16, got 12"),
         (["turns=none"], "turns must be one of all, mirror"),
-        (["workers=-1"], "workers must be 0 or more"),
+        (["workers=-1"], "workers must be a whole number of 0 or more"),
         (["pixel_steps=5", "pixel_weight=0", "gan_weight=1"], "pixel_steps needs a pixel_weight"),
-        (["patch_px=2"], "patch_px must be at least"),
+        (["patch_px=2"], "patch_px must be a whole number of 8 or more"),
         (["recipe=other"], "unknown setting"),
+        (["betas=0.9"], "betas must be two numbers"),
+        (["final_learning_rate=1"], "final_learning_rate must be in"),
+        (["feature_weight=inf"], "feature_weight must be a finite number"),
     ],
 )
 def test_bad_settings_are_refused_by_name(changes: list[str], words: str) -> None:

@@ -220,11 +220,11 @@ def test_wrong_arguments() -> None:
 
 def test_colors_outside_srgb_come_through_the_network_unclipped() -> None:
     """Display P3's green is about (-0.51, 1.02, -0.31) in sRGB: flat areas keep it, also across tiles."""
-    from upres.models.catalog import load_graph
+    from upres.models.load import load_model
 
     lr = np.full((40, 36, 3), 0.5, np.float32)
     lr[:, 18:] = (-0.51, 1.02, -0.31)
     for tile in (None, 16):
-        sr = Upscaler(load_graph("compact-x4"), engine="ncnn", tile_px=tile).upscale_array(lr)
+        sr = Upscaler(load_model("compact-x4").graph, engine="ncnn", tile_px=tile).upscale_array(lr)
         np.testing.assert_allclose(sr[20:-20, 112:124], np.broadcast_to(lr[0, -1], (120, 12, 3)), atol=0.012)
         np.testing.assert_allclose(sr[20:-20, 20:32], 0.5, atol=0.012)

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from tests.tiny import FakeRunner, aligned_graph, compact, gray_graph, noise, picture
 from upres.errors import UsageError
-from upres.models.catalog import load_graph
+from upres.models.load import load_model
 from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
 
@@ -62,7 +62,7 @@ def steps_across(sr: np.ndarray) -> np.ndarray:
 
 def test_the_seam_is_no_worse_than_inside() -> None:
     lr = texture(32, 40)
-    graph = load_graph("compact-x4")
+    graph = load_model("compact-x4").graph
     seamless, plain = (Upscaler(graph, engine="ncnn", threads=1, wrap=wrap)(picture(lr)).pixels for wrap in (True, False))
     steps = steps_across(seamless)
     alike = steps[3::4]  # the steps between two LR pixels; the last is the seam

@@ -11,8 +11,7 @@ from scipy.ndimage import zoom
 from tests.tiny import noise
 from upres import engines
 from upres.engines.sample_picture import sample
-from upres.models.catalog import load_graph
-from upres.models.load import load_network
+from upres.models.load import load_model
 from upres.upscaling.tile_check import BLOCK_PX, FAR, FLAT, NOT_FLAT, Fault, agree, find_fault
 
 FAR_OFF: Fault = "far from its input's mean"
@@ -42,9 +41,9 @@ def test_no_false_alarm(request: pytest.FixtureRequest, name: str) -> None:
     if name.startswith("published"):
         weights: Path = request.getfixturevalue("assets") / "weights"
         file = "RealESRGAN_General_x4_v3.param" if "ncnn" in name else "realesr-animevideov3.pth"
-        graph = load_network(str(weights / file))
+        graph = load_model(str(weights / file)).networks[0]
     else:
-        graph = load_graph(name)
+        graph = load_model(name).graph
     runner = engines.load(graph, engine="auto" if "ncnn" in name else "ncnn", threads=1, device="cpu", precision="fp32")
     for size in ((1, 1), (2, 3), (40, 48)):
         for what, lr in {**made(*size), "photograph": sample(3, *size)}.items():

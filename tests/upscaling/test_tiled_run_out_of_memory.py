@@ -174,7 +174,7 @@ def test_a_batch_that_was_planned_before_meets_the_smaller_side() -> None:
 
 def test_less_than_the_smallest_tile_is_an_error_with_a_remedy() -> None:
     upscaler = Upscaler(GRAPH, engine="ncnn", threads=1, exact=True, tile_px=100)
-    (runner,) = short_of(upscaler, {0: 8}, OutOfMemoryError("card 1 had no memory left; try a smaller --tile"))
+    (runner,) = short_of(upscaler, {0: 8}, OutOfMemoryError("card 1 had no memory left; try a smaller tile"))
     with pytest.raises(OutOfMemoryError, match=r"tile of rows .*: card 1 had no memory left\. No smaller tile helps: close .*--device cpu"):
         upscaler.upscale_array(photograph(100, 100))
     assert runner.refused == 3  # 100, 50 and 32

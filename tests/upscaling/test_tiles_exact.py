@@ -15,7 +15,7 @@ from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
 from upres.images.io import quantize
-from upres.models.catalog import load_graph
+from upres.models.load import load_model
 from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.tiles import plan
 
@@ -95,7 +95,7 @@ def test_winograd_moves_at_most_one_level_of_ten_thousand_values(
     request: pytest.FixtureRequest, name: str, size: tuple[int, int], tiles: tuple[int, ...]
 ) -> None:
     """With the tiles that `Upscaler` makes, also on white noise, which these networks amplify."""
-    graph = published(request.getfixturevalue("assets")) if name == "published" else load_graph(name)
+    graph = published(request.getfixturevalue("assets")) if name == "published" else load_model(name).graph
     lr = np.random.default_rng(5).random((*size, 3), np.float32)
     untiled = Upscaler(graph, engine="ncnn", threads=1).upscale_array(lr)
     for tile in tiles:
@@ -108,7 +108,7 @@ def test_winograd_moves_at_most_one_level_of_ten_thousand_values(
 
 def test_tiles_on_the_grid_are_computed_as_the_untiled_picture_is() -> None:
     """Why `Runner.grid_px` works: what is divided into the same blocks is computed in the same way."""
-    graph = load_graph("compact-x4")
+    graph = load_model("compact-x4").graph
     runner = engines.load(graph, engine="ncnn", threads=1)
     grid = runner.grid_px
     assert grid > 1

@@ -149,8 +149,8 @@ def test_each_road_to_code_is_closed(data: bytes) -> None:
         (b"\x80\x02K\x01K\x02K\x03s.", "keys set on a int"),
         (b"\x80\x02}(K\x01u.", "keys set on a dict"),
         (b"\x80\x02K\x01K\x02a.", "appended to a int"),
-        (b"\x80\x02K\x01Q.", "no torch storage"),
-        (b"\x80\x04K\x01K\x02\x93.", "a name that is no text"),
+        (b"\x80\x02K\x01Q.", "not a torch storage"),
+        (b"\x80\x04K\x01K\x02\x93.", "a name that is not text"),
         (b"\x80\x02cos", "a line without an end"),
         (b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "OrderedDict with arguments that it does not take"),
         (b"\x80\x02ccollections\nOrderedDict\n]K\x01a\x85R.", "something other than pairs"),
@@ -182,7 +182,7 @@ def test_using_the_same_thing_again_and_again_costs_little() -> None:
             "more than 100,000 pairs",
         ),
         (b"\x80\x02" + items + b"tq\x01" + b"ctorch\ndevice\nh\x01R" * 20_000 + b".", "with 100,000 arguments"),
-        (b"\x80\x02" + items + b"tq\x01" + b"h\x01Q" * 20_000 + b".", "no torch storage"),
+        (b"\x80\x02" + items + b"tq\x01" + b"h\x01Q" * 20_000 + b".", "not a torch storage"),
     ]:
         start = time.process_time()
         with pytest.raises(ModelError, match=words):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
@@ -146,14 +147,14 @@ def test_a_changed_number_and_a_changed_name_are_told(tmp_path: Path) -> None:
         (of_header({"w": [1]}, bytes(8)), "not described by"),
         (of_header({"w": entry(dtype="F8_E4M3", offsets=(0, 2))}, bytes(2)), "has the dtype F8_E4M3; expected one of F32, F64"),
         (of_header({"n" * 600: entry()}, bytes(8)), "name of a tensor has 600 characters"),
-        (of_header({"w": entry(), "__metadata__": {"a": 1}}, bytes(8)), "metadata is no list of texts"),
-        (of_header({"w": entry(), "__metadata__": [1]}, bytes(8)), "metadata is no list of texts"),
+        (of_header({"w": entry(), "__metadata__": {"a": 1}}, bytes(8)), "metadata is not a table of strings"),
+        (of_header({"w": entry(), "__metadata__": [1]}, bytes(8)), "metadata is not a table of strings"),
         (of_header({"__metadata__": {}}), "holds no tensors"),
         (of_header(b'{"w": 1, "w": 2}'), "a name stands in it twice"),
-        (of_header(b'{"w": '), "no safetensors header"),
-        (of_header(b'{"w": ' + b"[" * 200_000), "no safetensors header"),
-        (of_header(b'{"w": ' + b"9" * 5000 + b"}"), "no safetensors header"),
-        (of_header(b'{"w": "\xff\xfe"}'), "no safetensors header"),
+        (of_header(b'{"w": '), "not a safetensors header"),
+        (of_header(b'{"w": ' + b"[" * 200_000), "not a safetensors header"),
+        (of_header(b'{"w": ' + b"9" * 5000 + b"}"), "not a safetensors header"),
+        (of_header(b'{"w": "\xff\xfe"}'), "not a safetensors header"),
         (of_header({"w": entry()}, np.array([1, np.nan], "<f4").tobytes()), "tensor 'w' has 1 of 2 numbers that are not finite"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from upres.errors import ModelError
 from upres.weights.read import read_weights
+from upres.weights.sniff import START_BYTES, is_onnx
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,9 @@ from upres.weights.read import read_weights
         ("m.pth", b"\x80\x04\x95\x0a\0\0\0\0\0\0\0]\x94.", "a Python pickle, but not one that torch.save wrote"),
         ("m.pth", b"\x89PNG\r\n\x1a\n" + bytes(50), "a PNG picture"),
         ("m.pth", b"\x1f\x8b\x08" + bytes(50), "a gzip archive. Unpack it"),
+        ("m.onnx", b"", "it is empty. Download it again$"),
+        ("m.onnx", b"\x89PNG\r\n\x1a\n" + bytes(50), "a PNG picture. Name the model file"),
+        ("m.onnx", b"a text that was renamed, and no more than that", r"unknown \(.*\); expected .safetensors, .pth, .onnx, or ncnn's"),
         ("m.pth", b"hello, this is no model at all", r"format is unknown \(it begins with the bytes 68 65 6c 6c 6f"),
         ("m.pth", b"PK\x03\x04" + bytes(100), "its directory is missing or damaged"),
     ],
@@ -45,6 +49,53 @@ def test_a_real_onnx_file_is_recognized(tmp_path: Path) -> None:
         (tmp_path / "m.pth").write_bytes(onnx.helper.make_model(graph, producer_name=maker).SerializeToString())
         with pytest.raises(ModelError, match="an ONNX file"):
             read_weights(tmp_path / "m.pth")
+
+
+def varint_field(number: int, value: int) -> bytes:
+    return bytes([number << 3, value])
+
+
+def text_field(number: int, content: bytes) -> bytes:
+    length = len(content)
+    return bytes([number << 3 | 2]) + (bytes([length]) if length < 128 else bytes([length & 0x7F | 0x80, length >> 7])) + content
+
+
+VERSION, MAKER, GRAPH, OPSET = varint_field(1, 8), text_field(2, b"pytorch"), text_field(7, b"\x0a\x00" * 300), text_field(8, b"\x10\x11")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        VERSION + MAKER + GRAPH + OPSET,
+        VERSION + GRAPH + OPSET,
+        VERSION + OPSET + GRAPH,
+        OPSET + GRAPH + VERSION,
+        MAKER + OPSET + GRAPH,
+        GRAPH,
+        (VERSION + MAKER + GRAPH)[:100],  # cut short
+        VERSION + text_field(6, b"a long description " * 50) + GRAPH,
+    ],
+)
+def test_onnx_is_known_by_its_fields_in_any_order(data: bytes) -> None:
+    assert is_onnx(data[:START_BYTES], len(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        VERSION,
+        varint_field(1, 100) + MAKER,  # no version of ONNX
+        text_field(1, b"name") + GRAPH,  # another message
+        OPSET + MAKER,  # no graph
+        GRAPH[:100],  # neither a version nor a whole graph
+        text_field(7, b"\x0a\x00" * 20) + b"\xff\xff" + bytes(300),
+        b": a text, in which the first byte is the tag of a graph, and the second its length",
+        bytes(300),
+    ],
+)
+def test_other_content_is_not_onnx(data: bytes) -> None:
+    assert not is_onnx(data[:START_BYTES], len(data))
 
 
 def test_half_of_a_real_ncnn_model_is_recognized(assets: Path, tmp_path: Path) -> None:

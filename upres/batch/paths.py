@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upres.errors import InputError, OutputError, UsageError
+from upres.system.folders import FOLDER_INSIDE, find_files
 
 STDIO = "-"
 _OWN_RESULT = re.compile(r"(?P<stem>.+)_(?:x\d+(?:\.\d+)?|\d+x\d+)")
@@ -65,21 +66,10 @@ def find_pictures(inputs: Sequence[str], *, recursive: bool, suffixes: Iterable[
 
 
 def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | None, findings: InputFiles) -> None:
-    shut = None if keep_out is None else os.path.realpath(keep_out)
-    for here, folders, files in os.walk(top):
-        folder = Path(here)
-        hidden = [name for name in folders if name.startswith(".")]
-        open_folders = [name for name in sorted(folders) if name not in hidden and os.path.realpath(folder / name) != shut]
-        folders[:] = open_folders if recursive else []
-        if not recursive and open_folders:
-            findings.left_out["folder inside a folder (-r goes into them)"] += len(open_folders)
-        for name in sorted(files):
-            if name.startswith("."):
-                findings.left_out["hidden file"] += 1
-            elif Path(name).suffix.lower() not in endings:
-                findings.left_out["file that is not a picture"] += 1
-            else:
-                findings.pictures.append(InputFile(folder / name, folder.relative_to(top)))
+    found = find_files(top, endings, recursive=recursive, keep_out=keep_out)
+    findings.pictures += [InputFile(path, path.parent.relative_to(top)) for path in found.files]
+    for reason, count in found.passed_over.items():
+        findings.left_out[reason + (" (-r goes into them)" if reason == FOLDER_INSIDE else "")] += count
 
 
 def _leave_out_own_results(findings: InputFiles) -> None:

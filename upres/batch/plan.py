@@ -16,7 +16,9 @@ from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models import catalog
-from upres.models.expression import NOISE_TWINS, Composition, load, parse, with_denoise
+from upres.models.expression import NOISE_TWINS, Composition, parse, with_denoise
+from upres.models.load import load_model
+from upres.models.model import Model
 from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.tiled_run import TURNS
@@ -108,7 +110,7 @@ class Upscalers:
         composition = self._asked or parse(catalog.default_model(DEFAULT_FACTOR if factor is None else factor))
         name = str(composition)
         if name not in self._networks:
-            self._networks[name] = load(composition)
+            self._networks[name] = load_model(composition).networks
         return name
 
     def scale_for(self, height: int, width: int) -> int:
@@ -144,7 +146,7 @@ class Upscalers:
         return name, self._loaded[name]
 
 
-def compression_hint(format: str, model: str, cards: Mapping[str, catalog.ModelCard]) -> tuple[str, ...]:
+def compression_hint(format: str, model: str, cards: Mapping[str, Model]) -> tuple[str, ...]:
     """A line for JPEG input that names the house model trained for it (its purpose "repairs ... compression"), while there is one."""
     trained = [name for name, card in cards.items() if re.search(r"\brepairs\b.*\bcompression\b", card.purpose)]
     if format != "jpeg" or not trained or model in trained:

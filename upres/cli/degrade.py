@@ -21,15 +21,15 @@ def degrade(
     recipe: Annotated[
         str | None,
         typer.Option(
-            "--recipe", metavar="NAME|FILE", help="real-esrgan, bsrgan, wild, bicubic, or a .toml file.", show_default="real-esrgan"
+            "--recipe", metavar="NAME|FILE", help="real-esrgan, bsrgan, wild, bicubic, or a .toml file. Default: real-esrgan."
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, metavar="N", help="Picture i is degraded as (seed, i) says, always alike.", show_default="0"),
+        typer.Option("--seed", min=0, metavar="N", help="Picture i is degraded as (seed, i) says, always alike. Default: 0."),
     ] = None,
-    index: Annotated[int | None, typer.Option("--index", min=0, metavar="N", help="i of the first picture.", show_default="0")] = None,
-    scale: Annotated[int | None, typer.Option("-s", "--scale", min=1, max=16, metavar="N", help="HR over LR.", show_default="4")] = None,
+    index: Annotated[int | None, typer.Option("--index", min=0, metavar="N", help="i of the first picture. Default: 0.")] = None,
+    scale: Annotated[int | None, typer.Option("-s", "--scale", min=1, max=16, metavar="N", help="HR over LR. Default: 4.")] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Print the plan of each picture on stdout, a line each.")] = False,
     replay: Annotated[
         Path | None, typer.Option("--replay", metavar="PLANS", help="Carry out printed plans, one a picture, instead of drawing some.")

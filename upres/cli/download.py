@@ -1,4 +1,4 @@
-"""Downloading a model in front of a person: a word before it, progress while it lasts, and what was pinned after it. All on stderr."""
+"""Downloading models with license, size and origin told first, progress, and what was pinned. All on stderr."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from upres.cli.errors import say
 
 if TYPE_CHECKING:
-    from upres.models.model import KnownModel
+    from upres.models.model import Model
     from upres.models.store import Pulled
 
 _EVERY_S = 10.0  # between two lines of a log
@@ -22,42 +22,42 @@ def words_for_bytes(size: int | None) -> str:
     """`"67.0 MB"`, `"256 kB"`, or `"size unknown"`: powers of ten, as web pages and file managers count."""
     if size is None:
         return "size unknown"
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(min(size, 1), round(size / 1e3))} kB"
 
 
-def have_models(names: Iterable[str]) -> None:
-    """Download those of `names` that are known models and not here yet. All others, paths too, are left to the verb that uses them.
+def have_models(expressions: Iterable[str]) -> None:
+    """Download the models of these names, blends and chains that are downloadable and not on this machine.
 
-    Raises what `models.store.pull` raises, so also for a license that was not agreed to.
+    All others, paths too, are left to the verb that uses them. Raises `UsageError` for a text that is no expression, and what
+    `models.store.pull` raises, also for a license that was not accepted.
     """
     from upres.models.catalog import find
-    from upres.models.model import KnownModel
-    from upres.models.store import file_here
+    from upres.models.expression import parse
 
-    for name in names:
-        model = find(name)
-        if isinstance(model, KnownModel) and file_here(model.files) is None:
+    for part in (part for expression in expressions for part in parse(expression).parts):
+        model = find(part.model)
+        if model is not None and model.kind == "downloadable" and not model.local_files():
             pull_aloud(model)
 
 
-def pull_aloud(model: KnownModel, *, accept_license: bool = False) -> Pulled:
-    """`models.store.pull`, telling name, license, size and origin before anything is downloaded."""
-    from upres.models.store import check_license, file_here, pull
+def pull_aloud(model: Model, *, accept_license: bool = False) -> Pulled:
+    """`models.store.pull`, with name, license, size and origin told before a download."""
+    from upres.models.store import check_license, pull
 
     quiet_log()
-    if file_here(model.files) is None:
+    if not model.local_files():
         check_license(model.name, model.license, accept=accept_license, page=model.page)
         hosts = dict.fromkeys(urlsplit(url).hostname or url for file in model.files for url in file.urls)
         say(f"{model.name}: {model.license}, {words_for_bytes(model.files[0].bytes)}, from {' or '.join(hosts)}")
     with shown_progress(model.name) as progress:
         pulled = pull(model, accept_license=accept_license, progress=progress)
     if pulled.pinned is not None:
-        say(f"{model.name}: no SHA-256 was known of it; it is trusted as it came, and pinned from now on: {pulled.pinned}")
+        say(f"{model.name}: its SHA-256 was not known: the file is trusted as it came, and pinned from now on: {pulled.pinned}")
     return pulled
 
 
 def quiet_log() -> None:
-    """What the library logs of a download is told here in other words."""
+    """Keep what the library logs of a download off stderr: the command line says it in its own words."""
     import logging
 
     logging.getLogger("upres").addHandler(logging.NullHandler())

@@ -28,7 +28,7 @@ def evaluate(
     ] = None,
     models: Annotated[
         list[str] | None,
-        typer.Option("-n", "--model", metavar="NAME|FILE", help="A house model or a model file; may be repeated. Bicubic is always there."),
+        typer.Option("-n", "--model", metavar="MODEL", help="A name, file, blend or chain; may be repeated. Bicubic is always measured."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures and their protocol there too.")
@@ -110,7 +110,7 @@ def _measure(
     from upres.cli.download import have_models
     from upres.evaluation.evaluate import BICUBIC, check_models
     from upres.graph.opaque import OpaqueModel
-    from upres.models.load import load_network
+    from upres.models.load import load_model
     from upres.upscaling.enlarge import Upscaler
 
     have_models(name for name in names if name != BICUBIC)
@@ -118,9 +118,10 @@ def _measure(
         upscalers: dict[str, Upscaler] = {}
         for name in dict.fromkeys(names):
             if name != BICUBIC:  # that row is there anyway
-                network = load_network(name)
-                default = "auto" if isinstance(network, OpaqueModel) else "ncnn"  # a file of unknown make has an engine of its own
-                upscalers[name] = Upscaler(network, engine=default if engine is None else engine.value, **options)
+                networks = load_model(name).networks
+                own = any(isinstance(network, OpaqueModel) for network in networks)
+                default = "auto" if own else "ncnn"  # a file of unknown make has an engine of its own
+                upscalers[name] = Upscaler(networks, engine=default if engine is None else engine.value, **options)
                 stack.callback(upscalers[name].close)
         check_models(upscalers, scale)
         with _Bar(len(pairs)) as bar:

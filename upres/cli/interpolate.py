@@ -1,4 +1,4 @@
-"""The verb `upres interpolate`: read two model files, call one function, write a third."""
+"""The verb `upres interpolate`: load two models, call one function, write a third."""
 
 from __future__ import annotations
 
@@ -10,40 +10,53 @@ import typer
 from upres.cli.errors import DEBUG_HELP, run_verb
 from upres.errors import OutputError, UsageError
 
+_MIXTURE, _OUTPUT = "Mixture", "Output"
+
 
 def interpolate(
-    first: Annotated[str, typer.Argument(metavar="A", help="A house model or a model file: the PSNR-oriented network.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="A house model or a model file: the GAN that was trained from A.")],
-    alpha: Annotated[float, typer.Option("--alpha", metavar="X", help="How much of B: 0 is A, 1 is B.")] = 0.8,
+    first: Annotated[str, typer.Argument(metavar="A", help="The PSNR-oriented network: a name, a file or a blend.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The GAN that was trained from A: a name, a file or a blend.")],
+    alpha: Annotated[
+        float, typer.Option("--alpha", metavar="X", help="How much of B: 0 is A, 1 is B.", rich_help_panel=_MIXTURE)
+    ] = 0.8,
+    extrapolate: Annotated[
+        bool, typer.Option("--extrapolate", help="Allow an alpha below 0 or above 1.", rich_help_panel=_MIXTURE)
+    ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help="The model file to write. Default: A_B_0.80.safetensors in the current folder."),
+        typer.Option(
+            "-o", "--out", metavar="FILE", help="The file to write. Default: A_B_0.80.safetensors, here.", rich_help_panel=_OUTPUT
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it is there already.")] = False,
-    extrapolate: Annotated[bool, typer.Option("--extrapolate", help="Allow an alpha below 0 or above 1.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it exists.", rich_help_panel=_OUTPUT)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP, rich_help_panel="Other")] = False,
 ) -> None:
     """Write a network between two of one shape: every weight is (1 - alpha) of A's and alpha of B's (ESRGAN, section 3.4).
 
     Example: upres interpolate psnr.safetensors gan.safetensors --alpha 0.8 -o between.safetensors
+
+    Example: upres interpolate compact-x4 compact-gan-x4 --alpha 0.3
     """
 
     def work() -> None:
         from upres.cli.download import have_models
         from upres.graph.interpolate import interpolate as mix
-        from upres.models.catalog import resolve
+        from upres.models.load import load_model
         from upres.system.files import sha256_of
-        from upres.weights.read import read_weights, write_safetensors
+        from upres.weights.read import write_safetensors
 
         have_models((first, second))
-        sources = [resolve(first), resolve(second)]
-        target = out if out is not None else Path(f"{sources[0].stem}_{sources[1].stem}_{alpha:.2f}.safetensors")
+        loaded = [load_model(first), load_model(second)]
+        sources = [file.path for model in loaded for file in model.files]
+        stems = ["+".join(dict.fromkeys(file.path.stem for file in model.files)) for model in loaded]
+        target = out if out is not None else Path(f"{'_'.join(stems)}_{alpha:.2f}.safetensors")
         _check_target(target, sources, overwrite)
-        states = [read_weights(source) for source in sources]
+        states = [model.state_dict() for model in loaded]
         mixed = mix(states[0], states[1], alpha, extrapolate=extrapolate, names=(first, second))
         facts = {"method": "(1 - alpha) a + alpha b", "alpha": repr(alpha)}
-        for letter, source in zip("ab", sources, strict=True):
-            facts |= {f"{letter}.file": source.name, f"{letter}.sha256": sha256_of(source)}
+        for letter, model in zip("ab", loaded, strict=True):
+            facts[f"{letter}.file"] = ", ".join(file.path.name for file in model.files)
+            facts[f"{letter}.sha256"] = ", ".join(sha256_of(file.path) for file in model.files)
         write_safetensors(target, mixed, facts)
         print(target, flush=True)
 
@@ -51,7 +64,7 @@ def interpolate(
 
 
 def _check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
-    """Everything that can be wrong with the output, before a model is read."""
+    """Everything that can be wrong with the output, before anything is written."""
     if target.suffix.lower() != ".safetensors":
         raise UsageError(f"--out expects a file that ends in .safetensors, got {target}")
     if target.is_dir() or not target.absolute().parent.is_dir():
@@ -59,6 +72,6 @@ def _check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
     if not target.exists():
         return
     if any(target.samefile(source) for source in sources):
-        raise UsageError(f"--out names {target}, which is one of the two models: choose another name")
+        raise UsageError(f"--out names {target}, which is one of the models: choose another name")
     if not overwrite:
-        raise OutputError(f"{target} is there already: --overwrite replaces it, or choose another --out")
+        raise OutputError(f"{target} exists already: --overwrite replaces it, or choose another --out")

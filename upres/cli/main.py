@@ -14,14 +14,18 @@ from upres.cli.doctor import doctor
 from upres.cli.errors import DEBUG_HELP, enable_debug
 from upres.cli.evaluate import evaluate
 from upres.cli.export import export
+from upres.cli.inspect import inspect
 from upres.cli.interpolate import interpolate
 from upres.cli.models import app as models
 from upres.cli.prepare import prepare
 from upres.cli.train import train
 from upres.cli.upscale import upscale
 
+PROGRAM = "upres"
+COMPLETE_VARIABLE = "_UPRES_COMPLETE"  # as click derives it from PROGRAM
+
 app = typer.Typer(
-    name="upres",
+    name=PROGRAM,
     help="Super-resolution: upscale pictures, measure models, train them. Exit codes: docs/exit-codes.md.",
     no_args_is_help=True,
     add_completion=False,
@@ -31,6 +35,7 @@ app = typer.Typer(
 )
 app.command()(upscale)
 app.command()(evaluate)
+app.command()(inspect)
 app.command()(train)
 app.command()(degrade)
 app.command()(prepare)
@@ -38,6 +43,28 @@ app.command()(interpolate)
 app.command()(export)
 app.command()(doctor)
 app.add_typer(models)
+
+
+# Completion is typer's own, imported when it is used: `add_completion=True` would import it at every start.
+
+
+def load_completion() -> None:
+    """Let typer know the shells, before a shell asks for completions by the environment variable `COMPLETE_VARIABLE`."""
+    from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
+
+    completion_init()
+
+
+def _install_completion(ctx: typer.Context, parameter: typer.CallbackParam, wanted: bool) -> None:
+    from typer.completion import install_callback
+
+    install_callback(ctx, parameter, wanted)  # pyright: ignore[reportArgumentType]  # typer's name for the class is private
+
+
+def _show_completion(ctx: typer.Context, parameter: typer.CallbackParam, wanted: bool) -> None:
+    from typer.completion import show_callback
+
+    show_callback(ctx, parameter, wanted)  # pyright: ignore[reportArgumentType]
 
 
 def _show_version(wanted: bool) -> None:
@@ -51,7 +78,18 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _everywhere(  # pyright: ignore[reportUnusedFunction]  # typer calls it
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)] = False,
+    install_completion: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion", help="Complete verbs and options in this shell.", callback=_install_completion, is_eager=True
+        ),
+    ] = False,
+    show_completion: Annotated[
+        bool, typer.Option("--show-completion", help="Print what that would install.", callback=_show_completion, is_eager=True)
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("-V", "--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
 ) -> None:
     if debug:
         enable_debug()

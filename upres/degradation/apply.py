@@ -7,10 +7,10 @@ nothing: the same plan on the same picture gives the same bytes. So a sample of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any, Final, cast
 
 import numpy as np
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from upres.degradation.camera import camera_noise
@@ -20,7 +20,8 @@ from upres.degradation.draw import Now, draw_steps
 from upres.degradation.filters import blur, decimate, resize, sharpen
 from upres.degradation.kernels import make_kernel
 from upres.degradation.noise import add_correlated, add_gaussian, add_poisson
-from upres.degradation.recipe import BUILT_IN, Recipe, Sharpen, load_recipe
+from upres.degradation.recipe import BUILT_IN, Recipe, load_recipe
+from upres.degradation.stages import Sharpen
 from upres.errors import UsageError
 
 __all__ = ["BUILT_IN", "Recipe", "Sharpen", "check_plan", "draw_plan", "load_recipe", "run_plan", "sharpened"]

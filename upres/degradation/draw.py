@@ -1,6 +1,6 @@
 """From a recipe to a plan: every random number of one picture's degradation, drawn before a pixel is touched.
 
-A function an op, each `(values, rng, now) -> steps`. `now.scale` is what is left to reduce by: BSRGAN's first halving leaves half of it.
+A function an op, each `(stage, rng, now) -> steps`. `now.scale` is what is left to reduce by: BSRGAN's first halving leaves half of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,22 @@ from typing import Any, Final
 import numpy as np
 
 from upres.degradation.camera import draw_camera
-from upres.degradation.recipe import Stage
+from upres.degradation.stages import (
+    Blur,
+    Camera,
+    Choose,
+    Clip,
+    Codec,
+    Decimate,
+    Divide,
+    Halve,
+    Noise,
+    Resize,
+    Shuffle,
+    Sinc,
+    Stage,
+    ToTarget,
+)
 
 Step = dict[str, Any]
 _LARGE_KERNEL_PX: Final = 13  # from here on the low-pass may cut deeper (Real-ESRGAN's published pipeline)
@@ -36,23 +51,15 @@ def draw_steps(stages: tuple[Stage, ...], rng: np.random.Generator, now: Now) ->
 
 
 def _draw(stage: Stage, rng: np.random.Generator, now: Now) -> list[Step]:
-    values = stage.values
-    if values["scales"] and now.whole_scale not in values["scales"]:
+    if stage.scales and now.whole_scale not in stage.scales:
         return []
-    if values["chance"] < 1.0 and rng.random() >= values["chance"]:
+    if stage.chance < 1.0 and rng.random() >= stage.chance:
         return []
-    return _DRAW[stage.op](values, rng, now)
+    return _DRAW[type(stage)](stage, rng, now)
 
 
 def _uniform(bounds: tuple[float, float], rng: np.random.Generator) -> float:
     return float(rng.uniform(*bounds))
-
-
-def _scaled(values: Mapping[str, Any], key: str, now: Now) -> tuple[float, float]:
-    """The range of `key` at the present scale."""
-    low, high = values[key] or (0.0, 0.0)
-    more = values[f"{key}_per_scale"]
-    return low + more[0] * now.scale, high + more[1] * now.scale
 
 
 def _pick(weights: Mapping[str, float], rng: np.random.Generator) -> str:
@@ -70,121 +77,123 @@ def _seed(rng: np.random.Generator) -> int:
     return int(rng.integers(1 << 62))
 
 
-def _blur(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
-    size = _odd_size(values["size"], rng)
-    if values["sinc"] and rng.random() < values["sinc"]:
+def _blur(stage: Blur, rng: np.random.Generator, now: Now) -> list[Step]:
+    size = _odd_size(stage.size, rng)
+    if stage.sinc and rng.random() < stage.sinc:
         low = math.pi / 3.0 if size < _LARGE_KERNEL_PX else math.pi / 5.0
         return [{"op": "blur", "kernel": {"kind": "sinc", "size": size, "cutoff": _uniform((low, math.pi), rng)}}]
-    kind = _pick(values["kinds"], rng)
+    kind = _pick(stage.kinds, rng)
     family, _, shape = kind.partition("-")
     turned = family == "anisotropic" or shape == "anisotropic"
-    if turned and values["variance"] is not None:
-        sigma_x, sigma_y = (math.sqrt(_uniform(_scaled(values, "variance", now), rng)) for _ in range(2))
+    if turned and stage.variance is not None:
+        sigma_x, sigma_y = (math.sqrt(_uniform(stage.scaled("variance", now.scale), rng)) for _ in range(2))
     else:
-        sigma_x = _uniform(_scaled(values, "sigma", now), rng)
-        sigma_y = _uniform(_scaled(values, "sigma", now), rng) if turned else sigma_x
-    theta = _uniform(values["theta"], rng) if turned else 0.0
+        sigma_x = _uniform(stage.scaled("sigma", now.scale), rng)
+        sigma_y = _uniform(stage.scaled("sigma", now.scale), rng) if turned else sigma_x
+    theta = _uniform(stage.theta, rng) if turned else 0.0
     beta = 1.0
     if family in ("generalised", "plateau"):
-        low, high = values[f"beta_{family}"]
+        low, high = stage.beta_generalised if family == "generalised" else stage.beta_plateau
         # a coin chooses the side of 1; a range that begins at 1 gives exactly 1 half of the time, as published
         beta = _uniform((low, 1.0), rng) if rng.random() < 0.5 else _uniform((1.0, high), rng)
     kernel = {"kind": family, "size": size, "sigma_x": sigma_x, "sigma_y": sigma_y, "theta": theta, "beta": beta}
     return [{"op": "blur", "kernel": kernel}]
 
 
-def _sinc(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
-    size = _odd_size(values["size"], rng)
-    return [{"op": "blur", "kernel": {"kind": "sinc", "size": size, "cutoff": _uniform(values["cutoff"], rng)}}]
+def _sinc(stage: Sinc, rng: np.random.Generator, now: Now) -> list[Step]:
+    size = _odd_size(stage.size, rng)
+    return [{"op": "blur", "kernel": {"kind": "sinc", "size": size, "cutoff": _uniform(stage.cutoff, rng)}}]
 
 
-def _resize_step(values: Mapping[str, Any], rng: np.random.Generator, of: str, factor: float) -> Step:
-    mode = _pick(values["modes"], rng)
-    antialias = bool(values["antialias"] and rng.random() < values["antialias"])
+def _resize_step(stage: Resize | ToTarget | Halve | Divide, rng: np.random.Generator, of: str, factor: float) -> Step:
+    mode = _pick(stage.modes, rng)
+    antialias = bool(stage.antialias and rng.random() < stage.antialias)
     return {"op": "resize", "of": of, "factor": factor, "mode": mode, "antialias": antialias}
 
 
-def _resize(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
-    direction = _pick(values["directions"], rng)
-    low, high = values["factor"]
+def _resize(stage: Resize, rng: np.random.Generator, now: Now) -> list[Step]:
+    direction = _pick(stage.directions, rng)
+    low, high = stage.factor
     factor = {"up": lambda: _uniform((1.0, high), rng), "down": lambda: _uniform((low, 1.0), rng), "keep": lambda: 1.0}[direction]()
-    return [_resize_step(values, rng, values["of"], factor)]
+    return [_resize_step(stage, rng, stage.of, factor)]
 
 
-def _to_target(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
-    return [_resize_step(values, rng, "target", 1.0)]
+def _to_target(stage: ToTarget, rng: np.random.Generator, now: Now) -> list[Step]:
+    return [_resize_step(stage, rng, "target", 1.0)]
 
 
-def _halve(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
+def _halve(stage: Halve, rng: np.random.Generator, now: Now) -> list[Step]:
     now.scale = max(1, now.scale // 2)
-    return [_resize_step(values, rng, "input", 0.5)]
+    return [_resize_step(stage, rng, "input", 0.5)]
 
 
-def _divide(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
-    low, high = _scaled(values, "factor", now)
-    return [_resize_step(values, rng, "input", 1.0 / max(1.0, _uniform((low, max(low, high)), rng)))]
+def _divide(stage: Divide, rng: np.random.Generator, now: Now) -> list[Step]:
+    low, high = stage.scaled("factor", now.scale)
+    return [_resize_step(stage, rng, "input", 1.0 / max(1.0, _uniform((low, max(low, high)), rng)))]
 
 
-def _decimate(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
-    sigma = _uniform(_scaled(values, "sigma", now), rng)
-    kernel = {"kind": "isotropic", "size": values["size"], "sigma_x": sigma, "sigma_y": sigma, "theta": 0.0, "beta": 1.0}
+def _decimate(stage: Decimate, rng: np.random.Generator, now: Now) -> list[Step]:
+    sigma = _uniform(stage.scaled("sigma", now.scale), rng)
+    kernel = {"kind": "isotropic", "size": stage.size, "sigma_x": sigma, "sigma_y": sigma, "theta": 0.0, "beta": 1.0}
     return [{"op": "decimate", "factor": now.scale, "kernel": kernel}]
 
 
-def _noise(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
-    kind = _pick(values["kinds"], rng)
+def _noise(stage: Noise, rng: np.random.Generator, now: Now) -> list[Step]:
+    kind = _pick(stage.kinds, rng)
     if kind == "correlated":
         basis, _ = np.linalg.qr(rng.random((3, 3)))
-        covariance = values["correlated_sigma_255"] ** 2 * np.abs(basis.T @ np.diag(rng.random(3)) @ basis)
+        covariance = stage.correlated_sigma_255**2 * np.abs(basis.T @ np.diag(rng.random(3)) @ basis)
         return [{"op": "noise", "kind": kind, "covariance_255": covariance.tolist(), "seed": _seed(rng)}]
     if kind == "gaussian":
-        low, high = values["sigma_255"]
-        sigma = float(rng.integers(int(low), int(high) + 1)) if values["whole_sigma"] else _uniform((low, high), rng)
-        return [{"op": "noise", "kind": kind, "sigma_255": sigma, "gray": _is_gray(values, rng), "seed": _seed(rng)}]
-    strength = _uniform(values["strength"], rng)
-    return [{"op": "noise", "kind": kind, "strength": strength, "gray": _is_gray(values, rng), "seed": _seed(rng)}]
+        assert stage.sigma_255 is not None  # the recipe was checked
+        low, high = stage.sigma_255
+        sigma = float(rng.integers(int(low), int(high) + 1)) if stage.whole_sigma else _uniform((low, high), rng)
+        return [{"op": "noise", "kind": kind, "sigma_255": sigma, "gray": _is_gray(stage, rng), "seed": _seed(rng)}]
+    assert stage.strength is not None
+    strength = _uniform(stage.strength, rng)
+    return [{"op": "noise", "kind": kind, "strength": strength, "gray": _is_gray(stage, rng), "seed": _seed(rng)}]
 
 
-def _is_gray(values: Mapping[str, Any], rng: np.random.Generator) -> bool:
-    return bool(rng.random() < values["gray"])
+def _is_gray(stage: Noise, rng: np.random.Generator) -> bool:
+    return bool(rng.random() < stage.gray)
 
 
-def _codec(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
-    low, high = (int(x) for x in values["quality"])
-    step: Step = {"op": "codec", "format": _pick(values["formats"], rng), "quality": int(rng.integers(low, high + 1))}
-    step["subsample"] = bool(rng.random() < values["subsample"])
-    shifted = values["shifted"] and rng.random() < values["shifted"]
+def _codec(stage: Codec, rng: np.random.Generator, now: Now) -> list[Step]:
+    low, high = (int(x) for x in stage.quality)
+    step: Step = {"op": "codec", "format": _pick(stage.formats, rng), "quality": int(rng.integers(low, high + 1))}
+    step["subsample"] = bool(rng.random() < stage.subsample)
+    shifted = stage.shifted and rng.random() < stage.shifted
     step["shift"] = [int(x) for x in rng.integers(8, size=2)] if shifted else [0, 0]
     return [step]
 
 
-def _camera(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
+def _camera(stage: Camera, rng: np.random.Generator, now: Now) -> list[Step]:
     return [{"op": "camera", **draw_camera(rng)}]
 
 
-def _clip(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
+def _clip(stage: Clip, rng: np.random.Generator, now: Now) -> list[Step]:
     return [{"op": "clip"}]
 
 
-def _choose(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
-    edges = np.cumsum([chance for chance, _ in values["option"]])
-    _, stages = values["option"][int(np.searchsorted(edges / edges[-1], rng.random(), side="right"))]
-    return draw_steps(stages, rng, now)
+def _choose(stage: Choose, rng: np.random.Generator, now: Now) -> list[Step]:
+    edges = np.cumsum([option.chance for option in stage.option])
+    chosen = stage.option[int(np.searchsorted(edges / edges[-1], rng.random(), side="right"))]
+    return draw_steps(chosen.stage, rng, now)
 
 
-def _shuffle(values: Mapping[str, Any], rng: np.random.Generator, now: Now) -> list[Step]:
+def _shuffle(stage: Shuffle, rng: np.random.Generator, now: Now) -> list[Step]:
     """All stages in a random order, but `to-target` after whatever else reduces: the two change places where they fell otherwise."""
-    stages: tuple[Stage, ...] = values["stage"]
+    stages = stage.stage
     order = [int(i) for i in rng.permutation(len(stages))]
-    last = next((place for place, i in enumerate(order) if stages[i].op == "to-target"), None)
+    last = next((place for place, i in enumerate(order) if isinstance(stages[i], ToTarget)), None)
     if last is not None:
-        reducing = [place for place, i in enumerate(order) if stages[i].op in ("divide", "decimate", "choose") and place > last]
+        reducing = [place for place, i in enumerate(order) if isinstance(stages[i], Divide | Decimate | Choose) and place > last]
         if reducing:
             order[last], order[reducing[-1]] = order[reducing[-1]], order[last]
     return draw_steps(tuple(stages[i] for i in order), rng, now)
 
 
-_DRAW: Final[dict[str, Callable[[Mapping[str, Any], np.random.Generator, Now], list[Step]]]] = {
-    "blur": _blur, "sinc": _sinc, "resize": _resize, "to-target": _to_target, "halve": _halve, "divide": _divide, "decimate": _decimate,
-    "noise": _noise, "codec": _codec, "camera": _camera, "clip": _clip, "choose": _choose, "shuffle": _shuffle,
+_DRAW: Final[dict[type[Stage], Callable[[Any, np.random.Generator, Now], list[Step]]]] = {
+    Blur: _blur, Sinc: _sinc, Resize: _resize, ToTarget: _to_target, Halve: _halve, Divide: _divide, Decimate: _decimate,
+    Noise: _noise, Codec: _codec, Camera: _camera, Clip: _clip, Choose: _choose, Shuffle: _shuffle,
 }  # fmt: skip

@@ -7,9 +7,6 @@ all this is sent anywhere.
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,22 +16,19 @@ from upres.doctor.hints import hints
 from upres.doctor.report import Choices, Core, DoctorReport, EngineCheck, Findings, Run, State
 from upres.doctor.requirements import (
     CORE,
-    LIBRARIES,
     TESTED,
     TESTED_PYTHONS,
     TESTED_SYSTEMS,
     UNTESTED,
-    installed,
     mend,
     untested_kinds,
-    version_of,
 )
 from upres.errors import OutputError
 from upres.system.hardware import Machine, look
-from upres.system.subprocesses import ProcessOutcome, run_all
+from upres.system.packages import ENGINES, PACKAGES, builds_of, install_command, missing_modules, version_of
+from upres.system.subprocesses import ProcessOutcome, python_command, run_all
 
 TIMEOUT_S = 60.0  # the first start of a GPU library compiles and loads a gigabyte or two
-_PACKAGES = ("upres", "numpy", "pyvips", "pyvips-binary", "safetensors", "typer", "rich", "httpx", "onnx", "pillow")
 _REINSTALL = "install upres again, from where you had it (pip install --force-reinstall --no-deps SOURCE)"
 _PROBE = "upres.doctor.probe"  # by name: it imports what this module must not
 _SLOW = ("torch", "spandrel", "openvino", "onnx", "ncnn")  # the slowest first: all is done the sooner
@@ -47,8 +41,9 @@ def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable
     except FileNotFoundError as error:
         raise OutputError(f"no folder for temporary files can be written ({error.strerror}): make room, or set TMPDIR") from error
     machine = look()
-    packages = {name: version_of(name) for name in (*_PACKAGES, *(name for library in LIBRARIES.values() for name in library.packages))}
-    present = [engine for engine in _SLOW if all(map(installed, LIBRARIES[engine].modules))]
+    names = ("upres", *(name for package in PACKAGES for name in builds_of(package.module)), "pyvips-binary", "pillow")
+    packages = {name: version_of(name) for name in names}
+    present = [engine for engine in _SLOW if not missing_modules(engine)]
     jobs = [("core",), *(() if quick else ((engine,) for engine in present))]
 
     def more(outcome: ProcessOutcome) -> list[tuple[str, ...]]:
@@ -57,10 +52,9 @@ def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable
         return [(outcome.job[0], device) for device, _, _ in found["devices"]] if found else []
 
     at_once = max(1, min(4, machine.processor.cores))
-    command = [sys.executable, "-P", "-m", _PROBE]
-    outcomes = run_all(jobs, command, more, at_once=at_once, timeout_s=timeout_s, tell=tell, env=_environment())
+    outcomes = run_all(jobs, python_command(_PROBE), more, at_once=at_once, timeout_s=timeout_s, tell=tell)
     by_job = {outcome.job: outcome for outcome in outcomes}
-    checks = tuple(check for engine in LIBRARIES for check in _checks(engine, engine in present, quick, by_job, timeout_s))
+    checks = tuple(check for engine in ENGINES for check in _checks(engine, engine in present, quick, by_job, timeout_s))
     core, choices = _core(by_job["core",], checks, timeout_s)
     builds = {engine: found for engine in present if (one := by_job.get((engine,))) and (found := one.first("build"))}
     return DoctorReport(
@@ -77,20 +71,13 @@ def examine(*, quick: bool = False, timeout_s: float = TIMEOUT_S, tell: Callable
     )
 
 
-def _environment() -> dict[str, str]:
-    """Ours, with the folder of this package last among those where Python looks: found where upres is not installed, and hiding nothing."""
-    package = str(Path(__file__).resolve().parents[2])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), package]))}
-
-
 def _checks(engine: str, there: bool, quick: bool, outcomes: dict[tuple[str, ...], ProcessOutcome], timeout_s: float) -> list[EngineCheck]:
     """The CPU, then each device that was found, then a line for what an engine could use and does not find."""
-    library = LIBRARIES[engine]
-    version = next((found for name in library.packages if (found := version_of(name))), None)
+    version = next((found for name in builds_of(ENGINES[engine][0]) if (found := version_of(name))), None)
     blank = EngineCheck(engine, "cpu", "cpu", "", version, "not-run", "", (), TESTED[engine, "cpu"], None)
     if not there:
-        lacking = [module for module in library.modules if not installed(module)]
-        return [replace(blank, state="missing", words=f"{' and '.join(lacking)} not installed", remedy=library.remedy)]
+        words = f"{' and '.join(missing_modules(engine))} not installed"
+        return [replace(blank, state="missing", words=words, remedy=install_command(engine))]
     if quick:
         return [blank]
     outcome = outcomes[engine,]
@@ -136,15 +123,7 @@ def _end(outcome: ProcessOutcome, timeout_s: float) -> str:
     """How a process ended that did not end well."""
     if outcome.timed_out:
         return f"no answer within {timeout_s:g} s"
-    if not outcome.crashed:
-        return outcome.reason or f"it ended with code {outcome.code}"
-    if outcome.code < 0:
-        known = {int(one): one.name for one in signal.Signals}
-        how = f"signal {known.get(-outcome.code, -outcome.code)}"
-        how += ", as when memory is short" if how.endswith("SIGKILL") else ""
-    else:
-        how = f"code 0x{outcome.code:08X}"  # Windows: 0xC0000005 is an access violation
-    return f"its process was ended by {how}" + (f" ({outcome.reason})" if outcome.reason else "")
+    return outcome.reason if outcome.reason and not outcome.crashed else f"its process {outcome.ending}"
 
 
 def _core(outcome: ProcessOutcome, checks: tuple[EngineCheck, ...], timeout_s: float) -> tuple[Core, Choices]:
@@ -164,7 +143,7 @@ def _core(outcome: ProcessOutcome, checks: tuple[EngineCheck, ...], timeout_s: f
         problems.extend(models["damaged"])
     ncnn = checks[0]
     if ncnn.state not in ("ok", "not-run"):
-        remedy = ncnn.remedy or LIBRARIES["ncnn"].remedy
+        remedy = ncnn.remedy or install_command("ncnn")
         problems.append(f"ncnn, the engine that every installation has, does not run: {ncnn.words}; remedy: {remedy}")
     core = Core(
         works=False if problems else None if ncnn.state == "not-run" else True,
@@ -187,4 +166,3 @@ def _untested(machine: Machine) -> tuple[str, ...]:
     if python not in TESTED_PYTHONS or machine.python.implementation != "CPython":
         here.append(f"this Python: {machine.python.implementation} {python}")
     return (*here, *untested_kinds())
-

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from upres.doctor.report import EngineCheck, Findings, Hint
-from upres.doctor.requirements import LIBRARIES, minimum_versions, older
+from upres.doctor.requirements import too_old
+from upres.system.packages import builds_of
 from upres.system.text import format_bytes
 
 _LITTLE_MEMORY = 1024**3
@@ -28,17 +29,16 @@ def _engine(found: Findings, name: str) -> list[EngineCheck]:
 
 
 def _packages(found: Findings) -> Iterator[Hint]:
-    runtimes = [name for name in LIBRARIES["onnx"].packages if found.packages.get(name)]
+    runtimes = [name for name in builds_of("onnxruntime") if found.packages.get(name)]
     if len(runtimes) > 1:
         yield Hint(
             f"{' and '.join(runtimes)} are installed together",
             "they are builds of one library in the same files: the one installed last overwrote the other, and either can break both",
             f"pip uninstall -y {' '.join(runtimes)} && pip install {runtimes[-1]} (the one that you want)",
         )
-    least = minimum_versions()
     for name, version in found.packages.items():
-        wanted = least.get(name) or (least.get("onnxruntime") if name in runtimes else None)
-        if version is not None and wanted is not None and older(version, wanted):
+        wanted = None if version is None else too_old(name, version)
+        if wanted is not None:
             yield Hint(
                 f"{name} {version} is installed; upres asks for {wanted} or newer",
                 "what is older was never tried and lacks what upres uses",

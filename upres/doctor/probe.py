@@ -1,13 +1,12 @@
-"""One thing tried, in a process of its own: `python -m upres.doctor.probe core | ENGINE [DEVICE]`. What it breaks, it breaks here.
+"""One thing tried, in a process of its own: `core`, or `ENGINE [DEVICE]`. What it breaks, it breaks here.
 
-Prints a line of JSON, behind a word that tells it from what drivers print, after each step: whoever reads them knows how far it came.
+It answers after each step (`system.child.tell`): whoever reads the answers knows how far it came.
 A step that raises ends the process with a traceback, whose last line says why; a driver that crashes ends it with a signal.
 At the top only the standard library is imported, so that the first step can fail like any other.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upres.errors import EngineError, UpresError
-from upres.system.subprocesses import WORD
+from upres.system.child import tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,32 +41,28 @@ def main(arguments: list[str]) -> None:
         _device(*arguments)
 
 
-def _tell(step: str, **facts: Any) -> None:
-    sys.stdout.write(f"\n{WORD}{json.dumps({'step': step, **facts})}\n")  # on a line of its own, whatever a driver left unfinished
-    sys.stdout.flush()
-
-
 def _core() -> None:
     """numpy, the house models, the codecs, and where the measured choices lie."""
     import numpy
 
-    _tell("numpy", version=numpy.__version__)
+    tell(step="numpy", version=numpy.__version__)
     writes, faults = _formats()
     vips: Any = sys.modules["pyvips"]  # as `images/` has imported it
     reads = sorted({*writes, *(["gif"] if _reads_gif() else [])})
-    _tell("codecs", libvips=".".join(str(vips.version(part)) for part in range(3)), reads=reads, writes=writes, faults=faults)
-    from upres.models.catalog import MODELS, load_graph
+    tell(step="codecs", libvips=".".join(str(vips.version(part)) for part in range(3)), reads=reads, writes=writes, faults=faults)
+    from upres.models.catalog import MODELS
+    from upres.models.load import load_model
 
     damaged: list[str] = []
     for name in MODELS:
         try:
-            load_graph(name)
+            load_model(name)
         except UpresError as error:
             damaged.append(str(error))
-    _tell("models", count=len(MODELS), damaged=damaged)
+    tell(step="models", count=len(MODELS), damaged=damaged)
     from upres.engines.autotune.cache import choices_file, read_choices
 
-    _tell("choices", path=str(choices_file()), count=len(read_choices()))
+    tell(step="choices", path=str(choices_file()), count=len(read_choices()))
 
 
 def _formats() -> tuple[list[str], list[str]]:
@@ -114,25 +109,25 @@ def _engine(engine: str) -> None:
 
         found, reason = vulkan_devices()
         devices = [(f"vulkan:{one.index}", "vulkan-software" if one.kind == "cpu" else "vulkan", one.name) for one in found]
-        _tell("devices", devices=devices, reason=reason)
+        tell(step="devices", devices=devices, reason=reason)
     elif engine == "torch":
         torch: Any = sys.modules["torch"]
-        _tell("build", cuda=torch.version.cuda, hip=torch.version.hip)
+        tell(step="build", cuda=torch.version.cuda, hip=torch.version.hip)
         kind = "rocm" if torch.version.hip else "cuda"
         devices = [(f"cuda:{index}", kind, torch.cuda.get_device_name(index)) for index in range(torch.cuda.device_count())]
         devices += [("mps", "mps", "Apple GPU")] if torch.backends.mps.is_available() else []
         devices += [(f"xpu:{index}", "xpu", torch.xpu.get_device_name(index)) for index in range(torch.xpu.device_count())]
-        _tell("devices", devices=devices, reason="")
+        tell(step="devices", devices=devices, reason="")
     elif engine == "onnx":
         providers: list[str] = sys.modules["onnxruntime"].get_available_providers()
-        _tell("build", providers=providers)
+        tell(step="build", providers=providers)
         devices = [(device, device, provider) for provider, device in _PROVIDERS.items() if provider in providers]
-        _tell("devices", devices=devices, reason="")
+        tell(step="devices", devices=devices, reason="")
     elif engine == "openvino":
         core: Any = sys.modules["openvino"].Core()
         names = [name for name in core.available_devices if name != "CPU"]
         devices = [(_device_of(name), _device_of(name).partition(":")[0], core.get_property(name, "FULL_DEVICE_NAME")) for name in names]
-        _tell("devices", devices=devices, reason="")
+        tell(step="devices", devices=devices, reason="")
 
 
 def _device_of(name: str) -> str:
@@ -164,11 +159,11 @@ def _run(engine: str, device: str, precision: Precision) -> None:
     runner = load(graph_from_state_dict(tiny_state()), engine=engine, threads=1, device=device, precision=precision)
     if runner.device.partition(":")[0] != device.partition(":")[0]:
         raise EngineError(f"asked for {device}, it ran on {runner.device}")
-    _tell("ready", device=device, version=runner.name)
+    tell(step="ready", device=device, version=runner.name)
     if runner.precision == precision:
         _compare(runner, device, precision)
     else:  # the door tried it and found it wrong
-        _tell("run", device=device, precision=precision, right=False, difference=None, seconds=0.0, words="; ".join(runner.notes))
+        tell(step="run", device=device, precision=precision, right=False, difference=None, seconds=0.0, words="; ".join(runner.notes))
     runner.close()
 
 
@@ -180,10 +175,10 @@ def _spandrel() -> None:
         path = Path(folder) / "tiny.safetensors"
         write_safetensors(path, tiny_state(), {})
         program = SpandrelProgram(path, threads=1)
-    _tell("ready", device="cpu", version=program.name)
+    tell(step="ready", device="cpu", version=program.name)
     _compare(program, "cpu", "fp32")
     program.close()
-    _tell("devices", devices=[], reason="")
+    tell(step="devices", devices=[], reason="")
 
 
 def _compare(run: Callable[[NDArray[np.float32]], NDArray[np.float32]], device: str, precision: Precision) -> None:
@@ -195,7 +190,7 @@ def _compare(run: Callable[[NDArray[np.float32]], NDArray[np.float32]], device: 
     difference = float(abs(found - expected).max()) if found.shape == expected.shape else float("inf")
     right = difference <= (_CPU_TOLERANCE if device == "cpu" else _TOLERANCES[precision])  # False for nan
     worst = round(difference, 9) if difference < float("inf") else None
-    _tell("run", device=device, precision=precision, right=right, difference=worst, seconds=round(seconds, 3), words="")
+    tell(step="run", device=device, precision=precision, right=right, difference=worst, seconds=round(seconds, 3), words="")
 
 
 def _picture() -> NDArray[np.float32]:
@@ -235,7 +230,3 @@ def tiny_result(lr: NDArray[np.float32]) -> NDArray[np.float64]:
             x = np.where(x > 0, x, x * state[f"body.{2 * index + 1}.weight"].astype(np.float64)[:, None, None])
     shuffled = x.reshape(3, 2, 2, height, width).transpose(0, 3, 1, 4, 2).reshape(3, 2 * height, 2 * width)
     return (shuffled + lr[0].repeat(2, axis=1).repeat(2, axis=2))[None]
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

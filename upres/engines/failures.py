@@ -1,6 +1,6 @@
-"""What an engine's own exception means for us: short of memory, where smaller tiles may fit, or a failure of another kind.
+"""Translate exceptions of engine libraries: out of memory, for which smaller tiles may help, or another failure.
 
-Engines tell in words: the same shortage is a MemoryError, a RuntimeError or an exception without a common base, so the text decides.
+An engine may report lack of memory as MemoryError, RuntimeError or a class of its own, so the message decides.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STACK = ("Exception from ", "Caught exception: Exception from ", "Check '")
 
 
 def is_short_of_memory(error: BaseException) -> bool:
-    """True where the exception, of whatever class, tells of memory that could not be had."""
+    """Whether the exception reports a lack of memory, whatever its class."""
     return isinstance(error, MemoryError) or _tells_of_memory(str(error))
 
 
@@ -41,20 +41,20 @@ def _tells_of_memory(text: str) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, in one line: what follows are stacks, and advice for other programs; OpenVINO begins with the stack."""
+    """The message of an exception in one line, without stack traces (with which OpenVINO begins) and further advice."""
     lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith(_STACK)]
     lines.sort(key=_tells_of_memory, reverse=True)
     return lines[0].strip().removeprefix("[ONNXRuntimeError] : ")[:300] if lines else type(error).__name__
 
 
 def failure(engine: str, lr: Array, error: BaseException) -> EngineError:
-    """The error to raise where `engine` failed on the batch `lr`: an OutOfMemoryError where memory was short, else an EngineError.
+    """The error to raise when `engine` fails on `lr` (1, c, h, w): an OutOfMemoryError, or an EngineError.
 
-    The frames that failed are emptied: they hold the values between layers for as long as anyone keeps the exception, and the next, smaller
-    tile would find that memory taken.
+    Clears the frames of `error`: they would keep activations alive as long as the exception, and leave less memory for
+    a smaller tile.
     """
     traceback.clear_frames(error.__traceback__)
     size = f"{lr.shape[2]} x {lr.shape[3]} pixels"
     if is_short_of_memory(error):
-        return OutOfMemoryError(f"{engine} was short of memory on {size}: {first_line(error)}; try a smaller --tile")
-    return EngineError(f"{engine} failed on {size}: {first_line(error)}; try a smaller --tile")
+        return OutOfMemoryError(f"{engine} ran out of memory on {size}: {first_line(error)}; try a smaller tile")
+    return EngineError(f"{engine} failed on {size}: {first_line(error)}; try a smaller tile")

@@ -1,15 +1,16 @@
-"""OpenVINO: the graph is written as ONNX in memory, read by OpenVINO and compiled for one of Intel's devices, or any x86 or ARM CPU.
+"""The OpenVINO engine: a graph is passed as ONNX in memory and compiled for an Intel device, or an x86 or ARM CPU.
 
-Compiled once, with height and width left open. Measured on two cores against one compilation for each shape of tile: compact 64 x 16 at
-128 x 128 pixels 0.109 and 0.107 s, RRDB with 6 blocks at 96 x 96 0.591 and 0.593 s, and each compilation that is saved 0.05 and 0.25 s.
+It is compiled once with dynamic height and width. Against one compilation per tile shape, on two cores: compact 64 x 16
+at 128 x 128 pixels 0.109 and 0.107 s, RRDB with 6 blocks at 96 x 96 0.591 and 0.593 s; each compilation would take 0.05
+and 0.25 s.
 
-Two things that OpenVINO does by itself are switched off. On processors with AMX it computes in bfloat16, on GPUs in float16, unless told
-otherwise: here the precision is told, and read back after the compilation. And `import openvino` tells Intel's telemetry of the import,
-where the package openvino-telemetry is installed, as it is by default: here that package is hidden while OpenVINO is imported.
+Two defaults of OpenVINO are overridden. It would compute in bfloat16 on processors with AMX and in float16 on GPUs: the
+precision is set, and checked after compilation. And `import openvino` would report to Intel's telemetry if
+openvino-telemetry is installed, as it is by default: that package is hidden during the import.
 
-Where memory is short, `InferRequest.infer` of version 2026.4 raises nothing and gives the result of an earlier call. `wait` after
-`start_async` raises; but whatever was compiled stays broken for the sizes it knew. So requests are waited for, the network is compiled
-again after a failure, and results are written into an array that holds nan: what was not computed cannot pass for a picture.
+When memory is short, `InferRequest.infer` of 2026.4 does not raise but returns the result of an earlier call.
+`start_async` and `wait` raise, but the compiled network stays broken for sizes it has seen. So requests are
+asynchronous, the network is compiled again after a failure, and output arrays are filled with NaN before.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -36,11 +37,11 @@ from upres.graph.nodes import Array
 
 @contextmanager
 def _without_telemetry() -> Generator[None]:
-    """While it is imported, openvino finds no telemetry package and takes its own empty one, for the rest of the process."""
+    """Hide the telemetry package from openvino's import, which then uses its own stub for the rest of the process."""
     name = "openvino_telemetry"
     known = name in sys.modules
     if not known:
-        sys.modules[name] = None  # pyright: ignore[reportArgumentType]  # Python's way to say: not to be imported
+        sys.modules[name] = None  # pyright: ignore[reportArgumentType]  # makes `import` raise ImportError
     try:
         yield
     finally:
@@ -52,7 +53,9 @@ try:
     with _without_telemetry():
         import openvino as _openvino
 except ImportError as error:
-    raise EngineError("engine 'openvino' needs openvino, which is not installed; remedy: pip install 'upres[openvino]'") from error
+    raise EngineError(
+        "engine 'openvino' needs openvino, which is not installed; remedy: pip install 'upres[openvino]'"
+    ) from error
 
 _OPENVINO: Any = _openvino
 _NAME = f"openvino {_OPENVINO.__version__.partition('-')[0]}"
@@ -62,15 +65,15 @@ _NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 @cache
 def _core() -> Any:
-    """OpenVINO itself, with its devices loaded: one for the process (see `engines.signal_stack` for what it would leave)."""
+    """The process's only `Core`, with devices loaded; see `engines.signal_stack` for its side effect."""
     with own_signal_stack():
         core: Any = _OPENVINO.Core()
-        _ = core.available_devices  # loads them
+        _ = core.available_devices  # loads the devices
     return core
 
 
 class _Net:
-    """A network on one device, compiled when it is first needed, and again after a failure."""
+    """A network on one device, compiled on first use and again after a failure."""
 
     def __init__(self, core: Any, model: Any, target: str, precision: Precision, threads: int) -> None:
         self._core, self._model, self._target = core, model, target
@@ -80,14 +83,14 @@ class _Net:
         self._request: Any = None
 
     def compile(self) -> str:
-        """Make it ready; the precision in which it will compute."""
+        """Compile the network and return the precision in which it computes."""
         with own_signal_stack():
             compiled = self._core.compile_model(self._model, self._target, self._settings)
             self._request = compiled.create_infer_request()
         return _NAMES.get(compiled.get_property("INFERENCE_PRECISION_HINT").to_dtype().name, "another precision")
 
     def run(self, lr: Array, sr: Array | None = None) -> Array:
-        """The result for `lr`, in `sr` where that is given (it has the right size then). Raises RuntimeError, MemoryError."""
+        """Run on `lr`; the result is written to `sr` if given, which must fit. Raises RuntimeError, MemoryError."""
         if self._request is None:
             self.compile()
         request: Any = self._request
@@ -96,12 +99,25 @@ class _Net:
             request.set_output_tensor(_OPENVINO.Tensor(sr, shared_memory=True))
         request.start_async({0: np.ascontiguousarray(lr)}, share_inputs=True)
         request.wait()
-        self._request = request  # it has not failed
+        self._request = request  # reuse it, since it has not failed
         return sr if sr is not None else np.array(request.get_output_tensor(0).data, np.float32)
 
 
 class OpenVinoRunner:
-    """A graph in OpenVINO. See `Runner`."""
+    """Runs a graph in OpenVINO. See `Runner`.
+
+    Args:
+        graph: The network.
+        threads: On the CPU; 0 is one per available core.
+        exact: Has no effect: OpenVINO uses direct convolution only.
+        device: "cpu" (also "auto"), "gpu", "gpu:1" or "npu".
+        precision: Of weights and activations.
+
+    Raises:
+        EngineError: The device is missing, cannot run the network, or does not compute in this precision.
+        OutOfMemoryError: Memory is short.
+        UsageError: The precision is unknown.
+    """
 
     name = _NAME
     notes: tuple[str, ...] = ()
@@ -109,14 +125,16 @@ class OpenVinoRunner:
     memory_factor = 2.5  # measured 1.0 to 2.2
 
     def __init__(
-        self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "auto", precision: Precision = "fp32"
+        self,
+        graph: Graph,
+        *,
+        threads: int = 0,
+        exact: bool = False,
+        device: str = "auto",
+        precision: Precision = "fp32",
     ) -> None:
-        """device: "cpu" (also "auto"), "gpu", "gpu:1", "npu". exact: accepted for symmetry; direct convolution is all that it does.
-
-        Raises EngineError for a device that OpenVINO does not have, or that does not compute in this precision.
-        """
         if precision not in _TYPES:
-            raise UsageError(f"engine 'openvino' computes in {', '.join(_TYPES)}; found {precision!r}")
+            raise UsageError(f"engine 'openvino' has precisions {', '.join(_TYPES)}; got {precision!r}")
         self._graph = graph
         self.precision: Precision = precision
         core = _core()
@@ -127,9 +145,13 @@ class OpenVinoRunner:
             found = net.compile()
         except (RuntimeError, MemoryError) as error:
             kind = OutOfMemoryError if is_short_of_memory(error) else EngineError
-            raise kind(f"{self.name} cannot make this {graph.family} network ready on {target}: {first_line(error)}") from error
+            raise kind(
+                f"{self.name} cannot load this {graph.family} network on {target}: {first_line(error)}"
+            ) from error
         if found != precision:
-            raise EngineError(f"{self.name} computes in {found} on this {target}, not in {precision}; leave --precision {precision} out")
+            raise EngineError(
+                f"{self.name} computes in {found} on this {target}, not in {precision}; choose another precision"
+            )
         self._net: _Net | None = net
 
     def __call__(self, lr: Array) -> Array:
@@ -138,7 +160,7 @@ class OpenVinoRunner:
         check_input(self._graph, lr)
         size = (lr.shape[2] * self._graph.scale, lr.shape[3] * self._graph.scale)
         try:
-            # A new array for each call: the result is its caller's.
+            # A new array for each call, since the caller owns the result.
             sr = self._net.run(lr, np.full((1, self._graph.out_channels, *size), np.nan, np.float32))
         except (RuntimeError, MemoryError) as error:
             raise failure(self.name, lr, error) from error
@@ -150,21 +172,23 @@ class OpenVinoRunner:
 
 
 class OpenVinoFile:
-    """An ONNX file of one input and one output, opened by its path on the CPU, as other programs open it. For what we export."""
+    """An ONNX file with one input and one output, run on the CPU, as other programs would run it; for testing exports.
+
+    Raises EngineError if OpenVINO rejects the file.
+    """
 
     name = _NAME
 
     def __init__(self, path: Path, *, threads: int = 0) -> None:
-        """Raises EngineError where OpenVINO refuses the file."""
         core = _core()
         try:
             self._net: _Net | None = _Net(core, core.read_model(str(path)), "CPU", "fp32", threads)
             self._net.compile()
         except (RuntimeError, MemoryError) as error:
-            raise EngineError(f"{self.name} refused {path.name}: {first_line(error)}") from error
+            raise EngineError(f"{self.name} rejected {path.name}: {first_line(error)}") from error
 
     def __call__(self, lr: Array) -> Array:
-        """(1, c, h, w) to (1, c, h', w'). Raises EngineError."""
+        """float32 (1, c, h, w) to (1, c', h', w'). Raises EngineError."""
         if self._net is None:
             raise EngineError("this openvino file is closed")
         try:
@@ -178,13 +202,13 @@ class OpenVinoFile:
 
 
 def _target(device: str, present: list[str]) -> str:
-    """OpenVINO's name of the device; "gpu:1" and "gpu.1" are "GPU.1". Raises EngineError where it is not here."""
+    """OpenVINO's name of the device, "GPU.1" for "gpu:1" or "gpu.1". Raises EngineError if it is not present."""
     target = "CPU" if device == "auto" else device.upper().replace(":", ".")
-    # Where there are several of a kind, OpenVINO lists them with numbers and means the first without one; a single one it lists without.
+    # OpenVINO lists several devices of a kind with numbers, a single one without; "GPU" always means the first.
     kinds = {name.partition(".")[0] for name in present}
     if target in present or target in kinds or (target.endswith(".0") and target[:-2] in {*present} - {"CPU"}):
         return target
-    raise EngineError(f"OpenVINO finds no device {device!r} here; it finds {', '.join(_ours(name) for name in present)}")
+    raise EngineError(f"OpenVINO does not find device {device!r}, only {', '.join(_ours(name) for name in present)}")
 
 
 def _ours(target: str) -> str:

@@ -1,4 +1,4 @@
-"""What an engine is: a graph made ready to run, called with one batch of one picture."""
+"""The interface of an engine: a loaded network that runs on one tile at a time."""
 
 from __future__ import annotations
 
@@ -10,99 +10,103 @@ import numpy as np
 from upres.errors import EngineError, NotFiniteError
 from upres.graph.nodes import Array
 from upres.graph.opaque import Network
+from upres.system.hardware import cores
 
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16"]
 
 
 class Runner(Protocol):
-    """A graph that is ready to run. Not safe to call from two threads at once; close it to free its memory."""
+    """A network loaded into an engine. Not thread-safe; close it to free its memory."""
 
     @property
     def name(self) -> str:
-        """Engine and version, for reports: "ncnn 1.0.20261020"."""
+        """Engine and version, such as "ncnn 1.0.20261020"."""
         ...
 
     @property
     def device(self) -> str:
-        """Where it computes: "cpu", "cuda:0", "mps", "vulkan:0"."""
+        """The device it runs on, such as "cpu", "cuda:0", "mps" or "vulkan:0"."""
         ...
 
     @property
     def precision(self) -> Precision:
-        """What the values between layers are kept in. Inputs and results are float32 always."""
+        """Precision of activations. Inputs and results are always float32."""
         ...
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of how it was made ready: half precision that was tried and given up, say."""
+        """What the user should know, such as half precision that was replaced by float32."""
         ...
 
     @property
     def memory_factor(self) -> float:
-        """Upper bound, from measurements: peak memory of a call over `graph.activation_bytes_per_pixel` times the pixels of its input."""
+        """Peak memory of a call divided by `graph.activation_bytes_per_pixel` times input pixels: a measured bound."""
         ...
 
     @property
     def grid_px(self) -> int:
-        """Side in LR pixels of the blocks in which the engine computes; 1 where a value does not depend on its place in the input.
+        """Side in LR pixels of the blocks in which the engine computes; 1 if values do not depend on their position.
 
-        Within a block, rounding mixes values that do not depend on each other. A tile whose edges lie on this grid, with one block more
-        than the receptive field around it, is divided into the same blocks as the whole picture, so nearly all values are equal to the bit.
+        Within a block, rounding couples otherwise independent values. A tile aligned to this grid, with one block of
+        overlap beyond the receptive field, has the same blocks as the whole picture, so that nearly all values are
+        bit-identical.
         """
         ...
 
     def __call__(self, lr: Array) -> Array:
-        """`lr` (1, c, h, w) float32, h and w multiples of the graph's alignment, to (1, c, h*scale, w*scale) float32.
+        """Upscale one tile.
 
-        Raises EngineError where the input does not fit, OutOfMemoryError where memory is short, NotFiniteError where the result holds a
-        value that is not finite.
+        Args:
+            lr: float32 (1, c, h, w), h and w multiples of the network's alignment.
+
+        Returns:
+            float32 (1, c, h * scale, w * scale).
+
+        Raises:
+            EngineError: The input does not fit, or the engine fails.
+            OutOfMemoryError: Memory is short.
+            NotFiniteError: The result has a non-finite value.
         """
         ...
 
     def close(self) -> None:
-        """Free weights and work memory. Calling a closed runner raises EngineError."""
+        """Free weights and working memory. Calling a closed runner raises EngineError."""
         ...
 
 
 def device_bytes_of(runner: Runner) -> int | None:
-    """Bytes that a call's activations may take on the device of `runner`, with what its pools hold already; None where the host's memory is
-    the limit.
+    """Bytes of device memory available to a call, including the runner's own pools; None if host memory is the limit.
 
-    Only engines that compute in memory of their own know it, by a method `device_bytes() -> int | None`.
+    Engines with device memory have a method `device_bytes() -> int | None`.
     """
     measure: Callable[[], int | None] | None = getattr(runner, "device_bytes", None)
     return None if measure is None else measure()
 
 
 def check_input(graph: Network, lr: Array) -> None:
-    """Raises EngineError where `lr` is not a (1, c, h, w) float32 batch that this graph takes."""
+    """Raise EngineError unless `lr` is a float32 (1, c, h, w) batch that fits this network."""
     fits = lr.ndim == 4 and lr.shape[0] == 1 and lr.shape[1] == graph.in_channels and min(lr.shape) > 0
     if not fits or lr.dtype != np.float32:
-        raise EngineError(f"the network takes float32 (1, {graph.in_channels}, h, w); found {lr.dtype} {lr.shape}")
+        raise EngineError(f"expected float32 (1, {graph.in_channels}, h, w), got {lr.dtype} {lr.shape}")
     if lr.shape[2] % graph.alignment or lr.shape[3] % graph.alignment:
-        raise EngineError(f"height and width must be multiples of {graph.alignment}; found {lr.shape[2]} x {lr.shape[3]}")
+        raise EngineError(f"h and w must be multiples of {graph.alignment}, got {lr.shape[2]} x {lr.shape[3]}")
 
 
 def check_output(engine: str, lr: Array, sr: Array, scale: int) -> Array:
-    """`sr`, or an EngineError where its size is wrong, a NotFiniteError where a value is not finite: never a black square."""
+    """Return `sr` if its size is right (else EngineError) and all values are finite (else NotFiniteError)."""
     expected = (lr.shape[2] * scale, lr.shape[3] * scale)
     if sr.shape[2:] != expected:
-        raise EngineError(f"{engine} gave a picture of {sr.shape[2:]}; expected {expected}")
-    # The least and the greatest carry a nan or an infinity out of the whole result, without an array of flags.
+        raise EngineError(f"{engine} returned {sr.shape[2:]} (h, w), expected {expected}")
+    # Minimum and maximum propagate NaN and infinity, without a mask of the whole array.
     if not (np.isfinite(sr.min()) and np.isfinite(sr.max())):
         bad = int(sr.size - np.count_nonzero(np.isfinite(sr)))
         raise NotFiniteError(
-            f"{engine} gave {bad} of {sr.size} values that are not finite, for an input of {lr.shape[2]} x {lr.shape[3]} pixels; "
-            "the model file may be damaged, or the input holds nan; another engine (--engine torch) can tell which"
+            f"{engine} returned {bad} of {sr.size} values as NaN or infinity for {lr.shape[2]} x {lr.shape[3]} pixels; "
+            "the model file may be damaged, or the input contains NaN: compare with another engine (torch)"
         )
     return sr
 
 
 def threads_or_default(threads: int) -> int:
-    """The number of threads asked for, or with 0 the number of cores that this process may use."""
-    import os
-
-    if threads > 0:
-        return threads
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, available)
+    """`threads`, or if it is 0 the number of cores available to this process."""
+    return threads if threads > 0 else cores()

@@ -1,4 +1,4 @@
-"""A real picture that always is at hand: engines are probed with it, and exports compared on it, where the user gives no other.
+"""A bundled photograph on which engines are tested and exports compared if the user gives none.
 
 128 x 128 pixels of examples/astronaut.png (NASA, public domain): skin, cloth, edges, letters, a dark background.
 """
@@ -22,7 +22,10 @@ def _pixels() -> NDArray[np.float32]:
 
 
 def sample(channels: int, height: int, width: int) -> NDArray[np.float32]:
-    """(1, channels, height, width) in [0, 1], channels 3 or 1: the middle of the sample, mirrored beyond its border."""
+    """The center of the sample, mirrored beyond its border: float32 (1, channels, height, width) in [0, 1].
+
+    `channels` is 3 (RGB) or 1 (BT.601 luma).
+    """
     pixels = _pixels()
     if channels == 1:
         pixels = (pixels @ _LUMA)[:, :, None]

@@ -1,8 +1,8 @@
-"""A thread's stack for signal handlers, kept as it was while a library works.
+"""Preserve the thread's alternate signal stack while a library runs.
 
-OpenVINO's CPU device, when a `Core` loads it, sets one of its own (sigaltstack(2), for processors with AMX), and puts back the one that it
-found when the `Core` is freed. Two that are not freed in the reverse order leave a stack that is gone, and the next signal, a Ctrl-C, ends
-the process with a segmentation fault. Seen with OpenVINO 2026.4.1.
+OpenVINO's CPU device sets its own (sigaltstack(2), for AMX) when a `Core` loads it, and restores the previous one when
+the `Core` is freed. Two cores not freed in reverse order leave a dangling stack, and the next signal, such as Ctrl-C,
+crashes the process. Seen with OpenVINO 2026.4.1.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from contextlib import contextmanager
 
 
 class _Stack(ctypes.Structure):
-    """stack_t of Linux."""
+    """Linux's stack_t."""
 
     _fields_ = (("pointer", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
 @contextmanager
 def own_signal_stack() -> Generator[None]:
-    """What is set inside as this thread's signal stack is undone at the end. Does something on Linux only, where OpenVINO sets one."""
+    """Restore this thread's signal stack on exit. Has an effect on Linux only, where OpenVINO changes it."""
     if sys.platform != "linux":
         yield
         return

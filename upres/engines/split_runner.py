@@ -1,8 +1,9 @@
-"""A graph run in two parts: the trunk on the whole picture, the upsampling tail in small tiles, exact.
+"""Run a graph in two parts to save memory: the trunk on the whole input, the upsampling tail in small tiles.
 
-An RRDBNet holds most of its memory in its last convolutions, at 4 x 4 times the pixels, and these see only 2 LR pixels around. In tiles
-that overlap by those 2 the tail takes the same memory for any picture. With ncnn at 256 x 256 peak memory falls from 3.0 to 1.1 GB, and
-the pages that the kernel has to clear during the first call to a third, for 1 % more multiply-adds.
+An RRDBNet needs most of its memory in its last convolutions, at 4 x 4 times the pixels, whose receptive field is only
+2 LR pixels. In tiles with that overlap the result is the same, and the tail's memory does not grow with the input.
+With ncnn at 256 x 256 peak memory falls from 3.0 to 1.1 GB, and the pages that the kernel must clear in the first call
+to a third, for 1 % more multiply-adds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _TILE_PX = 64  # LR pixels; with 64 features at x4 a tile takes ncnn 180 MB
 
 
 class _Interval(NamedTuple):
-    """One axis of a tile, in LR pixels: what the tail reads, and the part of it that is kept."""
+    """One axis of a tile, in LR pixels: the range that the tail reads, and the range of the result that is kept."""
 
     source_begin: int
     source_end: int
@@ -29,7 +30,14 @@ class _Interval(NamedTuple):
 
 
 class TailRunner:
-    """Trunk and tail of one graph, each in a runner of its own. See `Runner`."""
+    """Runs trunk and tail of a graph in separate runners. See `Runner`.
+
+    Args:
+        graph: The whole graph.
+        trunk: Its first part.
+        tail: Its second part, with the scale of the whole.
+        make: Opens a runner for a part.
+    """
 
     def __init__(self, graph: Graph, trunk: Graph, tail: Graph, make: Callable[[Graph], Runner]) -> None:
         self._graph = graph
@@ -41,12 +49,13 @@ class TailRunner:
         self.precision: Precision = self._trunk.precision
         self.notes = self._trunk.notes
         self.grid_px = self._trunk.grid_px
-        # While the tail runs, the trunk's pools, its result and ours are held; a tile's 180 MB do not grow with the picture.
+        # While the tail runs, the trunk's pools, its result and ours are alive; a tile's memory is constant.
         held = 4.0 * (trunk.out_channels + graph.out_channels * graph.scale**2)
-        self.memory_factor = (trunk.activation_bytes_per_pixel * self._trunk.memory_factor + held) / graph.activation_bytes_per_pixel
+        needed = trunk.activation_bytes_per_pixel * self._trunk.memory_factor + held
+        self.memory_factor = needed / graph.activation_bytes_per_pixel
 
     def device_bytes(self) -> int | None:
-        """Those of the trunk, which takes the more of them; see `runner.device_bytes_of`."""
+        """As for the trunk, which needs more than the tail; see `runner.device_bytes_of`."""
         return device_bytes_of(self._trunk)
 
     def __call__(self, lr: Array) -> Array:
@@ -64,7 +73,7 @@ class TailRunner:
         return result
 
     def _intervals(self, length: int) -> Iterator[_Interval]:
-        """Tiles along one axis. All sources are of one size, so that an engine's pools serve every tile with the blocks of the first."""
+        """Tiles along one axis. All sources have the same size, so that an engine's memory pools reuse their blocks."""
         count = -(-length // _TILE_PX)
         side = min(length, -(-length // count) + 2 * self._overlap)
         for index in range(count):
@@ -73,6 +82,6 @@ class TailRunner:
             yield _Interval(source, source + side, begin, end)
 
     def close(self) -> None:
-        """Free both parts."""
+        """Close both parts."""
         self._trunk.close()
         self._tail.close()

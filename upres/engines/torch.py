@@ -1,9 +1,9 @@
-"""torch: the same graph, interpreted node by node, in float32, float16 or bfloat16.
+"""The torch engine: interprets a graph node by node, in float32, float16 or bfloat16.
 
-On the CPU this engine in float32 is the reference: it runs without oneDNN, whose kernels change with the size of the picture (and so does
-the order of their sums: tiles then differ by up to 1e-6). torch's own convolution, an unfolding and one matrix product, gives tiles equal
-to the untiled picture to the bit, at 0.4 times the speed. On other devices torch chooses its kernels, in channels_last, and tiles are equal
-to rounding only. Half precision on the CPU is for comparisons: it is slower there.
+On the CPU in float32 this is the reference. It runs without oneDNN, which chooses kernels by input size, so that sums
+are ordered differently and tiles differ by up to 1e-6. torch's native convolution, im2col and one matrix product, makes
+tiles bit-identical to the untiled result, at 0.4 times the speed. On other devices torch chooses the kernels, in
+channels_last, and tiles agree to rounding. Half precision on the CPU is slower, and only for comparisons.
 """
 
 from __future__ import annotations
@@ -28,31 +28,48 @@ try:
     import torch
     import torch.nn.functional as F
 except ImportError as error:
-    raise EngineError("engine 'torch' needs torch, which is not installed; remedy: pip install 'upres[torch]'") from error
+    raise EngineError(
+        "engine 'torch' needs torch, which is not installed; remedy: pip install 'upres[torch]'"
+    ) from error
 
 
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-_DEVICES = ("cpu", "cuda", "mps", "xpu")  # of torch's many, those that compute a convolution and give its values back
-_VECTOR = 64  # values: a multiple of what torch's loops take at once, on every CPU
+_DEVICES = ("cpu", "cuda", "mps", "xpu")  # of torch's devices, those that can run a convolution and return it
+_VECTOR = 64  # values: a multiple of the vector length of torch's loops on every CPU
 
 
 class TorchRunner:
-    """A graph in torch. See `Runner`."""
+    """Runs a graph in torch. See `Runner`.
+
+    Args:
+        graph: The network.
+        threads: On the CPU; 0 is one per available core.
+        exact: Has no effect: on the CPU this engine is always exact, on other devices never.
+        device: "auto" (CUDA if present, else MPS, else the CPU) or a torch device such as "cuda:1".
+        precision: Of weights and activations.
+
+    Raises:
+        EngineError: torch cannot use the device.
+        OutOfMemoryError: The weights do not fit on the device.
+        UsageError: The precision is unknown.
+    """
 
     name = f"torch {torch.__version__}"
     notes: tuple[str, ...] = ()
     grid_px = 1
-    memory_factor = 7.0  # measured 5.6 to 6.5: the unfolding holds nine times the input of a 3x3 convolution
+    memory_factor = 7.0  # measured 5.6 to 6.5: im2col holds nine times the input of a 3x3 convolution
 
     def __init__(
-        self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "auto", precision: Precision = "fp32"
+        self,
+        graph: Graph,
+        *,
+        threads: int = 0,
+        exact: bool = False,
+        device: str = "auto",
+        precision: Precision = "fp32",
     ) -> None:
-        """device: "auto" is CUDA where there is some, else MPS, else the CPU. exact: nothing to do, on the CPU this engine always is.
-
-        Raises EngineError for a device that torch does not have, UsageError for an unknown precision.
-        """
         if precision not in _TYPES:
-            raise UsageError(f"engine 'torch' computes in {', '.join(_TYPES)}; found {precision!r}")
+            raise UsageError(f"engine 'torch' has precisions {', '.join(_TYPES)}; got {precision!r}")
         self._graph = graph
         self._closed = False
         self._threads = threads_or_default(threads)
@@ -65,8 +82,12 @@ class TorchRunner:
             self._weights = {id(array): self._tensor(array) for node in graph.nodes for array in _arrays(node)}
         except (RuntimeError, AssertionError) as error:
             if isinstance(error, torch.OutOfMemoryError):
-                raise OutOfMemoryError(f"{self.name}: device {device!r} has no room for the weights: {first_line(error)}") from error
-            raise EngineError(f"torch cannot use device {device!r}: {first_line(error)}; it has {', '.join(_present())}") from error
+                raise OutOfMemoryError(
+                    f"{self.name}: the weights do not fit on device {device!r}: {first_line(error)}"
+                ) from error
+            raise EngineError(
+                f"torch cannot use device {device!r}: {first_line(error)}; it has {', '.join(_present())}"
+            ) from error
         self._reads = Counter(name for node in graph.nodes for name in node.inputs)
         self._reads[graph.output] += 1
 
@@ -75,7 +96,7 @@ class TorchRunner:
         return tensor.contiguous(memory_format=self._layout) if tensor.ndim == 4 else tensor
 
     def device_bytes(self) -> int | None:
-        """Free memory of a CUDA device, with what torch's cache holds unused; None elsewhere. See `runner.device_bytes_of`."""
+        """Free memory of a CUDA device, including torch's unused cache; else None. See `runner.device_bytes_of`."""
         if self._device.type != "cuda":
             return None
         free, _ = torch.cuda.mem_get_info(self._device)
@@ -92,7 +113,7 @@ class TorchRunner:
         except (RuntimeError, MemoryError) as error:
             told = failure(self.name, lr, error)
             if self._device.type != "cpu":
-                getattr(torch, self._device.type).empty_cache()  # once `failure` has let go of the values between layers
+                getattr(torch, self._device.type).empty_cache()  # after `failure` has released the activations
             raise told from error
         return check_output(self.name, lr, result, self._graph.scale)
 
@@ -153,7 +174,7 @@ class TorchRunner:
             return value * _sigmoid(value)
         if activation.kind == "leaky_relu":
             return F.leaky_relu(value, activation.slope)
-        assert activation.slopes is not None  # checked when the graph was made
+        assert activation.slopes is not None  # checked by `infer_shapes`
         return F.prelu(value, self._weights[id(activation.slopes)])
 
     def close(self) -> None:
@@ -163,26 +184,28 @@ class TorchRunner:
 
 
 def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, node: Conv) -> Tensor:
-    """On the CPU in groups of input channels where the kernel is large: the unfolding never holds more than nine times the input."""
+    """On the CPU large kernels are applied by groups of input channels: im2col takes at most nine times the input."""
     taken, area = weight.shape[1], weight.shape[2] ** 2
     step = max(1, 9 * taken // area) if x.device.type == "cpu" else taken
     if step >= taken:
         return F.conv2d(x, weight, bias, stride=node.stride, padding=node.padding)
     total = F.conv2d(x[:, :step], weight[:, :step], bias, stride=node.stride, padding=node.padding)
     for at in range(step, taken, step):
-        total += F.conv2d(x[:, at : at + step], weight[:, at : at + step], None, stride=node.stride, padding=node.padding)
+        part = slice(at, at + step)
+        total += F.conv2d(x[:, part], weight[:, part], None, stride=node.stride, padding=node.padding)
     return total
 
 
 def _tensor_of(array: Array) -> Tensor:
-    return torch.from_numpy(np.array(array))  # pyright: ignore[reportUnknownMemberType]  # a copy: torch wants to own what it may write
+    # A copy: torch warns about read-only arrays.
+    return torch.from_numpy(np.array(array))  # pyright: ignore[reportUnknownMemberType]
 
 
 def _sigmoid(x: Tensor) -> Tensor:
-    """On the CPU with the same formula for every value, wherever it stands, so that tiles are exact.
+    """Sigmoid; on the CPU independent of a value's position, so that tiles are exact.
 
-    torch computes whole vectors with one formula and what is left of each thread's part with another, which differs in the last bit. One
-    thread on whole vectors, and the last few values in a vector of their own: nothing is left.
+    torch uses a vectorized formula and, for the remainder of each thread's share, a scalar one that differs in the last
+    bit. One thread on whole vectors, with the last values padded to a vector, leaves no remainder.
     """
     if x.device.type != "cpu":
         return torch.sigmoid(x)
@@ -202,29 +225,29 @@ def _sigmoid(x: Tensor) -> Tensor:
 
 
 def _device(name: str) -> torch.device:
-    """The device, with its number where there may be several. Raises RuntimeError where torch does not know it."""
+    """The device by name; "cuda" gets its number. Raises RuntimeError if torch does not know it."""
     device = torch.device(_present()[0] if name == "auto" else name)
     if device.type not in _DEVICES:
-        raise RuntimeError(f"networks are not run on {device.type!r}")
+        raise RuntimeError(f"{device.type!r} is not supported")
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
 
 
 def _present() -> list[str]:
-    """Devices of this machine that torch can use, the fastest first."""
+    """The devices that torch can use here, fastest first."""
     cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
 @contextmanager
 def _settings(threads: int) -> Generator[None]:
-    """torch's process-wide settings as this engine needs them, put back afterwards: the program around us may train.
+    """Apply this engine's process-wide torch settings, and restore them: the calling program may be training.
 
-    TensorFloat-32, which torch lets cuDNN's convolutions use, keeps 10 bits of a float32's 23: results are off by 1e-3. cuDNN's benchmark
-    runs each kernel once for every new shape (a picture's tiles have several), takes their workspaces, and may choose another kernel, so
-    other last bits, in the next process.
+    TensorFloat-32, torch's default for cuDNN convolutions, has 10 mantissa bits instead of 23: results are off by 1e-3.
+    cuDNN's benchmark mode tries every kernel for each new shape (tiles have several) with its workspace, and may choose
+    another one, with other rounding, in the next process.
     """
     backends = torch.backends
-    conv: Any = getattr(backends.cudnn, "conv", None)  # since torch 2.9, which warns where the old name is used beside the new one
+    conv: Any = getattr(backends.cudnn, "conv", None)  # since torch 2.9, which warns if both names are used
     tf32, name, off = (backends.cudnn, "allow_tf32", False) if conv is None else (conv, "fp32_precision", "ieee")
     before = torch.get_num_threads(), backends.mkldnn.enabled, backends.cudnn.benchmark, getattr(tf32, name)
     torch.set_num_threads(threads)
@@ -241,7 +264,7 @@ def _settings(threads: int) -> Generator[None]:
 
 
 def _arrays(node: Node) -> list[Array]:
-    """All parameters of a node."""
+    """The parameters of a node."""
     found: list[Array | None] = []
     if isinstance(node, Conv):
         found += [node.weight, node.bias]

@@ -100,11 +100,12 @@ def check_models(upscalers: Mapping[str, Upscaler], scale: int) -> None:
 def make_protocol(scale: int, measures: Measures, *, lr_given: bool) -> dict[str, Any]:
     """The protocol in words, for the table and for the JSON file."""
     round_luma = measures.round_luma
+    given = f"read from a folder, cropped to HR / {scale}"
     protocol: dict[str, Any] = {
         "scale": scale,
         "border_px": scale,
         "hr": f"cropped to a multiple of {scale}, top left kept",
-        "lr": "read from a folder" if lr_given else "MATLAB-equal cubic resize with antialiasing, 8 bit",
+        "lr": given if lr_given else "MATLAB-equal cubic resize with antialiasing, 8 bit",
         "sr": "8 bit",
         "y": "BT.601 studio range, " + ("rounded to whole levels" if round_luma else "not rounded"),
         "round_luma": round_luma,
@@ -175,7 +176,7 @@ def _measure_pair(
     notes += [f"{pair.name}: {note}" for note in high.notes]
     hr = crop_to_multiple(_levels(high), scale)
     size = (hr.shape[0] // scale, hr.shape[1] // scale)
-    lr = imresize(hr, size=size) if pair.lr is None else _levels(read_picture(pair.lr))
+    lr = imresize(hr, size=size) if pair.lr is None else _levels(read_picture(pair.lr))[: size[0], : size[1]]
     reference = measures.quality(hr)
     rows = {BICUBIC: measures.score(imresize(lr, size=(hr.shape[0], hr.shape[1])), hr, lr)}
     for name, upscaler in upscalers.items():

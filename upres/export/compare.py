@@ -38,7 +38,7 @@ class Tolerance:
     least_psnr_db: float
 
 
-# Measured on the house models, realesr-animevideov3, realesr-general-x4v3 with its WDN twin and a blend of both, and an RRDBNet of 23
+# Measured on the bundled models, realesr-animevideov3, realesr-general-x4v3 with its WDN twin and a blend of both, and an RRDBNet of 23
 # blocks with random weights, on the sample and on Set14. float32 engines differ by 1e-5 as a rule and by 1.1e-4 at most (WDN, "foreman"),
 # at 116 dB; float16 by 1.5e-2 at most (the blend, single pixels of the same picture), at 64 dB. Half a level of 8 bits is 2e-3, and 59 dB.
 TOLERANCES = {"float32": Tolerance(1e-3, 90.0), "float16": Tolerance(8.0 / 255.0, 50.0)}
@@ -83,7 +83,7 @@ def pictures(graph: Graph, picture: Array | None = None) -> Iterator[tuple[str, 
     """
     if picture is not None and min(picture.shape[:2]) < _SEEN_PX:
         size = f"{picture.shape[1]} x {picture.shape[0]}"
-        raise UsageError(f"--picture expects {_SEEN_PX} x {_SEEN_PX} pixels or more, to compare on; found {size}")
+        raise UsageError(f"picture must be at least {_SEEN_PX} x {_SEEN_PX} pixels, got {size}")
     side = min(_LARGEST_PX, max(_SMALLEST_PX, math.isqrt(int(_BUDGET_MACS / max(1.0, graph.macs_per_pixel)))))
     word = "the sample" if picture is None else "the picture"
     for name, height, width, gray in (
@@ -167,7 +167,7 @@ def checked(open_file: Callable[[], Opened], model: str, expected: Expected, num
                 raise EngineError(
                     f"the exported {model} gives another picture in {engine.name} than its source: {check.words()}; allowed are "
                     f"{tolerance.largest:.2g} and {tolerance.least_psnr_db:g} dB. {nothing}"
-                    f"{'; try it without --half' if numbers == 'float16' else ''}"
+                    f"{'; float32 (half off) may pass' if numbers == 'float16' else ''}"
                 )
             yield check
     finally:

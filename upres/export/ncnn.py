@@ -74,7 +74,7 @@ def open_ncnn(param: Path, weights: Path, threads: int) -> Iterator[tuple[str, C
 
 def _half(numbers: Array) -> bytes:
     if np.abs(numbers).max(initial=0.0) > _LARGEST_HALF:
-        raise EngineError(f"a weight is {np.abs(numbers).max():g}; float16 ends at {_LARGEST_HALF:g}. Leave --half out for this network")
+        raise EngineError(f"a weight is {np.abs(numbers).max():g}; float16 ends at {_LARGEST_HALF:g}: export this network without half")
     data = numbers.astype("<f2").tobytes()
     return data + b"\0" * (-len(data) % 4)
 

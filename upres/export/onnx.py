@@ -30,7 +30,7 @@ class Opened(Protocol):
 def write_onnx(graph: Graph, path: Path, *, half: bool = False, facts: Mapping[str, str] | None = None) -> None:
     """Write `graph` to `path`: opset 17, input "lr" (1, c, height, width), output "sr", float32 in [0,1], any height and width.
 
-    The nodes are those of `graph.simplify()`, which every engine runs at least as fast. half: weights and all values between are float16;
+    The nodes are those of `graph.simplify()`, which every engine runs at least as fast. half: weights and activations are float16;
     input and output stay float32, so that no program has to know. `facts` become the file's metadata_props. Nothing is left at `path` on
     failure. Raises EngineError where the onnx package is missing or a weight is beyond float16, OutputError where `path` cannot be written.
     """
@@ -40,7 +40,7 @@ def write_onnx(graph: Graph, path: Path, *, half: bool = False, facts: Mapping[s
 
 
 def check_range(graph: Graph, lr: Array, threads: int) -> None:
-    """Raises EngineError where a value between the layers is beyond float16, for the picture `lr` (1, c, h, w).
+    """Raises EngineError where an activation is beyond float16, for the picture `lr` (1, c, h, w).
 
     Engines on x86 CPUs run a float16 file in float32 and would not show it; a GPU would, as black or green. Says nothing without
     onnxruntime, and then no engine could have run the file either.
@@ -52,8 +52,8 @@ def check_range(graph: Graph, lr: Array, threads: int) -> None:
     largest = largest_between(with_plain_names(graph.simplify(), "lr", "sr"), lr, threads=threads)
     if not largest <= _HALF_MAX:  # a nan fails every comparison
         raise EngineError(
-            f"values between the layers of this network reach {largest:.3g}, and float16 ends at {_HALF_MAX:.0f}: on a GPU they overflow. "
-            "Nothing was written; export it without --half"
+            f"the activations of this network reach {largest:.3g}, and float16 ends at {_HALF_MAX:.0f}: on a GPU they overflow. "
+            "Nothing was written; export it without half"
         )
 
 

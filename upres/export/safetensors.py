@@ -41,5 +41,5 @@ def _half(name: str, tensor: NDArray[np.generic]) -> NDArray[np.generic]:
     if not np.issubdtype(tensor.dtype, np.floating):
         return tensor
     if np.abs(tensor).max(initial=0.0) > _LARGEST_HALF:
-        raise EngineError(f"{name} holds {np.abs(tensor).max():g}; float16 ends at {_LARGEST_HALF:g}. Leave --half out for this network")
+        raise EngineError(f"{name} holds {np.abs(tensor).max():g}; float16 ends at {_LARGEST_HALF:g}: export this network without half")
     return tensor.astype(np.float16)

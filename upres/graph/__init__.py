@@ -1,1 +1,1 @@
-"""A network as a small graph of nodes: its cost, its receptive field, and the algebra that makes it faster."""
+"""A network as a small graph of nodes: cost, receptive field, simplification, known architectures."""

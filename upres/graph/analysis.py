@@ -1,4 +1,4 @@
-"""What a graph costs and how far it sees, from its nodes alone: receptive field, multiply-adds, live memory."""
+"""Receptive field, multiply-adds and memory of a graph."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from upres.graph.nodes import Activate, Conv, MaxPool, Node, Resample, Scale, Sh
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """Which input pixels (one axis) an output pixel depends on: a pattern that repeats.
+    """The input pixels (along one axis) that an output pixel depends on, as a periodic pattern.
 
-    Output pixel y = n * len(low) + phase depends on input pixels n * step + low[phase] ... n * step + high[phase]. Upsampling makes the
-    pattern depend on the phase, which is why a single radius carried from layer to layer would be too wide or too narrow.
+    Output pixel y = n * len(low) + phase depends on input pixels n * step + low[phase] ... n * step + high[phase].
+    After upsampling the range depends on the phase, so a single radius passed from layer to layer would be inexact.
     """
 
     step: int
@@ -30,7 +30,7 @@ def _windowed(source: _Reach, kernel: int, stride: int, padding: int) -> _Reach:
     period = len(source.low) // gcd(len(source.low), stride)
     step = source.step * stride * period // len(source.low)
     ends = [(y * stride - padding, y * stride - padding + kernel - 1) for y in range(period)]
-    # Over a window both ends of the dependence are reached somewhere inside it, not always at its ends (the phases differ).
+    # The extremes may lie inside a window rather than at its ends, since phases differ.
     low = tuple(min(source.at(p)[0] for p in range(first, last + 1)) for first, last in ends)
     high = tuple(max(source.at(p)[1] for p in range(first, last + 1)) for first, last in ends)
     return _Reach(step, low, high)
@@ -47,14 +47,15 @@ def _union(sources: list[_Reach]) -> _Reach:
     first = sources[0]
     pixels = [[source.at(y) for source in sources] for y in range(period)]
     step = first.step * period // len(first.low)
-    return _Reach(step, tuple(min(p[0] for p in many) for many in pixels), tuple(max(p[1] for p in many) for many in pixels))
+    low = tuple(min(p[0] for p in many) for many in pixels)
+    high = tuple(max(p[1] for p in many) for many in pixels)
+    return _Reach(step, low, high)
 
 
 def receptive_field(nodes: tuple[Node, ...], input_name: str, output_name: str, scale: int) -> int:
-    """Largest distance, in input pixels along one axis, from an output pixel's own input pixel (y // scale) to one that it depends on.
+    """Largest distance, in input pixels along one axis, from output pixel y (at y // scale) to a pixel it depends on.
 
-    Exact for the network's wiring (every weight taken as non-zero): a change farther away than this cannot be seen, and one at this
-    distance can.
+    Exact if all weights are non-zero.
     """
     reach = {input_name: _Reach(1, (0,), (0,))}
     for node in nodes:
@@ -64,8 +65,10 @@ def receptive_field(nodes: tuple[Node, ...], input_name: str, output_name: str, 
         elif isinstance(node, MaxPool):
             reach[node.output] = _windowed(sources[0], node.kernel, node.stride, 0)
         elif isinstance(node, Resample):
-            shrink = node.kind == "pixel_unshuffle"
-            reach[node.output] = _windowed(sources[0], node.factor, node.factor, 0) if shrink else _repeated(sources[0], node.factor)
+            if node.kind == "pixel_unshuffle":
+                reach[node.output] = _windowed(sources[0], node.factor, node.factor, 0)
+            else:
+                reach[node.output] = _repeated(sources[0], node.factor)
         else:
             reach[node.output] = _union(sources)
     result = reach[output_name]
@@ -74,7 +77,7 @@ def receptive_field(nodes: tuple[Node, ...], input_name: str, output_name: str, 
 
 
 def macs_per_pixel(nodes: tuple[Node, ...], shapes: dict[str, Shape]) -> float:
-    """Multiply-adds of all convolutions for one pixel of the graph's input (a FLOP count is twice this)."""
+    """Multiply-adds of all convolutions per input pixel (FLOPs are twice this)."""
     convs = (node for node in nodes if isinstance(node, Conv))
     return sum(float(conv.weight.size * shapes[conv.output].ratio ** 2) for conv in convs)
 
@@ -91,11 +94,13 @@ def parameters(nodes: tuple[Node, ...]) -> int:
     return total
 
 
-def activation_bytes_per_pixel(nodes: tuple[Node, ...], shapes: dict[str, Shape], input_name: str, output_name: str) -> float:
-    """Largest sum of float32 values alive at once, in bytes for one pixel of the graph's input.
+def activation_bytes_per_pixel(
+    nodes: tuple[Node, ...], shapes: dict[str, Shape], input_name: str, output_name: str
+) -> float:
+    """Largest total size of float32 values alive at once, in bytes per input pixel.
 
-    A value lives from the node that writes it to the last that reads it; an activation or a scale whose input dies there works in place.
-    An engine's own workspace (padded copies, transforms) comes on top: see `Runner.memory_factor`.
+    A value lives from the node that writes it to its last reader; an activation or a scale that is the last reader
+    works in place. An engine's workspace (padded copies, transforms) comes on top: see `Runner.memory_factor`.
     """
     last_read = {name: index for index, node in enumerate(nodes) for name in node.inputs}
     last_read[output_name] = len(nodes)

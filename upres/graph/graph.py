@@ -1,4 +1,4 @@
-"""A generator as data: `Graph`, from which cost, receptive field, the ncnn program, the ONNX file and the torch run all come."""
+"""`Graph`: a generator as data, from which costs, receptive field and the programs of all engines are derived."""
 
 from __future__ import annotations
 
@@ -14,10 +14,22 @@ from upres.graph.simplify import simplify_nodes
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A network from `b in_channels h w` to `b out_channels h*scale w*scale`, float32, pictures in [0,1].
+    """A network from `b in_channels h w` to `b out_channels h*scale w*scale`, float32, pixels in [0, 1].
 
-    h and w of its input must be multiples of `alignment`. The nodes stand in an order in which they can run. Construction checks every
-    shape and raises ModelError, naming the node, where one does not fit; `Graph.of` deduces scale, channels and alignment.
+    `Graph.of` derives scale, output channels and alignment.
+
+    Args:
+        nodes: In execution order.
+        input: Name of the input value.
+        output: Name of the output value.
+        scale: Integer scale factor.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        alignment: h and w of the input must be multiples of this.
+        family: Name of the architecture.
+
+    Raises:
+        ModelError: A node's shapes do not fit (the message names it), or scale, out_channels or alignment are wrong.
     """
 
     nodes: tuple[Node, ...]
@@ -31,14 +43,24 @@ class Graph:
 
     def __post_init__(self) -> None:
         found = (self.scale, self.out_channels, self.alignment)
-        expected = _outside(self.shapes, self.output)
+        expected = _interface(self.shapes, self.output)
         if found != expected:
-            raise ModelError(f"graph of family {self.family}: (scale, out_channels, alignment) is {found}, but its nodes make {expected}")
+            raise ModelError(
+                f"graph of family {self.family}: (scale, out_channels, alignment) must be {expected}, got {found}"
+            )
 
     @classmethod
-    def of(cls, nodes: list[Node] | tuple[Node, ...], *, output: str, in_channels: int, family: str, input: str = "input") -> Graph:
-        """A graph whose scale, output channels and alignment follow from its nodes. Raises ModelError where nodes do not fit."""
-        scale, out_channels, alignment = _outside(infer_shapes(tuple(nodes), input, in_channels), output)
+    def of(
+        cls,
+        nodes: list[Node] | tuple[Node, ...],
+        *,
+        output: str,
+        in_channels: int,
+        family: str,
+        input: str = "input",
+    ) -> Graph:
+        """A graph with scale, output channels and alignment derived from its nodes. Raises ModelError as `Graph`."""
+        scale, out_channels, alignment = _interface(infer_shapes(tuple(nodes), input, in_channels), output)
         return cls(tuple(nodes), input, output, scale, in_channels, out_channels, alignment, family)
 
     @cached_property
@@ -48,12 +70,12 @@ class Graph:
 
     @cached_property
     def receptive_field(self) -> int:
-        """Radius in LR pixels: an output pixel of LR pixel p depends on LR pixels p - radius ... p + radius, and on none outside."""
+        """Radius in LR pixels: output at LR pixel p depends only on LR pixels p - radius ... p + radius."""
         return analysis.receptive_field(self.nodes, self.input, self.output, self.scale)
 
     @cached_property
     def macs_per_pixel(self) -> float:
-        """Multiply-adds of the convolutions for one LR pixel."""
+        """Multiply-adds of the convolutions per LR pixel."""
         return analysis.macs_per_pixel(self.nodes, self.shapes)
 
     @cached_property
@@ -63,20 +85,21 @@ class Graph:
 
     @cached_property
     def activation_bytes_per_pixel(self) -> float:
-        """Peak of the values alive at once, in bytes for one LR pixel, float32, without an engine's workspace."""
+        """Peak memory of activations per LR pixel in float32, without an engine's workspace."""
         return analysis.activation_bytes_per_pixel(self.nodes, self.shapes, self.input, self.output)
 
     def simplify(self) -> Graph:
-        """The same function in fewer nodes (equal up to float32 rounding): see `upres.graph.simplify`."""
+        """An equivalent graph with fewer nodes (up to float32 rounding): see `upres.graph.simplify`."""
         return replace(self, nodes=simplify_nodes(self.nodes, self.shapes, self.output))
 
-
     def split_at_tail(self) -> tuple[Graph, Graph] | None:
-        """(trunk, tail): the nodes before the first that is larger than the LR picture, and the rest; tail(trunk(lr)) is this graph.
+        """Split before the first value larger than LR: (trunk, tail), where tail(trunk(lr)) equals this graph.
 
-        The tail of an RRDBNet is a few convolutions at two and four times the size: most of the memory, and a receptive field of 2 where
-        the whole has 349. So the trunk can run on the whole picture and the tail in small exact tiles. None where more than one value
-        crosses the cut (a compact network, which also adds its input there), or where either part would be empty.
+        The tail of an RRDBNet, a few convolutions at two and four times the size, needs most of the memory, but has a
+        receptive field of 2 instead of 349. So the trunk can run on the whole input, and the tail in small exact tiles.
+
+        None if the cut crosses several values (as in a compact network, which adds its input at the end), the input, or
+        a value of another size than LR.
         """
         cut = next((i for i, node in enumerate(self.nodes) if self.shapes[node.output].ratio > 1), 0)
         before, after = self.nodes[:cut], self.nodes[cut:]
@@ -92,11 +115,11 @@ class Graph:
         return trunk, tail
 
 
-def _outside(shapes: dict[str, Shape], output: str) -> tuple[int, int, int]:
+def _interface(shapes: dict[str, Shape], output: str) -> tuple[int, int, int]:
     """(scale, out_channels, alignment) of a graph whose values have these shapes."""
     if output not in shapes:
         raise ModelError(f"no node writes the output {output!r}")
     ratio = shapes[output].ratio
     if ratio.denominator != 1:
-        raise ModelError(f"the output is {ratio} times the input's size; only whole scales can be run")
+        raise ModelError(f"the scale must be an integer, got {ratio}")
     return int(ratio), shapes[output].channels, lcm(*(shape.ratio.denominator for shape in shapes.values()))

@@ -1,7 +1,7 @@
-"""Between two networks: every weight of one moved towards the other's (Wang et al., ESRGAN, ECCVW 2018, section 3.4).
+"""Network interpolation: blend the weights of two networks (Wang et al., ESRGAN, ECCVW 2018, section 3.4).
 
-A network trained for PSNR and the GAN that was fine-tuned from it share their basis, so a network between them works, and gives pictures
-with less noise of the one and more texture of the other. Two networks trained apart have nothing in common to average.
+It works for a PSNR-oriented network and a GAN fine-tuned from it, and trades noise for texture. Weights of networks
+trained independently cannot be averaged in a meaningful way.
 """
 
 from __future__ import annotations
@@ -26,19 +26,31 @@ def interpolate(
     extrapolate: bool = False,
     names: tuple[str, str] = ("the first network", "the second network"),
 ) -> dict[str, NDArray[np.float32]]:
-    """(1 - alpha) a + alpha b for every tensor, computed in float64: equation 4 of ESRGAN, with `a` the PSNR-oriented network, `b` the GAN.
+    """(1 - alpha) a + alpha b for every tensor (ESRGAN, equation 4), computed in float64.
 
-    `a` and `b` are state dicts of one family and one shape, in any dialect that `upres.graph.architectures` reads; the result has the names
-    of `canonical`. alpha 0 is `a`, 1 is `b`. Raises UsageError for an alpha outside [0, 1] (unless `extrapolate`; never for one that is not
-    finite), ModelError where either is no network that we know, the families differ, or a tensor does (naming the first that does, and both
-    shapes, with `names` for the two networks).
+    Args:
+        a: State dict, PSNR-oriented in ESRGAN; any key format that `upres.graph.architectures` reads.
+        b: State dict of the same family and shapes, the GAN in ESRGAN.
+        alpha: 0 is `a`, 1 is `b`.
+        extrapolate: Allow any finite alpha.
+        names: Of the two networks, for error messages.
+
+    Returns:
+        A state dict with the keys of `canonical`.
+
+    Raises:
+        UsageError: `alpha` is outside [0, 1] without `extrapolate`, or not finite.
+        ModelError: A network is unknown, or their families, scales or tensor shapes differ.
     """
     if not math.isfinite(alpha) or not (extrapolate or 0.0 <= alpha <= 1.0):
-        remedy = "expected a finite number" if extrapolate else "expected a number from 0 to 1 (beyond lies extrapolation: --extrapolate)"
-        raise UsageError(f"alpha is {alpha:g}; {remedy}")
+        expected = "finite" if extrapolate else "in [0, 1], unless extrapolate is set"
+        raise UsageError(f"alpha must be {expected}; got {alpha:g}")
     first, second = (_checked(state, name) for state, name in zip((a, b), names, strict=True))
     _check_alike(first, second, names)
-    mixed = {name: (1.0 - alpha) * first[1][name].astype(np.float64) + alpha * second[1][name].astype(np.float64) for name in first[1]}
+    mixed = {
+        name: (1.0 - alpha) * first[1][name].astype(np.float64) + alpha * second[1][name].astype(np.float64)
+        for name in first[1]
+    }
     return {name: tensor.astype(np.float32) for name, tensor in mixed.items()}
 
 
@@ -46,7 +58,7 @@ _Network = tuple[str, dict[str, Array]]
 
 
 def _checked(state: Mapping[str, Array], name: str) -> _Network:
-    """(family and scale in words, tensors under their canonical names)."""
+    """(family and scale for messages, tensors by canonical name)."""
     try:
         graph = graph_from_state_dict(state)
     except ModelError as error:
@@ -57,11 +69,13 @@ def _checked(state: Mapping[str, Array], name: str) -> _Network:
 def _check_alike(first: _Network, second: _Network, names: tuple[str, str]) -> None:
     (kind, ours), (other, theirs) = first, second
     if kind != other:
-        raise ModelError(f"cannot interpolate: {names[0]} is {kind}, {names[1]} is {other}; expected two of one family and scale")
+        raise ModelError(
+            f"cannot interpolate: {names[0]} is {kind}, {names[1]} is {other}; expected the same family and scale"
+        )
     for key in [*ours, *theirs]:
-        found, also = (str(tensors[key].shape) if key in tensors else "no such tensor" for tensors in (ours, theirs))
+        found, also = (str(tensors[key].shape) if key in tensors else "missing" for tensors in (ours, theirs))
         if found != also:
             raise ModelError(
                 f"cannot interpolate: tensor {key!r} is {found} in {names[0]} and {also} in {names[1]}; "
-                "expected two networks of one shape, the second trained from the first"
+                "expected networks of the same shape, one fine-tuned from the other"
             )

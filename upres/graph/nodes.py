@@ -1,7 +1,7 @@
-"""The dozen kinds of node that every generator here is made of. Data only: no engine, no torch.
+"""The node types of a graph: data only, without engine or torch.
 
-A node names its output and its inputs; values are `b c h w` float32. What a node does is defined by the formula in its docstring, and the
-engines must agree with it (they are tested against plain torch modules).
+A node names its output and its inputs; values are float32 `b c h w`. The formula in a node's docstring defines it, and
+engines must agree with it (tested against torch modules).
 """
 
 from __future__ import annotations
@@ -20,17 +20,31 @@ Array: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activation:
-    """A function of one value: relu max(x, 0); leaky_relu x if x > 0 else slope x; prelu the same with one slope a channel; sigmoid;
-    silu x sigmoid(x)."""
+    """An elementwise function.
+
+    relu: max(x, 0); leaky_relu: x if x > 0 else slope * x; prelu: the same with `slopes`; sigmoid: 1 / (1 + e^-x);
+    silu: x * sigmoid(x).
+
+    Args:
+        kind: Which function.
+        slope: Of leaky_relu.
+        slopes: Of prelu, shape (c,), or (1,) if shared by all channels.
+    """
 
     kind: Literal["relu", "leaky_relu", "prelu", "sigmoid", "silu"]
-    slope: float = 0.0  # leaky_relu
-    slopes: Array | None = None  # prelu: (c,), or (1,) for one shared slope
+    slope: float = 0.0
+    slopes: Array | None = None
+
+    def negative_slopes(self) -> Array:
+        """The slope of relu, leaky_relu or prelu for negative values, shape (c,), or (1,) if shared by all channels."""
+        if self.slopes is not None:
+            return self.slopes
+        return np.full(1, self.slope if self.kind == "leaky_relu" else 0.0, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conv:
-    """Correlation with zero padding, `weight` (out, in, k, k), then the activation that was fused into it, if any."""
+    """Cross-correlation with `weight` (out, in, k, k) and zero padding, plus `bias` (out,), then a fused activation."""
 
     output: str
     source: str
@@ -46,14 +60,14 @@ class Conv:
 
     @property
     def keeps_size(self) -> bool:
-        """True for the odd, centered kernels of stride 1, whose output pixel sits on their input pixel."""
+        """Whether the kernel is odd and centered, with stride 1, so that output and input pixels coincide."""
         kernel = self.weight.shape[2]
         return kernel == self.weight.shape[3] and kernel % 2 == 1 and self.stride == 1 and self.padding == kernel // 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activate:
-    """An activation that stands alone."""
+    """An activation not fused into a conv."""
 
     output: str
     source: str
@@ -66,7 +80,7 @@ class Activate:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Sum of coefficient times value over two or more inputs of one shape."""
+    """Sum of coefficient * input over two or more inputs of the same shape."""
 
     output: str
     inputs: tuple[str, ...]
@@ -75,7 +89,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Mul:
-    """Product of two inputs of one shape, element by element."""
+    """Elementwise product of two inputs of the same shape."""
 
     output: str
     inputs: tuple[str, str]
@@ -83,7 +97,7 @@ class Mul:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Constant times value."""
+    """Input times a constant."""
 
     output: str
     source: str
@@ -96,7 +110,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Concat:
-    """Inputs of one size, one after the other along the channels."""
+    """Concatenation of inputs of the same size along the channels."""
 
     output: str
     inputs: tuple[str, ...]
@@ -104,7 +118,7 @@ class Concat:
 
 @dataclass(frozen=True, slots=True)
 class MaxPool:
-    """Largest value of each window; windows that would pass the far border are left out (torch's floor mode)."""
+    """Maximum over windows, without padding; windows that cross the border are dropped (torch's floor mode)."""
 
     output: str
     source: str
@@ -118,10 +132,11 @@ class MaxPool:
 
 @dataclass(frozen=True, slots=True)
 class Resample:
-    """Upsampling by a whole factor f, or a move between pixels and channels, in torch's order of channels.
+    """Resampling by an integer factor f, in torch's channel order.
 
-    upsample_nearest: out[c, y, x] = in[c, y // f, x // f]. pixel_shuffle: out[c, y f + i, x f + j] = in[c f f + i f + j, y, x].
-    pixel_unshuffle is the inverse of pixel_shuffle.
+    upsample_nearest: out[c, y, x] = in[c, y // f, x // f].
+    pixel_shuffle: out[c, y f + i, x f + j] = in[c f f + i f + j, y, x].
+    pixel_unshuffle: the inverse of pixel_shuffle.
     """
 
     kind: Literal["upsample_nearest", "pixel_shuffle", "pixel_unshuffle"]
@@ -139,7 +154,7 @@ Node: TypeAlias = Conv | Activate | Add | Mul | Scale | Concat | MaxPool | Resam
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Channels of a value, and its pixels per pixel of the graph's input along one side (1/2 after a pixel_unshuffle by 2)."""
+    """Channels of a value, and its height relative to the graph's input (1/2 after pixel_unshuffle by 2)."""
 
     channels: int
     ratio: Fraction
@@ -149,8 +164,13 @@ class Shape:
         return float(self.channels * self.ratio**2)
 
 
+def divides_size(kernel: int, stride: int, padding: int) -> bool:
+    """Whether a window reduces n * stride pixels to exactly n, without cropping or extending the border."""
+    return 2 * padding < kernel <= 2 * padding + stride
+
+
 def with_inputs(node: Node, renamed: dict[str, str]) -> Node:
-    """The node, reading `renamed[name]` wherever it read `name`."""
+    """A copy of the node with inputs renamed from the keys of `renamed` to its values."""
     if isinstance(node, Add | Concat):
         return replace(node, inputs=tuple(renamed.get(name, name) for name in node.inputs))
     if isinstance(node, Mul):
@@ -160,17 +180,17 @@ def with_inputs(node: Node, renamed: dict[str, str]) -> Node:
 
 
 def infer_shapes(nodes: tuple[Node, ...], input_name: str, in_channels: int) -> dict[str, Shape]:
-    """Shape of every value by name.
+    """The shape of every value, by name.
 
-    Raises ModelError, naming the node, for an unknown input, a name given twice, or channels, sizes or weights that do not fit.
+    Raises ModelError, naming the node, for undefined inputs, duplicate names, or mismatched channels, sizes or weights.
     """
     shapes = {input_name: Shape(in_channels, Fraction(1))}
     for node in nodes:
         missing = [name for name in node.inputs if name not in shapes]
         if missing:
-            raise ModelError(f"node {node.output!r} reads {missing[0]!r}, which no node before it writes")
+            raise ModelError(f"node {node.output!r} reads {missing[0]!r}, which no earlier node writes")
         if node.output in shapes:
-            raise ModelError(f"node {node.output!r}: this value is already written by another node")
+            raise ModelError(f"node {node.output!r}: another node already writes this value")
         shapes[node.output] = _shape(node, [shapes[name] for name in node.inputs])
     return shapes
 
@@ -185,16 +205,21 @@ def _shape(node: Node, sources: list[Shape]) -> Shape:
             return first
         case Add() | Mul():
             if len(sources) < 2 or any(source != first for source in sources):
-                found = ", ".join(f"{name} {s.channels} channels at x{s.ratio}" for name, s in zip(node.inputs, sources, strict=True))
-                raise ModelError(f"node {node.output!r} needs two or more inputs of one shape; found {found}")
+                inputs = zip(node.inputs, sources, strict=True)
+                found = ", ".join(f"{name} with {s.channels} channels at x{s.ratio}" for name, s in inputs)
+                raise ModelError(f"node {node.output!r} needs two or more inputs of the same shape, got {found}")
             if isinstance(node, Add) and len(node.coefficients) != len(sources):
-                raise ModelError(f"node {node.output!r}: {len(sources)} inputs, but {len(node.coefficients)} coefficients")
+                raise ModelError(
+                    f"node {node.output!r} has {len(sources)} inputs, but {len(node.coefficients)} coefficients"
+                )
             return first
         case Scale():
             return first
         case Concat():
             if any(source.ratio != first.ratio for source in sources):
-                raise ModelError(f"node {node.output!r} joins values of different sizes: {', '.join(node.inputs)}")
+                raise ModelError(
+                    f"node {node.output!r} concatenates values of different sizes: {', '.join(node.inputs)}"
+                )
             return Shape(sum(source.channels for source in sources), first.ratio)
         case MaxPool():
             return Shape(first.channels, first.ratio / node.stride)
@@ -204,12 +229,12 @@ def _shape(node: Node, sources: list[Shape]) -> Shape:
 
 def _conv_shape(node: Conv, source: Shape) -> Shape:
     if node.weight.ndim != 4 or node.weight.shape[2] != node.weight.shape[3]:
-        raise ModelError(f"conv {node.output!r}: expected weights (out, in, k, k), found {node.weight.shape}")
+        raise ModelError(f"conv {node.output!r}: expected weights (out, in, k, k), got {node.weight.shape}")
     out, taken = node.weight.shape[:2]
     if taken != source.channels:
-        raise ModelError(f"conv {node.output!r} takes {taken} channels, but {node.source!r} has {source.channels}")
+        raise ModelError(f"conv {node.output!r} expects {taken} channels, but {node.source!r} has {source.channels}")
     if node.bias is not None and node.bias.shape != (out,):
-        raise ModelError(f"conv {node.output!r}: expected a bias of shape ({out},), found {node.bias.shape}")
+        raise ModelError(f"conv {node.output!r}: expected a bias of shape ({out},), got {node.bias.shape}")
     if node.activation is not None:
         check_activation(node.output, node.activation, out)
     return Shape(out, source.ratio / node.stride)
@@ -222,14 +247,16 @@ def _resampled_shape(node: Resample, source: Shape) -> Shape:
     if node.kind == "pixel_unshuffle":
         return Shape(source.channels * area, source.ratio / node.factor)
     if source.channels % area:
-        raise ModelError(f"pixel_shuffle {node.output!r} by {node.factor}: {source.channels} channels are not a multiple of {area}")
+        raise ModelError(
+            f"pixel_shuffle {node.output!r} by {node.factor} needs a multiple of {area} channels, got {source.channels}"
+        )
     return Shape(source.channels // area, source.ratio * node.factor)
 
 
 def check_activation(name: str, activation: Activation, channels: int) -> None:
-    """Raises ModelError where a prelu has no slopes, or not one a channel (or one for all)."""
+    """Raise ModelError if a prelu does not have one slope, or one per channel."""
     if activation.kind != "prelu":
         return
     found = None if activation.slopes is None else activation.slopes.shape
     if found not in ((channels,), (1,)):
-        raise ModelError(f"prelu of {name!r}: expected slopes of shape ({channels},) or (1,), found {found}")
+        raise ModelError(f"prelu of {name!r}: expected slopes of shape ({channels},) or (1,), got {found}")

@@ -1,7 +1,7 @@
-"""Model files that are programs of their own: an ncnn graph, an ONNX file of unknown make, a network that spandrel knows.
+"""Models that run as is: ncnn and ONNX files of unknown architecture, and networks that only spandrel knows.
 
-Nothing in such a file says what it does to a picture, so it is measured (`upres.engines.opaque.measure`). The facts are an `OpaqueModel`,
-with which pictures are planned as with a `Graph`.
+Such a file does not state its scale, receptive field or value range, so these are measured
+(`upres.engines.opaque.measure`). An `OpaqueModel` holds the result and can replace a `Graph` in planning.
 """
 
 from __future__ import annotations
@@ -14,17 +14,35 @@ from typing import Literal, TypeAlias
 from upres.graph.graph import Graph
 
 Kind: TypeAlias = Literal["ncnn", "onnx", "spandrel"]
-WHOLE_PICTURE_PX = 1 << 16  # the receptive field of a network that sees all of any picture
-_NAMES = {"ncnn": "ncnn graph", "onnx": "ONNX file", "spandrel": "file known to spandrel"}
+WHOLE_PICTURE_PX = 1 << 16  # stands for a receptive field of the whole picture, as with global attention
+_NAMES = {"ncnn": "ncnn graph", "onnx": "ONNX file"}
 
 
 @dataclass(frozen=True)
 class OpaqueModel:
-    """What was measured of a model file, as JSON carries it from the probe. Sizes are in LR pixels, words as of `upres.graph.graph.Graph`.
+    """The measured properties of a model file. Lengths are in LR pixels; other terms are those of `Graph`.
 
-    `receptive_field` is the farthest change that was seen, or `WHOLE_PICTURE_PX` where changes reached the border of the probe, `probed_px`
-    wide. `value_range` is [low, high] of its input, `output_range` of its result. `cut_px` is what it cuts off at each side, `fixed` the
-    only size (h, w) that it takes. `tile_error` is the largest difference of a tile from the untiled picture, in shares of the range.
+    Args:
+        kind: Which engine runs it.
+        path: Of the file.
+        sha256: Of the file.
+        engine: Engine and version that measured it.
+        family: Architecture, or file format if unknown.
+        scale: Integer scale factor.
+        in_channels: 3 (RGB) or 1 (gray).
+        out_channels: 3 or 1.
+        alignment: Sides must be multiples of this.
+        receptive_field: Farthest effect of a change, or `WHOLE_PICTURE_PX` if it reached the border of the probe.
+        macs_per_pixel: Multiply-adds per LR pixel.
+        parameters: Number of weights.
+        activation_bytes_per_pixel: Peak memory of activations per LR pixel.
+        value_range: (low, high) of its input.
+        output_range: (low, high) of its result.
+        range_is_certain: False if no range preserved a smooth image, so that [0, 1] is assumed.
+        cut_px: Pixels that it crops on each side.
+        fixed: The only size (h, w) that it accepts; None if any.
+        probed_px: Shorter side of the largest probe image.
+        tile_error: Largest difference of a tile from the untiled picture, for pixels in [0, 1].
     """
 
     kind: Kind
@@ -50,34 +68,45 @@ class OpaqueModel:
 
     @property
     def window_overlap(self) -> int | None:
-        """Of a file of one fixed size: all that the network sees, but a quarter of the shorter side at most."""
+        """Overlap of windows of `fixed` size: the receptive field, at most a quarter of the shorter side.
+
+        None if any size is accepted.
+        """
         return None if self.fixed is None else min(self.receptive_field, (min(self.fixed) - 2 * self.cut_px) // 4)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """What was found, for the user, in one line, and what it means for tiles in another, if anything."""
+        """Messages for the user: the measured properties, and their consequences for tiles, if any."""
         low, high = self.value_range
-        values = f"values {low:g} to {high:g}" + ("" if self.range_is_certain else " (assumed: its answers do not show it)")
+        values = f"values {low:g} to {high:g}" + ("" if self.range_is_certain else " (assumed)")
         if self.receptive_field >= WHOLE_PICTURE_PX:
-            reach = f"sees farther than the {self.probed_px // 2} px that were tried"
+            reach = f"receptive field over {self.probed_px // 2} px"
         else:
-            reach = f"sees {self.receptive_field} px (measured)"
-        parts = [f"scale {self.scale}", f"{self.in_channels} channel{'s' if self.in_channels > 1 else ''}, {values}", reach]
+            reach = f"receptive field {self.receptive_field} px (measured)"
+        channels = f"{self.in_channels} channel{'s' if self.in_channels > 1 else ''}"
+        parts = [f"scale {self.scale}", channels, values, reach]
         if self.alignment > 1:
-            parts.append(f"sides are multiples of {self.alignment}")
+            parts.append(f"sides multiples of {self.alignment}")
         if self.cut_px:
-            parts.append(f"cuts off {self.cut_px} px at each side, which are mirrored")
+            parts.append(f"crops {self.cut_px} px on each side, so pictures are mirrored there")
         if self.fixed:
-            parts.append(f"takes {self.fixed[1]} x {self.fixed[0]} px only, so it runs in windows of that size")
-        found = [f"{Path(self.path).name} is an {_NAMES[self.kind]} of unknown make, run as it is by {self.engine}: {', '.join(parts)}"]
+            parts.append(f"accepts only {self.fixed[1]} x {self.fixed[0]} px, so it runs in windows of that size")
+        name = Path(self.path).name
         if self.kind == "spandrel":
-            found = [f"{Path(self.path).name} is a {self.family} network, run by spandrel: {', '.join(parts)}"]
+            what = f"{name} is a {self.family} network, run by spandrel"
+        else:
+            what = f"{name} is an {_NAMES[self.kind]} of unknown architecture, run as is by {self.engine}"
+        found = [f"{what}: {', '.join(parts)}"]
         overlap = self.window_overlap
         if overlap is not None and overlap < self.receptive_field:
-            found.append(f"its windows overlap by {overlap} px, less than it sees: values near their borders can differ")
+            found.append(
+                f"windows overlap by {overlap} px, less than the receptive field: pixels near borders may differ"
+            )
         if self.tile_error > 1e-4:
-            found.append(f"tiles of {Path(self.path).name} differ from the untiled picture by up to {self.tile_error:.2g} of the range")
+            found.append(
+                f"tiles of {name} differ from the untiled picture by up to {self.tile_error:.2g} (range 0 to 1)"
+            )
         return tuple(found)
 
 
-Network: TypeAlias = Graph | OpaqueModel  # what pictures can be planned with and run through
+Network: TypeAlias = Graph | OpaqueModel  # anything that pictures can be planned for and run through

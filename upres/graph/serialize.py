@@ -1,4 +1,4 @@
-"""A graph without its weights, as JSON has it: what a process that only measures speed must know of a network."""
+"""A graph without its weights as JSON, with which another process can measure an engine's speed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SEED = 20261
 
 
 def structure(graph: Graph) -> dict[str, Any]:
-    """Kinds, wiring and shapes of the nodes; of the weights no value."""
+    """The nodes of a graph, with the shapes but not the values of weights, as JSON values."""
     return {
         "input": graph.input,
         "output": graph.output,
@@ -27,16 +27,23 @@ def structure(graph: Graph) -> dict[str, Any]:
 
 
 def digest(described: dict[str, Any]) -> str:
-    """Equal for networks of equal structure. Names of values count: the same architecture always names them alike."""
+    """Hash of a `structure`, 16 hex digits. It includes the names of values, which an architecture determines."""
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def with_random_weights(described: dict[str, Any]) -> Graph:
-    """The graph again, with weights that keep values near 1 (no infinities, and no denormal numbers, which are slow); always the same."""
+    """A graph of this `structure` with reproducible random weights.
+
+    They keep activations near 1, without infinities and without denormals, which are slow.
+    """
     rng = np.random.default_rng(_SEED)
     nodes = [_node(node, rng) for node in described["nodes"]]
     return Graph.of(
-        nodes, output=described["output"], in_channels=described["in_channels"], family=described["family"], input=described["input"]
+        nodes,
+        output=described["output"],
+        in_channels=described["in_channels"],
+        family=described["family"],
+        input=described["input"],
     )
 
 
@@ -54,9 +61,11 @@ def _described(node: Node) -> dict[str, Any]:
                 "activation": None if node.activation is None else _described_activation(node.activation),
             }
         case Activate():
-            return {"kind": "activate", "output": node.output, "source": node.source, "activation": _described_activation(node.activation)}
+            activation = _described_activation(node.activation)
+            return {"kind": "activate", "output": node.output, "source": node.source, "activation": activation}
         case Add():
-            return {"kind": "add", "output": node.output, "inputs": list(node.inputs), "coefficients": list(node.coefficients)}
+            coefficients = list(node.coefficients)
+            return {"kind": "add", "output": node.output, "inputs": list(node.inputs), "coefficients": coefficients}
         case Mul():
             return {"kind": "mul", "output": node.output, "inputs": list(node.inputs)}
         case Scale():
@@ -64,7 +73,13 @@ def _described(node: Node) -> dict[str, Any]:
         case Concat():
             return {"kind": "concat", "output": node.output, "inputs": list(node.inputs)}
         case MaxPool():
-            return {"kind": "max_pool", "output": node.output, "source": node.source, "kernel": node.kernel, "stride": node.stride}
+            return {
+                "kind": "max_pool",
+                "output": node.output,
+                "source": node.source,
+                "kernel": node.kernel,
+                "stride": node.stride,
+            }
         case Resample():
             return {"kind": node.kind, "output": node.output, "source": node.source, "factor": node.factor}
 

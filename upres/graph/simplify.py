@@ -1,13 +1,13 @@
-"""Algebra that makes a graph faster before any engine sees it. Every rule keeps the function, up to float32 rounding.
+"""Algebraic simplification of a graph, equivalent up to float32 rounding.
 
-Rules, applied until none fits (a value "used once" is read by one node and is not the graph's output):
+Rules, applied until none matches (the inner value must be read by one node only, and not be the graph's output):
 
-1. conv used once, then an activation: the activation moves into the conv.
-2. constant * conv, the conv used once: the constant moves into the weights (RRDB's residual scale 0.2).
-3. constant * sum: the constant moves into the coefficients; a sum inside a sum becomes one sum, and a scaled input of a sum gives its
-   constant to the coefficient.
-4. a * conv(v) + b * v, where v is the conv's input or one of the values that are concatenated to it: b moves into the kernel's center, as
-   in RepVGG (Ding et al., 2021, section 3.3), and the sum loses one input.
+1. activation(conv): the activation is fused into the conv.
+2. constant * conv: the constant moves into the weights (RRDB's residual scale 0.2).
+3. constant * sum: the constant moves into the coefficients. Nested sums are flattened, and scaled inputs become
+   coefficients.
+4. a * conv(v) + b * v, where v is the conv's input or part of its concatenated input: b moves into the kernel's center,
+   as in RepVGG (Ding et al., 2021, section 3.3).
 5. conv_a(v) + conv_b(v): one conv with the sum of both kernels, the smaller centered in the larger.
 6. a * conv + ...: the coefficient moves into the weights.
 """
@@ -22,7 +22,7 @@ from upres.graph.nodes import Activate, Add, Array, Concat, Conv, Node, Scale, S
 
 
 class _Draft:
-    """The nodes under work, by the value that they write, in running order, and who reads each value."""
+    """Nodes being rewritten, in execution order by the value that they write, and the readers of each value."""
 
     def __init__(self, nodes: tuple[Node, ...], shapes: dict[str, Shape], output: str) -> None:
         self.nodes: dict[str, Node] = {}
@@ -33,7 +33,7 @@ class _Draft:
             self.put(node)
 
     def put(self, node: Node) -> None:
-        """Add a node at the end, or change the one that writes the same value, where it stands."""
+        """Append a node, or replace in place the one that writes the same value."""
         self._forget_reads(node.output)
         self.nodes[node.output] = node
         for name in node.inputs:
@@ -52,12 +52,12 @@ class _Draft:
         return len(self._readers.get(name, ())) + (name == self.output)
 
     def linear_conv(self, name: str) -> Conv | None:
-        """The conv without activation that writes `name`, where nothing else reads it."""
+        """The conv without activation that writes `name`, if `name` has one reader; else None."""
         node = self.nodes.get(name)
         return node if isinstance(node, Conv) and node.activation is None and self.uses(name) == 1 else None
 
     def rewire(self, old: str, new: str) -> None:
-        """Drop the node that writes `old`; its readers read `new`."""
+        """Drop the node that writes `old`, and let its readers read `new`."""
         readers = dict.fromkeys(self._readers.get(old, ()))
         self.drop(old)
         for reader in readers:
@@ -66,7 +66,7 @@ class _Draft:
 
 
 def simplify_nodes(nodes: tuple[Node, ...], shapes: dict[str, Shape], output: str) -> tuple[Node, ...]:
-    """The nodes after all rules; the value named `output` keeps its name."""
+    """Apply all rules. `output` keeps its name."""
     draft = _Draft(nodes, shapes, output)
     rules = (_fuse_activation, _fold_scale, _flatten_sum, _fold_identity, _merge_convs, _fold_coefficient)
     changed = True
@@ -114,7 +114,7 @@ def _fold_scale(draft: _Draft, node: Node) -> bool:
 
 
 def _flatten_sum(draft: _Draft, node: Node) -> bool:
-    """Inputs of a sum that are themselves sums or scaled values, and are read by it alone, become inputs of it."""
+    """Merge an input that is a sum or a scaled value with no other reader into the sum."""
     if not isinstance(node, Add):
         return False
     for index, name in enumerate(node.inputs):
@@ -141,7 +141,9 @@ def _fold_identity(draft: _Draft, node: Node) -> bool:
         offsets = _channel_offsets(draft, conv.source)
         for other, value in enumerate(node.inputs):
             own = node.coefficients[index]
-            if other == index or own == 0.0 or value not in offsets or draft.shapes[value].channels != conv.weight.shape[0]:
+            if other == index or own == 0.0 or value not in offsets:
+                continue
+            if draft.shapes[value].channels != conv.weight.shape[0]:
                 continue
             ratio = node.coefficients[other] / own
             draft.put(_with_identity(conv, offsets[value], ratio))
@@ -151,7 +153,7 @@ def _fold_identity(draft: _Draft, node: Node) -> bool:
 
 
 def _channel_offsets(draft: _Draft, name: str) -> dict[str, int]:
-    """Where each value begins among the channels of `name`: itself at 0, and the parts of a concatenation."""
+    """The first channel of each value within `name`: itself at 0, and the parts of a concatenation."""
     offsets = {name: 0}
     node = draft.nodes.get(name)
     if isinstance(node, Concat):
@@ -200,7 +202,7 @@ def _fold_coefficient(draft: _Draft, node: Node) -> bool:
 
 
 def _drop_input(draft: _Draft, node: Add, index: int) -> None:
-    """Take one input out of a sum; a sum of one is a scale, and a scale by one is nothing."""
+    """Remove one input of a sum. A sum of one input becomes a scale, and a scale by 1 is removed."""
     inputs = [name for i, name in enumerate(node.inputs) if i != index]
     coefficients = [c for i, c in enumerate(node.coefficients) if i != index]
     if len(inputs) > 1:
@@ -229,7 +231,7 @@ def _with_identity(conv: Conv, offset: int, ratio: float) -> Conv:
 
 
 def _summed(first: Conv, second: Conv) -> Conv:
-    """One conv for the sum of two that read the same value."""
+    """One conv equal to the sum of two with the same input."""
     large, small = (first, second) if first.weight.shape[2] >= second.weight.shape[2] else (second, first)
     rim = (large.weight.shape[2] - small.weight.shape[2]) // 2
     weight = large.weight + np.pad(small.weight, ((0, 0), (0, 0), (rim, rim), (rim, rim)))

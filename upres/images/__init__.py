@@ -1,1 +1,1 @@
-"""Pictures: read, write, color profiles, resize, pairs of LR and HR."""
+"""Image input and output: reading, writing, color profiles, resizing, and pairing of LR and HR files."""

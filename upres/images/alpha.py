@@ -1,4 +1,4 @@
-"""Color under transparent pixels, so that no halo shows once a picture is enlarged."""
+"""Fill transparent pixels with nearby color, so that upscaling draws no halo around visible ones."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-_STRIP_ROWS = 256  # even; the finest level, which is most of the work, is never held in memory as a whole
+_STRIP_ROWS = 256  # even; the finest level is processed in strips to bound memory
 
 
 def bleed_alpha(pixels: Array, alpha: Array) -> Array:
-    """Give every fully transparent pixel the color of the visible ones around it; all others keep theirs to the bit.
+    """Color fully transparent pixels from the visible ones around them; all other pixels are unchanged.
 
-    `pixels` h w c, `alpha` h w, both in [0,1]; returns h w c, which is `pixels` itself where nothing is transparent or nothing is visible.
-    Pull-push (Gortler et al., "The Lumigraph", SIGGRAPH 1996, section 3.4): means weighted by alpha are taken over 2 x 2 pixels until one
-    pixel is left, and holes are filled on the way back, each from the finest level that has a color there.
+    Pull-push (Gortler et al., "The Lumigraph", SIGGRAPH 1996, section 3.4): alpha-weighted 2 x 2 means down to a
+    single pixel, then holes are filled on the way back up, each from the finest level that has a color there.
+
+    Args:
+        pixels: `h w c` in [0, 1].
+        alpha: `h w` in [0, 1].
+
+    Returns:
+        `h w c`; `pixels` itself if no pixel is transparent or none is visible.
     """
     hidden = alpha <= 0.0
     if not hidden.any() or hidden.all():
@@ -32,20 +38,20 @@ def bleed_alpha(pixels: Array, alpha: Array) -> Array:
     for top in range(0, height, _STRIP_ROWS):
         here = hidden[top : top + _STRIP_ROWS]
         if here.any():
-            first = max(top // 2 - 1, 0)  # one row more on either side, for the interpolation
+            first = max(top // 2 - 1, 0)  # one extra row on either side for the interpolation
             fine = _double(coarse[first : (top + _STRIP_ROWS) // 2 + 1], width)[top - 2 * first :]
             result[top : top + _STRIP_ROWS][here] = np.clip(fine[: len(here)][here], 0.0, 1.0)
     return result
 
 
 def _fill(weighted: Array, weight: Array) -> Array:
-    """Colors for all cells from the sums `weighted` = color x weight (h w c) and `weight` (h w), which is above 0 somewhere."""
+    """Colors `h w c` of all cells from `weighted` = color x weight (h w c) and `weight` (h w, not all 0)."""
     solid = weight > 0.0
     divisor: Array = np.where(solid, weight, np.float32(1.0))
     color = weighted / divisor[:, :, None]
     if solid.all():
         return color
-    # A weight saturates at 1: a cell with one opaque pixel is fully known, however few of its pixels are visible.
+    # Weights saturate at 1: one opaque pixel is enough to determine a cell.
     known = np.minimum(weight, np.float32(1.0))
     coarse = _fill(_halve(color * known[:, :, None]), _halve(known[:, :, None])[:, :, 0])
     below = _double(coarse, weight.shape[1])[: weight.shape[0]]
@@ -53,7 +59,7 @@ def _fill(weighted: Array, weight: Array) -> Array:
 
 
 def _halve(x: Array) -> Array:
-    """Sums over 2 x 2 pixels; an odd last row or column stands alone: h w c -> ceil(h/2) ceil(w/2) c."""
+    """2 x 2 sums, h w c -> ceil(h/2) ceil(w/2) c; an odd last row or column is summed alone."""
     height, width = x.shape[:2]
     rows = x[0::2].copy()
     rows[: height // 2] += x[1::2]
@@ -63,7 +69,7 @@ def _halve(x: Array) -> Array:
 
 
 def _double(x: Array, width: int) -> Array:
-    """h w c -> 2h width c by linear interpolation: a fine pixel is 3/4 of the coarse one it lies in and 1/4 of the next."""
+    """h w c -> 2h width c, linear: 3/4 of the enclosing coarse pixel and 1/4 of its nearest neighbor per axis."""
     x = _double_rows(x)
     return _double_rows(x.transpose(1, 0, 2))[:width].transpose(1, 0, 2)
 

@@ -1,7 +1,7 @@
-"""RGB <-> YCbCr as super-resolution papers measure it: ITU-R BT.601, studio range, on sRGB-encoded values.
+"""RGB <-> YCbCr as in super-resolution papers: ITU-R BT.601, studio range, on sRGB-encoded values.
 
-Source: MATLAB's `rgb2ycbcr` (ITU-R BT.601-7, section 2.5). Computed elementwise in float64: a matrix product may run in TF32 on a GPU and
-moves Y-PSNR in its third decimal.
+Source: MATLAB's `rgb2ycbcr` (ITU-R BT.601-7, section 2.5). Computed elementwise in float64: a matrix product
+may run in TF32 on a GPU, which changes the third decimal of Y-PSNR.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows: Y, Cb, Cr; columns: R, G, B in [0,1]. Result in units of 1/255, offset (16, 128, 128).
+# Rows Y, Cb, Cr; columns R, G, B in [0, 1]. The result is in 8-bit levels, before the offset (16, 128, 128).
 _RGB_TO_YCBCR = np.array(
     [
         [65.481, 128.553, 24.966],
@@ -27,7 +27,7 @@ def _check(image: NDArray[np.floating]) -> None:
 
 
 def rgb_to_y(image: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Luma of an `h w 3` RGB image in [0,1]; returns `h w` in [16/255, 235/255], not rounded."""
+    """Luma of `h w 3` RGB in [0, 1]: `h w` in [16/255, 235/255], unrounded. Raises `ValueError` for other shapes."""
     _check(image)
     red, green, blue = (image[..., i].astype(np.float64) for i in range(3))
     weights = _RGB_TO_YCBCR[0]
@@ -35,15 +35,19 @@ def rgb_to_y(image: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def rgb_to_ycbcr(image: NDArray[np.floating]) -> NDArray[np.float64]:
-    """`h w 3` RGB in [0,1] -> `h w 3` YCbCr in units of 1 (Y in [16/255, 235/255], Cb and Cr in [16/255, 240/255])."""
+    """`h w 3` RGB in [0, 1] -> `h w 3` YCbCr: Y in [16/255, 235/255], Cb and Cr in [16/255, 240/255].
+
+    Raises `ValueError` for other shapes.
+    """
     _check(image)
     wide = image.astype(np.float64)
-    planes = [sum(row[i] * wide[..., i] for i in range(3)) + offset for row, offset in zip(_RGB_TO_YCBCR, _OFFSET, strict=True)]
+    rows = zip(_RGB_TO_YCBCR, _OFFSET, strict=True)
+    planes = [sum(row[i] * wide[..., i] for i in range(3)) + offset for row, offset in rows]
     return np.stack(planes, axis=-1) / 255.0
 
 
 def ycbcr_to_rgb(image: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Inverse of `rgb_to_ycbcr`; not clipped."""
+    """Inverse of `rgb_to_ycbcr`, unclipped."""
     _check(image)
     wide = image.astype(np.float64) * 255.0 - _OFFSET
     planes = [sum(row[i] * wide[..., i] for i in range(3)) for row in _YCBCR_TO_RGB]

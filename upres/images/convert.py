@@ -1,4 +1,4 @@
-"""What Python programs hold pictures in, to a `Picture` and back to the same kind: numpy arrays and, with Pillow, PIL images."""
+"""Numpy arrays and PIL images to `Picture`, and back to the kind they came in."""
 
 from __future__ import annotations
 
@@ -14,18 +14,26 @@ from upres.images.picture import Picture, quantize
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_FAR_OUTSIDE = 0.5  # floats further beyond [0, 1] than an overshoot are taken for 0 ... 255
-_INFO_KEPT = ("icc_profile", "dpi", "exif", "xmp")  # of Image.info: what still holds for the larger picture
-_PLAIN_MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB"}  # to a mode whose values are those of a picture
+_FAR_OUTSIDE = 0.5  # floats further outside [0, 1] than this are not overshoot: the array is probably in 0..255
+_INFO_KEPT = ("icc_profile", "dpi", "exif", "xmp")  # keys of Image.info that stay valid after resizing
+_PLAIN_MODES = {"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB"}  # PIL mode -> its equal in _MODES
 _MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16L", "I;16B")
 
 
 def from_array(array: NDArray[Any]) -> Picture:
-    """h w, h w 1 (gray), h w 2 (gray, alpha), h w 3 (RGB) or h w 4 (RGBA), uint8, uint16 or floats in [0, 1]. Raises `InputError`."""
+    """Convert an array to a `Picture`.
+
+    Args:
+        array: `h w` or `h w 1` (gray), `h w 2` (gray and alpha), `h w 3` (RGB) or `h w 4` (RGBA); uint8, uint16, or
+            float in [0, 1] with some overshoot.
+
+    Raises:
+        InputError: The shape, the dtype or the range is another.
+    """
     shape = array.shape
     if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] > 4):
         hint = "; move the channels to the end" if len(shape) == 3 and shape[0] in (1, 3, 4) else ""
-        raise InputError(f"a picture is an array of h w, or h w c with c from 1 to 4; found the shape {shape}{hint}")
+        raise InputError(f"expected an array of shape h w, or h w c with c from 1 to 4; got {shape}{hint}")
     if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
         depth = 8 * array.dtype.itemsize
         values = array.astype(np.float32)
@@ -34,10 +42,12 @@ def from_array(array: NDArray[Any]) -> Picture:
         depth = 16
         values = array.astype(np.float32)
         low, high = float(values.min()), float(values.max())
-        if not -_FAR_OUTSIDE <= low <= high <= 1.0 + _FAR_OUTSIDE:  # a nan fails every comparison
-            raise InputError(f"a picture of floats is in [0, 1]; found values from {low:g} to {high:g}: divide by the largest level")
+        if not -_FAR_OUTSIDE <= low <= high <= 1.0 + _FAR_OUTSIDE:  # NaN fails every comparison
+            raise InputError(
+                f"expected floats in [0, 1], got values from {low:g} to {high:g}; divide by the maximum of their range"
+            )
     else:
-        raise InputError(f"a picture is uint8, uint16 or floats in [0, 1]; found {array.dtype}: convert it with astype")
+        raise InputError(f"expected uint8, uint16 or floats in [0, 1], got {array.dtype}; convert with astype")
     if values.ndim == 2:
         values = values[:, :, None]
     colors = values.shape[2] - (values.shape[2] in (2, 4))
@@ -46,7 +56,7 @@ def from_array(array: NDArray[Any]) -> Picture:
 
 
 def to_array(picture: Picture, like: NDArray[Any]) -> NDArray[Any]:
-    """`picture` with the axes, the channels and the type of `like`: whole numbers rounded and clipped, floats as they are."""
+    """`picture` as an array with the axes, channels and dtype of `like`; integers are rounded, floats not clipped."""
     values = picture.pixels
     if picture.alpha is not None:
         values = np.concatenate((values, picture.alpha[:, :, None]), axis=2)
@@ -56,29 +66,33 @@ def to_array(picture: Picture, like: NDArray[Any]) -> NDArray[Any]:
 
 
 def is_pil(thing: object) -> TypeGuard[Image]:
-    """Whether `thing` is a PIL image. Imports nothing: where Pillow has not been imported, nothing is one."""
+    """Whether `thing` is a PIL image, without importing Pillow: if nobody has imported it, `thing` cannot be one."""
     module = sys.modules.get("PIL.Image")
     return module is not None and isinstance(thing, module.Image)
 
 
 def pil_to_array(image: Image) -> NDArray[Any]:
-    """The values of an image of mode L, LA, RGB, RGBA or I;16, or of one that has a plain equal among them (1, P). Raises `InputError`."""
+    """Pixels of an image of mode L, LA, RGB, RGBA or I;16, or of a mode that converts to one of these (1, P, ...).
+
+    Raises `InputError` for other modes and for files that Pillow cannot decode.
+    """
     if image.mode == "P" or (image.mode in ("L", "RGB") and "transparency" in image.info):
         image = image.convert({"L": "LA"}.get(image.mode, "RGBA") if "transparency" in image.info else "RGB")
     elif image.mode in _PLAIN_MODES:
         image = image.convert(_PLAIN_MODES[image.mode])
     if image.mode not in _MODES:
         raise InputError(
-            f"a PIL image of mode {image.mode} is not a picture of {', '.join(_MODES[:5])}: convert it first, for example .convert('RGB')"
+            f"PIL mode {image.mode} is not supported (expected {', '.join(_MODES[:5])}); "
+            "convert it first, for example with .convert('RGB')"
         )
     try:
         return np.asarray(image)
-    except OSError as error:  # Pillow decodes late: a torn file shows here
-        raise InputError(f"the PIL image cannot be decoded: {error}") from error
+    except OSError as error:  # Pillow decodes lazily: a truncated file fails here
+        raise InputError(f"Pillow cannot decode the image: {error}") from error
 
 
 def to_pil(array: NDArray[Any], like: Image) -> Image:
-    """An image of these values, with the profile, DPI, EXIF and XMP of `like`."""
+    """A PIL image of `array` with the color profile, DPI, EXIF and XMP of `like`."""
     from PIL import Image as images
 
     result = images.fromarray(array)

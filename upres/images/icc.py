@@ -1,10 +1,11 @@
-"""ICC profiles: which ones matter, and, for those that are look-up tables or ink, from them to sRGB for the network and back by libvips.
+"""ICC profiles: classification, and conversion of LUT and CMYK profiles to and from sRGB by libvips.
 
-Profiles of three curves and a matrix are converted in `upres.images.icc_matrix`, which loses nothing.
+`upres.images.icc_matrix` converts matrix/TRC profiles without loss.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
-# pyvips has no types; what crosses the border of this module is annotated.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# pyvips is untyped; this module annotates what it returns.
 
 from __future__ import annotations
 
@@ -16,32 +17,33 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.images.icc_matrix import Levels, MatrixProfile, read_matrix_profile
+from upres.images.vips import begin_pixels
 
 _SPACES = {b"GRAY": "gray", b"RGB ": "RGB", b"CMYK": "CMYK"}
-# A profile that moves no color by more than this is sRGB by another name: makers' sRGB profiles differ by about one level of 8 bits.
+# A profile that moves no color further counts as sRGB: vendors' sRGB profiles differ by about one 8-bit level.
 _SAME_WITHIN = 1.5 / 255.0
 _PROFILE = "icc-profile-data"
 
 
 def color_space(icc: bytes) -> str:
-    """What a profile is for: "gray", "RGB", "CMYK", or the four letters that stand in its header."""
-    if len(icc) < 128 or icc[36:40] != b"acsp":  # ICC.1:2022, 7.2: 128 bytes of header, signature at 36
-        return "nothing (it is damaged)"
+    """The data color space of a profile: "gray", "RGB", "CMYK", the four letters in its header, or "damaged data"."""
+    if len(icc) < 128 or icc[36:40] != b"acsp":  # ICC.1:2022, 7.2: 128-byte header, signature at 36
+        return "damaged data"
     return _SPACES.get(icc[16:20], icc[16:20].decode("latin-1").strip())
 
 
 @lru_cache(maxsize=32)
 def matrix_profile(icc: bytes) -> MatrixProfile | None:
-    """The exact way to sRGB and back of an RGB profile; None where it is a look-up table, for `to_srgb` and `from_srgb`.
+    """The matrix/TRC model of an RGB profile, or None if it has only LUTs (use `to_srgb` and `from_srgb`).
 
-    Raises `ValueError` for a profile that cannot be used.
+    Raises `ValueError` for an unusable profile.
     """
     return read_matrix_profile(icc)
 
 
 @lru_cache(maxsize=32)
 def is_srgb(icc: bytes) -> bool:
-    """True where an RGB profile gives the colors that sRGB gives. Raises `ValueError` for a profile that cannot be used."""
+    """Whether an RGB profile is sRGB within 1.5 8-bit levels. Raises `ValueError` for an unusable profile."""
     ladder = np.linspace(0, 65535, 6).astype(np.uint16)
     colors = np.stack(np.meshgrid(ladder, ladder, ladder), axis=-1).reshape(1, -1, 3)
     exact = matrix_profile(icc)
@@ -49,15 +51,15 @@ def is_srgb(icc: bytes) -> bool:
         return float(np.abs(exact.to_srgb(colors) - colors / 65535.0).max()) <= _SAME_WITHIN
     try:
         found = to_srgb(colors, icc)
-        from_srgb(found, icc, 16)  # a profile for input only cannot be written back
+        from_srgb(found, icc, 16)  # fails for input-only profiles, which cannot be written back
     except pyvips.Error as error:
-        raise ValueError("it is damaged, or for reading only") from error
+        raise ValueError("damaged or input-only") from error
     return float(np.abs(found.astype(np.float32) - colors).max()) <= _SAME_WITHIN * 65535.0
 
 
 @lru_cache(maxsize=32)
 def is_usable_cmyk(icc: bytes) -> bool:
-    """False for a damaged CMYK profile: libvips says nothing and puts its own in its place, which shows in the colors."""
+    """False for a damaged CMYK profile, which libvips silently replaces by its own: the colors are then equal."""
     if icc == bytes(pyvips.Operation.call("profile_load", "cmyk")):
         return True
     inks = np.random.default_rng(0).integers(0, 256, (1, 64, 4)).astype(np.uint8)
@@ -68,11 +70,19 @@ def is_usable_cmyk(icc: bytes) -> bool:
 
 
 def to_srgb(levels: Levels, icc: bytes | None, *, cmyk: bool = False) -> NDArray[np.uint16]:
-    """h w 3 (or h w 4 with `cmyk`, where None is a common print profile) -> sRGB of 16 bits, h w 3; colors outside sRGB are clipped.
+    """Convert to 16-bit sRGB, clipping colors outside its gamut.
 
-    Relative colorimetric, so that what is in the gamut of both comes back; ink, whose black is not black, with black point compensation.
-    Little CMS connects profiles by Lab of 16 bits here: there and back again moves a level of 65,535 by 9 on the average, and near black by
-    up to 210, which is less than one level of 8 bits.
+    Relative colorimetric, so that colors in both gamuts survive a round trip; CMYK with black point compensation.
+    Little CMS connects the profiles through 16-bit Lab here: a round trip changes 16-bit levels by 9 on average,
+    and by up to 210 near black, which is less than one 8-bit level.
+
+    Args:
+        levels: `h w 3`, or `h w 4` with `cmyk`.
+        icc: The profile of `levels`; None is sRGB, or libvips' built-in profile with `cmyk`.
+        cmyk: `levels` are C, M, Y, K.
+
+    Returns:
+        `h w 3` levels.
     """
     image = wrap(levels)
     if cmyk:
@@ -85,13 +95,13 @@ def to_srgb(levels: Levels, icc: bytes | None, *, cmyk: bool = False) -> NDArray
 
 
 def from_srgb(levels: Levels, icc: bytes, depth: int) -> Levels:
-    """h w 3 sRGB -> h w 3 in the RGB profile `icc`, with `depth` 8 or 16 bits."""
+    """`h w 3` sRGB -> `h w 3` in the RGB profile `icc`, `depth` 8 or 16 bits a sample."""
     image = wrap(levels).icc_import(input_profile="srgb", pcs="lab", **_intent(False))
     return unwrap(_with_profile(image, icc).icc_export(depth=depth, **_intent(False)))
 
 
 def share_outside(levels: Levels, icc: bytes) -> float:
-    """The share of the pixels of h w 3, in the RGB profile `icc`, whose color sRGB does not have: judged on 10,000 to 40,000 of them."""
+    """Fraction of `levels` (h w 3, profile `icc`) outside the sRGB gamut, from a grid of 10,000 to 40,000 pixels."""
     step = max(1, int((levels.shape[0] * levels.shape[1] / 10_000) ** 0.5))
     some = levels[::step, ::step]
     depth = 16 if levels.dtype == np.uint16 else 8
@@ -101,7 +111,7 @@ def share_outside(levels: Levels, icc: bytes) -> float:
 
 
 def wrap(levels: Levels) -> Any:
-    """An image of pyvips over the memory of h w c (no copy when contiguous); it keeps the array alive."""
+    """A pyvips image over the memory of `levels`, h w c (no copy if contiguous); it keeps the array alive."""
     height, width, bands = levels.shape
     wide = levels.dtype == np.uint16
     memory: Any = np.ascontiguousarray(levels)
@@ -111,13 +121,14 @@ def wrap(levels: Levels) -> Any:
 
 
 def unwrap(image: Any) -> Levels:
-    """The pixels of an image of pyvips, 8 or 16 bits: h w c, on memory that belongs to the array."""
+    """The pixels of an 8- or 16-bit pyvips image, h w c; the array owns its memory."""
+    begin_pixels()
     dtype = {"uchar": np.uint8, "ushort": np.uint16}[image.format]
     return np.frombuffer(image.write_to_memory(), dtype).reshape(image.height, image.width, image.bands)
 
 
 def first_line(error: BaseException) -> str:
-    """What libvips said first, which is the cause; the lines after it say who passed it on."""
+    """The first line of a libvips error: the cause. Later lines name the callers that passed it on."""
     detail = getattr(error, "detail", "") or str(error)
     return detail.strip().splitlines()[0] if detail.strip() else "no reason given"
 

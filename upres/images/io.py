@@ -1,10 +1,11 @@
-"""File or bytes <-> `Picture`: the names that other folders use, from `picture.py`, `read.py`, `write.py` and `alpha.py`."""
+"""The interface of this folder: reading and writing of `Picture`."""
 
 from __future__ import annotations
 
 from upres.images.alpha import bleed_alpha
 from upres.images.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantize
-from upres.images.read import read_header, read_picture, set_threads
+from upres.images.read import read_header, read_picture
+from upres.images.vips import set_threads
 from upres.images.write import check_writable, encode_picture, write_picture, writing_notes
 
 __all__ = [

@@ -1,24 +1,31 @@
-"""Which LR picture belongs to which HR picture, and whether their sizes fit: names and headers only, before any network runs."""
+"""Which LR picture belongs to which HR picture, and whether their sizes fit: names and headers only, before any network runs.
+
+Names: partners lie in the same place below their folders and have the same name, or the same name without the affixes of the field.
+Sizes: LR is HR / scale, rounded down or up on each axis. HR is cropped to a multiple of the scale and LR to that size, top left kept.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from upres.errors import InputError, UpresError, UsageError
 from upres.images.io import READABLE_SUFFIXES, read_header
+from upres.system.folders import find_files
 
 MAX_SCALE = 16
 _SSIM_WINDOW_PX = 11
+_FAULTS = 20  # faults in one message; more are counted
 _NAMED = 8  # file names in one message; more are counted
 
 
 @dataclass(frozen=True, slots=True)
 class FilePair:
-    """An HR picture and its LR picture; `lr` None: LR is made from HR."""
+    """An HR picture and its LR picture; `lr` None if LR is made from HR."""
 
     hr: Path
     lr: Path | None
@@ -31,7 +38,7 @@ class FilePair:
 def check_scale(scale: int) -> None:
     """Raises `UsageError` for a scale outside 1..16."""
     if not 1 <= scale <= MAX_SCALE:
-        raise UsageError(f"--scale expects a whole number from 1 to {MAX_SCALE}, got {scale}")
+        raise UsageError(f"scale must be an integer from 1 to {MAX_SCALE}, got {scale}")
 
 
 def _list_names(names: Sequence[str]) -> str:
@@ -40,59 +47,130 @@ def _list_names(names: Sequence[str]) -> str:
 
 
 def _pictures_in(folder: Path, what: str) -> list[Path]:
-    """The pictures directly in `folder`, by name; hidden files and other endings are passed over."""
+    """The pictures directly in `folder`, sorted; hidden files and other suffixes are skipped."""
     if not folder.is_dir():
-        raise InputError(f"the {what} folder {folder} is not a folder that can be read")
-    endings = frozenset(READABLE_SUFFIXES)
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file())
-    if not found:
-        raise InputError(f"the {what} folder {folder} holds no picture: expected files that end in {', '.join(sorted(endings))}")
-    return found
+        raise InputError(f"the {what} folder {folder} does not exist or is not a folder")
+    found = find_files(folder, READABLE_SUFFIXES, recursive=False)
+    if not found.files:
+        suffixes = ", ".join(sorted(READABLE_SUFFIXES))
+        raise InputError(
+            f"the {what} folder {folder} contains no pictures; expected files ending in {suffixes}; passed over: {found.words}"
+        )
+    return found.files
 
 
-def _key(stem: str, scale: int) -> str:
-    """What remains of `baby`, `babyx4`, `baby_x4`, `baby_HR`, `baby_LR` and `baby_LRx4`: baby."""
-    found = re.fullmatch(rf"(.+?)(?:[_-](?:hr|lr))?(?:[_-]?x{scale})?", stem, re.IGNORECASE)
-    return stem if found is None else found[1]
+def base_name(stem: str, scale: int) -> str:
+    """`stem` without the affixes by which data sets tell HR from LR; never empty.
+
+    `0801x4`, `0801x4m` (DIV2K: mild, difficult, wild), `baby_LRBI_x4`, `img_001_SRF_4_LR` (Set5 and its kin), `Canon_001_LR4` (RealSR),
+    `photo_GT`, `photo_lq`, `photo_SR`, `HR_photo`.
+    """
+    affixes = (
+        rf"(.+?)[_-]?x{scale}(?:[md]|w\d?)?", r"(.+?)[_-](?:hr|lr|lrbi|bicubic|gt|hq|lq|sr)", rf"(.+?)[_-](?:lr|srf[_-]){scale}",
+        r"(?:hr|lr|gt|hq|lq)[_-](.+)",
+    )  # fmt: skip
+    while found := next(filter(None, (re.fullmatch(affix, stem, re.IGNORECASE) for affix in affixes)), None):
+        stem = found[1]
+    return stem
+
+
+def match_files(
+    highs: Sequence[Path], lows: Sequence[Path], hr_folder: Path, lr_folder: Path, scale: int
+) -> tuple[list[FilePair], list[str]]:
+    """The pairs among files below the two folders, and what is wrong, one line for each file that has no partner or several."""
+
+    def grouped(paths: Iterable[Path], folder: Path, name: Callable[[Path], str]) -> dict[Path, list[Path]]:
+        groups: dict[Path, list[Path]] = {}
+        for path in paths:
+            groups.setdefault(path.relative_to(folder).parent / name(path), []).append(path)
+        return groups
+
+    def base(path: Path) -> str:
+        return base_name(path.stem, scale)
+
+    partners: dict[Path, list[Path]] = {}  # of an HR picture: those of the same name first, then of the same base among the rest
+    for name in (attrgetter("stem"), base):
+        taken = {low for found in partners.values() for low in found}
+        groups = grouped((low for low in lows if low not in taken), lr_folder, name)
+        for place, owners in grouped((high for high in highs if high not in partners), hr_folder, name).items():
+            partners |= {high: groups[place] for high in owners if place in groups}
+
+    pairs: list[FilePair] = []
+    faults: list[str] = []
+    owner: dict[Path, Path] = {}
+    for high in highs:
+        found = partners.get(high, [])
+        if len(found) > 1:
+            faults.append(f"{high.name} matches several LR pictures in {lr_folder}: {_list_names([low.name for low in found])}; keep one")
+        elif not found:
+            faults.append(f"{high.name} has no LR picture in {lr_folder}")
+        elif (other := owner.setdefault(found[0], high)) != high:
+            faults.append(f"{found[0].name} is the LR picture of both {other.name} and {high.name}; keep one")
+        else:
+            pairs.append(FilePair(high, found[0]))
+    claimed = {low for found in partners.values() for low in found}
+    return pairs, faults + [f"{low.name} has no HR picture in {hr_folder}" for low in lows if low not in claimed]
+
+
+def words_of_faults(faults: Sequence[str], hr_folder: Path, lr_folder: Path, scale: int) -> str:
+    """The refusal of two folders, with what was expected and the first faults."""
+    more = f"\n  and {len(faults) - _FAULTS} more" if len(faults) > _FAULTS else ""
+    return (
+        (
+            f"the pictures in {hr_folder} and {lr_folder} do not match at x{scale}; expected one LR picture for each HR picture, "
+            f"of the same name (or with an affix such as x{scale}, _LR, _HR) and 1/{scale} of its size, rounded down or up:\n  "
+        )
+        + "\n  ".join(faults[:_FAULTS])
+        + more
+    )
 
 
 def find_pairs(hr_folder: Path, lr_folder: Path | None, scale: int) -> list[FilePair]:
-    """Every HR picture with its LR picture of the same name, or of the same name with a suffix such as `x4`, `_x4`, `_LR` (HR: `_HR`).
+    """The pictures directly in `hr_folder`, each with its partner in `lr_folder`, or without one where LR is made from HR.
 
-    Raises `InputError` for a folder without pictures, for any picture of either folder that has no partner, and for one with several.
+    Args:
+        hr_folder: Folder of HR pictures; subfolders are not searched.
+        lr_folder: Folder of LR pictures; None if LR is to be made from HR.
+        scale: The number in the suffix `x4`.
+
+    Returns:
+        One pair for every HR picture, sorted by name.
+
+    Raises:
+        InputError: A folder has no pictures, or a picture has no partner or several.
     """
     highs = _pictures_in(hr_folder, "HR")
     if lr_folder is None:
         return [FilePair(path, None) for path in highs]
-    lows = _pictures_in(lr_folder, "LR")
-    pairs: list[FilePair] = []
-    unpaired: list[str] = []
-    for high in highs:
-        partners = [low for low in lows if low.stem == high.stem]
-        partners = partners or [low for low in lows if _key(low.stem, scale) == _key(high.stem, scale)]
-        if len(partners) > 1:
-            raise InputError(f"{high.name} has several LR pictures in {lr_folder}: {_list_names([low.name for low in partners])}; keep one")
-        if partners:
-            pairs.append(FilePair(high, partners[0]))
-        else:
-            unpaired.append(high.name)
-    if unpaired:
-        raise InputError(
-            f"{len(unpaired)} of {len(highs)} HR pictures have no LR picture of the same name (or with x{scale} behind it) in {lr_folder}: "
-            f"{_list_names(unpaired)}"
-        )
-    spare = sorted({low.name for low in lows} - {pair.lr.name for pair in pairs if pair.lr is not None})
-    if spare:
-        raise InputError(
-            f"{len(spare)} of {len(lows)} LR pictures have no HR picture of the same name in {hr_folder}: {_list_names(spare)}"
-        )
+    pairs, faults = match_files(highs, _pictures_in(lr_folder, "LR"), hr_folder, lr_folder, scale)
+    if faults:
+        raise InputError(words_of_faults(faults, hr_folder, lr_folder, scale))
     return pairs
 
 
-def check_sizes(pairs: Sequence[FilePair], scale: int) -> tuple[list[FilePair], dict[str, str]]:
-    """The pairs that can be measured, and {file: reason} for pictures that cannot be read or are too small.
+def common_size(hr: tuple[int, int], lr: tuple[int, int], scale: int) -> tuple[int, int] | None:
+    """Height and width of LR after cropping, those of HR being `scale` times as much; None where the sizes do not fit."""
+    fits = all(high // scale <= low <= -(-high // scale) for high, low in zip(hr, lr, strict=True))
+    return (hr[0] // scale, hr[1] // scale) if fits else None
 
-    Reads headers only. Raises `InputError` where an LR picture does not have the size of its HR picture divided by `scale`.
+
+def misfit(hr: tuple[int, int], lr: tuple[int, int], scale: int, name: str) -> str:
+    """What is wrong with the sizes (height, width) of the pair `name`, or nothing."""
+    if common_size(hr, lr, scale) is not None:
+        return ""
+    low, high = ((hr[1] // scale, hr[0] // scale), (-(-hr[1] // scale), -(-hr[0] // scale)))
+    wanted = f"{low[0]} x {low[1]}" + (f" (or up to {high[0]} x {high[1]})" if low != high else "")
+    return f"{name} is {hr[1]} x {hr[0]}, so LR must be {wanted}, but it is {lr[1]} x {lr[0]}"
+
+
+def check_sizes(pairs: Sequence[FilePair], scale: int) -> tuple[list[FilePair], dict[str, str]]:
+    """Check sizes from file headers.
+
+    Returns:
+        The measurable pairs, and {HR name: reason} for pictures that are unreadable or too small.
+
+    Raises:
+        InputError: An LR size is not the HR size divided by `scale`, rounded down or up.
     """
     good: list[FilePair] = []
     failed: dict[str, str] = {}
@@ -106,17 +184,16 @@ def check_sizes(pairs: Sequence[FilePair], scale: int) -> tuple[list[FilePair], 
             continue
         height, width = high.height // scale, high.width // scale
         inner = min(height, width) * scale - 2 * scale
-        if low is not None and (low.height, low.width) != (height, width):
-            misfits.append(
-                f"{pair.name} is {high.width} x {high.height}, so LR must be {width} x {height}, but it is {low.width} x {low.height}"
-            )
+        if low is not None and (words := misfit((high.height, high.width), (low.height, low.width), scale, pair.name)):
+            misfits.append(words)
         elif inner < _SSIM_WINDOW_PX:
             needed = math.ceil((_SSIM_WINDOW_PX + 2 * scale) / scale) * scale
             failed[pair.name] = (
-                f"{high.width} x {high.height} is too small to measure at scale {scale}: at least {needed} x {needed} is needed"
+                f"{high.width} x {high.height} is too small to measure at scale {scale}; expected at least {needed} x {needed}"
             )
         else:
             good.append(pair)
     if misfits:
-        raise InputError(f"{len(misfits)} of {len(pairs)} LR pictures do not fit scale {scale}: " + "; ".join(misfits[:_NAMED]))
+        listed = "; ".join(misfits[:_NAMED])
+        raise InputError(f"{len(misfits)} of {len(pairs)} LR pictures do not match scale {scale}: {listed}")
     return good, failed

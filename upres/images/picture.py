@@ -1,4 +1,4 @@
-"""What a picture is once it is in memory, the formats that we read and write, and the one place where pixels are rounded."""
+"""A decoded picture, the supported formats, and rounding of floats to pixel levels."""
 
 from __future__ import annotations
 
@@ -21,18 +21,24 @@ WRITABLE_FORMATS = {
     ".tiff": "tiff",
     ".avif": "avif",
 }
-_BLOCK_VALUES = 1 << 20  # values rounded at a time: small beside the picture, large beside the cost of a call
+_BLOCK_VALUES = 1 << 20  # rounded at a time: bounds memory at little overhead
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded picture and everything that is to be written back with it.
+    """A decoded picture and the metadata to write with it.
 
-    `pixels` float32 `h w c`, c 1 (gray) or 3 (RGB), sRGB-encoded, [0,1], upright; gray values are as the file has them. `alpha` float32
-    `h w` in [0,1] or None; color is not premultiplied. `depth` is 8 or 16 bits a sample. `icc` is the profile of the file, which writing
-    converts back to; None is sRGB, or none. `exif` is a TIFF structure without its "Exif" prefix. `dpi` is in (h, w) order. `format` is the
-    name of the format it came in. `notes` are sentences that the user should see.
-    With an `icc` wider than sRGB, such as Display P3, `pixels` may lie outside [0,1] (sRGB's curve, odd about 0): nothing is clipped.
+    Args:
+        pixels: float32 `h w c`, c 1 (gray, encoded as in the file) or 3 (sRGB-encoded RGB), upright. In [0, 1], or
+            outside it for colors of a wide-gamut `icc`: sRGB's curve then extends beyond, odd about 0.
+        alpha: float32 `h w` in [0, 1], or None; the color is not premultiplied.
+        depth: 8 or 16 bits a sample.
+        icc: The color profile of the file, to which writing converts back; None for sRGB.
+        exif: A TIFF structure without the "Exif" prefix.
+        xmp: An XMP packet.
+        dpi: Resolution in dots per inch, (h, w).
+        format: The format of the source file.
+        notes: What the user should know, such as what was lost in reading.
     """
 
     pixels: NDArray[np.float32]
@@ -48,7 +54,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of its picture before anything is decoded; the size is that of the upright picture, `channels` is 1 or 3."""
+    """What a file says of its picture, before decoding.
+
+    Args:
+        height: Of the upright picture, in pixels.
+        width: Of the upright picture, in pixels.
+        channels: 1 (gray) or 3, without alpha.
+        has_alpha: Whether the file has an alpha channel.
+        depth: 8 or 16 bits a sample.
+        format: Such as "png" or "jpeg".
+    """
 
     height: int
     width: int
@@ -65,24 +80,24 @@ def quantize(x: NDArray[np.float32], depth: Literal[16]) -> NDArray[np.uint16]: 
 @overload
 def quantize(x: NDArray[np.float32], depth: int) -> NDArray[np.uint8] | NDArray[np.uint16]: ...
 def quantize(x: NDArray[np.float32], depth: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Floats to whole levels: round(clip(x, 0, 1) * max), max 255 for depth 8 and 65535 for depth 16; any shape.
+    """Round floats of any shape to levels: round(clip(x, 0, 1) * max), max 255 for depth 8 and 65,535 for 16.
 
-    Raises `OutputError` where a value is not a number: there is no honest level for it.
+    Raises `OutputError` for NaN and for other depths.
     """
     if depth == 8:
         levels: NDArray[np.uint8] | NDArray[np.uint16] = np.empty(x.shape, np.uint8)
     elif depth == 16:
         levels = np.empty(x.shape, np.uint16)
     else:
-        raise OutputError(f"a picture has 8 or 16 bits a sample, got depth {depth}")
+        raise OutputError(f"depth must be 8 or 16, got {depth}")
     top = np.float32((1 << depth) - 1)
     source, target = np.atleast_1d(x), levels.reshape(levels.shape or (1,))
     rows = max(1, _BLOCK_VALUES // max(1, int(np.prod(source.shape[1:]))))
-    for start in range(0, len(source), rows):  # in blocks: a second float copy of a 100 MP picture would be 1.2 GB
+    for start in range(0, len(source), rows):  # a float copy of a 100 MP picture would take 1.2 GB
         block = np.clip(source[start : start + rows], 0.0, 1.0)
         np.multiply(block, top, out=block)
         np.rint(block, out=block)
         if np.isnan(block.min(initial=0.0)):
-            raise OutputError("the picture holds values that are not numbers, expected [0, 1]: the model or the engine is at fault")
+            raise OutputError("pixels must be in [0, 1], got NaN: the model or the engine computed wrong values")
         target[start : start + rows] = block
     return levels

@@ -1,13 +1,14 @@
-"""A file or bytes -> Picture. Six formats are known by their first bytes; all else is refused by name, before a decoder sees it."""
+"""Decode a file or bytes to a `Picture`. Formats not on our list are rejected before a decoder sees them."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
-# pyvips has no types; what crosses the border of this module is annotated.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# pyvips is untyped; this module annotates what it returns.
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
@@ -28,58 +29,56 @@ from upres.images.icc import (
 from upres.images.picture import Header, Picture
 from upres.images.sniff import HEAD_BYTES, NAMES, sniff, sniff_tiff, tiff_has_exif
 
-pyvips.block_untrusted_set(True)  # libvips' own list of rarely fuzzed loaders, besides our list of six
-pyvips.cache_set_max(0)  # the cache would keep whole pictures alive
-
 _MM_PER_INCH = 25.4
-_PNG_UNSAID = 2.834  # dots a mm that libvips gives a PNG without a pHYs chunk
-_LOADERS = {"png": "pngload", "jpeg": "jpegload", "webp": "webpload", "tiff": "tiffload", "avif": "heifload", "gif": "gifload"}
+_PNG_UNSAID = 2.834  # dots per mm that libvips reports for a PNG without a pHYs chunk
+_LOADERS = {form: f"{form}load" for form in NAMES} | {"avif": "heifload"}
 
-_TELL_OUTSIDE = 0.001  # share of the pixels from which a loss of color is worth a sentence
+_TELL_OUTSIDE = 0.001  # fraction of clipped pixels from which the user is told
 _KINDS = {
     "float": "32-bit floating point",
     "double": "64-bit floating point",
-    "uint": "32-bit whole numbers",
-    "int": "32-bit whole numbers",
-    "char": "signed numbers",
-    "short": "signed numbers",
+    "uint": "32-bit integers",
+    "int": "32-bit integers",
+    "char": "signed integers",
+    "short": "signed integers",
 }
 _Samples = Levels | NDArray[np.float32]
 _INTERPRETATIONS = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "multiband"})
 
 
-def set_threads(count: int) -> None:
-    """How many threads the codecs may use; 0 is one a core."""
-    pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]  # made by cffi at run time
-
-
-def read_header(source: str | os.PathLike[str] | bytes) -> Header:
-    """Size and kind of a picture, without decoding it. Raises `InputError` as `read_picture` does for what the header shows."""
-    source = source if isinstance(source, bytes) else Path(source)
+def read_header(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
+    """Read size, channels, depth and format without decoding pixels; `source` and errors as in `read_picture`."""
+    source = _path_or_bytes(source)
     name, form = _identify(source)
     return _header(_open(source, name, form), name, form)
 
 
-def read_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = 1_000_000_000) -> Picture:
-    """Decode a picture: the path of a file, or what is in one.
+def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = 1_000_000_000) -> Picture:
+    """Decode a picture.
 
-    Raises `InputError`, naming what is wrong, for anything that is not a whole picture of at most `max_pixels`.
+    Args:
+        source: A path, the bytes of a file, or a file open in binary mode, which is read from its current position.
+        max_pixels: Maximum height x width.
+
+    Raises:
+        InputError: The source is unreadable, not a supported picture, damaged, or has more than `max_pixels`.
+        ForkedError: The process was forked after its parent had decoded or encoded a picture.
     """
-    source = source if isinstance(source, bytes) else Path(source)
+    source = _path_or_bytes(source)
     name, form = _identify(source)
     image = _open(source, name, form)
     header = _header(image, name, form)
     if header.height * header.width > max_pixels:
         raise InputError(
-            f"{name}: {header.width:,} x {header.height:,} pixels are {header.height * header.width:,}, more than the limit of "
-            f"{max_pixels:,}: make the picture smaller, or raise the limit (max_pixels)"
+            f"{name} has {header.width:,} x {header.height:,} = {header.height * header.width:,} pixels, more than the "
+            f"limit of {max_pixels:,}; make the picture smaller, or raise the limit (max_pixels)"
         )
     notes: list[str] = []
     frames = int(_field(image, "n-pages", 1))
     if frames > 1 and form != "avif":
         notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
     if form == "tiff" and tiff_has_exif(source):
-        notes.append("the EXIF of a TIFF cannot be read and is not kept")
+        notes.append("EXIF was lost: it cannot be read from TIFF")
     levels = _decode(image, source, name, form, notes)
     icc, levels, alpha = _colors(image, levels, notes)
     turn = int(_field(image, "orientation", 1))
@@ -96,55 +95,69 @@ def read_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = 1_
     )
 
 
+def _path_or_bytes(source: str | os.PathLike[str] | bytes | BinaryIO) -> Path | bytes:
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    data: object = source.read() if hasattr(source, "read") else None
+    if not isinstance(data, bytes):
+        kind = f"{type(source).__module__}.{type(source).__qualname__}"
+        raise InputError(f"expected a path, bytes or a file open in binary mode, got {kind}; open files with mode 'rb'")
+    return data
+
+
 def _identify(source: Path | bytes) -> tuple[str, str]:
-    """(what to call it, its format) by the first bytes."""
+    """(name for messages, format), by the first bytes."""
     if isinstance(source, bytes):
         name, head = "the picture", source[:HEAD_BYTES]
     else:
         name = str(source)
         try:
-            if source.exists() and not (source.is_file() or source.is_dir()):  # to open a pipe may wait for ever
-                raise InputError(f"{name} is a pipe or a device, expected a file: give - to read a picture from standard input")
+            if source.exists() and not (source.is_file() or source.is_dir()):  # opening a pipe may block forever
+                raise InputError(f"{name} is a pipe or a device, expected a file; use - to read from standard input")
             with source.open("rb") as file:
                 head = file.read(HEAD_BYTES)
         except FileNotFoundError as error:
-            raise InputError(f"{name} does not exist: check the name") from error
+            raise InputError(f"{name} does not exist; check the name") from error
         except IsADirectoryError as error:
-            raise InputError(f"{name} is a folder, expected a picture: name a file in it") from error
-        except PermissionError as error:
-            what = "is a folder, expected a picture" if source.is_dir() else "may not be read by you: change its permissions"
+            raise InputError(f"{name} is a folder, expected a picture") from error
+        except PermissionError as error:  # Windows raises it for folders too
+            what = "is a folder, expected a picture" if source.is_dir() else "is not readable; change its permissions"
             raise InputError(f"{name} {what}") from error
         except OSError as error:
-            raise InputError(f"{name} cannot be read: {error.strerror or error}. Check the disk it lies on") from error
+            raise InputError(f"cannot read {name}: {error.strerror or error}; check the disk") from error
     form, seems = sniff(head)
     if form == "tiff":
         form, seems = sniff_tiff(source)
     if form is None:
-        raise InputError(f"{name} {seems}; expected one of {', '.join(NAMES.values())}: convert it to PNG, or choose another file")
+        expected = ", ".join(NAMES.values())
+        raise InputError(f"{name} {seems}, expected one of {expected}; convert it to PNG, or choose another file")
     return name, form
 
 
 def _open(source: Path | bytes, name: str, form: str, fail_on: str = "error") -> Any:
-    """The image of pyvips, of which nothing but the header has been read. Raises `InputError`."""
+    """A pyvips image with only its header read. Raises `InputError`."""
     try:
         if isinstance(source, bytes):
             stream = pyvips.Source.new_from_memory(source)
         else:
-            path: Any = os.fsencode(source)  # bytes pass through as they are, so that a name need not be UTF-8
+            path: Any = os.fsencode(source)  # file names need not be UTF-8
             stream = pyvips.Source.new_from_file(path)
         image = pyvips.Operation.call(f"{_LOADERS[form]}_source", stream, access="sequential", fail_on=fail_on)
         if form == "avif" and _field(image, "heif-compression", "av1") != "av1":
-            raise InputError(f"{name} is a HEIF picture of the kind {image.get('heif-compression')}, expected AVIF: convert it to PNG")
+            codec = image.get("heif-compression")
+            raise InputError(f"{name} is a HEIF picture with codec {codec}, expected AVIF; convert it to PNG")
         return image
     except pyvips.Error as error:
         raise _damaged(name, form, error) from error
 
 
 def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[str]) -> Levels:
-    """The levels of the file, h w c: decoded strictly, or else, with a note, as `image` was opened.
+    """Decode to levels, h w c: strictly, or if that fails leniently, with a note.
 
-    Files cut short fail both ways. Strictly means that a decoder's warning counts: it is all that tells of altered bytes in a progressive
-    JPEG, but a stray byte that harms nothing is one too, and no reason to refuse a photograph.
+    Truncated files fail both ways. Strict decoding fails on warnings: they are the only sign of altered bytes in a
+    progressive JPEG, but harmless stray bytes raise one too and must not reject a photograph.
     """
     try:
         return _expanded(image, unwrap(_open(source, name, form, "warning")))
@@ -154,12 +167,12 @@ def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[
         except pyvips.Error as error:
             raise _damaged(name, form, error) from error
         cause = doubt.__cause__ if isinstance(doubt, InputError) and doubt.__cause__ is not None else doubt
-        notes.append(f"parts of it may be damaged ({first_line(cause)}): look at the result")
+        notes.append(f"parts of the picture may be damaged ({first_line(cause)}); check the result")
         return _expanded(image, levels)
 
 
 def _expanded(image: Any, levels: Levels) -> Levels:
-    """10 and 12 bits, which AVIF has and libvips puts on top of 16, repeated downwards: only so is the highest of them 65,535."""
+    """Fill the low bits of 10- and 12-bit AVIF, which libvips shifts up to 16, so that the maximum becomes 65,535."""
     bits = int(_field(image, "bits-per-sample", 16))
     if levels.dtype != np.uint16 or not 8 < bits < 16:
         return levels
@@ -168,8 +181,7 @@ def _expanded(image: Any, levels: Levels) -> Levels:
 
 def _damaged(name: str, form: str, error: pyvips.Error) -> InputError:
     return InputError(
-        f"{name} begins as {NAMES[form]} does, but it is damaged or cut short ({first_line(error)}); expected a whole picture: "
-        "copy or download it again"
+        f"{name} is a damaged or truncated {NAMES[form]} ({first_line(error)}); copy or download it again"
     )
 
 
@@ -179,11 +191,11 @@ def _header(image: Any, name: str, form: str) -> Header:
     colors = image.bands - alpha
     if depth is None:
         kind = _KINDS.get(image.format, image.format)
-        raise InputError(f"{name} stores its samples as {kind}, expected whole numbers of 8 or 16 bits: convert it to 16 bits first")
+        raise InputError(f"{name} stores samples as {kind}, expected 8- or 16-bit integers; convert it to 16 bits")
     if image.interpretation not in _INTERPRETATIONS or colors not in (1, 4 if image.interpretation == "cmyk" else 3):
         raise InputError(
-            f"{name} has {image.bands} channels ({image.interpretation}), expected gray, RGB or CMYK, with alpha or without: "
-            "convert it to RGB first"
+            f"{name} has {image.bands} channels ({image.interpretation}), expected gray, RGB or CMYK, optionally with "
+            "alpha; convert it to RGB"
         )
     height, width = image.height, image.width
     if int(_field(image, "orientation", 1)) >= 5:
@@ -192,18 +204,21 @@ def _header(image: Any, name: str, form: str) -> Header:
 
 
 def _colors(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None, _Samples, Levels | None]:
-    """(profile to keep, h w 1 or h w 3 in sRGB, h w 1 alpha or None); the depth may grow to 16 bits, or to floats that leave [0,1]."""
+    """(profile to keep, colors h w 1 or sRGB h w 3, alpha h w 1 or None).
+
+    Converted colors are 16-bit levels, or unclipped floats in units of 1.
+    """
     alpha = levels[:, :, -1:] if image.hasalpha() else None
     colors = levels if alpha is None else levels[:, :, :-1]
     cmyk, count = image.interpretation == "cmyk", colors.shape[2]
     space = "CMYK" if cmyk else "gray" if count == 1 else "RGB"
     icc = _blob(image, "icc-profile-data")
     if icc is not None and color_space(icc) != space:
-        notes.append(f"its color profile was ignored: it is for {color_space(icc)}, the picture is {space}")
+        notes.append(f"the color profile was ignored (expected {space}, got {color_space(icc)})")
         icc = None
     if cmyk:
         if icc is not None and not is_usable_cmyk(icc):
-            notes.append("its color profile was ignored: it is damaged")
+            notes.append("the color profile was ignored (damaged)")
             icc = None
         converted = to_srgb(colors, icc, cmyk=True)
         notes.append("CMYK was converted to sRGB")
@@ -216,16 +231,16 @@ def _colors(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None,
                     return icc, exact.to_srgb(colors), alpha
                 outside = share_outside(colors, icc)
                 if outside >= _TELL_OUTSIDE:
-                    notes.append(f"{outside:.1%} of its pixels have colors outside sRGB, which were brought to its edge")
+                    notes.append(f"{outside:.1%} of the pixels have colors outside sRGB, which were clipped")
                 return icc, to_srgb(colors, icc), alpha
         except ValueError as error:
-            notes.append(f"its color profile was ignored: {error}")
+            notes.append(f"the color profile was ignored ({error})")
             icc = None
     return icc, colors, alpha
 
 
 def _upright(levels: _Samples, turn: int) -> _Samples:
-    """A view of h w c as it is to be seen. EXIF orientation (CIPA DC-008, tag 274): 5 to 8 swap rows and columns, then mirror."""
+    """An upright view of h w c. EXIF orientation (CIPA DC-008, tag 274): 5 to 8 transpose, then flip."""
     if turn >= 5:
         levels = levels.transpose(1, 0, 2)
     if turn in (3, 4, 7, 8):
@@ -236,7 +251,7 @@ def _upright(levels: _Samples, turn: int) -> _Samples:
 
 
 def _floats(levels: _Samples) -> NDArray[np.float32]:
-    """Levels / max as float32, floats as they are; h w c, contiguous."""
+    """Levels scaled to [0, 1] as float32, floats unchanged; contiguous."""
     if levels.dtype == np.float32:
         return np.ascontiguousarray(levels, np.float32)
     top = np.float32(255 if levels.dtype == np.uint8 else 65535)
@@ -244,8 +259,8 @@ def _floats(levels: _Samples) -> NDArray[np.float32]:
 
 
 def _dpi(image: Any, form: str, turn: int) -> tuple[float, float] | None:
-    """(h, w) dots an inch, or None where the file says nothing and libvips fills in a number of its own."""
-    if form in ("webp", "avif"):  # only their EXIF has a place for it, and libvips leaves it there
+    """(h, w) dots per inch, or None if the file has no resolution and libvips reports a default."""
+    if form in ("webp", "avif"):  # these store it only in EXIF, which libvips does not parse for it
         unit_mm = {"2": _MM_PER_INCH, "3": 10.0}.get(_exif_value(image, "ResolutionUnit"), np.inf)
         per_mm = [_ratio(_exif_value(image, f"{axis}Resolution")) / unit_mm for axis in "YX"]
     elif form == "png":
@@ -260,7 +275,7 @@ def _dpi(image: Any, form: str, turn: int) -> tuple[float, float] | None:
 
 
 def _exif_value(image: Any, tag: str) -> str:
-    """The first word of an EXIF tag as libvips words it: "300/1 (300, Rational, 1 components, 8 bytes)" -> "300/1"."""
+    """The value in libvips' text for an EXIF tag: "300/1" of "300/1 (300, Rational, 1 components, 8 bytes)"."""
     return str(_field(image, f"exif-ifd0-{tag}", "")).split(" ", 1)[0]
 
 

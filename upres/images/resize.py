@@ -1,9 +1,9 @@
 """Antialiased separable resizing, equal to MATLAB's `imresize`.
 
-Source of the definition: R. Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981 (a = -0.5), and the
-documentation of MATLAB's `imresize`: when an axis shrinks by `factor` < 1 the kernel is stretched by 1 / `factor` (antialiasing), the
-weights of every output sample are normalized, samples beyond the border are mirrored with the edge repeated ("symmetric"), the output size
-is ceil(in * factor), and axes are resized in the order of their factors, the smaller first.
+Sources: R. Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981 (a = -0.5), and the
+documentation of MATLAB's `imresize`: for `factor` < 1 the kernel is stretched by 1 / `factor` (antialiasing), the
+weights of each output sample are normalized, borders are mirrored with the edge repeated ("symmetric"), the output
+size is ceil(in * factor), and the axis with the smaller factor is resized first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from upres.errors import UsageError
 
 Kernel = Literal["cubic", "linear", "area", "lanczos"]
 _Real = TypeVar("_Real", np.uint8, np.uint16, np.float32, np.float64)
-_BLOCK = 64  # output samples of one matrix product: small enough that few of its weights are zeros, large enough for BLAS
+_BLOCK = 64  # output samples per matrix product: few zero weights, yet large enough for BLAS
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -36,7 +36,7 @@ def _linear(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _area(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """MATLAB's "box" kernel: half open, so that a sample on the edge counts once."""
+    """MATLAB's "box" kernel: half-open, so that a sample on the edge counts once."""
     return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
 
 
@@ -54,10 +54,12 @@ _KERNELS: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], 
 
 
 @lru_cache(maxsize=64)
-def contributions(size_in: int, size_out: int, factor: float, kernel: str, antialias: bool) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def contributions(
+    size_in: int, size_out: int, factor: float, kernel: str, antialias: bool
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Indices and weights, both (size_out, taps), of the input samples of every output sample along one axis.
 
-    An index may occur twice in a row: a border sample that is mirrored upon itself. Cached: not to be written to.
+    Near a border an index may occur twice in a row. The arrays are cached: do not modify them.
     """
     function, width = _KERNELS[kernel]
     stretch = factor if antialias and factor < 1.0 else 1.0
@@ -75,8 +77,10 @@ def contributions(size_in: int, size_out: int, factor: float, kernel: str, antia
     return indices[:, keep].astype(np.intp), np.ascontiguousarray(weights[:, keep])
 
 
-def _resize_axis(image: NDArray[Any], axis: int, size_out: int, factor: float, kernel: str, antialias: bool) -> NDArray[Any]:
-    """Resize one axis of an `h w c` array by products with blocks of the band matrix."""
+def _resize_axis(
+    image: NDArray[Any], axis: int, size_out: int, factor: float, kernel: str, antialias: bool
+) -> NDArray[Any]:
+    """Resize one axis of an `h w c` array, by products with blocks of the band matrix of weights."""
     size_in = image.shape[axis]
     indices, weights = contributions(size_in, size_out, factor, kernel, antialias)
     height, width, channels = image.shape
@@ -107,27 +111,37 @@ def imresize(
 ) -> NDArray[_Real]:
     """Resize an `h w` or `h w c` image as MATLAB's `imresize` does.
 
-    Give `factor` (output is ceil(in * factor) per axis) or `size` = (h, w). float32 and float64 stay as they are and are **not** clipped:
-    cubic and lanczos overshoot. uint8 and uint16 are computed in float64, rounded half up and clipped, as the LR pictures of the standard
-    test sets are. Raises `UsageError` for a size below 1 or a factor that is not positive and finite.
+    Args:
+        image: uint8 and uint16 are computed in float64, rounded half up and clipped, as the LR pictures of the
+            standard test sets were. float32 and float64 are **not** clipped: cubic and lanczos overshoot.
+        factor: Scale factor of both axes; the output size is ceil(in * factor).
+        size: Output (h, w), instead of `factor`.
+        kernel: Interpolation kernel.
+        antialias: Stretch the kernel when an axis shrinks.
+
+    Returns:
+        The resized image, of the dtype and number of axes of `image`.
+
+    Raises:
+        UsageError: An argument is out of range, or not exactly one of `factor` and `size` is given.
     """
     if (factor is None) == (size is None):
-        raise UsageError("imresize takes a factor or a size, and exactly one of them")
+        raise UsageError("expected exactly one of factor and size")
     if image.ndim not in (2, 3) or 0 in image.shape:
-        raise UsageError(f"imresize expects a non-empty h w or h w c array, got shape {image.shape}")
+        raise UsageError(f"image must be a non-empty h w or h w c array, got shape {image.shape}")
     if kernel not in _KERNELS:
-        raise UsageError(f"unknown kernel {kernel!r}: choose one of {', '.join(_KERNELS)}")
+        raise UsageError(f"kernel must be one of {', '.join(_KERNELS)}, got {kernel!r}")
     height, width = image.shape[:2]
     if factor is not None:
         if not (math.isfinite(factor) and factor > 0):
-            raise UsageError(f"the resize factor must be positive and finite, got {factor}")
-        # in * factor may miss an integer by one rounding error; MATLAB's own ceil would then add a sample of nothing
+            raise UsageError(f"factor must be positive and finite, got {factor}")
+        # in * factor may exceed an integer by a rounding error, for which ceil alone would add a sample
         target = (math.ceil(round(height * factor, 9)), math.ceil(round(width * factor, 9)))
         factors = (factor, factor)
     else:
         assert size is not None
         if min(size) < 1:
-            raise UsageError(f"the output size must be at least 1x1, got {size[0]}x{size[1]} (h x w)")
+            raise UsageError(f"size must be at least 1x1, got {size[0]}x{size[1]} (h x w)")
         target = size
         factors = (size[0] / height, size[1] / width)
 

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes; its name does not count."""
+"""Identify file formats by content; file names do not count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OURS = (
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
 )
-_RAW = "a camera raw file, of which only a small preview could be read"
+_RAW = "a camera raw file, of which only a small preview is readable"
 _OTHERS = (
     (b"%PDF", "a PDF document"),
     (b"%!PS", "a PostScript document"),
@@ -39,10 +39,10 @@ _OTHERS = (
 
 
 def sniff(head: bytes) -> tuple[str | None, str]:
-    """(format, "") for one of ours, else (None, what it seems to be, as the rest of a sentence)."""
+    """(format, "") for a supported format, else (None, predicate of a message such as "seems to be a web page")."""
     if not head:
         return None, "is empty"
-    if head[8:10] == b"CR" and head.startswith(b"II*\0"):  # CR2 marks its TIFF so
+    if head[8:10] == b"CR" and head.startswith(b"II*\0"):  # Canon CR2
         return None, f"seems to be {_RAW}"
     for magic, form in _OURS:
         if head.startswith(magic):
@@ -58,16 +58,16 @@ def sniff(head: bytes) -> tuple[str | None, str]:
         return None, "seems to be a PNM picture (PBM, PGM or PPM)"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<svg" in text or text.startswith(b"<?xml"):
-        return None, "seems to be an SVG drawing or another XML text"
+        return None, "seems to be SVG or other XML"
     if text.startswith((b"<!doctype html", b"<html")):
         return None, "seems to be a web page"
     if all(byte in b"\t\n\r\f" or 32 <= byte < 127 or byte >= 160 for byte in head):
         return None, "seems to be text"
-    return None, "is not a picture of a kind we know"
+    return None, "has an unknown format"
 
 
 def _sniff_iso(head: bytes) -> tuple[str | None, str]:
-    """ISO base media files: the brands of the first box (size, "ftyp", major brand, version, others) tell them apart."""
+    """ISO base media files, by the brands in their first box (size, "ftyp", major brand, version, other brands)."""
     size = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, size, 4))}
     if brands & {b"avif", b"avis"}:
@@ -77,18 +77,18 @@ def _sniff_iso(head: bytes) -> tuple[str | None, str]:
     return None, "seems to be a video"
 
 
-# Tags of a TIFF that say what EXIF says: maker, model, date, artist, copyright, and the folders of EXIF and GPS.
+# TIFF tags that EXIF also has: make, model, date, artist, copyright, and the EXIF and GPS directories.
 _EXIF_TAGS = frozenset({271, 272, 306, 315, 33432, 34665, 34853})
 _SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS = 254, 262, 330
-_SENSOR = frozenset({32803, 34892})  # photometric interpretations of raw files: a mosaic of colors, and linear light of a camera
+_SENSOR = frozenset({32803, 34892})  # photometric interpretations of DNG: color filter array, linear raw
 _LAB = frozenset({8, 9, 10})
-_INLINE = {1: "B", 3: "H", 4: "I"}  # types of tags whose first value is read: BYTE, SHORT, LONG
+_INLINE = {1: "B", 3: "H", 4: "I"}  # tag types that are read: BYTE, SHORT, LONG
 
 
 def tiff_tags(source: Path | bytes) -> dict[int, int]:
-    """{tag: its first value} of the first page of a TIFF, by TIFF 6.0, section 2, or BigTIFF; a value that lies elsewhere counts as 0.
+    """{tag: first value} of the first page of a TIFF (TIFF 6.0, section 2) or BigTIFF, which libvips does not expose.
 
-    libvips does not hand these out. Empty where the directory cannot be read: the decoder says what is wrong with it.
+    Values not stored in the directory itself are 0. Empty if the directory is unreadable: the decoder reports that.
     """
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         head = file.read(16)
@@ -98,7 +98,7 @@ def tiff_tags(source: Path | bytes) -> dict[int, int]:
             (offset,) = struct.unpack_from(order + ("Q" if big else "I"), head, 8 if big else 4)
             file.seek(offset)
             (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
-            size, room = (20, 8) if big else (12, 4)  # bytes of an entry, and of the value in it
+            size, room = (20, 8) if big else (12, 4)  # bytes of an entry, and of its value field
             entries = file.read(size * min(count, 4096))
             tags: dict[int, int] = {}
             for at in range(0, len(entries) - size + 1, size):
@@ -112,16 +112,16 @@ def tiff_tags(source: Path | bytes) -> dict[int, int]:
 
 
 def sniff_tiff(source: Path | bytes) -> tuple[str | None, str]:
-    """As `sniff`, for what begins as a TIFF: camera raw files do, with a preview in front that would pass for the photograph."""
+    """Like `sniff`, for files that begin as TIFF: camera raw files do, and put a small preview on their first page."""
     tags = tiff_tags(source)
-    small = tags.get(_SUBFILE_TYPE, 0) & 1 and _SUB_IFDS in tags  # "a reduced version of another picture", which is in a sub-directory
+    small = tags.get(_SUBFILE_TYPE, 0) & 1 and _SUB_IFDS in tags  # reduced-resolution page, full one in a sub-IFD
     if small or tags.get(_PHOTOMETRIC) in _SENSOR:
         return None, f"seems to be {_RAW}"
     if tags.get(_PHOTOMETRIC) in _LAB:
-        return None, "seems to be a TIFF in Lab colors"
+        return None, "seems to be a TIFF in Lab color"
     return "tiff", ""
 
 
 def tiff_has_exif(source: Path | bytes) -> bool:
-    """Whether the first page of a TIFF carries EXIF, which libvips does not hand out. False where the page's directory cannot be read."""
+    """Whether the first page of a TIFF carries EXIF. False if its directory is unreadable."""
     return not tiff_tags(source).keys().isdisjoint(_EXIF_TAGS)

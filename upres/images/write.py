@@ -1,16 +1,19 @@
-"""Picture -> file or bytes, with its profile, metadata and resolution; never a half-written file, and no loss that is not said."""
+"""Encode a `Picture` with its profile, metadata and resolution; write files atomically, and warn of any loss."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
-# pyvips has no types; what crosses the border of this module is annotated.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# pyvips is untyped; this module annotates what it returns.
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
 import os
 import re
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyvips
@@ -19,93 +22,129 @@ from numpy.typing import NDArray
 from upres.errors import OutputError
 from upres.images.icc import Levels, color_space, first_line, from_srgb, is_srgb, matrix_profile, wrap
 from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
-from upres.system.files import write_atomic
+from upres.images.vips import begin_pixels
+from upres.system.files import output_error, write_atomic
 
 _LOG = logging.getLogger(__name__)
 _MM_PER_INCH = 25.4
-_DPI_UNKNOWN = 72.0  # what EXIF (CIPA DC-008, tag 282) wants to be written where nothing is known
-# Longest side: the format could hold 65,535 for JPEG and more for PNG and AVIF, but these are where the encoders stop.
+_DPI_UNKNOWN = 72.0  # the value that EXIF (CIPA DC-008, tag 282) prescribes for an unknown resolution
+# Longest side that the encoders accept; the formats themselves allow more for PNG, AVIF and (65,535) JPEG.
 _LONGEST_PX = {"png": 1_000_000, "jpeg": 65_500, "webp": 16_383, "tiff": 10_000_000, "avif": 16_384}
 _BITS = {"png": 16, "jpeg": 8, "webp": 8, "tiff": 16, "avif": 12}
 _QUALITY = {"jpeg": 95, "webp": 95, "avif": 80}
 _EXIF_BYTES_JPEG = 65_000  # one APP1 segment, less its prefix
-_BIGTIFF_FROM = 3_500_000_000  # bytes of pixels; offsets of a plain TIFF end at 4 GiB
-# A 4 MP photograph, enlarged, in one thread: filter "up" 5.5 / 3.7 / 3.4 / 3.2 MB in 0.05 / 0.08 / 0.10 / 0.31 s at levels 1 / 2 / 3 / 6;
-# "none" is twice as large, "sub" and "paeth" are larger and slower. Level 2 is where a second more buys least.
+_BIGTIFF_FROM = 3_500_000_000  # bytes of pixels; offsets in classic TIFF end at 4 GiB
+# An upscaled 4 MP photograph, one thread, levels 1 / 2 / 3 / 6: filter "up" gives 5.5 / 3.7 / 3.4 / 3.2 MB in
+# 0.05 / 0.08 / 0.10 / 0.31 s; "none" is twice as large, "sub" and "paeth" are larger and slower.
 _PNG_LEVEL = 2
 _STRIP_ROWS = 256
 _TURNED = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>\s*))[2-8]""")  # in XMP, as an attribute or as an element
 
 
 def check_writable(format: str, height: int, width: int, depth: int = 8) -> None:
-    """Raise `OutputError` where `format` cannot hold a picture of that size and depth (8 or 16): to be asked before the work is done."""
+    """Raise `OutputError` if `format` cannot hold a picture of this size and depth (8 or 16); call before the work."""
     _check_format(format)
     if depth not in (8, 16):
-        raise OutputError(f"a picture has 8 or 16 bits a sample, got depth {depth}")
+        raise OutputError(f"depth must be 8 or 16, got {depth}")
     if height < 1 or width < 1:
         raise OutputError(f"a picture has at least one pixel, got {width} x {height}")
     longest = _LONGEST_PX[format]
     if max(height, width) > longest:
         raise OutputError(
-            f"{format} holds at most {longest:,} pixels a side, the result has {width:,} x {height:,}: write "
-            f"{'tiff' if format == 'png' else 'png'}, or ask for a smaller size"
+            f"{format} holds at most {longest:,} pixels a side, the result has {width:,} x {height:,}; write "
+            f"{'tiff' if format == 'png' else 'png'}, or choose a smaller size"
         )
 
 
 def writing_notes(picture: Picture, format: str) -> tuple[str, ...]:
-    """What `format` cannot hold of this picture, in sentences for the user; `encode_picture` logs them as warnings."""
+    """What `format` cannot hold of this picture, as messages for the user. `encode_picture` logs them as warnings."""
     _check_format(format)
     notes: list[str] = []
     if picture.depth > _BITS[format]:
-        notes.append(f"{format} holds {_BITS[format]} bits a sample, so 16 bits were rounded: write png or tiff to keep them")
+        notes.append(f"16 bits a sample were rounded to {_BITS[format]} for {format}; write png or tiff to keep them")
     if format == "jpeg" and picture.alpha is not None:
-        notes.append("jpeg holds no transparency, so the picture was laid on white: write png to keep it")
+        notes.append("transparency was blended with white, since jpeg has none; write png to keep it")
     if picture.exif is not None:
         if format == "tiff":
-            notes.append("EXIF is not written to tiff: write png or jpeg to keep it")
+            notes.append("EXIF is not written to tiff; write png or jpeg to keep it")
         elif format == "jpeg" and len(picture.exif) > _EXIF_BYTES_JPEG:
-            notes.append(f"its EXIF of {len(picture.exif):,} bytes does not fit into jpeg: write png to keep it")
+            notes.append(f"{len(picture.exif):,} bytes of EXIF do not fit into jpeg; write png to keep them")
     return tuple(notes)
 
 
 def write_picture(
     picture: Picture,
-    target: str | os.PathLike[str],
+    target: str | os.PathLike[str] | BinaryIO,
     *,
     format: str | None = None,
     quality: int | None = None,
     png_level: int | None = None,
 ) -> None:
-    """Write `target`, in the format of its ending unless `format` says otherwise; it appears whole or not at all.
+    """Encode a picture and write it.
 
-    Raises `OutputError` for an unknown ending, a format that cannot hold the picture, a full disk, or a missing permission.
+    Args:
+        picture: What to write.
+        target: A path, which is written atomically, or a file open for writing in binary mode.
+        format: "png", "jpeg", "webp", "tiff" or "avif"; by default from the suffix of the path. An open file needs it.
+        quality: 1 to 100, for jpeg (default 95), webp (95) and avif (80).
+        png_level: zlib level, 0 (fast) to 9 (small); 2 by default.
+
+    Raises:
+        OutputError: The suffix is unknown, `format` cannot hold the picture, or the target cannot be written.
+        ForkedError: The process was forked after its parent had decoded or encoded a picture.
     """
+    if not isinstance(target, str | os.PathLike):
+        _write_file(picture, target, format, quality, png_level)
+        return
     target = Path(target)
     if format is None:
         format = WRITABLE_FORMATS.get(target.suffix.lower())
         if format is None:
-            endings = ", ".join(WRITABLE_FORMATS)
-            raise OutputError(f"cannot write {target}: expected an ending of {endings}, found {target.suffix or 'none'}")
-    if target.exists() and not target.is_file():  # renaming over a device would take it away from everyone
+            suffixes, found = ", ".join(WRITABLE_FORMATS), target.suffix or "none"
+            raise OutputError(f"cannot write {target}: expected a suffix of {suffixes}; got {found}")
+    if target.exists() and not target.is_file():  # the rename of an atomic write would replace a device
         what = "folder" if target.is_dir() else "pipe or a device"
-        raise OutputError(f"cannot write {target}: it is a {what}, expected the name of a file")
+        raise OutputError(f"cannot write {target}: it is a {what}, expected a file name")
     write_atomic(target, encode_picture(picture, format, quality=quality, png_level=png_level))
 
 
-def encode_picture(picture: Picture, format: str, *, quality: int | None = None, png_level: int | None = None) -> bytes:
-    """The bytes of a file. `quality` 1 to 100 for jpeg, webp and avif; `png_level` 0 (fast) to 9 (small) for png.
+def _write_file(
+    picture: Picture, file: BinaryIO, format: str | None, quality: int | None, png_level: int | None
+) -> None:
+    if not hasattr(file, "write") or isinstance(file, io.TextIOBase):
+        kind = f"{type(file).__module__}.{type(file).__qualname__}"
+        raise OutputError(f"expected a path or a file open in binary mode, got {kind}; use io.BytesIO() for bytes")
+    if format is None:
+        raise OutputError(f"format is needed to write to an open file; expected one of {', '.join(_LONGEST_PX)}")
+    left = memoryview(encode_picture(picture, format, quality=quality, png_level=png_level))
+    try:
+        while left:  # an unbuffered file may accept only a part
+            taken = cast("int | None", file.write(left))
+            if taken is None:  # a non-blocking raw file is full
+                raise BlockingIOError(errno.EAGAIN, "the write would block")
+            left = left[taken:]
+        file.flush()
+    except OSError as error:
+        raise output_error(Path(str(getattr(file, "name", "the open file"))), error) from error
 
-    Logs `writing_notes`. Raises `OutputError` for what `format` cannot hold and for values that are not numbers.
+
+def encode_picture(picture: Picture, format: str, *, quality: int | None = None, png_level: int | None = None) -> bytes:
+    """Encode a picture, logging its `writing_notes`. Arguments are those of `write_picture`.
+
+    Raises `OutputError` if `format` cannot hold the picture or a pixel is NaN.
     """
     height, width = picture.pixels.shape[:2]
     check_writable(format, height, width, picture.depth)
     for note in writing_notes(picture, format):
         _LOG.warning("%s", note)
     image = _describe(wrap(_levels(picture, format)), picture, format)
+    begin_pixels()
     try:
         data = _save(image, picture, format, quality, png_level)
     except pyvips.Error as error:
-        raise OutputError(f"cannot encode a {format} of {width} x {height}: {first_line(error)}. Write another format") from error
+        raise OutputError(
+            f"cannot encode {width} x {height} pixels as {format}: {first_line(error)}; choose another format"
+        ) from error
     if format == "jpeg":
         return _with_jfif(data, picture.dpi)
     return _without_phys(data) if format == "png" and picture.dpi is None else data
@@ -113,11 +152,11 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None,
 
 def _check_format(format: str) -> None:
     if format not in _LONGEST_PX:
-        raise OutputError(f"cannot write the format {format!r}: expected one of {', '.join(_LONGEST_PX)}")
+        raise OutputError(f"format must be one of {', '.join(_LONGEST_PX)}, got {format!r}")
 
 
 def _levels(picture: Picture, format: str) -> Levels:
-    """Whole levels h w c, alpha last, in the colors of the file that is written."""
+    """Levels h w c to encode, in the profile of the picture, alpha last."""
     depth = 16 if picture.depth == 16 and _BITS[format] > 8 else 8
     pixels, alpha = picture.pixels, picture.alpha
     if alpha is not None and format == "jpeg":
@@ -130,7 +169,7 @@ def _levels(picture: Picture, format: str) -> Levels:
 
 
 def _of_12_bits(levels: Levels) -> Levels:
-    """16 bits rounded to 12, which stand on top: libvips itself cuts the lower four off, which darkens."""
+    """Round 16 bits to 12, kept in the high bits: libvips would truncate, which darkens."""
     result = np.empty(levels.shape, np.uint16)
     for top in range(0, len(levels), _STRIP_ROWS):
         strip = levels[top : top + _STRIP_ROWS].astype(np.float32)
@@ -146,7 +185,7 @@ def _in_profile(pixels: NDArray[np.float32], icc: bytes | None, depth: int) -> L
     if exact is None:
         return from_srgb(quantize(pixels, 16), icc, depth)
     levels = np.empty(pixels.shape, np.uint16 if depth == 16 else np.uint8)
-    for top in range(0, len(pixels), _STRIP_ROWS):  # no second float copy of the picture
+    for top in range(0, len(pixels), _STRIP_ROWS):  # in strips, to bound memory
         levels[top : top + _STRIP_ROWS] = quantize(exact.from_srgb(pixels[top : top + _STRIP_ROWS]), depth)
     return levels
 
@@ -160,16 +199,16 @@ def _describe(image: Any, picture: Picture, format: str) -> Any:
     space = "gray" if picture.pixels.shape[2] == 1 else "RGB"
     if picture.icc is not None and color_space(picture.icc) == space:
         image.set_type(blob, "icc-profile-data", picture.icc)
-    if picture.exif is not None:  # libvips sets the orientation, the size and the resolution in it
+    if picture.exif is not None:  # libvips updates orientation, size and resolution in it
         image.set_type(blob, "exif-data", _without_thumbnail(picture.exif))
         image.set_type(pyvips.GValue.gint_type, "orientation", 1)
     if picture.xmp is not None:
-        image.set_type(blob, "xmp-data", _TURNED.sub(rb"\g<1>1", picture.xmp))  # the pixels are upright already
+        image.set_type(blob, "xmp-data", _TURNED.sub(rb"\g<1>1", picture.xmp))  # the pixels are upright
     return image
 
 
 def _without_thumbnail(exif: bytes) -> bytes:
-    """EXIF without its second directory, which holds a thumbnail of the picture as it was (TIFF 6.0, section 2: a chain of directories)."""
+    """EXIF without its second directory, the thumbnail of the source (TIFF 6.0, section 2: linked directories)."""
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
     if order not in ("little", "big"):
         return exif
@@ -183,7 +222,7 @@ def _save(image: Any, picture: Picture, format: str, quality: int | None, png_le
     only_place_for_dpi = picture.dpi is not None and format in ("webp", "avif")
     fits = format != "jpeg" or picture.exif is None or len(picture.exif) <= _EXIF_BYTES_JPEG
     if (picture.exif is not None or only_place_for_dpi) and fits:
-        keep.append("exif")  # not otherwise: libvips would invent one
+        keep.append("exif")  # only if needed: libvips would create one
     common: dict[str, Any] = {"keep": ":".join(keep)}
     q = quality if quality is not None else _QUALITY.get(format, 0)
     level = png_level if png_level is not None else _PNG_LEVEL
@@ -201,14 +240,15 @@ def _save(image: Any, picture: Picture, format: str, quality: int | None, png_le
 
 
 def _with_jfif(data: bytes, dpi: tuple[float, float] | None) -> bytes:
-    """The JPEG with the JFIF header that libvips leaves out when it has no EXIF to write, as the place of the resolution (JFIF 1.02)."""
-    if data[2:4] == b"\xff\xe0" or data[6:10] == b"Exif":  # there already, or not needed: EXIF says it too and must itself come first
+    """Add the JFIF header (JFIF 1.02), which holds the resolution, if neither it nor EXIF is there."""
+    if data[2:4] == b"\xff\xe0" or data[6:10] == b"Exif":
         return data
     height, width = (1, 1) if dpi is None else (min(65_535, max(1, round(value))) for value in dpi)
-    return b"".join((data[:2], b"\xff\xe0\0\x10JFIF\0\1\2", struct.pack(">BHHBB", dpi is not None, width, height, 0, 0), data[2:]))
+    fields = struct.pack(">BHHBB", dpi is not None, width, height, 0, 0)
+    return b"".join((data[:2], b"\xff\xe0\0\x10JFIF\0\1\2", fields, data[2:]))
 
 
 def _without_phys(png: bytes) -> bytes:
-    """The PNG without the resolution that libvips always writes: what was not said stays unsaid."""
+    """Remove the pHYs chunk that libvips always writes, for pictures of unknown resolution."""
     at = png.find(b"pHYs", 0, png.find(b"IDAT")) - 4
-    return png[:at] + png[at + 21 :] if at > 0 else png  # length, name, 9 bytes, check sum
+    return png[:at] + png[at + 21 :] if at > 0 else png  # length, name, 9 bytes, checksum

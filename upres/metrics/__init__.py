@@ -1,1 +1,1 @@
-"""PSNR, SSIM, NIQE, spectral energy: each a function with its source."""
+"""Image quality metrics: PSNR, SSIM, NIQE, and spectral energy of checkerboard patterns."""

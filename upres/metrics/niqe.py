@@ -1,11 +1,12 @@
-"""NIQE, the distance of one picture's statistics from those of good photographs; lower is better, and no HR picture is needed.
+"""NIQE, a no-reference metric: distance of a picture's statistics from those of good photographs; lower is better.
 
-Source: A. Mittal, R. Soundararajan, A. C. Bovik, "Making a 'completely blind' image quality analyzer", IEEE Signal Processing Letters 2013.
-The choices that the paper leaves open are those of its authors' MATLAB release, whose figures the tests compare with: Y (BT.601 studio
-range) rounded to whole levels, blocks of 96x96 without overlap from the top left (what is over at the right and below is not seen), the
-second scale by MATLAB's antialiased cubic `imresize`. numpy only.
+Source: A. Mittal, R. Soundararajan, A. C. Bovik, "Making a 'completely blind' image quality analyzer", IEEE Signal
+Processing Letters 2013. Details follow the authors' MATLAB release, against which the tests compare: Y (BT.601 studio
+range) rounded to integers, non-overlapping 96x96 blocks from the top left (a remainder at the right and bottom is
+ignored), the second scale by MATLAB's antialiased cubic `imresize`.
 
-One deviation: where a region is flat, that release takes statistics of rounding errors, which no other program can repeat. Here it is 0.
+One deviation: in flat regions that release computes statistics of rounding errors, which are not reproducible; here
+these values are 0.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ PARAMETERS = Source(
     bytes=11850,
     license="Apache-2.0",
 )
-_MAX_BYTES = 1 << 20  # a parameter file has 12 kB
-_FLAT = 1e-9  # whole levels that differ at all differ by more, in units of the local deviation
+_MAX_BYTES = 1 << 20  # the published file has 12 kB
+_FLAT = 1e-9  # below any normalized difference between two integer levels
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # section II-A: horizontal, vertical, both diagonals
 
 Array = NDArray[np.float64]
@@ -45,7 +46,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NiqeParameters:
-    """The model of good photographs: `mean` 36, `covariance` 36x36, and the local `window` 7x7 that sums to 1. `sha256` is of the file."""
+    """The multivariate Gaussian model of good photographs.
+
+    Args:
+        mean: Of the 36 features.
+        covariance: 36 x 36.
+        window: Local Gaussian window, 7 x 7, summing to 1.
+        sha256: Of the file, for reports.
+    """
 
     mean: Array
     covariance: Array
@@ -55,61 +63,74 @@ class NiqeParameters:
 
 def load_parameters(path: Path) -> NiqeParameters:
     """Read a `.npz` with mu_pris_param, cov_pris_param and gaussian_window, without unpickling. Raises `ModelError`."""
-    wrong = f"{path} is no file of NIQE parameters"
-    remedy = f"Give a copy of {PARAMETERS.name} (sha256 {PARAMETERS.sha256}), or none: it is then downloaded"
+    wrong = f"{path} is not a NIQE parameter file"
+    remedy = f"use a copy of {PARAMETERS.name} (SHA-256 {PARAMETERS.sha256}), or omit it to download it"
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise ModelError(f"the NIQE parameters {path} cannot be read: {error.strerror or error}. {remedy}") from error
+        raise ModelError(f"cannot read NIQE parameters {path}: {error.strerror or error}; {remedy}") from error
     if len(data) > _MAX_BYTES:
-        raise ModelError(f"{wrong}: it has more than {_MAX_BYTES} bytes, expected {PARAMETERS.bytes}. {remedy}")
+        raise ModelError(f"{wrong}: expected {PARAMETERS.bytes} bytes, got more than {_MAX_BYTES}; {remedy}")
     shapes = {"mu_pris_param": (FEATURES,), "cov_pris_param": (FEATURES, FEATURES), "gaussian_window": (7, 7)}
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # sizes first: a small file may unfold into a large one
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # guard against zip bombs
             if any(entry.file_size > _MAX_BYTES for entry in archive.infolist()):
-                raise ModelError(f"{wrong}: it unfolds into more than {_MAX_BYTES} bytes. {remedy}")
+                raise ModelError(f"{wrong}: it decompresses to more than {_MAX_BYTES} bytes; {remedy}")
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             arrays = {name: np.asarray(stored[name], np.float64) for name in shapes}
     except KeyError as error:
-        raise ModelError(f"{wrong}: expected the arrays {', '.join(shapes)}; {error.args[0]}. {remedy}") from error
+        raise ModelError(f"{wrong}: expected arrays {', '.join(shapes)} ({error.args[0]}); {remedy}") from error
     except ModelError:
         raise
-    except (OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelError(f"{wrong}: {error}. {remedy}") from error
+    except (
+        *(OSError, EOFError, ValueError, TypeError, OverflowError, MemoryError, RuntimeError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise ModelError(f"{wrong}: {error}; {remedy}") from error
     arrays["mu_pris_param"] = arrays["mu_pris_param"].reshape(-1)  # stored as one row
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
-            raise ModelError(f"{wrong}: {name} must be {shape} finite numbers, got the shape {arrays[name].shape}. {remedy}")
+            raise ModelError(f"{wrong}: {name} must be finite, of shape {shape}; got {arrays[name].shape}; {remedy}")
     mean, covariance, window = arrays.values()
     return NiqeParameters(mean, covariance, window, hashlib.sha256(data).hexdigest())
 
 
 def fetch_parameters(path: Path | None) -> NiqeParameters:
-    """The parameters in the file `path` (or in that folder, under their published name); None: the published ones, downloaded once."""
+    """Load parameters from the file `path`, or from the folder `path` by their published name.
+
+    None loads the published ones, which are downloaded once. Raises `ModelError`.
+    """
     if path is None:
         return load_parameters(fetch(PARAMETERS))
     return load_parameters(path / PARAMETERS.name if path.is_dir() else path)
 
 
 def niqe(image: NDArray[np.generic], parameters: NiqeParameters, border: int = 0) -> float:
-    """NIQE of an `h w`, `h w 1` or `h w 3` picture, uint8 or float in [0,1] (clipped and rounded to 8 bit), without `border` pixels.
+    """NIQE, equation 10.
 
-    Equation 10. Raises `InputError` for a picture with fewer than two whole 96x96 blocks that are not flat: the covariance needs two.
+    Args:
+        image: `h w`, `h w 1` or `h w 3`; uint8, or float in [0, 1], which is clipped and rounded to 8 bits.
+        parameters: The model to compare with.
+        border: Pixels to crop on every side.
+
+    Raises:
+        InputError: `image` is of another kind, or has fewer than two whole 96x96 blocks that are not flat: the
+            covariance needs two.
     """
     y = _luma(image)
     height, width = y.shape[0] - 2 * border, y.shape[1] - 2 * border
     rows, columns = height // BLOCK, width // BLOCK
     if border < 0 or rows < 1 or columns < 1:
         raise InputError(
-            f"NIQE needs whole blocks of {BLOCK}x{BLOCK} pixels inside a border of {border}, "
+            f"NIQE needs at least one {BLOCK}x{BLOCK} block inside a border of {border}, "
             f"got a picture of {y.shape[0]}x{y.shape[1]} (h x w)"
         )
     features = block_features(y[border : border + rows * BLOCK, border : border + columns * BLOCK], parameters.window)
     whole = features[~np.isnan(features).any(axis=1)]
     if len(whole) < 2:
         raise InputError(
-            f"NIQE needs at least 2 blocks of {BLOCK}x{BLOCK} pixels that are not flat, got {len(whole)} of {rows * columns} "
+            f"NIQE needs at least 2 {BLOCK}x{BLOCK} blocks that are not flat, got {len(whole)} of {rows * columns} "
             f"in a picture of {y.shape[0]}x{y.shape[1]} (h x w)"
         )
     distance = parameters.mean - np.nanmean(features, axis=0)
@@ -118,12 +139,13 @@ def niqe(image: NDArray[np.generic], parameters: NiqeParameters, border: int = 0
 
 
 def block_features(y: Array, window: Array) -> Array:
-    """`y` `h w` in 0..255, multiples of 96 -> `n 36`: the features of every block, row by row; a flat block has NaN among its own."""
+    """Features `n 36` of every block of `y` (`h w` in 0..255, multiples of 96), row by row; NaN marks a flat block."""
     scales: list[Array] = []
     for side in (BLOCK, BLOCK // 2):
         normal = _normalize(y, window)
-        strips = [  # one row of blocks at a time: few megabytes, whatever the picture
-            _features(normal[top : top + side].reshape(side, -1, side).transpose(1, 0, 2)) for top in range(0, len(normal), side)
+        strips = [  # one row of blocks at a time, to bound memory
+            _features(normal[top : top + side].reshape(side, -1, side).transpose(1, 0, 2))
+            for top in range(0, len(normal), side)
         ]
         scales.append(np.concatenate(strips))
         if side == BLOCK:
@@ -132,10 +154,11 @@ def block_features(y: Array, window: Array) -> Array:
 
 
 def fit_aggd(x: Array) -> tuple[Array, Array, Array]:
-    """Shape alpha and scales beta_left, beta_right of asymmetric generalised Gaussians, one for each `n` of `x` (`n h w`).
+    """Fit asymmetric generalized Gaussians to `x` (`n h w`): shape alpha, scales beta_left and beta_right, each `n`.
 
-    Moment matching: N. E. Lasmar, Y. Stitou, Y. Berthoumieu, "Multiscale skewed heavy tailed model for texture analysis", ICIP 2009, with
-    alpha on a grid of 0.001 in 0.2 ... 10. Without negative or without positive values the scales are NaN and alpha is 0.2.
+    Moment matching: N. E. Lasmar, Y. Stitou, Y. Berthoumieu, "Multiscale skewed heavy tailed model for texture
+    analysis", ICIP 2009, with alpha on a grid from 0.2 to 10 in steps of 0.001. If no value is negative or none is
+    positive, a scale is NaN and alpha is 0.2.
     """
     grid, ratios, gammas = _aggd_tables()
     negative, positive = np.minimum(x, 0.0), np.maximum(x, 0.0)
@@ -148,7 +171,7 @@ def fit_aggd(x: Array) -> tuple[Array, Array, Array]:
         mean_abs = (positive.sum(axis=(1, 2)) - negative.sum(axis=(1, 2))) / count
         ratio = mean_abs**2 / ((squares_left + squares_right) / count)
         target: Array = ratio * (skew**3 + 1.0) * (skew + 1.0) / (skew**2 + 1.0) ** 2
-    # `ratios` rises with alpha: the nearest of its entries is one of two
+    # `ratios` increases with alpha: the nearest entry is one of the two around `target`
     above: NDArray[np.intp] = np.minimum(np.maximum(np.searchsorted(ratios, target), 1), len(ratios) - 1)
     index = np.asarray(above - (target - ratios[above - 1] <= ratios[above] - target), np.intp)
     index[np.isnan(target)] = 0
@@ -166,7 +189,8 @@ def _aggd_tables() -> tuple[Array, Array, Array]:
 
 
 def _features(blocks: Array) -> Array:
-    """`n s s` normalized -> `n 18`: alpha, mean scale; for each product of neighbors alpha, mean, both scales (equations 5 to 8)."""
+    """Normalized blocks `n s s` -> `n 18` (equations 5 to 8): alpha and mean scale; then for each product of neighbors
+    alpha, mean and both scales."""
     grid, _, gammas = _aggd_tables()
     alpha, left, right = fit_aggd(blocks)
     columns = [alpha, (left + right) / 2.0]
@@ -178,7 +202,7 @@ def _features(blocks: Array) -> Array:
 
 
 def _normalize(y: Array, window: Array) -> Array:
-    """(y - mu) / (sigma + 1) with the local mean and deviation under the window, edges repeated (equations 1 to 3)."""
+    """(y - mu) / (sigma + 1) with local mean and deviation under the window, edges repeated (equations 1 to 3)."""
     mean = _filter(y, window)
     deviation = np.sqrt(np.abs(_filter(y * y, window) - mean * mean))
     normal = (y - mean) / (deviation + 1.0)
@@ -187,7 +211,7 @@ def _normalize(y: Array, window: Array) -> Array:
 
 
 def _filter(y: Array, window: Array) -> Array:
-    """Correlation with `window`, edges repeated, as a sum of separable filters: a Gaussian is one, so 14 products a pixel and not 49."""
+    """Correlation with `window`, edges repeated, as separable filters by SVD: for a Gaussian one, 14 products not 49."""
     left, sizes, right = np.linalg.svd(window)
     reach = len(window) // 2
     padded = np.pad(y, reach, mode="edge")
@@ -203,14 +227,16 @@ def _filter(y: Array, window: Array) -> Array:
 
 
 def _luma(image: NDArray[np.generic]) -> Array:
-    """Any accepted picture -> Y, `h w` in whole levels; gray is R = G = B."""
+    """Y of any accepted image, `h w`, rounded to levels; gray counts as R = G = B."""
     pixels = image[:, :, None] if image.ndim == 2 else image
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or (pixels.dtype != np.uint8 and pixels.dtype.kind != "f"):
-        raise InputError(f"NIQE expects h w, h w 1 or h w 3, uint8 or float in [0,1]; got shape {image.shape}, {image.dtype}")
+        raise InputError(
+            f"image must be h w, h w 1 or h w 3, uint8 or float in [0, 1]; got shape {image.shape}, {image.dtype}"
+        )
     wide = pixels.astype(np.float64)
     if pixels.dtype != np.uint8:
         if not np.isfinite(wide).all():
-            raise InputError("a picture to measure holds values that are not finite")
+            raise InputError("image must be finite, got NaN or infinity")
         wide = np.floor(np.clip(wide, 0.0, 1.0) * 255.0 + 0.5)
     y = rgb_to_y(np.repeat(wide, 3, axis=2) / 255.0) if wide.shape[2] == 1 else rgb_to_y(wide / 255.0)
     return np.floor(y * 255.0 + 0.5)

@@ -1,17 +1,16 @@
-"""Taking a model that the catalog does not know into the store: checked by its content, remembered by its SHA-256."""
+"""Adding a model that no list knows to the store: its content is checked, its SHA-256 remembered."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
 from pathlib import Path, PurePath
 
 from upres.errors import UsageError
 from upres.models.catalog import find, is_path
-from upres.models.load import kind_of, load_network
-from upres.models.model import UNKNOWN_LICENSE
-from upres.models.store import AddedModel, check_license, download_of, incoming_folder, write_added
+from upres.models.load import kind_of, load_model
+from upres.models.model import UNKNOWN_LICENSE, Model
+from upres.models.store import added_model, check_license, download_of, incoming_folder, write_added
 from upres.system.download import Progress, fetch
 from upres.weights.ncnn_file import find_pair
 
@@ -25,13 +24,17 @@ def add(
     *,
     accept_license: bool = False,
     progress: Progress | None = None,
-) -> AddedModel:
-    """Take a copy of a model file, or of what an address gives, into the store, under `name` (default: the file's own, without suffix).
+) -> Model:
+    """Copy a model file, or what an address gives, into the store.
 
-    Its content is checked first: it must be a network that upres runs; of an ncnn model, either file brings both. Its SHA-256 is
-    remembered, and another file refused from then on.
-    A download of unknown or restricted license needs `accept_license`. Raises ModelError, UsageError for a name that cannot be one, and
-    what `fetch` raises.
+    file_or_url: of an ncnn model either file brings both.
+    name: what to call it; default: the file's own name, without its suffix.
+    license: its SPDX identifier, where it is known.
+    accept_license: needed for a download whose license is unknown or does not allow every use.
+    progress: called with (bytes done, bytes in total or None) during a download.
+
+    The file must hold a network that upres runs; nothing in it is executed. Its SHA-256 is remembered, and the store accepts no other file
+    under this name. Raises ModelError, UsageError for a name that is taken or not possible, and what `fetch` raises.
     """
     remote = file_or_url.lower().startswith(("https://", "http://"))
     base = PurePath(file_or_url.split("?")[0].split("#")[0]).name if remote else Path(file_or_url).name
@@ -44,15 +47,12 @@ def add(
         path = Path(file_or_url).expanduser().absolute()
     try:
         kind = kind_of(path)
-        network = load_network(str(path))  # refuses what is no model file, and what cannot be run
-        pair = find_pair(path) if kind == "ncnn" else None
-        contents = [file.read_bytes() for file in pair or (path,)]
+        loaded = load_model(path)  # refuses what is not a model file, and what cannot be run
+        contents = [file.read_bytes() for file in (find_pair(path) if kind == "ncnn" else None) or (path,)]
         suffix = _SUFFIXES.get(kind or "") or (".safetensors" if contents[0][4:9] == b"\0\0\0\0{" else ".pth")
-        digests = [hashlib.sha256(data).hexdigest() for data in contents]
-        origin = file_or_url if remote else str(path)
-        model = AddedModel(chosen, chosen + suffix, digests[0], len(contents[0]), license, origin, network.family, network.scale)
-        if pair is not None:
-            model = replace(model, weights_sha256=digests[1], weights_bytes=len(contents[1]))
+        names = [chosen + suffix, f"{chosen}.bin"]  # the second of ncnn alone
+        files = [(file, hashlib.sha256(data).hexdigest(), len(data)) for file, data in zip(names, contents, strict=False)]
+        model = added_model(chosen, loaded.family, loaded.scale, license, file_or_url if remote else str(path), files)
         write_added(model, *contents)
     finally:
         if remote:
@@ -66,11 +66,10 @@ def _new_name(text: str, *, given: bool) -> str:
     name = stem if given else re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", name) or is_path(name):
         raise UsageError(
-            f"a model cannot be called {name!r}: expected letters, digits, and . _ + - between them, and no ending of a file. Give another "
-            "with --name"
+            f"name must be letters, digits and . _ + - between them, and not end as a file does, got {name!r}: choose another name"
         )
     there = find(name)
     if there is not None:
-        remedy = f"remove it first (upres models remove {there.name}), or " if isinstance(there, AddedModel) else ""
-        raise UsageError(f"there is a model called {there.name} already: {remedy}give another name with --name")
+        remedy = f"remove it first (upres models remove {there.name}), or " if there.kind == "added" else ""
+        raise UsageError(f"a model named {there.name} exists already: {remedy}choose another name")
     return name

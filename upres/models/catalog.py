@@ -1,40 +1,24 @@
-"""The models that ship inside the package, each with its card, and the one way from a name or a path to a file and a graph.
+"""Models by name: the ones bundled with upres, and the way from any name or path to verified files.
 
-A name is that of a house model, of a model that can be downloaded (`model.py`), or of one that the user added (`store.py`).
+A name is that of a bundled model, of a downloadable one (`bundled/catalog.tsv`), or of one that the user added (`store.py`).
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from upres.errors import ModelError
-from upres.graph.architectures import graph_from_state_dict
-from upres.graph.graph import Graph
-from upres.models.model import KnownModel, known_models
-from upres.models.store import AddedModel, added_names, pull, read_added, store_folder
+from upres.errors import ModelError, UsageError
+from upres.models.model import Model, downloadable_models, store_folder
+from upres.models.store import added_names, pull, read_added
+from upres.system.checksums import Source
 from upres.system.download import Progress, fetch
-from upres.weights.read import parse_weights, read_weights
+from upres.system.files import sha256_of
 
-FOLDER = Path(__file__).resolve().parent / "bundled"
 MODEL_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param", ".onnx"})  # a name that ends so is a path
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """What a house model is: `file` lies in `upres/models/bundled/`, `sha256` is of that file, `scale` the network's own."""
-
-    name: str
-    file: str
-    sha256: str
-    license: str
-    scale: int
-    family: str
-    purpose: str
-    training_data: str
-
+_FAMILY_NAMES = {"esrgan": "rrdb", "rrdbnet": "rrdb", "srvgg": "compact", "srvggnetcompact": "compact"}  # as others call them
+_MOST_SUGGESTIONS = 3
+_SHORTEST_PART = 3  # letters of a name that are worth looking for inside other names
 
 _PHOTOGRAPHS = (
     "314 photographs under CC0, public-domain, CC BY, CC BY-SA and BSD terms (listed in upres/models/bundled/NAME.md), reduced by the "
@@ -45,87 +29,99 @@ _DEGRADED = (
     "(upres/degradation/recipes/wild.toml)"
 )
 
-MODELS: dict[str, ModelCard] = {
-    "compact-gan-x4": ModelCard(
-        name="compact-gan-x4",
-        file="compact-gan-x4.safetensors",
-        sha256="1d39e78fddee5e5336e46b350010cbb8f2efd1e10578a7ca7a811247100d60a3",
-        license="Apache-2.0",
+
+def _bundled(name: str, *, scale: int, sha256: str, purpose: str, training_data: str) -> Model:
+    license = "Apache-2.0"
+    file = Source(f"{name}.safetensors", (), sha256, None, license)
+    return Model(name, "bundled", "compact", scale, license, ((file,),), purpose, training_data=training_data)
+
+
+_BUNDLED = (
+    _bundled(
+        "compact-gan-x4",
         scale=4,
-        family="compact",
+        sha256="1d39e78fddee5e5336e46b350010cbb8f2efd1e10578a7ca7a811247100d60a3",
         purpose="crisper enlargement of clean photographs by 4: its finest texture is invented; no repair of compression or noise",
         training_data=_PHOTOGRAPHS,
     ),
-    "compact-wild-x4": ModelCard(
-        name="compact-wild-x4",
-        file="compact-wild-x4.safetensors",
-        sha256="2f89b7f86e69764aaedd676b980ff53b8104f3818eb2a49900e23264d0a18a5d",
-        license="Apache-2.0",
+    _bundled(
+        "compact-wild-x4",
         scale=4,
-        family="compact",
+        sha256="2f89b7f86e69764aaedd676b980ff53b8104f3818eb2a49900e23264d0a18a5d",
         purpose="photographs from old phones and the web by 4: takes away noise and compression; its finest texture is invented",
         training_data=_DEGRADED,
     ),
-    "compact-x2": ModelCard(
-        name="compact-x2",
-        file="compact-x2.safetensors",
-        sha256="5952c53c7aae87a808507a9493d0b7e3c0a2ac34cae0acc7a62589009b66812b",
-        license="Apache-2.0",
+    _bundled(
+        "compact-x2",
         scale=2,
-        family="compact",
+        sha256="5952c53c7aae87a808507a9493d0b7e3c0a2ac34cae0acc7a62589009b66812b",
         purpose="faithful enlargement of clean photographs by 2: no invented detail, no repair of compression or noise",
         training_data=_PHOTOGRAPHS,
     ),
-    "compact-x4": ModelCard(
-        name="compact-x4",
-        file="compact-x4.safetensors",
-        sha256="b832c24d5157e558633f0f7f3d23c9f515ec02ac0f69a1b1c3a15b405d6da1ac",
-        license="Apache-2.0",
+    _bundled(
+        "compact-x4",
         scale=4,
-        family="compact",
+        sha256="b832c24d5157e558633f0f7f3d23c9f515ec02ac0f69a1b1c3a15b405d6da1ac",
         purpose="faithful enlargement of clean photographs by 4: no invented detail, no repair of compression or noise",
         training_data=_PHOTOGRAPHS,
     ),
-}
+)
+MODELS: dict[str, Model] = {model.name: model for model in _BUNDLED}  # bundled with upres
 
 
 def default_model(factor: float) -> str:
-    """The house model for an enlargement by `factor`: the smallest scale that reaches it, or else the largest that there is."""
+    """The bundled model for an enlargement by `factor`: the smallest scale that reaches it, or else the largest there is."""
     return "compact-x2" if factor <= 2 else "compact-x4"
 
 
-def find(name: str) -> ModelCard | KnownModel | AddedModel | None:
-    """The model of that name or alias, in upper or lower case: a house model, one that can be downloaded, or one that the user added."""
+def list_models(*, family: str | None = None, scale: int | None = None, local: bool = False) -> list[Model]:
+    """All models that have a name: bundled, then the user's own, then downloadable ones. Downloads nothing.
+
+    family: only those of an architecture, such as "compact" or "rrdb" (also by names such as "ESRGAN").
+    scale: only those that enlarge each side by this factor.
+    local: only those whose files are on this machine.
+
+    Raises UsageError for a family that no model has, ModelError for a damaged record of an added model.
+    """
+    found = [*MODELS.values(), *map(read_added, added_names()), *downloadable_models().values()]
+    if family is not None:
+        wanted = _FAMILY_NAMES.get(family.casefold(), family.casefold())
+        families = sorted({model.family for model in found})
+        if wanted not in families:
+            raise UsageError(f"unknown family {family!r}; expected one of {', '.join(families)}")
+        found = [model for model in found if model.family == wanted]
+    return [model for model in found if scale in (None, model.scale) and (not local or model.local_files())]
+
+
+def find(name: str) -> Model | None:
+    """The model of that name or alias, in upper or lower case; None for a path and for a name that no model has."""
     if is_path(name):
         return None
     wanted = name.casefold()
-    for card in MODELS.values():
-        if card.name.casefold() == wanted:
-            return card
-    for model in known_models().values():
+    for model in (*MODELS.values(), *downloadable_models().values()):
         if any(one.casefold() == wanted for one in (model.name, *model.aliases)):
             return model
     return next((read_added(one) for one in added_names() if one.casefold() == wanted), None)
 
 
 def resolve(name_or_path: str, *, progress: Progress | None = None) -> Path:
-    """The verified file of a model by name, or of a path (what contains a separator or ends as model files do), as it is.
+    """The verified file of a model by name, or a path (what has a separator or ends as model files do) as it is; of ncnn the .param.
 
-    A known model that is not here yet is downloaded, with a warning in the log, where its license allows every use or was agreed to.
-    Raises ModelError for an unknown name (with the nearest), a path to nothing, a license that was not agreed to, a file that cannot be
-    had, and a house model that is missing or changed; what a download raises besides is that of `fetch`.
+    A downloadable model that is not here yet is downloaded, with a warning in the log, where its license allows every use or was accepted.
+    Raises ModelError for an unknown name (with the nearest ones), a path to nothing, a license that was not accepted, a file that cannot
+    be had, and a bundled model that is missing or changed; otherwise what `fetch` raises.
     """
-    match find(name_or_path):
-        case ModelCard() as card:
-            _read_card(card)
-            return FOLDER / card.file
-        case KnownModel() as model:
+    model = find(name_or_path)
+    if model is None:
+        return _resolve_path(name_or_path)
+    match model.kind:
+        case "bundled":
+            return _verified(model)
+        case "downloadable":
             return pull(model, progress=progress).path
-        case AddedModel() as model:
-            path, *_ = [fetch(source, folder=store_folder(), progress=progress) for source in model.sources]  # all are verified
+        case "added":
+            path, *_ = [fetch(source, folder=store_folder(), progress=progress) for source in model.files]  # all are verified
             return path
-        case None:
-            return _resolve_path(name_or_path)
 
 
 def _resolve_path(name_or_path: str) -> Path:
@@ -134,37 +130,27 @@ def _resolve_path(name_or_path: str) -> Path:
     path = Path(name_or_path).expanduser()
     if not path.exists():
         raise ModelError(
-            f"model file {name_or_path}: no such file. Check the path, or name a house model: {', '.join(MODELS)}, or another of "
+            f"model file {name_or_path}: no such file. Check the path, or name a bundled model ({', '.join(MODELS)}) or another one of "
             "`upres models list`"
         )
     return path
 
 
 def unknown_name(name: str) -> ModelError:
-    """The refusal of a name: the nearest ones, and where all are."""
-    names = {one.casefold(): one for model in known_models().values() for one in (*model.aliases, model.name)}
-    names |= {one.casefold(): one for one in (*MODELS, *added_names())}
-    close = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.6)
-    near = list(dict.fromkeys(names[one] for one in close))
+    """The error for a name that no model has: the nearest names, and where all of them are listed."""
+    names = {one.casefold(): one for one in (*MODELS, *added_names())}
+    for model in downloadable_models().values():
+        names |= {one.casefold(): one for one in (model.name, *model.aliases)}
+    wanted = name.casefold()
+    inside = [names[one] for one in names if wanted in one] if len(wanted) >= _SHORTEST_PART else []
+    close = [names[one] for one in difflib.get_close_matches(wanted, names, n=_MOST_SUGGESTIONS, cutoff=0.6)]
+    near = list(dict.fromkeys([*inside, *close]))[:_MOST_SUGGESTIONS]
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     beside = "A file needs its folder or its suffix: ./FILE. " if Path(name).is_file() else ""
     return ModelError(
-        f"unknown model {name!r}. {meant}{beside}House models: {', '.join(MODELS)}; `upres models list` has all; or give the path of a "
-        "model file"
+        f"unknown model {name!r}. {meant}{beside}Bundled models: {', '.join(MODELS)}; `upres models list` shows all models; the path of a "
+        "model file works too"
     )
-
-
-def load_graph(name_or_path: str) -> Graph:
-    """The network of a model by name or of a model file, ready for an engine. Raises ModelError, and what `resolve` raises."""
-    named = find(name_or_path)
-    if isinstance(named, ModelCard):
-        state = parse_weights(_read_card(named), str(FOLDER / named.file))  # the very bytes whose SHA-256 was verified
-    else:
-        state = read_weights(resolve(name_or_path))
-    try:
-        return graph_from_state_dict(state)
-    except ModelError as error:
-        raise ModelError(f"model {name_or_path}: {error}") from error
 
 
 def is_path(name_or_path: str) -> bool:
@@ -172,14 +158,15 @@ def is_path(name_or_path: str) -> bool:
     return "/" in name_or_path or "\\" in name_or_path or PurePath(name_or_path).suffix.lower() in MODEL_SUFFIXES
 
 
-def _read_card(card: ModelCard) -> bytes:
-    path = FOLDER / card.file
+def _verified(model: Model) -> Path:
+    """The file of a bundled model, hashed."""
+    (file,) = model.files
+    path = model.folder / file.name
     again = "Install upres again, from where you had it (pip install --force-reinstall --no-deps SOURCE)"
     try:
-        data = path.read_bytes()
+        found = sha256_of(path)
     except OSError as error:
-        raise ModelError(f"house model {card.name}: its file {path} cannot be read ({error.strerror}). {again}") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != card.sha256:
-        raise ModelError(f"house model {card.name}: {path} has the SHA-256 {found}; expected {card.sha256 or 'one'}. {again}")
-    return data
+        raise ModelError(f"bundled model {model.name}: its file {path} cannot be read ({error.strerror}). {again}") from error
+    if found != file.sha256:
+        raise ModelError(f"bundled model {model.name}: {path} has the SHA-256 {found}; expected {file.sha256}. {again}")
+    return path

@@ -1,4 +1,4 @@
-"""The models that others made and that can be downloaded: the facts of `bundled/catalog.tsv`, read when they are first asked for."""
+"""What a model is, wherever it comes from: bundled with upres, downloadable, or added by the user."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from upres.system.checksums import Source
+from upres.system.download import cache_folder
 
-TABLE = Path(__file__).resolve().parent / "bundled" / "catalog.tsv"
+BUNDLED = Path(__file__).resolve().parent / "bundled"
+TABLE = BUNDLED / "catalog.tsv"
 COLUMNS = ("name", "aliases", "family", "scale", "license", "file", "bytes", "sha256", "urls", "purpose")
 
-# Licenses that allow every use, a commercial one too; all others, and unknown ones, must be agreed to before a download.
+# Licenses that allow every use, commercial use included. Any other license, or none known, must be accepted before a download.
 FREE_LICENSES = frozenset(
     (
         *("0bsd", "agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "gpl-3.0"),
@@ -24,26 +27,64 @@ UNKNOWN_LICENSE = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class KnownModel:
-    """A model that can be downloaded. `files` are one network in several formats, the preferred first; `license` an SPDX identifier."""
+class Model:
+    """A model that has a name.
+
+    name: what `upres.load_model` and `upres upscale -n` take, in upper or lower case.
+    kind: "bundled" ships with upres, "downloadable" can be had from the addresses of its files, "added" is the user's own.
+    family: the architecture, such as "rrdb" or "compact"; of an added file that is run as it is, its kind, such as "onnx".
+    scale: by how much it enlarges each side.
+    license: an SPDX identifier, or "unknown".
+    formats: the files of the network, one tuple a format, the preferred format first. ncnn's has two files, all others have one.
+    purpose: what its makers trained it for, in one line.
+    aliases: other names that mean this model.
+    training_data: what it was trained on, where that is known.
+    added_from: the path or the address that an added model came from.
+    """
 
     name: str
-    aliases: tuple[str, ...]
+    kind: Literal["bundled", "downloadable", "added"]
     family: str
     scale: int
     license: str
-    purpose: str
-    files: tuple[Source, ...]
+    formats: tuple[tuple[Source, ...], ...]
+    purpose: str = ""
+    aliases: tuple[str, ...] = ()
+    training_data: str = ""
+    added_from: str = ""
+
+    @property
+    def files(self) -> tuple[Source, ...]:
+        """All files of all formats."""
+        return tuple(file for files in self.formats for file in files)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that its files lie in once they are on this machine."""
+        return BUNDLED if self.kind == "bundled" else store_folder()
 
     @property
     def page(self) -> str:
         """Its page at OpenModelDB, or "" where it has none."""
         listed = next((name for name in (self.name, *self.aliases) if re.match(r"\d+x-", name)), None)
-        return f"https://openmodeldb.info/models/{listed}" if listed else ""
+        return f"https://openmodeldb.info/models/{listed}" if listed and self.kind == "downloadable" else ""
+
+    def local_files(self) -> tuple[Path, ...]:
+        """The files of the first format of which all are on this machine, or (). Their content is not looked at."""
+        for files in self.formats:
+            paths = tuple(self.folder / file.name for file in files)
+            if all(path.is_file() for path in paths):
+                return paths
+        return ()
 
 
-def must_agree(license: str) -> bool:
-    """Whether a download under `license` needs the user's word: it forbids some use, or nobody knows what it is."""
+def store_folder() -> Path:
+    """The folder of downloaded and added models. It need not exist."""
+    return cache_folder() / "models"
+
+
+def must_accept(license: str) -> bool:
+    """Whether a download under `license` needs the user's consent: it forbids some use, or nobody knows what it allows."""
     return license.casefold() not in FREE_LICENSES
 
 
@@ -58,22 +99,22 @@ def is_direct(url: str) -> bool:
 
 
 @cache
-def known_models() -> dict[str, KnownModel]:
-    """All of them by name, in the order of the table."""
+def downloadable_models() -> dict[str, Model]:
+    """The models of `bundled/catalog.tsv` by name, in the order of the table."""
     return read_table(TABLE.read_text(encoding="utf-8"))
 
 
-def read_table(text: str) -> dict[str, KnownModel]:
+def read_table(text: str) -> dict[str, Model]:
     """The models of a tab-separated table with the columns `COLUMNS`. Raises ValueError: the table is ours, and a fault in it a bug."""
     lines = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
     if not lines or tuple(lines[0]) != COLUMNS:
         raise ValueError(f"{TABLE.name}: expected the columns {', '.join(COLUMNS)}")
-    models: dict[str, KnownModel] = {}
+    models: dict[str, Model] = {}
     for line in lines[1:]:
         name, aliases, family, scale, license, file, size, sha256, urls, purpose = ("" if cell == "-" else cell for cell in line)
         of_page = [url for url in urls.split() if not is_direct(url)]
         source = Source(file, tuple(urls.split()), sha256 or None, int(size) if size else None, license, page=of_page[0] if of_page else "")
         before = models.get(name)
-        files = (*before.files, source) if before else (source,)
-        models[name] = KnownModel(name, tuple(aliases.split()), family, int(scale), license, purpose, files)
+        formats = (*before.formats, (source,)) if before else ((source,),)
+        models[name] = Model(name, "downloadable", family, int(scale), license, formats, purpose, tuple(aliases.split()))
     return models

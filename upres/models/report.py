@@ -1,4 +1,4 @@
-"""What the catalog says of its models: the rows of a list, the facts of one model or file, and whether what is here is still the same."""
+"""What is known of a model or a file, and whether the files on this machine are still what they were."""
 
 from __future__ import annotations
 
@@ -7,65 +7,60 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from upres.errors import ModelError, UsageError
+from upres.errors import ModelError
+from upres.graph.opaque import WHOLE_PICTURE_PX, OpaqueModel
 from upres.models import catalog
-from upres.models.catalog import MODELS, ModelCard
-from upres.models.load import OpaqueModel, load_network
-from upres.models.model import UNKNOWN_LICENSE, KnownModel, known_models
-from upres.models.store import AddedModel, added_names, file_here, read_added, store_folder
+from upres.models.catalog import MODELS
+from upres.models.load import load_model
+from upres.models.model import UNKNOWN_LICENSE, Model, downloadable_models, store_folder
+from upres.models.store import added_names, read_added
 from upres.system.checksums import Source, expected_sha256, pin_path, problem
 from upres.system.files import sha256_of
 from upres.weights.ncnn_file import find_pair
 
-State = Literal["house", "here", "added", ""]
-_FAMILY_NAMES = {"esrgan": "rrdb", "rrdbnet": "rrdb", "srvgg": "compact", "srvggnetcompact": "compact"}  # as others call them
+State = Literal["house", "here", "added", ""]  # as scripts read it: bundled, downloaded, added, not downloaded
+
+
+def state_of(model: Model) -> State:
+    """Whether the model is on this machine, and why."""
+    if model.kind == "downloadable":
+        return "here" if model.local_files() else ""
+    return "house" if model.kind == "bundled" else "added"
+
+
+def bytes_of(model: Model) -> int | None:
+    """Size of its files on this machine, or else of those that a download gives; None where that is not known."""
+    here = model.local_files()
+    if here:
+        return sum(path.stat().st_size for path in here)
+    sizes = [file.bytes for file in model.formats[0]]
+    return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+def row(model: Model) -> dict[str, object]:
+    """The entry of a model in a JSON list, whose keys scripts rely on."""
+    facts = {key: getattr(model, key) for key in ("name", "aliases", "family", "scale", "license")}
+    return {**facts, "bytes": bytes_of(model), "state": state_of(model), "purpose": model.purpose}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One model of the list. `bytes` is None where the size is not known; `state` is "" for one that is not here."""
+class FileFacts:
+    """A file of a model on this machine."""
 
-    name: str
-    aliases: tuple[str, ...]
-    family: str
-    scale: int
-    license: str
-    bytes: int | None
-    state: State
-    purpose: str
-
-
-def rows(*, family: str | None = None, scale: int | None = None, present: bool = False) -> list[Row]:
-    """All models, those of a family, of a scale, or those that are here. Raises UsageError for a family of which there is no model."""
-    found = list(_all_rows())
-    if family is not None:
-        wanted = _FAMILY_NAMES.get(family.casefold(), family.casefold())
-        families = sorted({row.family for row in found})
-        if wanted not in families:
-            raise UsageError(f"--family {family}: there is no such model; families are {', '.join(families)}")
-        found = [row for row in found if row.family == wanted]
-    return [row for row in found if scale in (None, row.scale) and (row.state or not present)]
-
-
-def _all_rows() -> Iterator[Row]:
-    for card in MODELS.values():
-        size = (catalog.FOLDER / card.file).stat().st_size if (catalog.FOLDER / card.file).is_file() else None
-        yield Row(card.name, (), card.family, card.scale, card.license, size, "house", card.purpose)
-    for name in added_names():
-        model = read_added(name)
-        yield Row(name, (), model.family, model.scale, model.license, model.bytes, "added", f"from {model.origin}")
-    for model in known_models().values():
-        here = file_here(model.files)
-        size = model.files[0].bytes if here is None else here.stat().st_size
-        yield Row(model.name, model.aliases, model.family, model.scale, model.license, size, "here" if here else "", model.purpose)
+    path: str
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one model. What follows from its file is None where that is not here; `problem` says why it cannot be used.
+    """What is known of one model. What follows from its network is None where its file is not here or cannot be used: see `problem`.
 
-    `sha256` is that of the file where it is here, else the one it must have, or None where none is known. `macs_per_pixel` counts for one
-    input pixel; `receptive_field` is a radius in input pixels. `notes` say what was measured of a file of unknown make.
+    path, sha256: of its first file (ncnn has two): the SHA-256 of the file that is here, else the one it must have, None where none is
+    known. bytes: of all its files together.
+    receptive_field: radius in input pixels; None also where `sees_whole_picture`.
+    macs_per_pixel: multiply-adds for one input pixel.
+    notes: what was measured of a file that is run as it is.
     """
 
     name: str
@@ -87,99 +82,85 @@ class Facts:
     parameters: int | None = None
     macs_per_pixel: float | None = None
     receptive_field: int | None = None
+    sees_whole_picture: bool = False
+    files: tuple[FileFacts, ...] = ()
     notes: tuple[str, ...] = ()
     problem: str | None = None
 
 
 def facts(name_or_path: str) -> Facts:
-    """Of a model by name, downloaded or not (nothing is downloaded for this), or of any file. Raises ModelError for an unknown name and
-    for a path to nothing; a file that cannot be used gives facts with a `problem` that says what was found."""
-    named = catalog.find(name_or_path)
-    match named:
-        case ModelCard():
-            path = catalog.FOLDER / named.file
-            source = Source(named.file, (), named.sha256, None, named.license)
-            return _of_named(Row(named.name, (), named.family, named.scale, named.license, None, "house", named.purpose), source, path, "")
-        case AddedModel():
-            path = store_folder() / named.file
-            row = Row(named.name, (), named.family, named.scale, named.license, named.bytes, "added", f"from {named.origin}")
-            return _of_named(row, named.sources[0], path, "")
-        case KnownModel():
-            here = file_here(named.files)
-            source = named.files[0] if here is None else next(file for file in named.files if file.name == here.name)
-            state: State = "here" if here else ""
-            row = Row(named.name, named.aliases, named.family, named.scale, named.license, source.bytes, state, named.purpose)
-            return _of_named(row, source, store_folder() / source.name, named.page)
-        case None:
-            return _of_file(catalog.resolve(name_or_path))
+    """Facts of a model by name, downloaded or not, or of any file. Downloads nothing.
+
+    Raises ModelError for an unknown name and for a path to nothing; of a file that cannot be used, `Facts.problem` says why.
+    """
+    model = catalog.find(name_or_path)
+    return _of_file(catalog.resolve(name_or_path)) if model is None else _of_model(model)
 
 
-def _of_named(row: Row, source: Source, path: Path, page: str) -> Facts:
+def _of_model(model: Model) -> Facts:
+    here = {path.name for path in model.local_files()}
+    wanted = next((files for files in model.formats if all(file.name in here for file in files)), model.formats[0])
+    paths = [model.folder / file.name for file in wanted]
+    source, path = wanted[0], paths[0]
     expected = expected_sha256(source, path)
     origin = "unknown" if expected is None else "catalog" if source.sha256 else "pinned"
     known = Facts(
-        *(row.name, row.aliases, row.state, row.license, row.purpose, page, source.urls),
-        *(None, row.bytes, expected, origin, row.family, row.scale),
+        *(model.name, model.aliases, state_of(model), model.license, model.purpose, model.page, source.urls),
+        *(None, bytes_of(model), expected, origin, model.family, model.scale),
     )
-    if not path.is_file():
-        return known if not row.state else _changed(known, problem=f"{path} is not there")
-    there = _changed(known, path=str(path), bytes=path.stat().st_size)
-    wrong = problem(source, path)
-    if wrong:
-        return _changed(there, problem=wrong, sha256=sha256_of(path), sha256_from="computed")
+    if not here:
+        missing = next(path for path in paths if not path.is_file())
+        return known if model.kind == "downloadable" else replace(known, problem=f"{missing} does not exist")
+    there = replace(known, path=str(path))
+    for file, at in zip(wanted, paths, strict=True):
+        wrong = problem(file, at)
+        if wrong:
+            return replace(there, problem=wrong, sha256=sha256_of(path), sha256_from="computed")
     found = expected_sha256(source, path) or sha256_of(path)
-    return _with_network(_changed(there, sha256=found, sha256_from=origin if expected else "pinned"), path)
+    return _with_network(replace(there, sha256=found, sha256_from=origin if expected else "pinned"), path)
 
 
 def _of_file(path: Path) -> Facts:
-    """A file is told apart by its SHA-256: one of the catalog's gets its name and its license."""
+    """Facts of a file, with the name and the license of the model that has its SHA-256, if any."""
     try:
         size, found = path.stat().st_size, sha256_of(path)
     except OSError as error:
         raise ModelError(f"model file {path}: it cannot be read ({error.strerror or error}). Check its path and permissions") from error
-    known = next((model for model in known_models().values() if any(file.sha256 == found for file in model.files)), None)
-    card = next((card for card in MODELS.values() if card.sha256 == found), None)
-    name, license, purpose = path.name, UNKNOWN_LICENSE, ""
-    if known or card:
-        of = known or card
-        assert of is not None
-        name, license, purpose = of.name, of.license, of.purpose
-    page = known.page if known else ""
-    aliases = known.aliases if known else ()
-    return _with_network(Facts(name, aliases, "", license, purpose, page, (), str(path), size, found, "computed", None, None), path)
+    models = (*MODELS.values(), *downloadable_models().values())
+    known = next((model for model in models if any(file.sha256 == found for file in model.files)), None)
+    words = (path.name, (), "", UNKNOWN_LICENSE, "", "")
+    if known is not None:
+        words = (known.name, known.aliases, "", known.license, known.purpose, known.page)
+    return _with_network(Facts(*words, (), str(path), size, found, "computed", None, None), path)
 
 
 def _with_network(known: Facts, path: Path) -> Facts:
     try:
-        graph = load_network(str(path.absolute()))
+        (network,) = load_model(path).networks
     except ModelError as error:
-        return _changed(known, problem=str(error))
-    notes = graph.notes if isinstance(graph, OpaqueModel) else ()
-    pair = find_pair(path)
-    if pair is not None:  # what was said of the file is of one of the two
-        other = pair[0] if path == pair[1] else pair[1]
-        notes += (f"it goes with {other.name}, {other.stat().st_size:,} bytes, sha256 {sha256_of(other)}",)
-    return _changed(
+        return replace(known, problem=str(error))
+    files = tuple(FileFacts(str(file), file.stat().st_size, sha256_of(file)) for file in find_pair(path) or (path,))
+    whole = network.receptive_field >= WHOLE_PICTURE_PX
+    return replace(
         known,
-        family=graph.family,
-        scale=graph.scale,
-        in_channels=graph.in_channels,
-        out_channels=graph.out_channels,
-        alignment=graph.alignment,
-        parameters=graph.parameters,
-        macs_per_pixel=graph.macs_per_pixel,
-        receptive_field=graph.receptive_field,
-        notes=notes,
+        bytes=sum(file.bytes for file in files),
+        family=network.family,
+        scale=network.scale,
+        in_channels=network.in_channels,
+        out_channels=network.out_channels,
+        alignment=network.alignment,
+        parameters=network.parameters,
+        macs_per_pixel=network.macs_per_pixel,
+        receptive_field=None if whole else network.receptive_field,
+        sees_whole_picture=whole,
+        files=files,
+        notes=network.notes if isinstance(network, OpaqueModel) else (),
     )
-
-
-def _changed(known: Facts, **values: object) -> Facts:
-    return replace(known, **values)  # pyright: ignore[reportArgumentType]  # names and types are those of Facts
 
 
 @dataclass(frozen=True, slots=True)
 class FileCheck:
-    """One file that is here, hashed again. `note` says what was found; `sound` whether the file can be used."""
+    """A file on this machine, hashed again. `sound` says whether it can be used, `note` what was found."""
 
     name: str
     path: Path
@@ -188,23 +169,25 @@ class FileCheck:
 
 
 def verify() -> Iterator[FileCheck]:
-    """Hash every model that is here: the house's, the downloaded, the added. One whose SHA-256 was never known is pinned now."""
-    for card in MODELS.values():
-        source = Source(card.file, (), card.sha256, None, card.license)
-        yield _check(card.name, source, catalog.FOLDER / card.file)
+    """Hash every model on this machine: bundled, added, downloaded. A file whose SHA-256 was never known is pinned now."""
+    for model in MODELS.values():
+        yield from _checks(model)
     for name in added_names():
         try:
             model = read_added(name)
         except ModelError as error:
             yield FileCheck(name, store_folder() / name, False, str(error))
             continue
-        for source in model.sources:
-            yield _check(name, source, store_folder() / source.name)
-    for model in known_models().values():
-        for file in model.files:
-            path = store_folder() / file.name
-            if path.is_file():
-                yield _check(model.name, file, path)
+        yield from _checks(model)
+    for model in downloadable_models().values():
+        yield from _checks(model, only_present=True)
+
+
+def _checks(model: Model, *, only_present: bool = False) -> Iterator[FileCheck]:
+    for file in model.files:
+        path = model.folder / file.name
+        if path.is_file() or not only_present:
+            yield _check(model.name, file, path)
 
 
 def _check(name: str, source: Source, path: Path) -> FileCheck:
@@ -214,7 +197,7 @@ def _check(name: str, source: Source, path: Path) -> FileCheck:
     except ModelError as error:
         wrong = str(error)
     if wrong is not None:
-        return FileCheck(name, path, False, wrong or f"{path} is not there")
+        return FileCheck(name, path, False, wrong or f"{path} does not exist")
     if source.sha256 is not None:
         return FileCheck(name, path, True, "as expected")
     return FileCheck(name, path, True, "as pinned at its first download" if was_pinned else "no SHA-256 was known: pinned as it is now")

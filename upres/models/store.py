@@ -1,8 +1,8 @@
-"""What of the catalog is on this machine: the files that were downloaded, the models that the user added, the licenses agreed to.
+"""The folder of downloaded and added models: pulling, adding, removing, and the licenses that were accepted.
 
-All of it lies in one folder of the user's cache, in plain files: the model files under the names that their makers gave them, so that one
-put there by hand counts; `FILE.sha256`, the pin of a file whose SHA-256 nobody knew; `NAME.agreed`, a license agreed to;
-`NAME.model.json`, the record of a model that was added. Pins and agreements outlive the removal of a model.
+Everything is a plain file in one folder of the user's cache. Model files keep the names that their authors gave them, so a file that was
+put there by hand counts; `FILE.sha256` pins a file whose SHA-256 was not known; `NAME.agreed` is a license that was accepted;
+`NAME.model.json` is the record of an added model. Pins and accepted licenses outlive the removal of a model.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import logging
 import re
 import zipfile
 import zlib
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from upres.errors import ModelError
-from upres.models.model import KnownModel, is_archive, is_direct, must_agree
+from upres.models.model import UNKNOWN_LICENSE, Model, is_archive, is_direct, must_accept, store_folder
 from upres.system.checksums import Source, pin_path, problem
-from upres.system.download import Progress, cache_folder, fetch
+from upres.system.download import Progress, fetch
 from upres.system.files import commit_partial, output_error, partial_path, write_atomic
 
 _log = logging.getLogger(__name__)
@@ -30,64 +31,26 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class AddedModel:
-    """A model that the user added: `file` in the store with its SHA-256 and size, `origin` the path or the address it came from.
-
-    Of an ncnn model `file` is the .param, and `weights_sha256` and `weights_bytes` are of the .bin beside it.
-    """
-
-    name: str
-    file: str
-    sha256: str
-    bytes: int
-    license: str
-    origin: str
-    family: str
-    scale: int
-    weights_sha256: str | None = None
-    weights_bytes: int | None = None
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """How to have its file again, or both of its files: the address where it came from one."""
-        urls = (self.origin,) if self.origin.startswith(("https://", "http://")) else ()
-        first = Source(self.file, urls, self.sha256, self.bytes, self.license)
-        if self.weights_sha256 is None:
-            return (first,)
-        return first, Source(str(Path(self.file).with_suffix(".bin")), (), self.weights_sha256, self.weights_bytes, self.license)
-
-
-@dataclass(frozen=True, slots=True)
 class Pulled:
-    """A model's file that is here and verified; whether it was downloaded just now; its SHA-256 where it was pinned just now."""
+    """A verified file of a model; whether it was downloaded just now; its SHA-256 where that was pinned just now."""
 
     path: Path
     downloaded: bool
     pinned: str | None
 
 
-def store_folder() -> Path:
-    """The folder of all this. It need not exist."""
-    return cache_folder() / "models"
-
-
 def incoming_folder() -> Path:
-    """Where downloads lie that are not yet known to be a model of ours."""
+    """Where downloads lie until their content was checked."""
     return store_folder() / "incoming"
 
 
-def file_here(files: tuple[Source, ...]) -> Path | None:
-    """The first of `files` that is in the store, whatever is in it: for a list, where hashing all would take too long."""
-    return next((path for file in files if (path := store_folder() / file.name).is_file()), None)
-
-
 def check_license(name: str, license: str, *, accept: bool, page: str = "", remedy: str = "") -> None:
-    """Nothing for a license that allows every use, or that was agreed to (`accept` agrees, and is remembered); else ModelError.
+    """Nothing for a license that allows every use or was accepted (`accept` accepts it, and is remembered); else ModelError.
 
-    `remedy` is the command that agrees.
+    remedy: the command that accepts; default: `upres models pull NAME --accept-license`.
     """
     path = store_folder() / f"{name}.agreed"
-    if not must_agree(license):
+    if not must_accept(license):
         return
     if accept:
         _make_folder(store_folder())
@@ -97,20 +60,22 @@ def check_license(name: str, license: str, *, accept: bool, page: str = "", reme
         return
     terms = f"Read its terms at {page}" if page else "Read its terms where you found it"
     remedy = remedy or f"upres models pull {name} --accept-license"
-    raise ModelError(f"{name}: its license is {license}, {_why(license)}. Nothing was downloaded. {terms}; to agree: {remedy}")
+    raise ModelError(f"{name}: its license is {license}, {_why(license)}. Nothing was downloaded. {terms}; to accept them: {remedy}")
 
 
 def _why(license: str) -> str:
     if re.search(r"(^|-)nc(-|$)", license.lower()):
         return "which forbids commercial use"
-    return "so that its maker may forbid any use" if license == "unknown" else "which is none of those that allow every use"
+    if license == UNKNOWN_LICENSE:
+        return "so its author may forbid any use"
+    return "which is not among those that allow every use"
 
 
-def pull(model: KnownModel, *, accept_license: bool = False, progress: Progress | None = None, timeout_s: float = 30.0) -> Pulled:
-    """The verified file of a model that can be downloaded: the one that is in the store, or else downloaded.
+def pull(model: Model, *, accept_license: bool = False, progress: Progress | None = None, timeout_s: float = 30.0) -> Pulled:
+    """The verified file of a downloadable model: from the store, or else downloaded.
 
-    Its files are tried in their order, of each all addresses; one inside a .zip is taken out. Raises `ModelError` for a license that was
-    not agreed to (see `check_license`) and for a file that cannot be had, saying which to put where, `OutputError`, `UsageError`.
+    Its files are tried in order, of each all addresses; a file inside a .zip is extracted. Raises `ModelError` for a license that was not
+    accepted (see `check_license`) and for a file that cannot be had, naming which to put where; `OutputError`, `UsageError`.
     """
     for file in model.files:
         path = store_folder() / file.name
@@ -118,7 +83,7 @@ def pull(model: KnownModel, *, accept_license: bool = False, progress: Progress 
         if problem(file, path) is None:
             return Pulled(path, False, _read_pin(path) if unpinned else None)
     check_license(model.name, model.license, accept=accept_license, page=model.page)
-    _log.warning("%s is downloaded (%s)", model.name, model.license)
+    _log.warning("downloading %s (%s)", model.name, model.license)
     failures: list[str] = []
     for file in model.files:
         path = store_folder() / file.name
@@ -161,7 +126,7 @@ def _fetch_from_archive(file: Source, url: str, progress: Progress | None, timeo
 
 
 def download_of(url: str, license: str) -> Source:
-    """The source of an address of which nothing is known. What it gives is no model of ours before its content was looked at."""
+    """The source of an address of which nothing is known. Its content must be checked before it counts as a model."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", url.split("?")[0].rsplit("/", 1)[-1])[-80:].lstrip(".") or "download"
     return Source(f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}", (url,), None, None, license, pin=False)
 
@@ -177,7 +142,7 @@ def take_out(archive: Path, file: Source, target: Path) -> None:
             if any(_write_entry(opened, entry, file, target) for entry in entries):
                 return
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"{archive.name} is no .zip that can be unpacked ({error})") from error
+        raise ModelError(f"{archive.name} is not a .zip that can be unpacked ({error})") from error
     raise ModelError(f"{archive.name} does not hold {file.name} (sha256 {file.sha256}, {file.bytes} bytes)")
 
 
@@ -203,36 +168,62 @@ def added_names() -> list[str]:
     return sorted(path.name.removesuffix(_RECORD) for path in store_folder().glob(f"*{_RECORD}"))
 
 
-def read_added(name: str) -> AddedModel:
-    """The record of an added model. Raises ModelError for one that is torn."""
+def added_model(
+    name: str,
+    family: str,
+    scale: int,
+    license: str,
+    added_from: str,
+    files: Sequence[tuple[str, str, int | None]],
+) -> Model:
+    """A model of the user's own. files: name, SHA-256 and size in bytes of its file, or of ncnn's two, the .param first."""
+    urls = (added_from,) if added_from.startswith(("https://", "http://")) else ()
+    sources = tuple(Source(file, () if i else urls, sha256, size, license) for i, (file, sha256, size) in enumerate(files))
+    return Model(name, "added", family, scale, license, (sources,), f"from {added_from}", added_from=added_from)
+
+
+def read_added(name: str) -> Model:
+    """The record of an added model. Raises ModelError for one that is damaged."""
     path = store_folder() / f"{name}{_RECORD}"
     try:
         record: Any = json.loads(path.read_text(encoding="utf-8"))
-        if "licence" in record:  # the spelling of earlier records
-            record["license"] = record.pop("licence")
-        known = {field.name: record[field.name] for field in fields(AddedModel) if field.name in record or field.default is MISSING}
-        model = AddedModel(**known)
-        _ = model.sources  # refuses a file name that leads elsewhere
-        if model.name != name or type(model.scale) is not int or len(model.sha256) != 64:
+        license = record["licence" if "licence" in record else "license"]  # the spelling of earlier records
+        files = [(record["file"], record["sha256"], record["bytes"])]
+        if record.get("weights_sha256") is not None:  # records of earlier versions lack it
+            files.append((str(Path(record["file"]).with_suffix(".bin")), record["weights_sha256"], record.get("weights_bytes")))
+        model = added_model(record["name"], record["family"], record["scale"], license, record["origin"], files)
+        if model.name != name or type(model.scale) is not int or len(record["sha256"]) != 64:
             raise ValueError("its values are not those of a model")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelError(f"{path} is no record of a model ({error}). Delete it and add the model again") from error
+        raise ModelError(f"{path} is not a record of a model ({error}). Delete it and add the model again") from error
     return model
 
 
-def write_added(model: AddedModel, *contents: bytes) -> None:
+def write_added(model: Model, *contents: bytes) -> None:
     """The file (or both) first, then the record that names it. Raises OutputError."""
     _make_folder(store_folder())
-    for source, data in zip(model.sources, contents, strict=True):
+    for source, data in zip(model.files, contents, strict=True):
         write_atomic(store_folder() / source.name, data)
-    write_atomic(store_folder() / f"{model.name}{_RECORD}", (json.dumps(asdict(model), indent=2) + "\n").encode())
+    first, *rest = model.files
+    record = {
+        "name": model.name,
+        "file": first.name,
+        "sha256": first.sha256,
+        "bytes": first.bytes,
+        "license": model.license,
+        "origin": model.added_from,
+        "family": model.family,
+        "scale": model.scale,
+        "weights_sha256": rest[0].sha256 if rest else None,
+        "weights_bytes": rest[0].bytes if rest else None,
+    }
+    write_atomic(store_folder() / f"{model.name}{_RECORD}", (json.dumps(record, indent=2) + "\n").encode())
 
 
-def remove(model: KnownModel | AddedModel) -> list[Path]:
-    """Delete what the store holds of a model, and nothing else; its pin and an agreement stay. Returns what was deleted."""
-    sources = model.files if isinstance(model, KnownModel) else model.sources
-    names = [source.name + ending for source in sources for ending in ("", ".partial", ".partial.etag")]
-    if isinstance(model, AddedModel):
+def remove(model: Model) -> list[Path]:
+    """Delete what the store holds of a model, and nothing else; pins and the acceptance of a license stay. Returns what was deleted."""
+    names = [source.name + ending for source in model.files for ending in ("", ".partial", ".partial.etag")]
+    if model.kind == "added":
         names.append(f"{model.name}{_RECORD}")
     paths = [path for name in names if (path := store_folder() / name).is_file()]
     for path in paths:

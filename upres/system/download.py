@@ -2,7 +2,8 @@
 
 What is in the cache is used only while its SHA-256 is the expected one, so a file that was put there by hand, on a machine without a
 network, is as good as one that was downloaded. A download that breaks off goes on where it stopped, in a later run too. All URLs of a
-source are tried; UPRES_MIRROR, the URL of a folder, comes first. httpx is imported only when something has to be downloaded.
+source are tried; UPRES_MIRROR, the URL of a folder, comes first. httpx and filelock are imported only when something has to be
+downloaded.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from urllib.parse import quote
 from upres.errors import ModelError, UsageError
 from upres.system.checksums import Source as Source
 from upres.system.checksums import expected_sha256, pin_path, problem, write_pin
-from upres.system.files import DISK_FULL, alone, commit_partial, output_error, sha256_of
+from upres.system.files import DISK_FULL, commit_partial, output_error, sha256_of
 
 if TYPE_CHECKING:
     import httpx
@@ -34,16 +35,17 @@ Progress = Callable[[int, int | None], None]  # bytes that are there, bytes in a
 
 
 def cache_folder() -> Path:
-    """$UPRES_CACHE, or `upres` in the platform's folder for caches of this user. It need not exist."""
+    """$UPRES_CACHE, or `upres` in the platform's folder for caches of this user. It need not exist.
+
+    Raises RuntimeError where the user has no home.
+    """
     if named := os.environ.get("UPRES_CACHE"):
         return Path(named).expanduser()
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "upres"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "upres"
-    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "upres"  # the XDG standard says to ignore a relative one
+    if sys.platform == "darwin" and (before := Path.home() / "Library" / "Caches" / "upres").is_dir():
+        return before  # where upres 0.1.0 kept it; platformdirs follows XDG_CACHE_HOME on macOS too
+    from platformdirs import user_cache_path
+
+    return user_cache_path("upres", appauthor=False, opinion=False)
 
 
 def fetch(source: Source, *, folder: Path | None = None, progress: Progress | None = None, timeout_s: float = 30.0) -> Path:
@@ -55,9 +57,11 @@ def fetch(source: Source, *, folder: Path | None = None, progress: Progress | No
     target = (cache_folder() if folder is None else folder) / source.name
     if problem(source, target) is None:
         return target
+    from filelock import FileLock
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with alone(target.with_name(f".{source.name}.lock")):
+        with FileLock(target.with_name(f".{source.name}.lock")):
             wrong = problem(source, target)  # again: another process may have fetched it meanwhile
             if wrong is not None:
                 if wrong:

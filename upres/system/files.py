@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half there (beside the target, flushed, renamed), and one process at a time by a lock file."""
+"""Writing files so that none is ever half there: beside the target, flushed, renamed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import errno
 import hashlib
 import os
 import secrets
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 from upres.errors import OutputError
@@ -61,17 +58,3 @@ def write_atomic(target: Path, data: bytes | memoryview) -> None:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise output_error(target, error) from error
-
-
-@contextmanager
-def alone(lock: Path) -> Generator[None]:
-    """Waits until no other process holds `lock`, a file that is made and stays. Raises OSError.
-
-    Windows has no `flock`: there two processes go on at once, and what they do must bear it (a download's SHA-256 notices).
-    """
-    with lock.open("ab") as file:
-        if sys.platform != "win32":
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

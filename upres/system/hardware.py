@@ -1,26 +1,26 @@
-"""What `upres doctor` tells of the machine: system, processor, memory, graphics cards, the cache folder. Read from files; nothing is run.
+"""This machine: system, processor, memory, graphics cards, the cache folder; one table for the doctor, the engines and the benchmarks.
 
-Importing this loads the standard library and nothing else: the doctor must speak even where numpy is broken.
+Nothing here loads an engine or a driver, or imports more than the standard library: the doctor must speak even where numpy is broken.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from upres.system.download import cache_folder
-from upres.system.memory import available_bytes
+from upres.system.kernel_files import cgroups, listed, number_in, text_of
+from upres.system.memory import Memory as Memory
+from upres.system.memory import memory
 
-_UNLIMITED = 1 << 60  # cgroup v1 writes "no limit" as a number near 2^63
 _PCI_MAKERS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 _PCI_DISPLAY = "0x03"  # the class of display controllers (PCI Code and ID Assignment Specification, class 03h)
 
@@ -51,14 +51,8 @@ class Processor:
     cores: int
     quota: float | None
 
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes. `limit` is that of the container, None without one; `available` already knows it. None where the system does not say."""
-
-    total: int | None
-    available: int
-    limit: int | None
+    def __str__(self) -> str:
+        return f"{self.model}, {self.cores} cores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +91,7 @@ def look(root: Path = Path("/")) -> Machine:
         Python(platform.python_version(), platform.python_implementation(), sys.executable),
         _system(root),
         processor(root),
-        Memory(_total_bytes(root), available_bytes(root), memory_limit(root)),
+        memory(root),
         cards(root),
         _cache(),
     )
@@ -106,14 +100,14 @@ def look(root: Path = Path("/")) -> Machine:
 def _cache() -> CacheFolder:
     try:
         return cache(cache_folder())
-    except RuntimeError as error:  # of pathlib: this user has no home, as happens in containers
-        return CacheFolder("", False, 0, 0, f"{error} Set UPRES_CACHE to a folder")
+    except (ImportError, RuntimeError) as error:  # platformdirs is broken, or this user has no home, as happens in containers
+        return CacheFolder("", False, 0, 0, f"{str(error).rstrip('.')}. Set UPRES_CACHE to a folder")
 
 
 def _system(root: Path) -> System:
     kind = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
     if kind == "linux":
-        match = re.search(r'^PRETTY_NAME="?([^"\n]+)', _text(root / "etc/os-release"), re.MULTILINE)
+        match = re.search(r'^PRETTY_NAME="?([^"\n]+)', text_of(root / "etc/os-release"), re.MULTILINE)
         name = match[1] if match else "Linux"
     elif kind == "macos":
         name = f"macOS {platform.mac_ver()[0]}"
@@ -123,76 +117,76 @@ def _system(root: Path) -> System:
     return System(name, kind, platform.release(), platform.machine(), inside)
 
 
+def core_numbers() -> frozenset[int]:
+    """The cores that this process may use, by number; empty where the system does not say."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
+def cores() -> int:
+    """How many cores this process may use, at least 1. A container's share of their time is `processor().quota`."""
+    return len(core_numbers()) or os.cpu_count() or 1
+
+
 def processor(root: Path = Path("/")) -> Processor:
     """Model, cores that this process may use, and the container's share."""
-    match = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", _text(root / "proc/cpuinfo"), re.MULTILINE)
-    model = match[1].strip() if match else platform.processor() or platform.machine()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    shares = [share for folder in _groups(root, "cpu") if (share := _share(folder)) is not None]
-    return Processor(model, cores, min(shares) if shares else None)
+    shares = [share for version, folder in cgroups(root, "cpu") if (share := _share(version, folder)) is not None]
+    return Processor(_processor_model(root), cores(), min(shares, default=None))
 
 
-def _share(folder: Path) -> float | None:
-    """Microseconds of CPU time in each period over the period: `cpu.max` of cgroup v2, or the two files of v1."""
-    words = _text(folder / "cpu.max").split()
-    if not words:
-        words = [_text(folder / name).strip() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
-    if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) == 0:  # "max", or -1: no limit
-        return None
-    return int(words[0]) / int(words[1])
-
-
-def memory_limit(root: Path = Path("/")) -> int | None:
-    """The least limit of the memory cgroups that hold this process, in bytes; None where there is none."""
-    limits: list[int] = []
-    for folder in _groups(root, "memory"):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            text = _text(folder / name).strip()
-            if text.isdigit() and int(text) < _UNLIMITED:
-                limits.append(int(text))
-    return min(limits, default=None)
-
-
-def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """Folders of the cgroups of this process with that controller, from its own up to the root (v2, or v1)."""
-    for line in _text(root / "proc/self/cgroup").splitlines():  # hierarchy-ID:controller-list:cgroup-path
-        number, controllers, path = line.split(":", 2)
-        if number == "0" and not controllers:
-            base = root / "sys/fs/cgroup"
-        elif controller in controllers.split(","):
-            base = root / "sys/fs/cgroup" / controllers
-            base = base if base.is_dir() else root / "sys/fs/cgroup" / controller
-        else:
-            continue
-        group = Path(path.lstrip("/"))
-        yield from (base / level for level in (group, *group.parents))
-
-
-def _total_bytes(root: Path) -> int | None:
-    match = re.search(r"^MemTotal:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+def _processor_model(root: Path) -> str:
+    match = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", text_of(root / "proc/cpuinfo"), re.MULTILINE)  # "Model" on ARM
     if match:
-        return int(match[1]) * 1024
-    if sys.platform == "win32":
-        kilobytes = ctypes.c_ulonglong()
-        known = ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
-        return kilobytes.value * 1024 if known else None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return match[1].strip()
+    if sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        try:
+            said = subprocess.run(command, capture_output=True, timeout=5, check=False).stdout.decode(errors="replace").strip()
+        except (OSError, subprocess.TimeoutExpired):
+            said = ""
+        if said:
+            return said
+    return platform.processor() or platform.machine()
+
+
+def _share(version: int, folder: Path) -> float | None:
+    """Cores whose time a cgroup grants: microseconds of CPU time in each period over the period. None without a limit ("max", or -1)."""
+    if version == 2:
+        quota, _, period = text_of(folder / "cpu.max").strip().partition(" ")
+        return int(quota) / int(period) if quota.isdigit() and period.isdigit() and int(period) else None
+    quota_us, period_us = (number_in(folder / name) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
+    return None if quota_us is None or not period_us else quota_us / period_us
 
 
 def cards(root: Path = Path("/")) -> Cards:
     """On Linux from the PCI bus, whatever drivers there are; elsewhere only whether NVIDIA's tools are there."""
     makers: list[str] = []
-    for folder in _listed(root / "sys/bus/pci/devices"):
-        if _text(folder / "class").startswith(_PCI_DISPLAY):
-            maker = _text(folder / "vendor").strip()
+    for folder in listed(root / "sys/bus/pci/devices"):
+        if text_of(folder / "class").startswith(_PCI_DISPLAY):
+            maker = text_of(folder / "vendor").strip()
             if maker in _PCI_MAKERS:  # others are virtual screens and server consoles
                 makers.append(_PCI_MAKERS[maker])
     driver = (root / "proc/driver/nvidia/version").exists() or (sys.platform == "win32" and shutil.which("nvidia-smi") is not None)
     if driver and "NVIDIA" not in makers:
         makers.append("NVIDIA")
-    nodes = [path for path in _listed(root / "dev/dri") if path.name.startswith("renderD")]
+    nodes = [path for path in listed(root / "dev/dri") if path.name.startswith("renderD")]
     locked = tuple(str(path) for path in nodes if not os.access(path, os.R_OK | os.W_OK))
     return Cards(tuple(makers), driver, locked)
+
+
+def gpus(root: Path = Path("/")) -> tuple[str, ...]:
+    """GPUs that a driver of the system has taken, as hints ("intel 0x56a0", "nvidia driver 570.86", "apple", "unknown"); () for none."""
+    if sys.platform == "darwin":
+        return ("apple",) if platform.machine() == "arm64" else ("unknown",)
+    found: list[str] = []
+    for card in sorted((root / "sys/class/drm").glob("renderD*")):
+        maker, model = (text_of(card / "device" / name).strip() for name in ("vendor", "device"))
+        found.append(f"{_PCI_MAKERS.get(maker, maker or 'unknown').lower()} {model}".strip())
+    version = text_of(root / "sys/module/nvidia/version").strip()
+    if version or (root / "proc/driver/nvidia").exists() or shutil.which("nvidia-smi"):
+        found.append(f"nvidia driver {version}" if version else "nvidia")
+    if (root / "dev/dxg").exists() or sys.platform == "win32":
+        found.append("unknown")  # Windows shows its GPUs to a driver's caller only, as does WSL
+    return tuple(found)
 
 
 def cache(folder: Path) -> CacheFolder:
@@ -221,17 +215,3 @@ def _visible(path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -1,25 +1,49 @@
-"""Some processes at a time, each with a limit of time, and what they told before they ended, however they ended."""
+"""Child processes of upres: each has a limit of time, is told apart by how it ended, and is never left running.
+
+What may hang, crash or take all memory (drivers, model files of strangers) runs in one. `run` waits for a single process, `run_all` for
+several at a time, and `Conversation` asks one process line by line.
+"""
 
 from __future__ import annotations
 
-import json
+import os
+import queue
+import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
-WORD = "upres-doctor "  # before each line that is ours: drivers print too
+from upres.system.child import answer_in
+
 _POLL_S = 0.02
 _LONGEST_REASON = 300
 _WINDOWS_CRASH = 0xC0000000  # NTSTATUS codes of severity "error"
+_END_S = 5.0  # from the end of the output to the end of the process
 Job = tuple[str, ...]
+
+
+def python_command(module: str) -> list[str]:
+    """The command that calls `module.main(arguments)` in a Python of its own, which imports what this one would."""
+    return [sys.executable, "-P", str(Path(__file__).with_name("child.py")), str(os.getpid()), module]
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessOutcome:
-    """What a process told, line by line, and how it ended. `reason` is the last line of its stderr, of a traceback the exception."""
+    """What a process told (see `child.tell`) and how it ended.
+
+    job: the arguments that it was started with.
+    told: its answers, in order; those before a crash or a hang count.
+    code: its exit code, minus the signal that ended it.
+    timed_out: it had to be ended.
+    reason: the last line of its stderr, of a traceback the exception.
+    """
 
     job: Job
     told: tuple[dict[str, Any], ...]
@@ -28,10 +52,12 @@ class ProcessOutcome:
     reason: str
 
     def first(self, step: str) -> dict[str, Any] | None:
+        """The first answer of that step, if there is one."""
         return next(iter(self.all(step)), None)
 
     def all(self, step: str) -> list[dict[str, Any]]:
-        return [line for line in self.told if line["step"] == step]
+        """All answers of that step."""
+        return [answer for answer in self.told if answer.get("step") == step]
 
     @property
     def ended_well(self) -> bool:
@@ -42,14 +68,24 @@ class ProcessOutcome:
         """Ended from outside (a signal), not by an exception."""
         return not self.timed_out and (self.code < 0 or self.code >= _WINDOWS_CRASH)
 
+    @property
+    def ending(self) -> str:
+        """"was ended by signal SIGSEGV (last line of its stderr)", "ended with code 1 (ValueError: ...)"."""
+        if not self.crashed:
+            how = f"ended with code {self.code}"
+        elif self.code < 0:
+            known = {int(one): one.name for one in signal.Signals}
+            how = f"was ended by signal {known.get(-self.code, -self.code)}"
+            how += ", as when memory is short" if how.endswith("SIGKILL") else ""
+        else:
+            how = f"was ended by code 0x{self.code:08X}"  # 0xC0000005 is an access violation
+        return f"{how} ({self.reason})" if self.reason else how
 
-@dataclass(slots=True)
-class _Running:
-    job: Job
-    process: subprocess.Popen[bytes]
-    out: BinaryIO
-    err: BinaryIO
-    deadline: float
+
+def run(command: Sequence[str], *, timeout_s: float) -> ProcessOutcome:
+    """Run one process to its end. Raises OSError where it does not start."""
+    (outcome,) = run_all([()], command, lambda _: (), at_once=1, timeout_s=timeout_s)
+    return outcome
 
 
 def run_all(
@@ -60,17 +96,19 @@ def run_all(
     at_once: int,
     timeout_s: float,
     tell: Callable[[str], None] | None = None,
-    env: Mapping[str, str] | None = None,
 ) -> list[ProcessOutcome]:
-    """Run `command` with the words of each job, and of the jobs that `more` makes of each outcome. None is left running, come what may.
+    """Run `command` with the arguments of each job, and of the jobs that `more` makes of each outcome. None is left running.
 
-    Output goes to temporary files: a process that hangs has told what it told, and no pipe can fill up.
+    jobs, more: the arguments of each process.
+    at_once: how many run at a time; timeout_s: how long each may take.
+    tell: is called with the arguments of each process that starts.
+    Raises OSError where a process does not start.
     """
     waiting, running, done = list(jobs), list[_Running](), list[ProcessOutcome]()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                running.append(_start(waiting.pop(0), command, timeout_s, env))
+                running.append(_start(waiting.pop(0), command, timeout_s))
                 if tell is not None:
                     tell(" ".join(running[-1].job))
             ended = [one for one in running if one.process.poll() is not None or time.monotonic() > one.deadline]
@@ -87,9 +125,24 @@ def run_all(
     return done
 
 
-def _start(job: Job, command: Sequence[str], timeout_s: float, env: Mapping[str, str] | None) -> _Running:
+@dataclass(slots=True)
+class _Running:
+    job: Job
+    process: subprocess.Popen[bytes]
+    out: BinaryIO
+    err: BinaryIO
+    deadline: float
+
+
+def _start(job: Job, command: Sequence[str], timeout_s: float) -> _Running:
+    # Files, not pipes: a process that hangs has told what it told, and no pipe can fill up.
     out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  # `_finish` closes them
-    process = subprocess.Popen([*command, *job], stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env)
+    try:
+        process = subprocess.Popen([*command, *job], stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+    except BaseException:
+        out.close()
+        err.close()
+        raise
     return _Running(job, process, out, err, time.monotonic() + timeout_s)
 
 
@@ -100,16 +153,18 @@ def _finish(one: _Running) -> ProcessOutcome:
         one.process.kill()
     code = one.process.wait()
     with one.out as out, one.err as err:
-        out.seek(0)
-        err.seek(0)
-        lines = out.read().decode("utf-8", "replace").splitlines()
-        said = err.read().decode("utf-8", "replace").split("\n")
-    told = tuple(json.loads(line.removeprefix(WORD)) for line in lines if line.startswith(WORD) and line.endswith("}"))
-    return ProcessOutcome(one.job, told, code, timed_out, _reason(said))
+        told = (answer_in(line) for line in _text(out).splitlines())
+        return ProcessOutcome(one.job, tuple(answer for answer in told if answer is not None), code, timed_out, _reason(_text(err)))
 
 
-def _reason(lines: list[str]) -> str:
+def _text(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
+
+
+def _reason(text: str) -> str:
     """The exception of a traceback without its module and the name of our own errors; else the last line."""
+    lines = text.split("\n")
     begun = max((index for index, line in enumerate(lines) if line.startswith("Traceback ")), default=-1)
     words = [line.strip() for line in lines[begun + 1 :] if line.strip() and not line.startswith(" ")]
     if not words:
@@ -118,3 +173,62 @@ def _reason(lines: list[str]) -> str:
     if colon and name.startswith("upres.errors."):  # words for users already
         return rest[:_LONGEST_REASON]
     return f"{name.rpartition('.')[2] if colon else name}{colon}{rest}"[:_LONGEST_REASON]
+
+
+class Conversation:
+    """A process that is asked line by line on its standard input and answers each line (see `child.tell`). End it, come what may."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._err = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)  # a pipe that nobody reads would stop whoever has much to say
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err)
+        self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)  # Windows cannot wait for a pipe with a time limit
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            answer = answer_in(line.decode("utf-8", "replace").rstrip("\r\n"))
+            if answer is not None:
+                self._answers.put(answer)
+        self._answers.put(None)
+
+    def ask(self, line: str | None, timeout_s: float) -> dict[str, Any] | None:
+        """The answer to a line (None: to the end of the lines); None where it ended instead. Raises TimeoutError."""
+        # From a thread: a process that hangs before it reads would hold us too, once the pipe is full.
+        threading.Thread(target=self._send, args=(line,), daemon=True).start()
+        try:
+            return self._answers.get(timeout=timeout_s)
+        except queue.Empty:
+            raise TimeoutError(f"it did not answer within {timeout_s:.0f} s") from None
+
+    def _send(self, line: str | None) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with suppress(OSError, ValueError):  # it is gone, or ended by us meanwhile; the end of its answers tells how
+            if line is not None:
+                stdin.write(line.encode() + b"\n")
+                stdin.flush()
+            else:
+                stdin.close()
+
+    def outcome(self) -> ProcessOutcome:
+        """How the process ended, to be asked once it answers no more; it is ended where it goes on nevertheless."""
+        timed_out = False
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+            self._process.kill()
+        return ProcessOutcome((), (), self._process.wait(), timed_out, _reason(_text(self._err)))
+
+    def end(self) -> None:
+        """Whatever it does, it is over."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):  # what was not sent yet cannot be sent any more
+                    stream.close()
+        self._err.close()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from upres.errors import DataError, EngineError, ModelError
 from upres.metrics.niqe import PARAMETERS, fetch_parameters
+from upres.models.load import load_model
 from upres.system.files import sha256_of
 from upres.training.config import TrainConfig, parse_layers
 from upres.training.distributed.ranks import Ranks
@@ -151,10 +152,11 @@ def load_parent(
         say(f"the discriminator begins with {init_discriminator}")
     if init is None:
         return Parent(None, "")
-    plain = {name: torch.from_numpy(np.array(array)) for name, array in read_weights(init).items()}
+    loaded = load_model(init)
+    plain = {name: torch.from_numpy(np.array(array)) for name, array in loaded.state_dict().items()}
     begin_with(state, plain, first_lr)
     say(f"the generator begins with {init}")
-    return Parent(plain, sha256_of(init))
+    return Parent(plain, "+".join(sha256_of(file.path) for file in loaded.files))
 
 
 def _load_discriminator(discriminator: nn.Module, path: Path) -> None:

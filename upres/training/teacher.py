@@ -19,9 +19,7 @@ from torch import Tensor
 from upres.engines.torch import TorchRunner
 from upres.errors import UsageError
 from upres.graph.graph import Graph
-from upres.graph.opaque import Network
-from upres.models.catalog import resolve
-from upres.models.load import load_network
+from upres.models.load import LoadedModel, load_model
 from upres.system.files import sha256_of
 from upres.training.config import TrainConfig
 from upres.training.run import Say
@@ -47,20 +45,22 @@ def share_at(config: TrainConfig, step: int) -> float:
     return config.teacher_share * max(0.0, left)
 
 
-def open_teacher(name_or_path: str, config: TrainConfig, device: torch.device, say: Say) -> Teacher:
-    """The teacher of a run, ready on `device`, in the run's precision where upres reads the file as a graph.
+def open_teacher(model: str, config: TrainConfig, device: torch.device, say: Say) -> Teacher:
+    """The teacher of a run, ready on `device`, in the run's precision where it is one network whose layers upres knows.
 
-    config: `channels` and `precision` decided. Raises `ModelError` for a model that
-    cannot be had, `UsageError` where its scale, channels or alignment do not go with the run's.
+    model: a name, a file or an expression, as for `load_model`. config: `channels` and `precision` decided. Raises `ModelError` for a model
+    that cannot be had, `UsageError` where its scale, channels or alignment do not go with the run's.
     """
-    network = load_network(name_or_path)
-    _check(name_or_path, network, config)
-    identity = f"{name_or_path} {sha256_of(resolve(name_or_path))}"
-    say(f"teacher: {name_or_path}, {config.teacher_share:.0%} of the target" + _ramp(config))
-    if isinstance(network, Graph):
+    loaded = load_model(model)
+    _check(loaded, config)
+    ramp = f", down to HR alone over {config.teacher_ramp_steps:,} steps" if config.teacher_ramp_steps else ""
+    say(f"teacher: {loaded.name}, {config.teacher_share:.0%} of the target{ramp}")
+    identity = f"{loaded.name} {'+'.join(sha256_of(file.path) for file in loaded.files)}"
+    network = loaded.networks[0]
+    if isinstance(network, Graph) and len(loaded.networks) == 1:
         runner = TorchRunner(network, device=str(device), precision="bf16" if config.precision == "bfloat16" else "fp32")
         return Teacher(runner.of_tensor, identity)
-    upscaler = Upscaler(network, threads=torch.get_num_threads())
+    upscaler = Upscaler(loaded.networks, threads=torch.get_num_threads())
 
     def enlarge(lr: Tensor) -> Tensor:
         made = [upscaler.upscale_array(np.ascontiguousarray(x)) for x in lr.detach().float().permute(0, 2, 3, 1).cpu().numpy()]
@@ -69,14 +69,12 @@ def open_teacher(name_or_path: str, config: TrainConfig, device: torch.device, s
     return Teacher(enlarge, identity)
 
 
-def _ramp(config: TrainConfig) -> str:
-    return f", down to HR alone over {config.teacher_ramp_steps:,} steps" if config.teacher_ramp_steps else ""
-
-
-def _check(name: str, network: Network, config: TrainConfig) -> None:
-    if network.scale != config.scale:
-        raise UsageError(f"teacher {name} enlarges by {network.scale} and the recipe by {config.scale}: they must be of one scale")
-    if (network.in_channels, network.out_channels) != (config.channels, config.channels):
-        raise UsageError(f"teacher {name} takes {network.in_channels} channels and the pictures have {config.channels}: set channels")
-    if config.patch_px % network.alignment:
-        raise UsageError(f"teacher {name} needs patches whose sides are multiples of {network.alignment}, got patch_px {config.patch_px}")
+def _check(teacher: LoadedModel, config: TrainConfig) -> None:
+    name = f"teacher {teacher.name}"
+    if teacher.scale != config.scale:
+        raise UsageError(f"{name} enlarges by {teacher.scale} and the recipe by {config.scale}: they must be of one scale")
+    for network in teacher.networks:
+        if (network.in_channels, network.out_channels) != (config.channels, config.channels):
+            raise UsageError(f"{name} takes {network.in_channels} channels, but the pictures have {config.channels}: set channels")
+        if config.patch_px % network.alignment:
+            raise UsageError(f"{name} needs patches whose sides are multiples of {network.alignment}, got patch_px {config.patch_px}")

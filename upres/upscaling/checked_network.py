@@ -129,7 +129,7 @@ class CheckedNetwork:
         """Memory was short for tiles that keep `side` px: halve it for all that follow. `OutOfMemoryError` where no smaller one is made."""
         align = self.graph.alignment
         if side <= max(MIN_TILE_PX, align):
-            reason = str(error).removesuffix("; try a smaller --tile") or "not enough free memory"  # that was done
+            reason = str(error).removesuffix("; try a smaller tile") or "not enough free memory"  # that was done
             raise OutOfMemoryError(
                 f"{where}: {reason}. No smaller tile helps: close programs that use the memory, "
                 "or take another engine (--engine, --device cpu), a smaller model, or less for the rest with --memory"

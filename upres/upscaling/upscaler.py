@@ -22,6 +22,7 @@ from upres.graph.opaque import Network
 from upres.images import convert
 from upres.images.io import Picture
 from upres.models import expression
+from upres.models.load import LoadedModel, load_model
 from upres.upscaling import enlarge
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.tiled_run import Progress
@@ -54,7 +55,7 @@ class Upscaler(enlarge.Upscaler):
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Network | Sequence[Network] = "compact-x4",
+        model: str | os.PathLike[str] | LoadedModel | Network | Sequence[Network] = "compact-x4",
         *,
         engine: str = "auto",
         threads: int = 0,
@@ -154,7 +155,7 @@ class Upscaler(enlarge.Upscaler):
 
 
 def _load(
-    model: str | os.PathLike[str] | Network | Sequence[Network], denoise: float | None, denoise_with: str | None
+    model: str | os.PathLike[str] | LoadedModel | Network | Sequence[Network], denoise: float | None, denoise_with: str | None
 ) -> Network | Sequence[Network]:
     if isinstance(model, os.PathLike):
         composition = expression.Composition(((expression.Part(str(Path(model).absolute()), 1.0),),))
@@ -163,14 +164,14 @@ def _load(
     else:
         if denoise is not None or denoise_with is not None:
             raise UsageError("denoise blends models that have a name or a file; a Graph is one network already")
-        return model
+        return model.networks if isinstance(model, LoadedModel) else model
     if denoise is not None:
         composition = expression.with_denoise(composition, denoise, denoise_with)
     elif denoise_with is not None:
         raise UsageError("denoise_with names the twin for denoise: give denoise (0 to 1) too")
     for note in composition.notes:
         _log.warning("%s", note)
-    return expression.load(composition)
+    return load_model(composition).networks
 
 
 def _watched(progress: Progress | None, cancel: Callable[[], bool] | None) -> Progress | None:

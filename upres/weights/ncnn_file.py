@@ -107,7 +107,7 @@ def _bounded(path: Path, most: int) -> bytes:
     except OSError as error:
         raise ModelError(f"model file {path}: it cannot be read ({error.strerror}). Check its path and permissions") from error
     if data is None:
-        raise ModelError(f"model file {path}: it is {size:,} bytes large, or no file; expected at most {most:,} bytes. Name the file")
+        raise ModelError(f"model file {path}: it has {size:,} bytes, or is not a file; expected at most {most:,} bytes")
     return data
 
 
@@ -121,16 +121,16 @@ def parse_param(text: bytes, origin: Origin) -> tuple[NcnnLayer, ...]:
     whole = len(lines) > 1 and lines[0] == MAGIC.decode()
     counts = re.fullmatch(r"(\d{1,10})\s+(\d{1,10})", lines[1]) if whole else None
     if counts is None:
-        raise origin.refuse("it begins as an ncnn .param, but the numbers of its layers and blobs do not follow")
+        raise origin.refuse("it begins as an ncnn .param, but the counts of its layers and blobs do not follow")
     if int(counts[1]) != len(lines) - 2 or len(lines) > _MAX_LAYERS:
-        raise origin.refuse(f"it announces {int(counts[1]):,} layers, and {len(lines) - 2:,} follow; at most {_MAX_LAYERS:,} can be read")
+        raise origin.refuse(f"it declares {int(counts[1]):,} layers, but {len(lines) - 2:,} follow; at most {_MAX_LAYERS:,} can be read")
     layers = tuple(_parse_line(line, origin) for line in lines[2:])
     written: set[str] = set()
     for layer in layers:
         missing = next((name for name in layer.inputs if name not in written), None)
         twice = next((name for name in layer.outputs if name in written), None)
         if missing is not None or twice is not None or len(set(layer.outputs)) != len(layer.outputs):
-            what = f"reads {missing!r}, which no layer before it writes"
+            what = f"reads {missing!r}, which no earlier layer writes"
             raise origin.refuse(f"layer {layer.name!r} {what if missing is not None else f'writes {twice!r}, which is written already'}")
         written.update(layer.outputs)
         check_layer(layer, origin)
@@ -140,28 +140,28 @@ def parse_param(text: bytes, origin: Origin) -> tuple[NcnnLayer, ...]:
 def _parse_line(line: str, origin: Origin) -> NcnnLayer:
     words = line.split()
     if len(words) < 4 or not all(re.fullmatch(r"\d{1,3}", word) for word in words[2:4]) or any(len(word) > 255 for word in words):
-        raise origin.refuse(f"a line is no layer: {line[:60]!r}")
+        raise origin.refuse(f"expected a layer on each line, got {line[:60]!r}")
     taken, given = int(words[2]), int(words[3])
     blobs, settings = words[4 : 4 + taken + given], words[4 + taken + given :]
     if len(blobs) != taken + given or any("=" in blob for blob in blobs):
-        raise origin.refuse(f"layer {words[1]!r}: {taken} inputs and {given} outputs are announced, and not all are named")
+        raise origin.refuse(f"layer {words[1]!r}: {taken} inputs and {given} outputs are declared, but not all are named")
     params: dict[int, Number | tuple[Number, ...]] = {}
     for word in settings:
         match = re.fullmatch(r"(-?\d{1,5})=([-+0-9.eE,]{1,4000})", word)
         values = None if match is None else [_number(value) for value in match[2].split(",")]
         if match is None or values is None or any(value is None for value in values):
-            raise origin.refuse(f"layer {words[1]!r}: {word[:40]!r} is no setting of numbers")
+            raise origin.refuse(f"layer {words[1]!r}: {word[:40]!r} is not a parameter with numbers")
         numbers = tuple(value for value in values if value is not None)
         key = int(match[1])
         if key <= _ARRAY_BASE:
             key = _ARRAY_BASE - key
             if numbers[0] != len(numbers) - 1:
-                raise origin.refuse(f"layer {words[1]!r}: a list of {numbers[0]} numbers is announced, and {len(numbers) - 1} follow")
+                raise origin.refuse(f"layer {words[1]!r}: a list of {numbers[0]} numbers is declared, but {len(numbers) - 1} follow")
             params[key] = numbers[1:]
         elif len(numbers) == 1:
             params[key] = numbers[0]
         if key not in params or not 0 <= key < 32:
-            raise origin.refuse(f"layer {words[1]!r}: {word[:40]!r} is no setting that ncnn knows")
+            raise origin.refuse(f"layer {words[1]!r}: {word[:40]!r} is not a parameter that ncnn knows")
     return NcnnLayer(words[0], words[1], tuple(blobs[:taken]), tuple(blobs[taken:]), params)
 
 
@@ -238,43 +238,3 @@ def _setting(key: int, value: Number | tuple[Number, ...]) -> str:
 def _text(number: Number) -> str:
     """As ncnn tells the two kinds apart: floats have a point or an exponent."""
     return str(number) if isinstance(number, int) else f"{number:.9e}"
-
-
-def compact_state(model: NcnnModel) -> dict[str, Array] | None:
-    """The state dict of an SRVGGNetCompact, under its torch names, where that is what the layers are; else None.
-
-    So a network that is at hand only for ncnn can be blended with its twin, exported, and run by every engine.
-    """
-    alias = {name: layer.inputs[0] for layer in model.layers if layer.kind == "Split" for name in layer.outputs}
-    rest = {layer.kind: layer for layer in model.layers if layer.kind not in ("Input", "Split", "Convolution", "PReLU")}
-    chain = [pair for pair in zip(model.layers, model.weights, strict=True) if pair[0].kind in ("Convolution", "PReLU")]
-    if rest.keys() != {"PixelShuffle", "Interp", "BinaryOp"} or len(chain) < 3 or len(chain) % 2 == 0:
-        return None
-
-    def reads(layer: NcnnLayer) -> list[str]:
-        return [alias.get(name, name) for name in layer.inputs]
-
-    value = model.input
-    state: dict[str, Array] = {}
-    for index, (layer, arrays) in enumerate(chain):
-        if layer.kind != ("PReLU" if index % 2 else "Convolution") or reads(layer) != [value]:
-            return None
-        value = layer.outputs[0]
-        if layer.kind == "PReLU":
-            state[f"body.{index}.weight"] = arrays[0]
-            continue
-        if layer.kernel != (3, 3) or len(arrays) != 2 or not layer.is_plain_conv(padding=1) or layer.integer(9):
-            return None
-        state[f"body.{index}.weight"] = arrays[0].reshape(layer.integer(0), -1, 3, 3)
-        state[f"body.{index}.bias"] = arrays[1]
-    shuffle, enlarge, add = rest["PixelShuffle"], rest["Interp"], rest["BinaryOp"]
-    fits = (
-        reads(shuffle) == [value]
-        and shuffle.integer(1) == 0
-        and reads(enlarge) == [model.input]
-        and enlarge.is_nearest(shuffle.integer(0))
-        and add.integer(0) == 0
-        and set(add.inputs) == {*shuffle.outputs, *enlarge.outputs}
-        and add.outputs == (model.output,)
-    )
-    return state if fits else None

@@ -1,7 +1,7 @@
 """A reader of the pickles in torch files that cannot run code: an own machine for the few opcodes that data needs.
 
 Python's unpickler imports and calls whatever a file names. Here each allowed name (`pickle_values.py`) stands for an inert value of ours:
-nothing is imported, nothing of the file is called. What is no data (objects with code, unknown names, other opcodes) is refused by name.
+nothing is imported, nothing of the file is called. Anything but data (objects with code, unknown names, other opcodes) is refused by name.
 Size of the pickle, number of opcodes and size of integers are bounded; the work is linear in the opcodes.
 
 The opcodes are those of `pickletools` in the standard library.
@@ -40,7 +40,7 @@ class Pickle:
 
 
 def read_pickle(data: bytes, start: int, origin: Origin) -> Pickle:
-    """The pickle at `data[start:]`. Raises ModelError, and nothing else, for what is no plain data."""
+    """The pickle at `data[start:]`. Raises ModelError, and nothing else, for anything but plain data."""
     return _Machine(data, start, origin).run()
 
 
@@ -193,7 +193,7 @@ class _Machine:
             case b"\x93":  # STACK_GLOBAL
                 name, module = self._pop(), self._pop()
                 if not isinstance(name, str) or not isinstance(module, str):
-                    raise self._damaged("a name that is no text")
+                    raise self._damaged("a name that is not text")
                 push(self._meaning.find(module, name))
             case b"Q":
                 push(self._meaning.storage(self._pop()))

@@ -169,7 +169,7 @@ class Meaning:
             case "storage", StorageType(dtype=dtype), str(key), str(), int(numel) if len(key) <= 100 and 0 <= numel <= MAX_ELEMENTS * 8:
                 root = Storage(key, dtype, 0, numel, numel)
             case _:
-                raise self.damaged("a reference that is no torch storage")
+                raise self.damaged("a reference that is not a torch storage")
         if self.storages.setdefault(key, root) != root:
             raise self.damaged("a storage that is described in two ways")
         match parts[5:]:
@@ -178,7 +178,7 @@ class Meaning:
             case (PickledTuple() as view,):
                 return self._view(root, tuple(view))
             case _:
-                raise self.damaged("a reference that is no torch storage")
+                raise self.damaged("a reference that is not a torch storage")
 
     def _view(self, root: Storage, view: tuple[object, ...]) -> Storage:
         match view:
@@ -247,5 +247,5 @@ class Meaning:
             raise self.damaged(f"a tensor of {len(value):,} dimensions; expected at most {MAX_DIMENSIONS}")
         integers = tuple(item for item in value if type(item) is int)
         if len(integers) != len(value):
-            raise self.damaged("a shape or stride with something in it that is no integer")
+            raise self.damaged("a shape or stride with a value that is not an integer")
         return integers

@@ -1,7 +1,7 @@
-"""Model files to arrays, without torch and without running anything that a file says.
+"""Model files that name their weights, to arrays: without torch, and without running anything that a file says.
 
-The content decides the format, never the name: `.safetensors`, both containers of `torch.save`, and ncnn's `.param` with its `.bin`, whose
-weights get names again where the network is one that is known by its layers. Everything else is refused by name.
+The content decides the format, never the name: `.safetensors` and both containers of `torch.save`. Everything else is refused, with what it
+is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.weights.ncnn_file import NcnnModel, compact_state, find_pair, read_ncnn
+from upres.weights.ncnn_file import find_pair
 from upres.weights.safetensors import SHA256_KEY as SHA256_KEY
 from upres.weights.safetensors import read_safetensors
 from upres.weights.safetensors import write_safetensors as write_safetensors
@@ -30,9 +30,8 @@ def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
     Of a checkpoint, what lies under `params_ema`, `params-ema`, `params`, `state_dict` or `model` (the first that is there) is taken, or
     else the whole. Tied tensors are one array. Raises ModelError, and nothing else, for whatever is wrong with the file.
     """
-    pair = find_pair(path) if _is_file(path) else None
-    if pair is not None:
-        return _named_weights(read_ncnn(*pair))
+    if _is_file(path) and find_pair(path) is not None:
+        raise ModelError(f"model file {path}: it is an ncnn network, whose weights have no names. upres.load_model reads it")
     try:
         status = path.stat()
         data = path.read_bytes() if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES else None
@@ -54,16 +53,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except ValueError:  # a path with a zero byte in it
         return False
-
-
-def _named_weights(model: NcnnModel) -> dict[str, NDArray[np.generic]]:
-    state = compact_state(model)
-    if state is None:
-        raise ModelError(
-            f"model file {model.path}: it is an ncnn network of {len(model.layers)} layers that is no SRVGGNetCompact, and ncnn keeps no "
-            "names of weights. It can be run as it is (upres upscale -n); for all else take the same network as .safetensors or .pth"
-        )
-    return dict(state)
 
 
 def parse_weights(data: bytes, name: str) -> dict[str, NDArray[np.generic]]:

@@ -76,9 +76,9 @@ def _parse(raw: bytes, origin: Origin) -> dict[str, object]:
     try:
         header: object = json.loads(raw, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise origin.refuse(f"its header is no safetensors header ({str(error)[:100]}): it is damaged") from error
+        raise origin.refuse(f"its header is not a safetensors header ({str(error)[:100]}): it is damaged") from error
     if not isinstance(header, dict):
-        raise origin.refuse("its header is no list of tensors: it is damaged")
+        raise origin.refuse("its header is not a table of tensors: it is damaged")
     return cast(dict[str, object], header)
 
 
@@ -123,7 +123,7 @@ def _digest(header: Mapping[str, object], metadata: Mapping[str, object], number
 def _verify(metadata: object, header: Mapping[str, object], numbers: memoryview, origin: Origin) -> None:
     texts = cast(dict[str, object], metadata) if isinstance(metadata, dict) else {"": None}
     if not all(isinstance(text, str) for text in texts.values()):
-        raise origin.refuse("its metadata is no list of texts: it is damaged")
+        raise origin.refuse("its metadata is not a table of strings: it is damaged")
     if SHA256_KEY in texts and texts[SHA256_KEY] != (found := _digest(header, texts, numbers)):
         raise origin.refuse(f"its content has the SHA-256 {found}, but it says {str(texts[SHA256_KEY])[:64]!r}: it was changed or damaged")
 

@@ -1,4 +1,4 @@
-"""Numbers as model files store them: the dtypes that we read, and their one way into arrays of ours."""
+"""Numbers as model files store them: the dtypes that can be read, and their conversion to arrays."""
 
 from __future__ import annotations
 

@@ -98,9 +98,9 @@ class _Extractor:
 @pytest.mark.parametrize(
     ("code", "kind", "words"),
     [
-        (-100, OutOfMemoryError, "short of memory on cpu for 6 x 5 pixels; try a smaller --tile"),
-        (-1, EngineError, r"failed on cpu \(code -1\) on 6 x 5 pixels"),
-        (0, OutOfMemoryError, "short of memory on cpu"),  # an empty value without a code
+        (-100, OutOfMemoryError, "out of memory on cpu for 6 x 5 pixels; try a smaller tile"),
+        (-1, EngineError, r"failed on cpu \(code -1\) for 6 x 5 pixels"),
+        (0, OutOfMemoryError, "out of memory on cpu"),  # an empty value without a code
     ],
 )
 def test_a_code_of_ncnns_becomes_an_error(code: int, kind: type[Exception], words: str) -> None:

@@ -36,9 +36,9 @@ def run_python(text: str) -> subprocess.CompletedProcess[str]:
 def test_what_the_cpu_does_not_do_in_half_precision_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upres.engines.ncnn.net._cpu_keeps", lambda precision: False)  # pyright: ignore[reportUnknownLambdaType]
     for precision in ("fp16", "bf16"):
-        with pytest.raises(UsageError, match=f"engine 'ncnn' has no {precision} on this CPU .*use --precision fp32"):
+        with pytest.raises(UsageError, match=f"engine 'ncnn' has no {precision} on this CPU .*use precision fp32"):
             NcnnRunner(identity(), threads=1, precision=precision)
-    with pytest.raises(UsageError, match="precision must be fp32, fp16 or bf16; found 'int8'"):
+    with pytest.raises(UsageError, match="precision must be fp32, fp16 or bf16; got 'int8'"):
         NcnnRunner(identity(), threads=1, precision="int8")
 
 
@@ -62,7 +62,7 @@ def test_precision_is_what_values_are_truly_kept_in(precision: str, bits: int) -
 
 def test_an_unknown_device_is_refused() -> None:
     for device in ("cuda", "vulkan:", "vulkan:x", "gpu"):
-        with pytest.raises(UsageError, match=f"engine 'ncnn' runs on device cpu, vulkan or vulkan:N; found '{device}'"):
+        with pytest.raises(UsageError, match=f"engine 'ncnn' has devices cpu, vulkan and vulkan:N; got '{device}'"):
             NcnnRunner(identity(), device=device)
 
 

@@ -25,6 +25,8 @@ from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Resample, Scale
 
+pytestmark = pytest.mark.vulkan
+
 RNG = np.random.default_rng(4)
 
 
@@ -84,7 +86,7 @@ def every_node() -> Graph:
 def test_the_device_that_is_told_is_the_one_that_is_opened(device: VulkanDevice) -> None:
     for asked in ("vulkan", f"vulkan:{device.index}"):
         assert vulkan.opened(asked).device == device
-    with pytest.raises(EngineError, match=rf"device 'vulkan:91' is not there; this machine has vulkan:0 \(.*{device.name.split()[0]}"):
+    with pytest.raises(EngineError, match=rf"device 'vulkan:91' does not exist; this machine has vulkan:0 \(.*{device.name.split()[0]}"):
         NcnnRunner(compact(2), device="vulkan:91")
 
 
@@ -141,7 +143,7 @@ def test_half_precision_is_what_it_says_or_refused(device: VulkanDevice) -> None
     expected = NcnnRunner(graph, threads=1)(lr)
     for precision, has, bits in (("fp16", device.fp16, 10), ("bf16", device.bf16, 7)):
         if not has:
-            with pytest.raises(UsageError, match=rf"has no {precision}; use --precision fp32"):
+            with pytest.raises(UsageError, match=rf"has no {precision}; use precision fp32"):
                 NcnnRunner(graph, threads=1, device="vulkan", precision=precision)
             continue
         runner = NcnnRunner(graph, threads=1, device="vulkan", precision=precision)
@@ -175,7 +177,7 @@ def test_a_tile_beyond_the_devices_memory_is_refused_and_a_smaller_one_runs(devi
     assert 0 < free <= MAX_RUN_BYTES
     assert 0 < (runner.device_bytes() or 0) <= MAX_RUN_BYTES
     huge = np.broadcast_to(np.float32(0.5), (1, 3, 20000, 20000))  # of no memory here
-    with pytest.raises(OutOfMemoryError, match=r"20000 x 20000 pixels needs \d+ MB on .*, where one run may take \d+ MB; try"):
+    with pytest.raises(OutOfMemoryError, match=r"20000 x 20000 pixels needs \d+ MB on .*, where one run may use \d+ MB; try"):
         runner(huge)
     np.testing.assert_array_equal(runner(lr), before)
     assert free_device_bytes("cpu") is None
@@ -191,7 +193,7 @@ def test_memory_that_cannot_be_reserved_is_told(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(OutOfMemoryError, match="9 x 9 pixels needs 100 MB on card, which has less"):
         gpu.reserve(100 << 20, "9 x 9 pixels")
     assert calls == ["clear", "back"]
-    with pytest.raises(OutOfMemoryError, match="needs 600 MB on card, where one run may take 512 MB"):
+    with pytest.raises(OutOfMemoryError, match="needs 600 MB on card, where one run may use 512 MB"):
         gpu.reserve(600 << 20, "a tile")
 
 

@@ -28,6 +28,6 @@ def test_half_precision_is_inside_only() -> None:
 
 def test_a_weight_that_float16_cannot_hold_is_named() -> None:
     graph = Graph.of([Scale("o", "input", 70000.0)], output="o", in_channels=1, family="test")
-    with pytest.raises(EngineError, match=r"holds 70000; float16 ends at 65504"):
+    with pytest.raises(EngineError, match=r"has magnitude 70000, and float16 ends at 65504"):
         onnx_bytes(graph, half=True)
     onnx_bytes(graph)

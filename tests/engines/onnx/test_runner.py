@@ -93,7 +93,7 @@ def test_tensorrt_says_that_it_rounds(allowed: bool, monkeypatch: pytest.MonkeyP
 
 def test_a_provider_that_is_there_but_cannot_be_loaded_is_no_cpu_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with_runtime(monkeypatch, ["CUDAExecutionProvider"], loads=[])
-    with pytest.raises(EngineError, match="CUDAExecutionProvider but could not load it, and would run on CPUExecutionProvider; "):
+    with pytest.raises(EngineError, match="CUDAExecutionProvider but cannot load it, and would run on CPUExecutionProvider; "):
         OnnxRunner(small(), device="cuda")
 
 
@@ -107,7 +107,7 @@ def test_a_provider_that_is_not_in_this_build_is_named_with_its_package() -> Non
 
 @pytest.mark.parametrize("device", ["quantum", "cpu:1", "cuda:x", "coreml:0", ""])
 def test_a_device_that_is_none(device: str) -> None:
-    with pytest.raises(EngineError, match=f"'onnx' has no device '{device}': it knows cpu, cuda, .*, and cuda:N, .* with a number N"):
+    with pytest.raises(EngineError, match=f"'onnx' has no device '{device}'; expected one of cpu, cuda, .*, cuda:N, "):
         OnnxRunner(small(), device=device)
 
 
@@ -123,7 +123,7 @@ def test_every_exception_of_the_runtime_becomes_ours() -> None:
             raise kind("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 7\nmore")
 
         runner._session = SimpleNamespace(run=run)
-        with pytest.raises(OutOfMemoryError, match=r"on 4 x 5 pixels: 6 : RUNTIME_EXCEPTION : Failed to .* size 7; try a smaller --tile"):
+        with pytest.raises(OutOfMemoryError, match=r"on 4 x 5 pixels: 6 : RUNTIME_EXCEPTION : Failed to .* size 7; try a smaller tile"):
             runner(lr)
 
     def run_out_of_luck(*_: object) -> None:
@@ -142,7 +142,7 @@ def test_a_program_that_the_runtime_refuses_is_an_engine_error(monkeypatch: pyte
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(UsageError, match="engine 'onnx' computes in fp32 or fp16; found 'bf16'"):
+    with pytest.raises(UsageError, match="engine 'onnx' has precisions fp32, fp16; got 'bf16'"):
         OnnxRunner(small(), precision="bf16")
 
 

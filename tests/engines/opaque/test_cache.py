@@ -17,7 +17,7 @@ from tests.made_ncnn import bilinear_x2
 from upres.engines.opaque import cache
 from upres.errors import ModelError, OutputError
 from upres.graph.opaque import OpaqueModel
-from upres.models.load import load_network
+from upres.models.load import load_model
 
 FOUND = OpaqueModel(
     kind="ncnn", path="", sha256="", engine="ncnn", family="", scale=2, in_channels=3, out_channels=3, alignment=1, receptive_field=4,
@@ -32,7 +32,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("full")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UPRES_CACHE", str(folder))
-        load_network(str(bilinear_x2(tmp_path_factory.mktemp("measured"), kernel=5)))
+        load_model(str(bilinear_x2(tmp_path_factory.mktemp("measured"), kernel=5)))
     return folder
 
 
@@ -71,41 +71,41 @@ def test_the_second_look_starts_no_process_and_finds_the_same(
     monkeypatch.setenv("UPRES_CACHE", str(full))
     monkeypatch.setattr(subprocess, "Popen", None)
     for path in (file, file.with_suffix(".bin")):
-        found = load_network(str(path))
+        found = load_model(str(path)).networks[0]
         assert isinstance(found, OpaqueModel)
         assert (found.path, found.scale, found.receptive_field, found.value_range) == (str(file), 2, 4, (0.0, 1.0))
     (tmp_path / "other").mkdir()
     with pytest.raises(TypeError):  # the positive control: another file asks for a process
-        load_network(str(bilinear_x2(tmp_path / "other", kernel=3)))
+        load_model(str(bilinear_x2(tmp_path / "other", kernel=3)))
 
 
 def test_a_file_with_the_same_bytes_is_known_under_its_own_path(file: Path, tmp_path: Path, probe: Probe) -> None:
-    load_network(str(file))
+    load_model(str(file))
     (tmp_path / "other").mkdir()
     other = bilinear_x2(tmp_path / "other", kernel=5)
-    found = load_network(str(other))
+    found = load_model(str(other)).networks[0]
     assert isinstance(found, OpaqueModel) and (found.path, probe.count) == (str(other), 1)
 
 
 def test_another_file_or_version_or_format_is_measured_again(file: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
-    load_network(str(file))
+    load_model(str(file))
     for number, name in enumerate(("ncnn", "upres"), 2):
-        plain = cache.version
-        monkeypatch.setattr(cache, "version", lambda asked, name=name, plain=plain: "9" if asked == name else plain(asked))
-        load_network(str(file))
-        load_network(str(file))
+        plain = cache.version_of
+        monkeypatch.setattr(cache, "version_of", lambda asked, name=name, plain=plain: "9" if asked == name else plain(asked))
+        load_model(str(file))
+        load_model(str(file))
         assert probe.count == number, name
     monkeypatch.setattr(cache, "_FORMAT", 0)
-    load_network(str(file))
+    load_model(str(file))
     assert probe.count == 4
     file.write_bytes(file.read_bytes() + b"\n")
-    load_network(str(file))
+    load_model(str(file))
     assert probe.count == 5
 
 
 def test_a_file_that_changes_while_it_is_measured_is_not_kept(file: Path, tmp_path: Path, probe: Probe) -> None:
     probe.changed = True
-    load_network(str(file))
+    load_model(str(file))
     assert not (tmp_path / "cache").exists()
 
 
@@ -125,13 +125,13 @@ def emptied(place: Path) -> None:
 def test_what_is_damaged_is_said_and_measured_again(
     damage: Callable[[Path], None], file: Path, tmp_path: Path, probe: Probe, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = load_network(str(file))
-    assert load_network(str(file)) == first and probe.count == 1  # all fields came through
+    first = load_model(str(file)).networks[0]
+    assert load_model(str(file)).networks[0] == first and probe.count == 1  # all fields came through
     (place,) = cached(tmp_path)
     damage(place)
-    assert load_network(str(file)) == first and probe.count == 2
+    assert load_model(str(file)).networks[0] == first and probe.count == 2
     assert f"{place} is damaged: the model is measured again" in caplog.text
-    assert load_network(str(file)) == first and probe.count == 2  # and is whole again
+    assert load_model(str(file)).networks[0] == first and probe.count == 2  # and is whole again
 
 
 def refuse(error: Exception) -> Callable[..., Any]:
@@ -153,13 +153,13 @@ def test_a_cache_that_cannot_be_written_is_no_fault(
         place, name = (Path, "mkdir") if where == "no folder" else (cache, "write_atomic")
         monkeypatch.setattr(place, name, refuse(error))
     for count in (1, 2):
-        assert isinstance(load_network(str(file)), OpaqueModel) and probe.count == count
+        assert isinstance(load_model(str(file)).networks[0], OpaqueModel) and probe.count == count
     assert "what was measured of" in caplog.text and "is not kept: " in caplog.text
 
 
 def test_without_a_home_there_is_no_cache(file: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "cache_folder", refuse(RuntimeError("Could not determine home directory.")))
-    load_network(str(file))
+    load_model(str(file))
     assert probe.count == 1
 
 
@@ -167,12 +167,12 @@ def test_a_refusal_is_not_kept(file: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("UPRES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "probe", refuse(ModelError("not for pictures")))
     with pytest.raises(ModelError, match="not for pictures"):
-        load_network(str(file))
+        load_model(str(file))
     assert not (tmp_path / "cache").exists()
 
 
 def test_looking_loads_no_engine(file: Path, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPRES_CACHE", str(full))
-    program = f"import sys\nfrom upres.models.load import load_network\nload_network({str(file)!r})\nprint(*sys.modules)"
+    program = f"import sys\nfrom upres.models.load import load_model\nload_model({str(file)!r})\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert {"ncnn", "httpx", "torch", "onnxruntime"}.isdisjoint(done.stdout.split())

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from tests.fake_spandrel import install
 from upres.errors import ModelError, UsageError
 from upres.graph.opaque import OpaqueModel
-from upres.models.load import load_network
+from upres.models.load import load_model
 from upres.upscaling.enlarge import Upscaler
 
 
@@ -42,10 +42,11 @@ def kernel() -> np.ndarray:
 def test_what_spandrel_knows_is_run(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save_file({"doubler.weight": kernel()}, path)
-    model = load_network(str(path))
+    model = load_model(str(path)).networks[0]
     assert isinstance(model, OpaqueModel)
     assert (model.kind, model.family, model.scale, model.receptive_field, model.macs_per_pixel) == ("spandrel", "Doubler", 2, 1, 81.0)
-    assert model.notes[0].startswith("m.safetensors is a Doubler network, run by spandrel: scale 2, 3 channels, values 0 to 1, sees 1 px")
+    what = "m.safetensors is a Doubler network, run by spandrel"
+    assert model.notes[0].startswith(f"{what}: scale 2, 3 channels, values 0 to 1, receptive field 1 px")
     lr = np.random.default_rng(0).random((20, 14, 3), dtype=np.float32)
     framed = np.pad(lr, ((1, 1), (1, 1), (0, 0)))
     expected = 0.5 * lr + 0.125 * (framed[:-2, 1:-1] + framed[2:, 1:-1] + framed[1:-1, :-2] + framed[1:-1, 2:])
@@ -60,5 +61,5 @@ def test_what_spandrel_knows_is_run(tmp_path: Path) -> None:
 def test_what_spandrel_does_not_know_either(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save_file({"other.weight": kernel()}, path)
-    with pytest.raises(ModelError, match=r"m.safetensors: spandrel does not know this network either \(no architecture fits\)"):
-        load_network(str(path))
+    with pytest.raises(ModelError, match=r"m.safetensors: spandrel does not know this architecture either \(no architecture fits\)"):
+        load_model(str(path))

@@ -117,7 +117,7 @@ def test_damaged_files_name_the_tensor() -> None:
         (without(state, "up1.conv.weight"), "have no place in this network: up1.conv.bias, up2.conv.weight"),
         (state | {"head.conv.weight": ones((8, 3, 3, 3), np.float32)}, r"has shape \(8, 3, 3, 3\); expected \(any, any, 9, 9\)"),
         (state | {"tail.weight": ones((4, 8, 9, 9), np.float32)}, r"'tail.weight' has shape \(4, 8, 9, 9\); expected \(3, 8, 9, 9\)"),
-        (state | {"up2.act.weight": ones(5, np.float32)}, r"prelu of 'up2.act': expected slopes of shape \(8,\) or \(1,\), found \(5,\)"),
+        (state | {"up2.act.weight": ones(5, np.float32)}, r"prelu of 'up2.act': expected slopes of shape \(8,\) or \(1,\), got \(5,\)"),
         (state | {"blocks.0.bn1.weight": ones(8, np.float32)}, "1 of .* tensors have no place in this network: blocks.0.bn1.weight"),
         (state | {"blocks.4.conv1.weight": ones((8, 8, 3, 3), np.float32)}, "'blocks.2.conv1.weight' is missing"),
     ]

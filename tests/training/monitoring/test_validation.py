@@ -238,7 +238,7 @@ def test_without_pictures_nothing_is_measured_and_small_ones_are_refused() -> No
     assert validate(Nearest(), [], scale=2) is None
     with pytest.raises(DataError, match=r"tiny\.png is 30x48 \(h x w\), expected at least 32x32 pixels"):
         validate(Nearest(), [make_pair("tiny.png", smooth(0, 30, 48), 2)], scale=2)
-    with pytest.raises(InputError, match="must have one shape"):
+    with pytest.raises(InputError, match="must have the same shape"):
         validate(Nearest(3), pairs(1), scale=2)
 
 

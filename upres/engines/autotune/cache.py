@@ -20,7 +20,7 @@ from upres.engines.autotune.race import Candidate, Measured
 from upres.engines.registry import DEVICES
 from upres.errors import OutputError
 from upres.system.download import cache_folder
-from upres.system.files import alone, write_atomic
+from upres.system.files import write_atomic
 
 _FORMAT = 1
 _MACHINES, _CHOICES = 4, 100  # kept: the latest ones (a folder of caches may be shared by many machines)
@@ -83,10 +83,12 @@ def read_choices() -> list[Choice]:
 
 def remember(machine: Fingerprint, choice: Choice) -> None:
     """Add a choice, and of what was measured for it that which is broken. Another process may write at the same time."""
+    from filelock import FileLock
+
     path = choices_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with alone(path.with_name(".engines.json.lock")):
+        with FileLock(path.with_name(".engines.json.lock")):
             known = _read()
             memory = known.pop(_key(machine), None) or MachineRecord(machine.as_json())
             memory.broken |= {str(result.candidate): result.error for result in choice.measured if result.broken}
@@ -102,19 +104,18 @@ def remember(machine: Fingerprint, choice: Choice) -> None:
 @contextmanager
 def measuring_alone() -> Generator[None]:
     """Two processes that measured at once would measure each other: the second waits here, and finds the choice of the first."""
-    lock = choices_file().with_name(".engines.measuring.lock")
+    from filelock import FileLock
+
+    lock = FileLock(choices_file().with_name(".engines.measuring.lock"))
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        holder = alone(lock)
-        holder.__enter__()
+        choices_file().parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except OSError as error:  # a folder that takes no files
         _log.debug("measured without a lock: %s", error)
-        yield
-        return
     try:
         yield
     finally:
-        holder.__exit__(None, None, None)
+        lock.release()
 
 
 def _key(machine: Fingerprint) -> str:

@@ -20,6 +20,7 @@ from upres.engines.runner import threads_or_default
 from upres.errors import EngineError
 from upres.graph.graph import Graph
 from upres.graph.serialize import digest, structure
+from upres.system.packages import install_command
 
 GAIN = 0.85  # of ncnn's time, at most
 WORTH_MACS = 0.5e12  # 5 s of ncnn on two cores (benchmarks/results); measuring takes about as long
@@ -125,7 +126,7 @@ def _default(machine: Fingerprint, device: str, precision: str) -> Candidate:
     if not installed:
         raise EngineError(
             f"device {device!r} needs engine {' or '.join(able)}, which is not installed; remedy: "
-            + " or ".join(f"pip install 'upres[{engine}]'" for engine in able)
+            + " or ".join(map(install_command, able))
         )
     return _candidate(installed[0], device, precision)
 

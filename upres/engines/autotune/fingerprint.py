@@ -8,27 +8,15 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
-from upres.engines.runner import threads_or_default
-
-# What must be importable for an engine, and under which names it is distributed.
-_MODULES = {"ncnn": ("ncnn",), "torch": ("torch",), "onnx": ("onnx", "onnxruntime"), "openvino": ("openvino", "onnx")}
-_DISTRIBUTIONS = {
-    "ncnn": ("ncnn",),
-    "torch": ("torch",),
-    "onnx": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-rocm", "onnxruntime-migraphx"),
-    "openvino": ("openvino",),
-}
-_VENDORS = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}  # PCI
+from upres.system.hardware import core_numbers, cores, gpus, processor
+from upres.system.kernel_files import text_of
+from upres.system.memory import total_bytes
+from upres.system.packages import ENGINES, builds_of, missing_modules, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +47,18 @@ class Fingerprint:
 @cache
 def this_machine() -> Fingerprint:
     """Asked once a process."""
+    engines = [engine for engine in ENGINES if engine != "spandrel"]
+    builds = [name for engine in engines for name in builds_of(ENGINES[engine][0])]
     return Fingerprint(
-        cpu=_cpu(),
-        cores=threads_or_default(0),
-        memory_gib=_memory_gib(),
-        gpus=_gpus(),
+        cpu=processor().model,
+        cores=cores(),
+        memory_gib=round((total_bytes() or 0) / 2**30),
+        gpus=gpus(),
         drivers=_vulkan_drivers(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        installed=tuple(engine for engine in _MODULES if is_installed(engine)),
-        engines=tuple(f"{name} {found}" for names in _DISTRIBUTIONS.values() for name in names if (found := _version(name)) is not None),
-        upres=_version("upres") or "unknown",
+        installed=tuple(engine for engine in engines if not missing_modules(engine)),
+        engines=tuple(f"{name} {found}" for name in builds if (found := version_of(name)) is not None),
+        upres=version_of("upres") or "unknown",
     )
 
 
@@ -80,7 +70,7 @@ def is_busy(sample_s: float = 0.25, root: Path = Path("/")) -> bool:
     """
     before = _idle_of_cores(root)
     if not before:
-        return hasattr(os, "getloadavg") and os.getloadavg()[0] > threads_or_default(0)
+        return hasattr(os, "getloadavg") and os.getloadavg()[0] > cores()
     time.sleep(sample_s)
     after = _idle_of_cores(root)
     idle, total = (sum(after[core][k] - times[k] for core, times in before.items() if core in after) for k in (0, 1))
@@ -89,63 +79,15 @@ def is_busy(sample_s: float = 0.25, root: Path = Path("/")) -> bool:
 
 def _idle_of_cores(root: Path) -> dict[int, tuple[int, int]]:
     """Of each core that this process may use: (ticks that it was idle, ticks in all) since the start. proc(5), /proc/stat."""
-    ours = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else frozenset[int]()
+    ours = core_numbers()
     found: dict[int, tuple[int, int]] = {}
-    for line in _lines(root / "proc/stat"):
+    for line in text_of(root / "proc/stat").splitlines():
         name, *words = line.split()
         core = name.removeprefix("cpu")
         if core.isdecimal() and int(core) in ours and len(words) >= 5 and all(word.isdecimal() for word in words):
             ticks = [int(word) for word in words[:8]]  # what follows, time of guests, is in these already
             found[int(core)] = (ticks[3] + ticks[4], sum(ticks))  # idle, and waiting for a disk
     return found
-
-
-def is_installed(engine: str) -> bool:
-    """Whether all that the engine imports can be found; nothing is imported."""
-    return all(find_spec(module) is not None for module in _MODULES[engine])
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
-def _cpu() -> str:
-    if sys.platform == "linux":
-        for line in _lines(Path("/proc/cpuinfo")):
-            if line.startswith(("model name", "Model")):  # "Model" is the board, on ARM
-                return line.partition(":")[2].strip()
-    if sys.platform == "darwin":
-        try:
-            said = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, timeout=5, check=False).stdout
-        except (OSError, subprocess.TimeoutExpired):
-            said = b""
-        if said.strip():
-            return said.decode(errors="replace").strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory_gib() -> int:
-    if sys.platform == "win32":
-        return 0  # Windows has no sysconf; the CPU's name tells machines apart well enough
-    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
-
-
-def _gpus(root: Path = Path("/")) -> tuple[str, ...]:
-    if sys.platform == "darwin":
-        return ("apple",) if platform.machine() == "arm64" else ("unknown",)
-    found: list[str] = []
-    for card in sorted((root / "sys/class/drm").glob("renderD*")):
-        vendor, device = ("".join(_lines(card / "device" / name)[:1]).strip() for name in ("vendor", "device"))
-        found.append(f"{_VENDORS.get(vendor, vendor or 'unknown')} {device}".strip())
-    module = _lines(root / "sys/module/nvidia/version")
-    if module or (root / "proc/driver/nvidia").exists() or shutil.which("nvidia-smi"):
-        found.append(f"nvidia driver {module[0].strip()}" if module else "nvidia")
-    if (root / "dev/dxg").exists() or sys.platform == "win32":
-        found.append("unknown")  # Windows shows its GPUs to a driver's caller only, as does WSL
-    return tuple(found)
 
 
 def _vulkan_drivers() -> tuple[str, ...]:
@@ -155,10 +97,3 @@ def _vulkan_drivers() -> tuple[str, ...]:
     files = [Path(file) for text in named for file in text.split(os.pathsep)]
     files += [file for place in places for file in sorted((place / "vulkan/icd.d").glob("*.json"))]
     return tuple(f"{file.name} {int(file.stat().st_mtime)}" for file in files if file.is_file())
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(errors="replace").splitlines()
-    except OSError:
-        return []

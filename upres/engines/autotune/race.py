@@ -8,18 +8,12 @@ the way it went is the result: that is how a broken GPU driver shows.
 from __future__ import annotations
 
 import json
-import os
-import queue
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
+
+from upres.system.subprocesses import Conversation, python_command
 
 ROUNDS, ROUNDS_S = 3, 6.0  # no further round is begun after that time
 ANSWER_S = 15.0  # for loading with the first run, and for each run
@@ -67,7 +61,7 @@ def race(
     budget_s: float = BUDGET_S,
 ) -> tuple[Measured, ...]:
     """One result for each candidate, in their order. `structure` is `graph.serialize.structure`, `program` replaces the child (tests)."""
-    command = tuple(program) if program is not None else (sys.executable, "-P", "-m", _PROGRAM)
+    command = program if program is not None else python_command(_PROGRAM)
     end = time.monotonic() + budget_s
     entrants: list[_Entrant] = []
     try:
@@ -99,19 +93,9 @@ def race(
 class _Entrant:
     """One candidate and its process."""
 
-    def __init__(self, candidate: Candidate, command: tuple[str, ...]) -> None:
+    def __init__(self, candidate: Candidate, command: Sequence[str]) -> None:
         self.result = Measured(candidate)
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)  # a pipe that nobody reads would stop whoever has much to say
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, env=_environment())
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, daemon=True)  # Windows cannot wait for a pipe with a time limit
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line)
-        self._lines.put(b"")
+        self._process = Conversation(command)
 
     def load(self, request: dict[str, Any], seconds: float) -> None:
         """Send what to run; wait until it has run once."""
@@ -133,29 +117,16 @@ class _Entrant:
             if answer is not None:
                 self.result = replace(self.result, peak_bytes=answer["peak_bytes"])
 
-    def _send(self, line: str | None) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None
-        with suppress(OSError, ValueError):  # it is gone, or ended by us meanwhile; the end of its answers tells how
-            if line is not None:
-                stdin.write(line.encode() + b"\n")
-                stdin.flush()
-            else:
-                stdin.close()
-
     def _ask(self, line: str | None, seconds: float) -> dict[str, Any] | None:
         """The answer to a line (None: to the end of the lines); without one, `result` says why."""
-        # From a thread: a process that hangs before it reads would hold us too, once the pipe is full.
-        threading.Thread(target=self._send, args=(line,), daemon=True).start()
         try:
-            said = self._lines.get(timeout=seconds)
-        except queue.Empty:
-            self._fail(f"it did not answer within {seconds:.0f} s", broken=True)
+            answer = self._process.ask(line, seconds)
+        except TimeoutError as error:
+            self._fail(str(error), broken=True)
             return None
-        try:
-            answer: Any = json.loads(said)
-        except ValueError:
-            self._fail(self._death(), broken=True)
+        if answer is None:
+            outcome = self._process.outcome()
+            self._fail("it closed its output and did not end" if outcome.timed_out else f"it {outcome.ending}", broken=True)
             return None
         if "error" in answer:
             self._fail(answer["error"], broken=False)
@@ -166,29 +137,6 @@ class _Entrant:
         self.result = replace(self.result, run_s=None, error=reason, broken=broken)
         self.end()
 
-    def _death(self) -> str:
-        try:
-            code = self._process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            return "it closed its output and did not end"
-        self._words.seek(0)
-        said = self._words.read().decode(errors="replace").strip().splitlines()
-        last = f" ({said[-1][:200]})" if said else ""
-        return (f"it was ended by signal {-code}" if code < 0 else f"it ended with code {code}") + last
-
     def end(self) -> None:
         """Whatever it does, it is over."""
-        self._process.kill()
-        self._process.wait()
-        self._reader.join()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):  # what was not sent yet cannot be sent any more
-                    stream.close()
-        self._words.close()
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with the folder of this package first among those where the child looks for it."""
-    package = str(Path(__file__).resolve().parents[3])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))}
+        self._process.end()

@@ -1,1 +1,1 @@
-"""ncnn: the engine that is always there, on CPUs and on Vulkan."""
+"""The ncnn engine, which is always installed: CPUs, and GPUs through Vulkan."""

@@ -1,9 +1,7 @@
 """Which GPUs ncnn finds through Vulkan. `vulkan_devices()` asks in a process of its own: a driver may hang, or crash whoever loads it.
 
-    python -m upres.engines.ncnn.devices
-
-is that process; it prints one line of JSON. Importing this module is light: ncnn comes with `list_vulkan_devices` alone, which loads the
-drivers into this process (`vulkan.py` needs that anyway, and callers who only wonder use `vulkan_devices`).
+Importing this module is light: only `list_vulkan_devices` imports ncnn and loads the drivers into this process (`vulkan.py` needs that
+anyway, and callers who only wonder use `vulkan_devices`).
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -11,18 +9,18 @@ drivers into this process (`vulkan.py` needs that anyway, and callers who only w
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
+
+from upres.system.child import tell
+from upres.system.subprocesses import python_command, run
 
 REMEDY = (
     "install the driver of the GPU's maker, or on Debian and Ubuntu: sudo apt install libvulkan1 mesa-vulkan-drivers; "
@@ -30,9 +28,11 @@ REMEDY = (
 )
 Kind = Literal["discrete", "integrated", "virtual", "cpu"]
 _KINDS: tuple[Kind, ...] = ("discrete", "integrated", "virtual", "cpu")  # in the order of ncnn's GpuInfo.type()
-# What ncnn says on stderr: when it meets the GPUs, and when memory was short.
-_CHATTER = re.compile(rb"\[\d+ .*\]  \S|dlopen failed |vkCreateInstance failed |.*pool allocator destroyed too early|\(nil\) still in use")
-_ANSWER = "upres-vulkan-devices "
+# What ncnn prints to stderr: about each GPU, a missing loader (libvulkan) or driver, and allocators after memory ran short.
+_CHATTER = re.compile(
+    rb"\[\d+ .*\]  \S|dlopen failed |load vulkan driver failed|vkCreateInstance failed "
+    rb"|.*pool allocator destroyed too early|\(nil\) still in use"
+)
 _redirecting = threading.Lock()
 
 
@@ -113,29 +113,18 @@ def _described(ncnn: Any, index: int, default: int) -> VulkanDevice:
 
 def vulkan_devices(timeout_s: float = 20.0) -> tuple[tuple[VulkanDevice, ...], str]:
     """The devices, and where there are none the reason, with the remedy: (found, ""), or ((), "no Vulkan driver ...")."""
-    root = Path(__file__).resolve().parents[3]  # where `-m` finds this very package, and no module of the user's folder
-    # The last word goes to our own line on stdout, found by its first word: drivers print there too.
-    command = [sys.executable, "-m", "upres.engines.ncnn.devices"]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        return (), f"the Vulkan driver did not answer within {timeout_s:g} s; update it, or use --device cpu"
+        outcome = run(python_command("upres.engines.ncnn.devices"), timeout_s=timeout_s)
     except OSError as error:
         return (), f"Vulkan was not asked for: {sys.executable} did not start ({error.strerror})"
-    answers = [line for line in done.stdout.decode("utf-8", "replace").splitlines() if line.startswith(_ANSWER)]
-    if not answers:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        return (), f"the Vulkan driver crashed when it was asked for its devices ({how}{': ' + said[-1] if said else ''}); update it"
-    found = tuple(VulkanDevice(**fields) for fields in json.loads(answers[-1].removeprefix(_ANSWER)))
-    return found, "" if found else f"no Vulkan driver found a device; {REMEDY}"
+    if outcome.told:  # a driver that crashes as it is unloaded has answered all the same
+        found = tuple(VulkanDevice(**fields) for fields in outcome.told[-1]["devices"])
+        return found, "" if found else f"no Vulkan driver found a device; {REMEDY}"
+    if outcome.timed_out:
+        return (), f"the Vulkan driver did not answer within {timeout_s:g} s; update it, or use --device cpu"
+    return (), f"the Vulkan driver failed when it was asked for its devices: its process {outcome.ending}; update it"
 
 
-def _main() -> None:
-    # A driver that crashes as it is unloaded has answered all the same: the line is out before that.
-    sys.stdout.write(_ANSWER + json.dumps([asdict(device) for device in list_vulkan_devices()]) + "\n")
-    sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    _main()
+def main(arguments: list[str]) -> None:
+    """What `vulkan_devices` starts: tells of all devices."""
+    tell(devices=[asdict(device) for device in list_vulkan_devices()])

@@ -1,6 +1,7 @@
-"""What both ncnn engines share: a program loaded on a device, with the options that device and precision want, and one run of it.
+"""An ncnn program loaded on a device, for graphs and for ncnn files.
 
-`ncnn.Mat(array)` borrows the array's memory without holding it: an array that is freed too early gives noise or a crash. `NcnnNet` clones.
+`ncnn.Mat(array)` borrows the array's memory without a reference, so freeing the array early gives noise or a crash;
+`NcnnNet` clones.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from upres.engines.ncnn.vulkan import Gpu
 
 NAME = f"ncnn {ncnn.__version__}"
-_SHORT_OF_MEMORY = -100  # what ncnn's layers return where a value could not be allocated
+_SHORT_OF_MEMORY = -100  # returned by ncnn's layers if an allocation fails
 
 _capsule_pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _capsule_pointer.restype = ctypes.c_void_p
@@ -34,7 +35,10 @@ _capsule_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 
 class Chunks(ncnn.DataReader):
-    """Hands the weights to ncnn, which copies them: nothing of ours has to outlive the loading."""
+    """Feeds weights to ncnn, which copies them.
+
+    `left` is the number of bytes not yet read.
+    """
 
     def __init__(self, chunks: list[Array]) -> None:
         super().__init__()
@@ -57,7 +61,23 @@ class Chunks(ncnn.DataReader):
 
 
 class NcnnNet:
-    """An ncnn program with its weights, ready to run. Not safe to call from two threads at once."""
+    """An ncnn program with its weights, ready to run. Not thread-safe.
+
+    Args:
+        text: The program (.param).
+        chunks: Its weights, in order.
+        threads: On the CPU; 0 is one per available core.
+        exact: Turn off Winograd.
+        device: "cpu" (also "auto"), "vulkan" or "vulkan:N".
+        precision: "fp32", or "fp16" or "bf16" if the device has it.
+        sgemm: Allow convolutions as matrix products.
+        refusal: The error to raise if ncnn rejects the program.
+
+    Raises:
+        EngineError: The device is missing.
+        OutOfMemoryError: The weights do not fit on the device.
+        UsageError: The device or the precision is not supported.
+    """
 
     def __init__(
         self,
@@ -71,10 +91,6 @@ class NcnnNet:
         sgemm: bool = True,
         refusal: UpresError,
     ) -> None:
-        """exact: without Winograd. sgemm: with convolutions as matrix products. refusal: raised where ncnn does not take the program.
-
-        Raises UsageError for a device or a precision that is not to be had, EngineError where Vulkan is missing.
-        """
         self.gpu: Gpu | None = None
         self.device = "cpu"
         self.notes: tuple[str, ...] = ()
@@ -102,18 +118,18 @@ class NcnnNet:
         self._net.set_vulkan_device(self.gpu.device.index)
         keep_until_end(self)
         if self.gpu.device.kind == "cpu":
-            self.notes = (f"{self.device} is {self.gpu.device.name}, a software driver: --device cpu is faster",)
+            self.notes = (f"{self.device} is {self.gpu.device.name}, a software driver; device 'cpu' is faster",)
 
     def _set_precision(self, precision: str) -> Precision:
-        """Exactly one kind of values between layers, or a refusal: ncnn would drop what it lacks without a word."""
+        """Set the precision of activations, or raise: ncnn silently ignores what it does not support."""
         if precision not in ("fp32", "fp16", "bf16"):
-            raise UsageError(f"precision must be fp32, fp16 or bf16; found {precision!r}")
+            raise UsageError(f"precision must be fp32, fp16 or bf16; got {precision!r}")
         if self.gpu is not None:
             has = {"fp32": True, "fp16": self.gpu.device.fp16, "bf16": self.gpu.device.bf16}[precision]
             if not has:
-                raise UsageError(f"{self.gpu.device.name} (vulkan:{self.gpu.device.index}) has no {precision}; use --precision fp32")
+                raise UsageError(f"{self.gpu.device.name} ({self.device}) has no {precision}; use precision fp32")
         elif precision != "fp32" and not _cpu_keeps(precision):
-            raise UsageError(f"engine 'ncnn' has no {precision} on this CPU ({platform.machine()}); use --precision fp32")
+            raise UsageError(f"engine 'ncnn' has no {precision} on this CPU ({platform.machine()}); use precision fp32")
         _set_halves(self._net.opt, precision)
         return precision
 
@@ -124,11 +140,11 @@ class NcnnNet:
         with quiet(hide=b"vkAllocateMemory failed", hidden=said) if self.gpu is not None else nullcontext():
             taken = self._net.load_param_mem(text) == 0 and self._net.load_model(reader) == 0 and not reader.left
         if said:
-            raise OutOfMemoryError(f"{self.device} has too little memory for the weights of this network; use --device cpu")
+            raise OutOfMemoryError(f"the weights of this network do not fit on {self.device}; use device 'cpu'")
         if not taken:
             raise refusal
         if self.gpu is not None and not self._net.opt.use_vulkan_compute:
-            raise EngineError(f"{NAME} put the network on the CPU instead of {self.device}; use --device cpu")
+            raise EngineError(f"{NAME} loaded the network on the CPU instead of {self.device}; use device 'cpu'")
 
     def _held(self) -> AbstractContextManager[None]:
         if self.gpu is None:
@@ -138,9 +154,20 @@ class NcnnNet:
         return in_use()
 
     def __call__(self, lr: Array, source: str, result: str, *, needed_bytes: int = 0) -> Array:
-        """`lr` (c, h, w) float32 as blob `source` to what blob `result` then is, (c, h, w) float32 of our own memory.
+        """Run the program.
 
-        needed_bytes: of device memory. Raises OutOfMemoryError and EngineError.
+        Args:
+            lr: float32 (c, h, w).
+            source: Name of the input blob.
+            result: Name of the output blob.
+            needed_bytes: Device memory to reserve.
+
+        Returns:
+            float32 (c', h', w').
+
+        Raises:
+            EngineError: ncnn fails, or the net is closed.
+            OutOfMemoryError: Memory is short.
         """
         if self._net is None:
             raise EngineError("this ncnn runner is closed")
@@ -149,45 +176,48 @@ class NcnnNet:
             if self.gpu is not None:
                 self.gpu.reserve(needed_bytes, size)
             failed, sr = self._run(np.ascontiguousarray(lr), source, result)
-        if failed == _SHORT_OF_MEMORY or (failed == 0 and sr is None):  # a layer that does not look returns 0, and nothing
+        if failed == _SHORT_OF_MEMORY or (failed == 0 and sr is None):  # layers without a check return 0 and no value
             self._renew_pools()
-            raise OutOfMemoryError(f"{NAME} was short of memory on {self.device} for {size}; try a smaller --tile")
+            raise OutOfMemoryError(f"{NAME} ran out of memory on {self.device} for {size}; try a smaller tile")
         if sr is None or sr.ndim != 3:
-            raise EngineError(f"{NAME} failed on {self.device} (code {failed}) on {size}; try a smaller --tile or another engine")
+            raise EngineError(
+                f"{NAME} failed on {self.device} (code {failed}) for {size}; try a smaller tile or another engine"
+            )
         if self.gpu is not None and not sr.any() and lr.any():
-            # What ncnn makes of memory that it did not get (see `vulkan.py`), should one have slipped through the reservation.
-            raise OutOfMemoryError(f"{NAME} gave nothing but black on {self.device} for {size}; try a smaller --tile")
+            # A failed allocation (see `vulkan.py`), should one happen despite the reservation.
+            raise OutOfMemoryError(f"{NAME} returned only black on {self.device} for {size}; try a smaller tile")
         return sr
 
     def _run(self, lr: Array, source: str, result: str) -> tuple[int, Array | None]:
-        """ncnn's error code, 0 where all is well, and the result.
+        """ncnn's error code (0 is success), and the result.
 
-        Nothing of ncnn's may outlive this call: a value of the pools that is freed after them (kept by a traceback, say) would crash.
+        No ncnn object may outlive this call: a Mat freed after its pool (kept by a traceback, for example) would crash.
         """
         extractor = self._net.create_extractor()
         mat: Any = None
         try:
             if self.gpu is None:
-                # The pools are given to the extractor, not to the net, whose weights would then come from them too.
+                # Set on the extractor: the net would allocate its weights from the pools too.
                 extractor.set_blob_allocator(self._blobs)
                 extractor.set_workspace_allocator(self._workspace)
             extractor.input(source, own_mat(lr))
             failed, mat = extractor.extract(result)
-            return failed, None if failed or mat.empty() else np.array(mat, dtype=np.float32)  # a copy: the blob goes back to its pool
+            # A copy, since the blob returns to its pool.
+            return failed, None if failed or mat.empty() else np.array(mat, dtype=np.float32)
         finally:
             del mat, extractor
 
     def _renew_pools(self) -> None:
-        """Give the pools' memory back: smaller tiles would not use it. A pool counts memory that it did not get as lent, and complains."""
+        """Free pool memory, which smaller tiles would not reuse. `quiet`: pools complain of failed allocations."""
         from upres.engines.ncnn.devices import quiet
 
         with quiet():
             self._blobs, self._workspace = ncnn.PoolAllocator(), ncnn.PoolAllocator()
 
     def shapes(self, lr: Array, source: str, names: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """(channels, area) of each of the blobs `names` in a run of `lr` (c, h, w); without those that fail."""
+        """(channels, area) of the blobs `names` in a run on `lr` (c, h, w); blobs that fail are omitted."""
         extractor = self._net.create_extractor()
-        extractor.set_light_mode(False)  # no value is thrown away
+        extractor.set_light_mode(False)  # keep all blobs
         extractor.input(source, own_mat(lr))
         found: dict[str, tuple[int, int]] = {}
         for name in names:
@@ -217,11 +247,10 @@ class NcnnNet:
 
 
 def own_mat(lr: Array) -> Any:
-    """ncnn's own copy of `lr` (c, h, w), aligned and counted.
+    """A copy of `lr` (c, h, w) as an ncnn Mat that owns its memory.
 
-    Mat(array) borrows numpy's memory, without a count of its users: a layer that works in place would change the caller's picture, or
-    crash. Even for the copy the array must have a name: `Mat(made_here()).clone()` copies memory that is free already. Three channels
-    of LR pixels cost nothing beside the features.
+    Mat(array) borrows numpy's memory without a reference: an in-place layer would modify the caller's array, or crash.
+    The array needs a name even while it is cloned, since `Mat(make()).clone()` copies memory that is already freed.
     """
     borrowed = np.ascontiguousarray(lr, dtype=np.float32)
     mat = ncnn.Mat(borrowed).clone()
@@ -231,15 +260,16 @@ def own_mat(lr: Array) -> Any:
 
 @cache
 def _cpu_keeps(precision: str) -> bool:
-    """Whether ncnn keeps values in half precision on this CPU. It has options for it everywhere, and heeds them where it can: measured.
+    """Whether ncnn stores activations in this half precision on this CPU, by a test: unsupported options are ignored.
 
-    Seen: x86 keeps bfloat16 and takes no notice of float16; ARM is said to have both.
+    Seen: x86 supports bfloat16, not float16; ARM is said to support both.
     """
     net: Any = ncnn.Net()
     _set_halves(net.opt, precision)
     program = "7767517\n2 2\nInput input 0 1 a\nConvolution conv 1 1 a b 0=4 1=1 6=16\n"
-    fine = np.full((4, 8, 8), 1 + 2**-12, np.float32)  # 1 in either half precision
-    if net.load_param_mem(program) != 0 or net.load_model(Chunks([np.zeros(1, np.float32), np.eye(4, dtype=np.float32)])) != 0:
+    fine = np.full((4, 8, 8), 1 + 2**-12, np.float32)  # rounds to 1 in either half precision
+    weights = Chunks([np.zeros(1, np.float32), np.eye(4, dtype=np.float32)])
+    if net.load_param_mem(program) != 0 or net.load_model(weights) != 0:
         return False
     extractor = net.create_extractor()
     extractor.input("a", own_mat(fine))
@@ -248,8 +278,9 @@ def _cpu_keeps(precision: str) -> bool:
 
 
 def _set_halves(options: Any, precision: str) -> None:
-    """Switch on the options of one half precision, or of none."""
-    for kind, names in (("fp16", ("fp16_packed", "fp16_storage", "fp16_arithmetic")), ("bf16", ("bf16_packed", "bf16_storage"))):
+    """Turn on the options of one half precision, or of none for "fp32"."""
+    of = {"fp16": ("fp16_packed", "fp16_storage", "fp16_arithmetic"), "bf16": ("bf16_packed", "bf16_storage")}
+    for kind, names in of.items():
         for name in names:
-            if hasattr(options, f"use_{name}"):  # options come and go with ncnn's versions
+            if hasattr(options, f"use_{name}"):  # options differ between versions of ncnn
                 setattr(options, f"use_{name}", precision == kind)

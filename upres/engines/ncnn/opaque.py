@@ -31,7 +31,7 @@ class NcnnProgram:
         """exact: no convolution whose sums depend on where in a tile a pixel lies. Raises ModelError for what is wrong with the files."""
         pair = find_pair(path)
         if pair is None:
-            raise ModelError(f"model file {path}: it is no ncnn .param file")
+            raise ModelError(f"model file {path}: it is not an ncnn .param file")
         self._model = read_ncnn(*pair)
         self.channels = (self._model.in_channels,) if self._model.in_channels else (3, 1)
         self.parameters = self._model.parameters

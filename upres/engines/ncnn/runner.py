@@ -1,7 +1,7 @@
-"""ncnn: the program is written in memory from the graph, no converter and no files.
+"""The ncnn engine: a graph is converted to an ncnn program in memory.
 
-Facts that this file rests on, each tested in `tests/engines/test_engines.py`: PixelShuffle mode 0 and Reorg mode 0 have torch's order of
-channels; Eltwise takes more than two inputs and a coefficient for each; Pooling pad mode 1 is torch's floor mode.
+Relies on these facts, tested in `tests/engines/test_engines.py`: PixelShuffle mode 0 and Reorg mode 0 use torch's
+channel order; Eltwise accepts more than two inputs, each with a coefficient; Pooling pad mode 1 is torch's floor mode.
 """
 
 from __future__ import annotations
@@ -18,20 +18,26 @@ from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
 
 _MAGIC = "7767517"
-_RAW_FLOAT32 = np.zeros(1, np.float32)  # the tag before a layer's weights: stored as they are
-_NO_SGEMM = 1 << 5  # in a layer's mask of features to leave off
-_FUSED = {"relu": 1, "leaky_relu": 2, "sigmoid": 4}  # Convolution's own activations; prelu and silu are layers of their own
+_RAW_FLOAT32 = np.zeros(1, np.float32)  # the tag before a layer's weights: uncompressed float32
+_NO_SGEMM = 1 << 5  # in a layer's feature mask: disables matrix products
+_FUSED = {"relu": 1, "leaky_relu": 2, "sigmoid": 4}  # activations of Convolution; prelu and silu need a layer
 
 
 def program(graph: Graph, *, exact: bool = False) -> tuple[str, list[Array]]:
-    """The text of ncnn's program for this graph, and the chunks that its layers read, in order.
+    """Convert a graph to ncnn.
 
-    exact: no convolution whose sums depend on where in a tile a pixel lies. Winograd is switched off for the whole net by the caller.
-    What is left is the matrix product, which sums the last columns of a tile in another order where the output channels are no multiple
-    of 4 (measured: no value differs at multiples of 4, up to 0.6 % elsewhere); those layers get ncnn's direct convolution.
+    Args:
+        graph: The network.
+        exact: Avoid convolutions whose sums depend on a pixel's position in a tile. The caller turns off Winograd.
+            The matrix product sums the last columns of a tile in another order unless the number of output channels is
+            a multiple of 4 (measured: no difference for multiples of 4, up to 0.6 % for others), so other layers use
+            direct convolution.
+
+    Returns:
+        The text of the program (.param), and the arrays that its layers read, in order.
     """
     reads = Counter(name for node in graph.nodes for name in node.inputs)
-    blobs: Counter[str] = Counter()  # how many readers of a value have been served: each reads its own branch of the Split
+    blobs: Counter[str] = Counter()  # Split branches of each value that have been assigned to readers
     lines: list[str] = []
     chunks: list[Array] = []
 
@@ -67,7 +73,7 @@ _Layer = tuple[str, list[str], str, str, list[Array]]
 
 
 def _layers(node: Node, sources: list[str], exact: bool) -> Iterator[_Layer]:
-    """(type, inputs, output, settings, weights) of each ncnn layer that this node becomes."""
+    """(type, inputs, output, settings, weights) of each ncnn layer for this node."""
     match node:
         case Conv():
             yield from _conv(node, sources, exact)
@@ -96,7 +102,9 @@ def _layers(node: Node, sources: list[str], exact: bool) -> Iterator[_Layer]:
 
 def _conv(node: Conv, sources: list[str], exact: bool) -> Iterator[_Layer]:
     out, _, kernel, _ = node.weight.shape
-    settings = f"0={out} 1={kernel} 3={node.stride} 4={node.padding} 5={int(node.bias is not None)} 6={node.weight.size}"
+    settings = (
+        f"0={out} 1={kernel} 3={node.stride} 4={node.padding} 5={int(node.bias is not None)} 6={node.weight.size}"
+    )
     if (exact and out % 4) or (kernel > 5 and out < 16):
         settings += f" 31={_NO_SGEMM}"
     data: list[Array] = [_RAW_FLOAT32, node.weight]
@@ -119,39 +127,51 @@ def _activation(activation: Activation, source: str, output: str) -> _Layer:
     if activation.kind == "silu":
         return "Swish", [source], output, "", []
     if activation.kind == "prelu":
-        assert activation.slopes is not None  # checked when the graph was made
+        assert activation.slopes is not None  # checked by `infer_shapes`
         return "PReLU", [source], output, f"0={activation.slopes.size}", [activation.slopes]
     slope = activation.slope if activation.kind == "leaky_relu" else 0.0
     return "ReLU", [source], output, f"0={_number(slope)}", []
 
 
 def _number(value: float) -> str:
-    """As ncnn reads floats: always with a point or an exponent, all digits of a float32."""
+    """All digits of a float32, with an exponent, without which ncnn would parse an integer."""
     return f"{value:.9e}"
 
 
 class NcnnRunner:
-    """A graph in ncnn, on the CPU or on a GPU through Vulkan. See `Runner`."""
+    """Runs a graph in ncnn, on the CPU or on a GPU through Vulkan. See `Runner`.
+
+    Args:
+        graph: The network.
+        threads: On the CPU; 0 is one per available core.
+        exact: Make values independent of their position in a tile (see `program`), at about half the speed.
+        device: "cpu" (also "auto"), "vulkan" or "vulkan:N".
+        precision: "fp32", or "fp16" or "bf16" if the device has it.
+
+    Raises:
+        EngineError: The device is missing, or ncnn rejects the graph.
+        OutOfMemoryError: The weights do not fit on the device.
+        UsageError: The device or the precision is not supported.
+    """
 
     name = NAME
 
-    def __init__(self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "auto", precision: str = "fp32") -> None:
-        """exact: a pixel's value does not depend on where in a tile it lies (see `program`). device: "auto" is the CPU, else "vulkan" or
-        "vulkan:N". precision: "fp16" and "bf16" where the device has them.
-
-        Raises UsageError for what is not to be had together, EngineError where Vulkan is missing or ncnn refuses the graph,
-        OutOfMemoryError where the device cannot hold the weights.
-        """
+    def __init__(
+        self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "auto", precision: str = "fp32"
+    ) -> None:
         self._graph = graph
         text, chunks = program(graph, exact=exact)
-        refusal = EngineError(f"{NAME} refused the program of this {graph.family} network; please report it with the model's name")
-        self._net = NcnnNet(text, chunks, threads=threads, exact=exact, device=device, precision=precision, refusal=refusal)
+        refusal = EngineError(f"{NAME} rejected this {graph.family} network; please report it with the model's name")
+        self._net = NcnnNet(
+            text, chunks, threads=threads, exact=exact, device=device, precision=precision, refusal=refusal
+        )
         self.device = self._net.device
         self.precision: Precision = self._net.precision
         self.notes = self._net.notes
-        # Measured on compact networks and on both parts of RRDB: 4.7 to 6.0 with Winograd (padded copies, transformed tiles, the pools'
-        # spare blocks), 11.6 to 14.9 with the matrix product, which unfolds nine times the input. Winograd's output blocks are 2, 4 or 6
-        # values wide, as ncnn sees fit for each convolution. On Vulkan: 3.4 to 4.4, 1.6 without Winograd; blocks of 2 or 4.
+        # Measured on compact networks and both parts of RRDB: 4.7 to 6.0 with Winograd (padded copies, transformed
+        # tiles, spare blocks of the pools), 11.6 to 14.9 with the matrix product (im2col takes nine times the input).
+        # ncnn chooses Winograd output blocks of 2, 4 or 6 values per layer. On Vulkan: 3.4 to 4.4, 1.6 without
+        # Winograd; blocks of 2 or 4.
         if self._net.gpu is None:
             self.memory_factor = 15.0 if exact else 6.0
             self.grid_px = 1 if exact else 12
@@ -160,7 +180,7 @@ class NcnnRunner:
             self.grid_px = 1 if exact else 4
 
     def device_bytes(self) -> int | None:
-        """What one call may take of the GPU's memory (by `memory_factor`) before it raises OutOfMemoryError; None on the CPU."""
+        """GPU memory available to a call; None on the CPU. See `runner.device_bytes_of`."""
         return None if self._net.gpu is None else self._net.gpu.free_bytes
 
     def __call__(self, lr: Array) -> Array:
@@ -170,5 +190,5 @@ class NcnnRunner:
         return check_output(self.name, lr, sr[None], self._graph.scale)
 
     def close(self) -> None:
-        """Free weights and work memory."""
+        """Free weights and working memory."""
         self._net.close()

@@ -1,12 +1,12 @@
-"""ncnn on a GPU, through Vulkan: which device, its memory, and the order in which things must end.
+"""ncnn on Vulkan: opening devices, reserving device memory, and shutdown.
 
-What ncnn leaves to its callers, each measured with ncnn 1.0.20261020 and tested in `tests/engines/ncnn/test_vulkan.py`:
+Pitfalls of ncnn 1.0.20261020, each tested in `tests/engines/ncnn/test_vulkan.py`:
 
-- A device that is not there is replaced by the CPU without a word: `opened` refuses instead.
-- Where device memory is short in the midst of a run, ncnn goes on with what it has: the run ends well and its picture is black, or the
-  process crashes. So the memory of a run is reserved before it, where a failure is told (`Gpu.reserve`).
-- ncnn takes its Vulkan instance down when the process ends. A thread that still runs a net then, or a net that is freed later, crashes
-  the process: an exit handler waits for the run and frees the nets first.
+- It silently replaces a missing device by the CPU; `opened` raises instead.
+- If device memory runs out during a run, the result is black, without an error, or the process crashes. So memory is
+  reserved before a run, where failure is reported (`Gpu.reserve`).
+- It destroys its Vulkan instance at process exit. A thread that still runs a net then, or a net freed later, crashes
+  the process. An exit handler waits for the run and frees the nets first.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -30,11 +30,10 @@ import ncnn  # pyright: ignore[reportMissingImports]
 from upres.engines.ncnn.devices import REMEDY, VulkanDevice, list_vulkan_devices, quiet
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 
-# No buffer of a device is sure to hold more (the least maxBufferSize and maxMemoryAllocationSize of Vulkan), and ncnn crashes where one
-# does not.
+# The maxBufferSize and maxMemoryAllocationSize that Vulkan guarantees; ncnn crashes on a buffer that exceeds them.
 MAX_RUN_BYTES = 1 << 30
 
-_running = threading.Lock()  # runs on GPUs go one after the other: a second one would only wait inside of the driver
+_running = threading.Lock()  # runs on GPUs are serialized: a second one would only wait in the driver
 
 
 class _Closable(Protocol):
@@ -43,28 +42,28 @@ class _Closable(Protocol):
 
 _nets: weakref.WeakSet[_Closable] = weakref.WeakSet()
 _devices: tuple[VulkanDevice, ...] = ()
-_reserved: dict[int, int] = {}  # bytes that the allocator of a device holds for the next run
+_reserved: dict[int, int] = {}  # bytes that the allocator of each device holds for the next run
 _ended = False
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A device that was found. `handle` is ncnn's; it lives as long as the process."""
+    """An open device. `handle` is ncnn's and lives as long as the process."""
 
     device: VulkanDevice
     handle: Any
 
     @property
     def free_bytes(self) -> int:
-        """What one run may take: the driver's word of now, and never more than one buffer can be."""
+        """Bytes that one run may use: the driver's current budget, at most the size of one buffer."""
         budget = int(self.handle.get_heap_budget()) << 20
         return min(budget or MAX_RUN_BYTES, MAX_RUN_BYTES)
 
     def reserve(self, needed_bytes: int, what: str) -> None:
-        """Make sure that the next run finds `needed_bytes` of device memory. Raises OutOfMemoryError. Call it while `in_use`.
+        """Reserve `needed_bytes` of device memory for the next run. Raises OutOfMemoryError. Call it within `in_use`.
 
-        ncnn keeps one allocator for a device, and every run takes it up where the last one left it. A block that was taken from it and
-        given back stays in it, and the run cuts its values from that.
+        ncnn reuses one allocator per device across runs. A block allocated and freed stays in it, and the next run
+        allocates its activations from that block.
         """
         index = self.device.index
         if needed_bytes <= _reserved.get(index, 0):
@@ -72,23 +71,26 @@ class Gpu:
         free = self.free_bytes
         if needed_bytes > free:
             raise OutOfMemoryError(
-                f"{what} needs {needed_bytes >> 20} MB on {self.device.name}, where one run may take {free >> 20} MB; try a smaller --tile"
+                f"{what} needs {needed_bytes >> 20} MB on {self.device.name}, where one run may use {free >> 20} MB; "
+                "try a smaller tile"
             )
         allocator = _never_freed(self.handle.acquire_blob_allocator())
         try:
-            allocator.clear()  # blocks of smaller runs, which this one would not fit into
+            allocator.clear()  # drop the blocks of smaller runs
             _reserved[index] = 0
             with quiet(hide=b"vkAllocateMemory failed"):
                 block = _never_freed(allocator.fastMalloc(needed_bytes))
             if block is None:
-                raise OutOfMemoryError(f"{what} needs {needed_bytes >> 20} MB on {self.device.name}, which has less; try a smaller --tile")
+                raise OutOfMemoryError(
+                    f"{what} needs {needed_bytes >> 20} MB on {self.device.name}, which has less; try a smaller tile"
+                )
             allocator.fastFree(block)
             _reserved[index] = needed_bytes
         finally:
             self.handle.reclaim_blob_allocator(allocator)
 
     def release(self) -> None:
-        """Give the device's memory back, but for the weights of nets. Call it while `in_use`."""
+        """Free the device's memory, except the weights of nets. Call it within `in_use`."""
         allocator = _never_freed(self.handle.acquire_blob_allocator())
         allocator.clear()
         self.handle.reclaim_blob_allocator(allocator)
@@ -96,18 +98,26 @@ class Gpu:
 
 
 def _never_freed(value: Any) -> Any:
-    """What ncnn keeps as its own and frees itself, though Python's object of it believes to be the owner: that object must live on."""
+    """Keep a wrapper alive forever: it would free its object, which ncnn owns and frees."""
     if value is not None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
     return value
 
 
 def opened(device: str) -> Gpu:
-    """`device` is "vulkan" (the default GPU: discrete before integrated before software) or "vulkan:N". Raises EngineError without it."""
+    """Open a Vulkan device.
+
+    Args:
+        device: "vulkan" for the default (discrete before integrated before software), or "vulkan:N".
+
+    Raises:
+        EngineError: The device or its driver is missing.
+        UsageError: `device` has another form.
+    """
     global _devices
     name, _, number = device.partition(":")
     if name != "vulkan" or (number and not number.isdecimal()) or device.endswith(":"):
-        raise UsageError(f"engine 'ncnn' runs on device cpu, vulkan or vulkan:N; found {device!r}")
+        raise UsageError(f"engine 'ncnn' has devices cpu, vulkan and vulkan:N; got {device!r}")
     with _running:
         _refuse_after_end()
         if not _devices:
@@ -119,20 +129,20 @@ def opened(device: str) -> Gpu:
         if found.index == int(number) if number else found.default:
             handle = ncnn.get_gpu_device(found.index)
             if handle is None:
-                raise EngineError(f"device {device!r}: the driver of {found.name} refused to open it; {REMEDY}")
+                raise EngineError(f"device {device!r}: the driver cannot open {found.name}; {REMEDY}")
             return Gpu(found, handle)
-    there = ", ".join(f"vulkan:{found.index} ({found.name})" for found in _devices)
-    raise EngineError(f"device {device!r} is not there; this machine has {there}")
+    present = ", ".join(f"vulkan:{found.index} ({found.name})" for found in _devices)
+    raise EngineError(f"device {device!r} does not exist; this machine has {present}")
 
 
 def free_device_bytes(device: str) -> int | None:
-    """What one run on `device` may take, None where the driver does not say or the device is the CPU. Raises as `opened`."""
+    """Bytes that one run on a Vulkan device may use; None for other devices. Raises as `opened`."""
     return opened(device).free_bytes if device.startswith("vulkan") else None
 
 
 @contextmanager
 def in_use(*, even_at_end: bool = False) -> Generator[None]:
-    """While a net is made, run or freed. Raises EngineError once the process has begun to end, unless `even_at_end`."""
+    """Hold while creating, running or freeing a net. Raises EngineError at process exit unless `even_at_end`."""
     with _running:
         if not even_at_end:
             _refuse_after_end()
@@ -140,21 +150,21 @@ def in_use(*, even_at_end: bool = False) -> Generator[None]:
 
 
 def keep_until_end(net: _Closable) -> None:
-    """`net.close` is called before Vulkan is taken down, if it is still there."""
+    """Call `net.close` before Vulkan is shut down, if the net still exists."""
     _nets.add(net)
 
 
 def _refuse_after_end() -> None:
     if _ended:
-        raise EngineError("Vulkan was taken down: the program is ending")
+        raise EngineError("Vulkan was shut down: the process is exiting")
 
 
 def _end() -> None:
     global _ended
     try:
-        while not _running.acquire(timeout=0.5):  # a tile that a daemon thread is in the midst of; in short steps, for Ctrl-C on Windows
+        while not _running.acquire(timeout=0.5):  # until a daemon thread's tile is done; a timeout lets Ctrl-C through
             pass
-    except KeyboardInterrupt:  # asked twice: end at once, without the destructors, which would crash under the run
+    except KeyboardInterrupt:  # exit at once, without destructors, which would crash during the run
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(130)

@@ -1,1 +1,1 @@
-"""ONNX Runtime, and the ONNX program that other engines read as well."""
+"""The ONNX Runtime engine, and conversion of graphs to ONNX, which the OpenVINO engine uses too."""

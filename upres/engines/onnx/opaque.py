@@ -1,19 +1,15 @@
-"""A user's ONNX file of unknown make, run by ONNX Runtime as it is.
-
-What is checked before the runtime sees it: the file is a whole ONNX model, has no tensors in other files (a path of the author's choosing),
-no operators of other makers than ONNX and Microsoft, one picture in and one out.
-"""
+"""A user's ONNX file of unknown architecture, checked (`upres.engines.onnx.file`) and run by ONNX Runtime as is."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from upres.engines.failures import failure, first_line
+from upres.engines.onnx.file import parse, read_bytes
 from upres.engines.onnx.runner import FAILURES, open_session
 from upres.engines.opaque.program import Cost, live_bytes
 from upres.engines.runner import threads_or_default
@@ -23,48 +19,50 @@ from upres.graph.nodes import Array
 try:
     import onnx as _onnx
     import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
-    from google.protobuf.message import DecodeError, EncodeError
+    from google.protobuf.message import EncodeError
 except ImportError as error:
-    raise EngineError("ONNX files need onnx and onnxruntime, which are not installed; remedy: pip install 'upres[onnx]'") from error
+    raise EngineError(
+        "ONNX files need onnx and onnxruntime, which are not installed; remedy: pip install 'upres[onnx]'"
+    ) from error
 
 _ONNX: Any = _onnx
 _RUNTIME: Any = _onnxruntime
-_MAX_BYTES = 2**31 - 1  # of one protobuf message
-_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 _TYPES = {1: np.float32, 10: np.float16, 2: np.uint8}
 _COLORS = (1, 3)
 
 
 class OnnxProgram:
-    """See `Program`."""
+    """An ONNX file. See `Program`.
+
+    Raises ModelError if the file is damaged, unsafe, or not an image-to-image network.
+    """
 
     name = f"onnxruntime {_RUNTIME.__version__}"
     family = "onnx"
-    memory_factor = 2.5  # as of `engines.onnx`
+    memory_factor = 2.5  # as in `OnnxRunner`
     grid_px = 1
 
     def __init__(self, path: Path, *, threads: int = 0) -> None:
-        """Raises ModelError for a file that is damaged, refused, or not for pictures."""
-        data = _read(path)
+        data = read_bytes(path)
         self.sha256 = hashlib.sha256(data).hexdigest()
         self._path = path
         self._threads = threads_or_default(threads)
-        model = _parse(data, path)
+        model = parse(data, path)
         self._model = model
         self.parameters = sum(int(np.prod(tensor.dims, dtype=np.int64)) for tensor in model.graph.initializer)
         constants = {tensor.name for tensor in model.graph.initializer}
         inputs = [value for value in model.graph.input if value.name not in constants]
         if len(inputs) != 1 or len(model.graph.output) != 1:
             raise ModelError(
-                f"model file {path}: it has {len(inputs)} inputs and {len(model.graph.output)} outputs; expected one of each, for pictures"
+                f"model file {path}: expected one input and one output, got {len(inputs)} and {len(model.graph.output)}"
             )
         self._input, self._output = inputs[0].name, model.graph.output[0].name
         tensor = inputs[0].type.tensor_type
         dims = [int(dim.dim_value) if dim.WhichOneof("value") == "dim_value" else 0 for dim in tensor.shape.dim]
         if tensor.elem_type not in _TYPES or (dims and len(dims) != 4) or (dims and dims[0] > 1):
             raise ModelError(
-                f"model file {path}: its input {self._input!r} is of type {tensor.elem_type} and shape {dims}; "
-                "expected (1, channels, height, width) of float32, float16 or uint8"
+                f"model file {path}: expected an input (1, channels, height, width) of float32, float16 or uint8; "
+                f"{self._input!r} has ONNX type {tensor.elem_type} and shape {dims}"
             )
         self._type = _TYPES[tensor.elem_type]
         self.takes_bytes = self._type is np.uint8
@@ -72,7 +70,7 @@ class OnnxProgram:
         self._channels_last = dims[3] in _COLORS and dims[1] not in _COLORS
         channels, height, width = (dims[3], dims[1], dims[2]) if self._channels_last else tuple(dims[1:])
         if channels not in (0, *_COLORS):
-            raise ModelError(f"model file {path}: its input takes {channels} channels; expected 3 (color) or 1 (gray)")
+            raise ModelError(f"model file {path}: expected an input of 3 (RGB) or 1 (gray) channels, got {channels}")
         self.channels = (channels,) if channels else (3, 1)
         self.fixed = (height, width) if height > 0 and width > 0 else None
         self._session: Any = self._open(data)
@@ -81,7 +79,7 @@ class OnnxProgram:
         try:
             return open_session(data, threads=self._threads)
         except FAILURES as error:
-            raise ModelError(f"model file {self._path}: {self.name} refuses it: {first_line(error)}") from error
+            raise ModelError(f"model file {self._path}: {self.name} rejects it: {first_line(error)}") from error
 
     def __call__(self, lr: Array) -> Array:
         if self._session is None:
@@ -98,28 +96,31 @@ class OnnxProgram:
 
     def _picture(self, values: Any) -> Array:
         if np.ndim(values) != 4 or np.asarray(values).dtype.kind not in "fu":
-            raise EngineError(f"{self.name}: the result has the shape {np.shape(values)}; expected a picture (1, channels, height, width)")
+            raise EngineError(f"{self.name}: expected a result (1, channels, height, width), got {np.shape(values)}")
         y: Array = np.asarray(values, dtype=np.float32)
         return np.ascontiguousarray(y.transpose(0, 3, 1, 2)) if self._channels_last else y
 
     def cost(self, lr: Array) -> Cost:
-        """By a second session that gives out every value between."""
+        """Measured with a second session that outputs all activations."""
         model = _ONNX.ModelProto()
         model.CopyFrom(self._model)
         known = {value.name for value in model.graph.output}
-        between = [name for node in model.graph.node for name in node.output if name and name not in known]
-        model.graph.output.extend(_ONNX.helper.make_empty_tensor_value_info(name) for name in between)
-        names = [*between, *known]
+        activations = [name for node in model.graph.node for name in node.output if name and name not in known]
+        model.graph.output.extend(_ONNX.helper.make_empty_tensor_value_info(name) for name in activations)
+        names = [*activations, *known]
         try:
             values = dict(zip(names, self._run(self._open(model.SerializeToString()), names, lr), strict=True))
-        except (ModelError, EngineError, EncodeError):  # too large for one message, or a value that cannot be given out
+        except (ModelError, EngineError, EncodeError):  # too large for protobuf, or an activation that is no output
             values = {self._output: self(lr)}
         shapes: dict[str, tuple[int, ...]] = {name: np.shape(value) for name, value in values.items()}
         shapes |= {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
         shapes[self._input] = lr.shape
         constants = {tensor.name for tensor in model.graph.initializer}
         macs = sum(_macs(node, shapes) for node in model.graph.node)
-        steps = [(tuple(name for name in node.input if name not in constants), tuple(node.output)) for node in model.graph.node]
+        steps = [
+            (tuple(name for name in node.input if name not in constants), tuple(node.output))
+            for node in model.graph.node
+        ]
         sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items() if name not in constants}
         return Cost(macs, live_bytes(steps, sizes, self._input, self._output))
 
@@ -128,70 +129,8 @@ class OnnxProgram:
         self._session = None
 
 
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise ModelError(f"model file {path}: it is {size:,} bytes large; an ONNX file has at most {_MAX_BYTES:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"model file {path}: it cannot be read ({error.strerror}). Check its path and permissions") from error
-
-
-def _parse(data: bytes, path: Path) -> Any:
-    """The ONNX model, checked; nothing is read but these bytes."""
-    again = "Download it again, or export it again with the program that made it"
-    try:
-        model = _ONNX.ModelProto.FromString(data)
-    except DecodeError as error:
-        raise ModelError(f"model file {path}: it is cut short or no ONNX file ({first_line(error)}). {again}") from error
-    if not model.graph.node:
-        raise ModelError(f"model file {path}: it is no ONNX file, or one without a network. {again}")
-    outside = next((tensor.name for tensor in _tensors(model) if tensor.data_location == _ONNX.TensorProto.EXTERNAL), None)
-    if outside is not None:
-        raise ModelError(
-            f"model file {path}: its tensor {outside!r} lies in another file, which upres does not open. Save it as one file: "
-            "onnx.save(onnx.load(FILE), NEW, save_as_external_data=False)"
-        )
-    local = {function.domain for function in model.functions}
-    foreign = next((node for node in _nodes(model) if node.domain not in _DOMAINS | local), None)
-    if foreign is not None:
-        raise ModelError(
-            f"model file {path}: its operator {foreign.op_type!r} is of {foreign.domain!r}, not of ONNX: it needs a library that "
-            "upres does not load. Export it again with standard operators"
-        )
-    return model
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    """The graph and those inside its nodes (branches, loops)."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                yield from _graphs(inner)
-
-
-def _nodes(model: Any) -> Iterator[Any]:
-    for holder in (model.graph, *model.functions):
-        for graph in _graphs(holder):
-            yield from graph.node
-
-
-def _tensors(model: Any) -> Iterator[Any]:
-    for graph in _graphs(model.graph):
-        yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-    for node in _nodes(model):
-        for attribute in node.attribute:
-            yield from attribute.tensors
-            if attribute.HasField("t"):
-                yield attribute.t
-
-
 def _macs(node: Any, shapes: dict[str, tuple[int, ...]]) -> float:
-    """Multiply-adds of one node, 0 for all that are not products of many."""
+    """Multiply-adds of a convolution or matrix product; 0 for other nodes and unknown shapes."""
     if node.op_type in ("Conv", "FusedConv", "ConvTranspose") and len(node.input) > 1:
         of = node.input[0] if node.op_type == "ConvTranspose" else node.output[0]
         weight, seen = shapes.get(node.input[1]), shapes.get(of)

@@ -1,4 +1,4 @@
-"""The ONNX program of a graph: opset 17, dynamic height and width, written with the `onnx` package (extra `onnx`). No torch."""
+"""Convert a graph to ONNX (opset 17, dynamic height and width) with the `onnx` package, without torch."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, Ma
 try:
     import onnx as _onnx
 except ImportError as error:
-    raise EngineError("ONNX needs the onnx package, which is not installed; remedy: pip install 'upres[onnx]'") from error
+    raise EngineError(
+        "ONNX needs the onnx package, which is not installed; remedy: pip install 'upres[onnx]'"
+    ) from error
 
 _ONNX: Any = _onnx  # its stubs are partial
 OPSET = 17
-_IR_VERSION = 8  # the version of the file format that came with opset 17: older runtimes refuse newer ones
+_IR_VERSION = 8  # of the file format; the one of opset 17, since older runtimes reject newer ones
 _LARGEST_HALF = 65504.0
 
 
 def onnx_bytes(graph: Graph, *, half: bool = False, facts: Mapping[str, str] | None = None) -> bytes:
-    """An ONNX file's content: input "lr" (1, c, height, width), output "sr", float32 in [0,1].
+    """Serialize a graph as ONNX with input "lr" (1, c, height, width) and output "sr", both float32 in [0, 1].
 
-    half: weights and all values between are float16; what goes in and comes out is float32 still. `facts` become the
-    model's metadata_props. Raises EngineError where a weight is too large for float16.
+    Args:
+        graph: The network.
+        half: Store weights and activations in float16; input and output remain float32.
+        facts: The model's metadata_props.
+
+    Raises:
+        EngineError: A weight is too large for float16.
     """
     helper, float32 = _ONNX.helper, _ONNX.TensorProto.FLOAT
     writer = _Writer(graph.shapes, half)
@@ -49,7 +56,7 @@ def onnx_bytes(graph: Graph, *, half: bool = False, facts: Mapping[str, str] | N
 
 
 def with_every_value(data: bytes) -> tuple[bytes, list[str]]:
-    """The program in `data` that also gives out every value between its nodes, and the names of all that it gives out."""
+    """The model in `data` with every activation as an output, and the names of its outputs."""
     model = _ONNX.load_from_string(data)
     names = [name for node in model.graph.node for name in node.output]
     known = {value.name for value in model.graph.output}
@@ -68,7 +75,9 @@ class _Writer:
 
     def _constant(self, name: str, array: Array) -> str:
         if self._type is np.float16 and np.any(np.isfinite(array) & (np.abs(array) > _LARGEST_HALF)):
-            raise EngineError(f"{name} holds {np.abs(array).max():g}; float16 ends at {_LARGEST_HALF:g}. Keep this network in float32")
+            raise EngineError(
+                f"{name} has magnitude {np.abs(array).max():g}, and float16 ends at {_LARGEST_HALF:g}; use float32"
+            )
         return self._given(name, np.asarray(array, self._type))
 
     def _given(self, name: str, array: Any) -> str:
@@ -76,7 +85,7 @@ class _Writer:
         return name
 
     def cast(self, source: str, output: str, kind: int) -> None:
-        """Add the change of a value's type."""
+        """Add a type conversion."""
         self._op("Cast", [source], output, to=kind)
 
     def _op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -84,7 +93,7 @@ class _Writer:
         return output
 
     def node(self, node: Node, sources: list[str], output: str) -> None:
-        """Add the ONNX nodes of one node of ours, which reads `sources` and writes `output`."""
+        """Add the ONNX nodes for one graph node that reads `sources` and writes `output`."""
         match node:
             case Conv():
                 self._conv(node, sources, output)
@@ -95,13 +104,16 @@ class _Writer:
             case Mul():
                 self._op("Mul", sources, output)
             case Scale():
-                self._op("Mul", [*sources, self._constant(f"{output}.factor", np.array(node.factor, np.float32))], output)
+                self._op(
+                    "Mul", [*sources, self._constant(f"{output}.factor", np.array(node.factor, np.float32))], output
+                )
             case Concat():
                 self._op("Concat", sources, output, axis=1)
             case MaxPool():
                 self._op("MaxPool", sources, output, kernel_shape=[node.kernel] * 2, strides=[node.stride] * 2)
             case Resample("upsample_nearest"):
-                scales = self._given(f"{output}.scales", np.array([1, 1, node.factor, node.factor], np.float32))  # float32 always
+                # ONNX requires float32 scales in every precision.
+                scales = self._given(f"{output}.scales", np.array([1, 1, node.factor, node.factor], np.float32))
                 settings = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
                 self._op("Resize", [*sources, "", scales], output, **settings)
             case Resample("pixel_shuffle"):
@@ -129,7 +141,7 @@ class _Writer:
         elif activation.kind == "leaky_relu":
             self._op("LeakyRelu", [source], output, alpha=activation.slope)
         else:
-            assert activation.slopes is not None  # checked when the graph was made
+            assert activation.slopes is not None  # checked by `infer_shapes`
             self._op("PRelu", [source, self._constant(f"{output}.slopes", activation.slopes.reshape(-1, 1, 1))], output)
 
     def _sum(self, node: Add, sources: list[str], output: str) -> None:
@@ -145,11 +157,12 @@ class _Writer:
             total = self._op("Add", [total, term], output if index == len(terms) - 1 else f"{output}.sum{index}")
 
     def _unshuffle(self, factor: int, channels: int, source: str, output: str) -> None:
-        """A convolution that copies: one kernel of a single 1 for each pixel of a square. Exact in every precision.
+        """Pixel unshuffle as a grouped convolution with one-hot kernels, exact in every precision.
 
-        ONNX's SpaceToDepth orders the new channels (i, j, c), torch (c, i, j); with a Gather behind it and a convolution after that,
-        OpenVINO 2026.4 gives wrong pictures.
+        ONNX's SpaceToDepth orders new channels (i, j, c), torch (c, i, j), and SpaceToDepth, Gather and Conv in a row
+        give wrong results in OpenVINO 2026.4.
         """
-        kernels = np.tile(np.eye(factor * factor, dtype=np.float32).reshape(-1, 1, factor, factor), (channels, 1, 1, 1))
+        one_hot = np.eye(factor * factor, dtype=np.float32).reshape(-1, 1, factor, factor)
+        kernels = np.tile(one_hot, (channels, 1, 1, 1))
         inputs = [source, self._constant(f"{output}.weight", kernels)]
         self._op("Conv", inputs, output, kernel_shape=[factor] * 2, strides=[factor] * 2, group=channels)

@@ -1,1 +1,1 @@
-"""Model files that are run as they are, by their own engine, and measured by a probe first."""
+"""Model files of unknown architecture: run as is by the engine for their format, and measured by a probe first."""

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from upres.engines.opaque.measure import from_answer, probe
@@ -19,16 +18,10 @@ from upres.errors import OutputError
 from upres.graph.opaque import Kind, OpaqueModel
 from upres.system.download import cache_folder
 from upres.system.files import write_atomic
+from upres.system.packages import ENGINES, builds_of, version_of
 
 _FORMAT = 1  # raise it where a probe finds, or `OpaqueModel` holds, something else than before
 _CHUNK = 1 << 20
-
-# The distributions that decide what is found, those of them that are installed.
-_ENGINES: dict[Kind, tuple[str, ...]] = {
-    "ncnn": ("ncnn",),
-    "onnx": ("onnx", "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-rocm", "onnxruntime-migraphx"),
-    "spandrel": ("spandrel", "spandrel_extra_arches", "torch"),
-}
 
 _log = logging.getLogger(__name__)
 
@@ -66,18 +59,13 @@ def _sha256(files: tuple[Path, ...]) -> str | None:
 
 def _place(digest: str, kind: Kind) -> Path | None:
     """The file of the cache; its name is the key. None where this user has no cache."""
-    versions = {name: _version(name) for name in ("upres", *_ENGINES[kind])}
+    engine = [name for module in ENGINES[kind] for name in builds_of(module)]
+    more = ["spandrel_extra_arches"] if kind == "spandrel" else []  # spandrel finds it by itself
+    versions = {name: version_of(name) for name in ("upres", *engine, *more)}
     key = json.dumps([_FORMAT, kind, digest, versions], sort_keys=True)
     try:
         return cache_folder() / "probes" / hashlib.sha256(key.encode()).hexdigest()
     except RuntimeError:  # a user without a home
-        return None
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
         return None
 
 

@@ -1,12 +1,10 @@
-"""What a model file does, measured on small pictures in a process of its own: `python -m upres.engines.opaque.probe KIND PATH`.
+"""Measure what a model file does on small test images, in a child process (`measure.probe`).
 
-Prints one line of JSON: the fields of `OpaqueModel`, or {"error": ...}. Everything is deterministic but the machine's rounding.
+The answer has the fields of `OpaqueModel`, or "error". Deterministic up to the machine's rounding.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,21 +16,28 @@ from upres.engines.opaque.program import Program
 from upres.engines.opaque.runner import open_program, run_once
 from upres.errors import EngineError, ModelError, UpresError
 from upres.graph.opaque import WHOLE_PICTURE_PX, Kind, OpaqueModel
-from upres.system.memory import available_bytes
+from upres.system.child import tell
+from upres.system.memory import limit_memory
 
 _FIRST = (64, 128)
 _ALIGNMENTS = (1, 2, 4, 8, 16, 32, 64)
 _MAX_SCALE = 16
-_PROBE_MACS = 0.15e12  # a second or two on two cores, for one run
+_PROBE_MACS = 0.15e12  # for one run: a second or two on two cores
 _MAX_PROBE_PX = 256
-_KEPT, _KEPT_OTHER = 0.08, 0.03  # by how much of the range a smooth picture may be missed: in [0,1], which is likely, and in another
-_RANGES = (((0.0, 1.0), (0.0, 1.0)), ((0.0, 255.0), (0.0, 255.0)), ((-1.0, 1.0), (-1.0, 1.0)), ((0.0, 1.0), (0.0, 255.0)))
+_KEPT, _KEPT_OTHER = 0.08, 0.03  # tolerated mean error on a smooth image: for [0, 1], the likely range, and for others
+_RANGES = (  # input and output range
+    ((0.0, 1.0), (0.0, 1.0)),
+    ((0.0, 255.0), (0.0, 255.0)),
+    ((-1.0, 1.0), (-1.0, 1.0)),
+    ((0.0, 1.0), (0.0, 255.0)),
+)
 _TILE_ERROR = 1e-4
+_RESERVED_BYTES = 8 * 2**30  # addresses that engines reserve and never touch
 
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """How sizes go in and come out: out = scale * in - cut, on multiples of `alignment` of what is left after the cut is put around."""
+    """Channels and sizes: h_out = scale * (h_in - 2 * cut_px), where h_in - 2 * cut_px is a multiple of `alignment`."""
 
     channels: int
     out_channels: int
@@ -42,14 +47,16 @@ class _Size:
 
 
 def measure(program: Program, kind: Kind, path: Path) -> OpaqueModel:
-    """Raises ModelError where what it does is no enlargement of pictures."""
+    """Measure a program. Raises ModelError if it does not upscale images."""
     size = _find_size(program)
     seed = np.random.default_rng(0)
     side = program.fixed or (_multiple(64, size.alignment),) * 2
     inner = (side[0] - 2 * size.cut_px * bool(program.fixed), side[1] - 2 * size.cut_px * bool(program.fixed))
     noise = seed.random((1, size.channels, *inner), dtype=np.float32)
     try:
-        cost = program.cost(noise if program.fixed is None else np.zeros((1, size.channels, *program.fixed), np.float32))
+        cost = program.cost(
+            noise if program.fixed is None else np.zeros((1, size.channels, *program.fixed), np.float32)
+        )
     except EngineError as error:
         raise ModelError(str(error)) from error
     area = inner[0] * inner[1]
@@ -66,7 +73,9 @@ def measure(program: Program, kind: Kind, path: Path) -> OpaqueModel:
         receptive_field=0,
         macs_per_pixel=max(1.0, cost.macs / area),
         parameters=program.parameters,
-        activation_bytes_per_pixel=max(cost.live_bytes / area, 4.0 * (size.channels + size.out_channels * size.scale**2)),
+        activation_bytes_per_pixel=max(
+            cost.live_bytes / area, 4.0 * (size.channels + size.out_channels * size.scale**2)
+        ),
         value_range=(0.0, 1.0),
         output_range=(0.0, 1.0),
         range_is_certain=True,
@@ -81,7 +90,7 @@ def measure(program: Program, kind: Kind, path: Path) -> OpaqueModel:
 
 
 def _multiple(least: int, alignment: int) -> int:
-    """The smallest odd multiple of `alignment` that is not below `least`: an even one would be a multiple of more."""
+    """The smallest odd multiple of `alignment`, at least `least`; an even one would be aligned to 2 alignment too."""
     count = -(-least // alignment)
     return (count + (count + 1) % 2) * alignment
 
@@ -96,9 +105,9 @@ def _find_size(program: Program) -> _Size:
         except EngineError as error:
             reasons.append(str(error))
     else:
-        raise ModelError(f"it does not run on pictures of {width} x {height} pixels: {reasons[0]}")
+        raise ModelError(f"it does not run on {width} x {height} pixels: {reasons[0]}")
     if sr.shape[0] != 1 or sr.shape[1] not in (1, 3):
-        raise ModelError(f"its result has the shape {sr.shape}; expected a picture of 3 channels, or of 1")
+        raise ModelError(f"expected a result of 3 or 1 channels, got shape {sr.shape}")
     found = sr.shape[2:]
     if program.fixed:
         scale, left = divmod(found[0], height)
@@ -109,29 +118,35 @@ def _find_size(program: Program) -> _Size:
         cut, odd = divmod(scale * height - found[0], 2 * max(1, scale))
         fits = not left and cut >= 0 and not odd
     if not fits or not 1 <= scale <= _MAX_SCALE:
-        raise ModelError(f"{width} x {height} pixels become {found[1]} x {found[0]}: no whole factor from 1 to {_MAX_SCALE}")
+        raise ModelError(
+            f"it turns {width} x {height} pixels into {found[1]} x {found[0]}; expected an integer scale from 1 to "
+            f"{_MAX_SCALE}"
+        )
     size = _Size(channels, sr.shape[1], scale, cut, 1)
     if program.fixed:
         return size
     alignment = next((a for a in _ALIGNMENTS if _fits(program, size, a)), None)
     if alignment is None:
-        raise ModelError(f"its results have no size that follows from the picture's, for sides of any multiple up to {_ALIGNMENTS[-1]}")
+        raise ModelError(
+            "its output size is not proportional to its input size, even for sides that are multiples of "
+            f"{_ALIGNMENTS[-1]}"
+        )
     return replace(size, alignment=alignment)
 
 
 def _fits(program: Program, size: _Size, alignment: int) -> bool:
-    """Whether pictures whose sides are odd multiples of `alignment` come back `scale` times as large."""
+    """Whether images whose sides are odd multiples of `alignment` are scaled by `scale`."""
     height = _multiple(33, alignment)
     width = height + 2 * alignment
     lr = np.full((1, size.channels, height + 2 * size.cut_px, width + 2 * size.cut_px), 0.5, np.float32)
     try:
         return program(lr).shape[2:] == (height * size.scale, width * size.scale)
-    except EngineError:  # this is the question
+    except EngineError:  # it does not accept this size
         return False
 
 
 def _with_range(program: Program, model: OpaqueModel, inner: tuple[int, int]) -> OpaqueModel:
-    """A smooth picture keeps its look in the right range of values, in whatever others it may be lost."""
+    """Find the value range in which a smooth image is preserved."""
     y, x = np.meshgrid(np.linspace(0.0, np.pi, inner[0]), np.linspace(0.0, np.pi, inner[1]), indexing="ij")
     planes = [0.5 + 0.35 * np.sin(x + shift) * np.cos(y - shift) for shift in range(model.in_channels)]
     smooth = np.stack(planes)[None].astype(np.float32)
@@ -152,19 +167,22 @@ def _with_range(program: Program, model: OpaqueModel, inner: tuple[int, int]) ->
 
 
 def _with_reach(program: Program, model: OpaqueModel, inner: tuple[int, int]) -> OpaqueModel:
-    """One pixel changed, on noise and on flat pictures: how far away anything changes. Larger pictures while changes reach the border."""
+    """Find the receptive field: how far a change of one pixel reaches, in noise and in flat images.
+
+    The image grows while changes reach its border.
+    """
     side = min(inner)
     while True:
         shape = inner if model.fixed else (side, side)
         reach = max(_reaches(program, model, shape))
-        # A pixel in the middle has side // 2 - 1 to each border at least.
+        # The pixel in the center is at least side // 2 - 1 from each border.
         seen_all = reach >= min(shape) // 2 - model.alignment
         larger = _multiple(2 * side, model.alignment)
         affordable = larger <= _MAX_PROBE_PX + model.alignment and model.macs_per_pixel * larger**2 <= _PROBE_MACS
         if not seen_all or model.fixed or not affordable:
             break
         side = larger
-    # Where a pixel stands in its block of `alignment` may matter, and not all places were tried.
+    # The position within a block of `alignment` may matter, and not all positions were tried.
     found = WHOLE_PICTURE_PX if seen_all else reach + model.alignment - 1
     return replace(model, receptive_field=found, probed_px=min(shape))
 
@@ -187,7 +205,7 @@ def _reaches(program: Program, model: OpaqueModel, shape: tuple[int, int]) -> It
 
 
 def _with_tiles(program: Program, model: OpaqueModel) -> OpaqueModel:
-    """Tiles against a whole picture. Where they differ, because blocks count from the corner, tiles must begin on larger multiples."""
+    """Compare tiles with a whole image. If they differ (blocks counted from the corner), try larger alignments."""
     field = model.receptive_field
     if field >= WHOLE_PICTURE_PX:
         return model
@@ -204,7 +222,7 @@ def _with_tiles(program: Program, model: OpaqueModel) -> OpaqueModel:
 
 
 def _tile_error(program: Program, model: OpaqueModel, alignment: int, core: int) -> float:
-    """Largest difference in a tile whose source begins at one odd multiple of `alignment`, with the receptive field around what is kept."""
+    """Largest difference in a tile that begins at `alignment`, an odd multiple, with the receptive field as overlap."""
     field = model.receptive_field
     begin = alignment
     source = _multiple(2 * field + core, alignment)
@@ -217,30 +235,16 @@ def _tile_error(program: Program, model: OpaqueModel, alignment: int, core: int)
     return float(np.abs(whole[:, :, of_whole, of_whole] - tile[:, :, kept, kept]).max())
 
 
-def _limit_memory() -> None:
-    """What a hostile file asks for is refused by the system, instead of being taken from everybody."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return
-    held = 8 * 2**30  # engines reserve addresses that they never touch
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = available_bytes() + held
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+def main(arguments: list[str]) -> None:
+    """Probe the file PATH of kind KIND, the arguments.
 
-
-def main(arguments: list[str]) -> int:
-    """The program. Errors that a file causes are words in the answer; all else ends the process, and its parent says how."""
+    Errors caused by the file are part of the answer; other exceptions end the process, which the parent reports.
+    """
     kind, path = cast(Kind, arguments[0]), Path(arguments[1])
-    _limit_memory()
+    limit_memory(_RESERVED_BYTES)  # against hostile files
     try:
         program = open_program(kind, path, threads=0, exact=True)
         answer: dict[str, object] = asdict(measure(program, kind, path))
     except (UpresError, MemoryError) as error:
-        answer = {"error": str(error).removeprefix(f"model file {path}: ") or "it takes more memory than there is"}
-    sys.stdout.write(json.dumps(answer) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+        answer = {"error": str(error).removeprefix(f"model file {path}: ") or "it needs more memory than is available"}
+    tell(**answer)

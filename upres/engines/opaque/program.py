@@ -1,4 +1,4 @@
-"""What an engine makes of a model file that is a program of its own: something to call with a picture, and what a call costs."""
+"""The interface of a model file opened by the engine for its format."""
 
 from __future__ import annotations
 
@@ -10,55 +10,89 @@ from upres.graph.nodes import Array
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one run: multiply-adds, and the largest sum of values alive at once in bytes."""
+    """The cost of one run.
+
+    Args:
+        macs: Multiply-adds.
+        live_bytes: Largest total size of activations alive at once.
+    """
 
     macs: float
     live_bytes: float
 
 
 class Program(Protocol):
-    """A model file that an engine has opened. `channels` are those that it may take, `fixed` is the only size (h, w) that it takes."""
+    """A model file opened by an engine."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Engine and version."""
+        ...
 
     @property
-    def family(self) -> str: ...
+    def family(self) -> str:
+        """Architecture, or file format if unknown."""
+        ...
 
     @property
-    def channels(self) -> tuple[int, ...]: ...
+    def channels(self) -> tuple[int, ...]:
+        """Numbers of input channels to try, in this order."""
+        ...
 
     @property
-    def fixed(self) -> tuple[int, int] | None: ...
+    def fixed(self) -> tuple[int, int] | None:
+        """The only input size (h, w) that the file accepts; None if any."""
+        ...
 
     @property
-    def takes_bytes(self) -> bool: ...
+    def takes_bytes(self) -> bool:
+        """Whether inputs are rounded to integers in 0..255."""
+        ...
 
     @property
-    def parameters(self) -> int: ...
+    def parameters(self) -> int:
+        """Number of weights."""
+        ...
 
     @property
-    def sha256(self) -> str: ...
+    def sha256(self) -> str:
+        """Of the file."""
+        ...
 
     @property
-    def memory_factor(self) -> float: ...
+    def memory_factor(self) -> float:
+        """As in `Runner`."""
+        ...
 
     @property
-    def grid_px(self) -> int: ...
+    def grid_px(self) -> int:
+        """As in `Runner`."""
+        ...
 
     def __call__(self, lr: Array) -> Array:
-        """(1, c, h, w) to (1, c, h', w'), both float32, whatever the file stores. Raises EngineError where it fails."""
+        """float32 (1, c, h, w) to float32 (1, c', h', w'), whatever types the file uses. Raises EngineError."""
         ...
 
     def cost(self, lr: Array) -> Cost:
-        """What a run of this picture costs."""
+        """Measure the cost of a run on `lr`."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free weights and working memory."""
+        ...
 
 
-def live_bytes(steps: list[tuple[tuple[str, ...], tuple[str, ...]]], sizes: dict[str, int], first: str, last: str) -> float:
-    """Largest sum of values alive at once, as `analysis.activation_bytes_per_pixel`: `steps` are (inputs, outputs), `sizes` elements."""
+def live_bytes(
+    steps: list[tuple[tuple[str, ...], tuple[str, ...]]], sizes: dict[str, int], first: str, last: str
+) -> float:
+    """Largest total size of activations alive at once, in bytes, at 4 bytes per value.
+
+    Args:
+        steps: (inputs, outputs) of the operators in order, by name.
+        sizes: Number of values by name.
+        first: Name of the network's input.
+        last: Name of its output.
+    """
     last_read = {name: index for index, (inputs, _) in enumerate(steps) for name in inputs}
     last_read[last] = len(steps)
     alive = {first}

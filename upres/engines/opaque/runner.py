@@ -1,4 +1,4 @@
-"""A model file of unknown make as an engine's runner: values, borders and sizes as it wants them, around what its own program does."""
+"""A `Runner` for model files of unknown architecture: adapts value range, borders and sizes to the file's program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from upres.graph.opaque import Kind, OpaqueModel
 
 
 def open_program(kind: Kind, path: Path, *, threads: int, exact: bool) -> Program:
-    """Raises ModelError where the file is refused, EngineError where its engine is not installed."""
+    """Open a model file. Raises ModelError if the file is rejected, EngineError if its engine is not installed."""
     if kind == "ncnn":
         from upres.engines.ncnn.opaque import NcnnProgram
 
@@ -30,7 +30,7 @@ def open_program(kind: Kind, path: Path, *, threads: int, exact: bool) -> Progra
 
 
 class FileRunner:
-    """See `Runner`. Raises ModelError where the file is no longer the one that was probed."""
+    """Runs a probed model file on the CPU. See `Runner`. Raises ModelError if the file has changed since."""
 
     device = "cpu"
     precision: Precision = "fp32"
@@ -41,7 +41,7 @@ class FileRunner:
         self._program: Program | None = open_program(model.kind, Path(model.path), threads=threads, exact=exact)
         if self._program.sha256 != model.sha256:
             self._program.close()
-            raise ModelError(f"model file {model.path}: it was changed while it was read. Start again")
+            raise ModelError(f"model file {model.path}: it changed while it was being read; try again")
         self.name = self._program.name
         self.memory_factor = self._program.memory_factor
         self.grid_px = 1 if model.fixed else self._program.grid_px
@@ -55,16 +55,18 @@ class FileRunner:
         return check_output(self.name, lr, sr, self._model.scale)
 
     def _run_windows(self, program: Program, fixed: tuple[int, int], lr: Array) -> Array:
-        """Windows of the one size that the file takes, each overlapping its neighbors."""
+        """Run overlapping windows of the only size that the file accepts."""
         model, scale, overlap = self._model, self._model.scale, self._model.window_overlap or 0
         height, width = lr.shape[2:]
         rows, columns = (side - 2 * model.cut_px for side in fixed)
         below, right = max(0, rows - height), max(0, columns - width)
-        padded = np.pad(lr, ((0, 0), (0, 0), (0, below), (0, right)), mode="reflect" if min(height, width) > 1 else "edge")
+        margins = ((0, 0), (0, 0), (0, below), (0, right))
+        padded = np.pad(lr, margins, mode="reflect" if min(height, width) > 1 else "edge")
         result = np.empty((1, model.out_channels, padded.shape[2] * scale, padded.shape[3] * scale), np.float32)
         for source_y, begin_y, end_y in _windows(padded.shape[2], rows, overlap):
             for source_x, begin_x, end_x in _windows(padded.shape[3], columns, overlap):
-                sr = run_once(program, model, padded[:, :, source_y : source_y + rows, source_x : source_x + columns])
+                window = padded[:, :, source_y : source_y + rows, source_x : source_x + columns]
+                sr = run_once(program, model, window)
                 y, x = (begin_y - source_y) * scale, (begin_x - source_x) * scale
                 tall, wide = (end_y - begin_y) * scale, (end_x - begin_x) * scale
                 y_to, x_to = begin_y * scale, begin_x * scale
@@ -79,7 +81,7 @@ class FileRunner:
 
 
 def _windows(length: int, side: int, overlap: int) -> Iterator[tuple[int, int, int]]:
-    """(where the window begins, begin and end of what is kept of it) along one axis of at least `side`."""
+    """(begin of the window, begin and end of the part to keep) along an axis of at least `side` pixels."""
     count = 1 if length == side else -(-length // (side - 2 * overlap))
     for index in range(count):
         begin, end = length * index // count, length * (index + 1) // count
@@ -88,11 +90,13 @@ def _windows(length: int, side: int, overlap: int) -> Iterator[tuple[int, int, i
 
 
 def run_once(program: Program, model: OpaqueModel, lr: Array) -> Array:
-    """The file's program on a picture in [0,1]: into its values, mirrored beyond the border where it cuts off, and back."""
+    """Run the program on `lr` (1, c, h, w) in [0, 1]: convert to its value range and back, and pad what it crops."""
     (low, high), (low_out, high_out) = model.value_range, model.output_range
     x = lr if (low, high) == (0.0, 1.0) else (low + lr * np.float32(high - low)).astype(np.float32)
     if model.cut_px:
         frame = (model.cut_px, model.cut_px)
         x = np.pad(x, ((0, 0), (0, 0), frame, frame), mode="reflect" if min(lr.shape[2:]) > 1 else "edge")
     y = program(np.ascontiguousarray(x))
-    return y if (low_out, high_out) == (0.0, 1.0) else ((y - np.float32(low_out)) / np.float32(high_out - low_out)).astype(np.float32)
+    if (low_out, high_out) == (0.0, 1.0):
+        return y
+    return ((y - np.float32(low_out)) / np.float32(high_out - low_out)).astype(np.float32)

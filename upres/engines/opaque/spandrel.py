@@ -1,9 +1,11 @@
-"""A network that spandrel knows and upres does not (SwinIR, DAT, RealPLKSR, ...), run by torch on the CPU.
+"""Architectures that only spandrel knows (SwinIR, DAT, RealPLKSR, ...), run by torch on the CPU.
 
-The weights are read by `upres.weights.read`, which runs nothing that a file says; spandrel finds the architecture by their names.
+`upres.weights.read` reads the weights without executing code from the file; spandrel detects the architecture by their
+names.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingImports=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingImports=false
 
 from __future__ import annotations
 
@@ -25,31 +27,39 @@ try:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 except ImportError as error:
-    raise EngineError("this network is run by spandrel, which is not installed; remedy: pip install 'upres[spandrel]'") from error
+    raise EngineError(
+        "this network needs spandrel, which is not installed; remedy: pip install 'upres[spandrel]'"
+    ) from error
 
 _SPANDREL: Any = _spandrel
 _FAILURES = (RuntimeError, ValueError, AssertionError, IndexError, KeyError, TypeError)
 
 
 class SpandrelProgram:
-    """See `Program`."""
+    """A network in spandrel. See `Program`.
+
+    Raises ModelError if spandrel does not know the architecture, or it is not for single images.
+    """
 
     fixed = None
     takes_bytes = False
-    memory_factor = 4.0  # over the largest input and output of one module: what its inside takes is not seen
+    memory_factor = 4.0  # relative to the largest input plus output of a module; memory inside modules is not seen
     grid_px = 1
 
     def __init__(self, path: Path, *, threads: int = 0) -> None:
-        """Raises ModelError where spandrel does not know the network either, or it is not one for single pictures."""
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         state = {name: torch.from_numpy(np.array(array)) for name, array in read_weights(path).items()}
         self.parameters = sum(tensor.numel() for tensor in state.values())
         try:
             found: Any = _SPANDREL.ModelLoader(device="cpu").load_from_state_dict(state)
         except (_SPANDREL.UnsupportedModelError, *_FAILURES) as error:
-            raise ModelError(f"model file {path}: spandrel does not know this network either ({first_line(error)})") from error
+            raise ModelError(
+                f"model file {path}: spandrel does not know this architecture either ({first_line(error)})"
+            ) from error
         if not isinstance(found, _SPANDREL.ImageModelDescriptor):
-            raise ModelError(f"model file {path}: a {found.architecture.name} network, which needs more than a picture (a mask, say)")
+            raise ModelError(
+                f"model file {path}: {found.architecture.name} needs more inputs than one image, such as a mask"
+            )
         self._model: Any = found.eval()
         self.family = str(found.architecture.name)
         self.name = f"spandrel {getattr(_SPANDREL, '__version__', '')}".strip() + f", torch {torch.__version__}"
@@ -70,7 +80,7 @@ class SpandrelProgram:
             torch.set_num_threads(before)
 
     def cost(self, lr: Array) -> Cost:
-        """torch counts; memory is the largest input and output of one of its modules."""
+        """Multiply-adds counted by torch; `live_bytes` is the largest input plus output of a module."""
         peak = 0
 
         def watch(_: Any, inputs: Any, output: Any) -> None:

@@ -8,10 +8,13 @@ would differ, so such a file is refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import isqrt
 
+import numpy as np
+
 from upres.errors import ModelError
-from upres.graph.architectures.keys import Keys, State
+from upres.graph.architectures.keys import Keys, Layer, State, named
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Conv, Node, Resample
 
@@ -36,6 +39,24 @@ def find(state: State) -> Graph | None:
     if last < 2 or last % 2:
         raise ModelError(f"{_NAME}: expected convolutions at body.0, body.2, ... with a PReLU between; the last found is body.{last}")
     return _build(Keys(state, _NAME), last)
+
+
+def recover(layers: Sequence[Layer]) -> State | None:
+    """The state dict of a compact network whose convolutions these would be, each with the activation behind it; else None.
+
+    relu and leaky_relu become slopes, which a file of this family can hold.
+    """
+    *body, (last, end) = layers
+    if not body or end is not None:
+        return None
+    state: State = {}
+    for index, (conv, activation) in enumerate(body):
+        if activation is None or activation.kind == "sigmoid":
+            return None
+        channels = conv.weight.shape[0]
+        state |= named(f"body.{2 * index}", conv)
+        state[f"body.{2 * index + 1}.weight"] = np.broadcast_to(activation.negative_slopes(), channels).copy()
+    return state | named(f"body.{2 * len(body)}", last)
 
 
 def _build(keys: Keys, last: int) -> Graph:

@@ -9,9 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.graph.nodes import Array
+from upres.graph.nodes import Activation, Array, Conv
 
 State: TypeAlias = dict[str, NDArray[np.generic]]
+Layer: TypeAlias = tuple[Conv, Activation | None]  # a convolution and the activation behind it
+
+
+def named(stem: str, conv: Conv) -> State:
+    """Weight and bias (zeros where it has none) of a convolution under the names that torch gives them."""
+    bias = np.zeros(conv.weight.shape[0], np.float32) if conv.bias is None else conv.bias
+    return {f"{stem}.weight": conv.weight, f"{stem}.bias": bias}
 
 
 def describe(state: State) -> str:

@@ -16,12 +16,14 @@ x1 by 4 (48 channels). (A rare old x3 network, one upsampling by 3, has the keys
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
 
+import numpy as np
+
 from upres.errors import ModelError
-from upres.graph.architectures.keys import Keys, State
+from upres.graph.architectures.keys import Keys, Layer, State, named
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Concat, Conv, Node, Resample, Scale
 
@@ -29,7 +31,8 @@ FAMILY = "rrdb"
 _NAME = "RRDBNet"
 _LEAKY = Activation("leaky_relu", slope=0.2)
 _RESIDUAL = 0.2
-
+_CONVS_OF_A_BLOCK = 15
+_MOST_UPSAMPLINGS = 3
 
 T = TypeVar("T")
 
@@ -82,6 +85,38 @@ def _from_old(state: Mapping[str, T]) -> dict[str, T]:
         return re.sub(r"^model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.", r"body.\1.rdb\2.conv\3.", key)
 
     return {rename(key): tensor for key, tensor in state.items()}
+
+
+def recover(layers: Sequence[Layer]) -> Iterator[State]:
+    """State dicts of the RRDBNets whose convolutions these could be, in BasicSR's names, the likeliest first.
+
+    The second is for a simplified graph, as `upres export` writes it: there the last convolution of each dense block has its residual
+    scale, and the center of its kernel the block's input.
+    """
+    convs = [conv for conv, _ in layers]
+    blocks, ups = divmod(len(convs) - 4, _CONVS_OF_A_BLOCK)
+    if blocks < 1 or ups > _MOST_UPSAMPLINGS:
+        return
+    dense = [f"body.{n}.rdb{rdb}.conv{k}" for n in range(blocks) for rdb in (1, 2, 3) for k in (1, 2, 3, 4, 5)]
+    stems = ["conv_first", *dense, "conv_body", *(f"conv_up{up}" for up in range(1, ups + 1)), "conv_hr", "conv_last"]
+    state = {key: array for stem, conv in zip(stems, convs, strict=True) for key, array in named(stem, conv).items()}
+    yield state
+    width = convs[0].weight.shape[0]
+    for stem in dense:
+        if stem.endswith("conv5"):
+            if state[f"{stem}.weight"].shape[0] != width:
+                return
+            state |= _unfolded(state, stem, width)
+    yield state
+
+
+def _unfolded(state: State, stem: str, width: int) -> State:
+    """Weight and bias of the last convolution of a dense block, without its residual scale and its input."""
+    weight, bias = (state[f"{stem}.{part}"].astype(np.float64) for part in ("weight", "bias"))
+    if ".rdb3." in stem:  # the scale of the whole block is in it too
+        weight, bias = weight / _RESIDUAL, bias / _RESIDUAL
+    weight[np.arange(width), np.arange(width), 1, 1] -= 1.0
+    return {f"{stem}.weight": (weight / _RESIDUAL).astype(np.float32), f"{stem}.bias": (bias / _RESIDUAL).astype(np.float32)}
 
 
 def _build(keys: Keys, state: State) -> Graph:

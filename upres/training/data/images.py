@@ -19,6 +19,7 @@ from upres.errors import DataError, InputError
 from upres.images.color import rgb_to_y
 from upres.images.picture import READABLE_SUFFIXES, quantize
 from upres.images.resize import imresize
+from upres.system.folders import find_files
 
 SMALLEST_PX = 32  # a side of a validation picture: what SSIM's window inside a border of 8, and the spectrum, need
 VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its center is used
@@ -82,14 +83,10 @@ def find_pictures(folder: Path, option: str = "--data") -> list[Path]:
     """All picture files below `folder`, sorted by path; hidden ones are passed over."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: {option} takes a folder of pictures")
-    found = sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in READABLE_SUFFIXES and p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts)
-    )
-    if not found:
-        raise DataError(f"{folder} holds no picture (looked for {', '.join(sorted(READABLE_SUFFIXES))})")
-    return found
+    found = find_files(folder, READABLE_SUFFIXES)
+    if not found.files:
+        raise DataError(f"{folder} holds no picture (looked for {', '.join(sorted(READABLE_SUFFIXES))}; passed over: {found.words})")
+    return sorted(found.files)
 
 
 def read_levels(path: Path) -> Levels:

@@ -7,19 +7,19 @@ the LR picture with the MATLAB-equal reduction of the HR picture.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import DataError, InputError
 from upres.images.io import read_header
+from upres.images.pairing import match_files, misfit, words_of_faults
 from upres.images.resize import imresize
 from upres.training.data.images import Levels, Pair, center, convert, find_pictures, read_levels, usable
 
-_NAMED = 20  # faults in one message; more are counted
 _LOOK_PX = 256  # LR side, at most, of the middle that is compared
 _FINEST = 100  # parts of an LR pixel that a shift is told in
 _WARN_PX = 0.25  # LR pixels that an LR file may lie beside its HR file before it is said
@@ -27,73 +27,28 @@ _COARSE = 0.1  # cycles a pixel: where noise and JPEG leave the phases of a phot
 _FLAT = 1e-3  # deviation below which a picture has nothing to be aligned by, in levels of [0,1]
 
 
-def find_partners(hr: Path, lr: Path, scale: int, options: tuple[str, str] = ("--data", "--lr")) -> list[tuple[Path, Path]]:
-    """HR files below `hr` and their LR files below `lr`, sorted.
+def find_partners(
+    hr: Path, lr: Path, scale: int, options: tuple[str, str] = ("--data", "--lr")
+) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """HR files below `hr` and their LR files below `lr`, sorted; and a note where pictures will be cropped.
 
-    Two files are partners where their folders and names agree, or what is left of their names without a suffix of the kind (`0001x4`,
-    `0001_x4`, `0001_LR`, `0001_HR`). Raises `DataError` naming every file without a partner, with several, or of a size that does not fit.
+    Raises `DataError` naming every file without a partner, with several, or of a size that does not fit (upres/images/pairing.py).
     """
-    highs, lows = find_pictures(hr, options[0]), find_pictures(lr, options[1])
-    by_name = _grouped([(_place(path, lr, path.stem), path) for path in lows])
-    by_key = _grouped([(_place(path, lr, partner_key(path.stem, scale)), path) for path in lows])
-    found: list[tuple[Path, Path]] = []
-    faults: list[str] = []
-    for high in highs:
-        partners = by_name.get(_place(high, hr, high.stem)) or by_key.get(_place(high, hr, partner_key(high.stem, scale)), [])
-        if len(partners) == 1:
-            found.append((high, partners[0]))
-        else:
-            faults.append(f"{high} has {'several LR pictures: ' + _listed(partners) if partners else f'no LR picture in {lr}'}")
-    shared = _grouped([(str(low), high) for high, low in found])
-    faults += [f"{low} is the LR picture of several: {_listed(owners)}" for low, owners in shared.items() if len(owners) > 1]
-    taken = {low for _, low in found}
-    claimed = {path for high in highs for path in by_key.get(_place(high, hr, partner_key(high.stem, scale)), [])}
-    faults += [f"{low} has no HR picture in {hr}" for low in lows if low not in taken | claimed]
-    faults += _misfits(found, scale)
-    if faults:
-        more = f"\n  and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        raise DataError(
-            f"the pairs of {options[0]} {hr} and {options[1]} {lr} do not match at x{scale}; expected one LR picture for each HR picture, "
-            f"of the same name (or with x{scale}, _LR behind it) and 1/{scale} of its size:\n  " + "\n  ".join(faults[:_NAMED]) + more
-        )
-    return found
-
-
-def partner_key(stem: str, scale: int) -> str:
-    """What remains of `baby`, `babyx4`, `baby_x4`, `baby_HR`, `baby_LR`, `baby_LRx4` and `babyx4_lr`: baby."""
-    found = re.fullmatch(rf"(.+?)(?:[_-](?:hr|lr))?(?:[_-]?x{scale})?(?:[_-](?:hr|lr))?", stem, re.IGNORECASE)
-    return stem if found is None else found[1]
-
-
-def _place(path: Path, folder: Path, name: str) -> str:
-    return (path.relative_to(folder).parent / name).as_posix()
-
-
-def _grouped(items: Sequence[tuple[str, Path]]) -> dict[str, list[Path]]:
-    groups: dict[str, list[Path]] = {}
-    for key, path in items:
-        groups.setdefault(key, []).append(path)
-    return groups
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in paths)
-
-
-def _misfits(found: Sequence[tuple[Path, Path]], scale: int) -> list[str]:
-    """What is wrong with the sizes, by headers alone. A file whose header cannot be read is named when it is decoded."""
-    faults: list[str] = []
+    pairs, faults = match_files(find_pictures(hr, options[0]), find_pictures(lr, options[1]), hr, lr, scale)
+    found = [(pair.hr, pair.lr) for pair in pairs if pair.lr is not None]
+    cropped: list[str] = []
     for high, low in found:
         try:
-            large, small = read_header(high), read_header(low)
+            sizes = [(header.height, header.width) for header in (read_header(high), read_header(low))]
         except InputError:
-            continue
-        if (large.height, large.width) != (small.height * scale, small.width * scale):
-            faults.append(
-                f"{low} is {small.width}x{small.height}, so {high.name} must be {small.width * scale}x{small.height * scale}, "
-                f"but it is {large.width}x{large.height}"
-            )
-    return faults
+            continue  # named when it is decoded
+        faults += filter(None, [misfit(sizes[0], sizes[1], scale, high.name)])
+        if sizes[0] != (sizes[1][0] * scale, sizes[1][1] * scale):
+            cropped.append(high.name)
+    if faults:
+        raise DataError(words_of_faults(faults, hr, lr, scale))
+    note = f"{hr}: {len(cropped)} of {len(found)} pairs are cropped to a multiple of {scale}, top left kept ({', '.join(cropped[:5])})"
+    return found, [note] if cropped else []
 
 
 def load_paired(
@@ -122,6 +77,9 @@ def load_paired(
 def read_pair(hr: Path, lr: Path, scale: int, channels: int, depth: int, shifts: list[tuple[str, float]]) -> Pair:
     """Both files of a pair; (name, length in LR pixels) of the shift between them is added to `shifts`. Raises `InputError`."""
     large, small = (convert(read_levels(path), channels, depth) for path in (hr, lr))
+    height, width = large.shape[0] // scale, large.shape[1] // scale
+    large = cast("Levels", np.ascontiguousarray(large[: height * scale, : width * scale]))
+    small = cast("Levels", np.ascontiguousarray(small[:height, :width]))
     shift = misalignment(large, small, scale)
     if shift is not None:
         shifts.append((hr.name, math.hypot(*shift)))

@@ -56,6 +56,7 @@ class _Opened:
     root: Root
     shards: Shards | None
     files: list[File]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def load_training_set(config: TrainConfig, roots: Path | Sequence[Root], validat
     weights: list[NDArray[np.float64]] = []
     left_out: list[str] = []
     shifts: list[tuple[str, float]] = []
-    notes: list[str] = []
+    notes = [note for source in (*opened, *(given or ())) for note in source.notes]
     total = sum(source.root.weight for source in opened)
     for source in opened:
         if source.shards is not None:
@@ -154,8 +155,8 @@ def _open(root: Root, config: TrainConfig, option: str, lr_option: str) -> _Open
         return _Opened(root, None, [(path, None) for path in find_pictures(root.hr, option)])
     from upres.training.data.pairs import find_partners
 
-    found = find_partners(root.hr, root.lr, config.scale, (option, lr_option))
-    return _Opened(root, None, list(found))
+    found, notes = find_partners(root.hr, root.lr, config.scale, (option, lr_option))
+    return _Opened(root, None, list(found), notes)
 
 
 def _common_kind(config: TrainConfig, opened: Sequence[_Opened]) -> _Kind:

@@ -1,0 +1,144 @@
+"""The verb `upres inspect`: what pictures are before anything is done to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from upres.cli.errors import DEBUG_HELP, DONE, exit_code_of, run_verb, say, words_for
+from upres.errors import InputError, UpresError
+
+if TYPE_CHECKING:
+    from upres.inspection.report import PictureReport
+    from upres.upscaling.choose_model import ModelChoice
+
+
+def inspect(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="PICTURE", help="Pictures and folders of pictures; - is standard input.")
+    ],
+    scale: Annotated[
+        float, typer.Option("-s", "--scale", metavar="N", help="The enlargement to suggest a model for.")
+    ] = 4.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object a line on stdout, one for each picture.")
+    ] = False,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include the pictures in subfolders.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+) -> None:
+    """Show what a picture is: its true resolution, JPEG compression, noise, banding, gray or drawn, and the model that
+    fits.
+
+    "Not known" means that the picture does not tell: docs/inspect.md.
+
+    Example: upres inspect photo.jpg
+    Example: upres inspect scans/ --json > scans.jsonl
+    """
+
+    def work() -> int:
+        from upres.batch.paths import find_pictures
+        from upres.images.io import READABLE_SUFFIXES
+        from upres.upscaling.choose_model import choose_model
+
+        found = find_pictures(inputs, recursive=recursive, suffixes=READABLE_SUFFIXES, keep_out=None, beside=False)
+        if not found.pictures:
+            suffixes = ", ".join(sorted(READABLE_SUFFIXES))
+            raise InputError(f"{', '.join(inputs)} holds no picture (looked for {suffixes})")
+        code = DONE
+        for number, picture in enumerate(found.pictures):
+            try:
+                report = _inspect(None if picture.path is None else str(picture.path))
+            except UpresError as error:  # one bad picture is named and the rest goes on; the exit code tells
+                say(words_for(error))
+                code = code or exit_code_of(error)
+                continue
+            choice = choose_model(report, scale)
+            if as_json:
+                print(json_line(picture.name, report, scale, choice), flush=True)
+            else:
+                print("\n".join([*([""] if number else []), *text_of(picture.name, report, scale, choice)]), flush=True)
+        return code
+
+    run_verb(work, debug)
+
+
+def _inspect(path: str | None) -> PictureReport:
+    import sys
+
+    from upres.inspection.inspect import inspect_picture
+
+    return inspect_picture(sys.stdin.buffer.read() if path is None else path)
+
+
+def json_line(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> str:
+    """One object: `picture`, the fields of the report, `banded`, and `model` with its name, scale and reason."""
+    import json
+    from dataclasses import asdict
+
+    model = {"name": choice.name, "scale": scale, "reason": choice.reason}
+    fields = {"picture": name, **asdict(report), "banded": report.banded, "model": model}
+    return json.dumps(fields, ensure_ascii=False, allow_nan=False)
+
+
+def text_of(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> list[str]:
+    """The report for a person, line by line."""
+    kind = f"{_unless_none(report.drawn, 'drawn', 'photograph')}; {_unless_none(report.gray, 'gray', 'in color')}"
+    lines = [
+        ("picture", _picture(report)),
+        ("resolution", _resolution(report)),
+        ("compression", _compression(report)),
+        ("noise", _noise(report)),
+        ("banding", _unless_none(report.banded, "visible steps in gradients", "none seen")),
+        ("kind", kind),
+        ("fits", f"{choice.name} for x{scale:g}: {choice.reason}"),
+    ]
+    return [name, *(f"  {title:<13}{value}" for title, value in lines)]
+
+
+def _unless_none(value: bool | None, yes: str, no: str) -> str:
+    return "not known" if value is None else yes if value else no
+
+
+def _picture(report: PictureReport) -> str:
+    channels = "gray" if report.channels == 1 else "RGB"
+    alpha = " with alpha" if report.alpha else ""
+    profile = "no profile" if report.profile is None else f"profile {report.profile}"
+    return f"{report.format}, {report.width} x {report.height}, {channels}{alpha}, {report.depth} bits, {profile}"
+
+
+def _resolution(report: PictureReport) -> str:
+    scale = report.true_scale
+    if report.true_scale_confidence is None:
+        return "not known: the picture is too small or shows nothing"
+    sure = f"{report.true_scale_confidence:.0%} sure"
+    if scale is None:
+        return f"not known ({report.true_scale_confidence:.0%} for the likeliest answer is too little)"
+    if scale == 1.0:
+        return f"it carries all that its pixels can ({sure})"
+    size = f"{max(1, round(report.width / scale))} x {max(1, round(report.height / scale))}"
+    return f"{size} would show as much: it is {scale:.2f} times larger than what it shows, or blurred as much ({sure})"
+
+
+def _compression(report: PictureReport) -> str:
+    before = ""
+    if report.earlier_jpeg_quality is not None:
+        before = f"; before that quality {report.earlier_jpeg_quality}, blocks from {report.earlier_jpeg_grid_offset}"
+    if report.jpeg_quality is None:
+        return f"no trace of JPEG{before}"
+    source = "from its pixels"
+    if report.jpeg_quality_source != "pixels":
+        exact = report.jpeg_quality_source == "tables"
+        source = "from its file" if exact else "the nearest to the tables in its file"
+    return f"JPEG of quality {report.jpeg_quality} ({source}), blocks from {report.jpeg_grid_offset}{before}"
+
+
+def _noise(report: PictureReport) -> str:
+    if report.noise_luma_sigma_255 is None:
+        return "not known: behind the compression, or no flat place shows it"
+    luma = f"{report.noise_luma_sigma_255:.1f} of 255 (standard deviation of luma)"
+    if report.noise_sigma_255 is None:
+        return f"{luma}, before compression"
+    if len(report.noise_sigma_255) == 1:
+        return luma
+    return f"{luma}; red, green, blue {', '.join(f'{sigma:.1f}' for sigma in report.noise_sigma_255)}"

@@ -1,0 +1,67 @@
+"""What lies in a folder, and in those below it: the one walk that every verb takes. Nothing is read but names."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FOLDER_INSIDE = "folder inside a folder"
+
+
+@dataclass(slots=True)
+class FoundFiles:
+    """The files of a folder, those of one folder before its subfolders, by name; and counts of what was passed over, by reason."""
+
+    files: list[Path] = field(default_factory=list[Path])
+    passed_over: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def words(self) -> str:
+        """"1 x hidden file, 2 x link to a folder"; "nothing"."""
+        return ", ".join(f"{count} x {reason}" for reason, count in sorted(self.passed_over.items())) or "nothing"
+
+
+def find_files(
+    top: Path, suffixes: Iterable[str], *, kind: str = "picture", recursive: bool = True, keep_out: Path | None = None
+) -> FoundFiles:
+    """The files below `top` whose names end in one of `suffixes`.
+
+    suffixes: endings in lower case (".png"); those of the files may be in upper case.
+    kind: what such a file is, for the reasons.
+    recursive: go into the folders inside; otherwise they are counted.
+    keep_out: a folder that is not gone into, nor counted.
+    Passed over and counted: hidden files, files with other endings, links that lead nowhere and what else is no file, links to folders
+    (which could lead in circles), folders that cannot be read. Hidden folders are passed over without a word.
+    """
+    found, endings = FoundFiles(), frozenset(suffixes)
+    shut = None if keep_out is None else os.path.realpath(keep_out)
+
+    def unreadable(_: OSError) -> None:
+        found.passed_over["folder that cannot be read"] += 1
+
+    for here, folders, names in os.walk(top, onerror=unreadable):
+        folder, inside = Path(here), list[str]()
+        for name in sorted(folders):
+            if name.startswith(".") or (shut is not None and os.path.realpath(folder / name) == shut):
+                continue
+            if not recursive:
+                found.passed_over[FOLDER_INSIDE] += 1
+            elif (folder / name).is_symlink():
+                found.passed_over["link to a folder"] += 1
+            else:
+                inside.append(name)
+        folders[:] = inside
+        for name in sorted(names):
+            path = folder / name
+            if name.startswith("."):
+                found.passed_over["hidden file"] += 1
+            elif path.suffix.lower() not in endings:
+                found.passed_over[f"file that is not a {kind}"] += 1
+            elif not path.is_file():
+                found.passed_over["link that leads nowhere" if path.is_symlink() else f"{kind} that is not a file"] += 1
+            else:
+                found.files.append(path)
+    return found

@@ -1,0 +1,54 @@
+"""What Linux tells in text files below /proc and /sys, the limits of a container's cgroups among them.
+
+`root` is where /proc and /sys are looked for: tests make their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def text_of(path: Path) -> str:
+    """The text of a file, "" where there is none that can be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def number_in(path: Path) -> int | None:
+    """The whole number that a file holds; None for anything else, such as "max"."""
+    text = text_of(path).strip()
+    return int(text) if text.isdigit() else None
+
+
+def field_of(path: Path, name: str) -> int | None:
+    """The number behind `name` at the beginning of a line: MemTotal of /proc/meminfo, inactive_file of memory.stat."""
+    match = re.search(rf"^{name}:?\s+(\d+)", text_of(path), re.MULTILINE)
+    return int(match[1]) if match else None
+
+
+def listed(folder: Path) -> list[Path]:
+    """What a folder holds, by name; nothing where it cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def cgroups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
+    """(version 1 or 2, folder) of each cgroup with that controller that holds this process, from its own up to the root."""
+    for line in text_of(root / "proc/self/cgroup").splitlines():  # hierarchy-ID:controller-list:cgroup-path
+        number, controllers, path = line.split(":", 2)
+        if number == "0" and not controllers:
+            version, base = 2, root / "sys/fs/cgroup"
+        elif controller in controllers.split(","):
+            version, base = 1, root / "sys/fs/cgroup" / controllers
+            base = base if base.is_dir() else root / "sys/fs/cgroup" / controller
+        else:
+            continue
+        group = Path(path.lstrip("/"))
+        # Path("").parents is empty, Path("a/b").parents ends with the root, "."
+        yield from ((version, base / level) for level in (group, *group.parents))

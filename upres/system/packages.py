@@ -1,0 +1,100 @@
+"""The packages that upres imports: one table, which `pyproject.toml` states again for pip (`tests/system/test_packages.py` compares them).
+
+Nothing is imported to find out what is installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that upres imports.
+
+    name: under which pip installs it.
+    module: under which Python imports it.
+    lowest: the oldest version that upres asks for.
+    purpose: what upres uses it for.
+    extras: of upres that install it; () is the core.
+    builds: other packages with the same module, made for other hardware.
+    """
+
+    name: str
+    module: str
+    lowest: str
+    purpose: str
+    extras: tuple[str, ...] = ()
+    builds: tuple[str, ...] = ()
+
+
+_ONNX_BUILDS = ("gpu", "directml", "openvino", "rocm", "migraphx")
+
+PACKAGES = (
+    Package("numpy", "numpy", "1.26", "arrays"),
+    Package("pyvips", "pyvips", "3.2", "reads and writes pictures"),
+    Package("ncnn", "ncnn", "1.0.20250503", "engine"),
+    Package("typer", "typer", "0.26", "command line"),
+    Package("rich", "rich", "13.8", "progress bars"),
+    Package("httpx", "httpx", "0.27", "downloads"),
+    Package("platformdirs", "platformdirs", "4.12", "place of the cache"),
+    Package("filelock", "filelock", "4.0", "one process at a time"),
+    Package("packaging", "packaging", "23.0", "order of versions"),
+    Package("torch", "torch", "2.4", "engine, training", ("torch", "spandrel", "train")),
+    Package("onnxruntime", "onnxruntime", "1.18", "engine", ("onnx",), tuple(f"onnxruntime-{build}" for build in _ONNX_BUILDS)),
+    Package("onnx", "onnx", "1.16", "reads and writes ONNX files", ("onnx", "openvino")),
+    Package("openvino", "openvino", "2024.4", "engine", ("openvino",)),
+    Package("spandrel", "spandrel", "0.4", "runs networks of other projects", ("spandrel",)),
+    Package("safetensors", "safetensors", "0.4.3", "checkpoints of training", ("train",)),
+    Package("tensorboard", "tensorboard", "2.16", "curves of training", ("train",)),
+    Package("matplotlib", "matplotlib", "3.8", "pictures of training", ("train",)),
+)
+_BY_MODULE = {package.module: package for package in PACKAGES}
+
+# What each engine imports, its own package first. "spandrel" is no engine to choose: it runs the model files that it alone knows.
+ENGINES = {
+    "ncnn": ("ncnn",),
+    "torch": ("torch",),
+    "onnx": ("onnxruntime", "onnx"),
+    "openvino": ("openvino", "onnx"),
+    "spandrel": ("spandrel", "torch"),
+}
+
+
+def has_module(module: str) -> bool:
+    """Whether Python would find it."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # a parent package that is broken, or a module without a spec
+        return False
+
+
+def missing_modules(engine: str) -> list[str]:
+    """What the engine imports and Python would not find; [] where it is installed."""
+    return [module for module in ENGINES[engine] if not has_module(module)]
+
+
+def builds_of(module: str) -> tuple[str, ...]:
+    """The packages that may have brought a module, the usual one first."""
+    package = _BY_MODULE[module]
+    return (package.name, *package.builds)
+
+
+def version_of(package: str) -> str | None:
+    """The version that is installed; None where pip knows nothing of the package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def lowest_version(package: str) -> str | None:
+    """The oldest version that upres asks for, the same for all builds; None for a package that it does not import."""
+    return next((known.lowest for known in PACKAGES if package in (known.name, *known.builds)), None)
+
+
+def install_command(engine: str) -> str:
+    """How to get an engine that is not installed, or that is broken."""
+    return "pip install --force-reinstall ncnn" if engine == "ncnn" else f"pip install 'upres[{engine}]'"
