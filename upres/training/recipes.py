@@ -39,8 +39,8 @@ def compact_x2() -> TrainConfig:
 def standard_x4() -> TrainConfig:
     """The house's residual network, 64 wide, 16 convolutions (624 K parameters), on clean pictures: a run without an end.
 
-    It stands at its rate for as long as there is time; `--init RUN/model.safetensors --set decay_fraction=1
-    --set steps=N` is the decay that makes a network to ship.
+    It stands at its rate for as long as there is time; `--init RUN/model.safetensors --set decay_fraction=1 --set steps=N` is the decay
+    that makes a network to ship.
     """
     return TrainConfig(
         recipe="standard-x4", source="docs/training.md", scale=4, network="residual", width=64, depth=16, batch=16, patch_px=48,
