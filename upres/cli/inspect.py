@@ -33,6 +33,7 @@ def inspect(
     "Not known" means that the picture does not tell: docs/inspect.md.
 
     Example: upres inspect photo.jpg
+
     Example: upres inspect scans/ --json > scans.jsonl
     """
 

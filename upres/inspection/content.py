@@ -61,7 +61,7 @@ def step_shares(luma: Array, least: float) -> Doubles | None:
     if len(steps) < _LEAST_STEPS:
         return None
     between = 4.0 * least if 4.0 * least < _EDGE else (least + _EDGE) / 2.0
-    ends = np.searchsorted(np.sort(steps), [least, between, _EDGE, 2.0 * _EDGE, 4.0 * _EDGE])
+    ends = [np.count_nonzero(steps < end) for end in (least, between, _EDGE, 2.0 * _EDGE, 4.0 * _EDGE)]
     shares = np.diff(np.concatenate(([0], ends, [len(steps)]))) / len(steps)
     others = np.sort(counts)[:-1]
     few = others[-3:].sum() / max(1, others.sum())
