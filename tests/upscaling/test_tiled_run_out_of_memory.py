@@ -16,7 +16,7 @@ from upres.engines.sample_picture import sample
 from upres.errors import OutOfMemoryError
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, NetworkCost, choose_tiling, make_plan
-from upres.upscaling.tiles import Tile, divide, plan
+from upres.engines.tiles import Tile, divide, plan
 from upres.upscaling.upscaler import Upscaler
 
 Array = np.ndarray

@@ -21,7 +21,7 @@ from upres.graph.nodes import Array
 from upres.graph.opaque import Network
 from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, NetworkCost, Tiling, choose_tiling, narrow_note, smaller_tiles
 from upres.upscaling.tile_check import Fault, agree, find_fault
-from upres.upscaling.tiles import plan as plan_tiles
+from upres.engines.tiles import plan as plan_tiles
 
 PATIENCE = 3  # bad tiles in a row that an engine is allowed, and bad tiles that the model is found to make itself before they are believed
 _WORDS: dict[Fault, str] = {

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from upres.errors import OutOfMemoryError
 from upres.upscaling.checked_network import CheckedNetwork
 from upres.upscaling.plan import Pass, Plan, Tiling
-from upres.upscaling.tiles import Tile, divide
-from upres.upscaling.tiles import plan as plan_tiles
+from upres.engines.tiles import Tile, divide
+from upres.engines.tiles import plan as plan_tiles
 
 Array = NDArray[np.float32]
 TURNS = 8  # of the self-ensemble

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from upres.errors import UsageError
-from upres.upscaling.tiles import Tile, plan
+from upres.engines.tiles import Tile, plan
 
 SIDES = [(1, 1), (1, 7), (37, 5), (64, 64), (100, 101), (333, 20)]
 CASES = [(h * a, w * a, tile, overlap, a) for (h, w), tile, overlap, a in itertools.product(SIDES, (4, 7, 32, 1000), (0, 3, 18), (1, 2, 4))]

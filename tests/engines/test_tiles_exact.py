@@ -16,7 +16,7 @@ from upres.graph.graph import Graph
 from upres.graph.nodes import Array
 from upres.images.io import quantize
 from upres.models.load import load_model
-from upres.upscaling.tiles import plan
+from upres.engines.tiles import plan
 from upres.upscaling.upscaler import Upscaler
 
 # Sizes with the tiles that they are cut into: tiles that see the border at some sides or at none, and tiny ones, of which a row is enough.
