@@ -129,7 +129,7 @@ def test_what_the_library_names_is_a_parameter() -> None:
 def test_an_option_given_twice_is_refused(arguments: list[str], option: str) -> None:
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2, done.output
-    assert option in done.output and "it is given 2 times; give it once" in done.output
+    assert option in done.output and "given 2 times, expected once" in done.output
 
 
 def test_flags_and_options_that_take_several_may_be_given_again() -> None:

@@ -13,27 +13,33 @@ if TYPE_CHECKING:
     from upres.inspection.report import PictureReport
     from upres.upscaling.choose_model import ModelChoice
 
+_REPORT = "Report"
+
 
 def inspect(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="PICTURE", help="Pictures and folders of pictures; - is standard input.")
+        list[str], typer.Argument(metavar="PICTURE", help="Pictures or folders of pictures; - is standard input.")
     ],
     scale: Annotated[
-        float, typer.Option("-s", "--scale", metavar="N", help="The enlargement to suggest a model for.")
+        float,
+        typer.Option("-s", "--scale", metavar="N", help="Scale to suggest a model for.", rich_help_panel=_REPORT),
     ] = 4.0,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object a line on stdout, one for each picture.")
+        bool, typer.Option("--json", help="Print one JSON object per line and picture.", rich_help_panel=_REPORT)
     ] = False,
-    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include the pictures in subfolders.")] = False,
+    recursive: Annotated[
+        bool, typer.Option("-r", "--recursive", help="Include subfolders.", rich_help_panel="Files")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Show what a picture is: its true resolution, JPEG compression, noise, banding, gray or drawn, and the model that
-    fits.
+    """Analyze pictures: true resolution, JPEG compression, noise, banding, gray or drawn, and the model that fits.
 
-    "Not known" means that the picture does not tell: docs/inspect.md.
+    "Not known" means that the picture is not conclusive; see docs/inspect.md.
 
-    Example: upres inspect photo.jpg
-    Example: upres inspect scans/ --json > scans.jsonl
+    \b
+    Examples:
+      upres inspect photo.jpg
+      upres inspect scans/ --json > scans.jsonl
     """
 
     def work() -> int:
@@ -44,7 +50,7 @@ def inspect(
         found = find_pictures(inputs, recursive=recursive, suffixes=READABLE_SUFFIXES, keep_out=None, beside=False)
         if not found.pictures:
             suffixes = ", ".join(sorted(READABLE_SUFFIXES))
-            raise InputError(f"{', '.join(inputs)} holds no picture (looked for {suffixes})")
+            raise InputError(f"{', '.join(inputs)} contains no pictures (looked for {suffixes})")
         code = DONE
         for number, picture in enumerate(found.pictures):
             try:
