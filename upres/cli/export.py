@@ -70,9 +70,9 @@ def export(
         ),
     ] = 0,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report instead of checksums.", rich_help_panel="Other")
+        bool, typer.Option("--json", help="Print the report instead of checksums.", rich_help_panel=_OUTPUT)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP, rich_help_panel="Other")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Export a model to ONNX, ncnn (Upscayl) or safetensors.
 

@@ -1,4 +1,4 @@
-"""The verb `upres inspect`: what pictures are before anything is done to them."""
+"""`upres inspect`: analyze pictures and suggest a model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def inspect(
 ) -> None:
     """Analyze pictures: true resolution, JPEG compression, noise, banding, gray or drawn, and the model that fits.
 
-    "Not known" means that the picture is not conclusive; see docs/inspect.md.
+    "Not known" means that the picture does not allow an answer.
 
     \b
     Examples:
@@ -55,7 +55,7 @@ def inspect(
         for number, picture in enumerate(found.pictures):
             try:
                 report = _inspect(None if picture.path is None else str(picture.path))
-            except UpresError as error:  # one bad picture is named and the rest goes on; the exit code tells
+            except UpresError as error:  # report it and go on; the exit code tells
                 say(words_for(error))
                 code = code or exit_code_of(error)
                 continue
@@ -78,7 +78,7 @@ def _inspect(path: str | None) -> PictureReport:
 
 
 def json_line(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> str:
-    """One object: `picture`, the fields of the report, `banded`, and `model` with its name, scale and reason."""
+    """A JSON object: `picture`, the fields of the report, `banded`, and `model` with name, scale and reason."""
     import json
     from dataclasses import asdict
 
@@ -88,14 +88,14 @@ def json_line(name: str, report: PictureReport, scale: float, choice: ModelChoic
 
 
 def text_of(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> list[str]:
-    """The report for a person, line by line."""
+    """The report as lines of text."""
     kind = f"{_unless_none(report.drawn, 'drawn', 'photograph')}; {_unless_none(report.gray, 'gray', 'in color')}"
     lines = [
         ("picture", _picture(report)),
         ("resolution", _resolution(report)),
         ("compression", _compression(report)),
         ("noise", _noise(report)),
-        ("banding", _unless_none(report.banded, "visible steps in gradients", "none seen")),
+        ("banding", _unless_none(report.banded, "visible steps in gradients", "none")),
         ("kind", kind),
         ("fits", f"{choice.name} for x{scale:g}: {choice.reason}"),
     ]
@@ -116,32 +116,32 @@ def _picture(report: PictureReport) -> str:
 def _resolution(report: PictureReport) -> str:
     scale = report.true_scale
     if report.true_scale_confidence is None:
-        return "not known: the picture is too small or shows nothing"
-    sure = f"{report.true_scale_confidence:.0%} sure"
+        return "not known: the picture is too small or has no detail"
+    sure = f"{report.true_scale_confidence:.0%} certain"
     if scale is None:
-        return f"not known ({report.true_scale_confidence:.0%} for the likeliest answer is too little)"
+        return f"not known (the most likely answer is only {sure})"
     if scale == 1.0:
-        return f"it carries all that its pixels can ({sure})"
+        return f"full detail for its size ({sure})"
     size = f"{max(1, round(report.width / scale))} x {max(1, round(report.height / scale))}"
-    return f"{size} would show as much: it is {scale:.2f} times larger than what it shows, or blurred as much ({sure})"
+    return f"{size} would show the same detail: enlarged {scale:.2f} times, or blurred as much ({sure})"
 
 
 def _compression(report: PictureReport) -> str:
     before = ""
     if report.earlier_jpeg_quality is not None:
-        before = f"; before that quality {report.earlier_jpeg_quality}, blocks from {report.earlier_jpeg_grid_offset}"
+        before = f"; earlier JPEG quality {report.earlier_jpeg_quality}, grid offset {report.earlier_jpeg_grid_offset}"
     if report.jpeg_quality is None:
-        return f"no trace of JPEG{before}"
-    source = "from its pixels"
+        return f"no traces of JPEG{before}"
+    source = "estimated from pixels"
     if report.jpeg_quality_source != "pixels":
         exact = report.jpeg_quality_source == "tables"
-        source = "from its file" if exact else "the nearest to the tables in its file"
-    return f"JPEG of quality {report.jpeg_quality} ({source}), blocks from {report.jpeg_grid_offset}{before}"
+        source = "from its tables" if exact else "nearest to its tables"
+    return f"JPEG quality {report.jpeg_quality} ({source}), grid offset {report.jpeg_grid_offset}{before}"
 
 
 def _noise(report: PictureReport) -> str:
     if report.noise_luma_sigma_255 is None:
-        return "not known: behind the compression, or no flat place shows it"
+        return "not known: hidden by compression, or no flat area"
     luma = f"{report.noise_luma_sigma_255:.1f} of 255 (standard deviation of luma)"
     if report.noise_sigma_255 is None:
         return f"{luma}, before compression"

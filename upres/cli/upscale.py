@@ -102,7 +102,7 @@ def upscale(
         typer.Option(
             "--denoise",
             metavar="0..1",
-            help="Denoising strength of a model that has a twin which keeps noise: 1 removes most noise.",
+            help="Denoising strength, by a blend of -n with its twin that keeps noise: 1 removes most noise.",
             rich_help_panel=_MODEL,
         ),
     ] = None,
