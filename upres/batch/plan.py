@@ -57,14 +57,14 @@ class Upscalers:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of the model that was asked for, of a file of unknown make what was measured, and of the engine."""
+        """What the user should know about the model, measurements of an opaque file included, and about the engine."""
         networks = [network for upscaler in self._loaded.values() for network in upscaler.networks]
         measured = tuple(note for network in networks if isinstance(network.graph, OpaqueModel) for note in network.graph.notes)
         engines = tuple(note for network in networks for note in network.runner.notes)
         return (self._asked.notes if self._asked else ()) + measured + engines
 
     def _name(self, height: int, width: int) -> str:
-        """The model asked for, or the house model for the factor. Raises what loading it raises."""
+        """The model asked for, or the bundled model for the factor. Raises what loading it raises."""
         factor = self._request.size.factor_for(height, width)
         composition = self._asked or parse(catalog.default_model(DEFAULT_FACTOR if factor is None else factor))
         name = str(composition)
@@ -103,7 +103,7 @@ class Upscalers:
 
 
 def compression_hint(format: str, model: str, cards: Mapping[str, Model]) -> tuple[str, ...]:
-    """A line for JPEG input that names the house model trained for it (its purpose "repairs ... compression"), while there is one."""
+    """A line for JPEG input that names the bundled model trained for it (its purpose "repairs ... compression"), while there is one."""
     trained = [name for name, card in cards.items() if re.search(r"\brepairs\b.*\bcompression\b", card.purpose)]
     if format != "jpeg" or not trained or model in trained:
         return ()
