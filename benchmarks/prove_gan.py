@@ -39,7 +39,7 @@ from upres.training.data.images import Pair, center, find_pictures, make_pair, r
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import fetch_features
 from upres.training.monitoring.validation import PerceptualMetric, Quality, measure, to_tensor
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")

@@ -34,7 +34,7 @@ from upres.images.pairing import find_pairs
 from upres.models.load import load_model
 from upres.system.hardware import processor
 from upres.training.recipes import resolve_recipe
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 from upres.weights.read import read_weights, write_safetensors
 
 ROOT = Path(__file__).resolve().parent.parent

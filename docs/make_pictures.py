@@ -16,7 +16,7 @@ from upres.degradation.apply import draw_plan, load_recipe, run_plan
 from upres.images.io import Picture, read_picture, write_picture
 from upres.images.resize import imresize
 from upres.models.load import load_model
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP, LEFT, SIDE = 0, 60, 80  # of the crop, in LR pixels

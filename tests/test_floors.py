@@ -43,7 +43,7 @@ ROOMS = {
     "export": "models engines images graph weights system",
     "doctor": "models engines images graph weights system",
     "training": "evaluation upscaling models engines degradation metrics images graph weights system",
-    "__init__": "upscaling export models metrics images graph",  # the public names
+    "__init__": "upscaling export models metrics engines images graph",  # the public names
 }
 ROOMS["cli"] = " ".join(ROOMS)
 ROOMS["__main__"] = "cli"
@@ -60,6 +60,7 @@ HOMES = {
     "tensorboard": "training",
     "scipy": "training",
     "matplotlib": "training",
+    "cv2": "training.data.keypoints training.data.excerpts",
     "httpx": "system.download",
     "platformdirs": "system.download",
     "filelock": "system.download engines.autotune.cache",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 HEAVY = (
-    *("torch", "ncnn", "onnxruntime", "onnx", "openvino", "pyvips", "scipy", "tensorboard", "skimage", "httpx", "matplotlib"),
+    *("torch", "ncnn", "onnxruntime", "onnx", "openvino", "pyvips", "scipy", "tensorboard", "skimage", "httpx", "matplotlib", "cv2"),
     *("safetensors", "platformdirs", "filelock", "packaging"),
 )
 VERBS = ("upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models", "doctor", "export", "inspect")

@@ -13,7 +13,7 @@ from tests import REPOSITORY
 ERRORS = [
     *("Cancelled", "DataError", "EngineError", "InputError", "ModelError", "OutOfMemoryError", "OutputError", "UpresError", "UsageError"),
 ]
-TYPES = ["Graph", "OutputSize", "Picture", "Upscaler"]
+TYPES = ["EngineOptions", "Graph", "OutputSize", "Picture", "UpscaleOptions", "Upscaler"]
 FUNCTIONS = ["export_model", "list_models", "load_model", "psnr", "read_picture", "ssim", "write_picture"]
 PUBLIC = sorted([*ERRORS, *TYPES, *FUNCTIONS])
 

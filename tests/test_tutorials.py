@@ -99,6 +99,7 @@ def place(tmp_path: Path, example_photo: Path, monkeypatch: pytest.MonkeyPatch) 
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_command_runs_and_leaves_what_is_promised(
     place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from upres.engines.options import EngineOptions as EngineOptions
     from upres.errors import DataError as DataError
     from upres.errors import EngineError as EngineError
     from upres.errors import InputError as InputError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from upres.metrics.psnr_ssim import ssim as ssim
     from upres.models.catalog import list_models as list_models
     from upres.models.load import load_model as load_model
+    from upres.upscaling.options import UpscaleOptions as UpscaleOptions
     from upres.upscaling.output_size import OutputSize as OutputSize
     from upres.upscaling.upscaler import Cancelled as Cancelled
     from upres.upscaling.upscaler import Upscaler as Upscaler
@@ -37,6 +39,7 @@ _HOME = {
     "Cancelled": "upres.upscaling.upscaler",
     "DataError": "upres.errors",
     "EngineError": "upres.errors",
+    "EngineOptions": "upres.engines.options",
     "Graph": "upres.graph.graph",
     "InputError": "upres.errors",
     "ModelError": "upres.errors",
@@ -45,6 +48,7 @@ _HOME = {
     "OutputSize": "upres.upscaling.output_size",
     "Picture": "upres.images.io",
     "UpresError": "upres.errors",
+    "UpscaleOptions": "upres.upscaling.options",
     "Upscaler": "upres.upscaling.upscaler",
     "UsageError": "upres.errors",
     "export_model": "upres.export.export",
@@ -60,6 +64,7 @@ __all__ = [
     "Cancelled",
     "DataError",
     "EngineError",
+    "EngineOptions",
     "Graph",
     "InputError",
     "ModelError",
@@ -68,6 +73,7 @@ __all__ = [
     "OutputSize",
     "Picture",
     "UpresError",
+    "UpscaleOptions",
     "Upscaler",
     "UsageError",
     "export_model",

@@ -26,7 +26,8 @@ def test_a_folder_gives_its_pictures_in_order_and_counts_the_rest(tmp_path: Path
     make(tmp_path, "b.PNG", "a.jpg", "notes.txt", ".hidden.png", "deep/c.png", ".git/d.png")
     findings = find_pictures([str(tmp_path)], recursive=False, suffixes=SUFFIXES, keep_out=None, beside=True)
     assert [found.path for found in findings.pictures] == [tmp_path / "a.jpg", tmp_path / "b.PNG"]
-    assert findings.left_out == {"hidden file": 1, "file that is not a picture": 1, "folder inside a folder (-r goes into them)": 1}
+    skipped = ("hidden file", "file that is not a picture", "folder inside a folder (`recursive=True` goes into them)")
+    assert findings.left_out == dict.fromkeys(skipped, 1)
 
 
 def test_recursion_keeps_the_tree_and_leaves_hidden_folders(tmp_path: Path) -> None:
@@ -86,9 +87,9 @@ def test_where_results_go(inputs: list[str], out: str | None, format_name: str |
 @pytest.mark.parametrize(
     ("inputs", "out", "format_name", "words"),
     [
-        (["a.jpg"], "b.bmp", None, r"b\.bmp: \.bmp is not a format that can be written: use \.png, .*or b\.bmp/ for a folder"),
-        (["a.jpg"], "b.png", "jpeg", r"b\.png is png by its name and --format says jpeg"),
-        (["a.jpg"], None, "bmp", r"--format bmp cannot be written: choose one of png, jpeg, webp"),
+        (["a.jpg"], "b.bmp", None, r"`out=b\.bmp`: \.bmp is not a format that can be written: use \.png, .*or b\.bmp/ for a folder"),
+        (["a.jpg"], "b.png", "jpeg", r"b\.png` is png by its name, but `format` is jpeg"),
+        (["a.jpg"], None, "bmp", r"`format='bmp'` cannot be written: choose one of png, jpeg, webp"),
         (["a.jpg", "b.jpg"], "-", None, "writes one picture to standard output"),
         (["a.jpg", "-"], None, None, "standard input .* needs a folder"),
     ],
@@ -103,7 +104,7 @@ def test_existing_things_decide_what_a_name_means(tmp_path: Path) -> None:
     folder, file = tmp_path / "pics.d", tmp_path / "file"
     assert choose_destination(["a.jpg"], str(folder), None, FORMATS).folder == folder
     assert choose_destination([str(folder)], str(tmp_path / "new.d"), None, FORMATS).folder == tmp_path / "new.d"
-    with pytest.raises(UsageError, match=r"is a file, and several results must go somewhere"):
+    with pytest.raises(UsageError, match=r"is one file for several results: give a folder"):
         choose_destination([str(folder)], str(file), None, FORMATS)
 
 
@@ -116,7 +117,7 @@ def test_of_two_inputs_with_one_output_the_second_fails_and_both_are_named() -> 
 
 
 def test_a_file_name_for_several_results_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"names one file, and several results must go somewhere"):
+    with pytest.raises(UsageError, match=r"names one file for several results: give a folder"):
         choose_destination(["a.jpg", "b.jpg"], str(tmp_path / "one.jpg"), None, FORMATS | {".jpg": "jpeg"})
 
 
@@ -132,5 +133,5 @@ def test_a_folder_is_made_and_proven(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
     make(tmp_path, "file")
-    with pytest.raises(OutputError, match=r"file.*below: nothing can be written there \(Not a directory\): choose another folder"):
+    with pytest.raises(OutputError, match=r"file.*below: nothing can be written there \(Not a directory\): choose another `out`"):
         make_folder(tmp_path / "file" / "below")

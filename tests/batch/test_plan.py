@@ -10,19 +10,23 @@ import pytest
 
 from tests.tiny import FakeRunner, compact_file, picture
 from upres.batch import plan as module
-from upres.batch.plan import Request, prepare
+from upres.batch.plan import prepare
+from upres.batch.request import Request
+from upres.engines.options import EngineOptions
 from upres.images.io import write_picture
-from upres.upscaling import enlarge
+from upres.upscaling import upscaler
+from upres.upscaling.options import UpscaleOptions
+from upres.upscaling.output_size import OutputSize
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The options of every upscaler that was made."""
-    seen: list[dict[str, Any]] = []
+def made(monkeypatch: pytest.MonkeyPatch) -> list[EngineOptions]:
+    """The engine options of every upscaler that was made."""
+    seen: list[EngineOptions] = []
 
-    def make(networks: Any, **options: Any) -> enlarge.Upscaler:
-        seen.append(options)
-        return enlarge.Upscaler(networks, runner=FakeRunner(networks[0].scale))
+    def make(networks: Any, options: UpscaleOptions) -> upscaler.Upscaler:
+        seen.append(options.engine_options)
+        return upscaler.Upscaler(networks, runner=FakeRunner(networks[0].scale))
 
     monkeypatch.setattr(module, "Upscaler", make)
     return seen
@@ -39,52 +43,53 @@ def never() -> bytes:
     raise AssertionError("standard input was read")
 
 
-def test_an_engine_is_chosen_for_all_pictures_together(tmp_path: Path, made: list[dict[str, Any]]) -> None:
+def test_an_engine_is_chosen_for_all_pictures_together(tmp_path: Path, made: list[EngineOptions]) -> None:
     inputs = pictures(tmp_path, 10, 20, 60)
     model = str(compact_file(tmp_path / "tiny.safetensors", 2))
-    request = Request(inputs, model=model, engine="onnx", device="cpu", precision="fp16", threads=3)
+    request = Request(inputs, model=model, options=UpscaleOptions().replace(engine="onnx", device="cpu", precision="fp16", threads=3))
     prepared = prepare(request, never)
     (options,) = made
     assert len(prepared.jobs) == 3
-    assert (options["expected_px"], options["picture_px"]) == (900, 200)
-    assert (options["engine"], options["device"], options["precision"], options["threads"]) == ("onnx", "cpu", "fp16", 3)
+    assert (options.expected_px, options.picture_px) == (900, 200)
+    assert (options.engine, options.device, options.precision, options.threads) == ("onnx", "cpu", "fp16", 3)
 
 
-def test_eight_turns_are_eight_times_the_work(tmp_path: Path, made: list[dict[str, Any]]) -> None:
-    request = Request(pictures(tmp_path, 10), model=str(compact_file(tmp_path / "tiny.safetensors", 2)), tta=True)
+def test_eight_turns_are_eight_times_the_work(tmp_path: Path, made: list[EngineOptions]) -> None:
+    request = Request(pictures(tmp_path, 10), model=str(compact_file(tmp_path / "tiny.safetensors", 2)), options=UpscaleOptions(tta=True))
     prepare(request, never)
-    assert (made[0]["expected_px"], made[0]["picture_px"]) == (800, 100)
+    assert (made[0].expected_px, made[0].picture_px) == (800, 100)
 
 
-def test_results_that_are_there_count_for_nothing_and_where_all_are_no_engine_is_opened(tmp_path: Path, made: list[dict[str, Any]]) -> None:
+def test_results_that_are_there_count_for_nothing_and_where_all_are_no_engine_is_opened(tmp_path: Path, made: list[EngineOptions]) -> None:
     inputs = pictures(tmp_path, 10, 20)
     request = Request(inputs, model=str(compact_file(tmp_path / "tiny.safetensors", 2)))
     (tmp_path / "1_x2.png").write_bytes(b"a result")
     assert len(prepare(request, never).jobs) == 1
-    assert made[0]["expected_px"] == 100
+    assert made[0].expected_px == 100
     (tmp_path / "0_x2.png").write_bytes(b"a result")
     assert prepare(request, never).jobs == []
     assert len(made) == 1
 
 
-def test_each_model_has_its_own_work(tmp_path: Path, made: list[dict[str, Any]]) -> None:
+def test_each_model_has_its_own_work(tmp_path: Path, made: list[EngineOptions]) -> None:
     """Without -n the house model follows from the factor, which differs where a width is asked for."""
     inputs = pictures(tmp_path, 10)
     wide = tmp_path / "wide.png"
     write_picture(picture(np.zeros((10, 30, 3), np.float32)), wide)
-    prepare(Request((*inputs, str(wide)), size=module.OutputSize(width=40)), never)
-    assert sorted(options["expected_px"] for options in made) == [100, 300]
+    prepare(Request((*inputs, str(wide)), size=OutputSize(width=40)), never)
+    assert sorted(options.expected_px or 0 for options in made) == [100, 300]
 
 
 def test_notes_of_the_engine_reach_every_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner()
     runner.notes = ("fp16 is not used",)
-    monkeypatch.setattr(module, "Upscaler", lambda networks, **_: enlarge.Upscaler(networks, runner=runner))
+    monkeypatch.setattr(module, "Upscaler", lambda networks, _: upscaler.Upscaler(networks, runner=runner))
     prepared = prepare(Request(pictures(tmp_path, 10, 20), model=str(compact_file(tmp_path / "tiny.safetensors", 2))), never)
     assert all("fp16 is not used" in job.notes for job in prepared.jobs)
 
 
 def test_half_precision_that_was_asked_for_is_a_setting_of_the_job() -> None:
     assert Request(("a.png",)).settings() == {}
-    assert Request(("a.png",), precision="fp32", engine="onnx", device="cpu").settings() == {}
-    assert Request(("a.png",), precision="fp16").settings() == {"--precision": "fp16"}
+    plain = UpscaleOptions()
+    assert Request(("a.png",), options=plain.replace(precision="fp32", engine="onnx", device="cpu")).settings() == {}
+    assert Request(("a.png",), options=plain.replace(precision="fp16")).settings() == {"precision": "fp16"}

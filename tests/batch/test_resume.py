@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from upres.batch import resume
-from upres.batch.plan import Request
+from upres.batch.request import Request
 from upres.errors import OutputError, UsageError
+from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
 
-SETTINGS = {"-n": "a>b", "--tta": ""}
+SETTINGS = {"model": "a>b", "tta": ""}
 
 
 def test_the_same_settings_go_on(tmp_path: Path) -> None:
@@ -24,13 +26,32 @@ def test_the_same_settings_go_on(tmp_path: Path) -> None:
 def test_others_are_refused_by_name_while_there_are_results(tmp_path: Path) -> None:
     resume.begin(tmp_path, SETTINGS)
     with pytest.raises(UsageError) as error:
-        resume.check(tmp_path, {"-n": "a", "--blend": "0.5"}, 2)
+        resume.check(tmp_path, {"model": "a", "blend": "0.5"}, 2)
     assert "2 results of an unfinished job" in str(error.value)
-    assert "(--blend: not given then, 0.5 now; --tta: given then, not given now; -n: a>b then, a now)" in str(error.value)
+    assert "(`blend`: not given then, 0.5 now; `model`: a>b then, a now; `tta`: given then, not given now)" in str(error.value)
     resume.check(tmp_path, {}, 0)
 
 
-@pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"settings": 3}', b"\xff\xfe"])
+def test_the_format_before_it_had_a_number_is_read_exactly(tmp_path: Path) -> None:
+    old = {"-n": "a>b", "--tta": "", "--scale": "2.5", "--long-side": "90", "--color-lock": "", "--blend": "0.5"}
+    (tmp_path / resume.NAME).write_text(json.dumps({"what": "settings", "settings": old}))
+    same = {"model": "a>b", "tta": "", "factor": "2.5", "long_side": "90", "color_lock": "", "blend": "0.5"}
+    resume.check(tmp_path, same, 2)
+    with pytest.raises(UsageError, match=r"`factor`: 2\.5 then, 3 now"):
+        resume.check(tmp_path, same | {"factor": "3"}, 2)
+
+
+def test_a_later_format_is_refused_by_its_number(tmp_path: Path) -> None:
+    resume.begin(tmp_path, SETTINGS)
+    journal = json.loads((tmp_path / resume.NAME).read_text())
+    assert journal["format"] == resume.FORMAT
+    (tmp_path / resume.NAME).write_text(json.dumps(journal | {"format": resume.FORMAT + 1}))
+    for kept in (0, 2):
+        with pytest.raises(UsageError, match=r"\.upres-job\.json has format 3, and this version of upres knows formats up to 2"):
+            resume.check(tmp_path, SETTINGS, kept)
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"settings": 3}', b'{"format": "x", "settings": {}}', b"\xff\xfe"])
 def test_a_torn_journal_stops_nobody(tmp_path: Path, torn: bytes) -> None:
     (tmp_path / resume.NAME).write_bytes(torn)
     resume.check(tmp_path, SETTINGS, 2)
@@ -48,20 +69,17 @@ def test_what_the_pixels_depend_on() -> None:
         ("a.png",),
         size=OutputSize(factor=2.5),
         model="x:1,y:1",
-        tta=True,
-        blend=0.5,
-        color_lock=True,
-        wrap=True,
-        denoise=None,
+        options=UpscaleOptions(tta=True, blend=0.5, color_lock=True, wrap=True),
     )
     assert full.settings() == {
-        "--scale": "2.5",
-        "-n": "x:0.5,y:0.5",
-        "--tta": "",
-        "--color-lock": "",
-        "--wrap": "",
-        "--blend": "0.5",
+        "factor": "2.5",
+        "model": "x:0.5,y:0.5",
+        "tta": "",
+        "color_lock": "",
+        "wrap": "",
+        "blend": "0.5",
     }
-    assert Request(("b.png",), engine="torch", threads=3, exact=True, tile_px=9, memory_bytes=1, overwrite=True).settings() == {}
-    twin = Request((), model="a", denoise=0.25, denoise_with="b")
-    assert twin.settings() == {"-n": "a:0.25,b:0.75"}
+    same = UpscaleOptions().replace(engine="torch", threads=3, exact=True, tile_px=9, memory_bytes=1)
+    assert Request(("b.png",), options=same, overwrite=True).settings() == {}
+    twin = Request((), model="a", options=UpscaleOptions(denoise=0.25, denoise_with="b"))
+    assert twin.settings() == {"model": "a:0.25,b:0.75"}

@@ -16,8 +16,8 @@ from upres.batch.paths import InputFile
 from upres.batch.run import Encoding, Job, Outcome, estimate_seconds, run_jobs
 from upres.errors import EngineError, InputError, ModelError, OutputError
 from upres.images.io import Picture, read_header, read_picture, write_picture
-from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
+from upres.upscaling.upscaler import Upscaler
 
 
 class Watching:

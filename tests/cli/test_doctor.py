@@ -66,6 +66,7 @@ def keys(value: Any, path: str = "") -> set[str]:
     return {path}
 
 
+@pytest.mark.slow
 def test_a_bare_core_installation_works_and_says_how_to_get_the_rest(tmp_path: Path) -> None:
     out, err = doctor(tmp_path, "--json")
     assert err == ""
@@ -86,6 +87,7 @@ def test_a_bare_core_installation_works_and_says_how_to_get_the_rest(tmp_path: P
     assert not (tmp_path / "cache").exists()  # looking makes nothing
 
 
+@pytest.mark.slow
 def test_broken_wheels_are_told_with_the_remedy(tmp_path: Path) -> None:
     """The doctor speaks where everything else would end with a traceback."""
     broken = {

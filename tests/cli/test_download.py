@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.models.test_store import Table, data, server, store, table  # noqa: F401  # fixtures, which pytest finds by name
 from tests.system.test_download import Server, ranged
-from upres.cli import download
-from upres.cli.download import have_models, words_for_bytes
+from upres.cli import download, progress
+from upres.cli.download import have_models
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
         now[0] += 60.0
         return now[0]
 
-    monkeypatch.setattr(download.time, "monotonic", monotonic)
+    monkeypatch.setattr(progress.time, "monotonic", monotonic)
     yield now
 
 
@@ -34,24 +35,13 @@ def test_progress_is_told_where_there_is_no_terminal(
     table(server.url("/Tiny.pth"))
     have_models(["compact-x4", "./a.pth", "Tiny_x2"])
     err = capsys.readouterr().err
-    assert err.startswith("Tiny_x2: MIT") and "Tiny_x2: 4 kB of 4 kB" in err
+    assert err.startswith("Tiny_x2: MIT") and "Tiny_x2: 1 kB of 4 kB, 23 %, about" in err
     have_models(["Tiny_x2"])
     assert capsys.readouterr().err == ""
 
 
 def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download.sys.stderr, "isatty", lambda: True, raising=False)
-    with download.shown_progress("Tiny_x2") as progress:
-        progress(1, None)
-        progress(2, 3)
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [
-        *((None, "size unknown"), (0, "0 kB"), (1, "1 kB"), (255_672, "256 kB")),
-        *((67_040_989, "67.0 MB"), (4_294_967_296, "4,295.0 MB")),
-    ],
-)
-def test_sizes_in_words(size: int | None, words: str) -> None:
-    assert words_for_bytes(size) == words
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with download.shown_progress("Tiny_x2") as told:
+        told(1, None)
+        told(2, 3)

@@ -9,16 +9,16 @@ from typing import get_args
 import pytest
 
 from tests.tiny import FakeRunner
-from upres import engines
 from upres.cli.engine_options import Engine, Precision, tell_measurements, words_for_engine
 from upres.cli.evaluate import evaluate
 from upres.cli.upscale import upscale
+from upres.engines import options
 from upres.engines.runner import Precision as Kept
 
 
 def test_the_command_line_knows_what_the_library_knows() -> None:
-    assert tuple(Engine) == engines.ENGINES
-    assert tuple(Precision) == engines.PRECISIONS == ("auto", *get_args(Kept))
+    assert tuple(Engine) == options.ENGINES
+    assert tuple(Precision) == options.PRECISIONS == ("auto", *get_args(Kept))
 
 
 def test_evaluate_measures_alike_on_every_machine_unless_told_otherwise() -> None:

@@ -16,7 +16,7 @@ from tests.tiny import compact_file, compact_state, noise, picture
 from upres.graph.architectures import graph_from_state_dict
 from upres.images.io import read_picture, write_picture
 from upres.models.catalog import MODELS, resolve
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 from upres.weights.read import read_weights
 
 Run = Callable[..., tuple[str, str]]

@@ -40,7 +40,7 @@ def test_the_list_is_a_table_or_json(run: Run) -> None:
     assert lines[0].split() == ["NAME", "FAMILY", "SCALE", "LICENSE", "SIZE", "FOR"] and err == ""
     assert any(line.startswith("* compact-x4 ") for line in lines)
     (row,) = [line for line in lines if line.startswith("  4x-Remacri ")]
-    assert row.split()[1:6] == ["rrdb", "4x", "CC-BY-NC-SA-4.0", "67.0", "MB"]
+    assert row.split()[1:6] == ["rrdb", "4x", "CC-BY-NC-SA-4.0", "67", "MB"]
     found = json.loads(run("list", "--family", "span", "--scale", 2, "--json")[0])
     assert found and {(row["family"], row["scale"]) for row in found} == {("span", 2)}
     assert all(list(row) == ["name", "aliases", "family", "scale", "license", "bytes", "state", "purpose"] for row in found)  # for scripts

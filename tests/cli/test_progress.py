@@ -7,38 +7,14 @@ import pytest
 
 from upres.batch.run import Outcome
 from upres.cli import progress
-from upres.cli.progress import failure_line, make_display, words_for_estimate, words_for_seconds
+from upres.cli.progress import JobProgress, UpscaleProgress, counted, failure_line
 from upres.errors import InputError
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.0, "0.1 s"),
-        (9.4, "9.4 s"),
-        (9.96, "10 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (200, "3 min 20 s"),
-        (1234, "21 min"),
-        (7512, "2 h 5 min"),
-    ],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert words_for_seconds(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(1, "5 s"), (33, "35 s"), (125, "2 min"), (3000, "50 min"), (3700, "1 h"), (4900, "1 h 20 min"), (36100, "10 h")]
-)
-def test_estimates_are_coarse(seconds: float, words: str) -> None:
-    assert words_for_estimate(seconds) == words
 
 
 def test_a_log_says_now_and_then_how_far_the_job_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    with make_display(4_000_000, 4, 60.0) as display:
+    with UpscaleProgress(4_000_000, 4, 60.0) as display:
         for _ in range(3):
             clock[0] += 20.0
             display.advanced(1_000_000)
@@ -46,21 +22,47 @@ def test_a_log_says_now_and_then_how_far_the_job_is(monkeypatch: pytest.MonkeyPa
         display.dropped(500_000)  # half of the last one will never come
         clock[0] += 20.0
         display.advanced(500_000)
-    assert capsys.readouterr().err == "1 of 4 pictures, 50 % of 4.0 MP, about 40 s left\n"
+    assert capsys.readouterr().err == "upscaling: 1 of 4 pictures, 2.0 of 4.0 MP, 50 %, about 40 s left\n"
 
 
 def test_the_time_left_starts_from_the_estimate_and_counts_down(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    pace = progress._Pace(1000, 60.0)
+    job = JobProgress("measuring", 1000, counted("pictures"), estimate_s=60.0)
     clock[0] = 110.0
-    assert pace.left_s == 50.0
-    pace.advance(250)  # a quarter in 10 s: 30 s more
-    assert pace.left_s == 30.0
+    assert job.left_s == 50.0
+    job.advance(250)  # a quarter in 10 s: 30 s more
+    assert job.left_s == 30.0
     clock[0] = 125.0
-    assert pace.left_s == 15.0
+    assert job.left_s == 15.0
     clock[0] = 150.0
-    assert pace.left_s == 0.0
+    assert job.left_s == 0.0
+
+
+def test_no_time_is_told_before_one_is_known(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with JobProgress("a.pth", None, counted("bytes")) as job:
+        assert job.left_s is None
+        clock[0] += 40.0
+        job.update(2)
+        job.begin("b.pth", 10)
+        assert (job.left_s, job.done) == (None, 0.0)  # a new part has a pace of its own
+        clock[0] += 40.0
+        job.update(2)
+        clock[0] += 40.0
+        job.update(10)  # the end says nothing: the verb does
+    assert capsys.readouterr().err == "a.pth: 2 bytes\nb.pth: 2 of 10 bytes, 20 %, about 3 min left\n"
+
+
+def test_what_is_not_to_be_shown_shows_only_what_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with JobProgress("training", 100, counted("steps"), shown=False) as job:
+        clock[0] += 40.0
+        job.update(2)
+        job.say("a word")
+    assert capsys.readouterr().err == "a word\n"
 
 
 def test_a_terminal_gets_a_bar_with_pixels_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,13 +74,13 @@ def test_a_terminal_gets_a_bar_with_pixels_and_pictures(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
-    with make_display(4_000_000, 2, 60.0) as display:
+    with UpscaleProgress(4_000_000, 2, 60.0) as display:
         display.advanced(1_000_000)
         display.finished(Outcome("a.png", None, 1_000_000))
         display.dropped(1_000_000)
     shown = terminal.getvalue()
-    assert "1/2 pictures" in shown
-    assert "1.0/3.0 MP" in shown
+    assert "1 of 2 pictures" in shown
+    assert "1.0 of 3.0 MP" in shown
     assert "33%" in shown
 
 

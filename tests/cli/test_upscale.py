@@ -64,6 +64,10 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def pictures_in(folder: Path) -> list[str]:
+    return [name for name in names(folder) if name.endswith(".png") and not Path(name).name.startswith(".")]
+
+
 def test_the_plainest_call(photo: Path, model: Path) -> None:
     result = upscale(photo, "-n", model)
     assert result.stdout == b""
@@ -74,17 +78,23 @@ def test_the_plainest_call(photo: Path, model: Path) -> None:
     assert names(photo.parent) == ["photo.png", "photo_x2.png"]
 
 
+@pytest.mark.slow
 def test_running_it_again_keeps_the_result_and_overwrite_makes_it_anew(photo: Path, model: Path) -> None:
     upscale(photo, "-n", model)
     made = photo.with_name("photo_x2.png")
+    before = made.stat().st_mtime_ns
+    again = upscale(photo, "-n", model, "-s", "2", "--tile", "8")  # the same result
+    assert made.stat().st_mtime_ns == before
+    assert "photo_x2.png is there already (--overwrite makes it anew)" in again.stderr.decode()
     made.write_bytes(b"mine")
     again = upscale(photo, "-n", model)
     assert made.read_bytes() == b"mine"
-    assert "photo_x2.png is there already (--overwrite makes it anew)" in again.stderr.decode()
+    assert "photo_x2.png is there already; what it was made with is not known (--overwrite makes it anew)" in again.stderr.decode()
     upscale(photo, "-n", model, "--overwrite")
     assert read_header(made).width == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "name", "size"),
     [
@@ -102,6 +112,7 @@ def test_sizes_and_names(photo: Path, model: Path, arguments: list[str], name: s
     assert (header.height, header.width) == size
 
 
+@pytest.mark.slow
 def test_tiles_and_memory_and_engines_agree(photo: Path, model: Path) -> None:
     made: list[np.ndarray] = []
     for index, arguments in enumerate((["--exact"], ["--exact", "--tile", "8"], ["--memory", "64M", "--threads", "1"])):
@@ -112,6 +123,7 @@ def test_tiles_and_memory_and_engines_agree(photo: Path, model: Path) -> None:
     assert np.abs(made[0] - made[2]).max() <= 1.01 / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["ncnn", "onnx", "openvino"])
 def test_every_engine_by_name_and_what_ran_is_told(photo: Path, model: Path, engine: str) -> None:
     if engine != "ncnn":
@@ -128,11 +140,12 @@ def test_devices_and_precisions_that_are_not_there_are_refused_with_what_is(phot
     words = upscale(photo, "-n", model, "--engine", "ncnn", "--device", "cuda", code=2).stderr.decode()
     assert "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; --device cuda goes with --engine torch or onnx" in words
     words = upscale(photo, "-n", model, "--device", "quantum", code=2).stderr.decode()
-    assert "unknown device 'quantum'; choose auto or one of cpu" in words
+    assert "--device must be auto or one of cpu" in words
     assert "fp32" in upscale(photo, "-n", model, "--precision", "int8", code=2).stderr.decode()
     assert names(photo.parent) == ["photo.png"]
 
 
+@pytest.mark.slow
 def test_blends_and_chains_and_denoise(tmp_path: Path, photo: Path, model: Path) -> None:
     other = compact_file(tmp_path / "other-x2.safetensors", 2, seed=1)
     words = upscale(photo, "-n", f"{model}:1,{other}:3", "-o", tmp_path / "blend.tiff").stderr.decode()
@@ -143,6 +156,7 @@ def test_blends_and_chains_and_denoise(tmp_path: Path, photo: Path, model: Path)
     assert read_header(tmp_path / "photo_x4.png").width == 120
 
 
+@pytest.mark.slow
 def test_turns_strength_lock_and_wrap_each_change_the_result(tmp_path: Path, photo: Path, model: Path) -> None:
     options = ([], ["--tta"], ["--blend", "0.5"], ["--color-lock"], ["--wrap"], ["--tta", "--blend", "0.5", "--color-lock", "--wrap"])
     made: set[bytes] = set()
@@ -152,6 +166,7 @@ def test_turns_strength_lock_and_wrap_each_change_the_result(tmp_path: Path, pho
     assert len(made) == len(options)
 
 
+@pytest.mark.slow
 def test_a_job_is_not_gone_on_with_under_other_settings(tmp_path: Path, photo: Path, model: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
@@ -171,6 +186,61 @@ def test_a_job_is_not_gone_on_with_under_other_settings(tmp_path: Path, photo: P
     assert read_header(out / "0.png").width == 240
 
 
+def test_a_wish_for_other_settings_is_told_where_the_result_is_kept(tmp_path: Path, photo: Path, model: Path) -> None:
+    (tmp_path / "models").mkdir()
+    other = compact_file(tmp_path / "models" / "other.safetensors", 2, seed=9)
+    upscale(photo, "-n", model)
+    made = photo.with_name("photo_x2.png")
+    first = made.read_bytes()
+    assert str(tmp_path).encode() not in first
+    words = upscale(photo, "-n", other, "--tta", code=5).stderr.decode()
+    assert f"kept: {made} is there already, made with -n tiny-x2.safetensors@" in words
+    assert re.search(r", without --tta; -n other\.safetensors@\w+ and --tta were not used: add --overwrite, or choose another -o$", words)
+    assert made.read_bytes() == first
+    upscale(photo, "-n", other, "--overwrite")
+    assert made.read_bytes() != first
+    upscale(photo, "-n", model, "-o", tmp_path / "named.png")
+    words = upscale(photo, "-n", model, "-s", "3", "-o", tmp_path / "named.png", code=5).stderr.decode()
+    assert "made with a size of 60 x 40; a size of 90 x 60 was not used" in words
+
+
+def test_results_of_other_settings_beside_their_pictures_are_counted_and_the_rest_is_done(photo: Path, model: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (photo.parent / name).write_bytes(photo.read_bytes())
+    upscale(photo, photo.with_name("a.png"), "-n", model)
+    words = upscale(photo.parent, "-n", model, "--blend", "0.5", code=5).stderr.decode()
+    assert "kept: 2 results are there already, made without --blend; --blend 0.5 was not used: add --overwrite" in words
+    assert photo.with_name("b_x2.png").exists()
+
+
+def test_a_folder_of_finished_results_is_not_mixed_with_others(tmp_path: Path, photo: Path, model: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(photo.read_bytes())
+    upscale(folder, "-n", model, "-o", out)
+    (folder / "b.png").write_bytes(photo.read_bytes())
+    words = upscale(folder, "-n", model, "--tta", "-o", out, code=2).stderr.decode()
+    assert f"{out} holds {out / 'a.png'} made without --tta; --tta was not used: go on with those settings, choose another folder" in words
+    assert names(out) == ["a.png"]
+    upscale(folder, "-n", model, "-o", out)
+    assert names(out) == ["a.png", "b.png"]
+
+
+def test_a_folder_job_with_a_failed_picture_remembers_its_settings(tmp_path: Path, photo: Path, model: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(photo.read_bytes())
+    (folder / "torn.png").write_bytes(photo.read_bytes()[:-200])
+    upscale(folder, "-n", model, "-o", out, code=3)
+    (out / "a.png").write_bytes(b"a result that says nothing")
+    words = upscale(folder, "-n", model, "--tta", "-o", out, code=2).stderr.decode()
+    assert f"{out} holds a result of an unfinished job with other settings (--tta: not given then, given now)" in words
+    (folder / "torn.png").write_bytes(photo.read_bytes())
+    upscale(folder, "-n", model, "-o", out)
+    assert names(out) == ["a.png", "torn.png"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf", "1000"])
 def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str) -> None:
     result = upscale(photo, "-n", model, "-s", scale, code=2)
@@ -178,6 +248,7 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
     assert names(photo.parent) == ["photo.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -185,12 +256,12 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
         (["--tile", "0"], "--tile expects auto or a number of pixels, got '0'"),
         (["--tile", "big"], "--tile expects auto"),
         (["--memory", "2"], "2G means 2 gigabytes"),
-        (["--memory", "lots"], "--memory expects a size"),
+        (["--memory", "lots"], "--memory must be a size"),
         (["--max-pixels", "0"], "--max-pixels expects a number of pixels"),
-        (["--blend", "1.5"], "--blend must be from 0 (plain resize) to 1"),
-        (["--denoise", "2", "--denoise-with", "x.pth"], "denoise must be in [0, 1] (0 keeps the noise"),
+        (["--blend", "1.5"], "--blend must be in [0, 1]"),
+        (["--denoise", "2", "--denoise-with", "x.pth"], "--denoise must be in [0, 1]"),
         (["--denoise", "0.5"], "set denoise_with to one that keeps noise"),
-        (["--denoise-with", "x.pth"], "give --denoise 0..1 too"),
+        (["--denoise-with", "x.pth"], "--denoise-with names the twin for --denoise, which is not given"),
         (["-n", "a:0.5,b"], "give a share to each model of a blend, or to none"),
         (["-n", "a>"], "a model is missing before or after '>'"),
         (["--format", "bmp"], "--format bmp cannot be written"),
@@ -198,9 +269,11 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
     ],
 )
 def test_usage_errors(photo: Path, model: Path, arguments: list[str], words: str) -> None:
-    assert words in upscale(photo, "-n", model, *arguments, code=2).stderr.decode()
+    named = () if "-n" in arguments else ("-n", model)
+    assert words in upscale(photo, *named, *arguments, code=2).stderr.decode()
 
 
+@pytest.mark.slow
 def test_results_too_large_fail_by_input_before_any_work(photo: Path, model: Path) -> None:
     words = upscale(photo, "-n", model, "-s", "64", "--max-pixels", "1M", code=3).stderr.decode()
     assert "the result would be 1,920 x 1,280, 2,457,600 pixels, more than the 1,000,000 that --max-pixels allows" in words
@@ -236,7 +309,7 @@ def test_bad_pictures_among_good_ones(tmp_path: Path, model: Path, photo: Path) 
     (folder / "torn.png").write_bytes(photo.read_bytes()[:-200])
     (folder / "bomb.png").write_bytes(bomb())
     result = upscale(folder, "-n", model, "-o", tmp_path / "out", code=3)
-    assert names(tmp_path / "out") == ["good0.png", "good1.png", "good2.png"]
+    assert names(tmp_path / "out") == [resume.NAME, "good0.png", "good1.png", "good2.png"]
     lines = result.stderr.decode().splitlines()
     start = lines.index("4 of 7 pictures failed:")
     assert sorted(line.split()[0].rstrip(":").rsplit("/", 1)[-1] for line in lines[start + 1 :]) == [
@@ -248,6 +321,7 @@ def test_bad_pictures_among_good_ones(tmp_path: Path, model: Path, photo: Path) 
     assert f"3 pictures done in {tmp_path / 'out'}" in result.stderr.decode()
 
 
+@pytest.mark.slow
 def test_a_folder_with_five_percent_bad_files_resumes_after_kill_9(tmp_path: Path, model: Path) -> None:
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
@@ -260,19 +334,19 @@ def test_a_folder_with_five_percent_bad_files_resumes_after_kill_9(tmp_path: Pat
     straight = tmp_path / "straight"
     arguments = (folder, "-r", "-n", model, "--threads", "1", "-s", "6")
     upscale(*arguments, "-o", straight, code=3)
-    assert len(names(straight)) == 38
+    assert len(pictures_in(straight)) == 38
 
     out = tmp_path / "out"
     child = subprocess.Popen(command(*arguments, "-o", out), stderr=subprocess.DEVNULL)
-    wait_for(lambda: out.is_dir() and len([name for name in names(out) if name.endswith(".png")]) >= 5)
+    wait_for(lambda: out.is_dir() and len(pictures_in(out)) >= 5)
     child.kill()
     assert child.wait() == -signal.SIGKILL
-    before = {name: (out / name).read_bytes() for name in names(out) if name.endswith(".png")}
+    before = {name: (out / name).read_bytes() for name in pictures_in(out)}
     assert len(before) < 38
     again = upscale(*arguments, "-o", out, code=3).stderr.decode()
     assert f"kept: {len(before)} results are there already" in again
-    finished = {name: (out / name).read_bytes() for name in names(out) if not Path(name).name.startswith(".")}
-    assert finished == {name: (straight / name).read_bytes() for name in names(straight)}
+    finished = {name: (out / name).read_bytes() for name in pictures_in(out)}
+    assert finished == {name: (straight / name).read_bytes() for name in pictures_in(straight)}
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -288,6 +362,7 @@ def test_leftovers_of_a_killed_run_are_no_pictures(tmp_path: Path, model: Path, 
     assert [name for name in names(tmp_path) if not name.startswith(".")] == ["photo.png", "photo_x2.png"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, model: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
@@ -317,6 +392,7 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_file_and_stops(tmp_path: Path, model: Path, photo: Path) -> None:
     pytest.importorskip("resource")
     folder = tmp_path / "in"
@@ -343,6 +419,7 @@ def test_a_full_file_system(model: Path, photo: Path) -> None:
     assert b"Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, model: Path, photo: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "file" / "out", Path("/proc/out")):
@@ -351,6 +428,7 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, 
             assert f"{place}: nothing can be written there" in words
 
 
+@pytest.mark.slow
 def test_a_refused_model(tmp_path: Path, photo: Path) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"garbage" * 10)
     for name in (tmp_path / "bad.safetensors", "compact-x5", tmp_path / "gone.pth"):
@@ -359,6 +437,7 @@ def test_a_refused_model(tmp_path: Path, photo: Path) -> None:
     assert names(tmp_path) == ["bad.safetensors", "photo.png"]
 
 
+@pytest.mark.slow
 def test_pipes(model: Path, photo: Path) -> None:
     upscale(photo, "-n", model, "-o", photo.with_name("file.png"))
     result = upscale("-", "-n", model, stdin=photo.read_bytes())
@@ -396,15 +475,16 @@ def test_pictures_are_not_poured_into_a_terminal(model: Path, photo: Path) -> No
     assert b"standard output is a terminal" in result.stderr
 
 
+@pytest.mark.slow
 def test_inputs_that_collide_are_both_named(tmp_path: Path, model: Path, photo: Path) -> None:
     write_picture(read_picture(photo), tmp_path / "photo.jpg")
     words = upscale(photo, tmp_path / "photo.jpg", "-n", model, "-o", tmp_path / "out", code=3).stderr.decode()
     assert "photo.jpg would be written to" in words
     assert "photo.png is: rename one" in words
-    assert names(tmp_path / "out") == ["photo.png"]
+    assert names(tmp_path / "out") == [resume.NAME, "photo.png"]
     words = upscale(photo, "-n", model, "-o", photo, "--overwrite", code=2).stderr.decode()
     assert "would overwrite the input" in words
-    assert names(tmp_path) == ["out/photo.png", "photo.jpg", "photo.png"]
+    assert names(tmp_path) == [f"out/{resume.NAME}", "out/photo.png", "photo.jpg", "photo.png"]
 
 
 def test_an_empty_name_is_not_the_present_folder(tmp_path: Path, model: Path, photo: Path) -> None:
@@ -432,7 +512,7 @@ def test_a_folder_without_pictures(tmp_path: Path, model: Path) -> None:
 def test_what_a_format_cannot_hold_is_told_once(tmp_path: Path, model: Path) -> None:
     write_picture(picture(noise(8, 8), noise(8, 8, 1)[:, :, 0]), tmp_path / "soft.png")
     words = upscale(tmp_path / "soft.png", "-n", model, "-o", tmp_path / "flat.jpg").stderr.decode()
-    assert words.count("holds no transparency") == 1
+    assert words.count("transparency was blended with white") == 1
     assert words.startswith(f"note: {tmp_path / 'soft.png'}: ")
 
 

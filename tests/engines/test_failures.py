@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 
-from upres.engines.failures import failure, first_line, is_short_of_memory
+from upres.engines.failures import failure, is_short_of_memory, reason_of
 from upres.errors import OutOfMemoryError
 
 SHORT = [
@@ -49,13 +49,13 @@ def test_words(errors: list[Exception], short: bool) -> None:
 
 
 def test_the_line_that_tells() -> None:
-    assert first_line(RuntimeError("why\nstack\nstack")) == "why"
-    assert first_line(RuntimeError("\n\n  why  \n")) == "why"
-    assert first_line(RuntimeError("[ONNXRuntimeError] : 1 : FAIL : why")) == "1 : FAIL : why"
-    assert first_line(RuntimeError("Exception from a.cpp:1:\nCheck 'x' failed at b.cpp:2:\nwhy\n\n")) == "why"
-    assert first_line(RuntimeError("node 'c'\nFailed to allocate 7 bytes of memory")) == "Failed to allocate 7 bytes of memory"
-    assert first_line(KeyError()) == "KeyError"
-    assert len(first_line(RuntimeError("x" * 5000))) == 300
+    assert reason_of(RuntimeError("why\nstack\nstack")) == "why"
+    assert reason_of(RuntimeError("\n\n  why  \n")) == "why"
+    assert reason_of(RuntimeError("[ONNXRuntimeError] : 1 : FAIL : why")) == "1 : FAIL : why"
+    assert reason_of(RuntimeError("Exception from a.cpp:1:\nCheck 'x' failed at b.cpp:2:\nwhy\n\n")) == "why"
+    assert reason_of(RuntimeError("node 'c'\nFailed to allocate 7 bytes of memory")) == "Failed to allocate 7 bytes of memory"
+    assert reason_of(KeyError()) == "KeyError"
+    assert len(reason_of(RuntimeError("x" * 5000))) == 300
 
 
 class Values:

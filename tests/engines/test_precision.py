@@ -9,6 +9,7 @@ import pytest
 
 from tests.tiny import compact
 from upres import engines
+from upres.engines.options import EngineOptions
 from upres.engines.precision import LIMITS, compare, open_checked, tiles
 from upres.engines.registry import open_graph
 from upres.engines.runner import Precision, Runner
@@ -56,9 +57,8 @@ def opener(faults: dict[str, Callable[[Array], Array]], opened: list[Gpu]) -> Ca
 
 def ask(faults: dict[str, Callable[[Array], Array]], precision: str = "auto") -> tuple[Runner, list[Gpu]]:
     opened: list[Gpu] = []
-    made = open_checked(
-        compact(2), engine="torch", threads=1, exact=False, device="cuda", precision=precision, open_runner=opener(faults, opened)
-    )
+    options = EngineOptions(engine="torch", threads=1, device="cuda", precision=precision)
+    made = open_checked(compact(2), options, open_runner=opener(faults, opened))
     return made, opened
 
 
@@ -137,8 +137,8 @@ def test_on_the_cpu_auto_is_float32_without_a_test() -> None:
 
     for engine, device in (("ncnn", "auto"), ("ncnn", "cpu"), ("torch", "cpu")):
         opened.clear()
-        options = {"threads": 1, "exact": False, "precision": "auto", "open_runner": open_runner}
-        assert open_checked(compact(2), engine=engine, device=device, **options).precision == "fp32"  # type: ignore[arg-type]
+        options = EngineOptions(engine=engine, device=device, threads=1)
+        assert open_checked(compact(2), options, open_runner=open_runner).precision == "fp32"
         assert opened == ["fp32"]
 
 
@@ -148,10 +148,10 @@ def test_where_nobody_asked_for_it_a_device_without_half_precision_runs_in_float
             raise UsageError("this device has no fp16")
         return Gpu(open_graph(graph, engine="ncnn", threads=1, exact=True, device="cpu", precision="fp32"), "fp32", right)
 
-    options = {"engine": "torch", "threads": 1, "exact": False, "device": "cuda", "open_runner": none}
-    assert open_checked(compact(2), precision="auto", **options).notes == ()  # type: ignore[arg-type]
+    options = EngineOptions(engine="torch", threads=1, device="cuda")
+    assert open_checked(compact(2), options, open_runner=none).notes == ()
     with pytest.raises(UsageError, match="this device has no fp16"):
-        open_checked(compact(2), precision="fp16", **options)  # type: ignore[arg-type]
+        open_checked(compact(2), options.replace(precision="fp16"), open_runner=none)
 
 
 def test_a_network_whose_values_overflow_in_16_bits_runs_in_float32() -> None:
@@ -170,6 +170,7 @@ def test_a_network_whose_values_overflow_in_16_bits_runs_in_float32() -> None:
     assert runner.notes[0].startswith("fp16 of torch")
 
 
+@pytest.mark.slow
 def test_fp16_agrees_on_the_house_model_and_bf16_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """The measurement of the module's text, on torch's CPU kernels: those that sum in float32, as GPUs do."""
     pytest.importorskip("torch")

@@ -18,7 +18,7 @@ from upres.images.io import Picture, quantize, read_picture, write_picture
 from upres.images.pairing import find_pairs
 from upres.images.resize import imresize
 from upres.metrics.niqe import PARAMETERS, NiqeParameters, load_parameters, niqe
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 
 def nearest(scale: int = 2, **faults: object) -> Upscaler:
@@ -172,7 +172,7 @@ def test_a_refused_model_is_not_a_bad_picture(hr: Path) -> None:
 
 def test_a_model_of_another_scale_is_refused_before_any_runs(hr: Path) -> None:
     first, second = nearest(2), nearest(4)
-    with pytest.raises(UsageError, match=r"the model four enlarges by 4, but --scale is 2: give --scale 4, or a model for x2"):
+    with pytest.raises(UsageError, match=r"the model four enlarges by 4, but `scale` is 2: give `scale=4`, or a model for x2"):
         evaluate(find_pairs(hr, None, 2), {"two": first, "four": second}, scale=2)
     assert isinstance(first.runner, FakeRunner)
     assert first.runner.calls == []
@@ -186,7 +186,7 @@ def test_the_scale_of_a_chain_is_that_of_all_its_networks(hr: Path) -> None:
 
     result = evaluate(find_pairs(hr, None, 4), {"chain": chain()}, scale=4)
     assert list(result.scores["chain"]) == ["a.png", "b.png"]
-    with pytest.raises(UsageError, match="the model chain enlarges by 4, but --scale is 2: give --scale 4"):
+    with pytest.raises(UsageError, match="the model chain enlarges by 4, but `scale` is 2: give `scale=4`"):
         evaluate(find_pairs(hr, None, 2), {"chain": chain()}, scale=2)
 
 
@@ -266,6 +266,7 @@ def test_progress_counts_pictures(hr: Path) -> None:
 PUBLISHED_PSNR_Y = {"Set5": 28.43, "Set14": 26.09, "BSD100": 25.96}  # cubic x4, Y, border 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED_PSNR_Y)
 def test_bicubic_of_the_standard_sets(assets: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upres.evaluation.evaluate.ssim", lambda *_, **__: 1.0)  # two thirds of the time, and the test below measures it

@@ -104,6 +104,7 @@ def by_module(module: nn.Module, path: Path, lr: Array) -> Array:
     return by_torch(module, lr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_family_in_every_format_is_what_torch_computes(name: str, tmp_path: Path) -> None:
     path, module = saved(tmp_path, name)

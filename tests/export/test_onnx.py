@@ -32,6 +32,7 @@ def runs(path: Path, lr: Array) -> list[Array]:
     return [session.run(["sr"], {"lr": lr})[0], compiled({"lr": lr})["sr"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("module", [SMALL, *(RRDBNet(width=8, growth=4, blocks=1, unshuffle=factor) for factor in (2, 4))])
 def test_file_runs_at_any_size(module: SRVGGNetCompact | RRDBNet, half: bool, tmp_path: Path) -> None:

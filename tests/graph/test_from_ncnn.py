@@ -14,7 +14,7 @@ from upres.engines.ncnn.runner import program as ncnn_program
 from upres.graph.from_ncnn import graph_of
 from upres.graph.graph import Graph
 from upres.models.load import load_model
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 from upres.weights.ncnn_file import read_ncnn
 
 

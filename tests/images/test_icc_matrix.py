@@ -212,6 +212,7 @@ def test_what_is_wrong_is_told(change: dict[bytes, bytes], words: str) -> None:
         read_matrix_profile(profile({**matrix_tags(P3, curv(563)), **change}))
 
 
+@pytest.mark.slow
 def test_no_damage_to_a_profile_is_more_than_a_note() -> None:
     """600 profiles with bytes changed, cut or filled, as the profile of a TIFF: read with or without them, and written again."""
     rng = np.random.default_rng(11)

@@ -145,5 +145,5 @@ def test_a_picture_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [0, -4, 17])
 def test_a_scale_out_of_range_is_refused(scale: int) -> None:
-    with pytest.raises(UsageError, match=f"scale must be an integer from 1 to 16, got {scale}"):
+    with pytest.raises(UsageError, match=f"`scale` must be an integer from 1 to 16, got {scale}"):
         check_scale(scale)

@@ -14,7 +14,7 @@ from upres.graph.graph import Graph
 from upres.graph.nodes import Conv
 from upres.models.expression import NOISE_TWINS, Composition, Part, parse, with_denoise
 from upres.models.load import load_model
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 from upres.weights.read import write_safetensors
 
 

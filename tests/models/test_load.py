@@ -18,7 +18,7 @@ from upres.graph.graph import Graph
 from upres.graph.opaque import WHOLE_PICTURE_PX, OpaqueModel
 from upres.graph.serialize import digest, structure
 from upres.models.load import ModelFile, kind_of, load_model
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 Array = np.ndarray
 
@@ -72,7 +72,7 @@ def test_ncnn_file_with_layers_of_its_own(tmp_path: Path) -> None:
     np.testing.assert_allclose(whole, by_ncnn(path, lr, "in0", "out0"), rtol=0, atol=1e-5)
     tiled = Upscaler(model, threads=1, exact=True, tile_px=13).upscale_array(lr)
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-6)
-    with pytest.raises(UsageError, match="run as it is, by engine 'ncnn' alone: leave --engine torch out"):
+    with pytest.raises(UsageError, match="runs on ncnn alone: leave `engine='torch'` out"):
         engines.load(model, engine="torch")
 
 

@@ -18,7 +18,7 @@ from upres.errors import ModelError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv, Resample
 from upres.models.load import load_model
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 
 def onnx_file(path: Path, nodes: list[onnx.NodeProto], constants: dict[str, Array], shape: list[object], kind: int = 1) -> Path:
@@ -124,6 +124,7 @@ def test_onnx_of_one_size_runs_in_windows(tmp_path: Path) -> None:
             np.testing.assert_allclose(sr, Upscaler(graph, engine="torch", threads=1).upscale_array(lr), rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_hostile_and_damaged_onnx_files_are_one_error_each(tmp_path: Path) -> None:
     good = onnx_bytes(compact(2))
     external = onnx.load_from_string(good)

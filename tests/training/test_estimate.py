@@ -12,7 +12,7 @@ pytest.importorskip("tensorboard")
 from upres.errors import UsageError  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
-from upres.training.estimate import estimate, words_for_seconds  # noqa: E402
+from upres.training.estimate import estimate  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
 
 ALONE = Ranks()
@@ -51,7 +51,3 @@ def test_processes_share_the_batch() -> None:
     assert one.macs == two.macs and two.needed_bytes < one.needed_bytes
     with pytest.raises(UsageError, match="cannot be shared by 3 processes"):
         estimate(CONFIG, ALONE, processes=3)
-
-
-def test_seconds_in_words() -> None:
-    assert [words_for_seconds(s) for s in (30, 600, 9000, 86400 * 3.5)] == ["0.5 min", "10.0 min", "2.5 h", "3.5 days"]

@@ -65,6 +65,7 @@ def _tensors(out: Path) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in checkpoint.tensors.items()} | {"step": str(checkpoint.step).encode()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(
     photographs: Path, finished: Path, tmp_path: Path, precision: str, unplotted: None
@@ -85,6 +86,7 @@ def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(
     assert models[0] == models[1]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Path, unplotted: None) -> None:
     """A real process, a real SIGKILL at a moment that nobody chose."""
     config = dataclasses.replace(CONFIG, steps=200, validate_every=200, ema_decay=0.999)
@@ -107,6 +109,7 @@ def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Pa
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 def test_training_beats_the_start_and_writes_what_it_says(photographs: Path, tmp_path: Path) -> None:
     reports: list[Progress] = []
     config = dataclasses.replace(CONFIG, steps=150, validate_every=50, learning_rate=3e-3, batch=4)
@@ -175,6 +178,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(photographs: Path, tmp_path: Pa
     assert (tmp_path / "not_finite_step_1.safetensors").is_file() and list_checkpoints(tmp_path / "checkpoints") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["unet", "vgg"])
 def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
     photographs: Path, features: Path, tmp_path: Path, kind: str, unplotted: None
@@ -211,6 +215,7 @@ def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, ne
     assert [name for name in straight if straight[name] != halved[name]] == []
 
 
+@pytest.mark.slow
 def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
     photographs: Path, finished: Path, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +287,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(photographs: Path, tmp_path: P
         train(dataclasses.replace(CONFIG, batch=3, accumulate=2), photographs, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_ctrl_c_saves_and_exits_with_130(photographs: Path, tmp_path: Path) -> None:
     settings = ["steps=100000", "width=8", "depth=1", "batch=1", "patch_px=8", "hr_scales=1", "threads=1", "checkpoint_every=100000"]

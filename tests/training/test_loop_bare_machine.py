@@ -37,6 +37,7 @@ def make_shards(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_steps_from_shards_and_a_word_on_what_is_not_written(tmp_path: Path) -> None:
     shards, run = make_shards(tmp_path / "shards"), tmp_path / "run"
     result = subprocess.run([sys.executable, "-c", PROGRAM, str(shards), str(run)], capture_output=True, text=True, check=False)

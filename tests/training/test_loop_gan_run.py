@@ -137,6 +137,7 @@ def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(fol
     assert said[-1].quality == qualities["ema/"] != qualities["net/"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_gan_run_with_5_and_keeps_the_last_good_checkpoint(
     tmp_path: Path, straight: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch, unplotted: None
 ) -> None:

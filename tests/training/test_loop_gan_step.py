@@ -94,6 +94,7 @@ def literal_step(config: TrainConfig, state: TrainState, number: int, features: 
     return loss_g.item(), (loss_real + loss_fake).item()
 
 
+@pytest.mark.slow
 def test_our_step_equals_the_literal_one_over_ten_steps(features: Features) -> None:
     ours, theirs = build_state(CONFIG, ALONE), build_state(CONFIG, ALONE)
     for number in range(10):

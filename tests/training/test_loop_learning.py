@@ -30,6 +30,7 @@ STAGE_TWO = dataclasses.replace(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_stages(tmp_path: Path, unplotted: None) -> None:
     pictures, unseen = draw_photographs(tmp_path / "pictures", 8), tmp_path / "unseen"
     unseen.mkdir()

@@ -129,6 +129,7 @@ def test_tensorboard_shows_no_step_twice(folder: Path, tmp_path: Path, world: Wo
     assert rates == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_what_follows_is_the_checkpoint_trained_on_with_half_the_rates(
     folder: Path, tmp_path: Path, straight: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def test_what_follows_is_the_checkpoint_trained_on_with_half_the_rates(
     assert straight["tensors"] == state(tmp_path)["tensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", [7, 8, 9, 10, 12])
 def test_stopped_before_at_or_after_going_back_equals_never_stopped(
     trained: int, folder: Path, tmp_path: Path, world: World, straight: dict[str, Any]
@@ -152,6 +154,7 @@ def test_stopped_before_at_or_after_going_back_equals_never_stopped(
     assert state(tmp_path) == straight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before anything is gone", "after one checkpoint is", "before the rows are gone", "before it is saved"])
 def test_killed_while_it_goes_back_equals_never_killed(
     moment: str, folder: Path, tmp_path: Path, world: World, straight: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -10,15 +10,16 @@ import pytest
 
 from tests.tiny import FakeRunner, compact, gray_graph, noise, picture
 from upres import engines
+from upres.engines.options import EngineOptions
 from upres.engines.runner import Runner
 from upres.engines.sample_picture import sample
 from upres.errors import EngineError, NotFiniteError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv
 from upres.graph.opaque import OpaqueModel
-from upres.upscaling import enlarge
+from upres.upscaling import chain
 from upres.upscaling.checked_network import PATIENCE
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 Array = np.ndarray
 GRAPH = compact(2, width=8, strength=0.01)
@@ -206,12 +207,12 @@ def test_a_reference_that_fails_is_told_with_the_tile() -> None:
 
 
 def test_the_reference_is_ncnn_on_the_cpu_in_float32_made_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
+    asked: list[EngineOptions] = []
     load = engines.load
 
-    def watched(graph: Any, **settings: Any) -> Runner:
-        asked.append(settings)
-        return load(graph, **settings)
+    def watched(graph: Any, options: EngineOptions) -> Runner:
+        asked.append(options)
+        return load(graph, options)
 
     monkeypatch.setattr(engines, "load", watched)
     runner = FakeRunner(spoil_call=1)
@@ -221,15 +222,15 @@ def test_the_reference_is_ncnn_on_the_cpu_in_float32_made_when_it_is_needed(monk
     for _ in range(2):
         runner.calls = runner.calls[:1]
         upscaler.upscale_array(noise(8, 8))
-    assert asked == [{"engine": "ncnn", "threads": 1, "exact": True, "device": "cpu", "precision": "fp32"}]
+    assert asked == [EngineOptions("ncnn", "cpu", "fp32", threads=1, exact=True)]
     upscaler.close()
 
 
 def test_a_file_of_unknown_make_is_run_again_by_its_own_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(engines, "load", lambda _, **settings: asked.append(settings))
-    enlarge._reference(object.__new__(OpaqueModel), 2, None)
-    assert asked == [{"engine": "auto", "threads": 2, "exact": True, "device": "cpu", "precision": "fp32"}]
+    asked: list[EngineOptions] = []
+    monkeypatch.setattr(engines, "load", lambda _, options: asked.append(options))
+    chain._reference(object.__new__(OpaqueModel), 2, None)
+    assert asked == [EngineOptions("auto", "cpu", "fp32", threads=2, exact=True)]
 
 
 def test_a_run_in_float32_keeps_to_the_memory_of_the_tile() -> None:

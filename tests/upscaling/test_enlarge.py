@@ -10,8 +10,8 @@ from upres.errors import EngineError, InputError, ModelError, UsageError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv
 from upres.images.resize import imresize
-from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
+from upres.upscaling.upscaler import Upscaler
 
 
 def nearest(values: np.ndarray, scale: int) -> np.ndarray:
@@ -211,13 +211,14 @@ def test_the_speed_is_measured_once() -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(UsageError, match="at least 1 pixel wide, got 0"):
+    with pytest.raises(UsageError, match="`tile_px` must be at least 1, got 0"):
         Upscaler(compact(2), tile_px=0)
     nodes = [Conv("c", "input", np.zeros((3, 4, 3, 3), np.float32), padding=1)]
     with pytest.raises(ModelError, match="takes 4 channels and gives 3"):
         Upscaler(Graph.of(nodes, output="c", in_channels=4, family="odd"))
 
 
+@pytest.mark.slow
 def test_colors_outside_srgb_come_through_the_network_unclipped() -> None:
     """Display P3's green is about (-0.51, 1.02, -0.31) in sRGB: flat areas keep it, also across tiles."""
     from upres.models.load import load_model

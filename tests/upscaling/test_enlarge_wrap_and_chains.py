@@ -9,8 +9,8 @@ from scipy.ndimage import gaussian_filter
 from tests.tiny import FakeRunner, aligned_graph, compact, gray_graph, noise, picture
 from upres.errors import UsageError
 from upres.models.load import load_model
-from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
+from upres.upscaling.upscaler import Upscaler
 
 
 def texture(height: int, width: int, channels: int = 3) -> np.ndarray:

@@ -4,9 +4,9 @@ import pytest
 
 from tests.tiny import FakeRunner, aligned_graph, compact, far_seeing_graph
 from upres.errors import InputError
-from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, Plan, count_passes, make_plan
+from upres.upscaling.upscaler import Upscaler
 
 MIB = 1024**2
 GIB = 1024**3
@@ -75,7 +75,7 @@ def test_less_memory_makes_smaller_tiles_and_more_work_until_it_is_refused() -> 
         works.append(result.passes[0].tiling.work)
     assert tiles == sorted(tiles, reverse=True)
     assert works == sorted(works)
-    with pytest.raises(InputError, match=r"making 6000 x 4000 takes \d+ MB of memory and 300 MB may be used: .*--memory"):
+    with pytest.raises(InputError, match=r"making 6000 x 4000 takes \d+ MB of memory and 300 MB may be used: .*`memory_bytes`"):
         plan(1000, 1500, budget=300 * 1024**2)
 
 

@@ -10,8 +10,8 @@ from tests.tiny import FakeRunner, compact, noise, picture
 from upres.errors import UsageError
 from upres.images.resize import imresize
 from upres.upscaling import postprocess
-from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
+from upres.upscaling.upscaler import Upscaler
 
 
 @pytest.mark.parametrize("wrap", [False, True])
@@ -74,7 +74,7 @@ def test_strength_holds_for_alpha_and_gray_too() -> None:
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
 def test_a_strength_out_of_range_is_refused(strength: float) -> None:
-    with pytest.raises(UsageError, match=r"--blend must be from 0 .* to 1"):
+    with pytest.raises(UsageError, match=r"`blend` must be in \[0, 1\]"):
         Upscaler(compact(2), runner=FakeRunner(), blend=strength)
 
 
@@ -139,6 +139,7 @@ def test_where_no_network_ran_nothing_is_done() -> None:
     np.testing.assert_array_equal(result.pixels, lr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["torch", "ncnn"])
 @pytest.mark.parametrize("extras", [{"blend": 0.7}, {"color_lock": True}, {"blend": 0.7, "color_lock": True, "tta": True, "wrap": True}])
 def test_tiled_equals_untiled_to_the_bit(engine: str, extras: dict[str, object]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.tiny import FakeRunner, compact, noise
 from upres.images.resize import imresize
 from upres.upscaling import tiled_run
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 
 def test_between_networks_nothing_is_rounded_or_cut() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.tiny import FakeRunner, aligned_graph, compact, noise, picture
-from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.tiled_run import TURNS, turned
+from upres.upscaling.upscaler import Upscaler
 
 
 def test_the_eight_turns_are_those_of_the_square() -> None:

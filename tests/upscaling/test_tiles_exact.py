@@ -16,8 +16,8 @@ from upres.graph.graph import Graph
 from upres.graph.nodes import Array
 from upres.images.io import quantize
 from upres.models.load import load_model
-from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.tiles import plan
+from upres.upscaling.upscaler import Upscaler
 
 # Sizes with the tiles that they are cut into: tiles that see the border at some sides or at none, and tiny ones, of which a row is enough.
 CUTS = [((61, 74), (37, 16)), ((33, 97), (16,)), ((12, 61), (5,))]
@@ -50,6 +50,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "exact"), [("torch", False), ("ncnn", True), ("ncnn", False)])  # torch always is
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize(("size", "tiles"), CUTS)
@@ -75,6 +76,7 @@ def test_less_overlap_than_the_receptive_field_shows() -> None:
     assert np.abs(tiled(runner, graph, lr, 16, graph.receptive_field // 2) - runner(lr)).max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_published_compact_weights(assets: Path, threads: int) -> None:
     graph = published(assets)
@@ -84,6 +86,7 @@ def test_published_compact_weights(assets: Path, threads: int) -> None:
         np.testing.assert_array_equal(tiled(runner, graph, lr, 32, graph.receptive_field), runner(lr))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "tiles"),
     [

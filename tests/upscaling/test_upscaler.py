@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import re
 import shutil
 import subprocess
@@ -19,7 +20,6 @@ import upres
 from tests import REPOSITORY
 from tests.tiny import FakeRunner, compact, compact_file, noise, picture
 from upres.errors import EngineError, InputError, ModelError, UsageError
-from upres.upscaling import enlarge
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.upscaler import Cancelled, Upscaler
 
@@ -35,6 +35,7 @@ def enlarged(array: np.ndarray, scale: int = 2) -> np.ndarray:
     return array.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_of_the_page_run(name: str, tmp_path: Path, example_photo: Path) -> None:
     shutil.copy(example_photo, tmp_path / "photo.png")
@@ -54,7 +55,7 @@ def test_the_examples_of_the_page_run(name: str, tmp_path: Path, example_photo: 
 
 def test_all_code_of_the_page_is_in_its_examples() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert len(EXAMPLES) == 7 == text.count("```python")
+    assert len(EXAMPLES) == 8 == text.count("```python")
     for target in re.findall(r"\]\((?![a-z]+:)([^)#]+)[^)]*\)", text):
         assert (PAGE.parent / target).exists()
 
@@ -159,12 +160,11 @@ def test_without_pillow_nothing_of_it_is_loaded() -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_a_picture_is_what_it_always_was() -> None:
-    """`upres.Upscaler` with a graph and a `Picture`, as before there was this door."""
+def test_a_graph_over_a_picture_in_tiles_and_whole() -> None:
     source = picture(noise(6, 5), noise(6, 5, 1)[:, :, 0], depth=16, dpi=(300.0, 300.0))
     assert upres.Upscaler is Upscaler
     ours = upres.Upscaler(compact(2), engine="ncnn", threads=1, tile_px=8, memory_bytes=64 << 20)
-    theirs = enlarge.Upscaler(compact(2), engine="ncnn", threads=1)
+    theirs = Upscaler(compact(2), engine="ncnn", threads=1)
     result, expected = (upscaler(source, size=OutputSize(factor=3)) for upscaler in (ours, theirs))
     np.testing.assert_allclose(result.pixels, expected.pixels, rtol=0, atol=1e-5)
     assert (result.depth, result.dpi, result.notes) == (expected.depth, expected.dpi, expected.notes)
@@ -194,7 +194,7 @@ def test_denoise_by_name(tmp_path: Path) -> None:
     a, b = (str(compact_file(tmp_path / f"{seed}.safetensors", 2, seed=seed)) for seed in (1, 2))
     ours = Upscaler(a, denoise=0.25, denoise_with=b, engine="ncnn", threads=1)(lr)
     np.testing.assert_array_equal(ours, Upscaler(f"{a}:0.25,{b}:0.75", engine="ncnn", threads=1)(lr))
-    with pytest.raises(UsageError, match=r"give denoise \(0 to 1\) too"):
+    with pytest.raises(UsageError, match="`denoise_with` names the twin for `denoise`, which is not given"):
         Upscaler(a, denoise_with=b)
     with pytest.raises(UsageError, match="a Graph is one network already"):
         Upscaler(compact(2), denoise=0.5)
@@ -210,7 +210,7 @@ def test_sizes() -> None:
     lr = np.zeros((10, 20), np.uint8)
     assert nearest()(lr, scale=2.5).shape == (25, 50)
     assert nearest()(lr, size=OutputSize(width=30)).shape == (15, 30)
-    with pytest.raises(UsageError, match="scale and size contradict each other"):
+    with pytest.raises(UsageError, match="`scale` and `size` contradict each other"):
         nearest()(lr, scale=2, size=OutputSize(width=30))
 
 
@@ -292,3 +292,19 @@ def test_a_with_statement_closes_it() -> None:
         upscaler(noise(4, 4))
     with pytest.raises(EngineError, match="closed"):
         upscaler(noise(4, 4))
+
+
+def test_a_pickled_upscaler_has_the_same_model_and_options(tmp_path: Path) -> None:
+    lr = noise(6, 5)
+    path = compact_file(tmp_path / "tiny.safetensors", 2)
+    for model in (str(path), path, compact(2), [compact(2), compact(2)], upres.load_model(path)):
+        with Upscaler(model, engine="ncnn", threads=1, wrap=True) as upscaler:
+            again = pickle.loads(pickle.dumps(upscaler))
+            assert again.options == upscaler.options
+            np.testing.assert_array_equal(again(lr), upscaler(lr))
+            again.close()
+
+
+def test_an_upscaler_with_an_engine_from_outside_cannot_be_pickled() -> None:
+    with pytest.raises(TypeError, match="an Upscaler with a runner of its own cannot be pickled"):
+        pickle.dumps(nearest())

@@ -69,7 +69,7 @@ def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | 
     found = find_files(top, endings, recursive=recursive, keep_out=keep_out)
     findings.pictures += [InputFile(path, path.parent.relative_to(top)) for path in found.files]
     for reason, count in found.passed_over.items():
-        findings.left_out[reason + (" (-r goes into them)" if reason == FOLDER_INSIDE else "")] += count
+        findings.left_out[reason + (" (`recursive=True` goes into them)" if reason == FOLDER_INSIDE else "")] += count
 
 
 def _leave_out_own_results(findings: InputFiles) -> None:
@@ -110,39 +110,39 @@ class Destination:
 
 
 def choose_destination(inputs: Sequence[str], out: str | None, format_name: str | None, formats: dict[str, str]) -> Destination:
-    """What `-o` (or its absence) means for these inputs. `formats` maps a file ending to the format's name. Raises `UsageError`.
+    """What `out` (or its absence) means for these inputs. `formats` maps a file ending to the format's name. Raises `UsageError`.
 
     A folder is meant by a trailing slash, by an existing folder, by several inputs or by a folder among them, and by a name without an
-    ending; otherwise `-o` is the file of the one input, whose ending gives the format.
+    ending; otherwise `out` is the file of the one input, whose ending gives the format.
     """
     if format_name is not None and format_name not in formats.values():
-        raise UsageError(f"--format {format_name} cannot be written: choose one of {', '.join(dict.fromkeys(formats.values()))}")
+        raise UsageError(f"`format={format_name!r}` cannot be written: choose one of {', '.join(dict.fromkeys(formats.values()))}")
     chosen = format_name or "png"
     if out is None:
         if STDIO not in inputs:
             return Destination(chosen)
         if len(inputs) > 1:
-            raise UsageError("standard input (-) beside other inputs needs a folder for the results: -o FOLDER/")
+            raise UsageError("standard input (-) beside other inputs needs a folder for the results: `out=FOLDER/`")
         return Destination(chosen, stdout=True)
     several = len(inputs) > 1 or any(text != STDIO and Path(text).is_dir() for text in inputs)
     if out == STDIO:
         if several:
-            raise UsageError("-o - writes one picture to standard output, and several inputs were given: use -o FOLDER/")
+            raise UsageError("`out=-` writes one picture to standard output, but several inputs were given: use `out=FOLDER/`")
         return Destination(chosen, stdout=True)
     path = Path(out)
     if several and not path.exists() and path.suffix.lower() in formats and not out.endswith(("/", os.sep)):
-        raise UsageError(f"-o {out} names one file, and several results must go somewhere: give a folder (-o {path.stem}/)")
+        raise UsageError(f"`out={out}` names one file for several results: give a folder (`out={path.stem}/`)")
     if path.is_dir() or out.endswith(("/", os.sep)) or (several and not path.exists()) or not (several or path.suffix or path.exists()):
         return Destination(chosen, folder=path)
     if several:
-        raise UsageError(f"-o {out} is a file, and several results must go somewhere: give a folder")
+        raise UsageError(f"`out={out}` is one file for several results: give a folder")
     ending = path.suffix.lower()
     if ending not in formats:
         raise UsageError(
-            f"-o {out}: {ending or 'no ending'} is not a format that can be written: use {', '.join(formats)}, or {out}/ for a folder"
+            f"`out={out}`: {ending or 'no ending'} is not a format that can be written: use {', '.join(formats)}, or {out}/ for a folder"
         )
     if format_name is not None and formats[ending] != format_name:
-        raise UsageError(f"-o {out} is {formats[ending]} by its name and --format says {format_name}: give one of them")
+        raise UsageError(f"`out={out}` is {formats[ending]} by its name, but `format` is {format_name}: give one of them")
     return Destination(formats[ending], file=path)
 
 
@@ -163,7 +163,7 @@ def check_targets(pairs: Iterable[tuple[InputFile, Path | None]]) -> dict[int, I
             raise UsageError(f"{target}, the result of {found.name}, would overwrite the input {sources[key].name}: choose another output")
         if key in taken:
             clashes[place] = InputError(
-                f"{found.name} would be written to {target} as {taken[key].name} is: rename one, or upscale it alone with -o FILE"
+                f"{found.name} would be written to {target} as {taken[key].name} is: rename one, or upscale it alone with `out=FILE`"
             )
         else:
             taken[key] = found
@@ -182,4 +182,4 @@ def make_folder(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise OutputError(f"{folder}: nothing can be written there ({error.strerror}): choose another folder with -o") from error
+        raise OutputError(f"{folder}: nothing can be written there ({error.strerror}): choose another `out`") from error

@@ -6,82 +6,40 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from upres.batch import resume
+from upres.batch import record, resume
 from upres.batch.paths import Destination, InputFile, check_targets, choose_destination, find_pictures, make_folder
+from upres.batch.request import Request
 from upres.batch.run import BatchReport, Job, Outcome
 from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models import catalog
-from upres.models.expression import NOISE_TWINS, Composition, parse, with_denoise
+from upres.models.expression import parse
 from upres.models.load import load_model
 from upres.models.model import Model
-from upres.upscaling.enlarge import Upscaler
-from upres.upscaling.output_size import OutputSize
 from upres.upscaling.tiled_run import TURNS
+from upres.upscaling.upscaler import Upscaler
 
 DEFAULT_FACTOR = 4.0  # when neither a size nor a model is given
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Everything that `upres upscale` was asked for, in one value. None means "choose"."""
-
-    inputs: tuple[str, ...]
-    out: str | None = None
-    size: OutputSize = field(default_factory=OutputSize)
-    model: str | None = None
-    engine: str = "auto"
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 0
-    exact: bool = False
-    tile_px: int | None = None
-    memory_bytes: int | None = None
-    format: str | None = None
-    max_pixels: int = 1_000_000_000
-    overwrite: bool = False
-    recursive: bool = False
-    tta: bool = False
-    blend: float = 1.0
-    color_lock: bool = False
-    wrap: bool = False
-    denoise: float | None = None
-    denoise_with: str | None = None
-
-    def settings(self) -> dict[str, str]:
-        """What the pixels of a result depend on, beside its picture, in the words of the command line: two jobs may be mixed where these
-        are equal. Which engine runs, and in which tiles, changes rounding alone and is left out; half precision changes a little more,
-        and is among them where it was asked for."""
-        asked: dict[str, object] = {f"--{name.replace('_', '-')}": value for name, value in asdict(self.size).items()}
-        asked["--scale"] = asked.pop("--factor")
-        asked["-n"] = None if self.model is None else str(self.composition())
-        asked |= {"--tta": self.tta, "--color-lock": self.color_lock, "--wrap": self.wrap}
-        asked["--blend"] = None if self.blend == 1.0 else self.blend
-        asked["--precision"] = None if self.precision in ("auto", "fp32") else self.precision
-        return {name: "" if value is True else f"{value}" for name, value in asked.items() if value is not None and value is not False}
-
-    def composition(self) -> Composition:
-        """The model that was asked for by `-n`, `--denoise` and `--denoise-with`. Raises `UsageError`, also where there is no `-n`."""
-        if self.denoise_with is not None and self.denoise is None:
-            raise UsageError("--denoise-with names the twin for --denoise: give --denoise 0..1 too")
-        if self.model is None:
-            raise UsageError(f"--denoise needs a model: -n {next(iter(NOISE_TWINS))}, or another one with its twin (--denoise-with FILE)")
-        composition = parse(self.model)
-        return composition if self.denoise is None else with_denoise(composition, self.denoise, self.denoise_with)
-
-
 @dataclass(slots=True)
 class Prepared:
-    """`jobs` to run, `failures` that are known already, `existing` results that are kept, and counts of files that were passed over."""
+    """`jobs` to run, `failures` that are known already, results that are kept, and counts of files that were passed over.
+
+    Of the kept results, `existing` were made with the settings that are asked for, `unknown` do not say how they were made, and `other`
+    were made with other settings, by what is told of it.
+    """
 
     destination: Destination
     jobs: list[Job] = field(default_factory=list[Job])
     failures: list[Outcome] = field(default_factory=list[Outcome])
     existing: list[Path] = field(default_factory=list[Path])
+    unknown: list[Path] = field(default_factory=list[Path])
+    other: dict[str, list[Path]] = field(default_factory=dict[str, list[Path]])
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
@@ -91,9 +49,10 @@ class Upscalers:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._networks: dict[str, tuple[Network, ...]] = {}
+        self._labels: dict[str, str] = {}
         self._expected: defaultdict[str, list[int]] = defaultdict(list)  # LR pixels of each picture
         self._loaded: dict[str, Upscaler] = {}
-        composed = request.model is not None or request.denoise is not None or request.denoise_with is not None
+        composed = request.model is not None or request.options.denoise is not None
         self._asked = request.composition() if composed else None
 
     @property
@@ -111,11 +70,18 @@ class Upscalers:
         name = str(composition)
         if name not in self._networks:
             self._networks[name] = load_model(composition).networks
+            self._labels[name] = record.label(composition)
         return name
 
     def scale_for(self, height: int, width: int) -> int:
         """The model's factor, for a picture of that size. Raises `ModelError`, and `UsageError` for an expression that is none."""
         return math.prod(network.scale for network in self._networks[self._name(height, width)])
+
+    def record(self, height: int, width: int) -> dict[str, str]:
+        """What the result for a picture of that size is made with. Raises as `scale_for` does."""
+        size = self._request.size.resolve(height, width, native=self.scale_for(height, width))
+        settings = self._request.settings() | {"model": self._labels[self._name(height, width)]}
+        return record.make_record(settings, *size)
 
     def expect(self, height: int, width: int) -> None:
         """A job of that size will be asked for: an engine is chosen for all of them together."""
@@ -123,26 +89,16 @@ class Upscalers:
 
     def for_picture(self, height: int, width: int) -> tuple[str, Upscaler]:
         """Name and upscaler for a picture of that size. Raises as `scale_for` does, `EngineError`, and `UsageError` for its options."""
-        asked = self._request
         name = self._name(height, width)
         if name not in self._loaded:
             expected = sorted(self._expected[name]) or [height * width]
-            self._loaded[name] = Upscaler(
-                self._networks[name],
-                engine=asked.engine,
-                threads=asked.threads,
-                exact=asked.exact,
-                device=asked.device,
-                precision=asked.precision,
-                expected_px=sum(expected) * (TURNS if asked.tta else 1),
+            options = self._request.options.replace(
+                denoise=None,  # the networks are blended already
+                denoise_with=None,
+                expected_px=sum(expected) * (TURNS if self._request.options.tta else 1),
                 picture_px=expected[len(expected) // 2],
-                tile_px=asked.tile_px,
-                memory_bytes=asked.memory_bytes,
-                tta=asked.tta,
-                blend=asked.blend,
-                color_lock=asked.color_lock,
-                wrap=asked.wrap,
             )
+            self._loaded[name] = Upscaler(self._networks[name], options)
         return name, self._loaded[name]
 
 
@@ -151,7 +107,7 @@ def compression_hint(format: str, model: str, cards: Mapping[str, Model]) -> tup
     trained = [name for name, card in cards.items() if re.search(r"\brepairs\b.*\bcompression\b", card.purpose)]
     if format != "jpeg" or not trained or model in trained:
         return ()
-    return (f"a JPEG is better upscaled by a model trained for compression: -n {' or -n '.join(trained)}",)
+    return (f"a JPEG is better upscaled by a model trained for compression: {' or '.join(f'`model={name!r}`' for name in trained)}",)
 
 
 def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
@@ -160,6 +116,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     What is wrong with one picture becomes a failure in the result. What is wrong with the request raises: `UsageError`, `ModelError`,
     `OutputError` for a folder that cannot be written, `InputError` when there is no picture at all.
     """
+    request.options.engine_options.check_installed()  # also where no result is left to make
     destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
     findings = find_pictures(
         request.inputs,
@@ -190,18 +147,18 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         if place in clashes:
             prepared.failures.append(Outcome(found.name, None, 0, error=clashes[place]))
         elif target is not None and target.exists() and not request.overwrite and not target.is_dir():
-            prepared.existing.append(target)
+            _keep(prepared, target, upscalers.record(header.height, header.width))
         else:
             wanted.append((found, source, header, target))
             upscalers.expect(header.height, header.width)
+    if destination.folder is not None and not request.overwrite:
+        _refuse_mixing(prepared, destination.folder, request)
     for found, source, header, target in wanted:
         upscalers.for_picture(header.height, header.width)  # what is wrong with the engine or its options is wrong with the request
         try:
             prepared.jobs.append(_job(request, upscalers, destination, found, source, header, target))
         except UpresError as error:
             prepared.failures.append(Outcome(found.name, target, 0, error=error))
-    if destination.folder is not None and not request.overwrite:
-        resume.check(destination.folder, request.settings(), len(prepared.existing))
     top = destination.folder or (destination.file.parent if destination.file is not None else None)
     if prepared.jobs and top is not None:
         make_folder(top)
@@ -211,9 +168,33 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
 
 
 def settle(prepared: Prepared, report: BatchReport) -> None:
-    """To be called when the jobs have ended: what is left of them goes on with the same settings only."""
-    if prepared.jobs and prepared.destination.folder is not None and not report.left:
-        resume.end(prepared.destination.folder)
+    """To be called when the jobs have ended: what is left of them, or failed, goes on with the same settings only."""
+    folder = prepared.destination.folder
+    if folder is not None and not (report.left or report.failed or prepared.failures):
+        resume.end(folder)
+
+
+def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:
+    """`target` is there already: note whether it is what is asked for."""
+    before = record.read_record(target)
+    if before is None:
+        prepared.unknown.append(target)
+    elif told := record.difference(before, wanted):
+        prepared.other.setdefault(told, []).append(target)
+    else:
+        prepared.existing.append(target)
+
+
+def _refuse_mixing(prepared: Prepared, folder: Path, request: Request) -> None:
+    """Raises `UsageError` where results of other settings are in the folder already."""
+    others = sum(map(len, prepared.other.values()))
+    resume.check(folder, request.settings(), len(prepared.existing) + len(prepared.unknown) + others)
+    for told, targets in prepared.other.items():
+        results = str(targets[0]) if len(targets) == 1 else f"{len(targets)} results"
+        raise UsageError(
+            f"{folder} holds {results} {told}: go on with those settings, choose another folder with `out`, or make all anew with "
+            "`overwrite=True`"
+        )
 
 
 def _ending(format_or_ending: str) -> str:
@@ -233,13 +214,13 @@ def _job(
     target: Path | None,
 ) -> Job:
     if target is not None and target.is_dir():
-        raise OutputError(f"{target} is a folder: rename it, or write elsewhere with -o")
+        raise OutputError(f"{target} is a folder: rename it, or choose another `out`")
     name, upscaler = upscalers.for_picture(header.height, header.width)
     height, width = request.size.resolve(header.height, header.width, native=upscaler.scale)
     if height * width > request.max_pixels:
         raise InputError(
             f"the result would be {width:,} x {height:,}, {height * width:,} pixels, more than the {request.max_pixels:,} that "
-            "--max-pixels allows: ask for a smaller size, or raise --max-pixels"
+            "`max_pixels` allows: ask for a smaller size, or raise `max_pixels`"
         )
     check_writable(destination.format, height, width)
     plan = upscaler.plan(
@@ -251,4 +232,5 @@ def _job(
         size=request.size,
     )
     notes = upscalers.notes + compression_hint(header.format, name, catalog.MODELS)
-    return Job(found, source, header, upscaler, request.size, plan, target, destination.format, notes)
+    made_with = upscalers.record(header.height, header.width)
+    return Job(found, source, header, upscaler, request.size, plan, target, destination.format, notes, made_with)

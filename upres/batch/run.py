@@ -9,20 +9,21 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from upres.batch.paths import InputFile, make_folder
+from upres.batch.record import with_record
 from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.io import Header, Picture, encode_picture, read_picture, write_picture, writing_notes
 from upres.system.files import DISK_FULL
-from upres.upscaling.enlarge import Upscaler
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Plan
+from upres.upscaling.upscaler import Upscaler
 
 _SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # PNG of a photograph at the default level, measured once; only for estimates
 _SLOW_MACS_PER_SECOND = 20e9  # a fifth of two cores of 2020
@@ -44,6 +45,7 @@ class Job:
     target: Path | None
     format: str
     notes: tuple[str, ...] = ()
+    record: Mapping[str, str] = field(default_factory=dict[str, str])  # what it is made with, for its XMP
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,7 @@ class _Run:
         return work
 
     def _write_work(self, job: Job, picture: Picture) -> Callable[[], None]:
-        box = [replace(picture, format=job.format)]
+        box = [replace(picture, format=job.format, xmp=with_record(picture.xmp, job.record))]
         quality, level, sink = self._encoding.quality, self._encoding.png_level, self._encoding.sink
 
         def work() -> None:

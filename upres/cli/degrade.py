@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, DONE, exit_code_of, run_verb, say, words_for
+from upres.cli.errors import DEBUG_HELP, DONE, exit_code_of, run_verb, words_for
+from upres.cli.progress import JobProgress, counted
 from upres.errors import InputError, OutputError, UpresError, UsageError
 
 if TYPE_CHECKING:
@@ -82,44 +83,43 @@ def _run(
     import json
 
     import numpy as np
-    from rich.console import Console
-    from rich.progress import track
 
     from upres.degradation.apply import draw_plan, run_plan, sharpened
     from upres.images.io import Picture, read_picture, write_picture
 
     code = DONE
-    console = Console(stderr=True)
-    for number, found in enumerate(track(pictures, "degrading", console=console, transient=True, disable=not console.is_terminal)):
-        target = destination.target(found, "", f".{destination.format}")
-        assert found.path is not None and target is not None
-        try:
-            if target.exists() and not overwrite:
-                say(f"{target} is there already and was kept: --overwrite replaces it")
-                continue
-            if recipe is not None:
-                plan = draw_plan(recipe, seed=seed, index=index + number, scale=scale)
-            else:
-                assert plans is not None
-                plan = plans[number]
-            picture = read_picture(found.path)
-            factor = cast("int", plan["scale"])
-            height, width = (side // factor * factor for side in picture.pixels.shape[:2])
-            if not height or not width:
-                size = f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
-                raise InputError(f"{found.name} is {size}, too small to be reduced by {factor}")
-            if picture.alpha is not None:
-                say(f"{found.name}: transparency is left out")
-            hr = np.clip(picture.pixels[:height, :width], 0.0, 1.0)  # a wider profile than sRGB reaches outside
-            lr = run_plan(sharpened(hr, plan), plan)
-            write_picture(Picture(lr), target)
-            if json_lines:
-                print(json.dumps({"picture": found.name, **plan}), flush=True)
-        except OutputError:
-            raise
-        except UpresError as error:
-            say(words_for(error))
-            code = code or exit_code_of(error)
+    with JobProgress("degrading", len(pictures), counted("pictures")) as job:
+        for number, found in enumerate(pictures):
+            job.update(number)
+            target = destination.target(found, "", f".{destination.format}")
+            assert found.path is not None and target is not None
+            try:
+                if target.exists() and not overwrite:
+                    job.say(f"{target} is there already and was kept: --overwrite replaces it")
+                    continue
+                if recipe is not None:
+                    plan = draw_plan(recipe, seed=seed, index=index + number, scale=scale)
+                else:
+                    assert plans is not None
+                    plan = plans[number]
+                picture = read_picture(found.path)
+                factor = cast("int", plan["scale"])
+                height, width = (side // factor * factor for side in picture.pixels.shape[:2])
+                if not height or not width:
+                    size = f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
+                    raise InputError(f"{found.name} is {size}, too small to be reduced by {factor}")
+                if picture.alpha is not None:
+                    job.say(f"{found.name}: transparency is left out")
+                hr = np.clip(picture.pixels[:height, :width], 0.0, 1.0)  # a wider profile than sRGB reaches outside
+                lr = run_plan(sharpened(hr, plan), plan)
+                write_picture(Picture(lr), target)
+                if json_lines:
+                    print(json.dumps({"picture": found.name, **plan}), flush=True)
+            except OutputError:
+                raise
+            except UpresError as error:
+                job.say(words_for(error))
+                code = code or exit_code_of(error)
     return code
 
 

@@ -67,14 +67,14 @@ def text_of(report: DoctorReport) -> list[str]:
 
 
 def _facts(report: DoctorReport) -> list[str]:
-    from upres.system.text import format_bytes
+    from upres.system.text import words_for_bytes
 
     machine, core = report.machine, report.core
     python, system, processor, memory, cache = machine.python, machine.system, machine.processor, machine.memory, machine.cache
     share = "" if processor.quota is None else f", the container has the time of {processor.quota:g}"
-    of = "" if memory.total is None else f" of {format_bytes(memory.total)}"
-    limit = "" if memory.limit is None else f", the container may use {format_bytes(memory.limit)}"
-    size = format_bytes(cache.bytes) if cache.bytes else "empty"
+    of = "" if memory.total is None else f" of {words_for_bytes(memory.total)}"
+    limit = "" if memory.limit is None else f", the container may use {words_for_bytes(memory.limit)}"
+    size = words_for_bytes(cache.bytes) if cache.bytes else "empty"
     state = "cannot be written" if cache.problem else "writable" if cache.exists else "not made yet"
     kept = "where is not known" if report.choices.path is None else f"{report.choices.path}, {report.choices.count} measured"
     makers = ", ".join(machine.cards.makers) or ("none seen" if system.kind == "linux" else "not known")
@@ -83,9 +83,9 @@ def _facts(report: DoctorReport) -> list[str]:
         ("python", f"{python.version} ({python.implementation}), {python.executable}"),
         ("system", f"{system.name}, {system.machine}{', in a container' if system.container else ''}"),
         ("processor", f"{processor.model}, {processor.cores} cores to use{share}"),
-        ("memory", f"{format_bytes(memory.available)} free{of}{limit}"),
+        ("memory", f"{words_for_bytes(memory.available)} free{of}{limit}"),
         ("graphics", makers),
-        ("cache", f"{cache.path}, {size}, {format_bytes(cache.disk_free)} free on its disk, {state}"),
+        ("cache", f"{cache.path}, {size}, {words_for_bytes(cache.disk_free)} free on its disk, {state}"),
         ("choices", f"{kept} (--engine auto)"),
         ("numpy", core.numpy or "NOT INSTALLED"),
         ("pictures", _codecs(report)),

@@ -25,7 +25,7 @@ class Engine(enum.StrEnum):
 
 
 class Precision(enum.StrEnum):
-    """What values between layers are kept in; `auto` is fp32 on CPUs, and fp16 on GPUs where it agrees."""
+    """What activations are kept in; `auto` is fp32 on CPUs, and fp16 on GPUs where it agrees."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -33,13 +33,27 @@ class Precision(enum.StrEnum):
     bf16 = "bf16"
 
 
+SPEED_PANEL = "Speed and memory"
 DeviceOption = Annotated[
     str,
-    typer.Option("--device", metavar="NAME", help="Where it runs: auto, cpu, cuda, vulkan, mps, ...; cuda:1 is the second one."),
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Where it runs: auto, cpu, cuda, vulkan, mps, ...; cuda:1 is the second one.",
+        rich_help_panel=SPEED_PANEL,
+    ),
 ]
 PrecisionOption = Annotated[
-    Precision, typer.Option("--precision", help="Half precision is used only where test tiles agree with float32.")
+    Precision,
+    typer.Option(
+        "--precision", help="Half precision is used only where test tiles agree with float32.", rich_help_panel=SPEED_PANEL
+    ),
 ]
+
+
+def plain(value: object) -> object:
+    """The text of a choice, as the library takes it; anything else as it is."""
+    return value.value if isinstance(value, enum.Enum) else value
 
 
 class _Teller(logging.Handler):

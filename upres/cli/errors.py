@@ -24,6 +24,7 @@ from typing import NoReturn
 
 import typer
 
+from upres.cli.command import as_options
 from upres.errors import UpresError
 from upres.system.files import DISK_FULL
 
@@ -47,8 +48,8 @@ def debug_enabled() -> bool:
 
 
 def say(text: str) -> None:
-    """One message on stderr; stdout belongs to results."""
-    print(text, file=sys.stderr, flush=True)
+    """One message on stderr, in the words of the command line; stdout belongs to results."""
+    print(as_options(text), file=sys.stderr, flush=True)
 
 
 def exit_code_of(error: BaseException) -> int:

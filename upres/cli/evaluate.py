@@ -2,67 +2,116 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upres.cli.engine_options import DeviceOption, Engine, Precision, PrecisionOption
+from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli.progress import JobProgress, counted
 from upres.errors import OutputError
 
 if TYPE_CHECKING:
+    from upres.engines.options import EngineOptions
     from upres.evaluation.tables import Evaluation
     from upres.images.pairing import FilePair
-    from upres.upscaling.enlarge import Upscaler
+    from upres.upscaling.upscaler import Upscaler
+
+_PICTURES, _FIGURES = "Pictures", "Models and figures"
 
 
 def evaluate(
-    hr: Annotated[Path, typer.Option("--hr", metavar="DIR", help="Folder of HR pictures (those directly in it).")],
-    scale: Annotated[int, typer.Option("-s", "--scale", metavar="N", help="Scale to measure at.")],
+    hr: Annotated[
+        Path,
+        typer.Option("--hr", metavar="DIR", help="Folder of HR pictures (those directly in it).", rich_help_panel=_PICTURES),
+    ],
+    scale: Annotated[int, typer.Option("--scale", "-s", metavar="N", help="Scale to measure at.", rich_help_panel=_PICTURES)],
     lr: Annotated[
         Path | None,
-        typer.Option("--lr", metavar="DIR", help="Folder of LR pictures, named as HR or NAMEx4. Default: made from HR by cubic resize."),
+        typer.Option(
+            "--lr",
+            metavar="DIR",
+            help="Folder of LR pictures, named as HR or NAMEx4. Default: made from HR by cubic resize.",
+            rich_help_panel=_PICTURES,
+        ),
     ] = None,
     models: Annotated[
         list[str] | None,
-        typer.Option("-n", "--model", metavar="MODEL", help="A name, file, blend or chain; may be repeated. Bicubic is always measured."),
+        typer.Option(
+            *("-n", "--model"),
+            metavar="NAME|FILE",
+            help="A bundled model or a model file; may be repeated. Bicubic is always measured.",
+            rich_help_panel=_FIGURES,
+        ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures and their protocol there too.")
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write the figures and their protocol there too.", rich_help_panel=_FIGURES),
     ] = None,
     round_luma: Annotated[
         bool,
-        typer.Option("--round-luma", help="Round Y to whole levels, as tables of older papers do (Set5 bicubic x4 SSIM .8102, not .8113)."),
+        typer.Option(
+            "--round-luma",
+            help="Round Y to whole levels, as tables of older papers do (Set5 bicubic x4 SSIM .8102, not .8113).",
+            rich_help_panel=_FIGURES,
+        ),
     ] = False,
     niqe: Annotated[
-        bool, typer.Option("--niqe", help="Measure NIQE too, of HR as well; its parameters (12 kB) are downloaded once.")
+        bool,
+        typer.Option(
+            "--niqe",
+            help="Measure NIQE too, of HR as well; its parameters (12 kB) are downloaded once.",
+            rich_help_panel=_FIGURES,
+        ),
     ] = False,
     niqe_parameters: Annotated[
-        Path | None, typer.Option("--niqe-parameters", metavar="FILE", help="Measure NIQE with the parameters in this file (.npz).")
+        Path | None,
+        typer.Option(
+            "--niqe-parameters",
+            metavar="FILE",
+            help="Measure NIQE with the parameters in this file (.npz).",
+            rich_help_panel=_FIGURES,
+        ),
     ] = None,
     lr_psnr: Annotated[
-        bool, typer.Option("--lr-psnr", help="Measure the PSNR between LR and the reduced SR too: is it still the same picture?")
+        bool,
+        typer.Option(
+            "--lr-psnr",
+            help="Measure the PSNR between LR and the reduced SR too: is it still the same picture?",
+            rich_help_panel=_FIGURES,
+        ),
     ] = False,
     engine: Annotated[
-        Engine | None, typer.Option("--engine", help="What runs the networks. Default: ncnn on every machine, so that figures compare.")
+        Engine | None,
+        typer.Option(
+            "--engine",
+            help="What runs the networks. Default: ncnn on every machine, so that figures compare.",
+            rich_help_panel=SPEED_PANEL,
+        ),
     ] = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = Precision.fp32,
-    threads: Annotated[int, typer.Option("--threads", min=0, metavar="N", help="Threads of the networks; 0: one a core.")] = 0,
+    threads: Annotated[
+        int,
+        typer.Option("--threads", min=0, metavar="N", help="Threads of the networks; 0: one a core.", rich_help_panel=SPEED_PANEL),
+    ] = 0,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, beside bicubic, per picture and mean.
 
-    Example: upres evaluate --hr Set5 --scale 4 -n compact-x4
+    \b
+    Examples:
+      upres evaluate --hr Set5 --scale 4 -n compact-x4
+      upres evaluate --hr HR --lr LR_x4 --scale 4 -n mine.pth --json figures.json
     """
 
     def work() -> int:
         import json
         from functools import partial
 
+        from upres.engines.options import EngineOptions
         from upres.evaluation.evaluate import evaluate as measure_pairs
         from upres.evaluation.tables import format_table
         from upres.images.pairing import check_scale, check_sizes, find_pairs
@@ -76,8 +125,8 @@ def evaluate(
         check_sizes(pairs, scale)  # headers only: what does not fit is told before a model is opened or a file downloaded
         parameters = fetch_parameters(niqe_parameters) if niqe or niqe_parameters is not None else None
         measure = partial(measure_pairs, scale=scale, round_luma=round_luma, niqe=parameters, lr_psnr=lr_psnr)
-        options = {"device": device, "precision": precision.value, "threads": threads}
-        result = _measure(measure, pairs, models or (), scale, engine, options)
+        options = EngineOptions("auto" if engine is None else engine.value, device, precision.value, threads)
+        result = _measure(measure, pairs, models or (), scale, options, choose_engine=engine is None)
         print(format_table(result), flush=True)
         if json_file is not None:
             text = json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
@@ -98,12 +147,13 @@ def _measure(
     pairs: list[FilePair],
     names: Sequence[str],
     scale: int,
-    engine: Engine | None,
-    options: dict[str, Any],
+    options: EngineOptions,
+    *,
+    choose_engine: bool,
 ) -> Evaluation:
     """`measure(pairs, upscalers, progress=...)` with the models of these names opened, and closed afterwards.
 
-    `options` are those of `Upscaler` beside its engine, which is ncnn where none was named: figures must not depend on the machine.
+    With `choose_engine` that is ncnn, so that figures do not depend on the machine.
     """
     from contextlib import ExitStack
 
@@ -111,7 +161,7 @@ def _measure(
     from upres.evaluation.evaluate import BICUBIC, check_models
     from upres.graph.opaque import OpaqueModel
     from upres.models.load import load_model
-    from upres.upscaling.enlarge import Upscaler
+    from upres.upscaling.upscaler import Upscaler
 
     have_models(name for name in names if name != BICUBIC)
     with ExitStack() as stack:
@@ -119,32 +169,10 @@ def _measure(
         for name in dict.fromkeys(names):
             if name != BICUBIC:  # that row is there anyway
                 networks = load_model(name).networks
-                own = any(isinstance(network, OpaqueModel) for network in networks)
-                default = "auto" if own else "ncnn"  # a file of unknown make has an engine of its own
-                upscalers[name] = Upscaler(networks, engine=default if engine is None else engine.value, **options)
+                opaque = any(isinstance(network, OpaqueModel) for network in networks)  # an unknown architecture has one engine
+                own = options.replace(engine="ncnn") if choose_engine and not opaque else options
+                upscalers[name] = Upscaler(networks, engine_options=own)
                 stack.callback(upscalers[name].close)
         check_models(upscalers, scale)
-        with _Bar(len(pairs)) as bar:
-            return measure(pairs, upscalers, progress=bar.report)
-
-
-class _Bar:
-    """A progress bar that counts pictures, on a terminal only."""
-
-    def __init__(self, pictures: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-        self._task = self._bar.add_task("measuring", total=pictures)
-
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exit_info: object) -> None:
-        self._bar.stop()
-
-    def report(self, done: int, total: int) -> None:
-        self._bar.update(self._task, completed=done, total=total)
+        with JobProgress("measuring", len(pairs), counted("pictures")) as job:
+            return measure(pairs, upscalers, progress=job.update)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from upres.cli.engine_options import words_for_engine
 from upres.cli.errors import say
-from upres.cli.progress import failure_line, words_for_estimate, words_for_seconds
+from upres.cli.progress import failure_line
+from upres.system.text import words_for_estimate, words_for_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from upres.batch.plan import Prepared, Request
+    from upres.batch.plan import Prepared
+    from upres.batch.request import Request
     from upres.batch.run import BatchReport, Job
 
 TELL_FROM_S = 30.0  # a job that takes longer says so before it starts
@@ -22,10 +25,20 @@ TELL_FROM_S = 30.0  # a job that takes longer says so before it starts
 def tell_left_out(prepared: Prepared) -> None:
     for reason, count in sorted(prepared.left_out.items()):
         say(f"skipped: {count} x {reason}")
-    if len(prepared.existing) == 1:
-        say(f"kept: {prepared.existing[0]} is there already (--overwrite makes it anew)")
-    elif prepared.existing:
-        say(f"kept: {len(prepared.existing)} results are there already (--overwrite makes them anew)")
+    again = "(`overwrite=True` makes {} anew)"
+    _tell_kept(prepared.existing, f" {again}".format("it"), f" {again}".format("them"))
+    unknown = f"; what {{}} made with is not known {again}"
+    _tell_kept(prepared.unknown, unknown.format("it was", "it"), unknown.format("they were", "them"))
+    for told, targets in prepared.other.items():
+        remedy = f", {told}: add `overwrite=True`, or choose another `out`"
+        _tell_kept(targets, remedy, remedy)
+
+
+def _tell_kept(targets: Sequence[Path], of_one: str, of_many: str) -> None:
+    if len(targets) == 1:
+        say(f"kept: {targets[0]} is there already{of_one}")
+    elif targets:
+        say(f"kept: {len(targets)} results are there already{of_many}")
 
 
 def tell_start(jobs: list[Job], seconds: float) -> None:

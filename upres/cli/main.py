@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from upres.cli.command import Verb
 from upres.cli.degrade import degrade
 from upres.cli.doctor import doctor
 from upres.cli.errors import DEBUG_HELP, enable_debug
@@ -33,15 +34,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(upscale)
-app.command()(evaluate)
-app.command()(inspect)
-app.command()(train)
-app.command()(degrade)
-app.command()(prepare)
-app.command()(interpolate)
-app.command()(export)
-app.command()(doctor)
+app.command(cls=Verb)(upscale)
+app.command(cls=Verb)(evaluate)
+app.command(cls=Verb)(inspect)
+app.command(cls=Verb)(train)
+app.command(cls=Verb)(degrade)
+app.command(cls=Verb)(prepare)
+app.command(cls=Verb)(interpolate)
+app.command(cls=Verb)(export)
+app.command(cls=Verb)(doctor)
 app.add_typer(models)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from upres.cli.command import Verb
 from upres.cli.errors import DEBUG_HELP, DONE, MODEL_REFUSED, run_verb, say
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _Accept = Annotated[
 _STATES = {"house": "bundled with upres", "here": "downloaded", "added": "added by you", "": "not downloaded"}
 
 
-@app.command("list")
+@app.command("list", cls=Verb)
 def list_models(
     family: Annotated[
         str | None,
@@ -71,14 +72,14 @@ def list_models(
 
 
 def _print_table(found: list[Model]) -> None:
-    from upres.cli.download import words_for_bytes
     from upres.models.report import bytes_of, state_of
+    from upres.system.text import words_for_bytes
 
     marks = {"house": "*", "added": "+", "here": "=", "": " "}
     table = [("  NAME", "FAMILY", "SCALE", "LICENSE", "SIZE", "FOR")]
     for model in found:
         size = bytes_of(model)
-        words = "?" if size is None else words_for_bytes(size)
+        words = "?" if size is None else words_for_bytes(size, unit=1000)
         table.append((f"{marks[state_of(model)]} {model.name}", model.family, f"{model.scale}x", model.license, words, model.purpose))
     widths = [max(len(line[column]) for line in table) for column in range(5)]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -90,7 +91,7 @@ def _print_table(found: list[Model]) -> None:
         say("no models match these filters")
 
 
-@app.command()
+@app.command(cls=Verb)
 def show(
     model: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The name of a model, downloaded or not, or a file.")],
     as_json: _Json = False,
@@ -123,7 +124,7 @@ def show(
 
 
 def _print_facts(found: Facts) -> None:
-    from upres.cli.download import words_for_bytes
+    from upres.system.text import words_for_bytes
 
     how = {"pinned": " (pinned when it first came)", "catalog": " (as in the catalog)", "computed": "", "unknown": ""}[found.sha256_from]
     colors = None if found.in_channels is None else f"{found.in_channels} in, {found.out_channels} out"
@@ -136,7 +137,7 @@ def _print_facts(found: Facts) -> None:
         ("state", _STATES[found.state] if found.state or found.path is None else None),
         *(("file", f"{file.path}, {file.bytes:,} bytes, sha256 {file.sha256}") for file in several),
         ("file", None if several else found.path),
-        ("size", None if found.bytes is None else f"{found.bytes:,} bytes ({words_for_bytes(found.bytes)})"),
+        ("size", None if found.bytes is None else f"{found.bytes:,} bytes ({words_for_bytes(found.bytes, unit=1000)})"),
         ("sha256", f"{found.sha256}{how}" if found.sha256 else "unknown: pinned at the first download"),
         ("family", found.family),
         ("scale", found.scale),
@@ -155,7 +156,7 @@ def _print_facts(found: Facts) -> None:
     sys.stdout.flush()
 
 
-@app.command()
+@app.command(cls=Verb)
 def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of `upres models list`.", show_default=False)],
     accept_license: _Accept = False,
@@ -195,7 +196,7 @@ def pull(
     run_verb(work, debug)
 
 
-@app.command()
+@app.command(cls=Verb)
 def add(
     file_or_url: Annotated[str, typer.Argument(metavar="FILE|URL", help="A model file, or its http(s) address.")],
     name: Annotated[
@@ -238,7 +239,7 @@ def add(
     run_verb(work, debug)
 
 
-@app.command()
+@app.command(cls=Verb)
 def verify(debug: _Debug = False) -> None:
     """Check that no model has changed.
 
@@ -265,7 +266,7 @@ def verify(debug: _Debug = False) -> None:
     run_verb(work, debug)
 
 
-@app.command()
+@app.command(cls=Verb)
 def remove(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models to delete.", show_default=False)], debug: _Debug = False
 ) -> None:

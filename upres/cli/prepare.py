@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from upres.cli.errors import DEBUG_HELP, run_verb, say
+from upres.cli.progress import JobProgress, counted
 from upres.errors import UsageError
 
-_EVERY_S = 30.0  # between two lines of a log
 
 def prepare(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of HR pictures; folders below them count.")],
@@ -27,7 +26,10 @@ def prepare(
     ] = 5.0,
     exclude: Annotated[
         list[Path] | None,
-        typer.Option("--exclude", metavar="DIR", help="Test pictures: copies and parts of them are not used. May be repeated."),
+        typer.Option(
+            "--exclude", metavar="DIR",
+            help="Test pictures: copies and parts of them are not used; may be repeated. Needs pip install 'upres\\[prepare]'.",
+        ),
     ] = None,
     scales: Annotated[str, typer.Option("--scales", metavar="X,...", help="Cut each picture reduced by these factors, too.")] = "1",
     channels: Annotated[int, typer.Option("--channels", metavar="1|3", help="Gray or color. Default: as the pictures.")] = 0,
@@ -44,9 +46,6 @@ def prepare(
     """
 
     def work() -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
         from upres.training.data.prepare import Options
         from upres.training.data.prepare import prepare as run
 
@@ -55,20 +54,12 @@ def prepare(
         except ValueError as error:
             raise UsageError(f"--scales takes factors such as 1,0.75,0.5, got {scales!r}") from error
         options = Options(crop, step, smallest, flat, validation, factors, channels, depth, shard_mb)
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            tasks: dict[str, int] = {}
-            said = time.monotonic()
+        with JobProgress("looking for pictures", None, counted("pictures")) as job:
 
             def told(stage: str, done: int, of: int) -> None:
-                nonlocal said
-                if not console.is_terminal and time.monotonic() - said >= _EVERY_S:
-                    said = time.monotonic()
-                    say(f"{stage}: {done} of {of} pictures")
-                if stage not in tasks:
-                    tasks[stage] = int(bar.add_task(stage, total=of))
-                bar.update(tasks[stage], completed=done)  # type: ignore[arg-type]
+                if stage != job.title:
+                    job.begin(stage, of)
+                job.update(done, of)
 
             report = run(folders, out, options, exclude=exclude or (), overwrite=overwrite, progress=told)
         for words in report.notes:

@@ -1,199 +1,179 @@
-"""What a person sees while pictures are upscaled or a network is trained. All of it on stderr.
-
-On a terminal that is a bar, elsewhere a line now and then.
-"""
+"""What a person sees while a verb works: one display for all of them, on stderr. On a terminal a bar, elsewhere a line now and then."""
 
 from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from upres.batch.run import Outcome
+from upres.cli.command import as_options
 from upres.cli.errors import say, words_for
+from upres.system.text import words_for_estimate
+
+if TYPE_CHECKING:
+    from upres.batch.run import Outcome
 
 _EVERY_S = 30.0  # between two lines of a log
+Amount = Callable[[float, float | None], str]  # (done, total where known) in words
 
 
-def words_for_seconds(seconds: float) -> str:
-    """A measured duration as one says it: `"0.4 s"`, `"25 s"`, `"3 min 20 s"`, `"2 h 5 min"`."""
-    if seconds < 9.95:
-        return f"{max(seconds, 0.1):.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+def counted(things: str) -> Amount:
+    """"3 of 20 pictures"."""
+    return lambda done, total: f"{done:,.0f} of {total:,.0f} {things}" if total is not None else f"{done:,.0f} {things}"
 
 
-def words_for_estimate(seconds: float) -> str:
-    """A guessed duration, no finer than it can be known: `"35 s"`, `"2 min"`, `"1 h 20 min"`."""
-    if seconds < 90:
-        return f"{max(5, 5 * round(seconds / 5))} s"
-    if seconds < 3600:
-        return f"{round(seconds / 60)} min"
-    return words_for_seconds(600 * round(seconds / 600)).removesuffix(" 0 min")
+class JobProgress:
+    """How far a job is, and the time left at the pace of the whole job so far.
 
+    title: what is done ("upscaling"); total: how much there is of it, None where that is not known.
+    amount: words for what is done; estimate_s: the time left until a pace is measured, None for none.
+    log_every_s: between two lines of a log; None writes none. kept: leave the bar on the terminal at the end. shown: False shows nothing.
+    """
 
-class Display(Protocol):
-    """A `batch.run.Watcher` that is also a context: opened when the job starts, closed when it ends, however it ends."""
+    def __init__(
+        self,
+        title: str,
+        total: float | None,
+        amount: Amount,
+        *,
+        estimate_s: float | None = None,
+        log_every_s: float | None = _EVERY_S,
+        kept: bool = False,
+        shown: bool = True,
+    ) -> None:
+        self._amount, self._log_every_s = amount, log_every_s
+        self._terminal = shown and sys.stderr.isatty()
+        self._shown, self._kept, self._bar, self._task = shown, kept, None, None
+        self._said = time.monotonic()
+        self.begin(title, total, estimate_s)
 
-    def advanced(self, pixels: int) -> None: ...
-    def dropped(self, pixels: int) -> None: ...
-    def finished(self, outcome: Outcome) -> None: ...
-    def __enter__(self) -> Display: ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
-
-
-def make_display(total_pixels: int, pictures: int, estimate_s: float) -> Display:
-    """The bar if stderr is a terminal, the log otherwise. `estimate_s` is what the bar counts down from until something is measured."""
-    kind = _Bar if sys.stderr.isatty() else _Log
-    return kind(_Pace(total_pixels, estimate_s), pictures)
-
-
-class _Pace:
-    """Output pixels done, and the time left at the pace of the whole job so far: reading and writing are in it as they are."""
-
-    def __init__(self, total: int, estimate_s: float) -> None:
-        self.total, self.done = total, 0
+    def begin(self, title: str, total: float | None, estimate_s: float | None = None) -> None:
+        """Start on another part of the job."""
+        self.title, self.total, self.done = title, total, 0.0
         self._start = time.monotonic()
-        self._end = self._start + estimate_s
-
-    def advance(self, pixels: int) -> None:
-        self.done += pixels
-        self._foresee()
-
-    def drop(self, pixels: int) -> None:
-        self.total -= pixels
-        self._foresee()
-
-    def _foresee(self) -> None:
-        now = time.monotonic()
-        if self.done:
-            self._end = now + (now - self._start) * (self.total - self.done) / self.done
+        self._end = None if estimate_s is None else self._start + estimate_s
+        self.draw()
 
     @property
-    def left_s(self) -> float:
-        """Counts down between two signs of progress, which can be far apart, instead of growing until the next."""
-        return max(0.0, self._end - time.monotonic())
+    def left_s(self) -> float | None:
+        """Counts down between two signs of progress, which can be far apart, instead of growing until the next. None while unknown."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
 
+    def update(self, done: float, total: float | None = None) -> None:
+        """So much is done now; the total may have changed."""
+        self.done, self.total = done, self.total if total is None else total
+        now = time.monotonic()
+        if done and self.total is not None:
+            self._end = now + (now - self._start) * (self.total - done) / done
+        self.draw()
+        if self._log_every_s is None or not self._shown or self._terminal or now - self._said < self._log_every_s:
+            return
+        if done and (self.total is None or done < self.total):
+            self._said = now
+            share = "" if self.total is None else f", {100 * done / self.total:.0f} %"
+            say(f"{self.title}: {self._amount(done, self.total)}{share}{self._left(', ')}")
 
-class _Log:
-    """For files and pipes: every half minute, how far the job is."""
+    def advance(self, by: float) -> None:
+        """So much more is done."""
+        self.update(self.done + by)
 
-    def __init__(self, pace: _Pace, pictures: int) -> None:
-        self._pace, self._pictures, self._ended = pace, pictures, 0
-        self._said = time.monotonic()
+    def say(self, words: str) -> None:
+        """A line of its own, above the bar."""
+        if self._bar is None:
+            say(words)
+        else:
+            self._bar.console.print(as_options(words), markup=False, highlight=False, soft_wrap=True)
 
-    def __enter__(self) -> _Log:
+    def _left(self, before: str) -> str:
+        return "" if self.left_s is None else f"{before}about {words_for_estimate(self.left_s)} left"
+
+    def draw(self) -> None:
+        """Show the words for what is done anew; the bar's clock moves by itself."""
+        if self._bar is not None:
+            values = {"description": self.title, "completed": self.done, "total": self.total}
+            self._bar.update(self._task, amount=self._amount(self.done, self.total), **values)
+
+    def __enter__(self) -> JobProgress:
+        if self._terminal:
+            self._bar, self._task = self._make_bar()
+            self._bar.start()
+            self.draw()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        return
+    def __exit__(self, *exit_info: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
-    def advanced(self, pixels: int) -> None:
-        pace = self._pace
-        pace.advance(pixels)
-        if time.monotonic() - self._said >= _EVERY_S and 0 < pace.done < pace.total:
-            self._said = time.monotonic()
-            counted = f"{self._ended} of {self._pictures} pictures, " if self._pictures > 1 else ""
-            share = f"{100 * pace.done / pace.total:.0f} % of {pace.total / 1e6:,.1f} MP"
-            say(f"{counted}{share}, about {words_for_estimate(pace.left_s)} left")
-
-    def dropped(self, pixels: int) -> None:
-        self._pace.drop(pixels)
-
-    def finished(self, outcome: Outcome) -> None:
-        self._ended += 1
-
-
-class _Bar:
-    """For people: pictures, output megapixels of the whole job, the time gone and the time left."""
-
-    def __init__(self, pace: _Pace, pictures: int) -> None:
+    def _make_bar(self) -> tuple[Any, Any]:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeElapsedColumn
         from rich.text import Text
+
+        job = self
 
         class Left(ProgressColumn):
             """rich's own column forgets the speed whenever the total changes."""
 
             def render(self, task: Task) -> Text:
-                return Text(f"about {words_for_estimate(pace.left_s)} left" if pace.done < pace.total else "writing")
+                return Text("" if job.total is not None and job.done >= job.total else job._left(""))  # pyright: ignore[reportPrivateUsage]
 
-        self._pace, self._pictures, self._ended = pace, pictures, 0
-        self._bar = Progress(
-            TextColumn("{task.fields[counted]}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[amount]}"),
-            TimeElapsedColumn(),
-            Left(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._bar.add_task("upscaling", total=pace.total, counted=self._counted(), amount=self._amount())
+        texts = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[amount]}"))
+        bar = Progress(*texts, TimeElapsedColumn(), Left(), console=Console(stderr=True), transient=not self._kept)
+        return bar, bar.add_task(self.title, total=self.total, amount="")
 
-    def __enter__(self) -> _Bar:
-        self._bar.start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.stop()
+class UpscaleProgress:
+    """A `batch.run.Watcher`: output pixels of the whole job, and its pictures where there are several.
+
+    `estimate_s` is what the display counts down from until something is measured.
+    """
+
+    def __init__(self, total_pixels: int, pictures: int, estimate_s: float) -> None:
+        self._pictures, self._ended = pictures, 0
+        self._job = JobProgress("upscaling", total_pixels, self._amount, estimate_s=estimate_s)
+
+    def _amount(self, done: float, total: float | None) -> str:
+        pictures = f"{self._ended} of {self._pictures} pictures, " if self._pictures > 1 else ""
+        return f"{pictures}{done / 1e6:,.1f} of {(total or 0) / 1e6:,.1f} MP"
 
     def advanced(self, pixels: int) -> None:
-        self._pace.advance(pixels)
-        self._bar.update(self._task, completed=self._pace.done, amount=self._amount())
+        self._job.advance(pixels)
 
     def dropped(self, pixels: int) -> None:
-        self._pace.drop(pixels)
-        self._bar.update(self._task, total=self._pace.total, completed=self._pace.done, amount=self._amount())
+        self._job.update(self._job.done, (self._job.total or 0) - pixels)
 
     def finished(self, outcome: Outcome) -> None:
         self._ended += 1
-        self._bar.update(self._task, counted=self._counted())
+        self._job.draw()
 
-    def _counted(self) -> str:
-        return f"{self._ended}/{self._pictures} pictures" if self._pictures > 1 else "upscaling"
-
-    def _amount(self) -> str:
-        return f"{self._pace.done / 1e6:,.1f}/{self._pace.total / 1e6:,.1f} MP"
-
-
-class TrainingBar:
-    """A progress bar on a terminal, a line at every validation elsewhere; both tell the share of time spent waiting for data."""
-
-    def __init__(self, steps: int, talks: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self._console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[words]}"),
-            console=self._console,
-            disable=not (talks and self._console.is_terminal),
-        )
-        self._task = self._bar.add_task("training", total=steps, words="")
-        self._data_s = self._step_s = 0.0
-        self._quality = ""
-
-    def __enter__(self) -> TrainingBar:
-        self._bar.start()
+    def __enter__(self) -> UpscaleProgress:
+        self._job.__enter__()
         return self
 
     def __exit__(self, *exit_info: object) -> None:
-        self._bar.stop()
+        self._job.__exit__(*exit_info)
 
-    def say(self, words: str) -> None:
-        self._console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+class TrainingProgress:
+    """Steps on a terminal, a line at every validation everywhere; both tell the share of time spent waiting for data."""
+
+    def __init__(self, steps: int, talks: bool) -> None:
+        self._words = self._quality = ""
+        self._data_s = self._step_s = 0.0
+        self._job = JobProgress("training", steps, self._amount, log_every_s=None, kept=True, shown=talks)
+        self.say = self._job.say
+
+    def _amount(self, done: float, total: float | None) -> str:
+        return f"{counted('steps')(done, total)}{self._words}"
+
+    def __enter__(self) -> TrainingProgress:
+        self._job.__enter__()
+        return self
+
+    def __exit__(self, *exit_info: object) -> None:
+        self._job.__exit__(*exit_info)
 
     def report(self, progress: object) -> None:
         from upres.training.loop import Progress
@@ -210,8 +190,9 @@ class TrainingBar:
                 f"learning rate {progress.learning_rate:.1e}, {share:.1f} % of the time waiting for data"
             )
             self._data_s = self._step_s = 0.0
-        words = f"loss {progress.loss:.4f}{self._quality}, data {1e3 * progress.data_s:.0f} of {1e3 * progress.step_s:.0f} ms"
-        self._bar.update(self._task, completed=progress.step, words=words)
+        waited = f"data {1e3 * progress.data_s:.0f} of {1e3 * progress.step_s:.0f} ms"
+        self._words = f", loss {progress.loss:.4f}{self._quality}, {waited}"
+        self._job.update(progress.step)
 
 
 def failure_line(outcome: Outcome) -> str:

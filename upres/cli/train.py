@@ -110,7 +110,7 @@ def train(
         if (processes > 1 or nodes > 1) and not _is_worker():
             return _launch(out, resume, processes, nodes, rdzv, debug or debug_enabled())
 
-        from upres.cli.progress import TrainingBar
+        from upres.cli.progress import TrainingProgress
         from upres.training.checkpoint import newest_step
         from upres.training.distributed.ranks import join_ranks
         from upres.training.loop import PretrainedFiles
@@ -120,7 +120,7 @@ def train(
         with (
             join_ranks(_device(device), timeout_s=1800.0) as ranks,
             _Interrupt(ranks.rank == 0) as interrupt,
-            TrainingBar(config.steps, ranks.rank == 0) as bar,
+            TrainingProgress(config.steps, ranks.rank == 0) as bar,
         ):
             try:
                 model = run(

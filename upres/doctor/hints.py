@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from upres.doctor.report import EngineCheck, Findings, Hint
 from upres.doctor.requirements import too_old
 from upres.system.packages import builds_of
-from upres.system.text import format_bytes
+from upres.system.text import words_for_bytes
 
 _LITTLE_MEMORY = 1024**3
 _LITTLE_DISK = 1024**3
@@ -142,7 +142,7 @@ def _resources(found: Findings) -> Iterator[Hint]:
     if memory.available < _LITTLE_MEMORY:
         limited = memory.limit is not None and memory.limit < 2 * _LITTLE_MEMORY
         yield Hint(
-            f"only {format_bytes(memory.available)} of memory are free",
+            f"only {words_for_bytes(memory.available)} of memory are free",
             "pictures are then cut into small tiles, which is slower, and large networks may not run",
             "give the container more memory" if limited else "close other programs",
         )
@@ -161,7 +161,7 @@ def _resources(found: Findings) -> Iterator[Hint]:
         )
     elif cache.disk_free < _LITTLE_DISK:
         yield Hint(
-            f"only {format_bytes(cache.disk_free)} are free on the disk of {cache.path}",
+            f"only {words_for_bytes(cache.disk_free)} are free on the disk of {cache.path}",
             "downloads of models (2 to 70 MB each) and results may not fit",
             "make room, or set UPRES_CACHE to a folder on another disk",
         )

@@ -154,9 +154,10 @@ def _device(engine: str, device: str) -> None:
 def _run(engine: str, device: str, precision: Precision) -> None:
     """A tiny network through the one door to all engines, compared with numpy."""
     from upres.engines import load
+    from upres.engines.options import EngineOptions
     from upres.graph.architectures import graph_from_state_dict
 
-    runner = load(graph_from_state_dict(tiny_state()), engine=engine, threads=1, device=device, precision=precision)
+    runner = load(graph_from_state_dict(tiny_state()), EngineOptions(engine, device, precision, threads=1))
     if runner.device.partition(":")[0] != device.partition(":")[0]:
         raise EngineError(f"asked for {device}, it ran on {runner.device}")
     tell(step="ready", device=device, version=runner.name)

@@ -2,77 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from upres.engines.autotune import choose
+from upres.engines.fork import begin_engine
+from upres.engines.options import EngineOptions
 from upres.engines.precision import open_checked
-from upres.engines.registry import DEVICES, NotedRunner, check_device, engines_with
+from upres.engines.registry import NotedRunner
 from upres.engines.runner import Runner
 from upres.errors import EngineError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
 
-ENGINES = ("auto", *DEVICES)
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
-
-def load(
-    graph: Network,
-    *,
-    engine: str = "auto",
-    threads: int = 0,
-    exact: bool = False,
-    device: str = "auto",
-    precision: str = "auto",
-    expected_px: int | None = None,
-    picture_px: int | None = None,
-) -> Runner:
+def load(graph: Network, options: EngineOptions | None = None, **keywords: Any) -> Runner:
     """Make `graph` ready to run.
 
-    engine: "auto" is the fastest on this machine as it was measured once (`autotune.choose`), else ncnn. threads: 0 is one a core. exact:
-    tiles equal the untiled picture to the bit (ncnn then runs without Winograd, at about half the speed; torch is always exact on the CPU).
-    device: "auto", or one that the engine knows (`registry.DEVICES`), which also narrows the choice of "auto". precision: what
-    values between layers are kept in; "auto" is "fp32" on CPUs and "fp16" on GPUs; half precision is used only where test tiles agree
-    with float32 (`precision.py`). expected_px: LR pixels of the whole job, picture_px: of a typical picture of it; they tell "auto"
-    whether a measurement is worth its seconds. Without expected_px nothing is ever measured.
+    options: how; keywords replace single fields of it (`engine="onnx"`).
 
     Where the engine that "auto" chose cannot be opened, ncnn on the CPU is, and `notes` say so.
-    Raises UsageError for an unknown engine, device or precision or a wrong argument, EngineError where the engine is not installed, or
-    cannot take the graph.
+    Raises UsageError for a value out of range, EngineError where the engine is not installed or cannot take the graph, ForkedError in a
+    process that was forked after an engine was opened.
     """
-    if threads < 0:
-        raise UsageError(f"threads must be 0 (one a core) or more; found {threads}")
-    if engine not in ENGINES:
-        raise UsageError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
-    if precision not in PRECISIONS:
-        raise UsageError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
-    if engine != "auto":
-        check_device(engine, device)
-    elif device != "auto":
-        engines_with(device)
+    asked = (options or EngineOptions()).replace(**keywords)
+    begin_engine()
     if isinstance(graph, OpaqueModel):
-        return _as_it_is(graph, engine, threads, exact, device, precision)
-    if engine != "auto":
-        return open_checked(graph, engine=engine, threads=threads, exact=exact, device=device, precision=precision)
-    chosen = choose.choose(
-        graph, threads=threads, exact=exact, device=device, precision=precision, expected_px=expected_px, picture_px=picture_px
-    )
+        return _as_it_is(graph, asked)
+    if asked.engine != "auto":
+        return open_checked(graph, asked)
+    chosen = choose.choose(graph, asked)
     try:
-        return open_checked(graph, engine=chosen.engine, threads=threads, exact=exact, device=chosen.device, precision=precision)
+        return open_checked(graph, asked.replace(engine=chosen.engine, device=chosen.device))
     except EngineError as error:
-        if device != "auto" or (chosen.engine, chosen.device) == ("ncnn", "cpu"):
+        if asked.device != "auto" or (chosen.engine, chosen.device) == ("ncnn", "cpu"):
             raise
-        runner = open_checked(graph, engine="ncnn", threads=threads, exact=exact, device="cpu", precision=precision)
-        return NotedRunner(runner, (f"{chosen} is the fastest engine here and could not be used, so ncnn on the CPU was: {error}",))
+        runner = open_checked(graph, asked.replace(engine="ncnn", device="cpu"))
+        return NotedRunner(runner, (f"{chosen} is the fastest engine here but failed, so ncnn ran on the CPU: {error}",))
 
 
-def _as_it_is(model: OpaqueModel, engine: str, threads: int, exact: bool, device: str, precision: str) -> Runner:
+def _as_it_is(model: OpaqueModel, asked: EngineOptions) -> Runner:
     """A file that is a program of its own has one engine."""
     from upres.engines.opaque.runner import FileRunner
 
     own = {"ncnn": "ncnn", "onnx": "onnx", "spandrel": "torch"}[model.kind]
-    if engine not in ("auto", own):
-        raise UsageError(f"{model.path} is of unknown make and is run as it is, by engine {own!r} alone: leave --engine {engine} out")
-    if device not in ("auto", "cpu") or precision not in ("auto", "fp32"):
+    if asked.engine not in ("auto", own):
+        raise UsageError(f"{model.path} is of an unknown architecture and runs on {own} alone: leave `engine={asked.engine!r}` out")
+    if asked.device not in ("auto", "cpu") or asked.precision not in ("auto", "fp32"):
         raise UsageError(
-            f"{model.path} is of unknown make and is run as it is, on the CPU in float32: "
-            f"leave --device {device} and --precision {precision} out"
+            f"{model.path} is of an unknown architecture and runs on the CPU in float32 alone: "
+            f"leave `device={asked.device!r}` and `precision={asked.precision!r}` out"
         )
-    return FileRunner(model, threads=threads, exact=exact)
+    return FileRunner(model, threads=asked.threads, exact=asked.exact)

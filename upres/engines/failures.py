@@ -9,6 +9,7 @@ import traceback
 
 from upres.errors import EngineError, OutOfMemoryError
 from upres.graph.nodes import Array
+from upres.system.text import first_line
 
 _SHORT_OF_MEMORY = (
     "out of memory",  # CUDA, HIP, MPS, XPU
@@ -40,11 +41,11 @@ def _tells_of_memory(text: str) -> bool:
     return any(words in text.lower() for words in _SHORT_OF_MEMORY)
 
 
-def first_line(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """The message of an exception in one line, without stack traces (with which OpenVINO begins) and further advice."""
-    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith(_STACK)]
+    lines = [line for line in str(error).splitlines() if not line.startswith(_STACK)]
     lines.sort(key=_tells_of_memory, reverse=True)
-    return lines[0].strip().removeprefix("[ONNXRuntimeError] : ")[:300] if lines else type(error).__name__
+    return first_line("\n".join(lines)).removeprefix("[ONNXRuntimeError] : ")[:300] or type(error).__name__
 
 
 def failure(engine: str, lr: Array, error: BaseException) -> EngineError:
@@ -56,5 +57,5 @@ def failure(engine: str, lr: Array, error: BaseException) -> EngineError:
     traceback.clear_frames(error.__traceback__)
     size = f"{lr.shape[2]} x {lr.shape[3]} pixels"
     if is_short_of_memory(error):
-        return OutOfMemoryError(f"{engine} ran out of memory on {size}: {first_line(error)}; try a smaller tile")
-    return EngineError(f"{engine} failed on {size}: {first_line(error)}; try a smaller tile")
+        return OutOfMemoryError(f"{engine} ran out of memory on {size}: {reason_of(error)}; try a smaller tile")
+    return EngineError(f"{engine} failed on {size}: {reason_of(error)}; try a smaller tile")

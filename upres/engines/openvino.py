@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from upres.engines.failures import failure, first_line, is_short_of_memory
+from upres.engines.failures import failure, is_short_of_memory, reason_of
 from upres.engines.onnx.program import onnx_bytes
 from upres.engines.runner import Precision, check_input, check_output, threads_or_default
 from upres.engines.signal_stack import own_signal_stack
@@ -146,7 +146,7 @@ class OpenVinoRunner:
         except (RuntimeError, MemoryError) as error:
             kind = OutOfMemoryError if is_short_of_memory(error) else EngineError
             raise kind(
-                f"{self.name} cannot load this {graph.family} network on {target}: {first_line(error)}"
+                f"{self.name} cannot load this {graph.family} network on {target}: {reason_of(error)}"
             ) from error
         if found != precision:
             raise EngineError(
@@ -185,7 +185,7 @@ class OpenVinoFile:
             self._net: _Net | None = _Net(core, core.read_model(str(path)), "CPU", "fp32", threads)
             self._net.compile()
         except (RuntimeError, MemoryError) as error:
-            raise EngineError(f"{self.name} rejected {path.name}: {first_line(error)}") from error
+            raise EngineError(f"{self.name} rejected {path.name}: {reason_of(error)}") from error
 
     def __call__(self, lr: Array) -> Array:
         """float32 (1, c, h, w) to (1, c', h', w'). Raises EngineError."""

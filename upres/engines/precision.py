@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from upres.engines.options import EngineOptions
 from upres.engines.registry import NotedRunner, open_graph
 from upres.engines.runner import Precision, Runner
 from upres.engines.sample_picture import sample
@@ -51,27 +52,22 @@ class Agreement:
     failed: str = ""
 
 
-def open_checked(
-    graph: Graph, *, engine: str, threads: int, exact: bool, device: str, precision: str, open_runner: Open = open_graph
-) -> Runner:
+def open_checked(graph: Graph, options: EngineOptions, *, open_runner: Open = open_graph) -> Runner:
     """Open a graph with `open_graph`, in half precision only if that agrees with float32, else in float32 with a note.
 
     Args:
         graph: The network.
-        engine: As in `open_graph`.
-        threads: As in `open_graph`.
-        exact: As in `open_graph`.
-        device: As in `open_graph`.
-        precision: "fp32", "fp16", "bf16", or "auto": float32 on CPUs, and fp16 on GPUs that have it.
+        options: The engine and the device to open; precision "auto" is float32 on CPUs, and fp16 on GPUs that have it.
         open_runner: Replaces `open_graph`, for tests.
 
     Raises:
         EngineError: The GPU computes wrong results in float32 too; or as `open_graph`.
         UsageError: As `open_graph`.
     """
+    engine, device, precision = options.engine, options.device, options.precision
 
     def opened(kept: Precision) -> Runner:
-        return open_runner(graph, engine=engine, threads=threads, exact=exact, device=device, precision=kept)
+        return open_runner(graph, engine=engine, threads=options.threads, exact=options.exact, device=device, precision=kept)
 
     if precision == "fp32" or (precision == "auto" and _is_cpu(engine, device)):
         return opened("fp32")
@@ -84,7 +80,7 @@ def open_checked(
     if precision == "auto" and half.device == "cpu":
         half.close()
         return opened("fp32")
-    reference = open_runner(graph, engine="ncnn", threads=threads, exact=True, device="cpu", precision="fp32")
+    reference = open_runner(graph, engine="ncnn", threads=options.threads, exact=True, device="cpu", precision="fp32")
     try:
         found = compare(half, reference, graph)
         if not found.failed:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from upres.engines.runner import Precision, Runner, device_bytes_of
 from upres.engines.split_runner import TailRunner
-from upres.errors import UsageError
+from upres.errors import EngineError, UsageError, nearest
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
+from upres.system.packages import install_command, missing_modules
 
 # Devices by engine; ":N" behind those that are NUMBERED picks one of several.
 DEVICES: dict[str, tuple[str, ...]] = {
@@ -17,6 +18,9 @@ DEVICES: dict[str, tuple[str, ...]] = {
     "onnx": ("cpu", "cuda", "tensorrt", "rocm", "migraphx", "directml", "coreml", "openvino"),
     "openvino": ("cpu", "gpu", "npu"),
 }
+_OTHER_GPUS = (  # "gpu" is OpenVINO's name for what Intel makes
+    "; a GPU of another maker is device cuda (NVIDIA: torch, onnx), vulkan (any: ncnn), mps (Apple: torch) or directml (Windows: onnx)"
+)
 NUMBERED = ("cuda", "xpu", "vulkan", "tensorrt", "rocm", "migraphx", "directml", "gpu")
 
 
@@ -25,11 +29,11 @@ def engines_with(device: str) -> tuple[str, ...]:
     name, colon, number = device.partition(":")
     if colon and (name not in NUMBERED or not number.isdecimal()):
         numbered = ", ".join(f"{known}:N" for known in NUMBERED)
-        raise UsageError(f"unknown device {device!r}: a number (N from 0) goes with {numbered} only")
+        raise UsageError(f"`device={device!r}`: a number (N from 0) goes with {numbered} only")
     found = tuple(engine for engine, devices in DEVICES.items() if name in devices)
     if not found:
         every = dict.fromkeys(known for devices in DEVICES.values() for known in devices)
-        raise UsageError(f"unknown device {device!r}; choose auto or one of {', '.join(every)}")
+        raise UsageError(f"`device` must be auto or one of {', '.join(every)}; got {device!r}{nearest(device, every)}")
     return found
 
 
@@ -41,8 +45,17 @@ def check_device(engine: str, device: str) -> None:
     if engine not in able:
         raise UsageError(
             f"engine {engine!r} has no device {device!r}: it runs on {', '.join(DEVICES[engine])}; "
-            f"--device {device} goes with --engine {' or '.join(able)}"
+            f"`device={device!r}` goes with `engine` {' or '.join(able)}{_OTHER_GPUS if device.partition(':')[0] == 'gpu' else ''}"
         )
+
+
+def check_installed(engine: str, device: str) -> None:
+    """Raises EngineError, with the remedy, where the named engine is not installed, or none that has the named device."""
+    able = (engine,) if engine != "auto" else () if device in ("auto", "cpu") else engines_with(device)
+    if able and all(missing_modules(name) for name in able):
+        named = f"engine {engine!r}" if engine != "auto" else f"device {device!r} needs engine {' or '.join(able)}, which"
+        remedy = " or ".join(map(install_command, able))
+        raise EngineError(f"{named} is not installed: {remedy}{_OTHER_GPUS if device.partition(':')[0] == 'gpu' else ''}")
 
 
 def open_graph(graph: Graph, *, engine: str, threads: int, exact: bool, device: str, precision: Precision) -> Runner:

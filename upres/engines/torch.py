@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from upres.engines.failures import failure, first_line
+from upres.engines.failures import failure, reason_of
 from upres.engines.runner import Precision, check_input, check_output, threads_or_default
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph.graph import Graph
@@ -83,10 +83,10 @@ class TorchRunner:
         except (RuntimeError, AssertionError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise OutOfMemoryError(
-                    f"{self.name}: the weights do not fit on device {device!r}: {first_line(error)}"
+                    f"{self.name}: the weights do not fit on device {device!r}: {reason_of(error)}"
                 ) from error
             raise EngineError(
-                f"torch cannot use device {device!r}: {first_line(error)}; it has {', '.join(_present())}"
+                f"torch cannot use device {device!r}: {reason_of(error)}; it has {', '.join(_present())}"
             ) from error
         self._reads = Counter(name for node in graph.nodes for name in node.inputs)
         self._reads[graph.output] += 1

@@ -25,7 +25,7 @@ from upres.images.pairing import FilePair, check_scale, check_sizes
 from upres.images.resize import imresize
 from upres.metrics.niqe import PARAMETERS, NiqeParameters, niqe
 from upres.metrics.psnr_ssim import psnr, ssim
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 _NAMED = 8  # reasons in one message
 
@@ -92,8 +92,8 @@ def check_models(upscalers: Mapping[str, Upscaler], scale: int) -> None:
             raise UsageError(f"a model cannot be called {BICUBIC}: that row is always measured")
         if upscaler.scale != scale:  # of a chain: that of all its networks
             raise UsageError(
-                f"the model {name} enlarges by {upscaler.scale}, but --scale is {scale}: "
-                f"give --scale {upscaler.scale}, or a model for x{scale}"
+                f"the model {name} enlarges by {upscaler.scale}, but `scale` is {scale}: "
+                f"give `scale={upscaler.scale}`, or a model for x{scale}"
             )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from upres.images.icc_matrix import Levels, MatrixProfile, read_matrix_profile
 from upres.images.vips import begin_pixels
+from upres.system.text import first_line
 
 _SPACES = {b"GRAY": "gray", b"RGB ": "RGB", b"CMYK": "CMYK"}
 # A profile that moves no color further counts as sRGB: vendors' sRGB profiles differ by about one 8-bit level.
@@ -127,10 +128,9 @@ def unwrap(image: Any) -> Levels:
     return np.frombuffer(image.write_to_memory(), dtype).reshape(image.height, image.width, image.bands)
 
 
-def first_line(error: BaseException) -> str:
+def libvips_reason(error: BaseException) -> str:
     """The first line of a libvips error: the cause. Later lines name the callers that passed it on."""
-    detail = getattr(error, "detail", "") or str(error)
-    return detail.strip().splitlines()[0] if detail.strip() else "no reason given"
+    return first_line(getattr(error, "detail", "") or str(error)) or "no reason given"
 
 
 def _with_profile(image: Any, icc: bytes) -> Any:

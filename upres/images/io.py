@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from upres.images.alpha import bleed_alpha
 from upres.images.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantize
-from upres.images.read import read_header, read_picture
+from upres.images.read import read_header, read_picture, read_xmp
 from upres.images.vips import set_threads
 from upres.images.write import check_writable, encode_picture, write_picture, writing_notes
 
@@ -19,6 +19,7 @@ __all__ = [
     "quantize",
     "read_header",
     "read_picture",
+    "read_xmp",
     "set_threads",
     "write_picture",
     "writing_notes",

@@ -38,7 +38,7 @@ class FilePair:
 def check_scale(scale: int) -> None:
     """Raises `UsageError` for a scale outside 1..16."""
     if not 1 <= scale <= MAX_SCALE:
-        raise UsageError(f"scale must be an integer from 1 to {MAX_SCALE}, got {scale}")
+        raise UsageError(f"`scale` must be an integer from 1 to {MAX_SCALE}, got {scale}")
 
 
 def _list_names(names: Sequence[str]) -> str:

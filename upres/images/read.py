@@ -18,9 +18,9 @@ from upres.errors import InputError
 from upres.images.icc import (
     Levels,
     color_space,
-    first_line,
     is_srgb,
     is_usable_cmyk,
+    libvips_reason,
     matrix_profile,
     share_outside,
     to_srgb,
@@ -51,6 +51,12 @@ def read_header(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     source = _path_or_bytes(source)
     name, form = _identify(source)
     return _header(_open(source, name, form), name, form)
+
+
+def read_xmp(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
+    """The XMP of a picture, without decoding it; None where there is none. Raises as `read_header` does."""
+    source = _path_or_bytes(source)
+    return _blob(_open(source, *_identify(source)), "xmp-data")
 
 
 def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = 1_000_000_000) -> Picture:
@@ -87,7 +93,7 @@ def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixel
         alpha=None if alpha is None else _floats(_upright(alpha, turn))[:, :, 0],
         depth=header.depth,
         icc=icc,
-        exif=_exif(image),
+        exif=(_blob(image, "exif-data") or b"").removeprefix(b"Exif\0\0") or None,
         xmp=_blob(image, "xmp-data"),
         dpi=_dpi(image, form, turn),
         format=form,
@@ -167,7 +173,7 @@ def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[
         except pyvips.Error as error:
             raise _damaged(name, form, error) from error
         cause = doubt.__cause__ if isinstance(doubt, InputError) and doubt.__cause__ is not None else doubt
-        notes.append(f"parts of the picture may be damaged ({first_line(cause)}); check the result")
+        notes.append(f"parts of the picture may be damaged ({libvips_reason(cause)}); check the result")
         return _expanded(image, levels)
 
 
@@ -181,7 +187,7 @@ def _expanded(image: Any, levels: Levels) -> Levels:
 
 def _damaged(name: str, form: str, error: pyvips.Error) -> InputError:
     return InputError(
-        f"{name} is a damaged or truncated {NAMES[form]} ({first_line(error)}); copy or download it again"
+        f"{name} is a damaged or truncated {NAMES[form]} ({libvips_reason(error)}); copy or download it again"
     )
 
 
@@ -282,11 +288,6 @@ def _exif_value(image: Any, tag: str) -> str:
 def _ratio(text: str) -> float:
     above, _, below = text.partition("/")
     return int(above) / int(below) if above.isdecimal() and below.isdecimal() and int(below) else 0.0
-
-
-def _exif(image: Any) -> bytes | None:
-    blob = _blob(image, "exif-data")
-    return blob.removeprefix(b"Exif\0\0") if blob else None
 
 
 def _field(image: Any, name: str, default: Any) -> Any:

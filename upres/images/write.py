@@ -20,7 +20,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
-from upres.images.icc import Levels, color_space, first_line, from_srgb, is_srgb, matrix_profile, wrap
+from upres.images.icc import Levels, color_space, from_srgb, is_srgb, libvips_reason, matrix_profile, wrap
 from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
 from upres.images.vips import begin_pixels
 from upres.system.files import output_error, write_atomic
@@ -143,7 +143,7 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None,
         data = _save(image, picture, format, quality, png_level)
     except pyvips.Error as error:
         raise OutputError(
-            f"cannot encode {width} x {height} pixels as {format}: {first_line(error)}; choose another format"
+            f"cannot encode {width} x {height} pixels as {format}: {libvips_reason(error)}; choose another format"
         ) from error
     if format == "jpeg":
         return _with_jfif(data, picture.dpi)

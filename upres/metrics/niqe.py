@@ -211,7 +211,7 @@ def _normalize(y: Array, window: Array) -> Array:
 
 
 def _filter(y: Array, window: Array) -> Array:
-    """Correlation with `window`, edges repeated, as separable filters by SVD: for a Gaussian one, 14 products not 49."""
+    """Correlation with `window`, edges repeated, as separable filters (by SVD): one for a Gaussian, 14 products."""
     left, sizes, right = np.linalg.svd(window)
     reach = len(window) // 2
     padded = np.pad(y, reach, mode="edge")

@@ -42,6 +42,7 @@ PACKAGES = (
     Package("platformdirs", "platformdirs", "4.12", "place of the cache"),
     Package("filelock", "filelock", "4.0", "one process at a time"),
     Package("packaging", "packaging", "23.0", "order of versions"),
+    Package("msgspec", "msgspec", "0.18", "checks recipes and configurations"),
     Package("torch", "torch", "2.4", "engine, training", ("torch", "spandrel", "train")),
     Package("onnxruntime", "onnxruntime", "1.18", "engine", ("onnx",), tuple(f"onnxruntime-{build}" for build in _ONNX_BUILDS)),
     Package("onnx", "onnx", "1.16", "reads and writes ONNX files", ("onnx", "openvino")),

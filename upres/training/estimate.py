@@ -20,7 +20,7 @@ from torch.utils.flop_counter import flop_registry
 
 from upres.degradation.apply import load_recipe
 from upres.images.resize import imresize
-from upres.system.text import format_bytes
+from upres.system.text import words_for_bytes, words_for_estimate
 from upres.training.batches import draw_of
 from upres.training.config import TrainConfig, check_share
 from upres.training.data.images import Pair, TrainingSet, make_pair
@@ -55,21 +55,13 @@ class Estimate:
         lines = [
             f"parameters: {listed}",
             f"multiply-adds: {self.macs / 1e9:,.1f} G a step of {config.batch} samples, forward and backward",
-            f"memory: about {format_bytes(self.needed_bytes)} a process, {format_bytes(self.free_bytes)} are free",
+            f"memory: about {words_for_bytes(self.needed_bytes)} a process, {words_for_bytes(self.free_bytes)} are free",
         ]
         if self.step_s is not None:
             total = self.step_s * config.steps
-            lines.append(f"time: {self.step_s:.2f} s a step on this machine, {words_for_seconds(total)} for {config.steps:,} steps")
+            lines.append(f"time: {self.step_s:.2f} s a step on this machine, {words_for_estimate(total)} for {config.steps:,} steps")
             lines.append(f"samples: {self.samples_s:.2f} s of one core for those of a step, drawn beside the step before")
         return lines
-
-
-def words_for_seconds(seconds: float) -> str:
-    """`"3 min"`, `"2.5 h"`, `"12 days"`."""
-    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2.0 * size or unit == "min":
-            return f"{seconds / size:.1f} {unit}"
-    raise AssertionError
 
 
 def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bool = True) -> Estimate:

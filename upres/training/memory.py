@@ -12,7 +12,7 @@ from torch import Tensor
 
 from upres.errors import UsageError
 from upres.system.memory import available_bytes
-from upres.system.text import format_bytes
+from upres.system.text import words_for_bytes
 from upres.training.config import TrainConfig
 from upres.training.distributed.ranks import Ranks, local_count
 from upres.training.losses import formulas
@@ -106,6 +106,6 @@ def check_memory(run: Run, state: TrainState) -> None:
     remedy = f"--set accumulate={fits} works the same batch off in {fits} parts" if fits else smaller
     each = f" in each of {processes} processes" if processes > 1 else ""
     raise UsageError(
-        f"a step of {config.batch} samples needs about {format_bytes(needs.of(share // config.accumulate))}{each}, "
-        f"{format_bytes(free)} are free: {remedy}"
+        f"a step of {config.batch} samples needs about {words_for_bytes(needs.of(share // config.accumulate))}{each}, "
+        f"{words_for_bytes(free)} are free: {remedy}"
     )

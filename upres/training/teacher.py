@@ -24,7 +24,7 @@ from upres.models.load import LoadedModel, load_model
 from upres.system.files import sha256_of
 from upres.training.config import TrainConfig
 from upres.training.run import Say
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ class CheckedNetwork:
             reason = str(error).removesuffix("; try a smaller tile") or "not enough free memory"  # that was done
             raise OutOfMemoryError(
                 f"{where}: {reason}. No smaller tile helps: close programs that use the memory, "
-                "or take another engine (--engine, --device cpu), a smaller model, or less for the rest with --memory"
+                "or take another `engine` (or `device='cpu'`), a smaller model, or less for the rest with `memory_bytes`"
             ) from error
         self._tally.short_px = self._tally.short_px or side
         self.max_tile_px = -(-max(MIN_TILE_PX, -(-side // 2)) // align) * align

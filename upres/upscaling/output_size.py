@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from upres.errors import UsageError
 
@@ -15,38 +15,27 @@ MAX_SIDE_PX = 1_000_000
 class OutputSize:
     """What the output should measure; with every field None it is the model's native scale.
 
-    `factor` is the final ratio of the sides. `width` or `height` alone keeps the proportions; both together are a box that the picture
-    is fitted inside. `long_side` is the longer of the two sides, `megapixels` the area in millions of pixels. Only `width` and `height`
-    go together. Raises `UsageError` for a value out of range and for two that contradict each other, in the words of the command line.
+    Only `width` and `height` go together. Raises `UsageError` for a value out of range and for two that contradict each other.
     """
 
-    factor: float | None = None
-    width: int | None = None
-    height: int | None = None
-    long_side: int | None = None
-    megapixels: float | None = None
+    factor: float | None = None  # ratio of the sides, above 0, at most 64
+    width: int | None = None  # in pixels; alone it keeps the proportions, with `height` the picture is fitted inside that box
+    height: int | None = None  # as `width`
+    long_side: int | None = None  # the longer of the two sides, in pixels
+    megapixels: float | None = None  # the area, in millions of pixels
 
     def __post_init__(self) -> None:
-        given = [
-            name
-            for name, value in (
-                ("--scale", self.factor),
-                ("--width", self.width),
-                ("--height", self.height),
-                ("--long-side", self.long_side),
-                ("--megapixels", self.megapixels),
-            )
-            if value is not None
-        ]
-        if len(given) > 1 and given != ["--width", "--height"]:
-            raise UsageError(f"{' and '.join(given)} contradict each other: give one of them (only --width and --height go together)")
+        given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
+        if len(given) > 1 and given != ["width", "height"]:
+            names = " and ".join(f"`{name}`" for name in given)
+            raise UsageError(f"{names} contradict each other: give one of them (only `width` and `height` go together)")
         if self.factor is not None and not 0.0 < self.factor <= MAX_FACTOR:  # a nan fails every comparison
-            raise UsageError(f"--scale must be above 0 and at most {MAX_FACTOR:g}, got {self.factor:g}")
-        for name, side in (("--width", self.width), ("--height", self.height), ("--long-side", self.long_side)):
+            raise UsageError(f"`factor` must be above 0 and at most {MAX_FACTOR:g}, got {self.factor:g}")
+        for name, side in (("width", self.width), ("height", self.height), ("long_side", self.long_side)):
             if side is not None and not 1 <= side <= MAX_SIDE_PX:
-                raise UsageError(f"{name} must be between 1 and {MAX_SIDE_PX:,} pixels, got {side:,}")
+                raise UsageError(f"`{name}` must be between 1 and {MAX_SIDE_PX:,} pixels, got {side:,}")
         if self.megapixels is not None and not 0.0 < self.megapixels <= MAX_SIDE_PX:
-            raise UsageError(f"--megapixels must be above 0 and at most {MAX_SIDE_PX:,}, got {self.megapixels:g}")
+            raise UsageError(f"`megapixels` must be above 0 and at most {MAX_SIDE_PX:,}, got {self.megapixels:g}")
 
     def factor_for(self, height: int, width: int) -> float | None:
         """The ratio output / input for a picture of that size; None when the model's native scale is meant."""

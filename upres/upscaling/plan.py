@@ -8,7 +8,7 @@ from functools import partial
 
 from upres.errors import InputError
 from upres.graph.opaque import Network
-from upres.system.text import format_bytes
+from upres.system.text import words_for_bytes
 from upres.upscaling.output_size import OutputSize
 
 MAX_PASSES = 2
@@ -147,7 +147,7 @@ def narrow_note(seen_px: int, graph: Network) -> str:
     """What the user is told where tiles overlap by less than the network sees."""
     return (
         f"too large for this network in one piece: tiles overlap by {seen_px} px and it sees {graph.receptive_field} px, "
-        "so values near their borders can differ a little (--exact or more --memory avoids it)"
+        "so values near their borders can differ a little (`exact=True` or more `memory_bytes` avoids it)"
     )
 
 
@@ -277,8 +277,8 @@ def make_plan(
         needed += max(step.tiling.source_bytes for step in passes if step.place == place)
     if needed > budget_bytes:
         raise InputError(
-            f"making {out_width} x {out_height} takes {format_bytes(needed)} of memory and {format_bytes(budget_bytes)} may be used: "
-            "ask for a smaller output, close other programs, or allow more with --memory"
+            f"making {out_width} x {out_height} takes {words_for_bytes(needed)} of memory and {words_for_bytes(budget_bytes)} may be used: "
+            "ask for a smaller output, close other programs, or allow more `memory_bytes`"
         )
     return Plan(out_height, out_width, tuple(passes), macs, array_bytes, needed, notes)
 

@@ -16,6 +16,7 @@ from upres.engines.autotune.cache import choices_file, read_choices
 from upres.engines.autotune.fingerprint import Fingerprint
 from upres.engines.autotune.race import Candidate, Measured
 from upres.engines.ncnn.devices import VulkanDevice
+from upres.engines.options import EngineOptions
 from upres.errors import EngineError, UsageError
 from upres.graph.graph import Graph
 
@@ -65,7 +66,9 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(measure: Callable[..., tuple[Measured, ...]], graph: Graph | None = None, **options: Any) -> Candidate:
-    return choose.choose(graph or compact(2), measure=measure, **{"machine": MACHINE, "threads": 2, "expected_px": MANY_PX, **options})
+    machine = options.pop("machine", MACHINE)
+    asked = EngineOptions(**{"threads": 2, "expected_px": MANY_PX, **options})
+    return choose.choose(graph or compact(2), asked, measure=measure, machine=machine)
 
 
 # Who never pays for a measurement
@@ -228,14 +231,14 @@ def test_of_two_engines_for_a_named_gpu_the_one_that_crashed_is_not_taken_again(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"engine": "ncnn", "device": "cuda"}, "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; .* --engine torch or onnx"),
-        ({"engine": "torch", "device": "vulkan:1"}, "engine 'torch' has no device 'vulkan:1'.* --engine ncnn"),
-        ({"engine": "onnx", "device": "npu"}, "--device npu goes with --engine openvino"),
-        ({"device": "quantum"}, "unknown device 'quantum'; choose auto or one of cpu, vulkan"),
-        ({"device": "cpu:1"}, "unknown device 'cpu:1': a number .* goes with cuda:N"),
-        ({"device": "cuda:x"}, "unknown device 'cuda:x'"),
-        ({"device": "cuda:"}, "unknown device 'cuda:'"),
-        ({"precision": "int8"}, "unknown precision 'int8'; choose one of auto, fp32, fp16, bf16"),
+        ({"engine": "ncnn", "device": "cuda"}, "engine 'ncnn' has no device 'cuda': it runs on cpu, .*goes with `engine` torch or onnx"),
+        ({"engine": "torch", "device": "vulkan:1"}, "engine 'torch' has no device 'vulkan:1'.*goes with `engine` ncnn"),
+        ({"engine": "onnx", "device": "npu"}, "`device='npu'` goes with `engine` openvino"),
+        ({"device": "quantum"}, "`device` must be auto or one of cpu, vulkan, .*; got 'quantum'"),
+        ({"device": "cpu:1"}, "`device='cpu:1'`: a number .* goes with cuda:N"),
+        ({"device": "cuda:x"}, "`device='cuda:x'`"),
+        ({"device": "cuda:"}, "`device='cuda:'`"),
+        ({"precision": "int8"}, "`precision` must be one of auto, fp32, fp16, bf16; got 'int8'"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_what_does(options: dict[str, str], words: str) -> None:
@@ -246,16 +249,16 @@ def test_what_does_not_go_together_is_refused_with_what_does(options: dict[str, 
 def test_an_engine_that_was_chosen_and_cannot_be_opened_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "choose", lambda *_, **__: Candidate("openvino", "npu", "fp16"))
 
-    def opened(graph: Graph, *, engine: str, device: str, **options: Any) -> object:
-        if engine == "openvino":
+    def opened(graph: Graph, options: EngineOptions) -> object:
+        if options.engine == "openvino":
             raise EngineError("the NPU is asleep")
-        return open_checked(graph, engine=engine, device=device, **options)
+        return open_checked(graph, options)
 
     open_checked = engines.open_checked
     monkeypatch.setattr(engines, "open_checked", opened)
     runner = engines.load(compact(2), threads=1)
     assert runner.notes == (
-        "openvino on npu fp16 is the fastest engine here and could not be used, so ncnn on the CPU was: the NPU is asleep",
+        "openvino on npu fp16 is the fastest engine here but failed, so ncnn ran on the CPU: the NPU is asleep",
     )
     assert runner.name.startswith("ncnn ") and runner.device == "cpu"
     with pytest.raises(EngineError, match="the NPU is asleep"):

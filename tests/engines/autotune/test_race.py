@@ -17,6 +17,7 @@ from upres.graph.serialize import structure
 from upres.system.child import answer_in
 
 
+@pytest.mark.slow
 def test_engines_are_measured_in_processes_of_their_own() -> None:
     """The real thing, with the engines that are installed here."""
     machine = this_machine()

@@ -116,5 +116,5 @@ def test_a_file_that_was_changed_is_no_graph(kind: str, tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(onnx_bytes(compact(2), facts=FACTS)[:200])
-    with pytest.raises(ModelError, match="it is cut short or no ONNX file"):
+    with pytest.raises(ModelError, match="it is truncated or not ONNX"):
         graph_of(path)

@@ -14,7 +14,7 @@ from tests.fake_spandrel import install
 from upres.errors import ModelError, UsageError
 from upres.graph.opaque import OpaqueModel
 from upres.models.load import load_model
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def kernel() -> np.ndarray:
     return weight
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_spandrel")
 def test_what_spandrel_knows_is_run(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
@@ -53,10 +54,11 @@ def test_what_spandrel_knows_is_run(tmp_path: Path) -> None:
     for tile_px in (None, 8):
         found = Upscaler(model, threads=1, tile_px=tile_px).upscale_array(lr)
         np.testing.assert_allclose(found, expected.repeat(2, 0).repeat(2, 1), rtol=0, atol=1e-6)
-    with pytest.raises(UsageError, match="by engine 'torch' alone"):
+    with pytest.raises(UsageError, match="runs on torch alone"):
         Upscaler(model, engine="ncnn")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_spandrel")
 def test_what_spandrel_does_not_know_either(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"

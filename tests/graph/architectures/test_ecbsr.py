@@ -28,6 +28,7 @@ def answer(module: ECBSR, lr: np.ndarray, value_range: float) -> np.ndarray:
         return module(torch.from_numpy(lr) * value_range).numpy() / value_range
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1, 2, 4])
 @pytest.mark.parametrize(("colors", "value_range"), [(1, 255.0), (3, 1.0)])
 @pytest.mark.parametrize("engine", ["ncnn", "torch", "onnx"])

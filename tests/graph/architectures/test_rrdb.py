@@ -13,6 +13,7 @@ from upres.graph.architectures import graph_from_state_dict
 SCALES = [(0, 1, 1, 1), (1, 1, 2, 1), (2, 1, 4, 1), (3, 1, 8, 1), (2, 2, 2, 2), (2, 4, 1, 4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ups", "unshuffle", "scale", "alignment"), SCALES)
 @pytest.mark.parametrize("dialect", ["basicsr", "esrgan", "old"])
 def test_rrdb_in_three_dialects(ups: int, unshuffle: int, scale: int, alignment: int, dialect: str) -> None:

@@ -14,7 +14,7 @@ from upres.errors import ModelError
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.architectures.keys import Keys
 from upres.graph.architectures.span import _merged
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 State = dict[str, np.ndarray]
 

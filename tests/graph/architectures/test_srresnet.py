@@ -13,7 +13,7 @@ from upres.engines.torch import TorchRunner
 from upres.errors import ModelError
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
-from upres.upscaling.enlarge import Upscaler
+from upres.upscaling.upscaler import Upscaler
 
 State = dict[str, np.ndarray]
 WIDTH, BLOCKS = 8, 2

@@ -104,6 +104,7 @@ def test_the_hash_is_of_the_cosine_transform(photos: list[np.ndarray]) -> None:
     assert bin(int(bits, 2) ^ perceptual_hash(thumb)).count("1") <= 1  # a coefficient next to the median may fall on either side
 
 
+@pytest.mark.slow
 def test_real_photographs_are_not_called_copies(assets: Path) -> None:
     entries = [of(read_levels(path), path.name) for path in find_pictures(assets / "data" / "test" / "Set14")]
     assert len(entries) == 14 and find_duplicates(entries) == []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+pytest.importorskip("cv2")
 
 from upres.degradation.codecs import recode
 from upres.images.resize import imresize
@@ -48,6 +49,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_shares_a_part_is_found_from_either_side(photos: list[np.ndarray], change: str) -> None:
     changed = keypoints("changed", CHANGES[change](photos[2]))
@@ -56,6 +58,7 @@ def test_what_shares_a_part_is_found_from_either_side(photos: list[np.ndarray], 
     assert [Excerpts([changed]).find(entry) for entry in known] == [None, None, "changed", None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", range(8))
 def test_turned_and_mirrored_parts_are_found(photos: list[np.ndarray], turn: int) -> None:
     known = Excerpts([keypoints(str(i), photo) for i, photo in enumerate(photos)])
@@ -70,6 +73,7 @@ def test_nothing_is_found_in_nothing(photos: list[np.ndarray]) -> None:
     assert Excerpts([keypoints("x", photos[0])]).find(flat) is None and Excerpts([]).find(flat) is None
 
 
+@pytest.mark.slow
 def test_the_butterfly_is_cut_out_of_the_monarch(assets: Path) -> None:
     """Set5's butterfly is a part of Set14's monarch, and their woman's head a copy of the face; the others share nothing."""
     known = Excerpts([keypoints(path.stem, read_levels(path)) for path in find_pictures(assets / "data" / "test" / "Set14")])

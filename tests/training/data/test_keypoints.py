@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+pytest.importorskip("cv2")
 
 from tests.training.data.test_excerpts import photos  # noqa: F401  # a fixture, which pytest finds by name
+from upres.errors import EngineError
 from upres.images.resize import imresize
 from upres.training.data.keypoints import keypoints
 
@@ -24,3 +26,9 @@ def test_keypoints_move_with_the_picture(photos: list[np.ndarray]) -> None:
     coarse = whole[whole[:, 2] > 4]
     near = np.abs((coarse[:, None, :2] + 0.5) / 2 - 0.5 - half[None, :, :2]).max(axis=2).min(axis=1)
     assert np.median(near) < 0.6
+
+
+def test_without_opencv_the_extra_is_named(photos: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EngineError, match=r"needs OpenCV, which is not installed: pip install 'upres\[prepare\]'"):
+        keypoints("", photos[0])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+pytest.importorskip("cv2")
 
 from tests.training.data.test_excerpts import (
     part,

@@ -262,6 +262,7 @@ time.sleep(60)
     assert not any(is_running(int((tmp_path / f"pid{rank}").read_text())) for rank in range(2))
 
 
+@pytest.mark.slow
 def test_real_ranks_are_started_again_and_only_the_cause_speaks(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """First rank 1 is killed in the middle of a step, then it meets an error: rank 0, which lost it both times, stays silent."""
     script = """
@@ -306,6 +307,7 @@ print(launch(sys.argv[3:], progress_of=lambda: None, say=print, log_folder=Path(
 """
 
 
+@pytest.mark.slow
 def test_two_machines_meet_and_the_launcher_starts_all_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # `unnamed_events`: one machine would leave before the other, of which torch writes many lines
     script = """

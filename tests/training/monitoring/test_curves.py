@@ -45,6 +45,7 @@ def test_what_is_no_row_is_refused_by_its_line(tmp_path: Path) -> None:
             read_validations(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_panel_for_every_figure_that_was_measured(tmp_path: Path) -> None:
     path = tmp_path / "validation.jsonl"
     sizes: list[tuple[int, int]] = []

@@ -16,7 +16,7 @@ from tests.oracles import networks as oracles  # noqa: E402
 from upres.errors import DataError, UsageError  # noqa: E402
 from upres.graph.architectures import graph_from_state_dict  # noqa: E402
 from upres.training.networks.rrdb import RRDBNet, dense_block  # noqa: E402
-from upres.upscaling.enlarge import Upscaler  # noqa: E402
+from upres.upscaling.upscaler import Upscaler  # noqa: E402
 
 SCALES = {1: (2, 4), 2: (2, 2), 4: (2, 1), 8: (3, 1)}  # scale -> upsamplings, unshuffle
 

@@ -15,6 +15,7 @@ from upres.engines.autotune.cache import Choice, Question
 from upres.engines.autotune.fingerprint import Fingerprint, is_busy, this_machine
 from upres.engines.autotune.race import Candidate, Measured, race
 from upres.engines.ncnn.devices import vulkan_devices
+from upres.engines.options import EngineOptions
 from upres.engines.registry import engines_with
 from upres.engines.runner import threads_or_default
 from upres.errors import EngineError
@@ -38,31 +39,23 @@ Measure = Callable[..., tuple[Measured, ...]]
 
 
 def choose(
-    graph: Graph,
-    *,
-    threads: int = 0,
-    exact: bool = False,
-    device: str = "auto",
-    precision: str = "auto",
-    expected_px: int | None = None,
-    picture_px: int | None = None,
-    measure: Measure = race,
-    machine: Fingerprint | None = None,
+    graph: Graph, options: EngineOptions, *, measure: Measure = race, machine: Fingerprint | None = None
 ) -> Candidate:
-    """The candidate to take; its precision is the one it was measured in, which its caller must still put to the test.
+    """The candidate to take, of all that `options` leave open; its precision is the one it was measured in, which its caller must
+    still put to the test.
 
-    expected_px: LR pixels that the network will run over in all; None never measures, but takes what is known. picture_px: those of a
-    typical picture (default: expected_px). A device narrows the choice to the engines that know it. Raises UsageError for a device that
-    no engine knows, EngineError where no engine that knows it is installed. `measure` is `race`, or what stands in for it in tests.
+    Without `expected_px` nothing is measured, but what is known is taken. Raises EngineError where no engine that knows the device is
+    installed. `measure` is `race`, or what stands in for it in tests.
     """
     machine = machine or this_machine()
+    threads, device, precision, expected_px = options.threads, options.device, options.precision, options.expected_px
     default = _default(machine, device, precision)
-    if exact and default.engine == "ncnn" and default.device == "cpu":
+    if options.exact and default.engine == "ncnn" and default.device == "cpu":
         return default  # the one that has an exact mode which is fast
     if not _has_a_choice(machine, device):
         return default
     described = structure(graph)
-    picture_px = picture_px or expected_px
+    picture_px = options.picture_px or expected_px
     side = 0 if picture_px is None else probe_side(graph.macs_per_pixel, picture_px)
     question = Question(digest(described), side, threads_or_default(threads), device, precision)
     known = cache.recall(machine).find(question)

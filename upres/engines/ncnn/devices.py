@@ -24,7 +24,7 @@ from upres.system.subprocesses import python_command, run
 
 REMEDY = (
     "install the driver of the GPU's maker, or on Debian and Ubuntu: sudo apt install libvulkan1 mesa-vulkan-drivers; "
-    "without a GPU, --device cpu is the faster choice"
+    "without a GPU, `device='cpu'` is the faster choice"
 )
 Kind = Literal["discrete", "integrated", "virtual", "cpu"]
 _KINDS: tuple[Kind, ...] = ("discrete", "integrated", "virtual", "cpu")  # in the order of ncnn's GpuInfo.type()
@@ -38,7 +38,7 @@ _redirecting = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class VulkanDevice:
-    """`index` is N in "vulkan:N". kind "cpu" is a software driver (llvmpipe): right, but slower than --device cpu."""
+    """`index` is N in "vulkan:N". kind "cpu" is a software driver (llvmpipe): right, but slower than the CPU."""
 
     index: int
     name: str
@@ -121,7 +121,7 @@ def vulkan_devices(timeout_s: float = 20.0) -> tuple[tuple[VulkanDevice, ...], s
         found = tuple(VulkanDevice(**fields) for fields in outcome.told[-1]["devices"])
         return found, "" if found else f"no Vulkan driver found a device; {REMEDY}"
     if outcome.timed_out:
-        return (), f"the Vulkan driver did not answer within {timeout_s:g} s; update it, or use --device cpu"
+        return (), f"the Vulkan driver did not answer within {timeout_s:g} s; update it, or use `device='cpu'`"
     return (), f"the Vulkan driver failed when it was asked for its devices: its process {outcome.ending}; update it"
 
 

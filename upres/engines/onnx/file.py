@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from upres.engines.failures import first_line
+from upres.engines.failures import reason_of
 from upres.errors import EngineError, ModelError
 
 try:
@@ -45,7 +45,7 @@ def parse(data: bytes, path: Path) -> Any:
     try:
         model = _ONNX.ModelProto.FromString(data)
     except DecodeError as error:
-        raise ModelError(f"model file {path}: it is truncated or not ONNX ({first_line(error)}); {again}") from error
+        raise ModelError(f"model file {path}: it is truncated or not ONNX ({reason_of(error)}); {again}") from error
     if not model.graph.node:
         raise ModelError(f"model file {path}: it is not ONNX, or has no network; {again}")
     external = (tensor.name for tensor in _tensors(model) if tensor.data_location == _ONNX.TensorProto.EXTERNAL)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from upres.engines.failures import failure, first_line
+from upres.engines.failures import failure, reason_of
 from upres.engines.onnx.file import parse, read_bytes
 from upres.engines.onnx.runner import FAILURES, open_session
 from upres.engines.opaque.program import Cost, live_bytes
@@ -79,7 +79,7 @@ class OnnxProgram:
         try:
             return open_session(data, threads=self._threads)
         except FAILURES as error:
-            raise ModelError(f"model file {self._path}: {self.name} rejects it: {first_line(error)}") from error
+            raise ModelError(f"model file {self._path}: {self.name} rejects it: {reason_of(error)}") from error
 
     def __call__(self, lr: Array) -> Array:
         if self._session is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from upres.engines.failures import failure, first_line, is_short_of_memory
+from upres.engines.failures import failure, is_short_of_memory, reason_of
 from upres.engines.onnx.program import onnx_bytes, with_every_value
 from upres.engines.runner import Precision, check_input, check_output, threads_or_default
 from upres.errors import EngineError, OutOfMemoryError, UsageError
@@ -123,7 +123,7 @@ class OnnxRunner:
         except FAILURES as error:
             kind = OutOfMemoryError if is_short_of_memory(error) else EngineError
             raise kind(
-                f"{self.name} cannot use device {device!r} for this {graph.family} network: {first_line(error)}"
+                f"{self.name} cannot use device {device!r} for this {graph.family} network: {reason_of(error)}"
             ) from error
         found: list[str] = self._session.get_providers()
         if found[:1] != [provider]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from upres.engines.failures import failure, first_line
+from upres.engines.failures import failure, reason_of
 from upres.engines.opaque.program import Cost
 from upres.engines.runner import threads_or_default
 from upres.errors import EngineError, ModelError
@@ -54,7 +54,7 @@ class SpandrelProgram:
             found: Any = _SPANDREL.ModelLoader(device="cpu").load_from_state_dict(state)
         except (_SPANDREL.UnsupportedModelError, *_FAILURES) as error:
             raise ModelError(
-                f"model file {path}: spandrel does not know this architecture either ({first_line(error)})"
+                f"model file {path}: spandrel does not know this architecture either ({reason_of(error)})"
             ) from error
         if not isinstance(found, _SPANDREL.ImageModelDescriptor):
             raise ModelError(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from upres.images.resize import imresize
 from upres.training.data.duplicates import LEAST_CONTRAST_255
-from upres.training.data.keypoints import ANGLES, CELLS, NO_KEYPOINTS, Image, Keypoints, gaussian
+from upres.training.data.keypoints import ANGLES, CELLS, NO_KEYPOINTS, Image, Keypoints
 
 _LEAST_LIKENESS: Final = 0.85  # of two descriptors, whose norm is 1
 _MOST_TRIED: Final = 60  # matches of a pair of pictures
@@ -123,8 +123,10 @@ def _correlate(one: NDArray[np.uint8], other: NDArray[np.uint8], scale: float, c
     b = _window(other, (low - corner) / scale, (high - corner) / scale)
     if min(a.std(), b.std()) < LEAST_CONTRAST_255:
         return False
+    import cv2
+
     # light and dark alone may lie alike by chance, so the detail has to correlate, too
-    detail = _correlation(a - gaussian(a, _DETAIL), b - gaussian(b, _DETAIL))
+    detail = _correlation(*(x - cv2.GaussianBlur(x, (0, 0), _DETAIL, borderType=cv2.BORDER_REFLECT) for x in (a, b)))
     return _correlation(a, b) >= _LEAST_CORRELATION and detail >= _LEAST_OF_DETAIL
 
 
@@ -146,8 +148,8 @@ def _turns() -> list[NDArray[np.intp]]:
     turns: list[NDArray[np.intp]] = []
     for turn in range(8):
         cells = np.arange(CELLS * CELLS * ANGLES).reshape(CELLS, CELLS, ANGLES)
-        for _ in range(turn % 4):  # (y, x) -> (-x, y): a gradient of angle 0, along x, then points along -y, at -90 degrees
-            cells = np.roll(np.rot90(cells), -ANGLES // 4, axis=2)
+        for _ in range(turn % 4):  # (y, x) -> (-x, y): a gradient of angle 0, along x, then points up, at 90 degrees for OpenCV
+            cells = np.roll(np.rot90(cells), ANGLES // 4, axis=2)
         if turn >= 4:  # x -> -x: angle a becomes 180 degrees - a
             cells = cells[:, ::-1][:, :, (ANGLES // 2 - np.arange(ANGLES)) % ANGLES]
         turns.append(cells.reshape(-1).astype(np.intp))

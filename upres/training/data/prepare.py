@@ -17,7 +17,7 @@ from upres.errors import DataError, InputError, OutputError, UsageError
 from upres.training.data.duplicates import Signature, find_duplicates, signature
 from upres.training.data.excerpts import Excerpts
 from upres.training.data.images import Levels, center, convert, find_pictures, read_levels, reduced
-from upres.training.data.keypoints import Keypoints, keypoints
+from upres.training.data.keypoints import Keypoints, check_opencv, keypoints
 from upres.training.data.shards import Entry, ShardWriter, begin, is_shards, strangers
 
 _VALIDATION_PX: Final = 1024  # a side of a validation picture at most: its center
@@ -84,6 +84,8 @@ def prepare(
     paths = _named(folders)
     excluded = [path for folder in exclude for path in find_pictures(folder, "--exclude")]
     _check_out(folders, out, overwrite)
+    if excluded:
+        check_opencv()
 
     report = PrepareReport()
     seen: list[Keypoints] = []

@@ -1,0 +1,96 @@
+"""What a result was made with, kept in its XMP: where a result is kept, a wish for other settings is told and not lost.
+
+The record holds what the pixels depend on (`Request.settings`, the model that was used, the size) and nothing else: of a model file its
+name and the beginning of its SHA-256, no folder, no time, no version.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from upres.errors import InputError
+from upres.images.io import read_header, read_xmp
+from upres.models import catalog
+from upres.models.expression import Composition, Part
+from upres.system.files import sha256_of
+
+NAMESPACE = "urn:upres:1/"
+SIZE = "size"
+_SIZES = ("factor", "width", "height", "long_side", "megapixels")  # told by the size of the result itself
+_DIGITS = 12
+_MADE = re.compile(rb"""\bupres:made=(?:"([^"]*)"|'([^']*)')""")
+# Ours as we write it, and as other programs write it again: an attribute, or an element.
+_OURS = re.compile(
+    rb"""<rdf:Description rdf:about="" xmlns:upres="urn:upres:1/" upres:made="[^"]*"/>|\s+upres:made=(?:"[^"]*"|'[^']*')"""
+    rb"""|<upres:made>[^<]*</upres:made>"""
+)
+_END = b"</rdf:RDF>"
+_EMPTY = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta>'
+
+
+def make_record(settings: Mapping[str, str], height: int, width: int) -> dict[str, str]:
+    """Of a result of that size. `settings` are those of a request, with the model's `label`."""
+    return {name: value for name, value in settings.items() if name not in _SIZES} | {SIZE: f"{width} x {height}"}
+
+
+def label(composition: Composition) -> str:
+    """The expression with names for bundled, downloadable and added models, and `NAME@SHA256` for other files."""
+    stages = tuple(tuple(Part(_label(part.model), part.share) for part in stage) for stage in composition.stages)
+    return str(Composition(stages))
+
+
+def _label(model: str) -> str:
+    known = catalog.find(model)
+    if known is not None:
+        return known.name
+    path = Path(model).expanduser()
+    files = [path.with_suffix(ending) for ending in (".param", ".bin")] if path.suffix.lower() in (".param", ".bin") else [path]
+    digests = "".join(sha256_of(file)[:_DIGITS] for file in files if file.is_file())
+    return f"{path.name}@{digests}" if digests else path.name
+
+
+def with_record(xmp: bytes | None, record: Mapping[str, str]) -> bytes:
+    """XMP that holds the record beside what it held, in place of an earlier one. What is no XMP in UTF-8 is returned as it is."""
+    value = html.escape(json.dumps(dict(record), sort_keys=True)).encode()
+    ours = b'<rdf:Description rdf:about="" xmlns:upres="%s" upres:made="%s"/>' % (NAMESPACE.encode(), value)
+    before = _OURS.sub(b"", xmp or _EMPTY)
+    at = before.rfind(_END)
+    return (xmp or b"") if at < 0 else before[:at] + ours + before[at:]
+
+
+def read_record(path: Path) -> dict[str, str] | None:
+    """What the picture says of how it was made; None where it says nothing, or was changed to another size since."""
+    try:
+        xmp, header = read_xmp(path), read_header(path)
+    except InputError:
+        return None
+    found = _MADE.search(xmp or b"")
+    if found is None:
+        return None
+    try:
+        record: Any = json.loads(html.unescape((found[1] or found[2]).decode()))
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or cast("dict[str, Any]", record).get(SIZE) != f"{header.width} x {header.height}":
+        return None
+    return {str(name): str(value) for name, value in cast("dict[object, object]", record).items()}
+
+
+def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """"made with `model=a`; `model=b` was not used", or "" where both are equal."""
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    if not names:
+        return ""
+    made = ", ".join(f"with {_words(name, before[name])}" if name in before else f"without `{name}`" for name in names)
+    wished = [_words(name, now[name]) for name in names if name in now]
+    verb = "was" if len(wished) == 1 else "were"
+    return f"made {made}; " + (f"{' and '.join(wished)} {verb} not used" if wished else "that is not what is asked for now")
+
+
+def _words(name: str, value: str) -> str:
+    return f"a size of {value}" if name == SIZE else f"`{name}={value or True}`"
