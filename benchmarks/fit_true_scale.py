@@ -3,9 +3,10 @@
     python benchmarks/fit_true_scale.py make --data DIR --out FEATURES/a.npz [--seed 21] [--each 20]
     python benchmarks/fit_true_scale.py fit --features FEATURES/ [--write]
 
-`make` draws histories of every picture in DIR but those that `bench_inspect.py` measures on (every fourth by name), and
-keeps what `spectra.features` sees of each; run it with several seeds. `fit` first holds a fifth of the pictures back and
-tells how it does on them, then fits all; --write replaces `upres/inspection/true_scale.npz`. Needs the extra `train`.
+`make` draws histories of every picture in DIR but those that `bench_inspect.py` measures on (every fourth by name),
+and keeps what `spectra.features` sees of each; run it with several seeds. `fit` first holds a fifth of the pictures
+back and tells how it does on them, then fits all; --write replaces `upres/inspection/true_scale.npz`. Needs the extra
+`train`.
 """
 
 from __future__ import annotations
@@ -98,11 +99,13 @@ def tell(found: NDArray[np.float64], facts: NDArray[np.float64]) -> None:
     noise, quality, blurred = facts[:, 1], facts[:, 2], facts[:, 3] > 0
     clean = (quality == 0) & (noise <= 3) & ~blurred
     groups = {
-        "clean": clean, "noise > 8": noise > 8, "quality >= 80": quality >= 80, "quality < 80": (quality > 0) & (quality < 80),
-        "blurred": blurred, "not enlarged": (facts[:, 0] == 1.0) & ~blurred,
+        "clean": clean, "noise > 8": noise > 8, "quality >= 80": quality >= 80,
+        "quality < 80": (quality > 0) & (quality < 80), "blurred": blurred,
+        "not enlarged": (facts[:, 0] == 1.0) & ~blurred,
     }  # fmt: skip
     for name, group in groups.items():
-        print(f"  {name}: {group.sum()}, right {right[group].mean():.3f}, told at 0.85 {(sure[group] >= 0.85).mean():.3f}")
+        told = (sure[group] >= 0.85).mean()
+        print(f"  {name}: {group.sum()}, right {right[group].mean():.3f}, told at 0.85 {told:.3f}")
 
 
 def fit_all(options: argparse.Namespace) -> None:

@@ -178,5 +178,5 @@ def blur(pixels: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
 
 
 def held_out(number: int) -> bool:
-    """Whether the picture of this place, in the order of names, is for measuring and never for fitting: every fourth."""
+    """Whether the picture of this place, in the order of names, is only for measuring: every fourth."""
     return number % 4 == 3

@@ -138,7 +138,7 @@ def test_every_engine_by_name_and_what_ran_is_told(photo: Path, model: Path, eng
 
 def test_devices_and_precisions_that_are_not_there_are_refused_with_what_is(photo: Path, model: Path) -> None:
     words = upscale(photo, "-n", model, "--engine", "ncnn", "--device", "cuda", code=2).stderr.decode()
-    assert "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; --device cuda goes with --engine torch or onnx" in words
+    assert "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; --device cuda needs --engine torch or onnx" in words
     words = upscale(photo, "-n", model, "--device", "quantum", code=2).stderr.decode()
     assert "--device must be auto or one of cpu" in words
     assert "fp32" in upscale(photo, "-n", model, "--precision", "int8", code=2).stderr.decode()

@@ -19,7 +19,7 @@ from upres.training.data.images import read_levels  # noqa: E402
 from upres.training.loop import PretrainedFiles, pixel_step, train  # noqa: E402
 from upres.training.networks.residual import Residual  # noqa: E402
 from upres.training.state import build_state  # noqa: E402
-from upres.training.teacher import open_teacher, share_at  # noqa: E402
+from upres.training.teacher import open_teacher, share_at, with_colors_of  # noqa: E402
 from upres.weights.read import read_weights, write_safetensors  # noqa: E402
 
 CONFIG = TrainConfig(
@@ -54,6 +54,20 @@ def test_the_share_stands_or_goes_down() -> None:
     assert [share_at(CONFIG, step) for step in (0, 99)] == [1.0, 1.0]
     ramp = dataclasses.replace(CONFIG, teacher_share=0.8, teacher_ramp_steps=50)
     assert [share_at(ramp, step) for step in (0, 25, 50, 99)] == pytest.approx([0.8, 0.4, 0.0, 0.0])
+
+
+def test_large_areas_take_the_colors_of_hr_and_detail_stays() -> None:
+    """A shift of color goes, whatever it is; a pattern finer than the areas, with a mean of 0 in each, stays to the bit of rounding."""
+    random = torch.Generator().manual_seed(4)
+    hr = torch.rand(2, 3, 1, 1, generator=random).expand(2, 3, 32, 32)
+    pattern = torch.tensor([0.1, -0.1]).repeat(16)[:, None] * torch.tensor([1.0, -1.0]).repeat(16)
+    sr = hr + torch.tensor([0.02, -0.03, 0.05])[:, None, None] + pattern
+    torch.testing.assert_close(with_colors_of(hr, sr, 8), hr + pattern, rtol=0, atol=1e-6)
+    ramp = hr + torch.linspace(-0.1, 0.1, 32)
+    inner = with_colors_of(hr, ramp, 8)[:, :, :, 4:28] - hr[:, :, :, 4:28]
+    assert float(inner.abs().max()) < 1e-6  # bilinear between the middles of squares: a ramp is taken away too
+    with pytest.raises(UsageError, match="teacher_color_px must divide the side of an HR patch, got 7 for 24"):
+        change_config(CONFIG, ["teacher_color_px=7"])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -107,5 +121,5 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     path = teacher_file(tmp_path / "teacher.safetensors", scale=4)
     with pytest.raises(UsageError, match=r"enlarges by 4 and the recipe by 2: they must be of one scale"):
         open_teacher(str(path), CONFIG, torch.device("cpu"), print)
-    with pytest.raises(UsageError, match=r"teacher_share must be in \[0, 1\], got 1.5"):
+    with pytest.raises(UsageError, match=r"teacher_share must be a number in \[0, 1\], got .1.5."):
         change_config(CONFIG, ["teacher_share=1.5"])

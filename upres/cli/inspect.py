@@ -51,8 +51,8 @@ def inspect(
         if not found.pictures:
             suffixes = ", ".join(sorted(READABLE_SUFFIXES))
             raise InputError(f"{', '.join(inputs)} contains no pictures (looked for {suffixes})")
-        code = DONE
-        for number, picture in enumerate(found.pictures):
+        code, told = DONE, 0
+        for picture in found.pictures:
             try:
                 report = _inspect(None if picture.path is None else str(picture.path))
             except UpresError as error:  # report it and go on; the exit code tells
@@ -63,7 +63,8 @@ def inspect(
             if as_json:
                 print(json_line(picture.name, report, scale, choice), flush=True)
             else:
-                print("\n".join([*([""] if number else []), *text_of(picture.name, report, scale, choice)]), flush=True)
+                print("\n".join([*([""] if told else []), *text_of(picture.name, report, scale, choice)]), flush=True)
+            told += 1
         return code
 
     run_verb(work, debug)
@@ -89,21 +90,22 @@ def json_line(name: str, report: PictureReport, scale: float, choice: ModelChoic
 
 def text_of(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> list[str]:
     """The report as lines of text."""
-    kind = f"{_unless_none(report.drawn, 'drawn', 'photograph')}; {_unless_none(report.gray, 'gray', 'in color')}"
+    drawn = _told(report.drawn, "drawn", "photograph", "drawn or photograph: not known")
+    gray = _told(report.gray, "gray", "in color", "gray or in color: not known")
     lines = [
         ("picture", _picture(report)),
         ("resolution", _resolution(report)),
         ("compression", _compression(report)),
         ("noise", _noise(report)),
-        ("banding", _unless_none(report.banded, "visible steps in gradients", "none")),
-        ("kind", kind),
+        ("banding", _told(report.banded, "visible steps in gradients", "none seen", "not known")),
+        ("kind", f"{drawn}; {gray}"),
         ("fits", f"{choice.name} for x{scale:g}: {choice.reason}"),
     ]
     return [name, *(f"  {title:<13}{value}" for title, value in lines)]
 
 
-def _unless_none(value: bool | None, yes: str, no: str) -> str:
-    return "not known" if value is None else yes if value else no
+def _told(value: bool | None, yes: str, no: str, unknown: str) -> str:
+    return unknown if value is None else yes if value else no
 
 
 def _picture(report: PictureReport) -> str:
@@ -117,7 +119,7 @@ def _resolution(report: PictureReport) -> str:
     scale = report.true_scale
     if report.true_scale_confidence is None:
         return "not known: the picture is too small or has no detail"
-    sure = f"{report.true_scale_confidence:.0%} certain"
+    sure = f"{min(99, round(100 * report.true_scale_confidence))} % certain"
     if scale is None:
         return f"not known (the most likely answer is only {sure})"
     if scale == 1.0:

@@ -29,6 +29,7 @@ from upres.inspection.sampling import busiest_window, spread_blocks, spread_rows
 from upres.inspection.true_scale import BLUR_PER_SCALE, CONFIDENT, ScaleEstimate, estimate_scale
 
 Array = NDArray[np.float32]
+_COARSER = 5  # by how much lower a quality must be than that of the file to be taken for that of an earlier compression
 
 
 def inspect_picture(source: str | os.PathLike[str] | bytes | BinaryIO) -> PictureReport:
@@ -61,6 +62,8 @@ def inspect_decoded(picture: Picture, tables: JpegTables | None = None) -> Pictu
     luma = to_luma(np.clip(pixels[busiest_window(pixels)], 0.0, 1.0))
     last, earlier = find_traces(luma, None if tables is None else upright_grid(tables))
     quality, quality_source, grid, steps = _last_compression(tables, last)
+    if quality_source == "tables" and quality is not None and last is not None and last.quality < quality - _COARSER:
+        earlier = last  # on the same grid: finer steps afterwards leave coefficients near the multiples of coarser ones
     blocks = np.clip(spread_blocks(pixels, grid or (0, 0)), 0.0, 1.0) * np.float32(255.0)
     noise, luma_noise = _noise(blocks, picture.depth, steps)
     estimate = estimate_scale(luma)
@@ -85,7 +88,7 @@ def inspect_decoded(picture: Picture, tables: JpegTables | None = None) -> Pictu
         blur_sigma_px=None if scale is None else round(BLUR_PER_SCALE * scale, 2) if scale > 1.0 else 0.0,
         banding=round(banding(spread_rows(pixels)), 4),
         gray=is_gray(blocks, luma_noise or 0.0) if len(blocks) or pixels.shape[2] == 1 else None,
-        drawn=is_drawn(luma, luma_noise or 0.0, float(steps[0, 1]) if steps is not None else 0.0, scale or 1.0),
+        drawn=is_drawn(luma, luma_noise or 0.0, float(steps[0, 1]) if steps is not None else 0.0),
     )
 
 

@@ -51,7 +51,7 @@ def find_traces(luma: Array, grid: tuple[int, int] | None = None) -> tuple[Trace
     8.
 
     `grid` is where the blocks of the last one begin, where the file told; otherwise (0, 0) is tried, and then where
-    borders show. Either is None where nothing shows.
+    borders show. Either is None where nothing shows. Of two on one grid the coarser shows, whichever was the last.
     """
     if min(luma.shape) < SMALLEST_PX:
         return None, None
@@ -100,7 +100,8 @@ def step_trace(luma: Array, grid: tuple[int, int], *, mixed: bool = False) -> Tr
     """
     blocks = spread_blocks(luma[:, :, None], grid, _BLOCKS)[..., 0]
     # Clipping moves coefficients off the multiples.
-    unclipped = (blocks.min(axis=(1, 2)) > 1.0) & (blocks.max(axis=(1, 2)) < 254.0)
+    samples = blocks.reshape(-1, BLOCK_PX * BLOCK_PX)
+    unclipped = (samples.min(axis=1) > 1.0) & (samples.max(axis=1) < 254.0)
     if np.count_nonzero(unclipped) >= _LEAST_UNCLIPPED:
         blocks = blocks[unclipped]
     coefficients = np.abs(block_dct(blocks)).reshape(-1, 64)

@@ -51,7 +51,8 @@ def _flattest(blocks: Array, low: NDArray[np.bool_]) -> Array | None:
     """The share of unclipped blocks whose luma has the least energy in the frequencies `low`, or None where they are
     too few.
     """
-    free = (blocks.min(axis=(1, 2, 3)) > 0.5) & (blocks.max(axis=(1, 2, 3)) < 254.5)
+    flat = blocks.reshape(len(blocks), int(np.prod(blocks.shape[1:])))
+    free = (flat.min(axis=1, initial=255.0) > 0.5) & (flat.max(axis=1, initial=0.0) < 254.5)
     unclipped = blocks[free]
     count = max(LEAST_BLOCKS, round(SHARE * len(unclipped)))
     if len(unclipped) < count:

@@ -28,7 +28,8 @@ class PictureReport:
             has the nearest) or
             "pixels" (estimated from what decoding left, in a file that is no JPEG).
         jpeg_grid_offset: (rows, columns) above and left of the first border of its blocks, 0 to 7.
-        earlier_jpeg_quality, earlier_jpeg_grid_offset: Of an earlier compression, whose blocks lie elsewhere.
+        earlier_jpeg_quality, earlier_jpeg_grid_offset: Of an earlier compression: on another grid, or, in a JPEG, a
+            coarser one on the same grid.
         noise_sigma_255: Standard deviation of the noise of each channel, in levels of 255. None in compressed pictures,
         whose colors were
             smoothed, and where no flat place shows it.

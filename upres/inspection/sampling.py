@@ -56,8 +56,8 @@ def spread_blocks(pixels: Array, grid: tuple[int, int], most: int = MOST_BLOCKS)
     rows, columns = ((side - start) // BLOCK_PX for side, start in zip(pixels.shape[:2], grid, strict=True))
     if rows < 1 or columns < 1:
         return np.zeros((0, BLOCK_PX, BLOCK_PX, pixels.shape[2]), np.float32)
-    count = rows * columns
-    chosen: NDArray[np.int64] = np.arange(count) if count <= most else np.arange(most) * count // most
+    count = int(rows * columns)
+    chosen: NDArray[np.int64] = np.linspace(0, count - 1, min(count, most), dtype=np.int64)
     tops, lefts = grid[0] + BLOCK_PX * (chosen // columns), grid[1] + BLOCK_PX * (chosen % columns)
     inside = np.arange(BLOCK_PX)
     return pixels[tops[:, None, None] + inside[:, None], lefts[:, None, None] + inside]

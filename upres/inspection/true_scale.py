@@ -26,7 +26,7 @@ NETWORK = Path(__file__).resolve().parent / "true_scale.npz"
 LOG_STEP = 0.05
 SCALES: Doubles = np.exp(LOG_STEP * np.arange(38))
 TOLERANCE = 0.1  # the confidence is that of a scale within 10 %
-CONFIDENT = 0.85  # from which a scale is told
+CONFIDENT = 0.8  # from which a scale is told: about 95 of 100 such are right (docs/inspect.md)
 BLUR_PER_SCALE = 0.683  # sigma of the Gaussian that passes a tenth of the amplitude at 1/(2 scale): sqrt(2 ln 10) / pi
 _LEAST_DETAIL = 0.1  # mean second difference in levels: below that there is nothing to judge
 

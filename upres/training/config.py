@@ -78,6 +78,7 @@ class TrainConfig:
     final_loss: Literal["l1", "charbonnier", "mse"] = "l1"
     final_fraction: Share = 0.0  # this last part of the steps uses `final_loss`
     teacher_share: Share = 1.0  # of the teacher in what the losses aim at, where there is one; the rest is HR
+    teacher_color_px: Natural = 0  # HR pixels: the teacher's colors over areas of this side become HR's; 0: they stay its own
     teacher_ramp_steps: Natural = 0  # that share goes down to 0 over so many steps; 0: it stands
     pixel_weight: Weight = 1.0
     pixel_steps: Natural = 0  # the first so many steps of an adversarial run have the pixel loss alone
@@ -234,6 +235,10 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(f"{mixed}: set reuse=1, or these to 0")
     if config.in_memory and (config.degradation or any(getattr(config, key) for key in _MIXES)):
         raise UsageError("in_memory=true cuts patches from stored pairs: leave degradation, mixup, cutmix and cutblur out")
+    if config.teacher_color_px and config.patch_px * config.scale % config.teacher_color_px:
+        raise UsageError(
+            f"teacher_color_px must divide the side of an HR patch, got {config.teacher_color_px} for {config.patch_px * config.scale}"
+        )
     if config.batch % config.accumulate:
         raise UsageError(f"batch must be a multiple of accumulate, got {config.batch} and {config.accumulate}")
     if config.convolutions == "winograd" and (config.compile or config.precision == "bfloat16"):

@@ -27,20 +27,20 @@ _BASICSR = f"{_ESRGAN}; Adam and cosine cycles of BasicSR's training options"
 
 
 def compact_x4() -> TrainConfig:
-    """The house model `compact-x4`: SRVGGNetCompact 32x12."""
+    """The bundled model `compact-x4`: SRVGGNetCompact 32x12."""
     return TrainConfig(recipe="compact-x4", scale=4, source="docs/training.md")
 
 
 def compact_x2() -> TrainConfig:
-    """The house model `compact-x2`: SRVGGNetCompact 32x12."""
+    """The bundled model `compact-x2`: SRVGGNetCompact 32x12."""
     return TrainConfig(recipe="compact-x2", scale=2, steps=26_000, source="docs/training.md")
 
 
 def standard_x4() -> TrainConfig:
     """The house's residual network, 64 wide, 16 convolutions (624 K parameters), on clean pictures: a run without an end.
 
-    It stands at its rate for as long as there is time; `--init RUN/model.safetensors --set decay_fraction=1
-    --set steps=N` is the decay that makes a network to ship.
+    It stands at its rate for as long as there is time; `--init RUN/model.safetensors --set decay_fraction=1 --set steps=N` is the decay
+    that makes a network to ship.
     """
     return TrainConfig(
         recipe="standard-x4", source="docs/training.md", scale=4, network="residual", width=64, depth=16, batch=16, patch_px=48,

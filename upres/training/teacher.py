@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from upres.engines.torch import TorchRunner
 from upres.errors import UsageError
@@ -36,7 +37,22 @@ class Teacher:
     def target(self, config: TrainConfig, step: int, lr: Tensor, hr: Tensor) -> Tensor:
         """s T(lr) + (1 - s) hr: what the pixel loss of update number `step` aims at."""
         share = share_at(config, step)
-        return hr if share == 0.0 else torch.lerp(hr, self.enlarge(lr), share)
+        if share == 0.0:
+            return hr
+        sr = self.enlarge(lr)
+        if config.teacher_color_px:
+            sr = with_colors_of(hr, sr, config.teacher_color_px)
+        return torch.lerp(hr, sr, share)
+
+
+def with_colors_of(hr: Tensor, sr: Tensor, side_px: int) -> Tensor:
+    """`sr` with the large areas of `hr`, both `b c h w`: the mean differences over squares of `side_px`, enlarged bilinearly, are added.
+
+    Teachers that were trained against a discriminator drift in color (`RealESRGAN_General_x4_v3` by 3 of 255 in red on degraded pictures),
+    and their students with them. What a picture looks like in detail stays the teacher's. h and w are multiples of `side_px`.
+    """
+    means = F.avg_pool2d(hr - sr, side_px)
+    return sr + F.interpolate(means, scale_factor=side_px, mode="bilinear", align_corners=False)
 
 
 def share_at(config: TrainConfig, step: int) -> float:
@@ -45,20 +61,22 @@ def share_at(config: TrainConfig, step: int) -> float:
     return config.teacher_share * max(0.0, left)
 
 
-def open_teacher(name_or_path: str, config: TrainConfig, device: torch.device, say: Say) -> Teacher:
-    """The teacher of a run, ready on `device`, in the run's precision where upres reads the file as a graph.
+def open_teacher(model: str, config: TrainConfig, device: torch.device, say: Say) -> Teacher:
+    """The teacher of a run, ready on `device`, in the run's precision where it is one network whose layers upres knows.
 
-    config: `channels` and `precision` decided. Raises `ModelError` for a model that
-    cannot be had, `UsageError` where its scale, channels or alignment do not go with the run's.
+    model: a name, a file or an expression, as for `load_model`. config: `channels` and `precision` decided. Raises `ModelError` for a model
+    that cannot be had, `UsageError` where its scale, channels or alignment do not go with the run's.
     """
-    model = load_model(name_or_path)
-    _check(name_or_path, model, config)
-    identity = " ".join([model.name, *(sha256_of(file.path) for file in model.files)])
-    say(f"teacher: {name_or_path}, {config.teacher_share:.0%} of the target" + _ramp(config))
-    if len(model.networks) == 1 and isinstance(network := model.networks[0], Graph):
+    loaded = load_model(model)
+    _check(loaded, config)
+    ramp = f", down to HR alone over {config.teacher_ramp_steps:,} steps" if config.teacher_ramp_steps else ""
+    say(f"teacher: {loaded.name}, {config.teacher_share:.0%} of the target{ramp}")
+    identity = f"{loaded.name} {'+'.join(sha256_of(file.path) for file in loaded.files)}"
+    network = loaded.networks[0]
+    if isinstance(network, Graph) and len(loaded.networks) == 1:
         runner = TorchRunner(network, device=str(device), precision="bf16" if config.precision == "bfloat16" else "fp32")
         return Teacher(runner.of_tensor, identity)
-    upscaler = Upscaler(model.networks, threads=torch.get_num_threads())
+    upscaler = Upscaler(loaded.networks, threads=torch.get_num_threads())
 
     def enlarge(lr: Tensor) -> Tensor:
         made = [upscaler.upscale_array(np.ascontiguousarray(x)) for x in lr.detach().float().permute(0, 2, 3, 1).cpu().numpy()]
@@ -67,15 +85,12 @@ def open_teacher(name_or_path: str, config: TrainConfig, device: torch.device, s
     return Teacher(enlarge, identity)
 
 
-def _ramp(config: TrainConfig) -> str:
-    return f", down to HR alone over {config.teacher_ramp_steps:,} steps" if config.teacher_ramp_steps else ""
-
-
-def _check(name: str, model: LoadedModel, config: TrainConfig) -> None:
-    if model.scale != config.scale:
-        raise UsageError(f"teacher {name} enlarges by {model.scale} and the recipe by {config.scale}: they must be of one scale")
-    first = model.networks[0]
-    if (first.in_channels, model.networks[-1].out_channels) != (config.channels, config.channels):
-        raise UsageError(f"teacher {name} takes {first.in_channels} channels and the pictures have {config.channels}: set channels")
-    if config.patch_px % first.alignment:
-        raise UsageError(f"teacher {name} needs patches whose sides are multiples of {first.alignment}, got patch_px {config.patch_px}")
+def _check(teacher: LoadedModel, config: TrainConfig) -> None:
+    name = f"teacher {teacher.name}"
+    if teacher.scale != config.scale:
+        raise UsageError(f"{name} enlarges by {teacher.scale} and the recipe by {config.scale}: they must be of one scale")
+    for network in teacher.networks:
+        if (network.in_channels, network.out_channels) != (config.channels, config.channels):
+            raise UsageError(f"{name} takes {network.in_channels} channels, but the pictures have {config.channels}: set channels")
+        if config.patch_px % network.alignment:
+            raise UsageError(f"{name} needs patches whose sides are multiples of {network.alignment}, got patch_px {config.patch_px}")

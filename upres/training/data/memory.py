@@ -66,11 +66,13 @@ class PairsInMemory:
         """`b c p*factor p*factor`: patches whose LR begin at `corners` (y, x), flipped in y and x and transposed as `flips` says."""
         side, width = patch * factor, self._sides[picture, 1] * factor
         start = self._starts[picture] * factor**2 + corners[:, 0] * factor * width + corners[:, 1] * factor
-        flip_y, flip_x, transpose = flips.T
-        down, right = np.where(flip_y, -width, width), np.where(flip_x, -1, 1)
-        start += np.where(flip_y, (side - 1) * width, 0) + np.where(flip_x, side - 1, 0)
-        down, right = np.where(transpose, right, down), np.where(transpose, down, right)
-        begin, by_row, by_column = (torch.from_numpy(x).to(rows.device)[:, None, None] for x in (start, down, right))
+        flip_y, flip_x, transpose = (flips[:, i].astype(np.int64) for i in range(3))  # 1 where it is done
+        down, right = width * (1 - 2 * flip_y), 1 - 2 * flip_x
+        start += flip_y * (side - 1) * width + flip_x * (side - 1)
+        change = transpose * (right - down)
+        begin, by_row, by_column = (
+            torch.from_numpy(x).to(rows.device)[:, None, None] for x in (start, down + change, right - change)
+        )
         steps = torch.arange(side, device=rows.device)
         values = rows[begin + by_row * steps[:, None] + by_column * steps]  # b side side c
         return values.permute(0, 3, 1, 2).float() / (255.0 if rows.dtype == torch.uint8 else 65535.0)

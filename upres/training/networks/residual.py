@@ -19,6 +19,7 @@ from upres.training.networks.plain import matching_state
 from upres.training.winograd.conv import Conv2d
 
 GROUP = 4  # convolutions that a skip passes over
+_TAIL_GAIN = 0.02  # of the tail's random kernels
 _LAST_GAIN = 0.1  # of the last convolution of a group at the start: the trunk keeps near unit variance whatever the depth
 
 
@@ -46,9 +47,31 @@ class Residual(nn.Module):
                     parameter.mul_(_LAST_GAIN)
                 if isinstance(last, BranchedConv):  # its identity branch has no weight of its own: 0.1 of it is left
                     last.full[:, :, 1, 1].sub_((1.0 - _LAST_GAIN) * torch.eye(width))
-            for parameter in self.tail.parameters():  # start near a flat picture, not far from it
-                parameter.mul_(_LAST_GAIN)
+            for parameter in self.tail.parameters():
+                parameter.mul_(_TAIL_GAIN)
             nn.init.zeros_(cast(Tensor, self.join.bias))
+        if width >= channels:
+            self._begin_with_bilinear(channels)
+
+    @torch.no_grad()
+    def _begin_with_bilinear(self, colors: int) -> None:
+        """Let the first features carry the colors and the tail enlarge them bilinearly: training begins with a picture, not with dots.
+
+        A pixel shuffle of random kernels prints a pattern of its period that takes thousands of steps to fade (Aitken et al., "Checkerboard
+        artifact free sub-pixel convolution", 2017, begin with nearest neighbors). The skip over all is linear, so this costs no layer.
+        """
+        places = (torch.arange(self.scale) + 0.5) / self.scale - 0.5  # of the HR pixels of a cell, in LR pixels from its middle
+        line = (1.0 - (places[:, None] - torch.tensor([-1.0, 0.0, 1.0])).abs()).clamp(min=0.0)  # scale 3
+        bilinear = torch.einsum("iy,jx->ijyx", line, line).flatten(0, 1)  # scale*scale 3 3
+        head, tail = (conv.kernel()[0].clone() for conv in (self.head, self.tail))
+        head[:colors] = 0.0
+        tail[:, :colors] = 0.0
+        for color in range(colors):
+            head[color, color, 1, 1] = 1.0
+            tail[color * len(bilinear) : (color + 1) * len(bilinear), color] = bilinear
+        _set_kernel(self.head, head)
+        _set_kernel(self.tail, tail)
+        self.join.weight[:colors] = 0.0
 
     def forward(self, lr: Tensor) -> Tensor:
         features = x = self.head(lr)  # b width h w
@@ -74,11 +97,7 @@ class Residual(nn.Module):
             state = {**state, "tail.weight": expected["tail.weight"], "tail.bias": expected["tail.bias"]}
         state = matching_state(state, expected, "scale, width and depth")
         for stem, conv in self._convs():
-            weight = state[f"{stem}.weight"]
-            if isinstance(conv, BranchedConv):
-                conv.full.add_(weight - expected[f"{stem}.weight"])
-            else:
-                conv.weight.copy_(weight)
+            _set_kernel(conv, state[f"{stem}.weight"])
             cast(Tensor, conv.bias).copy_(state[f"{stem}.bias"])
 
     @torch.no_grad()
@@ -98,3 +117,11 @@ class Residual(nn.Module):
                 yield f"groups.{number}.{index}", cast("PlainConv | BranchedConv", conv)
         yield "join", self.join
         yield "tail", self.tail
+
+
+def _set_kernel(conv: PlainConv | BranchedConv | Conv2d, weight: Tensor) -> None:
+    """Give `conv` the kernel `weight`: of a branched one the 3x3 branch takes up what the others do not make."""
+    if isinstance(conv, BranchedConv):
+        conv.full.add_(weight - conv.kernel()[0])
+    else:
+        conv.weight.copy_(weight)
