@@ -86,7 +86,7 @@ def test_errors_have_their_codes_and_leave_nothing(folder: Path, run: Run) -> No
     before = names(folder)
     model = "a.safetensors"
     for arguments, code, words in [
-        ((model,), 2, "-f is needed where -o does not end in the suffix of a format: expected onnx, ncnn, safetensors"),
+        ((model,), 2, "specify -f, or an -o with the suffix of a format: expected onnx, ncnn, safetensors"),
         ((model, "-f", "onxx"), 2, "unknown format 'onxx', did you mean 'onnx'?; expected onnx, ncnn, safetensors"),
         ((model, "-f", "onnx", "-o", "m.bin"), 2, "ends in .onnx; got m.bin"),
         ((f"{model}>b.safetensors", "-f", "onnx"), 2, "a chain of 2 networks; a file holds one. Export each by itself"),
