@@ -21,6 +21,7 @@ from upres.cli import command
 from upres.cli.command import Verb, as_options, option_names
 from upres.cli.main import app
 from upres.engines.options import ENGINE_FIELDS
+from upres.training.config import TrainConfig
 from upres.upscaling.options import OPTION_FIELDS
 from upres.upscaling.output_size import OutputSize
 
@@ -30,7 +31,7 @@ VERBS: dict[str, Any] = {
 # What has no option of its own: values that hold others, and what `upres upscale` finds out by itself.
 NO_OPTION = {"options", "engine_options", "size", "expected_px", "picture_px"}
 # Rooms whose messages still name options.
-UNTIL_TOLD_OTHERWISE = {"cli", "models", "weights", "training", "degradation"}
+UNTIL_TOLD_OTHERWISE = {"cli"}
 
 
 @pytest.fixture
@@ -107,7 +108,8 @@ def test_what_the_library_names_is_a_parameter() -> None:
     known = {name for verb in VERBS.values() for name in option_names(verb.params)} | {"scale", "size", "denoise_with", "extrapolate"}
     known |= {"runner", "reference"}  # of Upscaler alone
     named = {(path.name, name) for path, text in library_texts() for name in re.findall(r"`([a-z][a-z0-9_]*)(?:=[^`]*)?`", text)}
-    assert {(file, name) for file, name in named if name not in known | set(OPTION_FIELDS)} == set()
+    known |= set(OPTION_FIELDS) | {field.name for field in dataclasses.fields(TrainConfig)}  # settings of `upres train --set`
+    assert {(file, name) for file, name in named if name not in known} == set()
 
 
 # Given twice
@@ -148,14 +150,23 @@ def test_a_verb_is_of_the_class_that_does_this() -> None:
 # Help
 
 
-def test_help_has_options_in_groups() -> None:
-    text = subprocess.run([sys.executable, "-m", "upres", "upscale", "--help"], capture_output=True, text=True, check=True).stdout
-    assert "upres upscale [OPTIONS] INPUT...\n" in text
+@pytest.mark.parametrize(
+    ("verb", "argument", "groups"),
+    [
+        ("upscale", "INPUT...", ["Result", "Model", "Look", "Speed and memory", "Files"]),
+        ("train", "RECIPE", ["Data", "Run", "Model", "Adversarial training", "Machine"]),
+        ("degrade", "INPUT...", ["Files", "Degradation"]),
+        ("prepare", "DIR...", ["Output", "Crops", "Selection"]),
+    ],
+)
+def test_help_has_options_in_groups(verb: str, argument: str, groups: list[str]) -> None:
+    text = subprocess.run([sys.executable, "-m", "upres", verb, "--help"], capture_output=True, text=True, check=True).stdout
+    assert f"upres {verb} [OPTIONS] {argument}\n" in text
     headings = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
-    assert headings == ["Arguments", "Result", "Model", "Look", "Speed and memory", "Files", "Help"]
+    assert headings == ["Arguments", *groups, "Help"]
 
 
-@pytest.mark.parametrize("verb", ["upscale", "evaluate", "export", "interpolate", "inspect"])
+@pytest.mark.parametrize("verb", ["upscale", "evaluate", "export", "interpolate", "inspect", "train", "degrade", "prepare"])
 def test_help_has_two_examples_and_no_options_without_a_group(verb: str) -> None:
     text = CliRunner().invoke(app, [verb, "--help"]).output
     assert len(re.findall(rf"^    upres {verb} ", text, re.MULTILINE)) == 2

@@ -73,7 +73,7 @@ def test_results_are_kept_unless_told_otherwise(photos: Path, tmp_path: Path) ->
     run(photos / "a.png", "-o", out)
     first = out.read_bytes()
     code, _, words = run(photos / "a.png", "-o", out, "--seed", 5)
-    assert code == 0 and "is there already and was kept: --overwrite replaces it" in words and out.read_bytes() == first
+    assert code == 0 and "exists and was kept: --overwrite replaces it" in words and out.read_bytes() == first
     assert run(photos / "a.png", "-o", out, "--seed", 5, "--overwrite")[0] == 0 and out.read_bytes() != first
 
 
@@ -85,8 +85,8 @@ def test_results_are_kept_unless_told_otherwise(photos: Path, tmp_path: Path) ->
         (["-s", "64"], 2, ""),
         (["--seed", "-1"], 2, ""),
         (["--replay", "none.jsonl"], 3, "--replay none.jsonl cannot be read"),
-        (["--replay", "none.jsonl", "--seed", "0"], 2, "--seed says what to draw, and --replay none.jsonl was drawn before"),
-        (["--replay", "none.jsonl", "--recipe", "wild"], 2, "--recipe says what to draw"),
+        (["--replay", "none.jsonl", "--seed", "0"], 2, "--seed contradicts --replay none.jsonl"),
+        (["--replay", "none.jsonl", "--recipe", "wild"], 2, "--recipe contradicts --replay"),
     ],
 )
 def test_bad_arguments_end_before_anything_is_written(
@@ -101,7 +101,7 @@ def test_outputs_that_are_inputs_and_pictures_too_small_are_refused(photos: Path
     assert code == 2 and "which is an input" in words
     write_picture(Picture(np.zeros((3, 50, 3), np.float32)), tmp_path / "thin.png")
     code, _, words = run(tmp_path / "thin.png", "-o", tmp_path / "lr.png")
-    assert code == 3 and "thin.png is 50x3, too small to be reduced by 4" in words
+    assert code == 3 and "thin.png is 50x3, too small to be downscaled by 4" in words
     empty = tmp_path / "empty"
     empty.mkdir()
     code, _, words = run(empty, "-o", tmp_path / "lr")
@@ -119,7 +119,7 @@ def test_plans_and_pictures_must_be_as_many(photos: Path, tmp_path: Path) -> Non
     for text, said in (
         ('{"scale": 0, "steps": []}', "line 1: a degradation plan: scale must be a whole number"),
         ('{"scale": 4, "steps": [{"op": "blurr"}]}', "line 1: step 1 of a degradation plan: unknown op 'blurr', did you mean 'blur'?"),
-        ("{", "line 1 is no JSON"),
+        ("{", "line 1 is not JSON"),
         ("", "holds no plan"),
     ):
         plans.write_text(text)
@@ -141,7 +141,7 @@ def test_transparency_is_left_out_with_a_word(tmp_path: Path) -> None:
     pixels_, alpha = np.full((16, 16, 3), 0.5, np.float32), np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
     write_picture(Picture(pixels_, alpha=alpha), tmp_path / "clear.png")
     code, _, words = run(tmp_path / "clear.png", "-o", tmp_path / "lr.png", "--recipe", "bicubic")
-    assert code == 0 and "clear.png: transparency is left out" in words and read_picture(tmp_path / "lr.png").alpha is None
+    assert code == 0 and "clear.png: transparency is dropped" in words and read_picture(tmp_path / "lr.png").alpha is None
 
 
 def test_gray_stays_gray(tmp_path: Path) -> None:

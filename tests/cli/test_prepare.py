@@ -26,7 +26,7 @@ def test_it_tells_what_it_made_and_what_it_left_out(photos: Path, tmp_path: Path
     (photos / "broken.png").write_bytes(b"x")
     (photos / "again.png").write_bytes((photos / "0.png").read_bytes())
     code, out, err = run(photos, "-o", tmp_path / "s", *SMALL)
-    assert code == 0 and "crops of 4 pictures, 1 pictures to validate on" in out and "in 1 shards" in out
+    assert code == 0 and "crops of 4 pictures, 1 validation pictures" in out and "in 1 shards" in out
     assert "left out:" in err and "broken.png" in err and "again.png is an exact copy of 0.png" in err
     assert len(open_shards(tmp_path / "s").validation) == 1
 
@@ -35,8 +35,8 @@ def test_it_tells_what_it_made_and_what_it_left_out(photos: Path, tmp_path: Path
     ("arguments", "code", "words"),
     [
         (["--scales", "1;2"], 2, "--scales takes factors such as 1,0.75,0.5, got '1;2'"),
-        (["--crop", "8"], 2, "expected --crop of 32 pixels or more"),
-        (["--channels", "2"], 2, "expected --channels 1 or 3"),
+        (["--crop", "8"], 2, "--crop must be at least 32"),
+        (["--channels", "2"], 2, "--channels must be 1 or 3"),
         (["--exclude", "none"], 3, "none is not a folder: --exclude takes a folder of pictures"),
         (["--smallest", "48"], 0, ""),
     ],

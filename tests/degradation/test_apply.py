@@ -98,11 +98,11 @@ def test_sharpening_belongs_to_the_plan() -> None:
 def test_pictures_that_are_none_are_refused() -> None:
     plan = draw_plan(load_recipe("bicubic"), seed=0, index=0, scale=4)
     for shape in ((8, 8), (8, 8, 4), (8, 8, 2)):
-        with pytest.raises(UsageError, match="is h w c with 1 or 3 channels"):
+        with pytest.raises(UsageError, match="must be h w c with 1 or 3 channels"):
             run_plan(np.zeros(shape, np.float32), plan)
 
 
 def test_negative_numbers_are_refused() -> None:
     for seed, index, scale in ((-1, 0, 4), (0, -1, 4), (0, 0, 0)):
-        with pytest.raises(UsageError, match="a seed and an index of 0 or more and a scale of 1 or more"):
+        with pytest.raises(UsageError, match="`seed` and `index` must be at least 0 and `scale` at least 1"):
             draw_plan(load_recipe("wild"), seed=seed, index=index, scale=scale)

@@ -141,7 +141,7 @@ def test_denoise_is_a_share_of_the_model_and_the_rest_of_its_twin() -> None:
 
 def test_the_twin_of_a_file_lies_beside_it(tmp_path: Path) -> None:
     model = compact_file(tmp_path / "realesr-general-x4v3.pth", 2)
-    with pytest.raises(UsageError, match=r"with realesr-general-wdn-x4v3\.pth, which is not beside it: set denoise_with"):
+    with pytest.raises(UsageError, match=r"with realesr-general-wdn-x4v3\.pth, which is not beside it: set `denoise_with`"):
         with_denoise(parse(str(model)), 0.5)
     twin = compact_file(tmp_path / "realesr-general-wdn-x4v3.pth", 2, seed=1)
     composition = with_denoise(parse(str(model)), 0.5)
@@ -163,11 +163,11 @@ def test_the_published_pair_keeps_more_noise_the_less_is_asked_for(assets: Path)
 @pytest.mark.parametrize(
     ("text", "strength", "words"),
     [
-        ("realesr-general-x4v3", 1.5, r"denoise must be in \[0, 1\] .* got 1.5"),
-        ("realesr-general-x4v3", float("nan"), r"denoise must be in \[0, 1\]"),
-        ("compact-x4", 0.5, "knows the twin of realesr-general-x4v3, and none of compact-x4: set denoise_with"),
-        ("a>b", 0.5, "denoise expects one model, got a>b"),
-        ("a,b", 0.5, "denoise expects one model, got a:0.5,b:0.5"),
+        ("realesr-general-x4v3", 1.5, r"`denoise` must be in \[0, 1\] .* got 1.5"),
+        ("realesr-general-x4v3", float("nan"), r"`denoise` must be in \[0, 1\]"),
+        ("compact-x4", 0.5, "knows the twin of realesr-general-x4v3, but none of compact-x4: set `denoise_with`"),
+        ("a>b", 0.5, "`denoise` takes one model, got a>b"),
+        ("a,b", 0.5, "`denoise` takes one model, got a:0.5,b:0.5"),
     ],
 )
 def test_denoise_refuses(text: str, strength: float, words: str) -> None:

@@ -52,7 +52,7 @@ def test_damage_is_noticed_and_the_one_before_is_used(tmp_path: Path, damage: st
         read_checkpoint(path)
     newest = latest_checkpoint(tmp_path)
     assert newest is not None and newest.step == 1
-    assert "step_000000002" in caplog.text and "the one before" in caplog.text
+    assert "step_000000002" in caplog.text and "trying the previous one" in caplog.text
 
 
 def test_every_single_bit_flip_is_noticed(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_a_gan_step_counts_every_network() -> None:
     assert whole.macs > 20 * plain.macs and whole.needed_bytes - 100 * 2**20 > 3 * (plain.needed_bytes - 100 * 2**20)
     assert whole.step_s is not None and whole.step_s > 0
     words = "\n".join(whole.lines(config))
-    assert "vgg19-conv3_1 555,340" in words and "for 7,200 steps" in words and "are free" in words
+    assert "vgg19-conv3_1 555,340" in words and "for 7,200 steps" in words and "available" in words
     assert set(whole.parameters) == {"generator", "discriminator", "vgg19-conv3_1", "generator as shipped"}
 
 
@@ -49,5 +49,5 @@ def test_esrgan_has_its_published_size() -> None:
 def test_processes_share_the_batch() -> None:
     one, two = (estimate(CONFIG, ALONE, processes=count, timed=False) for count in (1, 2))
     assert one.macs == two.macs and two.needed_bytes < one.needed_bytes
-    with pytest.raises(UsageError, match="cannot be shared by 3 processes"):
+    with pytest.raises(UsageError, match="`batch` must be a multiple of `processes`"):
         estimate(CONFIG, ALONE, processes=3)

@@ -152,12 +152,12 @@ def test_a_picture_that_cannot_be_read_is_left_out_also_where_it_would_validate(
     said: list[str] = []
     train(dataclasses.replace(CONFIG, steps=1), tmp_path / "copy", tmp_path / "run", say=said.append)
     assert any("left out" in words and "0.png" in words for words in said)
-    assert any("5 pictures to train on" in words and "0 to validate on" in words for words in said)
+    assert any("5 training pictures" in words and "0 validation pictures" in words for words in said)
 
 
 def test_a_run_is_not_overwritten_and_not_continued_under_other_settings(photographs: Path, finished: Path, tmp_path: Path) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
-    with pytest.raises(DataError, match="--resume"):
+    with pytest.raises(DataError, match="`resume=True`"):
         train(CONFIG, photographs, run)
     with pytest.raises(DataError, match=r"learning_rate was 0\.001 and is 0\.01"):
         train(dataclasses.replace(CONFIG, learning_rate=0.01), photographs, run, resume=True)
@@ -235,7 +235,7 @@ def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
     assert last["feature_distance"] > 0 and last["lr_psnr"] > 10 and len(last["color_shift_255"]) == 3
     rows = json.loads((tmp_path / "run" / "sweep.json").read_text())
     assert "psnr_y" in json.dumps(rows)
-    with pytest.raises(DataError, match="another --init"):
+    with pytest.raises(DataError, match="another `init`"):
         train(config, photographs, tmp_path / "run", sources=PretrainedFiles(features=features), validation=photographs, resume=True)
 
 
@@ -278,12 +278,12 @@ def test_a_feature_network_that_cannot_be_had_is_replaced_with_a_word_or_refused
 
 def test_a_batch_beyond_the_memory_is_refused_before_step_1(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upres.training.memory.available_bytes", lambda: 108_000_000)
-    with pytest.raises(UsageError, match=r"a step of 16 samples needs about .* are free: --set accumulate=\d+"):
+    with pytest.raises(UsageError, match=r"a step of 16 samples needs about .* are available: `accumulate=\d+`"):
         train(dataclasses.replace(CONFIG, batch=16, patch_px=24), photographs, tmp_path)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(photographs: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be shared"):
+    with pytest.raises(UsageError, match="`batch` must be a multiple of `processes`"):
         train(dataclasses.replace(CONFIG, batch=3, accumulate=2), photographs, tmp_path)
 
 

@@ -90,7 +90,7 @@ def test_an_adversarial_recipe_asks_for_a_network_that_was_trained_on_pixels(
     """Trap 29."""
     with pytest.raises(SystemExit) as end:
         app(["train", "esrgan-x4", "--data", str(folder / "pictures"), "--out", str(tmp_path / "run"), "--device", "cpu"])
-    assert end.value.code == 2 and "esrgan-x4 begins with a network that was trained on pixels: --init" in capsys.readouterr().err
+    assert end.value.code == 2 and "esrgan-x4 starts from a network trained with a pixel loss: give --init" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

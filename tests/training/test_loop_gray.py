@@ -40,7 +40,7 @@ def test_a_gray_16_bit_run_makes_a_network_that_the_core_runs(tmp_path: Path, up
     said: list[str] = []
     folder = gray_folder(tmp_path / "pictures", 16)
     model = train(CONFIG, folder, tmp_path / "run", say=said.append)
-    assert any("3 pictures to train on, gray, 16 bit" in words for words in said)
+    assert any("3 training pictures, gray, 16 bit" in words for words in said)
     state = read_weights(model)
     assert state["body.0.weight"].shape == (4, 1, 3, 3) and state["body.4.weight"].shape == (4, 4, 3, 3)
     row = json.loads((tmp_path / "run" / "validation.jsonl").read_text().splitlines()[-1])

@@ -189,7 +189,7 @@ def test_the_good_checkpoint_outlives_those_that_are_only_newer(folder: Path, tm
 def test_without_guard_it_only_warns_and_writes_it_down(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     World(monkeypatch, lambda step, full: step in (9, 12))
     (words,) = go(folder, tmp_path / "warned", guard=False)
-    assert "begun with --guard it would go back" in words
+    assert "started with `guard=True` it would go back" in words
     rows = state(tmp_path / "warned")["rows"]
     assert [(row["step"], bool(row["guard"])) for row in rows] == [(3, False), (6, False), (9, True), (12, True), (14, False)]
     World(monkeypatch, lambda step, full: False)
@@ -201,12 +201,12 @@ def test_a_second_time_it_only_warns(folder: Path, tmp_path: Path, monkeypatch: 
     world = World(monkeypatch, lambda step, full: step >= 9)
     said = go(folder, tmp_path)
     assert [step for step, _, _ in world.trained] == [*range(1, 10), *range(7, 15)]
-    assert len(said) == 2 and "Training goes on: it went back from step 9 to step 6" in said[1]
+    assert len(said) == 2 and "Training continues: it went back from step 9 to step 6" in said[1]
 
 
 def test_before_there_is_a_good_checkpoint_it_says_so(folder: Path, tmp_path: Path, world: World) -> None:
     (words,) = go(folder, tmp_path, dataclasses.replace(GAN, checkpoint_every=100))
-    assert words.endswith("Training goes on: no checkpoint was good yet") and len(world.trained) == 14
+    assert words.endswith("Training continues: no checkpoint was good yet") and len(world.trained) == 14
 
 
 def test_a_damaged_good_checkpoint_is_named_and_training_goes_on(folder: Path, tmp_path: Path, world: World) -> None:
@@ -215,14 +215,14 @@ def test_a_damaged_good_checkpoint_is_named_and_training_goes_on(folder: Path, t
             (tmp_path / "checkpoints" / "step_000000006.safetensors").write_bytes(b"torn")
 
     said = go(folder, tmp_path, report=damage)
-    assert len(said) == 2 and "step_000000006.safetensors cannot be read" in said[1] and "training goes on from step 9" in said[1]
+    assert len(said) == 2 and "step_000000006.safetensors cannot be read" in said[1] and "training continues at step 9" in said[1]
     assert [step for step, _, _ in world.trained] == list(range(1, 15))
 
 
 def test_a_run_is_resumed_as_it_was_begun(folder: Path, tmp_path: Path, world: World) -> None:
     with pytest.raises(KeyboardInterrupt):
         go(folder, tmp_path, should_stop=lambda: len(world.trained) == 3)
-    with pytest.raises(DataError, match=r"another --guard \(on, now none\)"):
+    with pytest.raises(DataError, match=r"another `guard` \(on, now none\)"):
         go(folder, tmp_path, guard=False, resume=True)
 
 

@@ -39,16 +39,16 @@ def test_set_parses_by_type() -> None:
         (["color_augment=2"], r"color_augment must be a number in \[0, 1\]"),
         (["mixup=-0.1"], r"mixup must be a number in \[0, 1\], got \'-0.1\'"),
         (["mixup=0.5", "cutmix=0.6"], "add up to at most 1, got mixup 0.5, cutmix 0.6, cutblur 0"),
-        (["reuse=4", "cutblur=0.5"], "reuse=4 cannot be combined with mixup, cutmix or cutblur, got mixup=0, cutmix=0, cutblur=0.5"),
+        (["reuse=4", "cutblur=0.5"], "`reuse=4` cannot be combined with mixup, cutmix or cutblur, got mixup=0, cutmix=0, cutblur=0.5"),
         (["channels=2"], "channels must be one of 0, 1, 3, got 2"),
         (["bits=12"], "bits must be one of 0, 8, 16, got 12"),
         (["turns=none"], "turns must be one of all, mirror"),
         (["workers=-1"], "workers must be a whole number of 0 or more"),
-        (["pixel_steps=5", "pixel_weight=0", "gan_weight=1"], "pixel_steps needs a pixel_weight"),
+        (["pixel_steps=5", "pixel_weight=0", "gan_weight=1"], "`pixel_steps` needs a `pixel_weight"),
         (["patch_px=2"], "patch_px must be a whole number of 8 or more"),
         (["recipe=other"], "unknown setting"),
         (["betas=0.9"], "betas must be two numbers"),
-        (["final_learning_rate=1"], "final_learning_rate must be in"),
+        (["final_learning_rate=1"], "`final_learning_rate` must be in"),
         (["feature_weight=inf"], "feature_weight must be a finite number"),
     ],
 )
@@ -98,7 +98,7 @@ def test_shrink_divides_the_whole_schedule() -> None:
         assert learning_rate_at(small, int(fraction * small.steps)) == learning_rate_at(full, int(fraction * full.steps))
     assert resolve_recipe("esrgan-x4", ["steps=7"], shrink=100).steps == 7
     for wrong in (0, 10**9):
-        with pytest.raises(UsageError, match="--shrink"):
+        with pytest.raises(UsageError, match="`shrink"):
             shrink_config(full, wrong)
 
 

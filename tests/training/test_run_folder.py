@@ -1,4 +1,4 @@
-"""A run goes on only with the settings that it was begun with."""
+"""A run is resumed only with the settings it was started with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIG = TrainConfig(recipe="test", scale=2, channels=3, bits=8)
 
 
 def facts(config: TrainConfig = CONFIG, **more: Any) -> dict[str, Any]:
-    names = ("data", "features", "init", "degradation", "processes", "winograd", "guard")
+    names = ("data", "features", "init", "degradation", "processes", "winograd", "guard", "teacher")
     return {"config": plain_config(config) | more, **dict.fromkeys(names, "")}
 
 
@@ -34,5 +34,5 @@ def test_settings_that_an_older_version_lacked_stood_at_their_defaults() -> None
 
 def test_a_setting_that_only_a_newer_version_has_is_refused_by_name() -> None:
     newer = Checkpoint(3, {}, facts(invented_later=1))
-    with pytest.raises(DataError, match=r"run was begun by a newer version of upres, which had the setting invented_later: upgrade upres"):
+    with pytest.raises(DataError, match=r"run was started by a newer version of upres, which had the setting invented_later"):
         check_same_run(newer, facts(), Path("run"))

@@ -113,7 +113,7 @@ def test_a_resumed_run_has_the_same_teacher(tmp_path: Path) -> None:
     pictures = draw_photographs(tmp_path / "pictures")
     config = dataclasses.replace(CONFIG, steps=1)
     train(config, pictures, tmp_path / "run", validation=pictures, sources=PretrainedFiles(teacher=str(path)))
-    with pytest.raises(DataError, match="was begun with another --teacher"):
+    with pytest.raises(DataError, match="was started with another `teacher`"):
         train(config, pictures, tmp_path / "run", validation=pictures, sources=PretrainedFiles(teacher=str(other)), resume=True)
 
 

@@ -1,4 +1,4 @@
-"""The verb `upres degrade`: pictures as the world makes them, from a recipe and a seed, or from a plan that was printed before."""
+"""The verb `upres degrade`: degrade pictures by a recipe and a seed, or by plans printed before."""
 
 from __future__ import annotations
 
@@ -16,40 +16,68 @@ if TYPE_CHECKING:
     from upres.degradation.apply import Recipe
 
 
+_RECIPE, _FILES = "Degradation", "Files"
+
+
 def degrade(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="HR pictures and folders of pictures.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A file, or a folder (created).")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A file, or a folder (created).", rich_help_panel=_FILES)],
     recipe: Annotated[
         str | None,
         typer.Option(
-            "--recipe", metavar="NAME|FILE", help="real-esrgan, bsrgan, wild, bicubic, or a .toml file. Default: real-esrgan."
+            "--recipe",
+            metavar="NAME|FILE",
+            help="real-esrgan, bsrgan, wild, bicubic, or a .toml file. Default: real-esrgan.",
+            rich_help_panel=_RECIPE,
         ),
     ] = None,
     seed: Annotated[
+        int | None, typer.Option("--seed", min=0, metavar="N", help="Random seed. Default: 0.", rich_help_panel=_RECIPE)
+    ] = None,
+    index: Annotated[
         int | None,
-        typer.Option("--seed", min=0, metavar="N", help="Picture i is degraded as (seed, i) says, always alike. Default: 0."),
+        typer.Option("--index", min=0, metavar="N", help="Index of the first picture under the seed. Default: 0.", rich_help_panel=_RECIPE),
     ] = None,
-    index: Annotated[int | None, typer.Option("--index", min=0, metavar="N", help="i of the first picture. Default: 0.")] = None,
-    scale: Annotated[int | None, typer.Option("-s", "--scale", min=1, max=16, metavar="N", help="HR over LR. Default: 4.")] = None,
-    json_lines: Annotated[bool, typer.Option("--json", help="Print the plan of each picture on stdout, a line each.")] = False,
+    scale: Annotated[
+        int | None,
+        typer.Option("-s", "--scale", min=1, max=16, metavar="N", help="Size of HR relative to LR. Default: 4.", rich_help_panel=_RECIPE),
+    ] = None,
     replay: Annotated[
-        Path | None, typer.Option("--replay", metavar="PLANS", help="Carry out printed plans, one a picture, instead of drawing some.")
+        Path | None,
+        typer.Option(
+            "--replay",
+            metavar="PLANS",
+            help="Apply plans that --json printed, one per picture, instead of drawing new ones.",
+            rich_help_panel=_RECIPE,
+        ),
     ] = None,
-    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Go into folders of folders; the tree is kept.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist already; otherwise they are kept.")] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Print the plan of each picture to stdout, one per line.", rich_help_panel=_FILES)
+    ] = False,
+    recursive: Annotated[
+        bool, typer.Option("-r", "--recursive", help="Include subfolders; the tree is kept.", rich_help_panel=_FILES)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist; otherwise they are kept.", rich_help_panel=_FILES)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Make LR pictures from HR ones, as lenses, sensors, phones and the web make them.
+    """Make LR pictures from HR ones with the blur, noise and compression of real pictures.
 
-    The same recipe, seed and index give the same bytes, and so does a plan that --json printed: docs/degrade.md.
+    The same recipe, seed and index give the same bytes, and so does a plan printed by --json: docs/degrade.md.
 
-    Example: upres degrade photo.png -o lr.png --recipe real-esrgan --seed 7 --json
+    \b
+    Examples:
+      upres degrade photo.png -o lr.png --recipe real-esrgan --seed 7 --json
+      upres degrade photographs -r -o lr --recipe wild -s 2
     """
 
     def work() -> int:
         import os
 
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the number of numpy's threads moves roundings: the same bytes on every machine
+        os.environ.setdefault(
+            "OPENBLAS_NUM_THREADS", "1"
+        )  # numpy's rounding depends on its threads: the same bytes for any number of cores
         from upres.batch.paths import choose_destination, find_pictures, make_folder
         from upres.degradation.apply import load_recipe
         from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS
@@ -57,7 +85,7 @@ def degrade(
         if replay is not None:
             for name, value in {"recipe": recipe, "seed": seed, "index": index, "scale": scale}.items():
                 if value is not None:
-                    raise UsageError(f"--{name} says what to draw, and --replay {replay} was drawn before: give one of them")
+                    raise UsageError(f"--{name} contradicts --replay {replay}, whose plans are drawn already: give one of them")
         given = None if replay is not None else load_recipe(recipe or "real-esrgan")
         plans = _read_plans(replay) if replay is not None else None
         destination = choose_destination(inputs, str(out), None, WRITABLE_FORMATS)
@@ -65,9 +93,9 @@ def degrade(
             raise UsageError("upres degrade writes files, not standard output: give -o a file or a folder")
         found = find_pictures(inputs, recursive=recursive, suffixes=READABLE_SUFFIXES, keep_out=destination.folder, beside=False)
         if not found.pictures:
-            raise InputError(f"{', '.join(inputs)} holds no picture (looked for {', '.join(sorted(READABLE_SUFFIXES))})")
+            raise InputError(f"{', '.join(inputs)} holds no pictures (looked for {', '.join(sorted(READABLE_SUFFIXES))})")
         if plans is not None and len(plans) != len(found.pictures):
-            raise UsageError(f"{replay} holds {len(plans)} plans for {len(found.pictures)} pictures: expected one each, in their order")
+            raise UsageError(f"{replay} holds {len(plans)} plans for {len(found.pictures)} pictures: expected one for each, in order")
         for folder in _check_targets(found.pictures, destination):
             make_folder(folder)
         return _run(found.pictures, destination, given, plans, seed or 0, index or 0, scale or 4, json_lines, overwrite)
@@ -79,7 +107,7 @@ def _run(
     pictures: list[InputFile], destination: Destination, recipe: Recipe | None, plans: list[dict[str, Any]] | None, seed: int, index: int,
     scale: int, json_lines: bool, overwrite: bool,
 ) -> int:  # fmt: skip
-    """One bad picture is named and the rest goes on; the exit code tells."""
+    """Degrade all pictures; failures are reported, and the first determines the exit code."""
     import json
 
     import numpy as np
@@ -95,7 +123,7 @@ def _run(
             assert found.path is not None and target is not None
             try:
                 if target.exists() and not overwrite:
-                    job.say(f"{target} is there already and was kept: --overwrite replaces it")
+                    job.say(f"{target} exists and was kept: --overwrite replaces it")
                     continue
                 if recipe is not None:
                     plan = draw_plan(recipe, seed=seed, index=index + number, scale=scale)
@@ -107,10 +135,10 @@ def _run(
                 height, width = (side // factor * factor for side in picture.pixels.shape[:2])
                 if not height or not width:
                     size = f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
-                    raise InputError(f"{found.name} is {size}, too small to be reduced by {factor}")
+                    raise InputError(f"{found.name} is {size}, too small to be downscaled by {factor}")
                 if picture.alpha is not None:
-                    job.say(f"{found.name}: transparency is left out")
-                hr = np.clip(picture.pixels[:height, :width], 0.0, 1.0)  # a wider profile than sRGB reaches outside
+                    job.say(f"{found.name}: transparency is dropped")
+                hr = np.clip(picture.pixels[:height, :width], 0.0, 1.0)  # pictures with a wider gamut than sRGB exceed [0, 1]
                 lr = run_plan(sharpened(hr, plan), plan)
                 write_picture(Picture(lr), target)
                 if json_lines:
@@ -124,7 +152,7 @@ def _run(
 
 
 def _read_plans(path: Path) -> list[dict[str, Any]]:
-    """A JSON line a plan, as --json prints them. Raises `InputError`."""
+    """Read plans as --json prints them, one per line. Raises `InputError`."""
     import json
 
     from upres.degradation.apply import check_plan
@@ -138,19 +166,19 @@ def _read_plans(path: Path) -> list[dict[str, Any]]:
         try:
             plan = json.loads(line)
         except json.JSONDecodeError as error:
-            raise InputError(f"--replay {path}, line {number} is no JSON: {error}") from error
+            raise InputError(f"--replay {path}, line {number} is not JSON: {error}") from error
         try:
             check_plan(plan)
         except UsageError as error:
             raise InputError(f"--replay {path}, line {number}: {error}") from error
         plans.append(plan)
     if not plans:
-        raise InputError(f"--replay {path} holds no plan: expected the lines that --json prints")
+        raise InputError(f"--replay {path} holds no plans: expected the output of --json")
     return plans
 
 
 def _check_targets(pictures: list[InputFile], destination: Destination) -> list[Path]:
-    """Before a picture is read: no result may be an input, and no two results one file. Gives the folders of the results."""
+    """Refuse results that would replace an input or each other; returns the folders of the results."""
     import os
 
     if any(found.path is None for found in pictures):
@@ -159,7 +187,7 @@ def _check_targets(pictures: list[InputFile], destination: Destination) -> list[
     sources = {os.path.realpath(found.path) for found in pictures if found.path is not None}
     for target in targets:
         if target is not None and os.path.realpath(target) in sources:
-            raise UsageError(f"-o names {target}, which is an input: choose another folder or file")
+            raise UsageError(f"-o names {target}, which is an input: choose another file or folder")
     seen: dict[Path, str] = {}
     for found, target in zip(pictures, targets, strict=True):
         assert target is not None
@@ -167,4 +195,3 @@ def _check_targets(pictures: list[InputFile], destination: Destination) -> list[
             raise UsageError(f"{seen[target]} and {found.name} would both be written to {target}: degrade them one by one")
         seen[target] = found.name
     return sorted({target.parent for target in seen})
-

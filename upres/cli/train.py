@@ -1,4 +1,4 @@
-"""The verb `upres train`: parse, resolve one configuration, call one function."""
+"""The verb `upres train`: parse, resolve the configuration, train."""
 
 from __future__ import annotations
 
@@ -18,78 +18,115 @@ if TYPE_CHECKING:
 RANDOM = "random"
 
 
+_DATA, _RUN, _MODEL, _ADVERSARIAL, _MACHINE = "Data", "Run", "Model", "Adversarial training", "Machine"
+
+
 def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="compact-x2|x4, standard-x2|x4, photo-x2|x4, esrgan-psnr-x2|x4, real-esrnet-x2|x4, srresnet-x4; adversarial: "
-            "esrgan-x2|x4, real-esrgan-x2|x4, bsrgan-x2|x4, compact-gan-x2|x4, compact-wild-x2|x4."
+            metavar="RECIPE",
+            help="compact-x2|x4, standard-x2|x4, photo-x2|x4, esrgan-psnr-x2|x4, real-esrnet-x2|x4, srresnet-x4; "
+            "adversarial: esrgan-x2|x4, real-esrgan-x2|x4, bsrgan-x2|x4, compact-gan-x2|x4, compact-wild-x2|x4.",
         ),
     ],
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="DIR[=WEIGHT]", help="HR photographs (folders below count) or shards; may be repeated."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The run's folder: configuration, checkpoints, TensorBoard, pictures, the trained model.")
+        typer.Option(
+            "--data", metavar="DIR[=WEIGHT]", help="HR photographs, with subfolders, or shards; repeatable.", rich_help_panel=_DATA
+        ),
     ] = None,
     lr: Annotated[
         list[Path] | None,
-        typer.Option("--lr", metavar="DIR", help="LR pictures of the same names; one for each --data. Default: LR is made from HR."),
+        typer.Option(
+            "--lr", metavar="DIR", help="LR pictures of the same names, one for each --data. Default: made from HR.", rich_help_panel=_DATA
+        ),
     ] = None,
     validation: Annotated[
-        Path | None, typer.Option("--validation", help="A folder of HR pictures to validate on; default: five held out from --data.")
+        Path | None,
+        typer.Option("--validation", metavar="DIR", help="HR validation pictures. Default: five of --data.", rich_help_panel=_DATA),
     ] = None,
     validation_lr: Annotated[
-        Path | None, typer.Option("--validation-lr", metavar="DIR", help="LR pictures of those of --validation. Default: made from HR.")
+        Path | None,
+        typer.Option("--validation-lr", metavar="DIR", help="LR pictures for --validation. Default: made from HR.", rich_help_panel=_DATA),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="The run's folder: configuration, checkpoints, TensorBoard, model.", rich_help_panel=_RUN
+        ),
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the recipe; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the recipe; repeatable.", rich_help_panel=_RUN),
     ] = None,
-    shrink: Annotated[int, typer.Option("--shrink", metavar="K", help="Divide the recipe's whole schedule by K, for a trial.")] = 1,
+    shrink: Annotated[
+        int, typer.Option("--shrink", metavar="K", help="Divide the whole schedule by K, for a trial.", rich_help_panel=_RUN)
+    ] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, bit for bit.", rich_help_panel=_RUN)] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print parameters, multiply-adds, memory and time; write nothing.", rich_help_panel=_RUN),
+    ] = False,
     init: Annotated[
         str | None,
-        typer.Option("--init", metavar="NAME|FILE", help="A model of the recipe's shape to begin with; 'random' for a GAN from nothing."),
-    ] = None,
-    init_discriminator: Annotated[
-        Path | None, typer.Option("--init-discriminator", help="A file of the discriminator's weights, such as *_netD.pth, to begin with.")
-    ] = None,
-    features: Annotated[
-        Path | None,
-        typer.Option("--features", metavar="FILE|FOLDER", help="The feature network's file, or a folder of such. Else: cache, download."),
+        typer.Option("--init", metavar="NAME|FILE", help="Start from this model; 'random' for a GAN from scratch.", rich_help_panel=_MODEL),
     ] = None,
     teacher: Annotated[
         str | None,
-        typer.Option("--teacher", metavar="NAME|FILE", help="A model to learn from: what it makes of LR is what the losses aim at."),
+        typer.Option("--teacher", metavar="NAME|FILE", help="Train towards this model's output instead of HR.", rich_help_panel=_MODEL),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, bit for bit.")] = False,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--features",
+            metavar="FILE|DIR",
+            help="The feature network, or its folder. Default: cache or download.",
+            rich_help_panel=_ADVERSARIAL,
+        ),
+    ] = None,
+    init_discriminator: Annotated[
+        Path | None,
+        typer.Option(
+            "--init-discriminator", metavar="FILE", help="Start from this discriminator, such as *_netD.pth.", rich_help_panel=_ADVERSARIAL
+        ),
+    ] = None,
     guard: Annotated[
         bool,
-        typer.Option("--guard", help="When the run goes wrong, go back to its last good checkpoint with half the learning rate, once."),
+        typer.Option(
+            "--guard",
+            help="If training goes wrong, return to the last good checkpoint once and halve the learning rates.",
+            rich_help_panel=_ADVERSARIAL,
+        ),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print parameters, multiply-adds, memory and the time to come; writes nothing.")
-    ] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=_MACHINE)] = "auto",
     processes: Annotated[
-        int, typer.Option("--processes", min=1, metavar="N", help="Processes on this machine: one a GPU (NCCL), or on the CPU (gloo).")
+        int,
+        typer.Option("--processes", min=1, metavar="N", help="Processes on this machine, one per GPU.", rich_help_panel=_MACHINE),
     ] = 1,
-    nodes: Annotated[int, typer.Option("--nodes", min=1, metavar="N", help="Machines; the same command runs on each, with --rdzv.")] = 1,
+    nodes: Annotated[
+        int,
+        typer.Option("--nodes", min=1, metavar="N", help="Machines; run the same command on each, with --rdzv.", rich_help_panel=_MACHINE),
+    ] = 1,
     rdzv: Annotated[
-        str | None, typer.Option("--rdzv", metavar="HOST:PORT", help="Where the machines meet: the address of one of them.")
+        str | None,
+        typer.Option("--rdzv", metavar="HOST:PORT", help="Where the machines meet: the address of one of them.", rich_help_panel=_MACHINE),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Train a network on a folder of photographs: on pixels, or against a discriminator.
+    """Train a network on photographs, with a pixel loss or adversarially.
 
-    Example: upres train compact-gan-x4 --data photographs --out runs/gan --init compact-x4
+    \b
+    Examples:
+      upres train compact-x4 --data photographs --out runs/psnr
+      upres train compact-gan-x4 --data photographs --out runs/gan --init compact-x4
     """
 
     def work() -> int:
         import importlib.util
         import os
 
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would spin beside torch's
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would compete with torch's
 
         from upres.cli.download import have_models
         from upres.errors import EngineError, OutputError, UsageError
@@ -130,7 +167,7 @@ def train(
             except OutputError as error:
                 if newest_step(out / "checkpoints") is None:
                     raise
-                raise OutputError(f"{error} (add --resume: the run goes on from its newest checkpoint)") from error
+                raise OutputError(f"{error} (with --resume the run continues from its newest checkpoint)") from error
         if ranks.rank == 0:
             say(f"trained: {model}")
         return 0
@@ -141,20 +178,20 @@ def train(
 def _roots(
     data: Sequence[str], lr: Sequence[Path], validation: Path | None, validation_lr: Path | None
 ) -> tuple[list[Root], list[Root] | None]:
-    """The folders to train on and those to validate on."""
+    """The training folders, and the validation folders if given."""
     from upres.errors import UsageError
     from upres.training.data.roots import Root, parse_root
 
     if lr and len(lr) != len(data):
-        raise UsageError(f"--lr is given as often as --data and in the same order, or not at all: got {len(lr)} for {len(data)}")
+        raise UsageError(f"--lr must be given once for each --data, in the same order, or not at all: got {len(lr)} for {len(data)}")
     if validation is None and validation_lr is not None:
-        raise UsageError("--validation-lr needs --validation, the folder of the HR pictures")
+        raise UsageError("--validation-lr needs --validation, the folder of HR pictures")
     roots = [parse_root(text, lr[i] if lr else None) for i, text in enumerate(data)]
     return roots, None if validation is None else [Root(validation, validation_lr)]
 
 
 def _parent(config: TrainConfig, init: str | None) -> Path | None:
-    """The file to begin with. A GAN from random weights must be asked for: it is how training diverges."""
+    """The file to start from. A GAN from random weights must be requested: it tends to diverge."""
     from upres.cli.download import have_models
     from upres.errors import UsageError
     from upres.models.catalog import resolve
@@ -166,8 +203,8 @@ def _parent(config: TrainConfig, init: str | None) -> Path | None:
         return resolve(init)
     if config.adversarial:
         raise UsageError(
-            f"{config.recipe} begins with a network that was trained on pixels: --init NAME|FILE (for example the model.safetensors of a "
-            "stage-one run, or compact-x4 for the compact network). '--init random' begins from nothing"
+            f"{config.recipe} starts from a network trained with a pixel loss: give --init NAME|FILE, such as the model.safetensors "
+            "of a stage-one run, or compact-x4 for the compact network; '--init random' starts from scratch"
         )
     return None
 
@@ -183,7 +220,7 @@ def _device(name: str) -> str:
     if name not in there:
         raise UsageError(f"--device must be auto, {', '.join(there)}, got {name!r}")
     if not there[name]:
-        raise UsageError(f"--device {name}: this PyTorch ({torch.__version__}) finds no such device; --device cpu works everywhere")
+        raise UsageError(f"--device {name}: this PyTorch ({torch.__version__}) has no such device; use --device cpu")
     return name
 
 
@@ -209,7 +246,7 @@ def _is_worker() -> bool:
 
 
 def _launch(out: Path, resume: bool, processes: int, nodes: int, rdzv: str | None, debug: bool) -> int:
-    """Run this very command once a process, over torch's own launcher; workers always continue what the launch before them left."""
+    """Run this command in each process, with torch's launcher; workers always resume from the newest checkpoint."""
     import sys
 
     from upres.training.checkpoint import newest_step
@@ -228,7 +265,7 @@ def _launch(out: Path, resume: bool, processes: int, nodes: int, rdzv: str | Non
 
 
 class _Interrupt:
-    """Turns the first Ctrl-C into a request to stop after the present step; a second one stops at once."""
+    """Turns the first Ctrl-C into a request to stop after the current step; a second one stops at once."""
 
     def __init__(self, talks: bool) -> None:
         self._talks = talks
@@ -237,7 +274,7 @@ class _Interrupt:
     def __enter__(self) -> _Interrupt:
         import signal
 
-        # Under the launcher SIGTERM is how it ends a process; alone it is what a scheduler or a shutdown sends: save, then stop.
+        # The launcher ends its workers with SIGTERM; for a single process it comes from a scheduler or a shutdown: save, then stop.
         asked = [signal.SIGINT] if _is_worker() else [signal.SIGINT, signal.SIGTERM]
         self._before = {number: signal.signal(number, self._handle) for number in asked}
         return self
@@ -253,7 +290,7 @@ class _Interrupt:
             raise KeyboardInterrupt
         self._pressed = True
         if self._talks:
-            say("stopping after this step, which will be saved (Ctrl-C again stops at once, without saving)")
+            say("saving and stopping after this step (Ctrl-C again stops at once, without saving)")
 
     def pressed(self) -> bool:
         return self._pressed

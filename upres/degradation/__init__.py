@@ -1,1 +1,1 @@
-"""Recipes that make LR from HR as the world does: blur, resizes, noise, codecs."""
+"""Degradation of HR to realistic LR: recipes of blur, resizing, noise and compression."""

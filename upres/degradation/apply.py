@@ -1,7 +1,7 @@
-"""Pictures as the world makes them: a recipe, a plan drawn from it, and the plan carried out.
+"""Degrades pictures: draws a plan from a recipe, and applies it.
 
-`draw_plan` is a pure function of (recipe, seed, index) and touches no pixel: a plan is JSON with every number in it. `run_plan` draws
-nothing: the same plan on the same picture gives the same bytes. So a sample of a training run can be printed, looked at and made again.
+`draw_plan` is a pure function of (recipe, seed, index); a plan is JSON with every number in it. `run_plan` is deterministic: the same plan
+on the same picture gives the same bytes. So any sample of a training run can be reproduced.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ DegradationPlan = dict[str, Any]
 
 
 def draw_plan(recipe: Recipe, *, seed: int, index: int, scale: int) -> DegradationPlan:
-    """What `recipe` does to picture `index` under `seed`: JSON data; sizes in it are relative, so it fits any picture.
+    """Draw the plan of `recipe` for picture `index` under `seed`: JSON data with relative sizes, so that it fits any picture.
 
     Raises `UsageError` for a negative seed or index, or a scale below 1.
     """
     if seed < 0 or index < 0 or scale < 1:
-        raise UsageError(f"expected a seed and an index of 0 or more and a scale of 1 or more, got {seed}, {index} and {scale}")
+        raise UsageError(f"`seed` and `index` must be at least 0 and `scale` at least 1, got {seed}, {index} and {scale}")
     steps = draw_steps(recipe.stages, np.random.default_rng((seed, index)), Now(scale, scale))
     sharpen = None if recipe.target is None else asdict(recipe.target)
     head = {"recipe": recipe.name, "sha256": recipe.sha256, "seed": seed, "index": index, "scale": scale}
@@ -44,9 +44,9 @@ def draw_plan(recipe: Recipe, *, seed: int, index: int, scale: int) -> Degradati
 
 
 def sharpened(hr: Array, plan: Mapping[str, Any]) -> Array:
-    """What `plan` degrades and a network should give: `hr` itself, or sharpened where the recipe says so. hr float32 `h w c` in [0,1].
+    """The picture to degrade, which is also a network's target: `hr`, sharpened if the plan says so. hr float32 `h w c` in [0,1].
 
-    Raises `UsageError` for a sharpening that is none.
+    Raises `UsageError` for invalid sharpening.
     """
     target = plan.get("sharpen")
     if target is not None:
@@ -55,15 +55,15 @@ def sharpened(hr: Array, plan: Mapping[str, Any]) -> Array:
 
 
 def run_plan(hr: Array, plan: Mapping[str, Any]) -> Array:
-    """hr float32 `h w c` in [0,1], c 1 or 3, sides multiples of the plan's scale -> lr float32 `h/scale w/scale c`, clipped and rounded
-    to 1/255.
+    """Apply `plan` to what `sharpened` returns.
 
-    It takes what `sharpened` gives. Raises `UsageError` for a plan that is none, and for other sides.
+    hr float32 `h w c` in [0,1], c 1 or 3, sides multiples of the plan's scale -> lr float32 `h/scale w/scale c`, clipped and rounded to
+    1/255. Raises `UsageError` for an invalid plan or other sides.
     """
     check_plan(plan)
     scale, steps = cast(int, plan["scale"]), cast("list[Mapping[str, Any]]", plan["steps"])
     if hr.ndim != 3 or hr.shape[2] not in (1, 3):
-        raise UsageError(f"a picture to degrade is h w c with 1 or 3 channels, got shape {hr.shape}")
+        raise UsageError(f"a picture to degrade must be h w c with 1 or 3 channels, got shape {hr.shape}")
     height, width = hr.shape[:2]
     if height % scale or width % scale or not height or not width:
         raise UsageError(f"a picture of {width}x{height} cannot be degraded for x{scale}: its sides must be multiples of {scale}")
@@ -83,13 +83,13 @@ def _blur(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Arr
 
 def _resize(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Array:
     sides = target if step["of"] == "target" else image.shape[:2]
-    # a whole number that was divided and multiplied again may lie a rounding error below itself
+    # dividing and multiplying may leave a whole number slightly below itself
     size = tuple(max(1, int(side * step["factor"] + 1e-9)) for side in sides)
     return resize(image, cast("tuple[int, int]", size), step["mode"], step["antialias"])
 
 
 def _decimate(image: Array, step: Mapping[str, Any], target: tuple[int, int]) -> Array:
-    factor = min(step["factor"], *image.shape[:2])  # a picture smaller than that keeps one pixel
+    factor = min(step["factor"], *image.shape[:2])  # smaller pictures keep one pixel
     return decimate(image, factor, make_kernel(step["kernel"]))
 
 

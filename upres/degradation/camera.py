@@ -1,7 +1,7 @@
-"""The noise of a camera: a picture back to what a sensor saw, noise as a sensor has it, and developed again.
+"""Camera noise: converts a picture back to sensor data, adds sensor noise, and develops it again.
 
-T. Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019: its camera matrices, gains, tone curve and noise model. The
-stage of this kind in BSRGAN has matrices and a demosaicing network of its own; this one stands in its place.
+T. Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019: its camera matrices, gains, tone curve and noise model.
+BSRGAN's camera stage has other matrices and a demosaicing network; this one replaces it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
-# XYZ -> camera, as published with the paper, without names. The second to fourth are the matrices that Adobe gives for these cameras; the
-# first must then be the telephone, which is left of the four of the Darmstadt noise data set.
+# XYZ -> camera, as published with the paper, without names. The second to fourth are Adobe's matrices for these cameras; the first must
+# then be the phone, the remaining one of the four cameras of the Darmstadt noise data set.
 CAMERAS: Final = {
     "Huawei Nexus 6P": ((1.0234, -0.2969, -0.2266), (-0.5625, 1.6328, -0.0469), (-0.0703, 0.2188, 0.6406)),
     "Sony A7R": ((0.4913, -0.0541, -0.0202), (-0.613, 1.3513, 0.2906), (-0.1564, 0.2151, 0.7183)),
@@ -28,11 +28,11 @@ _RGB_TO_XYZ: Final = np.array(  # sRGB, D65
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 _GAMMA: Final = 2.2
-_BRIGHT: Final = 0.9  # above it the inverse of a gain is bent so that white stays white
+_BRIGHT: Final = 0.9  # above this, inverse gains are blended towards 1 so that white stays white
 
 
 def draw_camera(rng: np.random.Generator) -> dict[str, Any]:
-    """The numbers of one camera stage: weights of the four matrices, gains, shot and read noise (variances; section 3.1, equation 3)."""
+    """Draw a camera stage: weights of the four matrices, gains, shot and read noise (variances; section 3.1, equation 3)."""
     weights = rng.random(len(CAMERAS))
     log_shot = float(rng.uniform(math.log(1e-4), math.log(1.2e-2)))
     log_read = 2.18 * log_shot + 1.20 + float(rng.normal(0.0, 0.26))
@@ -48,9 +48,9 @@ def draw_camera(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def camera_noise(image: Array, parameters: Mapping[str, Any]) -> Array:
-    """`image` float32 `h w c` in [0,1], developed again from a noisy RGGB mosaic of itself; gray goes through as three equal channels.
+    """`image` float32 `h w c` in [0,1], developed from a noisy RGGB mosaic of itself; gray is processed as three equal channels.
 
-    `shot` and `read` of 0 leave only what the mosaic costs.
+    With `shot` and `read` of 0 only the loss from the mosaic remains.
     """
     rng = np.random.default_rng(parameters["seed"])
     matrix = _camera_matrix(parameters["weights"])
@@ -75,14 +75,14 @@ def camera_noise(image: Array, parameters: Mapping[str, Any]) -> Array:
 
 
 def _camera_matrix(weights: list[float]) -> Wide:
-    """Linear RGB -> camera, rows of sum 1: white stays gray."""
+    """Linear RGB -> camera, with rows that sum to 1: gray stays gray."""
     xyz_to_camera = np.tensordot(np.array(weights), np.array(list(CAMERAS.values())), axes=1)
     matrix = xyz_to_camera @ _RGB_TO_XYZ
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
 def _without_gains(image: Array, gains: Array) -> Array:
-    """image / gains, but bright gray goes towards itself, so that clipped highlights come back as white (section 3.3)."""
+    """image / gains, but bright gray is preserved, so that clipped highlights remain white (section 3.3)."""
     gray = image.mean(axis=2, keepdims=True)
     mask = np.maximum((gray - _BRIGHT) / (1.0 - _BRIGHT), 0.0) ** 2
     inverse = 1.0 / gains
@@ -108,6 +108,6 @@ def _demosaic(mosaic: Array) -> Array:
 
 
 def _tent(plane: Array) -> Array:
-    """The sum over 3 x 3 with weights 1/2 1 1/2 in both directions: of samples that lie two apart, with zeros between, the linear path."""
+    """The sum over 3 x 3 with weights 1/2 1 1/2 in both directions: linear interpolation of samples with zeros in between."""
     across = plane[:, 1:-1] + (plane[:, :-2] + plane[:, 2:]) * np.float32(0.5)
     return np.asarray(across[1:-1] + (across[:-2] + across[2:]) * np.float32(0.5), np.float32)

@@ -1,4 +1,4 @@
-"""What a degradation plan may hold: every key known, none missing, each number one that can be worked with."""
+"""Validation of degradation plans: keys, types and ranges."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from upres.degradation.filters import MODES
 from upres.degradation.kernels import KINDS
 from upres.errors import UsageError, nearest
 
-Rule = Callable[[object], str]  # what was expected, or nothing where the value will do
+Rule = Callable[[object], str]  # what was expected; empty for a valid value
 
 
 def check_plan(plan: Mapping[str, Any]) -> None:
-    """Every key of `plan` and of its steps is known, none is missing, and each number can be worked with, or `UsageError` names it.
-
-    A plan may come from a file (`upres degrade --replay`), so it is believed no more than a recipe is.
-    """
+    """Raises `UsageError` naming the first unknown, missing or invalid key of `plan` or its steps; plans may come from files."""
     _check(plan, _HEAD, "a degradation plan", optional=("picture", "recipe", "sha256", "seed", "index", "sharpen"))
     if plan.get("sharpen") is not None:
         check_sharpening(plan["sharpen"])
@@ -42,7 +39,7 @@ def check_plan(plan: Mapping[str, Any]) -> None:
 
 
 def check_sharpening(target: object) -> None:
-    """Raises `UsageError` where `target` is no sharpening of HR."""
+    """Raises `UsageError` if `target` is not a valid sharpening of HR."""
     _check(target, _SHARPEN, "the sharpening of a degradation plan")
 
 

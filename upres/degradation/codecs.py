@@ -1,7 +1,4 @@
-"""What saving does to a picture: real codecs, in memory, by libvips.
-
-It is imported when a codec is first used: recipes without one, and training without a degradation, run on machines that lack it.
-"""
+"""Lossy compression by real codecs, in memory, with libvips, which is imported on first use: everything else works without it."""
 
 from __future__ import annotations
 
@@ -20,17 +17,19 @@ _GRID_PX: Final = 8  # of JPEG's blocks
 
 
 def recode(image: Array, format: str, quality: int, subsample: bool, shift: Sequence[int]) -> Array:
-    """`image`, float32 `h w c`, clipped to [0,1] and rounded to 8 bit, written with `quality` 1..100 and read again; c 1 or 3 stays so.
+    """`image`, float32 `h w c`, clipped to [0,1] and rounded to 8 bit, encoded and decoded; c 1 or 3 is kept.
 
-    `subsample`: chroma at half the resolution (4:2:0) or the whole (4:4:4); WebP always halves it below its lossless mode, so there it is
-    not asked. `shift` = (rows, columns), 0 to 7, moves the grid of blocks up and to the left by so many pixels: what is coded begins that
-    much earlier, with reflected pixels, which are cut off again. Raises `UsageError` for an unknown format or quality, `EngineError`
-    where this libvips lacks the format.
+    format: one of `FORMATS`.
+    quality: 1 to 100.
+    subsample: chroma at half the resolution (4:2:0) or in full (4:4:4); ignored for WebP, whose lossy mode always halves it.
+    shift: (rows, columns), 0 to 7, by which the grid of blocks moves up and left: reflected pixels are encoded before the picture.
+
+    Raises `UsageError` for an unknown format or quality, `EngineError` if this libvips lacks the format.
     """
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}: expected one of {', '.join(FORMATS)}")
     if not 1 <= quality <= 100:
-        raise UsageError(f"the quality of {format} must be 1 to 100, got {quality}")
+        raise UsageError(f"the quality of {format} must be in [1, 100], got {quality}")
     levels = np.rint(np.clip(image, 0.0, 1.0) * np.float32(255.0)).astype(np.uint8)
     top, left = (int(pixels) % _GRID_PX for pixels in shift)
     if top or left:
@@ -64,9 +63,9 @@ def _round_trip(levels: NDArray[np.uint8], format: str, quality: int, subsample:
         pixels = np.frombuffer(decoded.write_to_memory(), np.uint8).reshape(decoded.height, decoded.width, decoded.bands)
     except pyvips.Error as error:
         words = str(error).strip()
-        raise EngineError(f"this libvips cannot code {format}: {words}. pip install 'pyvips[binary]' brings one that can") from error
+        raise EngineError(f"this libvips cannot encode {format}: {words}. pip install 'pyvips[binary]' brings one that can") from error
     if pixels.shape[:2] != (height, width):
-        raise EngineError(f"{format} gave {pixels.shape[1]}x{pixels.shape[0]} pixels back for {width}x{height}")
+        raise EngineError(f"{format} returned {pixels.shape[1]}x{pixels.shape[0]} pixels for {width}x{height}")
     if channels == 1:
         return pixels[:, :, :1]
     return pixels[:, :, :3] if pixels.shape[2] >= 3 else np.repeat(pixels[:, :, :1], 3, axis=2)

@@ -1,6 +1,6 @@
-"""From a recipe to a plan: every random number of one picture's degradation, drawn before a pixel is touched.
+"""Draws plans from recipes: every random number of a picture's degradation, before any pixel is processed.
 
-A function an op, each `(stage, rng, now) -> steps`. `now.scale` is what is left to reduce by: BSRGAN's first halving leaves half of it.
+There is one function per op, `(stage, rng, now) -> steps`. `now.scale` is the remaining scale: BSRGAN's first halving halves it.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from upres.degradation.stages import (
 )
 
 Step = dict[str, Any]
-_LARGE_KERNEL_PX: Final = 13  # from here on the low-pass may cut deeper (Real-ESRGAN's published pipeline)
+_LARGE_KERNEL_PX: Final = 13  # from here on the low-pass may cut off lower (as in Real-ESRGAN's published pipeline)
 
 
 @dataclass
 class Now:
-    """What earlier stages left: the scale still to be reached."""
+    """The state between stages: the remaining scale, and that of the whole plan."""
 
     scale: int
     whole_scale: int
 
 
 def draw_steps(stages: tuple[Stage, ...], rng: np.random.Generator, now: Now) -> list[Step]:
-    """The steps of all stages in their order."""
+    """The steps of all stages, in order."""
     steps: list[Step] = []
     for stage in stages:
         steps += _draw(stage, rng, now)
@@ -94,7 +94,7 @@ def _blur(stage: Blur, rng: np.random.Generator, now: Now) -> list[Step]:
     beta = 1.0
     if family in ("generalised", "plateau"):
         low, high = stage.beta_generalised if family == "generalised" else stage.beta_plateau
-        # a coin chooses the side of 1; a range that begins at 1 gives exactly 1 half of the time, as published
+        # either side of 1 is equally likely; a range from 1 on gives exactly 1 half of the time, as published
         beta = _uniform((low, 1.0), rng) if rng.random() < 0.5 else _uniform((1.0, high), rng)
     kernel = {"kind": family, "size": size, "sigma_x": sigma_x, "sigma_y": sigma_y, "theta": theta, "beta": beta}
     return [{"op": "blur", "kernel": kernel}]
@@ -182,7 +182,7 @@ def _choose(stage: Choose, rng: np.random.Generator, now: Now) -> list[Step]:
 
 
 def _shuffle(stage: Shuffle, rng: np.random.Generator, now: Now) -> list[Step]:
-    """All stages in a random order, but `to-target` after whatever else reduces: the two change places where they fell otherwise."""
+    """All stages in random order; `to-target` is swapped with the last stage that downscales, if that comes later."""
     stages = stage.stage
     order = [int(i) for i in rng.permutation(len(stages))]
     last = next((place for place, i in enumerate(order) if isinstance(stages[i], ToTarget)), None)

@@ -1,7 +1,7 @@
-"""What a degradation does to a picture by linear filters: blur, resize, decimate, and the sharpening of the target.
+"""Filters of degradations: blur, resize, decimate, and sharpening of the target.
 
-All take and give float32 `h w c`, write nothing into their argument and clip nothing, unless they say so. Borders are reflected without
-repeating the edge pixel, as in Real-ESRGAN.
+All take and return float32 `h w c`, leave their argument unchanged and do not clip, unless stated. Borders are reflected without repeating
+the edge pixel, as in Real-ESRGAN.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from upres.images.resize import contributions, imresize
 Array = NDArray[np.float32]
 Mode = Literal["area", "linear", "cubic", "lanczos", "nearest"]
 MODES: Final[tuple[str, ...]] = ("area", "linear", "cubic", "lanczos", "nearest")
-_NEGLIGIBLE: Final = 1e-7  # the weights that a kernel may lose or that may be wrong, all together
-_BLOCK: Final = 32  # output samples of one matrix product of a blur: few of its weights are zeros, and it is large enough for BLAS
+_NEGLIGIBLE: Final = 1e-7  # sum of the weights that may be dropped or wrong
+_BLOCK: Final = 32  # outputs of one matrix product of a blur: few zero weights, and large enough for BLAS
 _RESIZE_BLOCK: Final = 64
-_TILE: Final = 256  # of Fourier transforms: they stay in the cache, and a large photograph needs no more memory than its tiles
+_TILE: Final = 256  # side of Fourier transforms: they fit the cache and limit memory
 
 Block = tuple[slice, slice, NDArray[np.float32]]
 
@@ -30,8 +30,8 @@ Block = tuple[slice, slice, NDArray[np.float32]]
 def blur(image: Array, kernel: NDArray[np.float64]) -> Array:
     """The convolution of every channel with `kernel` (odd sides, sum 1), to 1e-6 of the exact sum for pictures in [0,1].
 
-    A separable kernel (a Gaussian that is round or not turned) runs as products with blocks of band matrices, any other by Fourier
-    transforms: at 160 x 160 x 3 and 21 pixels 0.8 and 1.3 ms, where a sum of separable kernels by singular values takes 3 to 13 ms.
+    Separable kernels (Gaussians that are round or not rotated) run as products with blocks of band matrices, others by Fourier transforms:
+    at 160 x 160 x 3 and 21 pixels 0.8 and 1.3 ms, where a sum of separable kernels by singular values takes 3 to 13 ms.
     """
     kernel = _trimmed(kernel)
     if kernel.size == 1:
@@ -43,7 +43,7 @@ def blur(image: Array, kernel: NDArray[np.float64]) -> Array:
 
 
 def _trimmed(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without the outer rings whose weights together are negligible."""
+    """The kernel without outer rings of negligible weight."""
     whole = np.abs(kernel).sum()
     while min(kernel.shape) > 1 and whole - np.abs(kernel[1:-1, 1:-1]).sum() <= _NEGLIGIBLE:
         kernel = kernel[1:-1, 1:-1]
@@ -51,12 +51,12 @@ def _trimmed(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reflected(image: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
-    """`c h w` with so many reflected pixels before and after."""
+    """`c h w`, padded by reflection with the given numbers of pixels before and after."""
     return np.pad(image.transpose(2, 0, 1), ((0, 0), rows, columns), mode="reflect")
 
 
 def _separable(image: Array, down: NDArray[np.float64], across: NDArray[np.float64]) -> Array:
-    """The convolution of the columns with `down` and of the rows with `across`, both of odd length."""
+    """Convolve columns with `down` and rows with `across`, both of odd length."""
     height, width, channels = image.shape
     rows, columns = len(down) // 2, len(across) // 2
     tall, wide = -(-height // _BLOCK), -(-width // _BLOCK)
@@ -67,7 +67,7 @@ def _separable(image: Array, down: NDArray[np.float64], across: NDArray[np.float
     windows = np.lib.stride_tricks.as_strided(
         planes, (channels, tall, _BLOCK + 2 * rows, planes.shape[2]), (c_step, _BLOCK * h_step, h_step, w_step), writeable=False
     )
-    lines = np.matmul(_band(down[::-1]), windows).reshape(channels * tall * _BLOCK, planes.shape[2])  # convolution: kernels run backwards
+    lines = np.matmul(_band(down[::-1]), windows).reshape(channels * tall * _BLOCK, planes.shape[2])  # convolution reverses kernels
     l_step, w_step = lines.strides
     windows = np.lib.stride_tricks.as_strided(
         lines, (wide, lines.shape[0], _BLOCK + 2 * columns), (_BLOCK * w_step, l_step, w_step), writeable=False
@@ -77,7 +77,7 @@ def _separable(image: Array, down: NDArray[np.float64], across: NDArray[np.float
 
 
 def _band(taps: NDArray[np.float64]) -> NDArray[np.float32]:
-    """`block, block + taps - 1`: each row holds the taps, one further than the row before."""
+    """`block, block + taps - 1`: each row holds the taps, shifted by one from the row above."""
     matrix = np.zeros((_BLOCK, _BLOCK + len(taps) - 1), np.float32)
     step = matrix.strides[1]
     diagonals = np.lib.stride_tricks.as_strided(matrix, (_BLOCK, len(taps)), (matrix.strides[0] + step, step))
@@ -86,7 +86,7 @@ def _band(taps: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _fourier(image: Array, kernel: NDArray[np.float64]) -> Array:
-    """Tile by tile: what a circular convolution wraps around lies in the reflected border, which is cut off."""
+    """Tile by tile: the wrap-around of circular convolution falls into the reflected border, which is cropped."""
     height, width, channels = image.shape
     rows, columns = kernel.shape[0] // 2, kernel.shape[1] // 2
     planes = _reflected(image, (rows, rows), (columns, columns))
@@ -97,7 +97,7 @@ def _fourier(image: Array, kernel: NDArray[np.float64]) -> Array:
     for channel in range(channels):
         for top in range(0, height, tall):
             for left in range(0, width, wide):
-                tile = planes[channel, top : top + tall + 2 * rows, left : left + wide + 2 * columns]  # the last ones end in zeros
+                tile = planes[channel, top : top + tall + 2 * rows, left : left + wide + 2 * columns]  # padded with zeros at the end
                 blurred = np.fft.irfft2(np.fft.rfft2(tile, size) * spectrum, size)[2 * rows :, 2 * columns :]
                 part = result[top : top + tall, left : left + wide, channel]
                 part[...] = blurred[: part.shape[0], : part.shape[1]]
@@ -119,11 +119,11 @@ def _fast_side(least: int) -> int:
 
 
 def resize(image: Array, size: tuple[int, int], mode: Mode, antialias: bool) -> Array:
-    """To `size` = (h, w), coordinates by the ratio of sizes at half-pixel centers, so nothing shifts.
+    """Resize to `size` = (h, w) with half-pixel centers and the ratio of sizes as the factor, so that nothing shifts.
 
     With `antialias`: MATLAB's (upres/images/resize.py; "nearest" has none). Without: torch's `F.interpolate(align_corners=False)`: area is
     the mean of the pixels that a cell touches, cubic has a = -0.75, borders are repeated, nearest is "nearest-exact"; lanczos is MATLAB's
-    without stretching. Raises `UsageError` for an unknown mode.
+    without antialiasing. Raises `UsageError` for an unknown mode.
     """
     if mode not in MODES:
         raise UsageError(f"unknown resize mode {mode!r}: expected one of {', '.join(MODES)}")
@@ -133,7 +133,7 @@ def resize(image: Array, size: tuple[int, int], mode: Mode, antialias: bool) -> 
         return imresize(image, size=size, kernel=mode)
     height, width = image.shape[:2]
     planes = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
-    if size[0] * width <= size[1] * height:  # the axis first that leaves less
+    if size[0] * width <= size[1] * height:  # first the axis that leaves fewer pixels
         planes = _along_width(_along_height(planes, size[0], mode), size[1], mode)
     else:
         planes = _along_height(_along_width(planes, size[1], mode), size[0], mode)
@@ -156,7 +156,7 @@ def _along_width(planes: Array, size: int, mode: str) -> Array:
 
 @lru_cache(maxsize=512)
 def _blocks(size_in: int, size_out: int, mode: str) -> list[Block]:
-    """The linear map of one axis: (outputs, the inputs that they read, weights) block by block. Cached: not to be written to."""
+    """The linear map of one axis: (outputs, inputs, weights) block by block. Cached: do not modify."""
     indices, weights = _taps(size_in, size_out, mode)
     blocks: list[Block] = []
     for start in range(0, size_out, _RESIZE_BLOCK):
@@ -190,7 +190,7 @@ def _taps(size_in: int, size_out: int, mode: str) -> tuple[NDArray[Any], NDArray
 
 
 def _cubic(distance: NDArray[np.float64], a: float = -0.75) -> NDArray[np.float64]:
-    """Keys 1981 with torch's and OpenCV's a."""
+    """The cubic kernel of Keys (1981), with a as in torch and OpenCV."""
     near = ((a + 2.0) * distance - (a + 3.0)) * distance**2 + 1.0
     far = ((distance - 5.0) * distance + 8.0) * distance * a - 4.0 * a
     return np.where(distance <= 1.0, near, np.where(distance < 2.0, far, 0.0))
@@ -199,11 +199,11 @@ def _cubic(distance: NDArray[np.float64], a: float = -0.75) -> NDArray[np.float6
 def decimate(image: Array, factor: int, kernel: NDArray[np.float64]) -> Array:
     """Blur with `kernel` and keep one pixel of each `factor` x `factor`: BSRGAN's nearest down-sampling (Zhang et al., ICCV 2021, 3.2).
 
-    The pixel kept is the first; the kernel is shifted by (factor - 1) / 2 pixels, linearly between pixels, so that the result does not
-    shift. Gives floor(side / factor) pixels a side. Raises `UsageError` where that leaves none.
+    The first pixel is kept; the kernel is shifted by (factor - 1) / 2 pixels, with linear interpolation, so that the result does not shift.
+    Returns floor(side / factor) pixels a side. Raises `UsageError` if that is none.
     """
     if not 1 <= factor <= min(image.shape[:2]):
-        raise UsageError(f"every {factor}th pixel of a picture of {image.shape[1]}x{image.shape[0]} is no picture")
+        raise UsageError(f"a picture of {image.shape[1]}x{image.shape[0]} is too small to be decimated by {factor}")
     half, fraction = divmod(factor - 1, 2)
     size = kernel.shape[0] + 2 * (half + 1)
     wide = np.zeros((size, size))
@@ -218,7 +218,7 @@ def decimate(image: Array, factor: int, kernel: NDArray[np.float64]) -> Array:
 
 
 def sharpen(image: Array, amount: float, radius_px: int, threshold_255: float) -> Array:
-    """Unsharp masking as Real-ESRGAN does it to its targets: where a picture differs from its blur, the difference is added again.
+    """Unsharp masking as Real-ESRGAN applies it to targets: adds the difference to the blurred picture where it is large.
 
     blur: a Gaussian of `radius_px` (odd) pixels with OpenCV's sigma for that size; residual = image - blur;
     mask = |residual| * 255 > threshold, blurred; result = mask * clip(image + amount * residual, 0, 1) + (1 - mask) * image.

@@ -2,7 +2,7 @@
 
 Sources: X. Wang et al., "Real-ESRGAN", ICCVW 2021, section 3.2 and appendix (generalized and plateau Gaussians after Y.-Q. Liu et al.,
 "Estimating generalized Gaussian blur kernels for out-of-focus image deblurring", IEEE TCSVT 2020), and for the ideal low-pass its section
-3.4. In all of them S is the covariance matrix with the standard deviations sigma_x and sigma_y along axes turned by theta.
+3.4. S is the covariance matrix with standard deviations sigma_x and sigma_y along axes rotated by theta.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KINDS: Final = {
     "plateau": ("size", "sigma_x", "sigma_y", "theta", "beta"),
     "sinc": ("size", "cutoff"),
 }
-SMALLEST_SIGMA: Final = 0.05  # narrower Gaussians are a single pixel to within 1e-80 of the sum
+SMALLEST_SIGMA: Final = 0.05  # narrower Gaussians are a single pixel, to within 1e-80
 
 
 def isotropic(size: int, sigma: float) -> Array:
@@ -47,23 +47,23 @@ def plateau(size: int, sigma_x: float, sigma_y: float, theta: float, beta: float
 
 
 def sinc(size: int, cutoff: float) -> Array:
-    """The ideal circular low-pass of `cutoff` radians per pixel, cut to `size` and normalized: rings as over-sharpened pictures do.
+    """The ideal circular low-pass of `cutoff` radians per pixel, cut to `size`, normalized; rings like over-sharpened pictures.
 
-    k(r) = cutoff J1(cutoff r) / (2 pi r), and cutoff^2 / (4 pi) in the middle.
+    k(r) = cutoff J1(cutoff r) / (2 pi r), and cutoff^2 / (4 pi) at the center.
     """
-    squares, where = np.unique(_squares(size), return_inverse=True)  # many pixels have one radius
+    squares, where = np.unique(_squares(size), return_inverse=True)  # many pixels share a radius
     radius = np.sqrt(squares[1:])
     values = np.concatenate([[cutoff**2 / (4.0 * np.pi)], cutoff * bessel_j1(cutoff * radius) / (2.0 * np.pi * radius)])
     return _normalized(values[where.reshape(size, size)])
 
 
 def delta(size: int) -> Array:
-    """A single pixel: the kernel that changes nothing."""
+    """The identity: a single pixel."""
     return np.asarray(_squares(size) == 0.0, np.float64)
 
 
 def make_kernel(parameters: Mapping[str, Any]) -> Array:
-    """The kernel that a plan describes: `kind`, and of Gaussians `size, sigma_x, sigma_y, theta, beta`, of a sinc `size, cutoff`.
+    """The kernel of a plan: `kind` and, for Gaussians, `size, sigma_x, sigma_y, theta, beta`, for a sinc `size, cutoff`.
 
     Raises `UsageError` for an unknown kind or an even size.
     """

@@ -1,6 +1,6 @@
-"""Degradation recipes as data: TOML in, checked values out. What is wrong is refused by file, stage and key before anything is drawn.
+"""Degradation recipes: TOML files, checked on loading; errors name file, stage and key.
 
-A recipe is a list of stages; each has an `op` and the keys that the op knows (stages.py, and the table of docs/degrade.md).
+A recipe is a list of stages; each has an `op` and the keys of that op (stages.py, and the table in docs/degrade.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ _Text = Annotated[str, Meta(min_length=1, description='"..."')]
 
 @dataclass(frozen=True)
 class Recipe:
-    """`sha256` is that of what the file says, not of its spaces and comments. `target` is None where HR is the target as it is."""
+    """A recipe.
+
+    name, source: what it is called, and where it was published.
+    stages: applied in order.
+    target: sharpening of HR, which then is the target; None: HR as it is.
+    sha256: of the file's values, regardless of whitespace and comments.
+    """
 
     name: str
     source: str
@@ -42,7 +48,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
-    """A built-in recipe by name, or a `.toml` file. Raises `UsageError` for an unknown name or key and for values that cannot be drawn."""
+    """A built-in recipe by name, or a `.toml` file. Raises `UsageError` for an unknown name or key, or invalid values."""
     if isinstance(name_or_path, str) and not name_or_path.lower().endswith(".toml"):
         if name_or_path not in BUILT_IN:
             raise UsageError(f"{unknown('degradation recipe', name_or_path, list(BUILT_IN))}, or give a .toml file")
@@ -57,11 +63,11 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
-    """The recipe that TOML `text` holds; `where` names it in errors."""
+    """Parse a recipe from TOML; `where` names it in errors."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is no TOML: {error}") from error
+        raise UsageError(f"{where} is not TOML: {error}") from error
     file = convert(data, _File, where)
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return Recipe(file.name, file.source, file.stage, file.target, hashlib.sha256(canonical.encode()).hexdigest())

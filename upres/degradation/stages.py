@@ -1,6 +1,6 @@
-"""The operations that a recipe may name, one Struct each: its keys, what each takes, and its default.
+"""The operations of recipes, one Struct each: its keys, their types, ranges and defaults.
 
-A number that depends on the scale has a twin `KEY_per_scale`: the value is KEY + KEY_per_scale * scale.
+Values that depend on the scale have a second key `KEY_per_scale`: the value is KEY + KEY_per_scale * scale.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from upres.system.structs import check_fields
 KINDS: Final = (
     "isotropic", "anisotropic", "generalised-isotropic", "generalised-anisotropic", "plateau-isotropic", "plateau-anisotropic",
 )  # fmt: skip
-_GREATEST_SCALE: Final = 16  # that `upres degrade` takes
+_GREATEST_SCALE: Final = 16  # of `upres degrade`
 
 
 class Within:
-    """The bounds of a range [least, greatest]. `ordered=False`: one of two whose sum is the range, so it may fall itself."""
+    """Checks the bounds of a range [least, greatest]. `ordered=False`: for one of two summands of a range, which may be descending."""
 
     def __init__(self, low: float, high: float, *, odd: bool = False, whole: bool = False, ordered: bool = True) -> None:
         self._low, self._high, self._odd, self._whole, self._ordered = low, high, odd, whole or odd, ordered
@@ -41,12 +41,12 @@ class Within:
         if self._whole and not (least.is_integer() and greatest.is_integer()):
             return f"must be whole numbers, {got}"
         if self._odd and not (least % 2 and greatest % 2):
-            return f"must be odd numbers (sizes of kernels), {got}"
+            return f"must be odd numbers (kernel sizes), {got}"
         return ""
 
 
 class Named:
-    """The names that a table of chances may hold; the chances must add up to 1."""
+    """Checks a table of chances: its names, and that the chances add up to 1."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -61,7 +61,7 @@ class Named:
 
 
 def add_up(chances: list[float]) -> str:
-    """What is wrong with `chances` of which exactly one thing comes true, or nothing."""
+    """An error message unless `chances`, of mutually exclusive options, add up to 1."""
     total = sum(chances)
     return "" if math.isclose(total, 1.0, abs_tol=1e-6) else f"must hold chances that add up to 1, got {total:g}"
 
@@ -105,7 +105,7 @@ class Sharpen(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Stage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="op"):
-    """chance: that the stage happens at all. scales: those at which it exists; none: all."""
+    """chance: probability of the stage. scales: those at which it applies; empty: all."""
 
     chance: Chance = 1.0
     scales: Scales = ()
@@ -115,16 +115,16 @@ class _Stage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_
         self.check()
 
     def check(self) -> None:
-        """What no key says alone. Raises `ValueError`."""
+        """Check combinations of keys. Raises `ValueError`."""
 
     def scaled(self, key: str, scale: int) -> tuple[float, float]:
-        """The range of `key` at `scale`, with its twin."""
+        """The range of `key` at `scale`, including `KEY_per_scale`."""
         low, high = getattr(self, key) or (0.0, 0.0)
         more = getattr(self, f"{key}_per_scale") or (0.0, 0.0)
         return low + more[0] * scale, high + more[1] * scale
 
     def check_order(self, key: str) -> None:
-        """`key` is a range at every scale: a straight line that is in order at both ends is in order between."""
+        """Check that `key` is ascending at every scale; it is linear, so the smallest and the largest suffice."""
         for scale in self.scales or (1, _GREATEST_SCALE):
             low, high = self.scaled(key, scale)
             if low > high:
@@ -136,7 +136,7 @@ class _Stage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_
 
 
 class Blur(_Stage, frozen=True, kw_only=True, tag="blur"):
-    """A kernel of a kind of `kinds`, or with the chance `sinc` a low-pass. `variance`: of both axes where a kernel is anisotropic."""
+    """Blur with a kernel of `kinds`, or with chance `sinc` a low-pass. `variance`: of both axes of anisotropic kernels."""
 
     size: Sizes
     kinds: Annotated[_Chances, Named(*KINDS)]
@@ -151,7 +151,7 @@ class Blur(_Stage, frozen=True, kw_only=True, tag="blur"):
 
     def check(self) -> None:
         if self.variance is None and self.variance_per_scale is not None:
-            raise ValueError("variance is missing, and variance_per_scale adds to it")
+            raise ValueError("variance is missing, to which variance_per_scale adds")
         turned_only = all("anisotropic" in kind for kind, chance in self.kinds.items() if chance > 0.0)
         if self.variance is None or not turned_only:
             self.need("sigma", "sigma_per_scale")
@@ -159,7 +159,7 @@ class Blur(_Stage, frozen=True, kw_only=True, tag="blur"):
         self.check_order("variance")
         for key, (low, high) in (("beta_generalised", self.beta_generalised), ("beta_plateau", self.beta_plateau)):
             if not low <= 1.0 <= high:
-                raise ValueError(f"{key} must be a range with 1 in it, got [{low:g}, {high:g}]")
+                raise ValueError(f"{key} must be a range that contains 1, got [{low:g}, {high:g}]")
 
 
 class Sinc(_Stage, frozen=True, kw_only=True, tag="sinc"):
@@ -173,7 +173,7 @@ class _Reduction(_Stage, frozen=True, kw_only=True):
 
 
 class Resize(_Reduction, frozen=True, kw_only=True, tag="resize"):
-    """By a factor of the input's size, or of the size that LR will have."""
+    """Resize by a factor of the input's size, or of the final LR size."""
 
     of: Annotated[str, _input_or_target] = "input"
     directions: Annotated[_Chances, Named("up", "down", "keep")]
@@ -187,11 +187,11 @@ class Resize(_Reduction, frozen=True, kw_only=True, tag="resize"):
 
 
 class ToTarget(_Reduction, frozen=True, kw_only=True, tag="to-target"):
-    """To the size that LR will have."""
+    """Resize to the final LR size."""
 
 
 class Halve(_Reduction, frozen=True, kw_only=True, tag="halve"):
-    """To half the size; half of the scale is left to reduce by."""
+    """Resize to half the size, which halves the remaining scale."""
 
 
 class Divide(_Reduction, frozen=True, kw_only=True, tag="divide"):
@@ -204,7 +204,7 @@ class Divide(_Reduction, frozen=True, kw_only=True, tag="divide"):
 
 
 class Decimate(_Stage, frozen=True, kw_only=True, tag="decimate"):
-    """A Gaussian and then every n-th pixel, n the scale that is left."""
+    """Blur with a Gaussian and keep every n-th pixel, n the remaining scale."""
 
     size: Odd
     sigma: Part | None = None
@@ -227,13 +227,13 @@ class Noise(_Stage, frozen=True, kw_only=True, tag="noise"):
         for kind, key in (("gaussian", "sigma_255"), ("poisson", "strength")):
             chance = self.kinds.get(kind, 0.0)
             if chance > 0.0 and getattr(self, key) is None:
-                raise ValueError(f"{key} is missing, and kinds.{kind} is {chance:g}")
+                raise ValueError(f"{key} is missing, but kinds.{kind} is {chance:g}")
         if self.whole_sigma and not all(sigma.is_integer() for sigma in self.sigma_255 or ()):
-            raise ValueError(f"sigma_255 must be whole numbers where whole_sigma is true, got {list(self.sigma_255 or ())}")
+            raise ValueError(f"sigma_255 must be whole numbers if whole_sigma is true, got {list(self.sigma_255 or ())}")
 
 
 class Codec(_Stage, frozen=True, kw_only=True, tag="codec"):
-    """subsample: the chance of 4:2:0. shifted: that the grid of blocks begins elsewhere than in the corner."""
+    """subsample: chance of 4:2:0. shifted: chance of a grid of blocks that does not start in the corner."""
 
     formats: Annotated[_Chances, Named(*FORMATS)]
     quality: Annotated[Range, Within(1, 100, whole=True)]
@@ -242,22 +242,22 @@ class Codec(_Stage, frozen=True, kw_only=True, tag="codec"):
 
 
 class Camera(_Stage, frozen=True, kw_only=True, tag="camera"):
-    """Sensor noise, with the processing of a camera undone and done again."""
+    """Add sensor noise, undoing and redoing a camera's processing."""
 
 
 class Clip(_Stage, frozen=True, kw_only=True, tag="clip"):
-    """To [0, 1]."""
+    """Clip to [0, 1]."""
 
 
 class Option(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What `choose` does with this chance; without stages nothing."""
+    """One option of `choose`; does nothing if it has no stages."""
 
     chance: Chance
     stage: tuple[Stage, ...] = ()
 
 
 class Choose(_Stage, frozen=True, kw_only=True, tag="choose"):
-    """Exactly one of the options."""
+    """Apply exactly one of the options."""
 
     option: Annotated[tuple[Option, ...], Meta(min_length=2, description="at least two [[...option]]")]
 
@@ -267,7 +267,7 @@ class Choose(_Stage, frozen=True, kw_only=True, tag="choose"):
 
 
 class Shuffle(_Stage, frozen=True, kw_only=True, tag="shuffle"):
-    """All stages in a random order."""
+    """Apply all stages in random order."""
 
     stage: Stages
 

@@ -25,7 +25,7 @@ _PHOTOGRAPHS = (
     "MATLAB-equal bicubic resize"
 )
 _DEGRADED = (
-    "274 of the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipe `wild` "
+    "274 of the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipe wild "
     "(upres/degradation/recipes/wild.toml)"
 )
 

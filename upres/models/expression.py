@@ -121,9 +121,9 @@ def with_denoise(composition: Composition, strength: float, twin: str | None = N
     Raises `UsageError`.
     """
     if not 0.0 <= strength <= 1.0:  # a nan fails every comparison
-        raise UsageError(f"denoise must be in [0, 1] (0 keeps the noise, 1 is the model as it is), got {strength:g}")
+        raise UsageError(f"`denoise` must be in [0, 1] (0 keeps the noise, 1 is the model as it is), got {strength:g}")
     if len(composition.stages) != 1 or len(composition.stages[0]) != 1:
-        raise UsageError(f"denoise expects one model, got {composition}: give the shares of a blend instead, such as a:0.7,b:0.3")
+        raise UsageError(f"`denoise` takes one model, got {composition}: give the shares of a blend instead, such as a:0.7,b:0.3")
     model = composition.stages[0][0].model
     twin = twin or _twin_of(model)
     parts = (Part(model, strength), Part(twin, 1.0 - strength))
@@ -141,6 +141,6 @@ def _twin_of(model: str) -> str:
             beside = path.with_name(path.name.replace(name, twin))
             if beside.is_file():
                 return str(beside)
-            raise UsageError(f"denoise blends {model} with {beside.name}, which is not beside it: set denoise_with to its path")
+            raise UsageError(f"`denoise` blends {model} with {beside.name}, which is not beside it: set `denoise_with` to its path")
     pairs = next(iter(NOISE_TWINS))
-    raise UsageError(f"denoise knows the twin of {pairs}, and none of {model}: set denoise_with to one that keeps noise")
+    raise UsageError(f"`denoise` knows the twin of {pairs}, but none of {model}: set `denoise_with` to one that keeps noise")

@@ -1,8 +1,8 @@
-"""Checkpoints: one safetensors file a step, written under another name and then renamed, with a SHA-256 of its content inside.
+"""Checkpoints: one safetensors file per saved step, written atomically, with a SHA-256 of its content in the header.
 
-No pickle is written or read. A checkpoint that is torn, flipped or zero-tailed does not match its hash; a warning names it and the one
-before it is used. The format version is one of the facts, so the hash covers it. Every later format must keep the header as it is, the
-JSON text `facts` and the `sha256` of `_digest`, so that this version can tell a newer file from a damaged one.
+Nothing is pickled. A truncated or corrupted checkpoint does not match its hash; it is skipped with a warning and the previous one is
+used. Every later format must keep the header (the JSON text `facts`, which holds the format version, and the `sha256` of `_digest`), so
+that this version can tell a newer file from a damaged one.
 """
 
 from __future__ import annotations
@@ -26,17 +26,22 @@ from upres.errors import DataError
 from upres.system.files import write_atomic
 
 _log = logging.getLogger(__name__)
-FORMAT = 1  # raise it when this version's files would mislead an older one. 0: files from before the version was written
+FORMAT = 1  # raise it when older versions would misread the files. 0: files from before the version was stored
 _PATTERN = re.compile(r"step_(\d{9})\.safetensors")
 
 
 class NewerFormat(DataError):
-    """The checkpoint is whole, and was written by a newer version of upres."""
+    """The checkpoint is intact but was written by a newer version of upres."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after `step` completed optimizer updates; `facts` is JSON data (configuration, fingerprint of the data)."""
+    """The training state after `step` optimizer updates.
+
+    step: completed updates.
+    tensors: what `state.pack` returns.
+    facts: JSON values that identify the run (configuration, fingerprint of the data, ...).
+    """
 
     step: int
     tensors: Mapping[str, NDArray[np.generic]]
@@ -54,9 +59,9 @@ def _digest(tensors: Mapping[str, NDArray[np.generic]], facts: str) -> str:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int, pinned: Collection[int] = ()) -> Path:
-    """Write the checkpoint atomically into `folder`, then drop all but the newest `keep` and those of the steps `pinned`.
+    """Write the checkpoint atomically to `folder`, then delete all but the newest `keep` and those of the steps in `pinned`.
 
-    A full disk (`OutputError`) loses none.
+    Raises `OutputError`, and deletes nothing, if the disk is full.
     """
     facts = json.dumps({"step": checkpoint.step, "format": FORMAT, **checkpoint.facts}, sort_keys=True)
     tensors = {name: np.asarray(array, order="C") for name, array in checkpoint.tensors.items()}
@@ -72,30 +77,30 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int, pinned: 
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """Where the checkpoint after `step` updates lies."""
+    """The path of the checkpoint after `step` updates."""
     return folder / f"step_{step:09d}.safetensors"
 
 
 def drop_after(folder: Path, step: int) -> None:
-    """Take away the checkpoints after `step`, the newest first, so that what is left at any moment is a run that was stopped."""
+    """Delete the checkpoints after `step`, newest first: a crash in between leaves a run that can be resumed."""
     for path in reversed(list_checkpoints(folder)):
         if path > checkpoint_path(folder, step):
             path.unlink(missing_ok=True)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoint files of `folder`, oldest first."""
+    """The checkpoint files in `folder`, oldest first."""
     return sorted(p for p in folder.glob("step_*.safetensors") if _PATTERN.fullmatch(p.name))
 
 
 def newest_step(folder: Path) -> int | None:
-    """The step of the newest checkpoint file of `folder`, by its name alone; None where there is none."""
+    """The step of the newest checkpoint file in `folder`, taken from its name; None if there is none."""
     names = [_PATTERN.fullmatch(path.name) for path in list_checkpoints(folder)]
     return int(names[-1][1]) if names and names[-1] else None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and verify one checkpoint. Raises `DataError` where it is damaged, `NewerFormat` where a newer upres wrote it."""
+    """Read and verify one checkpoint. Raises `DataError` if it is damaged, `NewerFormat` if a newer upres wrote it."""
     data = path.read_bytes()
     try:
         length = struct.unpack("<Q", data[:8])[0]
@@ -104,24 +109,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
         facts = header["__metadata__"]["facts"]
         expected = header["__metadata__"]["sha256"]
     except (SafetensorError, ValueError, KeyError, TypeError, struct.error) as error:
-        raise DataError(f"{path} is not a whole checkpoint ({error})") from error
+        raise DataError(f"{path} is not a complete checkpoint ({error})") from error
     if _digest(tensors, facts) != expected:
-        raise DataError(f"{path} is damaged: what it holds does not match the SHA-256 inside it")
+        raise DataError(f"{path} is damaged: its content does not match its SHA-256")
     values = json.loads(facts)
     version = values.pop("format", 0)
     if version > FORMAT:
         raise NewerFormat(
-            f"{path} has checkpoint format {version}, and this version of upres reads formats up to {FORMAT}: upgrade upres "
-            "to continue the run (pip install --upgrade upres), or begin a new one in another folder"
+            f"{path} has checkpoint format {version}, but this version of upres reads formats up to {FORMAT}: upgrade upres "
+            "to continue the run (pip install --upgrade upres), or start a new run in another folder"
         )
     return Checkpoint(int(values.pop("step")), tensors, values)
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest whole checkpoint, None where the folder holds none; damaged ones are skipped, each with a warning.
+    """The newest intact checkpoint in `folder`, None if there are no checkpoints; damaged ones are skipped with a warning.
 
-    Raises `DataError` where all are damaged, and `NewerFormat` where a newer upres wrote the newest: falling back to an older
-    one would lose steps.
+    Raises `DataError` if all are damaged, and `NewerFormat` if a newer upres wrote the newest: falling back would lose steps.
     """
     candidates = list_checkpoints(folder)
     for path in reversed(candidates):
@@ -130,7 +134,7 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
         except NewerFormat:
             raise
         except DataError as error:
-            _log.warning("%s; the one before it is tried", error)
+            _log.warning("%s; trying the previous one", error)
     if candidates:
-        raise DataError(f"none of the {len(candidates)} checkpoints in {folder} is whole: start again with another --out")
+        raise DataError(f"none of the {len(candidates)} checkpoints in {folder} is intact: start again in another `out`")
     return None

@@ -1,4 +1,4 @@
-"""Everything that decides a run, in one frozen value, with what it refuses. Recipes (`recipes.py`) are whole values of it."""
+"""`TrainConfig`: every setting that determines a run, and the checks on it. Recipes (`recipes.py`) are complete configurations."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ Rate = Annotated[float, Meta(gt=0.0, lt=1.0, description="a number between 0 and
 Norm = Annotated[float, Meta(gt=0.0, description="a number above 0 (inf switches clipping off)")]
 PatchSide = Annotated[int, Meta(ge=8, description="a whole number of 8 or more")]
 Factors = Annotated[tuple[Annotated[float, Meta(gt=0.0, le=1.0)], ...], Meta(min_length=1, description="numbers in (0, 1]")]
-Fractions = Annotated[tuple[Annotated[float, Meta(gt=0.0, lt=1.0)], ...], Meta(description="fractions of the steps in (0, 1)")]
+Fractions = Annotated[tuple[Annotated[float, Meta(gt=0.0, lt=1.0)], ...], Meta(description="fractions of the steps, in (0, 1)")]
 Betas = Annotated[tuple[Below1, Below1], Meta(description="two numbers in [0, 1)")]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Sizes are pixels of the LR patch; a step is one optimizer update of every network; weights are always float32."""
+    """All settings of a run. Sizes are in LR pixels; a step is one optimizer update of every network; weights are always float32."""
 
     recipe: str
     scale: int
-    source: str = ""  # where the recipe's figures were published
+    source: str = ""  # publication the recipe's values come from
 
-    # The generator. depth: inner convolutions of compact and residual (by fours), RRDB's blocks, SRResNet's residual blocks.
+    # Generator. depth: inner convolutions of compact and residual (multiples of 4 in residual), blocks of RRDB and SRResNet.
     network: Literal["compact", "residual", "rrdb", "srresnet"] = "compact"
     width: Count = 32
     depth: Count = 12
-    growth: Count = 32  # rrdb: channels that each convolution of a dense block adds
-    branched: bool = True  # compact, residual: parallel linear branches, merged for use
-    gradient_checkpointing: bool = False  # rrdb: keep only the blocks' inputs, at the price of a second forward pass
+    growth: Count = 32  # rrdb: channels added by each convolution of a dense block
+    branched: bool = True  # compact, residual: parallel linear branches while training, merged for inference
+    gradient_checkpointing: bool = False  # rrdb: store only the blocks' inputs and recompute the rest in the backward pass
 
     # Data.
-    batch: Count = 8  # samples of one update, over all ranks
-    accumulate: Count = 1  # a batch is worked off in this many parts; batch statistics and relativistic means are then those of a part
+    batch: Count = 8  # samples per update, over all ranks
+    accumulate: Count = 1  # micro-batches per update; batch statistics and relativistic means are per micro-batch
     patch_px: PatchSide = 48
-    hr_scales: Factors = (1.0, 0.5)  # each HR picture is also used reduced by these factors
+    hr_scales: Factors = (1.0, 0.5)  # each HR picture is also used downscaled by these factors
     channels: Literal[0, 1, 3] = 0  # 1: gray, 3: color; 0: as the data
-    bits: Literal[0, 8, 16] = 0  # of a stored level, 8 or 16; 0: as the data
-    degradation: str = ""  # a recipe of upres/degradation/recipes/ or a TOML file; empty: LR is HR reduced as by MATLAB, or the paired file
-    reuse: Literal[1, 4] = 1  # 4: a region is degraded once for the patches of four steps; draws in a third of the time, alike for as long
-    turns: Literal["all", "mirror"] = "all"  # a sample is flipped and transposed in 8 ways, or mirrored left to right only
-    color_augment: Share = 0.0  # chance that the channels of a patch are permuted and some inverted: edges of pure color
-    mixup: Share = 0.0  # chances that a sample is mixed with another, gets a rectangle of it, or has a rectangle that is not degraded
+    bits: Literal[0, 8, 16] = 0  # bit depth of stored samples; 0: as the data
+    degradation: str = ""  # a recipe of upres/degradation/recipes/ or a TOML file; empty: LR is MATLAB's bicubic, or the paired file
+    reuse: Literal[1, 4] = 1  # 4: each region is degraded once for the patches of four steps; a third of the work, less variety
+    turns: Literal["all", "mirror"] = "all"  # augment with all 8 flips and rotations, or with horizontal flips only
+    color_augment: Share = 0.0  # probability of permuting a patch's channels and inverting some
+    mixup: Share = 0.0  # mixup, cutmix, cutblur: probability of each; a sample gets at most one
     cutmix: Share = 0.0
     cutblur: Share = 0.0
-    in_memory: bool = False  # stored pairs live on the device, where patches are cut and turned: no loader, other samples
-    workers: Natural = 0  # threads that draw samples; 0: the one that runs ahead of the step. Never changes a sample
+    in_memory: bool = False  # keep stored pairs on the device and crop and flip patches there; draws other samples than the loader
+    workers: Natural = 0  # threads that draw samples; 0: the prefetch thread alone. Never changes a sample
 
     # Optimization.
     steps: Count = 40_000
@@ -66,32 +66,32 @@ class TrainConfig:
     final_learning_rate: float = 1e-6
     warmup_steps: Natural = 500
     schedule: Literal["cosine", "multistep", "wsd"] = "cosine"
-    cycles: Count = 1  # cosine: this many equal cycles, each from the full rate down
-    milestones: Fractions = (0.5, 0.8, 0.9, 0.95)  # fractions of `steps` at which multistep halves the rate
-    decay_fraction: Share = 0.2  # wsd: this last part of the steps goes down to final_learning_rate; 1: all of it, behind the warm-up
+    cycles: Count = 1  # cosine: number of equal cycles, each starting at the full rate
+    milestones: Fractions = (0.5, 0.8, 0.9, 0.95)  # multistep: fractions of `steps` at which the rate is halved
+    decay_fraction: Share = 0.2  # wsd: the final fraction of the steps, which decays to final_learning_rate; 1: all of it after the warm-up
     betas: Betas = (0.9, 0.99)
-    clip_norm: Norm = 0.1  # of the generator's gradient; inf: never. Its median in a healthy stage one of compact is 0.03
+    clip_norm: Norm = 0.1  # of the generator's gradient; inf: off. The median norm of a healthy compact run in stage one is 0.03
     ema_decay: Below1 = 0.999
 
     # The generator's loss is a weighted sum; terms of weight 0 are not computed.
     loss: Literal["l1", "charbonnier", "mse"] = "l1"
     final_loss: Literal["l1", "charbonnier", "mse"] = "l1"
-    final_fraction: Share = 0.0  # this last part of the steps uses `final_loss`
-    teacher_share: Share = 1.0  # of the teacher in what the losses aim at, where there is one; the rest is HR
-    teacher_color_px: Natural = 0  # HR pixels: the teacher's colors over areas of this side become HR's; 0: they stay its own
-    teacher_ramp_steps: Natural = 0  # that share goes down to 0 over so many steps; 0: it stands
+    final_fraction: Share = 0.0  # the final fraction of the steps, which uses `final_loss`
+    teacher_share: Share = 1.0  # weight of the teacher's output in the target of the losses, if there is a teacher; the rest is HR
+    teacher_color_px: Natural = 0  # HR pixels: over areas of this side the teacher's mean colors are replaced by HR's; 0: kept
+    teacher_ramp_steps: Natural = 0  # steps over which that weight falls to 0; 0: constant
     pixel_weight: Weight = 1.0
-    pixel_steps: Natural = 0  # the first so many steps of an adversarial run have the pixel loss alone
+    pixel_steps: Natural = 0  # initial steps of an adversarial run with the pixel loss alone
     feature_weight: Weight = 0.0
     features: str = "vgg19"  # of upres/training/losses/feature_files.py
-    features_otherwise: str = ""  # used, with a word, where `features` cannot be had; its own layers and weights
-    feature_layers: str = ""  # "conv1_2:0.1,conv5_4:1"; empty: the layers of the network's card
+    features_otherwise: str = ""  # fallback, reported, if `features` is unavailable; with its own layers and weights
+    feature_layers: str = ""  # "conv1_2:0.1,conv5_4:1"; empty: the network's default layers
     gan_weight: Weight = 0.0  # above 0: stage two, with a discriminator
     gan_loss: Literal["relativistic", "standard", "least_squares", "hinge"] = "relativistic"
     artefact_weight: Weight = 0.0  # LDL
     frequency_weight: Weight = 0.0
-    consistency_weight: Weight = 0.0  # the result, reduced again, should be the LR picture
-    lattice_weight: Weight = 0.0  # nothing should repeat with the period of the LR pixels
+    consistency_weight: Weight = 0.0  # the downscaled output should equal the LR picture
+    lattice_weight: Weight = 0.0  # penalizes patterns with the period of the LR pixel grid
 
     # The discriminator.
     discriminator: Literal["vgg", "unet", "patch"] = "vgg"
@@ -101,46 +101,46 @@ class TrainConfig:
     r1_weight: Weight = 0.0
     gradient_penalty_weight: Weight = 0.0
 
-    # The machine. precision: of convolutions in training.
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"  # auto: bfloat16 where the processor multiplies in it
+    # Machine. precision: of convolutions in training.
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"  # auto: bfloat16 where the processor supports it natively
     channels_last: bool = True
-    convolutions: Literal["auto", "winograd", "torch"] = "auto"  # on a CPU in float32: fewer products, where a C++ compiler is there
+    convolutions: Literal["auto", "winograd", "torch"] = "auto"  # winograd: on a CPU, in float32; needs a C++ compiler
     fused: bool = True  # one kernel for the whole Adam step
     compile: bool = False  # torch.compile of generator and discriminator: needs a C++ compiler on CPUs
     threads: Natural = 0  # 0: all cores, divided among the processes
     seed: Natural = 0
 
-    # Watching and saving.
+    # Validation and checkpoints.
     validate_every: Count = 1000
     checkpoint_every: Count = 1000
     keep_checkpoints: Count = 3
-    judge: str = ""  # a feature network that is not the loss: its distance is measured at every validation; empty: none
+    judge: str = ""  # feature network, other than the loss's, whose distance every validation measures; empty: none
     niqe: bool = False  # NIQE at every validation
 
     @property
     def adversarial(self) -> bool:
-        """Whether a discriminator is trained."""
+        """Whether the run trains a discriminator."""
         return self.gan_weight > 0.0
 
 
-# These may change between a run and its resumption: none touches the weights.
+# Settings that may change on resuming: none of them affects the weights.
 FREE_FIELDS = ("validate_every", "checkpoint_every", "keep_checkpoints", "judge", "niqe", "source", "workers")
 
 
 def plain_config(config: TrainConfig) -> dict[str, Any]:
-    """For files: tuples as lists, and infinity, which JSON has not, as "inf"."""
+    """The configuration as JSON values: tuples as lists, infinity as "inf"."""
     values = cast("dict[str, Any]", json.loads(json.dumps(dataclasses.asdict(config))))
     return {key: "inf" if value == math.inf else value for key, value in values.items()}
 
 
 def change_config(config: TrainConfig, changes: Iterable[str]) -> TrainConfig:
-    """`config` with `key=value` changes, checked; an unknown key is refused with the nearest one (`UsageError`)."""
+    """`config` with `key=value` changes, checked. Raises `UsageError`; for an unknown key it names the closest one."""
     kinds = {name: kind for name, kind in get_type_hints(TrainConfig).items() if name not in ("recipe", "source")}
     values: dict[str, Any] = {}
     for change in changes:
         key, separator, text = change.partition("=")
         if not separator:
-            raise UsageError(f"--set takes key=value, got {change!r}")
+            raise UsageError(f"`changes` takes key=value, got {change!r}")
         if key not in kinds:
             raise UsageError(unknown("setting", key, list(kinds)))
         values[key] = _plain(text, kinds[key])
@@ -150,7 +150,7 @@ def change_config(config: TrainConfig, changes: Iterable[str]) -> TrainConfig:
 
 
 def _plain(text: str, kind: Any) -> object:
-    """What was typed, as msgspec reads it: lists split at commas, and Python's other ways to write numbers and truth values."""
+    """A typed value as msgspec expects it: lists split at commas, underscores removed from numbers, yes and no as booleans."""
     if get_origin(kind) is tuple:
         return [part.strip() for part in text.split(",")]
     if kind is bool:
@@ -161,14 +161,14 @@ def _plain(text: str, kind: Any) -> object:
 
 
 def shrink_config(config: TrainConfig, shrink: int) -> TrainConfig:
-    """The whole schedule divided by `shrink`, for a trial: steps, warm-up, and how often is validated and saved (20 times at most).
+    """The schedule divided by `shrink`, for a trial: steps, warm-up, and the intervals of validations and checkpoints (at most 20 of each).
 
-    The average of the weights must forget as much earlier, so its decay becomes decay ** shrink (a half-life of 1/shrink).
+    The weight average must forget faster in proportion, so its decay becomes decay ** shrink (a half-life of 1/shrink).
     """
     if shrink < 1:
-        raise UsageError(f"--shrink must be at least 1, got {shrink}")
+        raise UsageError(f"`shrink` must be at least 1, got {shrink}")
     if config.steps // shrink < 1:
-        raise UsageError(f"--shrink {shrink} leaves nothing of {config.steps} steps")
+        raise UsageError(f"`shrink={shrink}` leaves none of the {config.steps} steps")
     if shrink == 1:
         return config
     steps = config.steps // shrink
@@ -192,16 +192,18 @@ def parse_layers(text: str) -> dict[str, float]:
         try:
             layers[name.strip()] = float(weight or 1.0)
         except ValueError as error:
-            raise UsageError(f"feature_layers expects LAYER:WEIGHT,..., got {text!r}") from error
+            raise UsageError(f"`feature_layers` takes LAYER:WEIGHT,..., got {text!r}") from error
         if not 0.0 < layers[name.strip()] < math.inf:
-            raise UsageError(f"feature_layers expects weights above 0, got {part!r}")
+            raise UsageError(f"`feature_layers` needs weights above 0, got {part!r}")
     return layers
 
 
 def check_share(config: TrainConfig, processes: int) -> None:
-    """Raises `UsageError` where the batch cannot be divided among `processes` and their parts."""
+    """Raises `UsageError` if the batch cannot be divided evenly among `processes` and their micro-batches."""
     if config.batch % (processes * config.accumulate):
-        raise UsageError(f"batch {config.batch} cannot be shared by {processes} processes in {config.accumulate} parts: change --set batch")
+        raise UsageError(
+            f"`batch` must be a multiple of `processes` times `accumulate`, got {config.batch}, {processes} and {config.accumulate}"
+        )
 
 
 _LOSS_WEIGHTS = (
@@ -212,35 +214,34 @@ _SCALES = {"compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 
 
 
 def check_config(config: TrainConfig) -> None:
-    """Refuses values that cannot work, each by name, before the first step (`UsageError`)."""
+    """Raises `UsageError` for the first value, or combination of values, that cannot work."""
     convert(dataclasses.asdict(config), TrainConfig, "")
     if config.pixel_steps and not config.pixel_weight:
-        raise UsageError("pixel_steps needs a pixel_weight above 0: these steps have no other loss")
+        raise UsageError("`pixel_steps` needs a `pixel_weight` above 0: these steps have no other loss")
     if not any(getattr(config, key) for key in _LOSS_WEIGHTS):
-        raise UsageError("every weight of the generator's loss is 0: give pixel_weight, feature_weight or gan_weight a value")
+        raise UsageError("all weights of the generator's loss are 0: set `pixel_weight`, `feature_weight` or `gan_weight`")
     if config.scale not in _SCALES[config.network]:
-        raise UsageError(f"scale of {config.network} must be one of {', '.join(map(str, _SCALES[config.network]))}, got {config.scale}")
+        raise UsageError(f"`scale` of {config.network} must be one of {', '.join(map(str, _SCALES[config.network]))}, got {config.scale}")
     if config.network == "residual" and config.depth % 4:
-        raise UsageError(f"depth of residual must be a multiple of 4 (a skip passes over four convolutions), got {config.depth}")
+        raise UsageError(f"`depth` of residual must be a multiple of 4 (each skip spans four convolutions), got {config.depth}")
     if not 0.0 <= config.final_learning_rate <= config.learning_rate:
         raise UsageError(
-            f"final_learning_rate must be in [0, learning_rate], got {config.final_learning_rate} and {config.learning_rate}"
+            f"`final_learning_rate` must be in [0, learning_rate], got {config.final_learning_rate} and {config.learning_rate}"
         )
     if sum(cast("float", getattr(config, key)) for key in _MIXES) > 1.0:
         chances = ", ".join(f"{key} {getattr(config, key):g}" for key in _MIXES)
-        raise UsageError(f"the chances of mixing are those of one draw and must add up to at most 1, got {chances}")
+        raise UsageError(f"the probabilities of mixup, cutmix and cutblur must add up to at most 1, got {chances}")
     if config.reuse > 1 and any(getattr(config, key) for key in _MIXES):
         chances = ", ".join(f"{key}={getattr(config, key):g}" for key in _MIXES)
-        mixed = f"reuse={config.reuse} cannot be combined with mixup, cutmix or cutblur, got {chances}"
-        raise UsageError(f"{mixed}: set reuse=1, or these to 0")
+        mixed = f"`reuse={config.reuse}` cannot be combined with mixup, cutmix or cutblur, got {chances}"
+        raise UsageError(f"{mixed}: set `reuse=1`, or these to 0")
     if config.in_memory and (config.degradation or any(getattr(config, key) for key in _MIXES)):
-        raise UsageError("in_memory=true cuts patches from stored pairs: leave degradation, mixup, cutmix and cutblur out")
-    if config.teacher_color_px and config.patch_px * config.scale % config.teacher_color_px:
-        raise UsageError(
-            f"teacher_color_px must divide the side of an HR patch, got {config.teacher_color_px} for {config.patch_px * config.scale}"
-        )
+        raise UsageError("`in_memory=true` cannot be combined with degradation, mixup, cutmix or cutblur")
+    hr_px = config.patch_px * config.scale
+    if config.teacher_color_px and hr_px % config.teacher_color_px:
+        raise UsageError(f"`teacher_color_px` must divide the side of an HR patch ({hr_px}), got {config.teacher_color_px}")
     if config.batch % config.accumulate:
-        raise UsageError(f"batch must be a multiple of accumulate, got {config.batch} and {config.accumulate}")
+        raise UsageError(f"`batch` must be a multiple of `accumulate`, got {config.batch} and {config.accumulate}")
     if config.convolutions == "winograd" and (config.compile or config.precision == "bfloat16"):
-        raise UsageError("convolutions=winograd goes with precision=float32 and compile=false")
+        raise UsageError("`convolutions=winograd` needs precision=float32 and compile=false")
     parse_layers(config.feature_layers)

@@ -1,4 +1,4 @@
-"""What a run will take, before step 1: parameters, multiply-adds, memory, and, by a few real steps on noise, time."""
+"""Parameters, multiply-adds, memory and time of a run, estimated before step 1; the time from a few real steps on noise."""
 
 from __future__ import annotations
 
@@ -39,8 +39,15 @@ _TIMED_STEPS = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """`parameters` by network; multiply-adds of one step (all ranks, forward and backward); bytes of one process; seconds a step, while the
-    samples of the next one are drawn, and seconds that these take alone."""
+    """The cost of a run.
+
+    parameters: count for each network.
+    macs: multiply-adds of one step, over all ranks, forward and backward.
+    needed_bytes: memory of one process, on top of what it holds now.
+    free_bytes: memory available to it.
+    step_s: seconds a step takes while the next samples are drawn; None if not measured.
+    samples_s: seconds it takes to draw the samples of a step, on their own.
+    """
 
     parameters: dict[str, int]
     macs: float
@@ -50,22 +57,25 @@ class Estimate:
     samples_s: float = 0.0
 
     def lines(self, config: TrainConfig) -> list[str]:
-        """For people, a fact a line."""
+        """The estimate as text, one fact per line."""
         listed = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
         lines = [
             f"parameters: {listed}",
-            f"multiply-adds: {self.macs / 1e9:,.1f} G a step of {config.batch} samples, forward and backward",
-            f"memory: about {words_for_bytes(self.needed_bytes)} a process, {words_for_bytes(self.free_bytes)} are free",
+            f"multiply-adds: {self.macs / 1e9:,.1f} G per step of {config.batch} samples, forward and backward",
+            f"memory: about {words_for_bytes(self.needed_bytes)} per process, {words_for_bytes(self.free_bytes)} available",
         ]
         if self.step_s is not None:
             total = self.step_s * config.steps
-            lines.append(f"time: {self.step_s:.2f} s a step on this machine, {words_for_estimate(total)} for {config.steps:,} steps")
-            lines.append(f"samples: {self.samples_s:.2f} s of one core for those of a step, drawn beside the step before")
+            lines.append(f"time: {self.step_s:.2f} s per step on this machine, {words_for_estimate(total)} for {config.steps:,} steps")
+            lines.append(f"samples: {self.samples_s:.2f} s of one core per step, drawn during the previous step")
         return lines
 
 
 def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bool = True) -> Estimate:
-    """What `config` will take on this machine, its batch shared by `processes`. Feature networks get random weights, without a download."""
+    """Estimate the cost of `config` on this machine, its batch shared by `processes`; feature networks get random weights.
+
+    Raises `UsageError` if the batch cannot be shared evenly.
+    """
     check_share(config, processes)
     config = dataclasses.replace(config, precision=choose_precision(config, ranks.device))
     whole, config = config, dataclasses.replace(config, batch=config.batch // processes)
@@ -88,7 +98,7 @@ def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bo
         step_s, samples_s = None, 0.0
         if timed and needed <= free:
             draw = _drawing(config, ranks)
-            draw(0)  # tables are made, libraries loaded
+            draw(0)  # builds tables and loads libraries, which must not be timed
             begun = time.perf_counter()
             draw(1)
             samples_s = time.perf_counter() - begun
@@ -105,7 +115,7 @@ def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bo
 
 
 def _drawing(config: TrainConfig, ranks: Ranks) -> Callable[[int], object]:
-    """Samples as the run would draw them, from a made picture."""
+    """A function that draws samples as the run would, from a synthetic picture."""
     side = config.scale * (config.patch_px + 32)
     coarse = np.random.default_rng(0).integers(0, 256, (side // 4, side // 4, config.channels or 3), dtype=np.uint8)
     hr = imresize(coarse, size=(side, side))
@@ -115,7 +125,7 @@ def _drawing(config: TrainConfig, ranks: Ranks) -> Callable[[int], object]:
 
 
 class _MacCounter(TorchDispatchMode):
-    """Counts the multiply-adds of what torch runs by torch's own formulas. (Its FlopCounterMode cannot look into `autograd.grad`.)"""
+    """Counts multiply-adds with torch's own formulas. (FlopCounterMode cannot see into `autograd.grad`.)"""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,5 +140,5 @@ class _MacCounter(TorchDispatchMode):
 
 
 def count_parameters(net: nn.Module) -> int:
-    """Numbers that are trained, or, of a feature network, frozen."""
+    """The number of parameters of `net`, trained or frozen."""
     return sum(p.numel() for p in net.parameters())

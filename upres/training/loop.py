@@ -1,8 +1,8 @@
-"""Training, read once from top to bottom: pictures in, a plain network out. Stage one is `pixel_step`, stage two `gan_step`.
+"""The training loop: pictures in, a plain network out. Stage one trains with `pixel_step`, stage two with `gan_step`.
 
-A run's folder holds `config.json` (what was resolved), `checkpoints/`, `tensorboard/`, `crops/`, `validation.jsonl` and, after every
-validation, `model.safetensors`: the averaged weights merged into the plain network; `best.safetensors` is the one that validated best
-(stage one: PSNR; stage two: the perceptual distance).
+A run's folder holds `config.json` (the resolved configuration), `checkpoints/`, `tensorboard/`, `crops/`, `validation.jsonl` and, from
+the first validation on, `model.safetensors` (the averaged weights, merged into the plain network) and `best.safetensors` (the best of
+these: by PSNR in stage one, by the perceptual distance in stage two).
 """
 
 from __future__ import annotations
@@ -61,30 +61,26 @@ from upres.training.winograd.conv import winograd
 
 @dataclass(frozen=True)
 class Progress:
-    """What is told after a step. `losses` are the weighted terms; `quality` only where one was measured; `data_s` waited for the batch."""
+    """Reported after every step."""
 
     step: int
-    steps: int
+    steps: int  # of the whole run
     loss: float
-    learning_rate: float
-    data_s: float
-    step_s: float
-    losses: Mapping[str, float]
-    quality: Quality | None = None
+    learning_rate: float  # the generator's
+    data_s: float  # waiting for the batch
+    step_s: float  # the whole step
+    losses: Mapping[str, float]  # the weighted terms
+    quality: Quality | None = None  # if the step ended with a validation
 
 
 @dataclass(frozen=True)
 class PretrainedFiles:
-    """Files that a run uses.
+    """Files that a run starts from or measures with."""
 
-    init, init_discriminator: what the networks begin with. features: the feature network's file, or a folder (None: cache, download).
-    teacher: name or file of the model that targets come from.
-    """
-
-    init: Path | None = None
+    init: Path | None = None  # initial weights of the generator; None: random
     init_discriminator: Path | None = None
-    features: Path | None = None
-    teacher: str | None = None
+    features: Path | None = None  # the feature network's file, or its folder; None: cache or download
+    teacher: str | None = None  # name or file of a model whose output becomes the target
 
 
 def train(
@@ -103,11 +99,20 @@ def train(
 ) -> Path:
     """Train as `config` says on the pictures of `data`; returns the path of the merged plain network.
 
-    `resume` continues from the newest whole checkpoint of `out`, bit for bit as if never stopped (same machine, same number of ranks and
-    threads). `guard` takes a run that goes wrong back to its last good checkpoint with half the learning rates, once; without it there is
-    only a word (stability.py). When `should_stop` says so after a step, a checkpoint is saved and KeyboardInterrupt raised. Raises
-    `DataError` for unusable data or a run folder of another configuration, `EngineError` for a loss that is not finite, `OutputError` for a
-    full disk.
+    config: the resolved recipe.
+    data: folders or shards to train on.
+    out: the run's folder.
+    validation: folders to validate on; None: pictures held out from `data`.
+    resume: continue from the newest intact checkpoint in `out`, bit for bit (same machine, ranks and threads).
+    guard: if training becomes unstable, go back once to the last good checkpoint and halve the learning rates; else only warn.
+    sources: initial weights, feature network and teacher.
+    ranks: this process among those of the run.
+    report: called after every step.
+    say: receives messages, on rank 0.
+    should_stop: asked after every step; if true, a checkpoint is saved and KeyboardInterrupt raised.
+
+    Raises `DataError` for unusable data or a run folder of another configuration, `EngineError` for a loss that is not finite,
+    `OutputError` for a full disk.
     """
     say = say if say is not None and ranks.rank == 0 else lambda _: None
     check_share(config, ranks.count)
@@ -116,7 +121,7 @@ def train(
     if config.threads:
         torch.set_num_threads(max(1, config.threads // ranks.count))
 
-    # Data: everything in memory; the batch of a step is a pure function of (seed, step).
+    # Data. The batch of a step is a pure function of (seed, step).
     pictures = load_training_set(config, data, validation)
     for words in (*(f"left out: {words}" for words in pictures.left_out), *pictures.notes):
         say(words)
@@ -126,7 +131,7 @@ def train(
     check_pairs(held_out)
     say(str(pictures))
 
-    # State: networks, average, optimizers; all of it goes into a checkpoint.
+    # State: networks, averages and optimizers, all of it saved in checkpoints.
     state = build_state(config, ranks)
     features = open_features(config, sources.features, ranks, say)
     metric = open_perceptual_metric(config, sources.features, ranks, say)
@@ -157,7 +162,7 @@ def train(
     if ranks.any(should_stop()):
         raise KeyboardInterrupt
     if first >= config.steps and ranks.rank == 0:
-        say(f"all {config.steps} steps are done already")
+        say(f"all {config.steps} steps are already done")
         keep_model(run, averaged_net(state.net, state.ema), first, None, best)
 
     with (
@@ -205,10 +210,10 @@ def train(
             if report is not None and ranks.rank == 0:
                 report(Progress(step + 1, config.steps, terms["total"], rate, data_s, time.perf_counter() - begun, terms, quality))
             if stopping:
-                ranks.barrier()  # nobody leaves while rank 0 saves
-                say(f"stopped after step {done}, which is saved: add --resume to continue")
+                ranks.barrier()  # no rank leaves while rank 0 saves
+                say(f"stopped after step {done}; the checkpoint is saved: use `resume=True` to continue")
                 raise KeyboardInterrupt
-            if back is not None:  # the batches that follow are those that followed before
+            if back is not None:  # the batches after `done` are drawn again
                 pending = pool.submit(draw, done)
                 monitor.back_to(done)
             step = done
@@ -217,9 +222,9 @@ def train(
 
 
 def pixel_step(run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int) -> dict[str, float]:
-    """One update of the generator without a discriminator; returns the weighted terms, their `total` and the gradient's norm.
+    """Update the generator once without a discriminator; returns the weighted terms, their `total` and the gradient norm.
 
-    lr `b 3 h w`, hr `b 3 h*scale w*scale`: this rank's share of the batch.
+    lr `b c h w`, hr `b c h*scale w*scale`: this rank's share of the batch.
     """
     config, clock = run.config, run.clock
     state.optimizer.zero_grad()
@@ -240,13 +245,13 @@ def pixel_step(run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int) -
 
 
 def gan_step(run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int, target: Tensor | None = None) -> dict[str, float]:
-    """One update of generator and discriminator on the same batch; returns what `pixel_step` does, and what the discriminator thinks.
+    """Update generator and discriminator once on the same batch; returns what `pixel_step` does and the discriminator's terms.
 
-    `target` is what the generator's other losses aim at where that is not `hr`: Real-ESRGAN sharpens it, and D sees the picture as it is.
+    `target` is what losses other than the adversarial one compare with, if not `hr`: Real-ESRGAN sharpens it.
 
-    D(hr) and D(sr) are computed once. The generator's loss is differentiated with respect to `sr` alone, so it leaves no gradient in D; the
-    discriminator's loss reaches D's parameters alone, so it leaves none in G. Both are those of the networks before the step, as if
-    G were updated first and D then saw the same `sr` again, which is how BasicSR does it with five passes of D.
+    D(hr) and D(sr) are computed once. The generator's loss is differentiated with respect to `sr` only, so it leaves no gradient in D; the
+    discriminator's loss with respect to D's parameters only, so it leaves none in G. The result equals BasicSR's, which updates G first
+    and then lets D see the same `sr` again, with five passes through D.
     """
     assert state.discriminator is not None and state.discriminator_optimizer is not None
     config, clock, ranks = run.config, run.clock, run.ranks

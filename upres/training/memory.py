@@ -1,4 +1,4 @@
-"""Whether a batch fits into memory, before step 1: from what autograd keeps of a few samples."""
+"""Checks before step 1 that a batch fits into memory, from what autograd stores for a few samples."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from upres.training.state import TrainState
 from upres.training.timing import Stopwatch
 
 TRIAL = 2  # samples: batch statistics need more than one value
-# Measured on five recipes (RRDB, compact; every discriminator): gradients in flight and convolution workspaces take 0.4 of what the graph
-# keeps, and what torch itself sets up in its first step 100 MB.
+# Measured on five recipes (RRDB, compact; every discriminator): gradients in flight and convolution workspaces take 0.4 of what autograd
+# stores, and torch allocates another 100 MB in its first step.
 _WORKSPACE = 1.4
 _FIRST_STEP_BYTES = 100 * 2**20
 
 
 def noise_batch(config: TrainConfig, ranks: Ranks, samples: int, number: int = 0) -> tuple[Tensor, Tensor]:
-    """Noise of the shapes of a step, from a generator of its own."""
+    """A batch of noise in the shapes of a step, from its own generator."""
     random = generator_of(ranks.device, config.seed, number)
     channels = channels_of(config)
     shapes = [(samples, channels, side, side) for side in (config.patch_px, config.patch_px * config.scale)]
@@ -41,7 +41,7 @@ def noise_batch(config: TrainConfig, ranks: Ranks, samples: int, number: int = 0
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes of one process on top of what it has now: `fixed`, and for each sample that it holds at once."""
+    """Bytes one process needs on top of what it holds now: `fixed`, and `sample` for each sample of a micro-batch."""
 
     fixed: int
     sample: int
@@ -51,15 +51,12 @@ class Needs:
 
 
 def needed_bytes(run: Run, state: TrainState) -> int:
-    """Memory that a process will take on top of what it has now, with its share of the batch."""
+    """Memory that a process needs on top of what it holds now, with its share of the batch."""
     return measure_needs(run, state).of(run.config.batch // (run.ranks.count * run.config.accumulate))
 
 
 def measure_needs(run: Run, state: TrainState) -> Needs:
-    """What training will take, from what autograd keeps of a few samples.
-
-    The networks are not changed: copies of them run forward once.
-    """
+    """Measure what autograd stores for a few samples. Copies of the networks run forward once; the originals stay as they are."""
     config, device = run.config, run.ranks.device
     untimed = replace(run, clock=Stopwatch(device))
     kept: dict[int, int] = {}
@@ -79,7 +76,7 @@ def measure_needs(run: Run, state: TrainState) -> Needs:
         alive: list[object] = [sr, *generator_terms(untimed, state, sr, lr, hr, 0).values()]
         if trial.discriminator is not None:
             judged = hr.requires_grad_(config.r1_weight > 0.0)
-            alive += [trial.discriminator(judged), trial.discriminator(sr)]  # what is alive cannot be counted twice under one address
+            alive += [trial.discriminator(judged), trial.discriminator(sr)]  # kept alive: no freed address is counted again
             if config.r1_weight:
                 alive.append(formulas.r1_penalty(cast(formulas.Logits, alive[-2]), judged))
             if config.gradient_penalty_weight:
@@ -90,22 +87,22 @@ def measure_needs(run: Run, state: TrainState) -> Needs:
 
 
 def free_bytes(device: torch.device) -> int:
-    """What can be taken now on `device`."""
+    """Memory available on `device`."""
     return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_bytes()
 
 
 def check_memory(run: Run, state: TrainState) -> None:
-    """Raises `UsageError` before step 1 where a batch cannot be held, with what would fit."""
+    """Raises `UsageError` before step 1 if a batch does not fit, and says what would."""
     config, ranks = run.config, run.ranks
     needs, free = measure_needs(run, state), free_bytes(ranks.device)
     share, processes = config.batch // ranks.count, local_count(ranks) if ranks.device.type == "cpu" else 1
     if processes * needs.of(share // config.accumulate) <= free:
         return
     fits = next((n for n in range(config.accumulate + 1, share + 1) if share % n == 0 and processes * needs.of(share // n) <= free), None)
-    smaller = "--set batch and --set patch_px make it smaller"
-    remedy = f"--set accumulate={fits} works the same batch off in {fits} parts" if fits else smaller
+    smaller = "reduce `batch` or `patch_px`"
+    remedy = f"`accumulate={fits}` splits the same batch into {fits} micro-batches" if fits else smaller
     each = f" in each of {processes} processes" if processes > 1 else ""
     raise UsageError(
         f"a step of {config.batch} samples needs about {words_for_bytes(needs.of(share // config.accumulate))}{each}, "
-        f"{words_for_bytes(free)} are free: {remedy}"
+        f"{words_for_bytes(free)} are available: {remedy}"
     )

@@ -1,6 +1,6 @@
-"""What a run takes from outside: feature networks and NIQE's parameters, the networks that it begins with, a compiled kernel.
+"""Everything a run loads from elsewhere: feature networks, NIQE's parameters, initial weights, the compiled Winograd kernel.
 
-With several ranks, what one cannot have none uses.
+A file that one rank cannot load is used by none.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ T = TypeVar("T")
 
 
 def check_names(config: TrainConfig) -> None:
-    """Raises `UsageError` for a feature network that does not exist, before anything is read."""
+    """Raises `UsageError` for an unknown feature network, before anything is read."""
     for name in (config.features, *filter(None, (config.features_otherwise, config.judge))):
         card_of(name)
 
 
 def open_features(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> Features:
-    """The recipe's feature network, or the one it names in case the first cannot be had: the log says which. Raises `ModelError`."""
+    """The recipe's feature network, or its fallback if the first is unavailable; `say` reports which. Raises `ModelError`."""
     if not config.feature_weight:
         return Features(None, {}, "")
     try:
@@ -48,7 +48,7 @@ def open_features(config: TrainConfig, source: Path | None, ranks: Ranks, say: S
     except ModelError as error:
         if not config.features_otherwise:
             raise
-        say(f"{error}. The recipe's other feature network is used: {config.features_otherwise}")
+        say(f"{error}. Using the recipe's fallback, {config.features_otherwise}")
         network = _together(lambda: fetch_features(config.features_otherwise, source), ranks, config.features_otherwise)
     layers = features_layers(config, network.name)
     listed = ", ".join(f"{layer} x {weight:g}" for layer, weight in layers.items())
@@ -57,9 +57,9 @@ def open_features(config: TrainConfig, source: Path | None, ranks: Ranks, say: S
 
 
 def choose_precision(config: TrainConfig, device: torch.device) -> Literal["float32", "bfloat16"]:
-    """What convolutions are trained in: the configuration's word, or for "auto" bfloat16 where `device` multiplies in it.
+    """The precision of convolutions in training: as configured, or for "auto" bfloat16 where `device` supports it natively.
 
-    On CPUs that is AVX512-BF16 or AMX: without, bfloat16 is emulated and many times slower than float32.
+    On CPUs that means AVX512-BF16 or AMX; elsewhere bfloat16 is emulated, many times slower than float32.
     """
     if config.precision != "auto":
         return config.precision
@@ -72,7 +72,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> Literal["floa
 
 
 def choose_convolutions(config: TrainConfig, ranks: Ranks, say: Say) -> bool:
-    """Whether convolutions are Winograd's. "auto" takes them where they can be had, with a word where not. Raises `EngineError`."""
+    """Whether to use Winograd convolutions. "auto" uses them where they work and reports where not. Raises `EngineError`."""
     possible = ranks.device.type == "cpu" and config.precision == "float32" and not config.compile
     if config.convolutions == "torch" or (config.convolutions == "auto" and not possible):
         return False
@@ -81,21 +81,21 @@ def choose_convolutions(config: TrainConfig, ranks: Ranks, say: Say) -> bool:
     except EngineError as error:
         if config.convolutions == "winograd":
             raise
-        say(f"training goes on with torch's own convolutions, at about half the speed: {error}")
+        say(f"using torch's own convolutions, about half as fast: {error}")
         return False
     return True
 
 
 def features_layers(config: TrainConfig, name: str) -> dict[str, float]:
-    """Layers and weights of the feature network `name`: those of the configuration are for its first choice, others have their own."""
+    """Layers and weights of the feature network `name`: the configured ones for `config.features`, else the network's defaults."""
     own = parse_layers(config.feature_layers) if name == config.features else {}
     return own or dict(FEATURES[name].default_layers)
 
 
 def _together(fetch: Callable[[], T], ranks: Ranks, what: str) -> T:
-    """What `fetch` gives, rank 0 first, so that one process downloads and the others find the file; no rank has it unless all have.
+    """The result of `fetch`, called on rank 0 first, so that only one process downloads.
 
-    Raises `ModelError` on every rank where it cannot be had on one.
+    Raises `ModelError` on every rank if it fails on any.
     """
     had: list[T] = []
     problem: ModelError | None = None
@@ -107,35 +107,35 @@ def _together(fetch: Callable[[], T], ranks: Ranks, what: str) -> T:
                 problem = error
         ranks.barrier()
     if ranks.any(problem is not None):
-        raise problem or ModelError(f"{what} cannot be had by another process of this run: give all of them the same files")
+        raise problem or ModelError(f"another process of this run could not load {what}: give all processes the same files")
     return had[0]
 
 
 def open_perceptual_metric(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> PerceptualMetric:
-    """What `config` asks for; what cannot be had is named, and validation goes on without it: it decides no weight."""
+    """The measures `config` asks for. Validation goes on without those that are unavailable, and says so: no weight depends on them."""
     distance = parameters = None
     title = ""
     if config.judge:
         try:
-            folder = source if source is not None and source.is_dir() else None  # a file is the loss's
+            folder = source if source is not None and source.is_dir() else None  # a file is that of the loss
             network = _together(lambda: fetch_features(config.judge, folder), ranks, config.judge).to(ranks.device)
             distance = partial(lpips.distance, network, linear=None)
             title = f"{lpips.distance_name(network)}, sha256 {network.sha256[:16]}"
             say(f"judge: {title}")
         except ModelError as error:
-            say(f"validation goes without a feature distance: {error}")
+            say(f"validating without a feature distance: {error}")
     if config.niqe:
         beside = source / PARAMETERS.name if source is not None and source.is_dir() and (source / PARAMETERS.name).is_file() else None
         try:
             parameters = _together(lambda: fetch_parameters(beside), ranks, PARAMETERS.name)
         except ModelError as error:
-            say(f"validation goes without NIQE: {error}")
+            say(f"validating without NIQE: {error}")
     return PerceptualMetric(distance, parameters, title)
 
 
 @dataclass(frozen=True)
 class Parent:
-    """The network that a run began with: its plain state and the SHA-256 of its file (empty: random weights)."""
+    """The network a run starts from: its plain state and the SHA-256 of its file; None and "" for random weights."""
 
     state: Mapping[str, Tensor] | None
     sha256: str
@@ -144,23 +144,23 @@ class Parent:
 def load_parent(
     init: Path | None, init_discriminator: Path | None, state: TrainState, first_lr: Callable[[], Tensor], say: Say
 ) -> Parent:
-    """Put the weights of the files into the networks; `first_lr` makes one batch for all ranks. Raises `DataError` or `ModelError`."""
+    """Load the initial weights; `first_lr` draws the same batch on every rank. Raises `DataError` or `ModelError`."""
     if init_discriminator is not None:
         if state.discriminator is None:
-            raise DataError("--init-discriminator needs a recipe with a discriminator: this one has gan_weight 0")
+            raise DataError("`init_discriminator` needs a recipe with a discriminator: this one has gan_weight 0")
         _load_discriminator(state.discriminator, init_discriminator)
-        say(f"the discriminator begins with {init_discriminator}")
+        say(f"the discriminator starts from {init_discriminator}")
     if init is None:
         return Parent(None, "")
     loaded = load_model(init)
     plain = {name: torch.from_numpy(np.array(array)) for name, array in loaded.state_dict().items()}
     begin_with(state, plain, first_lr)
-    say(f"the generator begins with {init}")
+    say(f"the generator starts from {init}")
     return Parent(plain, "+".join(sha256_of(file.path) for file in loaded.files))
 
 
 def _load_discriminator(discriminator: nn.Module, path: Path) -> None:
-    """By name and shape only: the loader that zips by order loads wrong tensors without a word."""
+    """Match tensors by name and shape: matching by order would load wrong tensors unnoticed."""
     state = read_weights(path)
     own = discriminator.state_dict()
     for name, tensor in own.items():
@@ -168,10 +168,10 @@ def _load_discriminator(discriminator: nn.Module, path: Path) -> None:
             continue
         if name not in state or tuple(state[name].shape) != tuple(tensor.shape):
             found = f"shape {tuple(state[name].shape)}" if name in state else "no such tensor"
-            raise DataError(f"{path} is no discriminator of this recipe: {name} should have shape {tuple(tensor.shape)}, found {found}")
+            raise DataError(f"{path} is not this recipe's discriminator: {name} should have shape {tuple(tensor.shape)}, found {found}")
     more = sorted(state.keys() - own.keys())
     if more:
-        raise DataError(f"{path} is no discriminator of this recipe: it holds {more[0]} and {len(more) - 1} more that this one has not")
+        raise DataError(f"{path} is not this recipe's discriminator: unexpected tensor {more[0]} and {len(more) - 1} more")
     with torch.no_grad():
         for name in own.keys() & state.keys():
             own[name].copy_(torch.from_numpy(np.array(state[name])))

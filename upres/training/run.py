@@ -1,4 +1,4 @@
-"""One run on one rank: what its functions share, none of which changes while it trains. What changes is a `TrainState`."""
+"""One run on one rank: everything its functions share that does not change during training; what changes is `TrainState`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """Passed whole to the steps, the validation, the monitor and whatever reads or writes the run's folder.
+    """Passed to the training steps, validation, the monitor and whatever reads or writes the run's folder.
 
     config: every setting; `channels` and `bits` are those of the data.
     folder: where checkpoints, curves, crops and models are written.
     ranks: this process among those that train as one.
     clock: times the sections of a step.
     features: the feature network of the loss.
-    metric: what validations measure beside PSNR.
-    held_out: the pairs that validations measure, degraded where the recipe degrades.
-    say: receives each message for the user; called on rank 0 alone.
+    metric: what validations measure besides PSNR.
+    held_out: the validation pairs, degraded if the recipe degrades.
+    say: receives messages for the user, on rank 0.
     should_stop: asked after every step whether to save and stop.
     """
 

@@ -1,4 +1,4 @@
-"""What a run needs beside its steps: its folder, what it writes there, and the words when it cannot go on."""
+"""The folder of a run: checking that it can be started or resumed, and everything written there besides checkpoints."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from upres.weights.read import write_safetensors
 
 
 def refuse_present_run(out: Path) -> None:
-    """Raises `DataError` where `out` holds a run."""
+    """Raises `DataError` if `out` holds a run."""
     if list_checkpoints(out / "checkpoints"):
-        raise DataError(f"{out} holds a run already: add --resume to continue it, or choose another --out")
+        raise DataError(f"{out} already holds a run: use `resume=True` to continue it, or choose another `out`")
 
 
 def check_folder(out: Path, resume: bool, say: Say) -> Checkpoint | None:
-    """The checkpoint to continue from, or None for a new run. Raises `DataError` where a run would be overwritten."""
+    """The checkpoint to continue from, None for a new run. Raises `DataError` if a run would be overwritten."""
     if not resume:
         refuse_present_run(out)
     start = latest_checkpoint(out / "checkpoints") if resume else None
     if start is None and resume:
-        say(f"{out} holds no checkpoint to resume from: the run begins at step 0")
+        say(f"{out} holds no checkpoint to resume from: starting at step 0")
     return start
 
 
 def make_folder(out: Path, config: TrainConfig) -> None:
-    """The run's folder with its `config.json`; what a killed writer left half done in it is taken away. Raises `OutputError`."""
+    """Create the run's folder and `config.json`, and remove partial files of a killed writer. Raises `OutputError`."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -60,47 +60,47 @@ def make_folder(out: Path, config: TrainConfig) -> None:
 
 
 def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) -> None:
-    """Raises `DataError` where the run to resume had another configuration, other pictures, other files or another number of processes."""
+    """Raises `DataError` if the run to resume had another configuration, other pictures, files or number of processes."""
     before = cast("dict[str, Any]", start.facts["config"])
     now = cast("dict[str, Any]", facts["config"])
-    before = plain_config(TrainConfig(recipe="", scale=1)) | before  # a setting that the run's version did not have stood at its default
+    before = plain_config(TrainConfig(recipe="", scale=1)) | before  # settings that are newer than the run had their defaults
     newer = sorted(before.keys() - now.keys())
     if newer:
         raise DataError(
-            f"{out} was begun by a newer version of upres, which had the setting {newer[0]}: upgrade upres to continue the run"
+            f"{out} was started by a newer version of upres, which had the setting {newer[0]}: upgrade upres to continue the run"
         )
-    undecided = [key for key in ("channels", "bits") if not before[key]]  # of a run before these were asked of the data
+    undecided = [key for key in ("channels", "bits") if not before[key]]  # runs of versions that did not resolve these from the data
     changed = sorted(key for key in now if key not in (*FREE_FIELDS, *undecided) and before[key] != now[key])
     if changed:
         words = ", ".join(f"{key} was {before[key]!r} and is {now[key]!r}" for key in changed)
-        raise DataError(f"{out} was begun with another configuration ({words}): resume with the same, or choose another --out")
+        raise DataError(f"{out} was started with another configuration ({words}): resume with the same, or choose another `out`")
     if start.facts["data"] != facts["data"]:
-        raise DataError(f"{out} was begun with other pictures than --data holds now: a resumed run must see the same files")
+        raise DataError(f"{out} was started with other pictures than `data` holds now: resume with the same files")
     options = {
-        "features": "--features", "init": "--init", "degradation": "degradation recipe", "processes": "--processes",
-        "winograd": "convolution", "guard": "--guard", "teacher": "--teacher",
+        "features": "`features`", "init": "`init`", "degradation": "degradation recipe", "processes": "`processes`",
+        "winograd": "convolution algorithm", "guard": "`guard`", "teacher": "`teacher`",
     }  # fmt: skip
     for key, option in options.items():
         if (start.facts.get(key) or None) != (facts[key] or None):
             raise DataError(
-                f"{out} was begun with another {option} ({start.facts.get(key) or 'none'}, now {facts[key] or 'none'}): "
-                "resume with the same, or choose another --out"
+                f"{out} was started with another {option} ({start.facts.get(key) or 'none'}, now {facts[key] or 'none'}): "
+                "resume with the same, or choose another `out`"
             )
 
 
 def check_same_on_all(facts: Mapping[str, object], ranks: Ranks) -> None:
-    """Raises `DataError` on every rank where one of them sees other pictures, files or settings: they would train different networks."""
+    """Raises `DataError` on every rank if the ranks' pictures, files or settings differ: they would train different networks."""
     others = ranks.gather(dict(facts))
     for key in facts:
         if any(other[key] != others[0][key] for other in others):
             listed = "; ".join(f"process {rank}: {other[key]}" for rank, other in enumerate(others))
-            raise DataError(f"the processes do not agree on {key} ({listed}): give all of them the same files")
+            raise DataError(f"the processes disagree on {key} ({listed}): give all of them the same files")
 
 
 def check_finite(run: Run, told: Mapping[str, Tensor], step: int, lr: Tensor, hr: Tensor) -> dict[str, float]:
-    """The figures of a step, meant over the ranks, before any weight is changed by it.
+    """The values of a step, averaged over the ranks, checked before any weight changes.
 
-    Where one is not finite the batch is saved as `not_finite_step_N.safetensors` (lr, hr) and `EngineError` raised, on every rank.
+    If one is not finite, saves the batch as `not_finite_step_N.safetensors` (lr, hr) and raises `EngineError`, on every rank.
     """
     config, ranks, out = run.config, run.ranks, run.folder
     stacked = ranks.mean_over_ranks(torch.stack([value.detach().float() for value in told.values()]))
@@ -116,13 +116,13 @@ def check_finite(run: Run, told: Mapping[str, Tensor], step: int, lr: Tensor, hr
     kept = f"The newest checkpoint is {saved[-1].name}" if saved else "No checkpoint was written yet"
     clip = "" if math.isinf(config.clip_norm) else f" or clip_norm (now {config.clip_norm:g})"
     raise EngineError(
-        f"step {step + 1}: {bad[0]} is {values[bad[0]]}; no weight was changed by it. {kept}, the batch is in {path}: "
-        f"begin again with a lower learning_rate (now {config.learning_rate:g}){clip}, or in float32"
+        f"step {step + 1}: {bad[0]} is {values[bad[0]]}; the weights are unchanged. {kept}, the batch is in {path}: "
+        f"start again with a lower learning_rate (now {config.learning_rate:g}){clip}, or in float32"
     )
 
 
 def score(config: TrainConfig, quality: Mapping[str, Any]) -> float | None:
-    """What `best.safetensors` is chosen by, larger is better: PSNR, or in stage two the perceptual distance; None where not measured."""
+    """What selects `best.safetensors`, higher is better: PSNR, or in stage two minus the perceptual distance; None if not measured."""
     if not config.adversarial:
         return cast("float | None", quality.get("psnr_y"))
     distance = quality.get("feature_distance")
@@ -130,7 +130,7 @@ def score(config: TrainConfig, quality: Mapping[str, Any]) -> float | None:
 
 
 def best_so_far(run: Run, first: int) -> float:
-    """The best score of the validations up to step `first` by the same metric; those after it will be made again: their lines go."""
+    """The best score up to step `first` by the same metric; removes the lines of later validations, which will be repeated."""
     curve = run.folder / CURVE
     if not curve.is_file():
         return -math.inf
@@ -142,7 +142,7 @@ def best_so_far(run: Run, first: int) -> float:
 
 
 def keep_model(run: Run, net: AnyGenerator, step: int, quality: Quality | None, best: float) -> float:
-    """Write `model.safetensors`, and `best.safetensors` where this is the best yet; returns the best score."""
+    """Write `model.safetensors`, and `best.safetensors` if this is the best yet; returns the best score."""
     write_model(run.folder / "model.safetensors", net, run.config, step)
     value = score(run.config, asdict(quality)) if quality is not None else None
     if value is None or value <= best:
@@ -152,7 +152,7 @@ def keep_model(run: Run, net: AnyGenerator, step: int, quality: Quality | None, 
 
 
 def write_model(path: Path, net: AnyGenerator, config: TrainConfig, step: int) -> None:
-    """The plain network under the field's key names, float32, with its recipe and step in the metadata."""
+    """Write the plain network, float32, under its customary key names; recipe, step and scale go into the metadata."""
     state = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in net.merged_state_dict().items()}
     write_safetensors(path, state, {"recipe": config.recipe, "step": str(step), "scale": str(config.scale)})
 
@@ -160,7 +160,7 @@ def write_model(path: Path, net: AnyGenerator, config: TrainConfig, step: int) -
 def append_validation(
     run: Run, step: int, quality: Quality | None, terms: Mapping[str, float], verdict: Verdict, stability: StabilityGuard
 ) -> None:
-    """One line of `validation.jsonl`: the step, all figures, the loss, what the guard found and the time."""
+    """Append one line to `validation.jsonl`: step, scores, losses, the guard's verdict and the time."""
     if quality is None:
         return
     figures = {key: None if value == math.inf else value for key, value in asdict(quality).items()}  # JSON has no infinity
@@ -171,10 +171,10 @@ def append_validation(
 
 
 def go_back(run: Run, state: TrainState, stability: StabilityGuard, step: int, to: int) -> float | None:
-    """Take the run back from the validation after `step` updates to the checkpoint of `to`; returns the best score up to there.
+    """Return from step `step` to the checkpoint of step `to`; returns the best score up to there.
 
-    The checkpoints and validations after it are taken away; the caller saves that of `to` again, now with what the guard did. A run that is
-    killed before that comes to the same validation and goes back again. None, with a word, where the checkpoint cannot be read.
+    Deletes later checkpoints and validations; the caller then saves checkpoint `to` again with the guard's new state. A run killed before
+    that reaches the same validation and goes back again. Returns None, and says so, if the checkpoint cannot be read.
     """
     folder = run.folder / "checkpoints"
     path = checkpoint_path(folder, to)
@@ -184,7 +184,7 @@ def go_back(run: Run, state: TrainState, stability: StabilityGuard, step: int, t
     except (DataError, OSError) as error:
         reason = str(error)
     if run.ranks.any(good is None):
-        run.say(f"guard: the good checkpoint {path} cannot be read{f' ({reason})' if reason else ''}: training goes on from step {step}")
+        run.say(f"guard: the good checkpoint {path} cannot be read{f' ({reason})' if reason else ''}: training continues at step {step}")
         return None
     assert good is not None
     for optimizer in filter(None, (state.optimizer, state.discriminator_optimizer)):
@@ -198,13 +198,13 @@ def go_back(run: Run, state: TrainState, stability: StabilityGuard, step: int, t
 
 
 def sweep_from_parent(run: Run, parent: Parent, state: TrainState) -> None:
-    """After a GAN run that had a parent: the networks between the two, measured and drawn."""
+    """After a GAN run with a parent: measure and plot interpolations between the parent and the result."""
     if parent.state is None or not run.config.adversarial or run.metric.distance is None or not run.held_out:
         return
-    run.say("measuring the networks between the parent and the result")
+    run.say("measuring interpolations between the parent and the result")
     sweep(run, parent.state, averaged_net(state.net, state.ema).merged_state_dict())
 
 
 def generator_of(device: torch.device, *numbers: int) -> torch.Generator:
-    """A generator whose draws are a function of `numbers` alone: nothing of it has to be saved."""
+    """A generator seeded by `numbers` alone, so that its state need not be saved."""
     return torch.Generator(device).manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))

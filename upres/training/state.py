@@ -1,8 +1,7 @@
-"""What is trained, and all of its state: generator, its average, discriminator, both optimizers.
+"""The training state: generator, its weight average, discriminator and both optimizers.
 
-`pack` gives every tensor that decides the rest of a run by name, `unpack` puts them back. Besides them there is nothing to save: the
-learning rate and the samples are pure functions of the step, bfloat16 needs no loss scaler, and no random number is drawn from a
-global generator (each use makes its own from seed and step).
+`pack` returns every tensor by name, `unpack` restores them. Nothing else needs saving: the learning rate and the samples are pure functions
+of the step, bfloat16 needs no loss scaler, and nothing draws from a global random generator.
 """
 
 from __future__ import annotations
@@ -31,7 +30,13 @@ Arrays = dict[str, NDArray[np.generic]]
 
 @dataclass
 class TrainState:
-    """`discriminator` and `discriminator_optimizer` are None in stage one; `ema` holds the averages of `net` by name."""
+    """What a step changes.
+
+    net: the generator.
+    ema: averages of its parameters and buffers, by name.
+    optimizer: the generator's.
+    discriminator, discriminator_optimizer: None in stage one.
+    """
 
     net: AnyGenerator
     ema: dict[str, Tensor]
@@ -41,7 +46,7 @@ class TrainState:
 
 
 def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
-    """Networks with the seed's weights on the ranks' device, the same on every rank, and their optimizers."""
+    """Networks initialized from the seed, identical on every rank, on the ranks' device, with their optimizers."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         net = cast(AnyGenerator, _place(build_generator(config), config, ranks))
@@ -69,7 +74,7 @@ def _adam(net: nn.Module, config: TrainConfig, rate: float) -> torch.optim.Adam:
 
 
 def set_rates(state: TrainState, config: TrainConfig, step: int, rate_factor: float = 1.0) -> None:
-    """Give both optimizers the learning rate of update number `step`, times `rate_factor`."""
+    """Set both optimizers to the learning rate of step `step`, times `rate_factor`."""
     factor = rate_factor * schedule_factor(config, step)
     for optimizer, rate in (
         (state.optimizer, config.learning_rate),
@@ -90,16 +95,18 @@ def averaged_net(net: AnyGenerator, ema: Mapping[str, Tensor]) -> AnyGenerator:
 
 
 def average(state: TrainState, config: TrainConfig, step: int, ranks: Ranks) -> None:
-    """Move the average after an update. The generator's batch statistics are those of a rank's share: rank 0's are kept by all."""
+    """Update the average after a step. Batch statistics differ between ranks; all take those of rank 0."""
     ranks.broadcast(buffer for name, buffer in state.net.named_buffers() if "running_" in name)
     update_ema(state.ema, state.net, config.ema_decay, step)
 
 
 @torch.no_grad()
 def begin_with(state: TrainState, plain: Mapping[str, Tensor], first_lr: Callable[[], Tensor]) -> None:
-    """Put a plain network's weights into the generator and let the average begin there. `first_lr` gives every rank the same batch.
+    """Load a plain network's weights into the generator and restart the average from them.
 
-    Raises `DataError` where the shapes are others.
+    first_lr: draws the same batch on every rank.
+
+    Raises `DataError` if the shapes differ.
     """
     state.net.load_plain(plain)
     if isinstance(state.net, SRResNet):
@@ -115,7 +122,7 @@ def _members(state: TrainState) -> Iterator[tuple[str, nn.Module, torch.optim.Ad
 
 
 def pack(state: TrainState) -> Arrays:
-    """Every tensor of the state as an array of its own, by names like `net/body.0.weight`, `ema/...`, `net.adam/exp_avg/...`."""
+    """A copy of every tensor of the state, by names like `net/body.0.weight`, `ema/...`, `net.adam/exp_avg/...`."""
     tensors = {f"ema/{name}": tensor for name, tensor in state.ema.items()}
     for title, module, optimizer in _members(state):
         tensors |= {f"{title}/{name}": tensor for name, tensor in _own_tensors(module)}
@@ -125,14 +132,14 @@ def pack(state: TrainState) -> Arrays:
 
 
 def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers: batch statistics and the vectors of spectral norm decide what follows as much as weights do."""
+    """Parameters and buffers: batch statistics and the vectors of spectral norm affect later steps as weights do."""
     yield from module.named_parameters()
     yield from module.named_buffers()
 
 
 @torch.no_grad()
 def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None:
-    """Put what `pack` gave back into `state`, of the same configuration. Raises `DataError` naming what does not fit."""
+    """Restore what `pack` returned into `state`, of the same configuration. Raises `DataError` naming a missing tensor."""
     expected = {f"ema/{name}" for name in state.ema}
     for title, module, _ in _members(state):
         expected |= {f"{title}/{name}" for name, _ in _own_tensors(module)}
@@ -151,7 +158,7 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None
         for name, parameter in module.named_parameters():
             values = {key: f"{title}.adam/{key}/{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
             if values["step"] not in arrays:
-                continue  # a parameter that no step has touched yet
+                continue  # not updated yet
             optimizer.state[parameter] = {
                 key: stored(full).to(parameter.device if optimizer.defaults["fused"] else "cpu")
                 if key == "step"
@@ -161,12 +168,12 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None
 
 
 def start_ema(net: nn.Module) -> dict[str, Tensor]:
-    """A detached copy of all parameters and float buffers by name."""
+    """A detached copy of all parameters and float buffers, by name."""
     return {name: tensor.detach().clone() for name, tensor in averaged_tensors(net).items()}
 
 
 def averaged_tensors(net: nn.Module) -> dict[str, Tensor]:
-    """What is averaged. Running statistics belong to the weights of their time: averaged gains need averaged statistics."""
+    """The tensors that are averaged. Running statistics are included: averaged weights need matching statistics."""
     return {name: tensor for name, tensor in (*net.named_parameters(), *net.named_buffers()) if tensor.is_floating_point()}
 
 
@@ -174,8 +181,8 @@ def averaged_tensors(net: nn.Module) -> dict[str, Tensor]:
 def update_ema(ema: Mapping[str, Tensor], net: nn.Module, decay: float, step: int) -> None:
     """ema <- decay * ema + (1 - decay) * tensor, after the optimizer's step.
 
-    The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that the random start is forgotten (as TensorFlow's
-    ExponentialMovingAverage does with `num_updates`).
+    The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that the random initialization is forgotten (as in TensorFlow's
+    ExponentialMovingAverage with `num_updates`).
     """
     weight = 1.0 - min(decay, (1.0 + step) / (10.0 + step))
     names = list(ema)
@@ -184,12 +191,14 @@ def update_ema(ema: Mapping[str, Tensor], net: nn.Module, decay: float, step: in
 
 
 def schedule_factor(config: TrainConfig, step: int) -> float:
-    """What the full rates are multiplied with at update number `step` (counted from 0): linear warm-up, then the schedule.
+    """The factor on the learning rates at step `step` (counted from 0): linear warm-up, then the schedule.
 
     cosine: `cycles` equal cycles, each from 1 down to final_learning_rate / learning_rate (Loshchilov and Hutter, SGDR, ICLR 2017,
-    equation 5, with restarts at the full rate). multistep: halved at each milestone, as ESRGAN does. wsd (warm-up, stable, decay): the full
-    rate, and over the last `decay_fraction` of the steps low + (1 - low) (1 - sqrt(phase)) down to low = final_learning_rate /
-    learning_rate (Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", NeurIPS 2024, equation 1).
+        equation 5, restarting at the full rate).
+    multistep: halved at each milestone, as in ESRGAN.
+    wsd (warm-up, stable, decay): the full rate, then over the final `decay_fraction` of the steps low + (1 - low) (1 - sqrt(phase)) with
+        low = final_learning_rate / learning_rate (Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training
+        Durations", NeurIPS 2024, equation 1).
     """
     low = config.final_learning_rate / config.learning_rate
     if config.schedule == "cosine":
@@ -206,5 +215,5 @@ def schedule_factor(config: TrainConfig, step: int) -> float:
 
 
 def learning_rate_at(config: TrainConfig, step: int) -> float:
-    """The generator's learning rate of update number `step` (counted from 0)."""
+    """The generator's learning rate at step `step` (counted from 0)."""
     return config.learning_rate * schedule_factor(config, step)

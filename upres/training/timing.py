@@ -1,4 +1,4 @@
-"""Where the milliseconds of a step went, on the CPU and on a GPU, without making anybody wait."""
+"""Times the sections of a training step, on a CPU or a GPU, without synchronizing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 
 class Mark(Protocol):
-    """A point in the work of a GPU: what we use of torch.cuda.Event."""
+    """A point in a GPU stream: the part of torch.cuda.Event used here."""
 
     def record(self, stream: Any = None) -> None: ...
     def query(self) -> bool: ...
@@ -21,11 +21,10 @@ class Mark(Protocol):
 
 
 class Stopwatch:
-    """Milliseconds of named sections: `with clock("generator"): ...`; a name that comes again adds up.
+    """Milliseconds of named sections: `with clock("generator"): ...`; repeated names add up.
 
-    On a GPU, whose work the processor only orders, a section lies between two events of the current stream. They are read when the GPU
-    has passed them, a step later or more, so that measuring makes nobody wait. A section without GPU work, such as waiting for data, is
-    the time that the GPU stood still.
+    On a GPU a section lies between two events of the current stream. They are read once the GPU has passed them, a step or more later, so
+    that nothing waits for them. A section without GPU work, such as loading data, is the GPU's idle time.
     """
 
     def __init__(
@@ -53,9 +52,9 @@ class Stopwatch:
             self._pairs.append((name, begin, end))
 
     def milliseconds(self) -> dict[str, float]:
-        """To be asked once a step: the sections since it was last asked; on a GPU those of the newest step before that the GPU has done.
+        """Call once per step: the sections since the last call; on a GPU, those of the newest step that has completed.
 
-        Empty where there is none yet.
+        Empty if there is none yet.
         """
         if self._mark is None:
             seconds, self._seconds = self._seconds, {}

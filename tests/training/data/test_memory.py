@@ -104,5 +104,5 @@ def test_recolored_patches_are_still_pairs() -> None:
 def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(UsageError, match="in_memory needs pairs of HR and LR"):
         PairsInMemory([Pair("a", np.zeros((16, 16, 3), np.uint8), None)], np.ones(1), 2, CPU)
-    with pytest.raises(UsageError, match="in_memory=true cuts patches from stored pairs"):
+    with pytest.raises(UsageError, match="`in_memory=true` cannot be combined with degradation"):
         change_config(TrainConfig(recipe="test", scale=2), ["in_memory=true", "degradation=wild"])

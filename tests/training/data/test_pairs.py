@@ -90,7 +90,7 @@ def test_pairs_are_read_as_they_are(tmp_path: Path) -> None:
     assert [pair.name for pair in found.pairs] == ["0001.png", "0002.png", "0003.png"]
     np.testing.assert_array_equal(found.pairs[1].stored_lr, special)
     np.testing.assert_array_equal(found.pairs[1].hr, levels(2))
-    assert "LR files lie" in found.notes[0] and "warning" in found.notes[1] and "(0002.png)" in found.notes[1]
+    assert "LR files are" in found.notes[0] and "warning" in found.notes[1] and "(0002.png)" in found.notes[1]
     fingerprint = found.fingerprint
     save(tmp_path / "lr" / "in" / "0002x2.png", special[::-1])
     assert load_training_set(CONFIG, roots, None).fingerprint != fingerprint
@@ -140,10 +140,10 @@ def test_hr_is_cropped_to_a_multiple_of_the_scale(tmp_path: Path, lr_size: tuple
     (pair,) = found.pairs
     np.testing.assert_array_equal(pair.hr, hr[:128, :130])
     np.testing.assert_array_equal(pair.stored_lr, lr[:64, :65])
-    assert found.notes[0].endswith("1 of 1 pairs are cropped to a multiple of 2, top left kept (a.png)")
+    assert found.notes[0].endswith("1 of 1 pairs are cropped to multiples of 2, top left kept (a.png)")
 
 
 def test_words_of_shifts() -> None:
     assert words_of_shifts([]) == []
-    assert words_of_shifts([("a", 0.1), ("b", 0.2)]) == ["LR files lie 0.15 LR pixels beside their HR files on average, 0.20 at most (b)"]
-    assert "1 of 2 LR files lie more than 0.25 LR pixels beside their HR files (b)" in words_of_shifts([("a", 0.1), ("b", 0.3)])[1]
+    assert words_of_shifts([("a", 0.1), ("b", 0.2)]) == ["LR files are 0.15 LR pixels off their HR files on average, 0.20 at most (b)"]
+    assert "1 of 2 LR files are more than 0.25 LR pixels off their HR files (b)" in words_of_shifts([("a", 0.1), ("b", 0.3)])[1]

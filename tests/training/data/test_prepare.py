@@ -80,7 +80,7 @@ def test_broken_small_and_doubled_pictures_are_named_and_the_rest_goes_on(photos
     write_gray(photos / "more" / "tiny.png", 16, 60)
     report = prepare([photos], tmp_path / "s", SMALL)
     words = "\n".join(report.left_out)
-    for name in ("empty.png", "text.jpg", "cut.png", "tiny.png is 60x16, smaller than 32 pixels"):
+    for name in ("empty.png", "text.jpg", "cut.png", "tiny.png is 60x16, smaller than `smallest_px=32`"):
         assert name in words
     assert f"same.png is an exact copy of {first.name}" in words and f"near.png is nearly a copy of {first.name}" in words
     assert len(report.left_out) == 6 and report.pictures + report.validation == 9
@@ -93,7 +93,7 @@ def test_test_pictures_are_kept_out(photos: Path, tmp_path: Path) -> None:
     write_picture(Picture(imresize(read_levels(chosen), 1.4).astype(np.float32) / np.float32(255)), test / "t.png")
     (test / "broken.png").write_bytes(b"x")
     report = prepare([photos], tmp_path / "s", SMALL, exclude=[test])
-    assert len(report.left_out) == 1 and chosen.name in report.left_out[0] and "t.png (--exclude)" in report.left_out[0]
+    assert len(report.left_out) == 1 and chosen.name in report.left_out[0] and "t.png (`exclude`)" in report.left_out[0]
     assert any("broken.png" in note for note in report.notes)
     assert chosen.name not in set.union(*names_in(tmp_path / "s"))
 
@@ -107,7 +107,7 @@ def test_flat_crops_are_dropped(tmp_path: Path) -> None:
     report = prepare([folder], tmp_path / "s", Options(crop_px=48, step_px=48, smallest_px=32, validation=0))
     assert (report.crops, report.flat) == (4, 4)
     write_picture(Picture(np.full((96, 96, 3), 0.5, np.float32)), folder / "half.png")
-    with pytest.raises(DataError, match="every crop is flat: a --flat below 1 keeps more"):
+    with pytest.raises(DataError, match="all crops are flat: a `flat_255` below 1 keeps more"):
         prepare([folder], tmp_path / "t", SMALL)
     assert not is_shards(tmp_path / "t")
     ramp = np.repeat(np.arange(100, dtype=np.uint8)[None, :, None], 50, axis=0)
@@ -130,7 +130,7 @@ def test_gray_and_16_bit_stay_as_they_are(tmp_path: Path) -> None:
 
 def test_gray_and_color_are_not_mixed_without_being_told(photos: Path, tmp_path: Path) -> None:
     write_gray(photos / "gray.png")
-    with pytest.raises(DataError, match=r"gray and color pictures are mixed: .*gray\.png is gray, .* --channels 3 .*--channels 1"):
+    with pytest.raises(DataError, match=r"gray and color pictures are mixed: .*gray\.png is gray, .* `channels=3` .*`channels=1`"):
         prepare([photos], tmp_path / "s", SMALL)
     assert not (tmp_path / "s").exists()
     assert prepare([photos], tmp_path / "s", Options(48, 32, 32, channels=3)).pictures == 8
@@ -154,11 +154,11 @@ def test_it_refuses_what_cannot_be_before_any_work(photos: Path, tmp_path: Path)
     cases: list[tuple[type[Exception], str, dict[str, object]]] = [
         (DataError, "holds no picture", {"folders": [empty]}),
         (DataError, "is not a folder", {"folders": [tmp_path / "none"]}),
-        (UsageError, "lies in .*photos, whose pictures are read", {"out": photos / "s"}),
-        (UsageError, "--step from 1 to --crop", {"options": Options(crop_px=48, step_px=49, smallest_px=32)}),
-        (UsageError, "--scales must lie in", {"options": Options(scales=(2.0,))}),
-        (UsageError, "--validation is a number of pictures, or a share below 1, got 2.5", {"options": Options(validation=2.5)}),
-        (DataError, "no picture can be used:", {"options": Options(crop_px=9000, smallest_px=9000)}),
+        (UsageError, "is in .*photos, whose pictures are read", {"out": photos / "s"}),
+        (UsageError, "`step_px` in \\[1, crop\\]", {"options": Options(crop_px=48, step_px=49, smallest_px=32)}),
+        (UsageError, "`scales` must be in", {"options": Options(scales=(2.0,))}),
+        (UsageError, "`validation` must be a number of pictures, or a share below 1, got 2.5", {"options": Options(validation=2.5)}),
+        (DataError, "none of the pictures can be used:", {"options": Options(crop_px=9000, smallest_px=9000)}),
     ]
     for kind, words, changes in cases:
         values: dict[str, object] = {"folders": [photos], "out": tmp_path / "s", "options": SMALL, **changes}
@@ -171,7 +171,7 @@ def test_what_is_there_is_not_lost(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "s"
     prepare([photos], out, SMALL)
     before = (out / INDEX).read_bytes()
-    with pytest.raises(OutputError, match="holds shards already: --overwrite replaces them"):
+    with pytest.raises(OutputError, match="already holds shards: use `overwrite=True` to replace them"):
         prepare([photos], out, SMALL)
     assert (out / INDEX).read_bytes() == before
     prepare([photos], out, Options(40, 32, 32), overwrite=True)
@@ -240,7 +240,7 @@ def test_alpha_is_left_out(photos: Path, tmp_path: Path) -> None:
 
 def test_fewer_pictures_to_validate_on_than_asked_for_are_told(photos: Path, tmp_path: Path) -> None:
     report = prepare([photos], tmp_path / "s", Options(48, 32, 32, validation=5))
-    assert report.validation == 2 and report.notes == ["2 pictures are kept for validation instead of 5: a quarter of 9 at most"]
+    assert report.validation == 2 and report.notes == ["2 pictures are kept for validation, not 5: at most a quarter of 9"]
 
 
 def test_a_picture_that_changes_meanwhile_is_an_error(photos: Path, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_picture_that_changes_meanwhile_is_an_error(photos: Path, tmp_path: Pa
         if stage == "checking" and done == of:
             draw_photographs(photos, 9, height=80)
 
-    with pytest.raises(DataError, match="was changed while it was prepared"):
+    with pytest.raises(DataError, match="changed while it was being prepared"):
         prepare([photos], tmp_path / "s", SMALL, progress=change)
 
 

@@ -88,9 +88,9 @@ def test_with_a_degradation_lr_is_made_later_but_for_validation(tmp_path: Path) 
     np.testing.assert_array_equal(found.weights, load_training_set(CONFIG, folder, None).weights)
     shown = found.validation[0]
     np.testing.assert_array_equal(shown.stored_lr, imresize(shown.hr, 0.5))
-    with pytest.raises(UsageError, match="degradation=real-esrgan makes them from HR"):
+    with pytest.raises(UsageError, match="degradation=real-esrgan, which makes LR from HR"):
         load_training_set(config, [Root(folder, folder)], None)
-    with pytest.raises(UsageError, match="--validation-lr"):
+    with pytest.raises(UsageError, match="`validation_lr"):
         load_training_set(config, folder, [Root(folder, folder)])
 
 
@@ -112,7 +112,7 @@ def test_gray_data_are_gray_and_16_bits_are_16(tmp_path: Path) -> None:
 def test_gray_and_color_are_not_mixed_without_a_word(tmp_path: Path) -> None:
     fill(tmp_path, 3)
     fill(tmp_path, 1, 3, channels=1)
-    with pytest.raises(DataError, match=r"03\.png is gray, .*00\.png is color\. Add --set channels=3 .* or --set channels=1"):
+    with pytest.raises(DataError, match=r"03\.png is gray, .*00\.png is color\. Set channels=3 .* or channels=1"):
         load_training_set(CONFIG, tmp_path, None)
     color = load_training_set(dataclasses.replace(CONFIG, channels=3), tmp_path, tmp_path)
     np.testing.assert_array_equal(color.pairs[3].hr, levels(3, channels=1).repeat(3, axis=2))
@@ -130,7 +130,7 @@ def test_a_validation_picture_that_is_too_small_on_the_grid_is_left_out_by_name(
     config = dataclasses.replace(CONFIG, scale=3)
     found = load_training_set(config, photographs, shown)
     assert [pair.name for pair in found.validation] == ["00.png", "small2.png"]
-    assert len(found.left_out) == 2 and "small1.png is 32x32, too small to validate on at x3: 33 pixels" in found.left_out[1]
+    assert len(found.left_out) == 2 and "small1.png is 32x32, too small to validate on at x3: at least 33 pixels" in found.left_out[1]
 
 
 def shard(folder: Path, crops: list[np.ndarray], validation: list[np.ndarray]) -> Path:
@@ -154,7 +154,7 @@ def test_shards_are_mapped_and_their_lr_is_made_later(tmp_path: Path) -> None:
     np.testing.assert_array_equal(shown.stored_lr, imresize(shown.hr, 0.5))
     other = load_training_set(CONFIG, shard(tmp_path / "others", crops[::-1], []), fill(tmp_path / "plain", 1))
     assert other.fingerprint != found.fingerprint and len(other.validation) == 1
-    with pytest.raises(DataError, match="keep no picture for validation"):
+    with pytest.raises(DataError, match="hold no validation pictures"):
         load_training_set(CONFIG, folder, [Root(tmp_path / "others")])
     with pytest.raises(UsageError, match="holds shards, whose LR is made from HR"):
         load_training_set(CONFIG, [Root(folder, folder)], None)
@@ -179,7 +179,7 @@ def test_shards_and_folders_go_together(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.pairs[0].hr, levels(0).astype(np.uint16) * 257)
     assert [pair.lr is None for pair in found.pairs] == [True] * 2 + [False] * 6
     assert [pair.name for pair in found.validation] == ["2.png", "04.png"]
-    assert "copied into memory as 3 of 16" in found.notes[0] and "hr_scales is not applied to shards" in found.notes[1]
+    assert "channels of 8 bits to 3 of 16, in memory" in found.notes[0] and "hr_scales does not apply to shards" in found.notes[1]
     fill(tmp_path / "gray", 1, channels=1)
     with pytest.raises(DataError, match="gray and color pictures are mixed"):
         load_training_set(CONFIG, [Root(shards), Root(tmp_path / "gray")], None)
@@ -195,5 +195,5 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no picture"):
         load_training_set(CONFIG, [Root(folder), Root(tmp_path / "empty")], None)
-    with pytest.raises(DataError, match=r"no picture can be used for training:\n.*smaller than one patch of 80x80"):
+    with pytest.raises(DataError, match=r"none of the pictures can be used for training:\n.*smaller than one patch of 80x80"):
         load_training_set(dataclasses.replace(CONFIG, patch_px=40), [Root(folder)], None)

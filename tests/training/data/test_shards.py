@@ -58,7 +58,7 @@ def test_one_flipped_bit_is_seen(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[100] ^= 4
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"shard_0000\.bin is damaged: its SHA-256 is not that of its index\. Make the shards again"):
+    with pytest.raises(DataError, match=r"shard_0000\.bin is damaged: its SHA-256 does not match the index\. Make the shards again"):
         open_shards(tmp_path / "s")
     assert open_shards(tmp_path / "s", verify=False).crops
 
@@ -77,10 +77,10 @@ def test_a_torn_or_missing_shard_is_seen_without_hashing(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda index: {**index, "channels": 1}, "is damaged: its content does not match its own SHA-256"),
-        (lambda index: {**index, "version": 2}, "is of version 2, this upres reads version 1"),
-        (lambda index: {**index, "format": "other"}, "is no index of shards"),
-        (lambda index: [], "is no index of shards"),
+        (lambda index: {**index, "channels": 1}, "is damaged: its content does not match its SHA-256"),
+        (lambda index: {**index, "version": 2}, "has version 2, but this upres reads version 1"),
+        (lambda index: {**index, "format": "other"}, "is not an index of shards"),
+        (lambda index: [], "is not an index of shards"),
     ],
 )
 def test_a_changed_index_is_refused(tmp_path: Path, change, words: str) -> None:  # type: ignore[no-untyped-def]
@@ -125,9 +125,9 @@ def test_what_somebody_else_made_is_a_stranger(tmp_path: Path, name: str) -> Non
         ({"channels": 2}, "expected 1 or 3 channels of 8 or 16 bits, found 2 of 8"),
         ({"crops": [["a", 0, 0, 7, 10**6, 0, 0, 1.0]]}, "lies outside"),
         ({"crops": [["a", -1, 0, 1, 1, 0, 0, 1.0]]}, "lies outside"),
-        ({"crops": [["a", 9, 0, 1, 1, 0, 0, 1.0]]}, "does not fit its shards"),
-        ({"crops": [["a"]]}, "does not fit its shards"),
-        ({"shards": None}, "does not fit its shards"),
+        ({"crops": [["a", 9, 0, 1, 1, 0, 0, 1.0]]}, "does not match its shards"),
+        ({"crops": [["a"]]}, "does not match its shards"),
+        ({"shards": None}, "does not match its shards"),
     ],
 )
 def test_an_index_that_does_not_fit_is_refused_whatever_its_hash(tmp_path: Path, change: dict[str, object], words: str) -> None:

@@ -98,7 +98,7 @@ def is_running(pid: int) -> bool:
         ({0: -15, 1: 1}, End(1, 1)),
         ({0: 130, 1: -15}, End(130, 0)),
         ({0: 75, 1: -15}, End(None, 0, "rank 0 lost another rank")),
-        ({0: -15, 1: -9}, End(None, 1, "rank 1 was killed by SIGKILL (where memory runs out, the system does that)")),
+        ({0: -15, 1: -9}, End(None, 1, "rank 1 was killed by SIGKILL (the system does this when memory runs out)")),
         ({0: -15, 1: 75, 2: -11}, End(None, 2, "rank 2 was killed by SIGSEGV")),
         ({0: -15}, End(None, 0, "rank 0 was killed by SIGTERM")),
     ],
@@ -156,7 +156,7 @@ else:
 
 def test_a_killed_worker_starts_all_again_as_long_as_there_is_progress(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, said = run(toy(KILLED, tmp_path), tmp_path)
-    killed = "rank 1 was killed by SIGKILL (where memory runs out, the system does that): starting again from step "
+    killed = "rank 1 was killed by SIGKILL (the system does this when memory runs out): restarting from step "
     assert (code, said) == (0, [f"{killed}{step}" for step in (2, 4, 6)])
     assert (tmp_path / "starts").read_text() == "4"
     assert capfd.readouterr() == ("", "")  # the launcher's own words are kept away
@@ -176,10 +176,10 @@ sys.exit(75)
 """
     (tmp_path / "step").write_text("10")
     said: list[str] = []
-    words = "rank 1 lost another rank, and 3 attempts in a row brought no new checkpoint: see .*logs; where memory ran out"
+    words = "rank 1 lost another rank, and 3 attempts in a row made no new checkpoint: see .*logs; if memory ran out"
     with pytest.raises(EngineError, match=words):
         launch(toy(script, tmp_path), processes=2, progress_of=lambda: step_of(tmp_path), say=said.append, log_folder=tmp_path / "logs")
-    assert said == ["rank 1 lost another rank: starting again from step 10"] * 2 + ["rank 1: no more memory in 3"]
+    assert said == ["rank 1 lost another rank: restarting from step 10"] * 2 + ["rank 1: no more memory in 3"]
     assert (tmp_path / "starts").read_text() == "3"
 
 
@@ -290,7 +290,7 @@ sys.exit(verb_exit_code(work))
 """
     code, said = run([sys.executable, "-c", script, str(tmp_path)], tmp_path)
     assert code == 3
-    assert said[0].endswith(": starting again from step 3")
+    assert said[0].endswith(": restarting from step 3")
     assert said[1:] == ["rank 1: upres: this cannot be read"]
     assert capfd.readouterr() == ("", "")
     assert step_of(tmp_path) == 5
@@ -336,9 +336,9 @@ wait_for(lambda: read("starts") == 2)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"processes": 0}, "--processes and --nodes must be 1 at least, got 0 and 1"),
-        ({"processes": 1, "nodes": 2}, "--nodes 2 needs --rdzv HOST:PORT"),
-        ({"processes": 1, "nodes": 2, "rdzv": "host"}, "--rdzv expects HOST:PORT, got host"),
+        ({"processes": 0}, "`processes` and `nodes` must be at least 1, got 0 and 1"),
+        ({"processes": 1, "nodes": 2}, "`nodes=2` needs `rdzv`, HOST:PORT"),
+        ({"processes": 1, "nodes": 2, "rdzv": "host"}, "`rdzv` must be HOST:PORT, got host"),
     ],
 )
 def test_what_cannot_work_is_refused(tmp_path: Path, arguments: dict[str, int], words: str) -> None:

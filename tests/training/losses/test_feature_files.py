@@ -74,7 +74,7 @@ def test_a_named_file_is_taken_as_it_is(tmp_path: Path) -> None:
     sha256 = saved(tmp_path / "mine.pth")
     assert sha256 != FEATURES[_SMALL].sha256
     assert fetch_features(_SMALL, tmp_path / "mine.pth").sha256 == sha256
-    with pytest.raises(ModelError, match=r"feature network vgg19: .*mine.pth holds vgg19-conv3_1. Name the file vgg19-dcbb9e9d.pth, or"):
+    with pytest.raises(ModelError, match=r"feature network vgg19: .*mine.pth holds vgg19-conv3_1. Give the file vgg19-dcbb9e9d.pth, or"):
         fetch_features("vgg19", tmp_path / "mine.pth")
     with pytest.raises(ModelError, match="no such file"):
         fetch_features(_SMALL, tmp_path / "none.pth")
@@ -86,13 +86,13 @@ def test_the_file_of_a_folder_is_verified(published: Path) -> None:
         fetch_features("vgg19", published)
     path = published / FEATURES[_SMALL].file
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(ModelError, match=rf"{path.name} has the SHA-256 [0-9a-f]{{64}}, expected {FEATURES[_SMALL].sha256}. Get it again"):
+    with pytest.raises(ModelError, match=rf"{path.name} has the SHA-256 [0-9a-f]{{64}}, expected {FEATURES[_SMALL].sha256}. Download"):
         fetch_features(_SMALL, published)
 
 
 def test_the_cache_is_asked_first(published: Path, tmp_path: Path) -> None:
     file = FEATURES[_SMALL].file
-    with pytest.raises(ModelError, match=rf"no address of its file is known. Put {file} \(\d+ bytes, sha256 [0-9a-f]+\) into .*cache, or"):
+    with pytest.raises(ModelError, match=rf"its file has no known address. Put {file} \(\d+ bytes, sha256 [0-9a-f]+\) into .*cache, or"):
         fetch_features(_SMALL, None)
     (tmp_path / "cache").mkdir(exist_ok=True)
     (tmp_path / "cache" / file).write_bytes((published / file).read_bytes())
@@ -107,7 +107,7 @@ def test_a_failed_download_says_what_it_was_for(monkeypatch: pytest.MonkeyPatch)
         raise ModelError("no network")
 
     monkeypatch.setattr(feature_files, "fetch", fetch)
-    with pytest.raises(ModelError, match=r"feature network vgg19: no network; or name the file or its folder"):
+    with pytest.raises(ModelError, match=r"feature network vgg19: no network; or give `features`, the file or its folder"):
         fetch_features("vgg19", None)
     assert asked == [FEATURES["vgg19"].source()]
 

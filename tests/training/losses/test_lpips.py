@@ -125,11 +125,11 @@ def test_features_that_are_all_zero_give_no_nan() -> None:
 def test_what_does_not_belong_together_is_refused() -> None:
     net = random_features("vgg19-conv3_1")
     x = torch.zeros(1, 3, 16, 16)
-    with pytest.raises(InputError, match=r"one shape, got sr \(1, 3, 16, 16\) and hr \(1, 3, 16, 15\)"):
+    with pytest.raises(InputError, match=r"the same shape, got sr \(1, 3, 16, 16\) and hr \(1, 3, 16, 15\)"):
         distance(net, x, x[..., :15])
-    with pytest.raises(UsageError, match=r"vgg19-conv3_1 is compared at relu1_2, relu2_2, relu3_1, the weights are for relu1. Load"):
+    with pytest.raises(UsageError, match=r"vgg19-conv3_1 is compared at relu1_2, relu2_2, relu3_1, but the weights are for relu1. Load"):
         distance(net, x, x, {"relu1": torch.ones(1, 64, 1, 1)})
-    with pytest.raises(UsageError, match=r"layer relu1_2 has 64 channels, the weights are for 7"):
+    with pytest.raises(UsageError, match=r"layer relu1_2 has 64 channels, but the weights are for 7"):
         distance(net, x, x, dict.fromkeys(LAYERS["vgg19-conv3_1"], torch.ones(1, 7, 1, 1)))
 
 
@@ -154,9 +154,9 @@ def test_weights_are_told_by_their_channels(tmp_path: Path) -> None:
     squeeze = load_linear(linear_file(tmp_path / "a.pth", [64, 128, 256, 384, 384, 512, 512]))
     assert tuple(squeeze) == LAYERS["squeezenet1_1"] and squeeze["relu9"].shape == (1, 512, 1, 1)
     assert tuple(load_linear(linear_file(tmp_path / "b.pth", [64, 128, 256, 512, 512]))) == LAYERS["vgg16"]
-    with pytest.raises(ModelError, match=r"expected lin0.model.1.weight .* channels, found \(64, 192, 384, 256, 256\). Name lpips_lin"):
+    with pytest.raises(ModelError, match=r"expected lin0.model.1.weight .* channels, found \(64, 192, 384, 256, 256\). Give lpips_lin"):
         load_linear(linear_file(tmp_path / "alex.pth", [64, 192, 384, 256, 256]))
-    with pytest.raises(ModelError, match="those of relu1_2 are below 0"):
+    with pytest.raises(ModelError, match="relu1_2 has negative weights"):
         load_linear(linear_file(tmp_path / "c.pth", [64, 128, 256, 512, 512], low=-0.1))
     torch.save({"weight": torch.ones(3)}, tmp_path / "d.pth")
     with pytest.raises(ModelError, match="found weight"):

@@ -37,11 +37,11 @@ def test_what_is_no_row_is_refused_by_its_line(tmp_path: Path) -> None:
         read_validations(tmp_path)
     path = tmp_path / "validation.jsonl"
     path.write_text("")
-    with pytest.raises(DataError, match="holds no row"):
+    with pytest.raises(DataError, match="holds no validations"):
         plot_curves(tmp_path)
     for wrong in ("nonsense\n", '{"psnr_y": 3}\n', "[1]\n", "7\n"):
         path.write_text(row(10) + wrong + row(20))
-        with pytest.raises(DataError, match=r"line 2 is no row of a validation \("):
+        with pytest.raises(DataError, match=r"line 2 is not a validation \("):
             read_validations(tmp_path)
 
 

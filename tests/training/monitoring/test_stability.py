@@ -149,7 +149,7 @@ def test_a_discriminator_that_goes_blind_is_noticed_only_where_it_could_see() ->
     assert run(terms=balance(0.65, 0.15)).words == ()
     assert run(terms=balance(0.6872, 0.0151)).words == ()  # restless, but it sees a tenth of what it saw
     (words,) = run(terms=balance(0.6935, -0.001)).words
-    assert "no longer tells real from made" in words
+    assert "no longer tells real from fake" in words
 
 
 def test_a_discriminator_that_never_learns_is_told_but_there_is_nothing_to_go_back_to() -> None:
@@ -158,14 +158,14 @@ def test_a_discriminator_that_never_learns_is_told_but_there_is_nothing_to_go_ba
     assert [len(verdict.words) for verdict in verdicts] == [0] * 7 + [1] * 2  # from step 2,000
     assert {verdict.back_to for verdict in verdicts} == {None}
     (words,) = run.said
-    assert "has not learned" in words and words.endswith("Training goes on")
+    assert "has not learned" in words and words.endswith("Training continues")
 
 
 def test_a_fault_is_told_once_until_it_is_over() -> None:
     run = Run()
     for reading in (48.0, 30.0, 30.0, 48.0, 30.0):
         run(quality(reading))
-    assert len(run.said) == 2 and "--guard" in run.said[0] and run.said[0].startswith("guard: step 500:")
+    assert len(run.said) == 2 and "`guard=True`" in run.said[0] and run.said[0].startswith("guard: step 500:")
     run(quality(30.0, (9.0, 0.0, 0.0)))  # another fault beside it
     assert len(run.said) == 3 and "red" in run.said[2]
 
@@ -190,7 +190,7 @@ def test_goes_back_once_to_the_checkpoint_before_the_last_validation_that_was_we
     run.stability.goes_back(at_200, 750, 500)
     assert run.stability.rate_factor == 0.5 and run.stability.memory.went_back == (750, 500) and run.stability.memory.good == 200
     assert run(quality(20.0)).back_to is None
-    assert run.said[-1].endswith("Training goes on: it went back from step 750 to step 500 and has half the learning rates since")
+    assert run.said[-1].endswith("Training continues: it went back from step 750 to step 500 and has used half the learning rates since")
 
 
 def test_without_a_good_checkpoint_it_says_so() -> None:
@@ -231,7 +231,7 @@ def test_a_resumed_run_says_that_it_went_back() -> None:
     run()
     run.stability.goes_back(run.stability.facts(), 500, 250)
     assert StabilityGuard(GAN, True, run.stability.facts(), said.append).rate_factor == 0.5
-    assert said == ["guard: this run went back from step 500 to step 250 and has half the learning rates since"]
+    assert said == ["guard: this run went back from step 500 to step 250 and has used half the learning rates since"]
 
 
 def test_no_validation_pictures_leave_the_balance() -> None:

@@ -73,7 +73,7 @@ def test_a_plain_network_is_taken_up_by_the_branches() -> None:
         net.load_plain(known)
         for name, tensor in net.merged_state_dict().items():
             assert torch.allclose(tensor, known[name], atol=1e-6), name
-    with pytest.raises(DataError, match="another shape"):
+    with pytest.raises(DataError, match="does not match the recipe"):
         Compact(width=8, depth=3, scale=2).load_plain(known)
 
 

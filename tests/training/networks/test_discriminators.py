@@ -95,7 +95,7 @@ def test_gray_pictures_are_judged_by_a_gray_discriminator(kind: str) -> None:
 
 def test_one_value_a_channel_cannot_be_normalized() -> None:
     discriminator = made("vgg")
-    with pytest.raises(UsageError, match="normalizes over the batch: one patch below 64 px is too little, raise the batch"):
+    with pytest.raises(UsageError, match="normalizes over the batch: one patch below 64 px is too little, raise `batch`"):
         discriminator(noise(1, 3, 63, 40))
     discriminator(noise(2, 3, 63, 40))
     discriminator(noise(1, 3, 64, 40))

@@ -77,12 +77,12 @@ def test_it_takes_a_network_of_another_scale_and_keeps_its_own_tail(branched: bo
     after = net.merged_state_dict()
     for name, tensor in double.merged_state_dict().items():
         torch.testing.assert_close(after[name], before[name] if name.startswith("tail.") else tensor, rtol=0, atol=1e-6)
-    with pytest.raises(DataError, match="another shape than the recipe's"):
+    with pytest.raises(DataError, match="does not match the recipe"):
         net.load_plain(made(width=16, scale=2).merged_state_dict())
 
 
 def test_a_depth_that_is_no_multiple_of_four_is_refused() -> None:
     config = TrainConfig(recipe="test", scale=4)
-    with pytest.raises(UsageError, match=r"depth of residual must be a multiple of 4 .*, got 10"):
+    with pytest.raises(UsageError, match=r"`depth` of residual must be a multiple of 4 .*, got 10"):
         change_config(config, ["network=residual", "depth=10"])
     assert change_config(config, ["network=residual", "depth=16"]).depth == 16

@@ -159,7 +159,7 @@ def test_the_unshuffle_puts_pixels_in_torchs_order() -> None:
 
 @pytest.mark.parametrize(("scale", "size"), [(2, (1, 8)), (1, (2, 8)), (1, (8, 1))])
 def test_a_picture_too_small_to_mirror_is_refused(scale: int, size: tuple[int, int]) -> None:
-    with pytest.raises(DataError, match=rf"{size[0]} x {size[1]} pixels is too small to be mirrored up to a multiple of"):
+    with pytest.raises(DataError, match=rf"{size[0]} x {size[1]} pixels is too small to be reflected to a multiple of"):
         small(scale)(pixels(1, 3, *size))
 
 
@@ -251,5 +251,5 @@ def test_another_network_is_refused_by_the_name_of_its_tensor() -> None:
 
 
 def test_other_scales_are_refused() -> None:
-    with pytest.raises(UsageError, match="RRDBNet has the scales 1, 2, 4, 8; got 3"):
+    with pytest.raises(UsageError, match="RRDBNet supports the scales 1, 2, 4, 8; got 3"):
         RRDBNet(scale=3)

@@ -198,5 +198,5 @@ def test_bfloat16_inside_and_float32_outside() -> None:
 
 @pytest.mark.parametrize("scale", [1, 3])
 def test_other_scales_are_refused(scale: int) -> None:
-    with pytest.raises(UsageError, match=f"SRResNet has the scales 2, 4, 8; got {scale}"):
+    with pytest.raises(UsageError, match=f"SRResNet supports the scales 2, 4, 8; got {scale}"):
         SRResNet(scale=scale)

@@ -31,13 +31,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel.sys, "platform", "darwin")
-    with pytest.raises(EngineError, match="need Linux, this is darwin: train with torch's own"):
+    with pytest.raises(EngineError, match="need Linux, this is darwin: use torch's own"):
         load()
 
 
 def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(EngineError, match=r"need the compiler no-such-compiler, which is not installed: install it, or train with torch's"):
+    with pytest.raises(EngineError, match=r"need the compiler no-such-compiler, which is not installed: install it, or use torch's"):
         load()
 
 

@@ -1,4 +1,4 @@
-"""Samples made of two, or of a clean and a degraded part: MixUp, CutMix, CutBlur."""
+"""MixUp, CutMix and CutBlur."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from upres.training.data.images import Levels, reduced
 
-_MIX_ALPHA: Final = 1.2  # Beta distribution of MixUp's share (Yoo et al., CVPR 2020, section 4.1)
+_MIX_ALPHA: Final = 1.2  # MixUp's ratio follows Beta(alpha, alpha) (Yoo et al., CVPR 2020, section 4.1)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """lr `p p c` and hr `p*scale p*scale c` as stored; `target`: what pixel and feature losses aim at, float32, None where it is hr."""
+    """lr `p p c` and hr `p*scale p*scale c` as stored; target: what pixel and feature losses compare with, float32; None: hr."""
 
     lr: Levels
     hr: Levels
@@ -23,7 +23,7 @@ class Sample:
 
 
 def mixup(a: Sample, b: Sample, rng: np.random.Generator) -> Sample:
-    """share a + (1 - share) b of lr, hr and target: Zhang et al., "mixup", ICLR 2018."""
+    """share * a + (1 - share) * b, of lr, hr and target (Zhang et al., "mixup", ICLR 2018)."""
     share = float(rng.beta(_MIX_ALPHA, _MIX_ALPHA))
 
     def mix(x: Levels, y: Levels) -> Levels:
@@ -36,14 +36,14 @@ def mixup(a: Sample, b: Sample, rng: np.random.Generator) -> Sample:
 
 
 def _box(size: int, rng: np.random.Generator) -> tuple[slice, slice]:
-    """A rectangle of LR pixels whose area is a uniform share of the patch's (Yun et al., "CutMix", ICCV 2019, equation 2)."""
+    """A square of LR pixels whose share of the patch's area is uniform (Yun et al., "CutMix", ICCV 2019, equation 2)."""
     side = int(np.clip(round(size * np.sqrt(rng.random())), 1, size - 1))
     top, left = (int(rng.integers(size - side + 1)) for _ in range(2))
     return slice(top, top + side), slice(left, left + side)
 
 
 def cutmix(a: Sample, b: Sample, rng: np.random.Generator, scale: int) -> Sample:
-    """A rectangle of `b` in `a`, in lr, hr and target alike: Yun et al., "CutMix", ICCV 2019."""
+    """Paste a square of `b` into `a`, in lr, hr and target alike (Yun et al., "CutMix", ICCV 2019)."""
     rows, columns = _box(a.lr.shape[0], rng)
     large = tuple(slice(s.start * scale, s.stop * scale) for s in (rows, columns))
 
@@ -57,10 +57,10 @@ def cutmix(a: Sample, b: Sample, rng: np.random.Generator, scale: int) -> Sample
 
 
 def cutblur(sample: Sample, rng: np.random.Generator, scale: int) -> Sample:
-    """A rectangle of lr, or all but one, becomes the clean reduction of hr: the network learns where, not only how, to restore.
+    """Replace a square of lr, or all but one, by the clean downscaled hr, so that the network also learns where to restore.
 
-    Yoo et al., "Rethinking Data Augmentation for Image Super-resolution", CVPR 2020, paste at the size of HR, for networks that take an
-    enlarged input. Ours take LR, so the clean part is HR reduced; a sample that is not drawn for it is not touched at all.
+    Yoo et al., "Rethinking Data Augmentation for Image Super-resolution", CVPR 2020, paste at HR size, for networks with an upscaled
+    input. Ours take LR, so the clean part is HR downscaled.
     """
     clean = sample.hr if scale == 1 else reduced(sample.hr, size=(sample.lr.shape[0], sample.lr.shape[1]))
     rows, columns = _box(sample.lr.shape[0], rng)

@@ -1,7 +1,7 @@
-"""Pictures that are one picture: equal pixels, and near duplicates: resized, recompressed, brightened, flipped or turned copies.
+"""Finds duplicates of pictures: equal pixels, and resized, recompressed, brightened, flipped or rotated copies.
 
-A picture is known by 64 signs of the low frequencies of its reduced luma (a "perceptual hash"), compared in all eight orientations. That
-finds candidates; they count only where their reduced lumas correlate as well. Parts of pictures are the matter of `excerpts.py`.
+Each picture has a 64-bit perceptual hash (signs of the low DCT frequencies of its downscaled luma), compared in all eight orientations.
+Candidates count only if their downscaled lumas correlate. `excerpts.py` finds pictures that share a part.
 """
 
 from __future__ import annotations
@@ -17,17 +17,22 @@ from upres.images.resize import imresize
 from upres.training.data.images import Levels
 
 _THUMB_PX: Final = 32
-_LOW: Final = 8  # frequencies a side
-# Of 64 bits that may differ, and the correlation of the reduced lumas. Among 433 photographs in 8 orientations, 748,000 comparisons, 18 of
-# different ones differ in 14 bits or less, and the most alike of these correlate to 0.60; some that differ in 20 bits correlate to 0.93.
+_LOW: Final = 8  # frequencies per axis
+# Differing bits of 64, and correlation of the downscaled lumas. In 748,000 comparisons of 433 photographs in 8 orientations, 18 pairs of
+# different photographs differ in 14 bits or fewer, with correlations up to 0.60; some that differ in 20 bits correlate to 0.93.
 _MOST_BITS: Final = 14
 _LEAST_CORRELATION: Final = 0.93
-LEAST_CONTRAST_255: Final = 3.0  # of the reduced luma: flatter pictures all look alike and are compared by their pixels alone
+LEAST_CONTRAST_255: Final = 3.0  # of the downscaled luma: flatter pictures all look alike, so only their pixels are compared
 
 
 @dataclass(frozen=True)
 class Signature:
-    """`pixels`: SHA-256 of the decoded levels. `thumb`: 32 x 32 reduced luma, mean 0 and norm 1, or None for a flat picture."""
+    """What identifies a picture.
+
+    name: used in messages.
+    pixels: SHA-256 of the decoded pixels.
+    thumb: downscaled luma, 32 x 32, with mean 0 and norm 1; None for a flat picture.
+    """
 
     name: str
     pixels: str
@@ -35,7 +40,7 @@ class Signature:
 
 
 def signature(name: str, levels: Levels, pixels: str) -> Signature:
-    """Of a picture `h w c` in whole levels."""
+    """The signature of a picture `h w c`; `pixels` is the SHA-256 of its pixels."""
     small = imresize(reduced_luma(levels, 8 * _THUMB_PX), size=(_THUMB_PX, _THUMB_PX), kernel="linear")
     if small.std() < LEAST_CONTRAST_255:
         return Signature(name, pixels, None)
@@ -44,9 +49,9 @@ def signature(name: str, levels: Levels, pixels: str) -> Signature:
 
 
 def reduced_luma(levels: Levels, most_px: int) -> NDArray[np.float32]:
-    """The BT.601 luma of a picture `h w c` in 0 .. 255, `h w`, with `most_px` or less on its longer side; in little memory."""
+    """The BT.601 luma of a picture `h w c` in 0..255, `h w`, with `most_px` or less on its longer side; uses little memory."""
     height, width, channels = levels.shape
-    block = max(1, max(height, width) // (2 * most_px))  # means of whole blocks first: a resize of all pixels costs much more
+    block = max(1, max(height, width) // (2 * most_px))  # averaging whole blocks first is much faster than resizing all pixels
     block = min(block, height, width)
     height, width = height // block, width // block
     total = np.zeros((height, width, channels), np.float32)
@@ -62,9 +67,9 @@ def reduced_luma(levels: Levels, most_px: int) -> NDArray[np.float32]:
 
 
 def find_duplicates(signatures: Sequence[Signature], against: Sequence[Signature] = ()) -> list[tuple[int, str, bool]]:
-    """(index, name of what it is a copy of, whether to the pixel), for each of `signatures` that copies one of `against` or one before it.
+    """(index, name of the original, whether it is exact) for each of `signatures` that copies one of `against` or an earlier one.
 
-    The first of several copies stays. Quadratic in the number of pictures, 64 bits at a time.
+    The first of several copies is the original. Quadratic in the number of pictures.
     """
     known: list[Signature] = [*against]
     keys = _Keys()
@@ -79,7 +84,7 @@ def find_duplicates(signatures: Sequence[Signature], against: Sequence[Signature
         match = None if entry.thumb is None else _match(entry.thumb, keys, known)
         if match is not None:
             found.append((index, match, False))
-            entry = Signature(match, entry.pixels, entry.thumb)  # a copy of the copy is one of the first
+            entry = Signature(match, entry.pixels, entry.thumb)  # a copy of the copy is named after the first
         else:
             by_pixels[entry.pixels] = entry.name
         known.append(entry)
@@ -88,7 +93,7 @@ def find_duplicates(signatures: Sequence[Signature], against: Sequence[Signature
 
 
 class _Keys:
-    """The hashes of what is known, growing."""
+    """A growing array of hashes."""
 
     def __init__(self) -> None:
         self._all: NDArray[np.uint64] = np.zeros(1024, np.uint64)
@@ -104,7 +109,7 @@ class _Keys:
         self._count += 1
 
     def near(self, key: int) -> NDArray[np.intp]:
-        """Places whose hash differs in few bits."""
+        """Indices of the hashes that differ in at most `_MOST_BITS` bits."""
         differing = _ones(self._all[: self._count] ^ np.uint64(key))
         return np.flatnonzero((differing <= _MOST_BITS) & self._usable[: self._count])
 
@@ -124,14 +129,14 @@ def _orientations(thumb: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def perceptual_hash(thumb: NDArray[np.float32]) -> int:
-    """64 bits: whether each of the 8 x 8 lowest DCT coefficients is above their median."""
+    """64 bits: whether each of the 8 x 8 lowest DCT coefficients exceeds their median."""
     low = _DCT @ thumb @ _DCT.T
     bits = (low > np.median(low)).reshape(-1)
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def _dct_rows() -> NDArray[np.float32]:
-    """The rows 0 .. 7 of the DCT-II of 32 samples."""
+    """Rows 0..7 of the DCT-II of 32 samples."""
     k, n = np.arange(_LOW)[:, None], np.arange(_THUMB_PX)[None, :]
     return np.cos(np.pi * (2 * n + 1) * k / (2 * _THUMB_PX)).astype(np.float32)
 
@@ -141,5 +146,5 @@ _BYTE_ONES: Final = np.array([bin(i).count("1") for i in range(256)], np.uint8)
 
 
 def _ones(values: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """How many bits are set in each."""
+    """The number of set bits of each value."""
     return _BYTE_ONES[values.view(np.uint8).reshape(-1, 8)].sum(axis=1, dtype=np.int64)

@@ -1,8 +1,7 @@
-"""Pictures of which one shows a part of the other, at any scale, turned by quarters or mirrored: what a hash of whole pictures misses.
+"""Finds pictures of which one shows a part of the other, at any scale, flipped or rotated by quarter turns.
 
-The pictures' keypoints (`keypoints.py`) are matched and put to a vote on scale and position, as Lowe does (IJCV 2004). What the vote finds
-counts only where the common part, laid over each other, correlates. Seen at 512 pixels a side, so a part of less than about a fifth of a
-picture's side is not found.
+Matched keypoints (`keypoints.py`) vote on scale and position (Lowe, IJCV 2004); a match counts only if the common part then correlates.
+Pictures are compared at 512 pixels on the longer side, so parts below about a fifth of a picture's side are not found.
 """
 
 from __future__ import annotations
@@ -18,37 +17,37 @@ from upres.images.resize import imresize
 from upres.training.data.duplicates import LEAST_CONTRAST_255
 from upres.training.data.keypoints import ANGLES, CELLS, NO_KEYPOINTS, Image, Keypoints
 
-_LEAST_LIKENESS: Final = 0.85  # of two descriptors, whose norm is 1
-_MOST_TRIED: Final = 60  # matches of a pair of pictures
-_LEAST_AGREEING: Final = 4  # matches that tell of the same scale and position
+_LEAST_LIKENESS: Final = 0.85  # cosine of two descriptors of norm 1
+_MOST_TRIED: Final = 60  # matches per pair of pictures
+_LEAST_AGREEING: Final = 4  # matches that agree on scale and position
 _LEAST_CORRELATION: Final = 0.8
-_LEAST_OF_DETAIL: Final = 0.6  # the same for what is finer than `_DETAIL` of 32 pixels
+_LEAST_OF_DETAIL: Final = 0.6  # the same, of detail finer than `_DETAIL` of 32 pixels
 _DETAIL: Final = 1.5
-_LEAST_PART: Final = 0.1  # of the area of one of the two
+_LEAST_PART: Final = 0.1  # of the area of either picture
 _LEAST_EXTENT_PX: Final = 24
 _COMPARED_PX: Final = 32
 _DIRECTIONS: Final = 32
 
 
 class Excerpts:
-    """Searches pictures in others, of which the keypoints are held, and their lumas, in half a megabyte each."""
+    """Searches for pictures that share a part with one of `known`, whose keypoints and lumas it holds: half a megabyte each."""
 
     def __init__(self, known: Sequence[Keypoints]) -> None:
         self._known = [replace(entry, descriptors=NO_KEYPOINTS.descriptors) for entry in known]  # `_every` holds them
         self._begins = np.cumsum([0, *(len(entry.places) for entry in known)])
         every = np.concatenate([NO_KEYPOINTS.descriptors, *(entry.descriptors for entry in known)])
-        # In a few directions that hold most of them, two descriptors are no farther apart than in all: what is too far there need not be
-        # multiplied out. A turn changes the order of the entries, so the other picture's are turned instead: 400 rows, not 400 a picture.
+        # Distance in a few principal directions is a lower bound of the full distance, so most pairs need no full product. Turning a
+        # picture permutes the entries of its descriptors, so the other picture is turned: 400 rows, not 400 for each known picture.
         self._directions = np.linalg.eigh(every.T @ every)[1][:, -_DIRECTIONS:]
         short = every @ self._directions
         self._every, self._short = every, np.concatenate([short, -0.5 * np.square(short).sum(axis=1, keepdims=True)], axis=1).T.copy()
 
     def find(self, other: Keypoints) -> str | None:
-        """The name of a known picture that shows what `other` shows a part of, or a part of it; None where there is none."""
+        """The name of a known picture that shares a part with `other`; None if there is none."""
         for turn, order in enumerate(_TURNS):
             turned = other.descriptors[:, order]
             short = turned @ self._directions
-            # |a - b|^2 <= 2 - 2 likeness, as a product of (a, 1) and (b, -|b|^2 / 2) and a limit for each row
+            # |a - b|^2 <= 2 - 2 likeness, as a product of (a, 1) and (b, -|b|^2 / 2) with a limit per row
             limit = 0.5 * np.square(short).sum(axis=1, keepdims=True) - (1.0 - _LEAST_LIKENESS)
             product = np.concatenate([short, np.ones_like(limit)], axis=1) @ self._short
             rows, columns = np.divmod(np.flatnonzero(product >= limit), product.shape[1])
@@ -66,7 +65,7 @@ class Excerpts:
 
 
 def _turned_places(entry: Keypoints, turn: int) -> tuple[NDArray[np.uint8], Image]:
-    """`luma` and `places` of the picture mirrored where `turn` is 4 or more, after `turn` quarters as `np.rot90` turns."""
+    """`luma` and `places` of the picture after `turn % 4` quarter turns as by `np.rot90`, then mirrored if `turn` is 4 or more."""
     height, width = entry.luma.shape
     y, x, sigma = entry.places.T
     luma = entry.luma
@@ -79,11 +78,11 @@ def _turned_places(entry: Keypoints, turn: int) -> tuple[NDArray[np.uint8], Imag
 
 
 def _agree(one: Keypoints, other: Keypoints, own: NDArray[np.intp], theirs: NDArray[np.intp], turn: int) -> bool:
-    """Whether enough matches tell of one scale and position, and the common part, so laid, correlates."""
+    """Whether enough matches agree on one scale and position, and the common part correlates."""
     luma, places = _turned_places(other, turn)
     p, q = one.places[own], places[theirs]
     ratio = p[:, 2] / q[:, 2]
-    origin = p[:, :2] - ratio[:, None] * q[:, :2]  # where each match says that the corner of the other lies
+    origin = p[:, :2] - ratio[:, None] * q[:, :2]  # the other picture's corner according to each match
     expected = origin[:, None, :] + ratio[:, None, None] * q[None, :, :2]
     distance = np.linalg.norm(p[:, None, :2] - p[None, :, :2], axis=2)
     near = np.linalg.norm(expected - p[None, :, :2], axis=2) <= 3.0 * p[None, :, 2] + 0.05 * distance
@@ -99,7 +98,7 @@ def _agree(one: Keypoints, other: Keypoints, own: NDArray[np.intp], theirs: NDAr
 
 
 def _fit(a: Image, b: Image) -> tuple[float, Image, int]:
-    """Least squares of a = scale b + corner, over n x 2 places, without what lies far from it; and how many are left."""
+    """Least squares of a = scale b + corner over n x 2 places, dropping outliers; and the number of places kept."""
     scale, corner = 0.0, np.zeros(2)
     for _ in range(3):
         middle_a, middle_b = a.mean(axis=0), b.mean(axis=0)
@@ -112,7 +111,7 @@ def _fit(a: Image, b: Image) -> tuple[float, Image, int]:
 
 
 def _correlate(one: NDArray[np.uint8], other: NDArray[np.uint8], scale: float, corner: Image) -> bool:
-    """Whether `other`, `scale` times as large and with its first pixel at `corner` of `one`, shows there what `one` does."""
+    """Whether `other`, enlarged by `scale` with its first pixel at `corner` of `one`, matches `one` there."""
     low = np.maximum(corner - 0.5 * scale, -0.5)
     high = np.minimum(corner + scale * (np.array(other.shape) - 0.5), np.array(one.shape) - 0.5)
     extent = high - low
@@ -125,7 +124,7 @@ def _correlate(one: NDArray[np.uint8], other: NDArray[np.uint8], scale: float, c
         return False
     import cv2
 
-    # light and dark alone may lie alike by chance, so the detail has to correlate, too
+    # light and dark areas may coincide by chance, so the detail has to correlate, too
     detail = _correlation(*(x - cv2.GaussianBlur(x, (0, 0), _DETAIL, borderType=cv2.BORDER_REFLECT) for x in (a, b)))
     return _correlation(a, b) >= _LEAST_CORRELATION and detail >= _LEAST_OF_DETAIL
 
@@ -136,7 +135,7 @@ def _correlation(a: Image, b: Image) -> float:
 
 
 def _window(image: NDArray[np.uint8], low: Image, high: Image) -> Image:
-    """The part from edge `low` to edge `high`, in pixels counted from the middle of the first, as 32 x 32."""
+    """The part between the edges `low` and `high`, in pixels from the center of the first pixel, as 32 x 32."""
     extent = np.minimum(np.rint(high - low), image.shape).astype(int)
     first = np.minimum(np.maximum(np.rint(low + 0.5), 0), np.array(image.shape) - extent).astype(int)
     part = image[first[0] : first[0] + extent[0], first[1] : first[1] + extent[1]]
@@ -144,7 +143,7 @@ def _window(image: NDArray[np.uint8], low: Image, high: Image) -> Image:
 
 
 def _turns() -> list[NDArray[np.intp]]:
-    """For each turn, in which order the entries of a descriptor are those of the turned patch."""
+    """For each turn, the order of a descriptor's entries that gives the descriptor of the turned patch."""
     turns: list[NDArray[np.intp]] = []
     for turn in range(8):
         cells = np.arange(CELLS * CELLS * ANGLES).reshape(CELLS, CELLS, ANGLES)

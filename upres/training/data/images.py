@@ -1,8 +1,8 @@
-"""Training pictures as arrays: what a pair is, how pixels become whole levels of one kind, and how often a picture is drawn.
+"""Training pictures as arrays: pairs, conversion to common channels and bit depth, and sampling weights.
 
-Where no LR file is given, LR is made from the whole HR picture by the MATLAB-equal resize and rounded, as the LR of DIV2K and of the test
-sets is, so an LR patch holds the true surroundings of its HR patch also at its edges. Files are read in `roots.py` and `pairs.py`; the
-codecs are imported where a file is decoded, so that shards train on a machine without them.
+Where no LR file is given, LR is made from the whole HR picture by the MATLAB-equal resize and rounded, as in DIV2K and the test sets, so
+that an LR patch has its true surroundings at its edges. `roots.py` and `pairs.py` read the files; codecs are imported only to decode, so
+that training on shards works without them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ from upres.images.picture import READABLE_SUFFIXES, quantize
 from upres.images.resize import imresize
 from upres.system.folders import find_files
 
-SMALLEST_PX = 32  # a side of a validation picture: what SSIM's window inside a border of 8, and the spectrum, need
-VALIDATION_PX = 512  # HR side, at most, of a held-out picture: its center is used
+SMALLEST_PX = 32  # minimum side of a validation picture: SSIM's window inside a border of 8, and the spectrum, need it
+VALIDATION_PX = 512  # maximum HR side of a held-out picture, whose center is used
 
 Levels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture: `hr` uint8 or uint16 `h*scale w*scale c`, which may be memory-mapped; `lr` alike `h w c`, or None: made when drawn.
+    """One picture.
 
-    `reference` is what a result, reduced again, should be, where `lr` was degraded; None: `lr` itself.
+    name: used in messages.
+    hr: uint8 or uint16 `h*scale w*scale c`; may be memory-mapped.
+    lr: of the same type, `h w c`; None: made when a sample is drawn.
+    reference: the clean LR, which the downscaled output should equal, if `lr` was degraded; None: `lr` itself.
     """
 
     name: str
@@ -41,18 +44,24 @@ class Pair:
 
     @property
     def stored_lr(self) -> Levels:
-        """`lr` of a pair that has one, as every validation picture does."""
+        """`lr` of a pair that has one, as all validation pairs do."""
         assert self.lr is not None, f"{self.name} has no stored LR"
         return self.lr
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a run sees. `weights` are the chances of the pairs, with sum 1; `left_out` says in words what it does not see, `notes` what
-    else there is to know.
+    """The pictures of a run.
 
-    All pictures have `channels` (1 gray, 3 color) and `depth` (8 or 16 bits). `paired`: some LR come from files of their own.
-    `fingerprint` is a SHA-256 over names, pixels and, of several roots, their weights.
+    pairs: training pairs.
+    weights: probability of each pair; they sum to 1.
+    validation: validation pairs.
+    left_out: messages on the pictures that are not used.
+    fingerprint: SHA-256 over names, pixels and, of several roots, their weights.
+    channels: of all pictures: 1 gray, 3 color.
+    depth: of all pictures: 8 or 16 bits.
+    paired: whether some LR comes from files.
+    notes: other messages.
     """
 
     pairs: list[Pair]
@@ -69,28 +78,28 @@ class TrainingSet:
         names = len({pair.name for pair in self.pairs})
         megapixels = sum(pair.hr.shape[0] * pair.hr.shape[1] for pair in self.pairs) / 1e6
         kind = (", gray" if self.channels == 1 else "") + (", 16 bit" if self.depth == 16 else "")
-        held = f"{megapixels:.1f} MP in {len(self.pairs)} pieces"  # crops, or whole pictures and their reduced copies
-        return f"{names} pictures to train on{kind}, {held}; {len(self.validation)} to validate on"
+        held = f"{megapixels:.1f} MP in {len(self.pairs)} pieces"  # crops, or whole pictures and their downscaled copies
+        return f"{names} training pictures{kind}, {held}; {len(self.validation)} validation pictures"
 
 
 def center(image: Levels, most_px: int) -> Levels:
-    """The middle of a picture `h w c`, at most `most_px` a side."""
+    """The center of a picture `h w c`, at most `most_px` a side."""
     top, left = (max(0, (side - most_px) // 2) for side in image.shape[:2])
     return image[top : top + most_px, left : left + most_px]
 
 
-def find_pictures(folder: Path, option: str = "--data") -> list[Path]:
-    """All picture files below `folder`, sorted by path; hidden ones are passed over."""
+def find_pictures(folder: Path, parameter: str = "data") -> list[Path]:
+    """All picture files below `folder`, sorted by path, without hidden ones. Raises `DataError` naming `parameter`."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: {option} takes a folder of pictures")
+        raise DataError(f"{folder} is not a folder: `{parameter}` takes a folder of pictures")
     found = find_files(folder, READABLE_SUFFIXES)
     if not found.files:
-        raise DataError(f"{folder} holds no picture (looked for {', '.join(sorted(READABLE_SUFFIXES))}; passed over: {found.words})")
+        raise DataError(f"{folder} holds no pictures (looked for {', '.join(sorted(READABLE_SUFFIXES))}; skipped: {found.words})")
     return sorted(found.files)
 
 
 def read_levels(path: Path) -> Levels:
-    """A picture file `h w c` in the channels and the depth that it has; alpha is left out. Raises `InputError`."""
+    """A picture file as `h w c` in its own channels and bit depth, without alpha. Raises `InputError`."""
     from upres.images.io import read_picture
 
     picture = read_picture(path)
@@ -98,15 +107,15 @@ def read_levels(path: Path) -> Levels:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """A picture file as uint8 RGB; gray is repeated, alpha is left out. Raises `InputError`."""
+    """A picture file as uint8 RGB without alpha; gray is repeated. Raises `InputError`."""
     return cast("NDArray[np.uint8]", convert(read_levels(path), 3, 8))
 
 
 def convert(levels: Levels, channels: int, depth: int) -> Levels:
-    """`h w c` in `channels` (1 or 3) and `depth` (8 or 16), contiguous; the same array where it is so already.
+    """`levels` `h w c` in `channels` (1 or 3) and `depth` (8 or 16), contiguous; the same array if nothing changes.
 
-    8 bits are widened exactly (times 257), 16 are rounded to the nearest of 8. Gray is repeated; color becomes its BT.601 luma in full
-    range, rounded, so that R = G = B gives that level.
+    8 bits are widened exactly (times 257), 16 rounded to the nearest of 8. Gray is repeated; color becomes its full-range BT.601 luma,
+    rounded, so that R = G = B keeps its value.
     """
     if levels.shape[2] == 3 and channels == 1:
         top = float(np.iinfo(levels.dtype).max)
@@ -120,24 +129,24 @@ def convert(levels: Levels, channels: int, depth: int) -> Levels:
 
 
 def on_grid(image: Levels, scale: int) -> Levels:
-    """`image` without the rows and columns beyond a multiple of `scale` (top left kept)."""
+    """`image` cropped to multiples of `scale`, keeping the top left."""
     height, width = (side // scale * scale for side in image.shape[:2])
     return image[:height, :width]
 
 
 def packed(levels: Levels) -> Levels:
-    """In one piece: a copy of what is a part of something larger."""
+    """`levels` as a contiguous array."""
     return cast("Levels", np.ascontiguousarray(levels))
 
 
 def make_pair(name: str, image: Levels, scale: int) -> Pair:
-    """Crop to a multiple of `scale` (top left kept) and make the LR."""
+    """Crop to multiples of `scale`, keeping the top left, and make the LR."""
     hr = packed(on_grid(image, scale))
     return Pair(name, hr, reduced(hr, 1.0 / scale) if scale > 1 else hr)
 
 
 def reduced(image: Levels, factor: float | None = None, *, size: tuple[int, int] | None = None) -> Levels:
-    """MATLAB-equal, by `factor` or to `size` (h, w), in whole levels of the same type."""
+    """The MATLAB-equal downscaling of `image` by `factor` or to `size` (h, w), rounded to its type."""
     return cast("Levels", imresize(cast("NDArray[np.uint8]", image), factor, size=size))
 
 
@@ -152,9 +161,9 @@ def load_pairs(
     reduce: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Pair], list[str]]:
-    """Decode every picture and, where `reduce`, make its LR; returns the pairs and, in words, what was left out and why.
+    """Decode every picture and, if `reduce`, make its LR; returns the pairs and messages on the pictures left out.
 
-    A picture that cannot be read, or that is smaller than one patch, is left out by name. Raises `DataError` when nothing is left.
+    Leaves out pictures that cannot be read or are smaller than one patch. Raises `DataError` if none remains.
     """
     pairs: list[Pair] = []
     left_out: list[str] = []
@@ -179,14 +188,14 @@ def load_pairs(
 
 
 def usable(pairs: list[Pair], left_out: list[str]) -> tuple[list[Pair], list[str]]:
-    """Both as they are. Raises `DataError` where there is no pair."""
+    """Its arguments. Raises `DataError` if there is no pair."""
     if not pairs:
-        raise DataError("no picture can be used for training:\n  " + "\n  ".join(left_out[:10]))
+        raise DataError("none of the pictures can be used for training:\n  " + "\n  ".join(left_out[:10]))
     return pairs, left_out
 
 
 def draw_weights(pairs: list[Pair]) -> NDArray[np.float64]:
-    """Chance of each picture: the square root of its pixels, so that a few large photographs do not outweigh many small ones.
+    """Probability of each picture: proportional to the square root of its pixels, so that a few large ones do not dominate.
 
     Either all of `pairs` have an LR or none has.
     """

@@ -1,7 +1,7 @@
-"""Small places of a picture that can be found again at another scale: SIFT (Lowe, IJCV 2004) as OpenCV has it, without rotation.
+"""Keypoints that can be found again at another scale: OpenCV's SIFT (Lowe, IJCV 2004) without rotation invariance.
 
-Pictures are stored upright, by quarters, and a descriptor that does not turn with its place tells more pictures apart. OpenCV
-is in the extra `prepare`: only the search for parts of pictures needs it.
+Pictures are stored upright, up to quarter turns, and descriptors that keep their orientation are more distinctive. OpenCV comes with
+the extra `prepare`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from upres.errors import EngineError
 from upres.training.data.duplicates import reduced_luma
 from upres.training.data.images import Levels
 
-_SEEN_PX: Final = 512  # the longer side at which a picture is looked at
+_SEEN_PX: Final = 512  # longer side at which pictures are compared
 _SMALLEST_PX: Final = 24
 _MOST_KEYPOINTS: Final = 400
-_LEAST_CONTRAST: Final = 3 / 255  # a difference of Gaussians of one level; OpenCV divides by its three layers an octave
+_LEAST_CONTRAST: Final = 3 / 255  # one level of a difference of Gaussians; OpenCV divides by its three layers per octave
 CELLS: Final = 4
 ANGLES: Final = 8
 
@@ -29,7 +29,13 @@ Image = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Keypoints:
-    """`luma` is the picture as it was looked at, `h w` uint8; `places` are n x (y, x, sigma) in its pixels; `descriptors` n x 128."""
+    """The keypoints of a picture.
+
+    name: used in messages.
+    luma: the downscaled picture, `h w` uint8.
+    places: n x (y, x, sigma), in pixels of `luma`.
+    descriptors: n x 128, of norm 1.
+    """
 
     name: str
     luma: NDArray[np.uint8]
@@ -43,13 +49,13 @@ NO_KEYPOINTS: Final = Keypoints(
 
 
 def check_opencv() -> None:
-    """Raises `EngineError` where OpenCV is not installed."""
+    """Raises `EngineError` if OpenCV is not installed."""
     if importlib.util.find_spec("cv2") is None:
-        raise EngineError("finding parts of pictures (exclude) needs OpenCV, which is not installed: pip install 'upres[prepare]'")
+        raise EngineError("`exclude` needs OpenCV, which is not installed: pip install 'upres[prepare]'")
 
 
 def keypoints(name: str, levels: Levels) -> Keypoints:
-    """Of a picture `h w c` in whole levels: the 400 strongest. Raises `EngineError` where OpenCV is not installed."""
+    """The 400 strongest keypoints of a picture `h w c`. Raises `EngineError` if OpenCV is not installed."""
     check_opencv()
     import cv2
 
@@ -58,7 +64,7 @@ def keypoints(name: str, levels: Levels) -> Keypoints:
     if min(luma.shape) < _SMALLEST_PX:
         return nothing
     sift = cv2.SIFT.create(contrastThreshold=_LEAST_CONTRAST)
-    upright = {(point.pt, point.size): point for point in sift.detect(luma, None)}  # a place with two orientations comes twice
+    upright = {(point.pt, point.size): point for point in sift.detect(luma, None)}  # SIFT lists a place once per orientation
     strongest = sorted(upright.values(), key=lambda point: -point.response)[:_MOST_KEYPOINTS]
     for point in strongest:
         point.angle = 0.0

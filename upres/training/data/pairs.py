@@ -1,7 +1,7 @@
-"""Folders of pairs: which LR file belongs to which HR file, whether their sizes fit, and how well the two lie on each other.
+"""Folders of HR and LR pictures: matches files by name, checks their sizes, and measures how well they are aligned.
 
-A network learns whatever shift its pairs have, and a blur where it differs from pair to pair, so it is measured: by phase correlation of
-the LR picture with the MATLAB-equal reduction of the HR picture.
+A network learns whatever shift its pairs have, and a blur if it varies. The shift is measured by phase correlation of the LR picture with
+the MATLAB-equal downscaled HR picture.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ from upres.images.pairing import match_files, misfit, words_of_faults
 from upres.images.resize import imresize
 from upres.training.data.images import Levels, Pair, center, convert, find_pictures, read_levels, usable
 
-_LOOK_PX = 256  # LR side, at most, of the middle that is compared
-_FINEST = 100  # parts of an LR pixel that a shift is told in
-_WARN_PX = 0.25  # LR pixels that an LR file may lie beside its HR file before it is said
-_COARSE = 0.1  # cycles a pixel: where noise and JPEG leave the phases of a photograph alone
-_FLAT = 1e-3  # deviation below which a picture has nothing to be aligned by, in levels of [0,1]
+_LOOK_PX = 256  # maximum LR side of the compared center
+_FINEST = 100  # resolution of a shift: 1/100 LR pixel
+_WARN_PX = 0.25  # LR pixels of misalignment above which there is a warning
+_COARSE = 0.1  # cycles per pixel: up to here noise and JPEG hardly disturb the phases of a photograph
+_FLAT = 1e-3  # standard deviation, in [0,1], below which a picture cannot be aligned
 
 
 def find_partners(
-    hr: Path, lr: Path, scale: int, options: tuple[str, str] = ("--data", "--lr")
+    hr: Path, lr: Path, scale: int, parameters: tuple[str, str] = ("data", "lr")
 ) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """HR files below `hr` and their LR files below `lr`, sorted; and a note where pictures will be cropped.
+    """HR files below `hr` with their LR files below `lr`, sorted; and a note if pictures will be cropped.
 
-    Raises `DataError` naming every file without a partner, with several, or of a size that does not fit (upres/images/pairing.py).
+    Raises `DataError` naming every file with no partner, several, or one of the wrong size (upres/images/pairing.py).
     """
-    pairs, faults = match_files(find_pictures(hr, options[0]), find_pictures(lr, options[1]), hr, lr, scale)
+    pairs, faults = match_files(find_pictures(hr, parameters[0]), find_pictures(lr, parameters[1]), hr, lr, scale)
     found = [(pair.hr, pair.lr) for pair in pairs if pair.lr is not None]
     cropped: list[str] = []
     for high, low in found:
         try:
             sizes = [(header.height, header.width) for header in (read_header(high), read_header(low))]
         except InputError:
-            continue  # named when it is decoded
+            continue  # reported when it is decoded
         faults += filter(None, [misfit(sizes[0], sizes[1], scale, high.name)])
         if sizes[0] != (sizes[1][0] * scale, sizes[1][1] * scale):
             cropped.append(high.name)
     if faults:
         raise DataError(words_of_faults(faults, hr, lr, scale))
-    note = f"{hr}: {len(cropped)} of {len(found)} pairs are cropped to a multiple of {scale}, top left kept ({', '.join(cropped[:5])})"
+    note = f"{hr}: {len(cropped)} of {len(found)} pairs are cropped to multiples of {scale}, top left kept ({', '.join(cropped[:5])})"
     return found, [note] if cropped else []
 
 
 def load_paired(
     files: Sequence[tuple[Path, Path]], *, scale: int, patch_px: int, channels: int, depth: int, shifts: list[tuple[str, float]]
 ) -> tuple[list[Pair], list[str]]:
-    """Decode pairs of files; how far each LR lies beside its HR is added to `shifts`. Returns the pairs and, in words, what was left out.
+    """Decode pairs of files; returns the pairs and messages on those left out. Appends each pair's misalignment to `shifts`.
 
-    A pair that cannot be read, or that is smaller than one patch, is left out by name. Raises `DataError` when nothing is left.
+    Leaves out pairs that cannot be read or are smaller than one patch. Raises `DataError` if none remains.
     """
     pairs: list[Pair] = []
     left_out: list[str] = []
@@ -75,7 +75,7 @@ def load_paired(
 
 
 def read_pair(hr: Path, lr: Path, scale: int, channels: int, depth: int, shifts: list[tuple[str, float]]) -> Pair:
-    """Both files of a pair; (name, length in LR pixels) of the shift between them is added to `shifts`. Raises `InputError`."""
+    """Read both files of a pair; appends (name, misalignment in LR pixels) to `shifts`. Raises `InputError`."""
     large, small = (convert(read_levels(path), channels, depth) for path in (hr, lr))
     height, width = large.shape[0] // scale, large.shape[1] // scale
     large = cast("Levels", np.ascontiguousarray(large[: height * scale, : width * scale]))
@@ -87,7 +87,7 @@ def read_pair(hr: Path, lr: Path, scale: int, channels: int, depth: int, shifts:
 
 
 def center_pair(pair: Pair, most_px: int, scale: int) -> Pair:
-    """The middle of both pictures on the LR grid, at most `most_px` of HR a side."""
+    """The center of both pictures, on the LR grid, at most `most_px` of HR a side."""
     lr = center(pair.stored_lr, most_px // scale)
     height, width = lr.shape[:2]
     top, left = (pair.stored_lr.shape[0] - height) // 2, (pair.stored_lr.shape[1] - width) // 2
@@ -95,27 +95,27 @@ def center_pair(pair: Pair, most_px: int, scale: int) -> Pair:
 
 
 def words_of_shifts(shifts: Sequence[tuple[str, float]]) -> list[str]:
-    """How well LR files lie on HR files, in words; nothing where nothing was measured."""
+    """Messages on the misalignment of LR files; none if none was measured."""
     if not shifts:
         return []
     name, most = max(shifts, key=lambda shift: shift[1])
     mean = sum(length for _, length in shifts) / len(shifts)
-    words = [f"LR files lie {mean:.2f} LR pixels beside their HR files on average, {most:.2f} at most ({name})"]
+    words = [f"LR files are {mean:.2f} LR pixels off their HR files on average, {most:.2f} at most ({name})"]
     beyond = [name for name, length in sorted(shifts, key=lambda shift: -shift[1]) if length > _WARN_PX]
     if beyond:
         named = ", ".join(beyond[:5]) + (", ..." if len(beyond) > 5 else "")
         words.append(
-            f"warning: {len(beyond)} of {len(shifts)} LR files lie more than {_WARN_PX} LR pixels beside their HR files ({named}): the "
-            "network learns that shift, or a blur where it differs from picture to picture. Align them first"
+            f"warning: {len(beyond)} of {len(shifts)} LR files are more than {_WARN_PX} LR pixels off their HR files ({named}): the "
+            "network learns that shift, or a blur if it varies. Align them first"
         )
     return words
 
 
 def misalignment(hr: Levels, lr: Levels, scale: int) -> tuple[float, float] | None:
-    """(down, right) in LR pixels by which the content of `lr` `h w c` lies beside that of `hr` `h*scale w*scale c`; None for flat pictures.
+    """The shift (down, right) in LR pixels of `lr` `h w c` against `hr` `h*scale w*scale c`; None for flat pictures.
 
-    The middle of both is compared, at most 256 LR pixels a side, under a Hann window, which keeps the border from being a feature. Low
-    frequencies count for most: in a noisy picture the phases of the high ones, many as they are, point nowhere.
+    Compares the centers, at most 256 LR pixels a side, under a Hann window, which suppresses the border. Low frequencies get most weight:
+    the many high ones have random phases in a noisy picture.
     """
     (top, height), (left, width) = (((side - min(side, _LOOK_PX)) // 2, min(side, _LOOK_PX)) for side in lr.shape[:2])
     large = hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
@@ -135,12 +135,12 @@ def _gray(levels: Levels) -> NDArray[np.float64]:
 
 
 def phase_shift(first: NDArray[np.float64], second: NDArray[np.float64], spread: float | None = None) -> tuple[float, float]:
-    """(down, right) by which `second` `h w` is displaced against `first`, to a hundredth of a pixel; both are taken to be periodic.
+    """The shift (down, right) of `second` `h w` against `first`, to a hundredth of a pixel; both are assumed to be periodic.
 
     The maximum of the inverse transform of conj(F1) F2 / |F1 F2| (Kuglin and Hines, "The phase correlation image alignment method", 1975),
-    found on the grid of pixels and refined by evaluating that transform around it on a grid of 1/100 pixel, as two matrix products
-    (Guizar-Sicairos, Thurman and Fienup, "Efficient subpixel image registration algorithms", Optics Letters 33, 2008). All frequencies
-    count alike, or, with a `spread` in cycles a pixel, by a Gaussian of that deviation.
+    found on the pixel grid and refined on a grid of 1/100 pixel by two matrix products (Guizar-Sicairos, Thurman and Fienup, "Efficient
+    subpixel image registration algorithms", Optics Letters 33, 2008). All frequencies count alike or, with `spread` in cycles per pixel,
+    by a Gaussian of that standard deviation.
     """
     cross = np.conj(np.fft.fft2(first)) * np.fft.fft2(second)
     cross /= np.maximum(np.abs(cross), 100.0 * np.finfo(np.float64).eps)

@@ -1,6 +1,6 @@
-"""From folders of photographs to shards: checked, without copies, cut, split by picture. One picture in memory at a time.
+"""From folders of photographs to shards: checks, removes copies, cuts crops and splits by picture. Holds one picture at a time.
 
-Every picture is decoded twice: once to be checked and compared, before anything is written, once to be cut.
+Every picture is decoded twice: to check and compare it before anything is written, and to cut it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,22 @@ from upres.training.data.images import Levels, center, convert, find_pictures, r
 from upres.training.data.keypoints import Keypoints, check_opencv, keypoints
 from upres.training.data.shards import Entry, ShardWriter, begin, is_shards, strangers
 
-_VALIDATION_PX: Final = 1024  # a side of a validation picture at most: its center
+_VALIDATION_PX: Final = 1024  # maximum side of a validation picture, whose center is used
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Options:
-    """Sizes are pixels of HR. `validation`: a number of pictures, or below 1 a share. `flat_255`: crops whose luma changes by less from
-    pixel to pixel, on average, are dropped. `scales`: each picture is also cut reduced by these factors. 0 channels or depth: as the data.
+    """How to cut pictures. Sizes are in HR pixels.
+
+    crop_px: side of a crop.
+    step_px: distance between crops.
+    smallest_px: minimum side of a picture.
+    flat_255: crops whose mean absolute difference of neighboring luma pixels is below this, in 8-bit levels, are dropped.
+    validation: number of validation pictures, or below 1 their share.
+    scales: each picture is cut downscaled by each of these factors.
+    channels, depth: of the shards; 0: as the data.
+    shard_mb: maximum size of a shard.
     """
 
     crop_px: int = 480
@@ -43,7 +51,15 @@ class Options:
 
 @dataclass
 class PrepareReport:
-    """What became of the pictures. `left_out` names each that is not used, and why; `flat` counts crops that were dropped."""
+    """What became of the pictures.
+
+    pictures, crops: used for training.
+    flat: crops dropped as flat.
+    validation: pictures kept for validation.
+    shards, bytes: files written, and their size.
+    left_out: messages on the pictures that are not used.
+    notes: other messages.
+    """
 
     pictures: int = 0
     crops: int = 0
@@ -63,7 +79,7 @@ class _Checked:
     depth: int
     pixels: str
     signature: Signature
-    part_of: str | None  # the excluded picture with which it shares a part
+    part_of: str | None  # the excluded picture that shares a part with it
 
 
 def prepare(
@@ -77,12 +93,19 @@ def prepare(
 ) -> PrepareReport:
     """Make a set of shards in `out` from all pictures below `folders`.
 
-    Copies are used once; what copies a picture below one of `exclude` is not used at all. Raises `DataError` where nothing can be used,
-    `UsageError` for options that cannot be, and `OutputError` where `out` holds something, or cannot be written.
+    folders: read recursively.
+    out: a new or empty folder, or shards to replace.
+    options: how to cut.
+    exclude: folders of test pictures; copies and parts of them are not used.
+    overwrite: whether to replace shards in `out`.
+    progress: called with (stage, pictures done, pictures in all).
+
+    Raises `DataError` if no picture can be used, `UsageError` for invalid options, `OutputError` if `out` holds other files or cannot be
+    written.
     """
     _check(options)
     paths = _named(folders)
-    excluded = [path for folder in exclude for path in find_pictures(folder, "--exclude")]
+    excluded = [path for folder in exclude for path in find_pictures(folder, "exclude")]
     _check_out(folders, out, overwrite)
     if excluded:
         check_opencv()
@@ -96,11 +119,11 @@ def prepare(
     find = Excerpts(seen).find if seen else None
     checked = list(_read_all(list(paths), "checking", progress, report, smallest_px=options.smallest_px, names=paths, see=find))
     if not checked:
-        raise DataError("no picture can be used:\n  " + "\n  ".join(report.left_out[:10]))
+        raise DataError("none of the pictures can be used:\n  " + "\n  ".join(report.left_out[:10]))
     channels, depth = _kind(checked, options)
     checked = _without_copies(checked, against, report)
     if not checked:
-        raise DataError("no picture is left, all are copies of others:\n  " + "\n  ".join(report.left_out[:10]))
+        raise DataError("all pictures are copies of others:\n  " + "\n  ".join(report.left_out[:10]))
     held_out = _held_out(checked, options.validation, report)
 
     begin(out)
@@ -116,11 +139,11 @@ def prepare(
                 crops += _cut(entry.name, levels, options, writer, report)
             progress("cutting", number + 1, len(checked))
         if not crops:
-            raise DataError(f"every crop is flat: a --flat below {options.flat_255:g} keeps more")
+            raise DataError(f"all crops are flat: a `flat_255` below {options.flat_255:g} keeps more")
         report.pictures, report.crops, report.validation = len(checked) - len(held_out), len(crops), len(validation)
         writer.finish(crops, validation, _facts(options, report))
     finally:
-        writer.abandon()  # nothing where it is finished
+        writer.abandon()  # does nothing if finished
     report.shards, report.bytes = len(writer.shards), sum(shard["bytes"] for shard in writer.shards)
     return report
 
@@ -128,39 +151,39 @@ def prepare(
 def _check(options: Options) -> None:
     if options.crop_px < 32 or not 1 <= options.step_px <= options.crop_px or not 16 <= options.smallest_px <= options.crop_px:
         raise UsageError(
-            f"expected --crop of 32 pixels or more, --step from 1 to --crop and --smallest from 16 to --crop, got {options.crop_px}, "
+            f"`crop_px` must be at least 32, `step_px` in [1, crop] and `smallest_px` in [16, crop], got {options.crop_px}, "
             f"{options.step_px} and {options.smallest_px}"
         )
     if options.validation < 0 or (options.validation >= 1 and not float(options.validation).is_integer()):
-        raise UsageError(f"--validation is a number of pictures, or a share below 1, got {options.validation:g}")
+        raise UsageError(f"`validation` must be a number of pictures, or a share below 1, got {options.validation:g}")
     if not options.scales or not all(0.0 < scale <= 1.0 for scale in options.scales):
-        raise UsageError(f"--scales must lie in (0, 1], got {', '.join(map(str, options.scales))}")
+        raise UsageError(f"`scales` must be in (0, 1], got {', '.join(map(str, options.scales))}")
     if options.channels not in (0, 1, 3) or options.depth not in (0, 8, 16) or options.flat_255 < 0 or options.shard_mb < 1:
-        raise UsageError("expected --channels 1 or 3, --depth 8 or 16, --flat of 0 or more and --shard-mb of 1 or more")
+        raise UsageError("`channels` must be 1 or 3, `depth` 8 or 16, `flat_255` at least 0 and `shard_mb` at least 1")
 
 
 def _named(folders: Sequence[Path]) -> dict[Path, str]:
-    """Every picture with the name it gets: its path below its folder."""
-    return {path: path.relative_to(folder).as_posix() for folder in folders for path in find_pictures(folder, "upres prepare")}
+    """Every picture with its name: the path relative to its folder."""
+    return {path: path.relative_to(folder).as_posix() for folder in folders for path in find_pictures(folder, "folders")}
 
 
 def _check_out(folders: Sequence[Path], out: Path, overwrite: bool) -> None:
     for folder in folders:
         if out.resolve() == folder.resolve() or folder.resolve() in out.resolve().parents:
-            raise UsageError(f"-o {out} lies in {folder}, whose pictures are read: choose a folder outside of it")
+            raise UsageError(f"`out={out}` is in {folder}, whose pictures are read: choose a folder outside of it")
     if not out.exists():
         return
     if not out.is_dir():
-        raise OutputError(f"-o {out} is a file: choose a folder")
+        raise OutputError(f"`out={out}` is a file: choose a folder")
     foreign = strangers(out)
     if foreign:
-        raise OutputError(f"{out} holds other files ({', '.join(foreign[:3])}): choose an empty folder, or a new one")
+        raise OutputError(f"{out} holds other files ({', '.join(foreign[:3])}): choose a new or empty folder")
     if is_shards(out) and not overwrite:
-        raise OutputError(f"{out} holds shards already: --overwrite replaces them, or choose another -o")
+        raise OutputError(f"{out} already holds shards: use `overwrite=True` to replace them, or choose another `out`")
 
 
 def _facts(options: Options, report: PrepareReport) -> dict[str, object]:
-    """What the index tells besides where the crops lie."""
+    """The index's contents besides the crops."""
     counts = {"pictures": report.pictures, "validation": report.validation, "crops": report.crops, "flat": report.flat}
     return {"columns": [column.name for column in fields(Entry)], "counts": counts, "options": asdict(options), "left_out": report.left_out}
 
@@ -175,7 +198,7 @@ def _read_all(
     names: dict[Path, str] | None = None,
     see: Callable[[Keypoints], str | None] | None = None,
 ) -> Iterator[_Checked]:
-    """What can be read and is large enough; the rest is named in the report. Without `names` they are pictures to be excluded."""
+    """Read and check pictures; reports those that cannot be read or are too small. Without `names` they are pictures to exclude."""
     for number, path in enumerate(paths):
         progress(stage, number, len(paths))
         try:
@@ -185,9 +208,9 @@ def _read_all(
             continue
         height, width, channels = levels.shape
         if min(height, width) < smallest_px:
-            report.left_out.append(f"{path} is {width}x{height}, smaller than {smallest_px} pixels (--smallest)")
+            report.left_out.append(f"{path} is {width}x{height}, smaller than `smallest_px={smallest_px}`")
             continue
-        name = names[path] if names is not None else f"{path} (--exclude)"
+        name = names[path] if names is not None else f"{path} (`exclude`)"
         pixels = _digest(levels)
         part_of = see(keypoints(name, levels)) if see is not None else None
         yield _Checked(path, name, channels, 8 * levels.dtype.itemsize, pixels, signature(name, levels, pixels), part_of)
@@ -199,13 +222,13 @@ def _digest(levels: Levels) -> str:
 
 
 def _again(entry: _Checked) -> Levels:
-    """The picture as it was checked. Raises `DataError` where it was changed meanwhile."""
+    """The picture, read again. Raises `DataError` if it has changed since it was checked."""
     try:
         levels = read_levels(entry.path)
     except InputError as error:
-        raise DataError(f"{entry.path} could be read before and cannot now ({error}): begin again when nothing changes it") from error
+        raise DataError(f"{entry.path} can no longer be read ({error}): start again when nothing changes it") from error
     if _digest(levels) != entry.pixels:
-        raise DataError(f"{entry.path} was changed while it was prepared: begin again when nothing changes it")
+        raise DataError(f"{entry.path} changed while it was being prepared: start again when nothing changes it")
     return levels
 
 
@@ -213,8 +236,8 @@ def _kind(checked: Sequence[_Checked], options: Options) -> tuple[int, int]:
     found = {entry.channels: entry.path for entry in checked}
     if not options.channels and len(found) > 1:
         raise DataError(
-            f"gray and color pictures are mixed: {found[1]} is gray, {found[3]} is color. --channels 3 repeats gray to three channels, "
-            "--channels 1 takes the luma of color"
+            f"gray and color pictures are mixed: {found[1]} is gray, {found[3]} is color. `channels=3` repeats gray to three channels, "
+            "`channels=1` takes the luma of color"
         )
     return options.channels or next(iter(found)), options.depth or max(entry.depth for entry in checked)
 
@@ -234,11 +257,11 @@ def _without_copies(checked: list[_Checked], against: list[Signature], report: P
 
 
 def _held_out(checked: list[_Checked], validation: float, report: PrepareReport) -> list[_Checked]:
-    """By the hash of their pixels: adding pictures to a folder moves few from one side to the other, and names none. A quarter at most."""
+    """Chosen by the hash of their pixels, so that adding pictures to a folder moves few of them; a quarter of all at most."""
     wanted = int(validation) if validation >= 1 else round(validation * len(checked))
     count = min(wanted, len(checked) // 4)
     if count < wanted:
-        report.notes.append(f"{count} pictures are kept for validation instead of {wanted}: a quarter of {len(checked)} at most")
+        report.notes.append(f"{count} pictures are kept for validation, not {wanted}: at most a quarter of {len(checked)}")
     return sorted(checked, key=lambda entry: entry.pixels)[:count]
 
 
@@ -260,7 +283,7 @@ def _cut(name: str, levels: Levels, options: Options, writer: ShardWriter, repor
 
 
 def places(side: int, crop: int, step: int) -> list[int]:
-    """Where crops begin along one side: every `step`, and the last at the border, so that every pixel is in one."""
+    """Positions of crops along one side: every `step`, plus one at the border, so that all pixels are covered."""
     if side <= crop:
         return [0]
     begins = list(range(0, side - crop + 1, step))
@@ -268,8 +291,8 @@ def places(side: int, crop: int, step: int) -> list[int]:
 
 
 def changes_255(band: Levels, lefts: Sequence[int], width: int) -> list[float]:
-    """For each part of `band`, `width` wide and from one of `lefts` on: how much the luma changes from pixel to pixel, on average, in
-    levels of 8 bits. A clear sky has below 1, a lawn 10 and more.
+    """For each part of `band`, `width` wide and starting at one of `lefts`: the mean absolute difference of neighboring luma pixels, in
+    8-bit levels. A clear sky has less than 1, a lawn 10 and more.
     """
     gray = convert(band, 1, 8)[:, :, 0].astype(np.int16)
     down, right = np.abs(np.diff(gray, axis=0)), np.abs(np.diff(gray, axis=1))

@@ -1,7 +1,7 @@
-"""Where training pictures come from: folders of photographs, folders of pairs, folders of shards, one or several, each with a weight.
+"""Loads the pictures of a run from one or several weighted folders of photographs, pairs or shards.
 
-All that a run reads is brought to one number of channels and one depth first. Everything that is wrong with a folder is said before the
-first step; a single picture that cannot be used is left out by name.
+All pictures are converted to one number of channels and one bit depth. Problems of a folder are reported before the first step; single
+unusable pictures are left out, and named.
 """
 
 from __future__ import annotations
@@ -35,14 +35,19 @@ from upres.training.data.images import (
 )
 from upres.training.data.shards import Shards, is_shards, open_shards
 
-_HELD_OUT = 5  # pictures kept for validation where no folder is given
+_HELD_OUT = 5  # pictures held out for validation if no folder is given
 
 File = tuple[Path, Path | None]  # the HR file and its LR file
 
 
 @dataclass(frozen=True)
 class Root:
-    """A folder of HR pictures or of shards; `lr` the folder of their LR pictures; `weight` its chance relative to the other roots."""
+    """A folder of training or validation pictures.
+
+    hr: HR pictures or shards.
+    lr: their LR pictures; None: made from HR.
+    weight: how often it is sampled, relative to the other roots.
+    """
 
     hr: Path
     lr: Path | None = None
@@ -51,7 +56,7 @@ class Root:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A root and what it holds: shards, or files."""
+    """A root and its contents: shards, or files."""
 
     root: Root
     shards: Shards | None
@@ -61,7 +66,7 @@ class _Opened:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What all pictures are brought to."""
+    """The channels and bit depth of all pictures of a run."""
 
     channels: int
     depth: int
@@ -71,7 +76,7 @@ class _Kind:
 
 
 def parse_root(text: str, lr: Path | None = None) -> Root:
-    """`"photos"`, or `"photos=3"` for a weight. What exists as a whole is a folder, whatever is in its name. Raises `UsageError`."""
+    """Parse `"photos"` or, with a weight, `"photos=3"`; an existing folder whose name holds a "=" counts whole. Raises `UsageError`."""
     folder, separator, weight = text.rpartition("=")
     if not separator or Path(text).exists():
         return Root(Path(text), lr)
@@ -80,18 +85,18 @@ def parse_root(text: str, lr: Path | None = None) -> Root:
     except ValueError:
         value = math.nan
     if not 0.0 < value < math.inf:
-        raise UsageError(f"--data takes DIR or DIR=WEIGHT with a weight above 0, got {text!r}, which is no folder either")
+        raise UsageError(f"`data` takes DIR or DIR=WEIGHT with a weight above 0, got {text!r}, which is not a folder either")
     return Root(Path(folder), lr, value)
 
 
 def load_training_set(config: TrainConfig, roots: Path | Sequence[Root], validation: Path | Sequence[Root] | None) -> TrainingSet:
-    """Everything that a run reads. Without `validation`: five pictures held out of the folders, and what shards keep for it.
+    """Load all pictures of a run. Without `validation`, five pictures of the folders and the validation pictures of shards are held out.
 
-    With a degradation, `lr` of the training pairs is None; that of validation pairs is the MATLAB-equal reduction. The LR of shards is None
-    too. Raises `DataError` for what cannot be used, `UsageError` for what does not go together.
+    Training pairs have `lr` None if the recipe degrades, and those of shards always; validation pairs have the MATLAB-equal LR, or the LR
+    file. Raises `DataError` for unusable data, `UsageError` for options that contradict each other.
     """
-    opened = [_open(root, config, "--data", "--lr") for root in _as_roots(roots)]
-    given = [_open(root, config, "--validation", "--validation-lr") for root in _as_roots(validation)] if validation is not None else None
+    opened = [_open(root, config, "data", "lr") for root in _as_roots(roots)]
+    given = [_open(root, config, "validation", "validation_lr") for root in _as_roots(validation)] if validation is not None else None
     kind = _common_kind(config, opened)
     held_out = _hold_out([file for source in opened for file in source.files]) if given is None else []
 
@@ -112,7 +117,7 @@ def load_training_set(config: TrainConfig, roots: Path | Sequence[Root], validat
                 files, scale=config.scale, patch_px=config.patch_px, channels=kind.channels, depth=kind.depth, shifts=shifts
             )
             if config.hr_scales != (1.0,):
-                notes.append(f"{source.root.hr}: hr_scales is not applied to pictures that have LR files")
+                notes.append(f"{source.root.hr}: hr_scales does not apply to pictures with LR files")
         else:
             paths = [hr for hr, _ in source.files if (hr, None) not in held_out]
             new, out = load_pairs(
@@ -138,29 +143,27 @@ def _as_roots(given: Path | Sequence[Root]) -> Sequence[Root]:
     return [Root(given)] if isinstance(given, Path) else given
 
 
-def _open(root: Root, config: TrainConfig, option: str, lr_option: str) -> _Opened:
-    """What a root holds, its names and sizes checked; nothing is decoded yet."""
+def _open(root: Root, config: TrainConfig, parameter: str, lr_parameter: str) -> _Opened:
+    """The contents of a root, names and sizes checked, nothing decoded yet."""
     if root.lr is not None and config.degradation:
-        raise UsageError(
-            f"{lr_option} {root.lr} gives LR pictures, and degradation={config.degradation} makes them from HR: leave one of the two out"
-        )
+        raise UsageError(f"`{lr_parameter}={root.lr}` cannot be combined with degradation={config.degradation}, which makes LR from HR")
     if root.hr.is_dir() and is_shards(root.hr):
         if root.lr is not None:
-            raise UsageError(f"{root.hr} holds shards, whose LR is made from HR: give {lr_option} with plain folders only")
+            raise UsageError(f"{root.hr} holds shards, whose LR is made from HR: give `{lr_parameter}` with folders of pictures only")
         shards = open_shards(root.hr)
-        if option == "--validation" and not shards.validation:
-            raise DataError(f"{root.hr} holds shards that keep no picture for validation: give {option} a folder of pictures")
+        if parameter == "validation" and not shards.validation:
+            raise DataError(f"the shards in {root.hr} hold no validation pictures: give `{parameter}` a folder of pictures")
         return _Opened(root, shards, [])
     if root.lr is None:
-        return _Opened(root, None, [(path, None) for path in find_pictures(root.hr, option)])
+        return _Opened(root, None, [(path, None) for path in find_pictures(root.hr, parameter)])
     from upres.training.data.pairs import find_partners
 
-    found, notes = find_partners(root.hr, root.lr, config.scale, (option, lr_option))
+    found, notes = find_partners(root.hr, root.lr, config.scale, (parameter, lr_parameter))
     return _Opened(root, None, list(found), notes)
 
 
 def _common_kind(config: TrainConfig, opened: Sequence[_Opened]) -> _Kind:
-    """Channels and depth that all training pictures are brought to. Raises `DataError` where gray and color are mixed."""
+    """Channels and bit depth of all training pictures. Raises `DataError` if gray and color are mixed."""
     if config.channels and config.bits:
         return _Kind(config.channels, config.bits)
     found: dict[int, str] = {}
@@ -170,14 +173,14 @@ def _common_kind(config: TrainConfig, opened: Sequence[_Opened]) -> _Kind:
         depth = max(depth, bits)
     if not config.channels and len(found) > 1:
         raise DataError(
-            f"gray and color pictures are mixed: {found[1]} is gray, {found[3]} is color. Add --set channels=3 to train on color, gray "
-            "repeated to three channels, or --set channels=1 to train on gray, the luma of color"
+            f"gray and color pictures are mixed: {found[1]} is gray, {found[3]} is color. Set channels=3 to train on color, with gray "
+            "repeated to three channels, or channels=1 to train on the luma"
         )
     return _Kind(config.channels or next(iter(found), 3), config.bits or depth)
 
 
 def _facts(source: _Opened) -> Iterable[tuple[str, int, int]]:
-    """(name, channels, depth) of all that a root holds; what cannot be read is passed over here, and named when it is decoded."""
+    """(name, channels, depth) of everything in a root; unreadable files are skipped here and reported when decoded."""
     if source.shards is not None:
         yield str(source.root.hr), source.shards.channels, source.shards.depth
         return
@@ -193,22 +196,22 @@ def _facts(source: _Opened) -> Iterable[tuple[str, int, int]]:
 
 
 def _hold_out(files: list[File]) -> list[File]:
-    """Five pictures spread over the folders; fewer of small ones, and none where that would cost a third of them."""
+    """Five pictures spread over the folders; at most a quarter of all."""
     count = min(_HELD_OUT, len(files) // 4)
     return [files[len(files) * i // count] for i in range(count)]
 
 
 def _shard_pairs(source: _Opened, shards: Shards, config: TrainConfig, kind: _Kind, notes: list[str]) -> tuple[list[Pair], list[str]]:
-    """Crops as they lie in the file, mapped into memory; copied only where channels or depth must be changed."""
+    """Crops mapped from the files; copied into memory only to convert channels or depth."""
     needed = config.patch_px * config.scale
     same = (shards.channels, shards.depth) == (kind.channels, kind.depth)
     if not same:
         notes.append(
-            f"{source.root.hr}: its crops have {shards.channels} channels of {shards.depth} bits and are copied into memory as "
-            f"{kind.channels} of {kind.depth}"
+            f"{source.root.hr}: converting its crops from {shards.channels} channels of {shards.depth} bits to {kind.channels} of "
+            f"{kind.depth}, in memory"
         )
     if config.hr_scales != (1.0,):
-        notes.append(f"{source.root.hr}: hr_scales is not applied to shards, which hold crops in the sizes that they were cut")
+        notes.append(f"{source.root.hr}: hr_scales does not apply to shards, whose crops have fixed sizes")
     pairs: list[Pair] = []
     for name, crop in shards.crops:
         if min(crop.shape[:2]) >= needed:
@@ -222,15 +225,15 @@ def _validation_pairs(
     sources: Sequence[_Opened], only: list[File] | None, config: TrainConfig, kind: _Kind, left_out: list[str],
     shifts: list[tuple[str, float]],
 ) -> list[Pair]:  # fmt: skip
-    """Pictures to validate on. `only`: those held out of the training folders, of which the center is used; None: all, whole."""
+    """Validation pairs. `only`: the files held out of the training folders, of which the center is used; None: all files, whole."""
     most_px = 1 << 30 if only is None else VALIDATION_PX
     pairs: list[Pair] = []
 
     def fits(image: Levels, what: str) -> bool:
         height, width = image.shape[:2]
-        needed = math.ceil(max(SMALLEST_PX, 2 * config.scale) / config.scale) * config.scale  # of what is left on the LR grid
+        needed = math.ceil(max(SMALLEST_PX, 2 * config.scale) / config.scale) * config.scale  # after cropping to the LR grid
         if min(height, width) < needed:
-            left_out.append(f"{what} is {width}x{height}, too small to validate on at x{config.scale}: {needed} pixels a side at least")
+            left_out.append(f"{what} is {width}x{height}, too small to validate on at x{config.scale}: at least {needed} pixels a side")
         return min(height, width) >= needed
 
     for source in sources:
@@ -257,7 +260,7 @@ def _validation_pairs(
 
 
 def _fingerprint(opened: Sequence[_Opened], loaded: Sequence[Sequence[Pair]]) -> str:
-    """SHA-256 over names, HR pixels and LR files; of shards over their own; of several roots also over their weights."""
+    """SHA-256 over names, HR pixels and LR files, or the shards' own fingerprint; with several roots also over their weights."""
     state = hashlib.sha256()
     for source, pairs in zip(opened, loaded, strict=True):
         if len(opened) > 1:

@@ -1,6 +1,6 @@
-"""The samples of a step, each a pure function of (seed, step, position): where it is cut, how it is turned, how it is degraded or mixed.
+"""Draws the samples of a step; each is a pure function of (seed, step, position): crop, flips, degradation and mixing.
 
-Nothing is pooled or shuffled, so neither the number of workers nor of ranks changes a sample, and there is nothing to save.
+There is no shuffled pool, so samples do not depend on the number of workers or ranks, and no state has to be saved.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from upres.training.data.images import Levels, Pair, reduced
 Mapper = Callable[[Callable[[int], "Sample"], Iterable[int]], Iterable["Sample"]]
 
 _AROUND_PX: Final = 8  # LR pixels degraded beyond a patch on each side, so that its edges have true surroundings
-_JITTER_PX: Final = 4  # a patch lies up to so far from the middle of what is degraded: every phase of JPEG's 8x8 grid occurs
-_CUBIC_PX: Final = 3  # LR pixels around a patch that the cubic reduction of it can see
+_JITTER_PX: Final = 4  # maximum offset of a patch from the center of its region, so that every phase of JPEG's 8x8 grid occurs
+_CUBIC_PX: Final = 3  # LR pixels around a patch that its cubic downscaling depends on
 _VALIDATION_SEED: Final = 20_251_125  # of the degradation of validation pictures, whatever the run's seed
-_PARTNER: Final = 1 << 40  # the degradation of a partner is drawn under an index that no sample of a run has
+_PARTNER: Final = 1 << 40  # offset of the degradation index of a mixing partner, beyond all samples of a run
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples stacked: lr `b p p c`, hr `b p*scale p*scale c`, target like hr or None."""
+    """Stacked samples: lr `b p p c`, hr `b p*scale p*scale c`, target like hr or None."""
 
     lr: Levels
     hr: Levels
@@ -49,13 +49,17 @@ def draw_batch(
     mapper: Mapper = map,
     regions: DegradedRegionCache | None = None,
 ) -> Batch:
-    """The share of rank `rank` in the batch of `step`. `config.batch` counts the samples of all ranks; a rank draws consecutive ones.
+    """Draw the share of rank `rank` in the batch of `step`; `config.batch` counts all ranks, and each draws consecutive samples.
 
-    `regions` remembers what was degraded for later steps (`config.reuse`); without it the samples are the same, and made again.
+    config: sizes, seed and augmentation.
+    pairs, weights: the pictures and their relative probabilities.
+    recipe: the degradation, if any.
+    mapper: maps over samples, for example in threads.
+    regions: caches degraded regions for later steps (`config.reuse`); without it the samples are the same, but take longer.
     """
     share = config.batch // ranks
     edges = np.cumsum(weights)
-    edges /= edges[-1]  # as Generator.choice does it, but once for all samples
+    edges /= edges[-1]  # as in Generator.choice, but once for all samples
     regions = DegradedRegionCache() if regions is None else regions
     drawn = list(mapper(lambda i: draw_sample(config, pairs, edges, step, i, recipe, regions), range(rank * share, (rank + 1) * share)))
     targets = [sample.target for sample in drawn if sample.target is not None]
@@ -64,7 +68,7 @@ def draw_batch(
 
 
 class DegradedRegionCache:
-    """Degraded regions by their number, the latest few: `config.reuse` steps cut their patches from the same ones. For several threads."""
+    """The latest degraded regions by number, from which `config.reuse` steps cut their patches. Thread-safe."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[int, _Region] = OrderedDict()
@@ -84,7 +88,7 @@ class DegradedRegionCache:
 
 @dataclass(frozen=True)
 class _Region:
-    """A degraded piece of a picture: lr float `h w c`, hr and target `h*scale w*scale c`, and in which order it is cut into patches."""
+    """A degraded piece of a picture: lr float `h w c`, hr and target `h*scale w*scale c`, and the order in which it is cut."""
 
     lr: NDArray[np.float32]
     hr: Levels
@@ -101,17 +105,17 @@ def draw_sample(
     recipe: Recipe | None,
     regions: DegradedRegionCache | None = None,
 ) -> Sample:
-    """Sample `index` of the batch of `step`; `edges` are the cumulated chances of the pictures.
+    """Draw sample `index` of the batch of `step`; `edges` are the cumulative probabilities of the pictures.
 
-    The degradation is that of `draw_plan(recipe, seed=config.seed, index=step // config.reuse * config.batch + index)`.
+    The degradation is `draw_plan(recipe, seed=config.seed, index=step // config.reuse * config.batch + index)`.
     """
-    if config.reuse > 1 and recipe is not None:  # and nothing is mixed: `check_config` refuses both at once
+    if config.reuse > 1 and recipe is not None:  # `check_config` rules out mixing here
         return _of_region(config, pairs, edges, step, index, recipe, DegradedRegionCache() if regions is None else regions)
     number = step * config.batch + index
     sample = _one(config, pairs, edges, np.random.default_rng((config.seed, step, index)), recipe, number)
     if not config.mixup + config.cutmix + config.cutblur:
         return sample
-    rng = np.random.default_rng((config.seed, step, index, 1))  # a stream of its own: the sample is the same with and without mixing
+    rng = np.random.default_rng((config.seed, step, index, 1))  # a separate stream: mixing leaves other samples unchanged
     chance = rng.random()
     if chance < config.mixup:
         return mixup(sample, _one(config, pairs, edges, rng, recipe, _PARTNER + number), rng)
@@ -123,7 +127,7 @@ def draw_sample(
 
 
 def degrade_pairs(pairs: Sequence[Pair], recipe: Recipe | None, scale: int) -> list[Pair]:
-    """Validation pictures with the LR that `recipe` makes of them, the same in every run; `reference` keeps the clean LR."""
+    """Validation pairs with the LR that `recipe` makes, the same in every run; `reference` keeps the clean LR."""
     if recipe is None:
         return list(pairs)
     degraded: list[Pair] = []
@@ -141,7 +145,7 @@ def _pick(pairs: Sequence[Pair], edges: NDArray[np.float64], rng: np.random.Gene
 def _one(
     config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], rng: np.random.Generator, recipe: Recipe | None, number: int
 ) -> Sample:
-    """An unmixed sample: flipped and transposed at random (8 ways, or mirrored only), recolored with the chance of `color_augment`."""
+    """An unmixed sample, randomly flipped (`config.turns`) and recolored (`config.color_augment`)."""
     pair = _pick(pairs, edges, rng)
     scale, patch = config.scale, config.patch_px
     sides = [side // scale for side in pair.hr.shape[:2]]
@@ -166,7 +170,7 @@ def _of_region(
     recipe: Recipe,
     regions: DegradedRegionCache,
 ) -> Sample:
-    """One of the four quarters of a region that is degraded once for four steps: a third of the cost, as surroundings are shared."""
+    """One quarter of a region that is degraded once for four steps: a third of the cost, since the surroundings are shared."""
     patch, group = config.patch_px, step // config.reuse
     number = group * config.batch + index
 
@@ -183,7 +187,7 @@ def _of_region(
 
 
 def _degraded(config: TrainConfig, pair: Pair, inner_px: int, rng: np.random.Generator, recipe: Recipe, number: int) -> _Region:
-    """A random piece of a picture, turned and degraded: `inner_px` LR pixels a side and what surrounds them, where there is so much."""
+    """A random piece of a picture, flipped and degraded: `inner_px` LR pixels a side plus a margin, as far as the picture allows."""
     scale = config.scale
     sides = [side // scale for side in pair.hr.shape[:2]]
     large = [min(inner_px + 2 * _AROUND_PX, side) for side in sides]
@@ -195,7 +199,7 @@ def _degraded(config: TrainConfig, pair: Pair, inner_px: int, rng: np.random.Gen
 
 
 def _patch_of(region: _Region, config: TrainConfig, top: int, left: int) -> Sample:
-    """The sample whose LR begins at (top, left) of the region."""
+    """The sample whose LR starts at (top, left) of the region."""
     scale, patch = config.scale, config.patch_px
     hr = np.ascontiguousarray(_cut(region.hr, top * scale, left * scale, patch * scale))
     target = None if region.target is None else _cut(region.target, top * scale, left * scale, patch * scale)
@@ -203,7 +207,7 @@ def _patch_of(region: _Region, config: TrainConfig, top: int, left: int) -> Samp
 
 
 def _near(half: int, size: int, patch: int, rng: np.random.Generator) -> int:
-    """Where a patch of the first or second half begins, moved by up to `_JITTER_PX`, inside the surroundings where there are any."""
+    """Where a patch of the first or second half starts, jittered by up to `_JITTER_PX` within the margin."""
     around = min(_AROUND_PX, max(0, size - patch) // 2)
     wanted = around if half == 0 else max(around, size - around - patch)
     jitter = min(_JITTER_PX, around)
@@ -211,7 +215,7 @@ def _near(half: int, size: int, patch: int, rng: np.random.Generator) -> int:
 
 
 def _reduced(config: TrainConfig, pair: Pair, sides: Sequence[int], rng: np.random.Generator) -> Sample:
-    """Where no LR is stored: the MATLAB-equal reduction of the whole picture, worked out where it is needed."""
+    """A patch of the MATLAB-equal downscaled picture, computed only where needed."""
     scale, patch = config.scale, config.patch_px
     y, x = (_below(side - patch + 1, rng) for side in sides)
     top, left = max(0, y - _CUBIC_PX), max(0, x - _CUBIC_PX)
@@ -236,21 +240,21 @@ def _cut(image: Any, top: int, left: int, size: int) -> Any:
 
 
 def _offset(slack: int, rng: np.random.Generator) -> int:
-    """Where a patch begins in what was degraded around it: within `_JITTER_PX` of the middle."""
+    """Where a patch starts in its degraded region: within `_JITTER_PX` of the center."""
     nearest = max(0, slack // 2 - _JITTER_PX)
     return int(rng.integers(nearest, slack - nearest + 1))
 
 
 def _store(image: NDArray[np.float32], dtype: np.dtype[Any]) -> Levels:
-    """Float [0,1] -> levels of `dtype`, rounded."""
+    """Float [0,1] to `dtype`, clipped and rounded."""
     return cast("Levels", np.rint(np.clip(image, 0.0, 1.0) * np.float64(np.iinfo(dtype).max)).astype(dtype))
 
 
 def _turn_of(config: TrainConfig, rng: np.random.Generator) -> Callable[[Any], Any]:
-    """The flips and colors of one sample, for lr and hr alike.
+    """The flips and color changes of one sample, for lr and hr alike.
 
-    With a chance of `color_augment` the channels are permuted and each is inverted or not: a linear resize commutes with both, so `lr`
-    stays the reduction of `hr`, while edges between equally bright colors become as common as others.
+    With probability `color_augment` the channels are permuted and each is inverted or not. Linear resizing commutes with both, so `lr`
+    remains the downscaled `hr`; edges between equally bright colors become as common as others.
     """
     flip_h, flip_w, transpose = cast("list[int]", rng.integers(2, size=3).tolist())
     if config.turns == "mirror":

@@ -1,8 +1,8 @@
-"""Shards: crops of pictures, decoded once, in a few large files that are mapped into memory, with an index and hashes.
+"""Shards: decoded crops of pictures in a few large memory-mapped files, with an index and hashes.
 
-A folder of shards holds `shard_0000.bin` and so on, raw levels `h w c` one after the other (uint8, or uint16 little-endian), each beginning
-at a multiple of 64 bytes, and `index.json`, written last: without it a folder is no set of shards. While it is made the folder holds a
-mark, so that a run after one that was killed knows what it may clear away. numpy alone reads them.
+A folder of shards holds `shard_0000.bin` and so on, raw pixels `h w c` one crop after the other (uint8, or uint16 little-endian), aligned
+to 64 bytes, and `index.json`, which is written last and makes the folder a set of shards. While the set is being written, the folder holds
+a marker, so that a later run can clean up after one that was killed. Reading needs only numpy.
 """
 
 from __future__ import annotations
@@ -30,12 +30,19 @@ _VERSION: Final = 1
 _ALIGNMENT: Final = 64
 _NAME: Final = "shard_[0-9]*.bin"
 _HALVES: Final = (".shard_[0-9]*.partial", f".{INDEX}.*.partial")
-_MARK: Final = ".upres-prepare"  # there while a set is made
+_MARK: Final = ".upres-prepare"  # present while a set is written
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One crop: `picture` is the file's name, `top` and `left` where it was cut, `reduced` the factor by which its picture was reduced."""
+    """One crop.
+
+    picture: name of the picture's file.
+    shard, offset: number of the shard and position in bytes.
+    height, width: in pixels.
+    top, left: position in the picture.
+    reduced: factor by which the picture was downscaled.
+    """
 
     picture: str
     shard: int
@@ -49,9 +56,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Shards:
-    """`crops` and `validation` are pairs of a picture's name and its levels `h w c`, mapped from the files and not to be written to.
+    """An opened set of shards.
 
-    `fingerprint` is a SHA-256 over the hashes of all shards and the places of all crops.
+    folder: where it is.
+    crops, validation: pairs of a picture's name and its pixels `h w c`, mapped read-only.
+    channels, depth: of all crops.
+    fingerprint: SHA-256 over the hashes of the shards and the positions of the crops.
     """
 
     folder: Path
@@ -63,7 +73,7 @@ class Shards:
 
 
 def is_shards(folder: Path) -> bool:
-    """Whether `folder` holds a set of shards, judged by its index."""
+    """Whether `folder` holds a set of shards, judging by its index."""
     try:
         with (folder / INDEX).open("rb") as file:
             return f'"format": "{_FORMAT}"'.encode() in file.read(4096)
@@ -72,12 +82,12 @@ def is_shards(folder: Path) -> bool:
 
 
 def open_shards(folder: Path, verify: bool = True) -> Shards:
-    """The crops of `folder`. Sizes are always checked, and hashes where `verify`: a flipped bit is a `DataError` that names its shard."""
+    """Open the shards in `folder`, checking their sizes and, if `verify`, hashes. Raises `DataError` naming a damaged shard."""
     index = _read_index(folder)
     try:
         return _map(folder, index, verify)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder / INDEX} does not fit its shards ({error!r}): make them again with upres prepare") from error
+        raise DataError(f"{folder / INDEX} does not match its shards ({error!r}): make them again with upres prepare") from error
 
 
 def _map(folder: Path, index: dict[str, Any], verify: bool) -> Shards:
@@ -92,7 +102,7 @@ def _map(folder: Path, index: dict[str, Any], verify: bool) -> Shards:
             found = f"{path.stat().st_size:,} bytes" if path.is_file() else "no such file"
             raise DataError(f"{path}: expected {shard['bytes']:,} bytes, found {found}: make the shards again with upres prepare")
         if verify and sha256_of(path) != shard["sha256"]:
-            raise DataError(f"{path} is damaged: its SHA-256 is not that of its index. Make the shards again with upres prepare")
+            raise DataError(f"{path} is damaged: its SHA-256 does not match the index. Make the shards again with upres prepare")
         maps.append(np.memmap(path, np.uint8, mode="r"))
 
     def levels(entry: Entry) -> Levels:
@@ -106,7 +116,7 @@ def _map(folder: Path, index: dict[str, Any], verify: bool) -> Shards:
 
 
 def fingerprint_of(index: dict[str, Any]) -> str:
-    """A SHA-256 over what decides the pixels: the hashes of the shards, and where each crop lies."""
+    """SHA-256 over what determines the pixels: the hashes of the shards and the position of each crop."""
     facts = [[shard["sha256"] for shard in index["shards"]], index["crops"], index["validation"], index["channels"], index["depth"]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -122,13 +132,13 @@ def _read_index(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}. Make the shards again with upres prepare") from error
     if not isinstance(index, dict) or cast("dict[str, Any]", index).get("format") != _FORMAT:
-        raise DataError(f"{path} is no index of shards")
+        raise DataError(f"{path} is not an index of shards")
     table = cast("dict[str, Any]", index)
     if table.get("version") != _VERSION:
-        raise DataError(f"{path} is of version {table.get('version')}, this upres reads version {_VERSION}: make the shards again")
+        raise DataError(f"{path} has version {table.get('version')}, but this upres reads version {_VERSION}: make the shards again")
     body = {key: value for key, value in table.items() if key != "sha256"}
     if table.get("sha256") != _digest(body):
-        raise DataError(f"{path} is damaged: its content does not match its own SHA-256. Make the shards again with upres prepare")
+        raise DataError(f"{path} is damaged: its content does not match its SHA-256. Make the shards again with upres prepare")
     return table
 
 
@@ -138,9 +148,9 @@ def _digest(body: dict[str, Any]) -> str:
 
 @dataclass
 class ShardWriter:
-    """Writes crops into `folder`, at most `most_bytes` a shard (one crop at least); `finish` writes the index.
+    """Writes crops into `folder`, at most `most_bytes` per shard (but at least one crop); `finish` writes the index.
 
-    Each shard is written beside its name and renamed when it is whole. Raises `OutputError`; what it left is no set of shards.
+    Each shard is written under a temporary name and renamed when complete. Raises `OutputError`; the folder is then no set of shards.
     """
 
     folder: Path
@@ -153,7 +163,7 @@ class ShardWriter:
     _bytes: int = 0
 
     def add(self, picture: str, levels: Levels, top: int = 0, left: int = 0, reduced: float = 1.0) -> Entry:
-        """Append one crop `h w c`; returns where it lies."""
+        """Append one crop `h w c`; returns its entry."""
         expected = np.dtype(np.uint8 if self.depth == 8 else np.uint16)
         if levels.dtype != expected or levels.shape[2] != self.channels:
             raise ValueError(f"expected {expected} with {self.channels} channels, got {levels.dtype} {levels.shape}")
@@ -170,7 +180,7 @@ class ShardWriter:
         return entry
 
     def finish(self, crops: Sequence[Entry], validation: Sequence[Entry], facts: dict[str, Any]) -> None:
-        """Close the last shard and write the index with `facts` (options, what was left out)."""
+        """Close the last shard and write the index, including `facts`."""
         self._close()
         rows = {name: [list(vars(entry).values()) for entry in entries] for name, entries in (("crops", crops), ("validation", validation))}
         body = {
@@ -180,9 +190,9 @@ class ShardWriter:
         (self.folder / _MARK).unlink(missing_ok=True)
 
     def abandon(self) -> None:
-        """Close without an index: the folder is then no set of shards, and the next run clears it."""
+        """Close without an index: the folder is no set of shards then, and the next run clears it."""
         if self._file is not None:
-            with suppress(OSError):  # on a full disk the last bytes cannot be flushed: they are not wanted
+            with suppress(OSError):  # a full disk: the buffered bytes are not needed
                 self._file.close()
             self._file = None
 
@@ -215,21 +225,21 @@ class ShardWriter:
 
 
 def begin(folder: Path) -> None:
-    """Make `folder` and mark it as a set of shards in the making; take away a set that is in it, or what was left of one.
+    """Create `folder`, mark it as incomplete and delete the shards in it, complete or not. Call `strangers` first.
 
-    The caller has asked `strangers`. Raises `OutputError`.
+    Raises `OutputError`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MARK).touch()
-        for path in _own(folder):  # the index first: what is left is then no set of shards
+        for path in _own(folder):  # the index first: without it the rest is no set of shards
             path.unlink(missing_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
 
 
 def strangers(folder: Path) -> list[str]:
-    """What lies in `folder` and is not of this module's making; all that does, where it is neither a set of shards nor marked as one."""
+    """Names of the files in `folder` that this module did not write; all of them if it holds no shards, complete or not."""
     ours = {*_own(folder), folder / _MARK} if is_shards(folder) or (folder / _MARK).exists() else set[Path]()
     return sorted(path.name for path in folder.iterdir() if path not in ours)
 

@@ -1,1 +1,1 @@
-"""Several processes and machines: ranks, and the launcher that starts and restarts them."""
+"""Training on several processes and machines: ranks, and the launcher that starts and restarts them."""

@@ -1,7 +1,7 @@
-"""Several worker processes over torch.distributed's own launcher, started again when one of them is lost.
+"""Starts worker processes with torch.distributed's launcher, and restarts them when one is lost.
 
-The launcher (torchrun's agent) starts the workers, gives them their ranks, and ends all of them when one has ended badly. Here is what it
-leaves open: which end is worth another start, where the words of the ranks go, and that Ctrl-C means "save, then stop".
+The launcher (torchrun's agent) starts the workers, assigns ranks, and ends all workers when one fails. This module decides which failures
+are worth a restart, collects the output of the ranks, and turns Ctrl-C into "save, then stop".
 """
 
 from __future__ import annotations
@@ -30,16 +30,21 @@ from upres.errors import EngineError, UsageError
 from upres.system.files import output_error
 from upres.training.distributed.ranks import LAUNCHER_PID, RankLost
 
-ATTEMPTS = 3  # this many in a row without a new checkpoint are enough
+ATTEMPTS = 3  # give up after this many in a row without a new checkpoint
 INTERRUPTED = 130
-_SAVE_S = 900  # how long workers may take to save after Ctrl-C before they are killed
+_SAVE_S = 900  # how long workers may save after Ctrl-C before they are killed
 _MEETING_S = 900  # how long the first machine waits for the last
 _TAIL_LINES = 40
 
 
 @dataclass(frozen=True)
 class End:
-    """How an attempt ended: `exit_code` is the run's, or None where another attempt may mend it; `rank` is the one that was the cause."""
+    """How an attempt ended.
+
+    exit_code: of the run; None if a restart may help.
+    rank: the rank that failed first.
+    words: what happened to it.
+    """
 
     exit_code: int | None
     rank: int = 0
@@ -47,10 +52,10 @@ class End:
 
 
 def end_of(exit_codes: Mapping[int, int]) -> End:
-    """Find the cause among the workers that ended badly; `exit_codes` by rank, negative for a signal, as `subprocess` gives them.
+    """Find the cause among the workers that failed; `exit_codes` by rank, negative for a signal, as in `subprocess`.
 
-    A code of a worker's own decides: it is an error that another attempt would meet again. A worker that a signal killed, or that only
-    lost the others (75), is worth another. SIGTERM is what the launcher ends the others with, so it counts last.
+    A worker's own exit code decides: a restart would meet the same error. Workers killed by a signal, or that only lost another rank (75),
+    are worth a restart. SIGTERM is what the launcher ends the others with, so it counts last.
     """
     if not exit_codes:
         return End(0)
@@ -61,7 +66,7 @@ def end_of(exit_codes: Mapping[int, int]) -> End:
     if code == RankLost.exit_code:
         return End(None, rank, f"rank {rank} lost another rank")
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    hint = " (where memory runs out, the system does that)" if -code == signal.SIGKILL else ""
+    hint = " (the system does this when memory runs out)" if -code == signal.SIGKILL else ""
     return End(None, rank, f"rank {rank} was killed by {name}{hint}")
 
 
@@ -77,17 +82,24 @@ def launch(
     log_folder: Path,
     debug: bool = False,
 ) -> int:
-    """Run `command` as `processes` workers on each of `nodes` machines until they are done; returns the exit code of the whole.
+    """Run `command` as `processes` workers on each of `nodes` machines until they are done; returns the exit code of the run.
 
-    One machine: when a worker was killed, `say` tells it and all start again, to continue from the newest checkpoint, whose step is
-    `progress_of()`; `EngineError` after three attempts in a row that brought no new one. A worker's own exit code is returned at once.
-    Several machines: the same command runs on each of them, `rdzv` is host:port of one (any free port), `local_addr` the address under
-    which the others reach this one where its host name does not do. The launcher itself then starts all again, three times at most,
-    whatever the reason was. Which machine becomes rank 0 is decided when they meet, so `log_folder` and all that ranks share must be on a
-    disk that all see; a stop has to be asked for on each machine.
+    command: program and arguments of a worker.
+    processes: workers on this machine.
+    nodes: machines; the same command must run on each.
+    rdzv: host:port of one machine, any free port.
+    local_addr: address under which the other machines reach this one, if its host name does not work.
+    progress_of: the step of the newest checkpoint.
+    say: receives messages.
+    log_folder: for the output of all ranks but local rank 0, which writes to the terminal.
+    debug: whether the launcher logs to the terminal.
 
-    The first SIGINT, SIGTERM or SIGHUP reaches the workers as SIGINT, which means to save and to end with 130; a second kills them. Both
-    return 130. Local rank 0 writes to the terminal; what the others write goes to `log_folder` and is shown where it tells the cause.
+    On one machine, when a worker was killed, all are restarted from the newest checkpoint; `EngineError` after three attempts in a row
+    without a new one. A worker's own exit code ends the run. On several machines the launcher itself restarts all, at most three times and
+    whatever the reason; which machine becomes rank 0 is decided when they meet, so `log_folder` and everything the ranks share must be on a
+    shared disk, and each machine must be stopped separately.
+
+    The first SIGINT, SIGTERM or SIGHUP reaches the workers as SIGINT: they save and end with 130. A second one kills them. Both return 130.
     Must be called in the main thread, where Python allows signal handlers.
     """
     _refuse_what_cannot_work(processes, nodes, rdzv)
@@ -101,7 +113,7 @@ def launch(
         while True:
             logs = _Logs(log_folder, attempt)
             end = end_of(_run(command, _launch_config(processes, nodes, rdzv, local_addr, logs)))
-            if requests and end.exit_code is None:  # the launcher was past its waiting when the signal came
+            if requests and end.exit_code is None:  # the signal came when the launcher had stopped waiting
                 return INTERRUPTED
             if end.exit_code is not None:
                 if end.exit_code != INTERRUPTED:
@@ -111,11 +123,11 @@ def launch(
             fruitless = 0 if newest is not None and (before is None or newest > before) else fruitless + 1
             if fruitless == ATTEMPTS or nodes > 1:
                 _show(logs, end.rank, say)
-                done = f"{ATTEMPTS} attempts in a row brought no new checkpoint" if nodes == 1 else f"{ATTEMPTS} restarts were not enough"
+                done = f"{ATTEMPTS} attempts in a row made no new checkpoint" if nodes == 1 else f"{ATTEMPTS} restarts did not help"
                 raise EngineError(
-                    f"{end.words}, and {done}: see {log_folder}; where memory ran out, ask for fewer --processes or a smaller batch"
+                    f"{end.words}, and {done}: see {log_folder}; if memory ran out, use fewer `processes` or a smaller batch"
                 )
-            say(f"{end.words}: starting again from {'the beginning' if newest is None else f'step {newest}'}")
+            say(f"{end.words}: restarting from {'the beginning' if newest is None else f'step {newest}'}")
             attempt += 1
 
     try:
@@ -127,13 +139,13 @@ def launch(
 
 def _refuse_what_cannot_work(processes: int, nodes: int, rdzv: str | None) -> None:
     if processes < 1 or nodes < 1:
-        raise UsageError(f"--processes and --nodes must be 1 at least, got {processes} and {nodes}")
+        raise UsageError(f"`processes` and `nodes` must be at least 1, got {processes} and {nodes}")
     if nodes > 1 and rdzv is None:
-        raise UsageError(f"--nodes {nodes} needs --rdzv HOST:PORT, the machine where all meet and a free port of it")
+        raise UsageError(f"`nodes={nodes}` needs `rdzv`, HOST:PORT of one of the machines, with a free port")
     if rdzv is not None and not rdzv.rpartition(":")[2].isdecimal():
-        raise UsageError(f"--rdzv expects HOST:PORT, got {rdzv}")
+        raise UsageError(f"`rdzv` must be HOST:PORT, got {rdzv}")
     if sys.platform == "win32":
-        raise UsageError("several processes need Linux or macOS: train without --processes")
+        raise UsageError("several processes need Linux or macOS: train with `processes=1`")
     if "shutdown_timeout" not in {field.name for field in dataclasses.fields(LaunchConfig)}:
         raise EngineError(f"several processes need torch 2.12 or newer, found {torch.__version__}: pip install --upgrade torch")
 
@@ -151,15 +163,15 @@ def _launch_config(processes: int, nodes: int, rdzv: str | None, local_addr: str
         max_restarts=0 if nodes == 1 else ATTEMPTS,
         logs_specs=logs,
         shutdown_timeout=_SAVE_S,
-        signals_to_handle="SIGQUIT",  # the others are ours
+        signals_to_handle="SIGQUIT",  # this module handles the others
     )
 
 
 def _run(command: Sequence[str], config: LaunchConfig) -> dict[int, int]:
-    """One attempt; the exit codes of the workers that ended badly, by rank."""
+    """Run one attempt; returns the exit codes of the workers that failed, by rank."""
     arguments = [word.replace("$", "$$") for word in command[1:]]  # the launcher expands ${local_rank} in arguments
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)  # the launcher leaves the workers' streams to the collector
+        warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)  # the launcher does not close the workers' streams
         try:
             elastic_launch(config, command[0])(*arguments)
         except ChildFailedError as error:
@@ -167,13 +179,13 @@ def _run(command: Sequence[str], config: LaunchConfig) -> dict[int, int]:
         except (RendezvousError, dist.DistError) as error:
             raise EngineError(
                 f"the machines did not meet at {config.rdzv_endpoint} ({type(error).__name__}: {error}): start the same command on all "
-                f"{config.min_nodes}, and see that they reach this address and that no firewall stands between"
+                f"{config.min_nodes}, and check that they reach this address and that no firewall blocks it"
             ) from error
     return {}
 
 
 class _Logs(LogsSpecs):
-    """Local rank 0 keeps the terminal, with its progress bar; the streams of the others go to files named after attempt and rank."""
+    """Local rank 0 keeps the terminal, with its progress bar; the others' streams go to files named by attempt and rank."""
 
     def __init__(self, folder: Path, attempt: int) -> None:
         super().__init__(log_dir=str(folder))
@@ -202,7 +214,7 @@ class _Logs(LogsSpecs):
         return LogsDest(stdouts=out, stderrs=errors, error_files=replies)
 
     def errors_of(self, rank: int) -> Path | None:
-        """The file with what `rank` wrote to stderr; None where it was the terminal, or another machine's."""
+        """The stderr file of `rank`; None if that was the terminal, or is on another machine."""
         return self._errors.get(rank)
 
 
@@ -214,8 +226,8 @@ def _show(logs: _Logs, rank: int, say: Callable[[str], None]) -> None:
 
 
 def _worker_environment(processes: int, nodes: int) -> dict[str, str]:
-    """What workers inherit, where the user has not set it: their share of the cores, and on one machine the loopback device for gloo,
-    which would otherwise look for the address of the host name and fail where there is none."""
+    """What workers inherit, unless the user has set it: their share of the cores and, on one machine, the loopback device for gloo, which
+    would otherwise resolve the host name and fail where that is impossible."""
     wanted = {"OMP_NUM_THREADS": str(max(1, threads_or_default(0) // processes))}
     if nodes == 1:
         wanted["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
@@ -229,17 +241,17 @@ def _environment(values: Mapping[str, str]) -> Generator[None, None, None]:
     try:
         yield
     finally:
-        for name in os.environ.keys() - before.keys():  # the launcher leaves some of its own
+        for name in os.environ.keys() - before.keys():  # the launcher adds some
             del os.environ[name]
         os.environ.update(before)
 
 
 @contextmanager
 def _signals_as_requests() -> Generator[list[int], None, None]:
-    """Turn the signals that ask for an end into the launcher's exception, which passes SIGINT on to all workers and waits for them.
+    """Turn signals to stop into the launcher's exception, which sends SIGINT to all workers and waits for them.
 
-    A second one interrupts that waiting: the launcher then ends them with SIGTERM, and with this process whatever is left. Yields the list
-    of the signals that have come.
+    A second signal interrupts the wait: the launcher then ends them with SIGTERM, and whatever is left ends with this process. Yields the
+    list of the signals received.
     """
     requests: list[int] = []
 
@@ -260,7 +272,7 @@ def _signals_as_requests() -> Generator[list[int], None, None]:
 
 @contextmanager
 def _launcher_log(folder: Path, debug: bool) -> Generator[None, None, None]:
-    """Send what the launcher logs to `launcher.log`; with `debug` it stays on the terminal, where torch puts it."""
+    """Send the launcher's log to `launcher.log`, or with `debug` to the terminal."""
     if debug:
         yield
         return

@@ -1,8 +1,8 @@
-"""Several processes that train as one: what they must agree on, over torch.distributed (gloo on a CPU, NCCL on GPUs).
+"""Processes that train as one, over torch.distributed (gloo on CPUs, NCCL on GPUs).
 
-With `launch.py` the only room that imports torch.distributed. Every rank holds the whole network and a share of the batch. The methods of
-`Ranks` are collective: all ranks call the same ones in the same order, with tensors of the same shapes. For a process alone they need no
-torch.distributed and change nothing.
+Only this module and `launch.py` import torch.distributed. Every rank holds the whole network and a share of the batch. The methods of
+`Ranks` are collective: all ranks call the same ones in the same order, with tensors of the same shapes. A single process needs no
+torch.distributed, and its values are unchanged.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from torch import Tensor, nn
 from upres.errors import EngineError, UpresError, UsageError
 
 LAUNCHER_PID = "UPRES_LAUNCHER_PID"  # environment variable: the process that a worker must not outlive
-BUCKET_BYTES = 32 * 2**20  # gradients travel in pieces of this size
-_LOST_WAIT_S, _ERROR_WAIT_S = 15.0, 3.0  # how long `join_ranks` leaves the word to another rank
+BUCKET_BYTES = 32 * 2**20  # gradients are exchanged in pieces of this size
+_LOST_WAIT_S, _ERROR_WAIT_S = 15.0, 3.0  # how long `join_ranks` lets another rank report first
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-# What gloo, NCCL and the store say when another process or the connection to it is gone; other RuntimeErrors are mistakes of ours.
+# What gloo, NCCL and the store say when another process or the connection is gone; other RuntimeErrors are bugs.
 _LOST = re.compile(r"connection|connect\b|socket|timed? ?out|broken pipe|peer|NCCL|recvValue|sendBytes", re.IGNORECASE)
 
 T = TypeVar("T")
 
 
 class RankLost(UpresError):
-    """Another rank died or cannot be reached: nothing is wrong with this one. The launcher starts all again from the newest checkpoint."""
+    """Another rank died or cannot be reached. The launcher restarts all ranks from the newest checkpoint."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """One process of `count`, or the only one. Every method raises `RankLost` when another rank is gone."""
+    """One process of `count`. Every method raises `RankLost` when another rank is gone."""
 
     rank: int = 0
     count: int = 1
@@ -72,17 +72,17 @@ class Ranks:
 
     @torch.no_grad()
     def average_gradients(self, parameters: Iterable[nn.Parameter | tuple[str, nn.Parameter]]) -> None:
-        """Replace each `.grad` by its mean over ranks, the same bits on all; `named_parameters()` gives better words than `parameters()`.
+        """Replace each `.grad` by its mean over ranks, bit-identical on all; `named_parameters()` gives clearer errors than `parameters()`.
 
-        Gradients travel in flat buckets in the given order, summed and then divided by the count. Raises `EngineError` for a parameter
-        without gradient: on one rank alone it would leave the others waiting.
+        Gradients are exchanged in flat buckets in the given order, summed and then divided by the count. Raises `EngineError` for a
+        parameter without gradient: on one rank alone it would block the others.
         """
         gradients: list[Tensor] = []
         for index, item in enumerate(parameters):
             name, parameter = (f"number {index}", item) if isinstance(item, nn.Parameter) else item
             if parameter.grad is None:
                 shape = "x".join(map(str, parameter.shape))
-                raise EngineError(f"parameter {name} ({shape}) has no gradient on rank {self.rank}: it had no part in the loss")
+                raise EngineError(f"parameter {name} ({shape}) has no gradient on rank {self.rank}: the loss does not depend on it")
             gradients.append(parameter.grad)
         if self.count == 1:
             return
@@ -94,7 +94,7 @@ class Ranks:
 
     @torch.no_grad()
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
-        """Give `tensors` rank 0's values, in place, to the bit; any dtype, layout and device."""
+        """Overwrite `tensors` with rank 0's values, bit for bit; any dtype, layout and device."""
         if self.count == 1:
             return
         for bucket in _buckets(list(tensors)):
@@ -113,7 +113,7 @@ class Ranks:
             return bool(shared.item())
 
     def gather(self, value: T) -> list[T]:
-        """The `value` of every rank in rank order, on all ranks. It travels as JSON: tuples become lists, on a process alone as well."""
+        """The `value` of every rank in rank order, on all ranks. It is sent as JSON, so tuples become lists, also for a single process."""
         text = json.dumps(value).encode()
         if self.count == 1:
             return [json.loads(text)]
@@ -129,12 +129,12 @@ class Ranks:
             return [json.loads(bytes(part[:size].tolist())) for part, size in zip(texts, sizes, strict=True)]
 
     def barrier(self) -> None:
-        """Wait until every rank has come here."""
+        """Wait until every rank arrives here."""
         self.any(False)
 
 
 def local_count(ranks: Ranks) -> int:
-    """How many of the ranks run on this machine, as torch's launcher tells."""
+    """The number of ranks on this machine, according to torch's launcher."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", ranks.count)) if ranks.count > 1 else 1
 
 
@@ -154,13 +154,13 @@ class _MeanOverRanks(torch.autograd.Function):
 
 @contextmanager
 def join_ranks(device: str = "cpu", *, timeout_s: float = 600.0) -> Generator[Ranks, None, None]:
-    """Take the place that torchrun's environment names (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT); alone where it names none.
+    """Join the ranks of torchrun's environment (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT); without it, train alone.
 
-    `device` is `cpu` (gloo), or `cuda` (NCCL) where rank n of a machine gets GPU n; a process alone may name any device. A rank that
-    waits longer than `timeout_s` for the others raises `RankLost`. Raises `UsageError` for an environment that is incomplete, or a device
-    that several ranks cannot share.
+    device: `cpu` (gloo), or `cuda` (NCCL), where local rank n gets GPU n; a single process may use any device.
+    timeout_s: after waiting this long for the others, a rank raises `RankLost`.
 
-    On Linux a worker of the launcher dies with it (prctl(2), PR_SET_PDEATHSIG). Elsewhere it ends after `timeout_s`, missing the others.
+    Raises `UsageError` for an incomplete environment, or a device that several ranks cannot share. On Linux a worker dies with its launcher
+    (prctl(2), PR_SET_PDEATHSIG); elsewhere it ends after `timeout_s`.
     """
     place = _read_place(os.environ)
     launched = "TORCHELASTIC_RUN_ID" in os.environ
@@ -182,8 +182,8 @@ def join_ranks(device: str = "cpu", *, timeout_s: float = 600.0) -> Generator[Ra
     try:
         yield ranks
     except UpresError as error:
-        # One message is enough, and its exit code should be the cause's. The launcher ends all ranks as soon as it sees one end. So whoever
-        # lost a peer waits for that before it says so, and an error that all ranks have is left to rank 0 to tell.
+        # One message is enough, and the exit code should be that of the cause. The launcher ends all ranks as soon as one ends, so a rank
+        # that lost another waits before it reports that, and an error common to all ranks is reported by rank 0.
         if launched and (ranks.rank != 0 or isinstance(error, RankLost)):
             time.sleep(_LOST_WAIT_S if isinstance(error, RankLost) else _ERROR_WAIT_S)
         raise
@@ -204,7 +204,7 @@ def _read_place(environment: Mapping[str, str]) -> _Place | None:
     missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in environment]
     if missing:
         lacks = ", ".join(missing)
-        raise UsageError(f"the environment names one of several processes but lacks {lacks}: start it with --processes, or torchrun")
+        raise UsageError(f"the environment is that of one of several processes but lacks {lacks}: use `processes`, or torchrun")
     try:
         rank, count = int(environment["RANK"]), int(environment["WORLD_SIZE"])
         local = int(environment["LOCAL_RANK"]) if "LOCAL_RANK" in environment else None
@@ -219,14 +219,14 @@ def _own_device(device: str, place: _Place) -> torch.device:
     if device == "cpu":
         return torch.device("cpu")
     if device != "cuda":
-        raise UsageError(f"{place.count} processes train on cpu, or on cuda with one GPU each; got device {device}")
+        raise UsageError(f"{place.count} processes train on cpu, or on cuda with one GPU each, got `device={device}`")
     if place.local_rank is None:
-        raise UsageError("the environment lacks LOCAL_RANK, which says which GPU is this process's: start it with --processes, or torchrun")
+        raise UsageError("the environment lacks LOCAL_RANK, which selects this process's GPU: use `processes`, or torchrun")
     found = torch.cuda.device_count()
     if place.local_rank >= found:
-        raise UsageError(f"process {place.local_rank + 1} of this machine needs a GPU of its own and {found} were found: lower --processes")
+        raise UsageError(f"process {place.local_rank + 1} of this machine needs its own GPU, but {found} were found: lower `processes`")
     own = torch.device("cuda", place.local_rank)
-    torch.cuda.set_device(own)  # kernels that are compiled at run time go by the current device
+    torch.cuda.set_device(own)  # kernels compiled at run time use the current device
     return own
 
 
@@ -237,24 +237,24 @@ def _die_with_parent(environment: Mapping[str, str]) -> None:
     if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     launcher = environment.get(LAUNCHER_PID)
-    if launcher is not None and os.getppid() != int(launcher):  # it died before the kernel was asked
+    if launcher is not None and os.getppid() != int(launcher):  # it died before prctl took effect
         raise RankLost(f"the launcher (process {launcher}) is gone")
 
 
 @contextmanager
 def _noticing_loss(doing: str) -> Generator[None, None, None]:
-    """Turn the backends' errors about a peer that is gone into `RankLost`."""
+    """Turn the backends' errors about a lost peer into `RankLost`."""
     try:
         yield
     except RuntimeError as error:
         if isinstance(error, torch.cuda.OutOfMemoryError) or not (isinstance(error, dist.DistError) or _LOST.search(str(error))):
             raise
-        words = re.sub(r"^\[[^]]*]\s*", "", str(error)).split(". ")[0].split("\n")[0]  # neither the backend's source line nor its advice
+        words = re.sub(r"^\[[^]]*]\s*", "", str(error)).split(". ")[0].split("\n")[0]  # without the backend's source line and advice
         raise RankLost(f"another rank was lost while {doing} ({words})") from error
 
 
 def _buckets(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
-    """Runs of neighbors with one dtype that fit BUCKET_BYTES; a larger tensor goes alone."""
+    """Runs of consecutive tensors of one dtype that fit BUCKET_BYTES; a larger tensor goes alone."""
     bucket: list[Tensor] = []
     held = 0
     for tensor in tensors:

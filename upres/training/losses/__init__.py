@@ -1,1 +1,1 @@
-"""Losses: pure formulas, feature networks, and the generator's sum of terms."""
+"""Losses: formulas, feature networks, and the generator's weighted sum."""

@@ -1,7 +1,7 @@
 """The differentiable twin of `upres.images.resize.imresize`: cubic, antialiased, symmetric border, on torch batches.
 
-Resizing is linear in the picture, one band matrix an axis, so the gradient is the product with the transposed matrices. The weights are
-those of `upres.images.resize` itself; there is no second definition of the kernel.
+Resizing is linear, one band matrix per axis, so the gradient is the product with the transposed matrices. The weights come from
+`upres.images.resize`: the kernel is defined only there.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ def _band(size_in: int, size_out: int, factor: float, device: torch.device, dtyp
     indices, weights = contributions(size_in, size_out, factor, "cubic", True)
     matrix = np.zeros((size_out, size_in))
     np.add.at(matrix, (np.arange(size_out)[:, None], indices), weights)
-    with torch.inference_mode(False):  # a tensor made in inference mode could never be used by autograd, and this one is kept
+    with torch.inference_mode(False):  # autograd could not use a tensor made in inference mode, and this one is cached
         return torch.from_numpy(matrix).to(device, dtype)
 
 
 def imresize(x: Tensor, factor: float) -> Tensor:
-    """Resize a batch `b c h w` as MATLAB's `imresize` does: -> `b c ceil(h * factor) ceil(w * factor)`, not clipped, with gradient.
+    """Resize a batch `b c h w` as MATLAB's `imresize` does: -> `b c ceil(h * factor) ceil(w * factor)`, not clipped, differentiable.
 
-    float64 stays, anything narrower is computed and returned in float32, inside autocast too. On CUDA the products obey
-    `torch.set_float32_matmul_precision`: with TF32 allowed, three digits. Raises `UsageError` for another number of axes, an empty batch
+    float64 is kept, narrower types are computed and returned in float32, also inside autocast. On CUDA
+    `torch.set_float32_matmul_precision` applies: TF32 gives three digits. Raises `UsageError` for another number of axes, an empty batch,
     or a factor that is not positive and finite.
     """
     if x.dim() != 4 or 0 in x.shape:

@@ -1,6 +1,6 @@
-"""Feature networks for the perceptual loss and for judging: which there are, where their files come from, and how one is opened.
+"""Feature networks for the perceptual loss and for validation: which exist, where their files come from, and how they are loaded.
 
-None of them ships with the package. A file is had from the user, who names it or its folder, or from the cache, or is downloaded and
+The package ships none of them. A file is given by the user, as a path or in a folder, or comes from the cache, or is downloaded and
 verified (`upres/system/download.py`). Files are read without torch's unpickler and without torchvision.
 """
 
@@ -22,16 +22,16 @@ from upres.training.losses.feature_nets import FeatureNetwork as FeatureNetwork
 from upres.training.losses.feature_nets import random_state, recognize
 from upres.weights.read import read_weights
 
-RANDOM = "random weights"  # in the place of a SHA-256
+RANDOM = "random weights"  # in place of a SHA-256
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureCard:
     """A feature network and its published file.
 
-    `default_layers`: layer -> weight in a perceptual loss that names none. The loss of ESRGAN (conv5_4 of vgg19, weight 1) is 0.8 to 1.0 in
-    published logs. The weights of vgg19-conv3_1, vgg19-16x and squeezenet1_1 give a x4 bicubic enlargement of the repository's example
-    photograph about as much: what is balanced with one is not thrown over by another. Those of the last two are not measured.
+    default_layers: layer -> weight in a perceptual loss that names no layers. ESRGAN's loss (conv5_4 of vgg19, weight 1) is 0.8 to 1.0 in
+        published logs. The weights of vgg19-conv3_1, vgg19-16x and squeezenet1_1 give about as much for a x4 bicubic enlargement of the
+        repository's example photograph, so that they can be exchanged. Those of the last two are not measured.
     """
 
     name: str
@@ -44,7 +44,7 @@ class FeatureCard:
     note: str
 
     def source(self) -> Source:
-        """What `upres.system.download.fetch` needs to know."""
+        """The file, as `upres.system.download.fetch` takes it."""
         return Source(name=self.file, urls=self.urls, sha256=self.sha256, bytes=self.bytes, license=self.license)
 
 
@@ -71,7 +71,7 @@ _CARDS = (
         bytes=2_223_308,
         license="none stated",
         default_layers={"conv3_1": 0.3},
-        note="VGG-19 up to its fifth convolution, scaled so that activations are 1 on average: texture, no objects",
+        note="VGG-19 up to its fifth convolution, scaled to a mean activation of 1: texture, no objects",
     ),
     FeatureCard(
         name="vgg19-16x",
@@ -84,7 +84,7 @@ _CARDS = (
         bytes=3_862_288,
         license="MIT",
         default_layers={"conv5_1": 0.2},
-        note="VGG-19 up to conv5_1 in a sixteenth of its weights, taught to rebuild pictures (Wang et al., CVPR 2020)",
+        note="VGG-19 up to conv5_1 with a sixteenth of its weights, trained to reconstruct pictures (Wang et al., CVPR 2020)",
     ),
     FeatureCard(
         name="squeezenet1_1",
@@ -94,7 +94,7 @@ _CARDS = (
         bytes=2_906_197,
         license="MIT",
         default_layers={"fire9": 0.0125},
-        note="small and fast, of another descent than VGG: a judge of what a VGG taught. Trained in Caffe: LPIPS has no weights for it",
+        note="small, fast and unrelated to VGG: an independent judge of a VGG loss. Trained in Caffe: LPIPS has no weights for it",
     ),
     FeatureCard(
         name="squeezenet1_1-torchvision",
@@ -121,21 +121,23 @@ FEATURES: dict[str, FeatureCard] = {card.name: card for card in _CARDS}
 
 
 def load_features(path: Path, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
-    """The feature network in a file, its family recognized by names and shapes. Raises ModelError for any other file."""
+    """Load a feature network from a file, recognizing its family by names and shapes. Raises `ModelError` for any other file."""
     state = read_weights(path)
     return FeatureNetwork(recognize(state, str(path)), state, _sha256(path), precision)
 
 
 def random_features(name: str, seed: int = 0, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
-    """The feature network `name` with random weights from a generator of its own, for estimates and tests. Raises UsageError."""
+    """The feature network `name` with random weights from its own generator, for estimates and tests. Raises `UsageError`."""
     return FeatureNetwork(card_of(name).name, random_state(name, seed), RANDOM, precision)
 
 
 def fetch_features(name: str, source: Path | None, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
-    """The feature network `name` from `source`: a file of that network, whose SHA-256 is recorded but not checked; a folder with the
-    published file, which is verified; or None: the user's cache, else a download, both verified.
+    """The feature network `name`.
 
-    Raises UsageError for an unknown name, and ModelError where the network cannot be had, with what to do.
+    source: its file, whose SHA-256 is recorded but not checked; a folder with the published file, which is verified; or None: the user's
+        cache, else a download, both verified.
+
+    Raises `UsageError` for an unknown name, `ModelError` with a remedy if the network is unavailable.
     """
     card = card_of(name)
     if source is None:
@@ -146,12 +148,12 @@ def fetch_features(name: str, source: Path | None, *, precision: torch.dtype = t
         path = source
     network = load_features(path, precision=precision)
     if network.name != name:
-        raise ModelError(f"feature network {name}: {path} holds {network.name}. Name the file {card.file}, or ask for {network.name}")
+        raise ModelError(f"feature network {name}: {path} holds {network.name}. Give the file {card.file}, or choose {network.name}")
     return network
 
 
 def card_of(name: str) -> FeatureCard:
-    """The card of the network `name`. Raises `UsageError` naming the nearest."""
+    """The card of the network `name`. Raises `UsageError` naming the closest one."""
     if name not in FEATURES:
         near = difflib.get_close_matches(name, FEATURES, n=1, cutoff=0.5)
         raise UsageError(f"unknown feature network {name!r}. {f'Did you mean {near[0]}? ' if near else ''}There are: {', '.join(FEATURES)}")
@@ -163,22 +165,22 @@ def _fetched(card: FeatureCard) -> Path:
         return fetch(card.source())
     except ModelError as error:
         if card.urls:
-            raise ModelError(f"feature network {card.name}: {error}; or name the file or its folder") from error
+            raise ModelError(f"feature network {card.name}: {error}; or give `features`, the file or its folder") from error
         raise ModelError(
-            f"feature network {card.name}: no address of its file is known. Put {card.file} ({card.bytes} bytes, sha256 {card.sha256}) "
-            f"into {cache_folder()}, or name the file or its folder"
+            f"feature network {card.name}: its file has no known address. Put {card.file} ({card.bytes} bytes, sha256 {card.sha256}) "
+            f"into {cache_folder()}, or give `features`, the file or its folder"
         ) from error
 
 
 def _in_folder(card: FeatureCard, folder: Path) -> Path:
     path = folder / card.file
     if not path.is_file():
-        raise ModelError(f"feature network {card.name}: the folder {folder} has no {card.file}. Put it there, or name the file itself")
+        raise ModelError(f"feature network {card.name}: the folder {folder} has no {card.file}. Put it there, or give the file itself")
     found = _sha256(path)
     if found != card.sha256:
         raise ModelError(
-            f"feature network {card.name}: {path} has the SHA-256 {found}, expected {card.sha256}. Get it again, or name the file itself "
-            "to use it as it is"
+            f"feature network {card.name}: {path} has the SHA-256 {found}, expected {card.sha256}. Download it again, or give the file "
+            "itself to use it as it is"
         )
     return path
 
@@ -192,14 +194,19 @@ def _sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Features:
-    """The feature network of the loss; `identity` names it and the SHA-256 of its file. `network` is None where no term needs one."""
+    """The feature network of the loss.
+
+    network: None if no term needs one.
+    layers: layer -> weight.
+    identity: its name, the SHA-256 of its file, and the layers.
+    """
 
     network: FeatureNetwork | None
     layers: Mapping[str, float]
     identity: str
 
     def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """The perceptual loss of `sr` against `hr`, both `b 3 h w` in [0,1]; no gradient reaches `hr`."""
+        """The perceptual loss of `sr` against `hr`, both `b 3 h w` in [0,1]; no gradient flows to `hr`."""
         assert self.network is not None
         with torch.no_grad():
             wanted = self.network(hr, self.layers)

@@ -1,4 +1,4 @@
-"""Frozen classification networks as they are published, each a list of steps, and what they see of a picture at any of their layers.
+"""Frozen classification networks as published, each a list of steps that gives the features of any of its layers.
 
 | family | what it is | input | layers |
 |---|---|---|---|
@@ -8,8 +8,8 @@
 | squeezenet1_1 | SqueezeNet 1.1 as trained in Caffe (Iandola et al., 2016) | B G R in 0..255, less their means | conv1, fire2 ... fire9 |
 | squeezenet1_1-torchvision | torchvision's training of the same layers | as vgg19 | the same |
 
-These names are of outputs before the activation (of a `fire`, both branches side by side); `relu` in the place of `conv` or `fire`, as in
-relu3_1 and relu9, is after it. The second and the third VGG mirror the border (as they are used for style transfer), all others pad with 0.
+The names stand for outputs before the activation (of a `fire`, both branches concatenated); with `relu` instead of `conv` or `fire`, as in
+relu3_1 and relu9, after it. The second and third VGG reflect the border (they come from style transfer), all others pad with 0.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Weights = Callable[[str], Tensor]  # name of a tensor in the file -> the tensor
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A 3x3 convolution with the weights `key`.weight and `key`.bias; padding is 1 pixel or none."""
+    """A 3x3 convolution with the weights `key`.weight and `key`.bias, padded by 1 pixel or not at all."""
 
     name: str
     key: str
@@ -59,7 +59,7 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """Squeeze by a 1x1 convolution and ReLU, then expand by 1x1 and by 3x3 side by side."""
+    """Squeeze by a 1x1 convolution and ReLU, then expand by 1x1 and 3x3 convolutions, concatenated."""
 
     name: str
     key: str
@@ -84,7 +84,7 @@ class Fire:
 
 @dataclass(frozen=True, slots=True)
 class Relu:
-    """Never in place: the output of the convolution before it may have been asked for."""
+    """Never in place: the output of the preceding convolution may be wanted, too."""
 
     name: str
 
@@ -100,7 +100,7 @@ class Relu:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Maximum over `kernel` x `kernel` in steps of 2; `ceil`: a window that hangs over the edge counts."""
+    """Maximum over `kernel` x `kernel`, stride 2; `ceil`: also for windows that exceed the edge."""
 
     kernel: int = 2
     ceil: bool = False
@@ -120,7 +120,7 @@ Step = Conv | Fire | Relu | Pool
 
 
 def _vgg(blocks: Iterable[tuple[int, ...]], keys: Iterable[str], padding: Literal["zeros", "reflect"], ceil: bool) -> tuple[Step, ...]:
-    """`blocks`: the output channels of the convolutions of each block; a pool lies between two blocks."""
+    """`blocks`: the output channels of each block's convolutions; a pool separates blocks."""
     steps: list[Step] = []
     last, key = 3, iter(keys)
     for i, block in enumerate(blocks, 1):
@@ -144,7 +144,7 @@ def _squeezenet(prefix: str) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-# out = matrix @ (R, G, B in [0,1]) + shift: what a network was trained on.
+# out = matrix @ (R, G, B in [0,1]) + shift: the input a network was trained on.
 Color = tuple[tuple[tuple[float, float, float], ...], tuple[float, float, float]]
 _IMAGENET: Color = (
     ((1 / 0.229, 0.0, 0.0), (0.0, 1 / 0.224, 0.0), (0.0, 0.0, 1 / 0.225)),
@@ -155,14 +155,14 @@ _CAFFE: Color = (((0.0, 0.0, 255.0), (0.0, 255.0, 0.0), (255.0, 0.0, 0.0)), (-10
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A kind of network. `color`: its input, fixed or the 1x1 convolution of that key in the file; `ignored`: what else its files have."""
+    """A kind of network. `color` converts its input: fixed, or the key of a 1x1 convolution in the file."""
 
     steps: tuple[Step, ...]
     color: Color | str
-    ignored: str = "(?!)"  # a regular expression; this one matches nothing
+    ignored: str = "(?!)"  # regular expression of other tensors in its files; this one matches nothing
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each tensor that a file must have, by name."""
+        """The shape of each tensor that a file must have, by name."""
         shapes = {name: shape for step in self.steps for name, shape in step.shapes().items()}
         return shapes | ({f"{self.color}.weight": (3, 3, 1, 1), f"{self.color}.bias": (3,)} if isinstance(self.color, str) else {})
 
@@ -182,33 +182,33 @@ FAMILIES: dict[str, Family] = {
     "squeezenet1_1": Family(_squeezenet(""), _CAFFE, r"classifier\."),
     "squeezenet1_1-torchvision": Family(_squeezenet("features."), _IMAGENET, r"classifier\."),
 }
-PRECISIONS = (torch.float32, torch.bfloat16)  # the activations of a VGG can be beyond the range of float16
+PRECISIONS = (torch.float32, torch.bfloat16)  # activations of a VGG can exceed the range of float16
 
 
 def recognize(state: Mapping[str, NDArray[np.generic]], origin: str) -> str:
-    """The family of a state dict, by names and shapes. Raises ModelError, which calls the file `origin`, for any other network."""
+    """The family of a state dict, by names and shapes. Raises `ModelError`, naming the file `origin`, for any other network."""
     name = next((name for name, family in FAMILIES.items() if family.shapes().keys() <= state.keys()), None)
     if name is None:
         raise ModelError(
             f"feature network {origin}: expected the tensors of one of {', '.join(FAMILIES)}, found {len(state)} others: "
-            f"{', '.join(repr(key[:60]) for key in list(state)[:4])} ... Name the published file of one of these networks"
+            f"{', '.join(repr(key[:60]) for key in list(state)[:4])} ... Give the published file of one of these networks"
         )
     shapes = FAMILIES[name].shapes()
     for key, tensor in state.items():
         if key in shapes and (tensor.shape != shapes[key] or tensor.dtype.kind != "f"):
             raise ModelError(
-                f"feature network {origin}: {key!r} of {name} should have the shape {shapes[key]} and be of floats, found {tensor.shape} "
-                f"of {tensor.dtype}. Name the published file"
+                f"feature network {origin}: {key!r} of {name} should have shape {shapes[key]} and floating point values, found "
+                f"{tensor.shape} of {tensor.dtype}. Give the published file"
             )
         if key not in shapes and not re.match(FAMILIES[name].ignored, key):
             raise ModelError(
-                f"feature network {origin}: expected the tensors of {name} alone, found also {key[:60]!r}. Name the published file"
+                f"feature network {origin}: expected only the tensors of {name}, found also {key[:60]!r}. Give the published file"
             )
     return name
 
 
 def random_state(name: str, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Weights of the family `name` that keep the activations' size (He et al., ICCV 2015), from a generator of their own."""
+    """Weights of the family `name` that preserve the scale of activations (He et al., ICCV 2015), from their own generator."""
     generator = torch.Generator().manual_seed(seed)
     family = FAMILIES[name]
     state: dict[str, Tensor] = {}
@@ -221,9 +221,9 @@ def random_state(name: str, seed: int) -> dict[str, NDArray[np.float32]]:
 
 
 class FeatureNetwork(nn.Module):
-    """A frozen network of the family `name`. `sha256` is that of the file it came from, or "random weights".
+    """A frozen network of the family `name`; `sha256` is that of its file, or "random weights".
 
-    Inside an autocast region too it computes in `precision`: float32, or bfloat16 on request.
+    Computes in `precision`, float32 or bfloat16, also inside autocast.
     """
 
     def __init__(self, name: str, state: Mapping[str, NDArray[np.generic]], sha256: str, precision: torch.dtype = torch.float32) -> None:
@@ -240,27 +240,28 @@ class FeatureNetwork(nn.Module):
             matrix, shift = torch.tensor(family.color[0])[:, :, None, None], torch.tensor(family.color[1])
         self.color, self.shift = _frozen(matrix, torch.float32), _frozen(shift, torch.float32)
         keys = (key for step in family.steps for key in step.shapes())
-        # A name of torch's own may hold no dot.
+        # Names of parameters must not contain dots.
         self._weights = nn.ParameterDict({key.replace(".", "/"): _frozen(torch.from_numpy(state[key]), precision) for key in keys})
         super().train(False)
 
     def train(self, mode: bool = True) -> FeatureNetwork:
-        """Nothing: it is never trained, whatever the network around it is told."""
+        """Do nothing: the network stays in eval mode, whatever contains it."""
         return self
 
     def forward(self, x: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """x: RGB in [0,1], `b 3 h w`, or gray `b 1 h w`, taken as R = G = B; any memory format -> float32 features of each of `layers`, in
-        the network's order.
+        """The features, float32, of each of `layers`, in the network's order.
 
-        Runs as far as the deepest of `layers`; a gradient reaches x, none the weights. Raises UsageError for a name that is no layer, and
-        InputError for an x of another shape or too small for the deepest layer.
+        x: RGB in [0,1], `b 3 h w`, or gray `b 1 h w`, taken as R = G = B; any memory format.
+
+        Runs up to the deepest of `layers`; gradients flow to x, not to the weights. Raises `UsageError` for an unknown layer, `InputError`
+        for an x of another shape or too small for the deepest layer.
         """
         steps, wanted = self._steps_to(layers)
         x = x.expand(-1, 3, -1, -1) if x.dim() == 4 and x.shape[1] == 1 else x
         self._check(x, steps)
         found: dict[str, Tensor] = {}
         with _no_autocast(x.device.type):
-            x = F.conv2d(x.float(), self.color, self.shift).to(self.precision)  # 0..255 is too fine for bfloat16 before the mean is off
+            x = F.conv2d(x.float(), self.color, self.shift).to(self.precision)  # bfloat16 cannot hold 0..255 before the mean is subtracted
             for step in steps:
                 x = step(x, self._weight)
                 if step.name in wanted:
@@ -274,7 +275,7 @@ class FeatureNetwork(nn.Module):
         wanted = frozenset(layers)
         unknown = sorted(wanted - set(self.layers))
         if unknown or not wanted:
-            found = f"no layer {', '.join(map(repr, unknown))}" if unknown else "to be asked for at least one layer"
+            found = f"no layer {', '.join(map(repr, unknown))}" if unknown else "no layers to return: name at least one"
             raise UsageError(f"feature network {self.name} has {found}. Its layers: {', '.join(self.layers)}")
         last = max(i for i, step in enumerate(self._steps) if step.name in wanted)
         return self._steps[: last + 1], wanted

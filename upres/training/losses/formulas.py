@@ -1,10 +1,10 @@
-"""Losses as pure functions with their sources. `sr`, `hr`: `b c h w` float32 in [0,1]; each returns a scalar mean.
+"""Losses as pure functions, with their sources. `sr`, `hr`: `b c h w` float32 in [0,1]; each returns a scalar mean.
 
-Discriminators give tuples of logits (one tensor, or one a scale): a loss is the average over the scales. All is computed in float32 at
-least, whatever autocast made of its inputs.
+Discriminators return tuples of logits (one tensor, or one per scale); a loss averages over the scales. Everything is computed in at least
+float32, also under autocast.
 
-On several ranks each works on its share of the batch and returns the mean of its share; gradients are averaged over the ranks afterwards,
-so the loss that is minimized is that of the whole batch. Only the relativistic loss has a mean *inside* its formula: it takes `ranks.mean`.
+Each rank returns the mean of its share of the batch; gradients are averaged over the ranks afterwards, so that the loss of the whole batch
+is minimized. Only the relativistic loss has a mean inside its formula, and takes `ranks.mean` for it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from upres.errors import UsageError
 from upres.training.losses.downscale import imresize
 
 Logits = tuple[Tensor, ...]
-Mean = Callable[[Tensor], Tensor]  # mean over all elements: of this process (torch.mean), or of all (ranks.mean)
+Mean = Callable[[Tensor], Tensor]  # mean over all elements: of this process (torch.mean), or of all ranks (ranks.mean)
 _WINDOW = 7  # LDL: side of the window of the local variance
-_UNKNOWN_BORDER = 2  # LR pixels whose cubic kernel (2 LR pixels to either side) reaches beyond the HR patch
+_UNKNOWN_BORDER = 2  # LR pixels whose cubic kernel (2 LR pixels to either side) exceeds the HR patch
 
 
 def _wide(x: Tensor) -> Tensor:
-    """Half precision -> float32; float32 and float64 as they are."""
+    """Half precision to float32; float32 and float64 unchanged."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -40,7 +40,7 @@ def l1(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def mse(sr: Tensor, hr: Tensor) -> Tensor:
-    """mean (sr - hr)^2: the quantity that PSNR is the logarithm of."""
+    """mean (sr - hr)^2, the quantity behind PSNR."""
     return (sr - hr).square().mean()
 
 
@@ -55,8 +55,8 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "mse": mse, "
 def perceptual(sr: Mapping[str, Tensor], hr: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """sum over layers of weight * mean |phi(sr) - phi(hr)|, phi before the activation (Wang et al., ESRGAN, ECCVW 2018, section 3.3).
 
-    `sr` and `hr` are the features of a network by layer; no gradient goes into `hr`. Raises `UsageError` for no layer, or for one that the
-    features lack.
+    `sr` and `hr` are the features of a network, by layer; no gradient flows to `hr`. Raises `UsageError` for no layers, or for layers that
+    the features lack.
     """
     missing = sorted(weights.keys() - (sr.keys() & hr.keys()))
     if missing or not weights:
@@ -67,20 +67,20 @@ def perceptual(sr: Mapping[str, Tensor], hr: Mapping[str, Tensor], weights: Mapp
 
 
 def frequency(sr: Tensor, hr: Tensor) -> Tensor:
-    """mean |FFT(sr) - FFT(hr)|, over real and imaginary parts of the half plane that a real picture has (Cho et al., MIMO-UNet, ICCV 2021).
+    """mean |FFT(sr) - FFT(hr)|, over real and imaginary parts of the half plane of a real picture (Cho et al., MIMO-UNet, ICCV 2021).
 
-    The transform is orthonormal, so that the value does not grow with the patch. It is linear: one transform of the difference is enough.
+    The transform is orthonormal, so the value does not grow with the patch, and linear, so one transform of the difference suffices.
     """
     spectrum = cast(Tensor, torch.fft.rfft2(_wide(sr) - _wide(hr), norm="ortho"))
     return torch.view_as_real(spectrum).abs().mean()
 
 
 def lattice(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
-    """What repeats with the period of the LR pixels and should not: the checkerboard of a pixel shuffle or of a strided discriminator.
+    """A penalty on checkerboards, patterns with the period of the LR pixels, as pixel shuffles and strided discriminators make them.
 
-    With d = sr - hr cut into its scale^2 phases d_p (pixel-unshuffle) and a local mean A over 8 x 8 LR pixels: the mean over all places and
+    With d = sr - hr split into its scale^2 phases d_p (pixel-unshuffle) and a local mean A over 8 x 8 LR pixels: the mean over places and
     phases of |A d_p - mean over q of A d_q|. Texture has no fixed phase and averages out; a checkerboard does not. The artifact is that of
-    Odena et al., "Deconvolution and checkerboard artifacts" (Distill, 2016); this penalty on it is ours. Sizes are multiples of `scale`.
+    Odena et al., "Deconvolution and checkerboard artifacts" (Distill, 2016); the penalty is ours. Sizes are multiples of `scale`.
     """
     phases = F.pixel_unshuffle(sr - hr, scale)
     height, width = (min(8, size) for size in phases.shape[2:])
@@ -90,10 +90,10 @@ def lattice(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
 
 
 def lr_consistency(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
-    """mean |imresize(sr, 1 / scale) - lr|: `sr`, made small as the LR was, must give the LR again (LR-PSNR: Lugmayr et al., NTIRE 2021).
+    """mean |imresize(sr, 1 / scale) - lr|: the downscaled `sr` must equal the LR (LR-PSNR: Lugmayr et al., NTIRE 2021).
 
-    The outer 2 LR pixels are left out: the LR of a patch was made from HR pixels beyond it, which `sr` does not have. Raises `UsageError`
-    where sizes do not fit or nothing is left.
+    The outer 2 LR pixels do not count: they depend on HR pixels outside of the patch. Raises `UsageError` if the sizes do not fit or
+    nothing remains.
     """
     height, width = lr.shape[2:]
     if sr.shape[2:] != (height * scale, width * scale) or min(height, width) <= 2 * _UNKNOWN_BORDER:
@@ -108,8 +108,8 @@ def lr_consistency(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
 def artifact(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
     """LDL: mean |M * (sr - hr)|, M the map of `artifact_map` (Liang et al., "Details or Artifacts", CVPR 2022).
 
-    M says where to punish and is a constant: no gradient flows through it. The authors' program lets it flow, which also rewards residuals
-    that are evenly wrong and gives no number where sr = hr, since the slope of var^(1/5) at 0 is infinite.
+    M is a constant: no gradient flows through it. The authors' program lets it flow, which also rewards uniform residuals and gives no
+    number where sr = hr, since the slope of var^(1/5) at 0 is infinite.
     """
     return (artifact_map(sr, hr, sr_ema) * (_wide(sr) - _wide(hr)).abs()).mean()
 
@@ -118,13 +118,13 @@ def artifact(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
 def artifact_map(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
     """M, `b 1 h w` (h and w at least 4): var(R)^(1/5) of the whole patch times the variance of R in the 7x7 around each pixel.
 
-    R = sum over channels |hr - sr|; both variances are unbiased, the border is reflected. 0 where the residual of `sr_ema`, the averaged
-    generator's picture, is larger than R: there the generator does better than its average, and its details are kept.
+    R = sum over channels |hr - sr|; both variances are unbiased, the border is reflected. M is 0 where the residual of `sr_ema`, the
+    averaged generator's output, exceeds R: there the generator beats its average, and its details are kept.
     """
     sr, hr, sr_ema = _wide(sr), _wide(hr), _wide(sr_ema)
     residual = (hr - sr).abs().sum(1, keepdim=True)
     patch = residual.var((1, 2, 3), keepdim=True) ** 0.2
-    centered = residual - residual.mean((1, 2, 3), keepdim=True)  # E[x^2] - E[x]^2 cancels less
+    centered = residual - residual.mean((1, 2, 3), keepdim=True)  # reduces cancellation in E[x^2] - E[x]^2
     padded = F.pad(centered, (_WINDOW // 2,) * 4, mode="reflect")
     local = F.avg_pool2d(padded.square(), _WINDOW, 1) - F.avg_pool2d(padded, _WINDOW, 1).square()
     local = local.clamp(min=0.0) * (_WINDOW**2 / (_WINDOW**2 - 1))
@@ -145,7 +145,7 @@ def _says_fake(logits: Tensor) -> Tensor:
 
 
 def _standard_generator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
-    """BCE(fake, 1), the form that does not saturate (Goodfellow et al., NIPS 2014, section 3)."""
+    """BCE(fake, 1), the non-saturating form (Goodfellow et al., NIPS 2014, section 3)."""
     return _says_real(fake)
 
 
@@ -155,7 +155,7 @@ def _standard_discriminator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
 
 
 def _least_squares_generator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
-    """1/2 mean (fake - 1)^2 (Mao et al., LSGAN, ICCV 2017, equation 9). BasicSR and KAIR leave the 1/2 out of this and of the next."""
+    """1/2 mean (fake - 1)^2 (Mao et al., LSGAN, ICCV 2017, equation 9). BasicSR and KAIR omit the 1/2, here and below."""
     return 0.5 * (fake - 1.0).square().mean()
 
 
@@ -177,23 +177,23 @@ def _hinge_discriminator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
 def _relativistic_generator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
     """1/2 [BCE(real - mean(fake), 0) + BCE(fake - mean(real), 1)] (Jolicoeur-Martineau, ICLR 2019; ESRGAN, equation 2; 1/2 from BasicSR).
 
-    `real` is a constant. The gradient goes through `mean(fake)` in the first half too.
+    `real` is a constant. The gradient flows through `mean(fake)` in the first half, too.
     """
     real = real.detach()
     return 0.5 * (_says_fake(real - mean(fake)) + _says_real(fake - mean(real)))
 
 
 def _relativistic_discriminator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
-    """1/2 [BCE(real - mean(fake), 1) + BCE(fake - mean(real), 0)] (ESRGAN, equation 1; 1/2 from BasicSR), each mean a constant.
+    """1/2 [BCE(real - mean(fake), 1) + BCE(fake - mean(real), 0)] (ESRGAN, equation 1; 1/2 from BasicSR), with constant means.
 
-    The paper's gradient would go through the means as well. BasicSR, whose published weights came of it, works the halves off one after the
-    other with the other's mean detached; this is that gradient, in one backward pass.
+    In the paper the gradient flows through the means. BasicSR, which made the published weights, computes the halves one after the other
+    with the other's mean detached; this is that gradient, in one backward pass.
     """
     return 0.5 * (_says_real(real - mean(fake.detach())) + _says_fake(fake - mean(real.detach())))
 
 
 GanForm = Callable[[Tensor, Tensor, Mean], Tensor]
-GAN_LOSSES: dict[str, tuple[GanForm, GanForm]] = {  # of the generator, of the discriminator
+GAN_LOSSES: dict[str, tuple[GanForm, GanForm]] = {  # generator, discriminator
     "standard": (_standard_generator, _standard_discriminator),
     "least_squares": (_least_squares_generator, _least_squares_discriminator),
     "hinge": (_hinge_generator, _hinge_discriminator),
@@ -202,12 +202,12 @@ GAN_LOSSES: dict[str, tuple[GanForm, GanForm]] = {  # of the generator, of the d
 
 
 def gan_generator_loss(kind: str, real: Logits, fake: Logits, mean: Mean = torch.mean) -> Tensor:
-    """What the generator minimizes, of the kind of `GAN_LOSSES`; `real` = D(hr) is used by "relativistic" alone, as a constant."""
+    """The generator's adversarial loss, a `kind` of `GAN_LOSSES`; only "relativistic" uses `real` = D(hr), as a constant."""
     return _over_scales(_forms(kind)[0], real, fake, mean)
 
 
 def gan_discriminator_loss(kind: str, real: Logits, fake: Logits, mean: Mean = torch.mean) -> Tensor:
-    """What the discriminator minimizes, of the kind of `GAN_LOSSES`; `fake` = D(sr) with `sr` detached."""
+    """The discriminator's loss, a `kind` of `GAN_LOSSES`; `fake` = D(sr) with `sr` detached."""
     return _over_scales(_forms(kind)[1], real, fake, mean)
 
 
@@ -222,19 +222,19 @@ def _over_scales(form: GanForm, real: Logits, fake: Logits, mean: Mean) -> Tenso
 
 
 def r1_penalty(real: Logits, hr: Tensor) -> Tensor:
-    """mean over samples of |dD/dhr|^2 (Mescheder et al., ICML 2018, equation 9, without its gamma / 2: that is the caller's weight).
+    """mean over samples of |dD/dhr|^2 (Mescheder et al., ICML 2018, equation 9, without gamma / 2, which is the caller's weight).
 
-    `real` = D(hr), made with `hr.requires_grad_()`; D of a sample is the mean of its logits over all places and scales. The result can be
-    differentiated again. Batch normalization mixes samples: the gradient is then that of the batch's sum.
+    `real` = D(hr), computed with `hr.requires_grad_()`; D of a sample is the mean of its logits over places and scales. Differentiable.
+    Batch normalization mixes samples: the gradient is then that of the batch's sum.
     """
     return _slopes(real, hr).square().sum(1).mean()
 
 
 def gradient_penalty(discriminator: Callable[[Tensor], Logits], hr: Tensor, sr: Tensor, generator: torch.Generator) -> Tensor:
-    """mean over samples of (|dD/dx| - 1)^2 at x = e hr + (1 - e) sr, e uniform in [0,1) a sample (Gulrajani et al., WGAN-GP, NIPS 2017).
+    """mean over samples of (|dD/dx| - 1)^2 at x = e hr + (1 - e) sr, e uniform in [0,1) per sample (Gulrajani et al., WGAN-GP, NIPS 2017).
 
-    Factor 1 (the paper's lambda is 10). e is drawn from `generator`, on its own device. D of a sample as in `r1_penalty`; the paper advises
-    against batch normalization here. A forward pass of the discriminator: spectral-norm vectors and running statistics move.
+    Without the factor lambda, 10 in the paper. e is drawn from `generator`, on its device. D of a sample as in `r1_penalty`; the paper
+    advises against batch normalization here. Runs the discriminator forward, which updates spectral-norm vectors and running statistics.
     """
     share = torch.rand((hr.shape[0], 1, 1, 1), generator=generator, device=generator.device, dtype=hr.dtype).to(hr.device)
     x = torch.lerp(sr.detach(), hr.detach(), share).requires_grad_(True)
@@ -243,7 +243,7 @@ def gradient_penalty(discriminator: Callable[[Tensor], Logits], hr: Tensor, sr: 
 
 
 def _slopes(logits: Logits, x: Tensor) -> Tensor:
-    """dD/dx of every sample, `b chw`, differentiable."""
+    """dD/dx for every sample, `b chw`, differentiable."""
     score = torch.stack([_wide(scale).flatten(1).mean(1) for scale in logits]).mean(0)
     slope: Tensor = torch.autograd.grad(score.sum(), x, create_graph=True)[0]
     return _wide(slope).flatten(1)

@@ -1,4 +1,4 @@
-"""The terms of the generator's loss, and how the figures of a step are put together."""
+"""The terms of the generator's loss, and the sums of micro-batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from upres.training.state import TrainState
 
 
 def generator_terms(run: Run, state: TrainState, sr: Tensor, lr: Tensor, hr: Tensor, step: int) -> dict[str, Tensor]:
-    """The weighted terms of the generator's loss, all but the adversarial one; those of weight 0 are not computed."""
+    """The weighted terms of the generator's loss without the adversarial one; terms of weight 0 are not computed."""
     config = run.config
     terms: dict[str, Tensor] = {}
     if config.pixel_weight:
@@ -38,12 +38,12 @@ def generator_terms(run: Run, state: TrainState, sr: Tensor, lr: Tensor, hr: Ten
 
 
 def parts(config: TrainConfig, *batches: Tensor) -> list[tuple[Tensor, ...]]:
-    """The share of a rank, `batches` of the same length, in `accumulate` parts."""
+    """A rank's share, `batches` of equal length, split into `accumulate` micro-batches."""
     return list(zip(*(batch.chunk(config.accumulate) for batch in batches), strict=True))
 
 
 def stage_of(config: TrainConfig, step: int) -> TrainConfig:
-    """`config`, or for the first `pixel_steps` the same with the pixel loss alone."""
+    """`config`, or during the first `pixel_steps` the same with the pixel loss alone."""
     if step >= config.pixel_steps:
         return config
     return replace(
@@ -52,22 +52,22 @@ def stage_of(config: TrainConfig, step: int) -> TrainConfig:
 
 
 def add_terms(told: dict[str, Tensor], terms: Mapping[str, Tensor], count: int, others: Mapping[str, Tensor] | None = None) -> None:
-    """Add a part's terms, their `total` and, beside it, `others` to what is told of the whole batch of `count` parts."""
+    """Add a micro-batch's terms, their `total` and `others` to `told`, the means over the `count` micro-batches of a step."""
     for name, value in {**terms, "total": torch.stack(list(terms.values())).sum(), **(others or {})}.items():
         share = value.detach() / count
         told[name] = told[name] + share if name in told else share
 
 
 def mean_logit(logits: tuple[Tensor, ...]) -> Tensor:
-    """What the discriminator says on average: above 0 it takes its input for a photograph."""
+    """The discriminator's mean output: above 0 it takes its input for a photograph."""
     return torch.stack([x.mean() for x in logits]).mean()
 
 
 def autocast(config: TrainConfig, like: Tensor) -> torch.autocast:
-    """bfloat16 for convolutions where the configuration asks for it."""
+    """bfloat16 for convolutions, if configured."""
     return torch.autocast(like.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 def widened(x: Tensor) -> Tensor:
-    """What autocast left in bfloat16, in float32: losses are not worked out in half precision."""
+    """bfloat16 to float32: losses are not computed in half precision."""
     return x.float() if x.dtype is torch.bfloat16 else x

@@ -1,1 +1,1 @@
-"""What a run shows and notices: validation, TensorBoard, curves, contact sheets, runs that go wrong."""
+"""Monitoring of a run: validation, stability guard, TensorBoard, curves, contact sheets."""

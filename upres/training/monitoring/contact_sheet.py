@@ -1,7 +1,7 @@
-"""Contact sheets: pictures side by side with a line of words above each, pixel for pixel, as one 8-bit picture.
+"""Contact sheets: captioned pictures side by side, pixel for pixel, in one 8-bit picture.
 
-Words and curves are drawn by matplotlib, which carries its own font; panels are copied in, enlarged by whole factors only, so nothing that
-is looked at has been filtered. matplotlib and the codecs are imported where something is drawn: a machine may train without them.
+matplotlib draws text and curves with its own font; pictures are copied in, enlarged by whole factors only, so that nothing is filtered.
+matplotlib and the codecs are imported when something is drawn: training works without them.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 Levels = NDArray[np.uint8]
 
-PAPER, INK, FAINT = "#202124", "#e8eaed", "#9aa0a6"  # dark gray, so that pictures are the brightest thing in sight
+PAPER, INK, FAINT = "#202124", "#e8eaed", "#9aa0a6"  # on dark gray, pictures are the brightest part
 _DPI = 100
 _FONT = "DejaVu Sans"
 _WORDS_PX = 13  # height of letters
-_LINE_PX = 24  # a line of words above a panel
+_LINE_PX = 24  # height of a caption
 _GAP_PX = 10
 _EDGE_PX = 14
 _TITLE_PX = 34
-_PANEL_PX = 256  # smaller panels are enlarged by a whole factor to come near this
+_PANEL_PX = 256  # smaller panels are enlarged by a whole factor to about this
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture `h w c`, shown as 8-bit RGB, with its `caption`, and a `note` at the right in fainter letters."""
+    """A picture `h w c`, shown as 8-bit RGB, with a `caption` at the left and a fainter `note` at the right."""
 
     image: AnyLevels
     caption: str
@@ -48,7 +48,7 @@ class Panel:
 
 
 def contact_sheet(rows: Sequence[Sequence[Panel]], title: str) -> Levels:
-    """Rows of panels under a title: uint8 `h w 3`. Panels of a column are aligned at the left, those of a row at the top."""
+    """Rows of panels under a title: uint8 `h w 3`. Columns are aligned at the left, rows at the top."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -66,7 +66,7 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], title: str) -> Levels:
     canvas = FigureCanvasAgg(figure)
 
     def write(text: str, left: float, bottom: float, room: float, align: str = "left", color: str = INK, weight: str = "normal") -> float:
-        """Draw words that end above `bottom`, cut to `room` pixels; returns their width."""
+        """Draw text that ends above `bottom`, shortened to `room` pixels; returns its width."""
         text = _cut(canvas, text, room, weight)
         figure.text(
             left / size[1], 1.0 - (bottom - 7) / size[0], text, ha=align, va="baseline", color=color, fontsize=_WORDS_PX * 72 / _DPI,
@@ -93,7 +93,7 @@ def render(canvas: FigureCanvasAgg) -> Levels:
 
 
 def write_png(path: Path, levels: Levels) -> None:
-    """Write uint8 `h w 3` as a PNG that appears whole or not at all; its folder is made. Raises `OutputError`."""
+    """Write uint8 `h w 3` as a PNG, atomically, creating its folder. Raises `OutputError`."""
     from upres.images.io import write_picture
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def write_png(path: Path, levels: Levels) -> None:
 
 
 def enlarge_nearest(lr: AnyLevels, factor: int) -> AnyLevels:
-    """Every pixel a square of `factor` x `factor`."""
+    """Enlarge every pixel to `factor` x `factor`."""
     return lr.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
@@ -120,12 +120,12 @@ def _font(weight: str) -> FontProperties:
 
 
 def missing_to_plot() -> list[str]:
-    """The libraries that plotting needs and this machine does not have."""
+    """The libraries that plotting needs and this machine lacks."""
     return [name for name in ("matplotlib", "pyvips") if find_spec(name) is None]
 
 
 def in_font(text: str) -> str:
-    """`text` with a white square for every letter that the font lacks (Chinese file names), which matplotlib would warn of."""
+    """`text` with a white square for each letter the font lacks (Chinese file names), of which matplotlib would warn."""
     return "".join(letter if ord(letter) in _letters() else "□" for letter in text)
 
 
@@ -135,7 +135,7 @@ def _width(canvas: FigureCanvasAgg, text: str, weight: str) -> float:
 
 
 def _cut(canvas: FigureCanvasAgg, text: str, room: float, weight: str) -> str:
-    """`text` with as much of its middle left out as makes it fit into `room` pixels."""
+    """`text`, shortened in the middle to fit into `room` pixels."""
     whole = text = in_font(text)
     kept = len(whole)
     while kept > 0 and _width(canvas, text, weight) > room:

@@ -1,4 +1,4 @@
-"""Curves of a run's validations, and the look of all our plots. Drawn without pyplot, which keeps figures in a global list."""
+"""Curves of a run's validations, and the style of all our plots. Drawn without pyplot, which keeps figures in a global list."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _DASHED = ", dashed"
 
 
 def read_validations(run_folder: Path, *, may_be_empty: bool = False) -> list[dict[str, Any]]:
-    """The rows of `validation.jsonl` by rising step. Of a step that was measured again, after a resumption, the last row counts; a last
-    line that was torn off is passed over. Raises `DataError` where there is no row, or a line is none."""
+    """The rows of `validation.jsonl`, sorted by step. The last row of a step counts (it is measured again after resuming), and a truncated
+    last line is ignored. Raises `DataError` for a file without rows, or an invalid line."""
     path = run_folder / CURVE
     if not path.is_file():
-        raise DataError(f"{run_folder} holds no {CURVE}: it is written by the first validation of a run")
+        raise DataError(f"{run_folder} holds no {CURVE}: the first validation of a run writes it")
     *lines, _torn = path.read_text(encoding="utf-8", errors="replace").split("\n")
     rows: dict[int, dict[str, Any]] = {}
     for number, line in enumerate(lines, start=1):
@@ -36,14 +36,14 @@ def read_validations(run_folder: Path, *, may_be_empty: bool = False) -> list[di
             row = json.loads(line)
             rows[int(row["step"])] = row
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: line {number} is no row of a validation ({line[:60]!r}): take it out") from error
+            raise DataError(f"{path}: line {number} is not a validation ({line[:60]!r}): remove it") from error
     if not rows and not may_be_empty:
-        raise DataError(f"{path} holds no row: it is written by the first validation of a run")
+        raise DataError(f"{path} holds no validations: the first one of a run writes to it")
     return [rows[step] for step in sorted(rows)]
 
 
 def plot_curves(run_folder: Path) -> Path:
-    """Draw what `validation.jsonl` tells over the steps, one panel for every figure that was measured; returns `curves.png`."""
+    """Plot `validation.jsonl` over the steps, one panel per measure; returns the path of `curves.png`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -63,11 +63,11 @@ def plot_curves(run_folder: Path) -> Path:
         ("feature distance", "lower is better", {"": (series("feature_distance"), _BLUE)}),
         ("NIQE", "lower is better", {"": (series("niqe"), _BLUE)}),
         (
-            "color shift, 8-bit levels", "mean of SR less that of HR: 0 is best",
+            "color shift, 8-bit levels", "mean of SR minus that of HR: 0 is best",
             {name: (series(shift, i), color) for i, (name, color) in enumerate((("R", _RED), ("G", _GREEN), ("B", _BLUE)))},
         ),
         (
-            "pattern of 2 and 4 px", "energy over that of HR; dashed: over its neighbors in the spectrum",
+            "pattern of 2 and 4 px", "energy relative to HR; dashed: to its neighbors in the spectrum",
             {
                 "2 px": (series("lattice_2"), _RED), "4 px": (series("lattice_4"), _BLUE),
                 "2 px" + _DASHED: (series("contrast_2"), _RED), "4 px" + _DASHED: (series("contrast_4"), _BLUE),
@@ -119,7 +119,7 @@ def _draw(axes: Axes, steps: list[int], title: str, what: str, curves: Mapping[s
 
 
 def style(axes: Axes, title: str, what: str) -> None:
-    """The look of all our plots: a title with what it means under it, a light grid, no box."""
+    """The style of all our plots: a title, its explanation, a light grid, no box."""
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=20)
     axes.annotate(what, (0.0, 1.0), (0.0, 6.0), "axes fraction", "offset points", fontsize=8.5, color="#5f6368")
     axes.grid(True, color="#e3e6ea", linewidth=0.8)

@@ -1,8 +1,8 @@
-"""From the PSNR network to the GAN network in steps: what every network between the two gives up and gains.
+"""Interpolates from the PSNR network to the GAN network and measures each step.
 
-No network can have the least distortion and the best look at once; what it can have is a point on a curve (Blau and Michaeli, "The
-perception-distortion tradeoff", CVPR 2018). Interpolated weights walk along that curve (Wang et al., ESRGAN, ECCVW 2018, section 3.4), so
-whoever uses a model may choose their own place on it.
+No network has both the least distortion and the best perceptual quality, only a point on a curve between them (Blau and Michaeli, "The
+perception-distortion tradeoff", CVPR 2018). Interpolated weights follow that curve (Wang et al., ESRGAN, ECCVW 2018, section 3.4), so that
+users of a model can choose their own point.
 """
 
 from __future__ import annotations
@@ -33,20 +33,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ALPHAS = tuple(i / 10 for i in range(11))
-_SHOWN = 6  # networks whose crops are drawn
+_SHOWN = 6  # networks whose crops are shown
 _CROP_PX = 128
-_REACH_PX, _LABEL_PX = 19.0, 22.0  # of a label: from its point, and what it takes up
+_REACH_PX, _LABEL_PX = 19.0, 22.0  # distance of a label from its point, and its size
 
 
 def sweep(
     run: Run, parent_state: Mapping[str, Tensor], gan_state: Mapping[str, Tensor], alphas: Sequence[float] = ALPHAS
 ) -> list[dict[str, Any]]:
-    """Measure the networks (1 - alpha) parent + alpha GAN on the held-out pairs: one row an alpha, its figures those of `Quality`.
+    """Measure the networks (1 - alpha) parent + alpha GAN on the held-out pairs; returns one row per alpha, with the fields of `Quality`.
 
-    Both states are those of plain networks of the run's configuration. Rank 0 writes into the run's folder: `sweep.json` (the rows, an
-    infinite figure as null), `sweep.png` (PSNR against feature distance, and against NIQE where it was measured) and `sweep_crops.png` (one
-    crop as LR, at up to six alphas, and HR). Raises `DataError` where there is no picture, `ModelError` for states that do not fit, and
-    KeyboardInterrupt before the next alpha once `should_stop` says so.
+    run: its configuration is that of both networks.
+    parent_state, gan_state: plain networks.
+    alphas: where to measure.
+
+    Rank 0 writes to the run's folder: `sweep.json` (the rows, infinity as null), `sweep.png` (PSNR against feature distance, and NIQE if
+    measured) and `sweep_crops.png` (one crop as LR, at up to six alphas, and HR). Raises `DataError` without pictures or alphas,
+    `ModelError` for states that do not fit, and KeyboardInterrupt before the next alpha once `should_stop` returns true.
     """
     pairs, out, ranks = run.held_out, run.folder, run.ranks
     if not pairs or not alphas:
@@ -59,7 +62,7 @@ def sweep(
     for alpha in alphas:
         if ranks.any(run.should_stop()):
             raise KeyboardInterrupt
-        with torch.random.fork_rng():  # the weights that are drawn are overwritten, but where branches make the sum their share stays
+        with torch.random.fork_rng():  # the weights are overwritten, but branches keep the share they had in the sum
             torch.manual_seed(0)
             net = build_generator(run.config).to(ranks.device)
         mixed = interpolate(parent, gan, alpha, names=("the parent", "the GAN network"))
@@ -84,14 +87,14 @@ def _infinite(value: object) -> bool:
 
 
 def _spread(alphas: Sequence[float], count: int) -> set[float]:
-    """At most `count` of `alphas`, the first and the last among them."""
+    """At most `count` of `alphas`, including the first and the last."""
     if len(alphas) <= count:
         return set(alphas)
     return {alphas[round(i * (len(alphas) - 1) / (count - 1))] for i in range(count)}
 
 
 def plot_sweep(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """The perception-distortion curve: PSNR (Y) over to the right, feature distance (and NIQE) upwards, every point labeled with alpha."""
+    """Plot the perception-distortion curve: feature distance (and NIQE) over PSNR (Y), each point labeled with alpha."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -104,7 +107,7 @@ def plot_sweep(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         points = [(row["alpha"], row["psnr_y"], row[name]) for row in rows if row["psnr_y"] is not None and row.get(name) is not None]
         _draw(axes, points, title)
         drawn.append((axes, points))
-    canvas.draw()  # only then is it known where on the paper a point lies
+    canvas.draw()  # determines the positions of the points
     figure.set_layout_engine("none")
     for axes, points in drawn:
         _label(axes, points)
@@ -124,7 +127,7 @@ def _draw(axes: Axes, points: Sequence[tuple[float, float, float]], title: str) 
 
 
 def _label(axes: Axes, points: Sequence[tuple[float, float, float]]) -> None:
-    """Write alpha beside every point, at a right angle to the curve, below or at the right; farther out where there is no room."""
+    """Write alpha beside every point, perpendicular to the curve, below or at the right; farther away where it is crowded."""
     spots = [np.asarray(axes.transData.transform((x, y)), np.float64) for _, x, y in points]
     taken: list[Any] = []
     for i, (alpha, x, y) in enumerate(points):
@@ -145,7 +148,7 @@ def _label(axes: Axes, points: Sequence[tuple[float, float, float]]) -> None:
 
 
 def draw_crops(crops: Sequence[tuple[float, Triple]], path: Path) -> None:
-    """One crop as LR, through the networks of `crops` by rising alpha, and as HR, in lines of four; figures are those of the crop."""
+    """One crop as LR, through the networks of `crops` in order of alpha, and as HR, four per row; values are those of the crop."""
     _, first = crops[0]
     factor = first.hr.shape[0] // first.lr.shape[0]
     panels = [Panel(enlarge_nearest(first.lr, factor), "LR", first.name)]

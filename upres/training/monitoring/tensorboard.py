@@ -1,6 +1,6 @@
-"""What can be looked at while a run goes on: TensorBoard, fixed crops as LR | SR | HR, curves.
+"""What a run shows while it trains: TensorBoard, fixed crops as LR | SR | HR, and curves.
 
-Only rank 0 writes. Nothing here changes a weight, and nothing makes the processor wait for a GPU.
+Only rank 0 writes. Nothing here changes a weight or synchronizes with a GPU.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from upres.training.run import Run
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-_ILLEGAL = re.compile(r"[^-/\w.]+")  # in the name of a curve in TensorBoard
+_ILLEGAL = re.compile(r"[^-/\w.]+")  # in TensorBoard's names
 
 
 @dataclass(frozen=True)
 class Triple:
-    """One crop in three states: `lr` `h w c`, `sr` and `hr` `h*scale w*scale c`, all uint8 or all uint16."""
+    """One crop: `lr` `h w c`, `sr` and `hr` `h*scale w*scale c`, all uint8 or all uint16."""
 
     name: str
     lr: Levels
@@ -40,11 +40,14 @@ class Triple:
 
 
 class TrainingMonitor:
-    """The run's TensorBoard log, `crops/` and `curves.png` in its folder; a context manager that does nothing on ranks but 0.
+    """Writes the TensorBoard log, `crops/` and `curves.png` to the run's folder, on rank 0; a context manager.
 
-    `first` is the number of completed steps: what an earlier, broken process logged after it is hidden. The crops are chosen here, from the
-    held-out pairs, and stay the same for the whole run and for its resumptions. A machine without TensorBoard or the plotting libraries
-    trains all the same: one message says what will not be written.
+    run: the run.
+    first: completed steps; later entries in the log, of a process that broke off, are hidden.
+    crops: how many crops to show, chosen from the held-out pairs and the same throughout the run and its resumptions.
+    crop_px: their side.
+
+    Without TensorBoard or the plotting libraries, training goes on, and one message says what is not written.
     """
 
     def __init__(self, run: Run, first: int, *, crops: int = 4, crop_px: int = 128) -> None:
@@ -57,7 +60,7 @@ class TrainingMonitor:
         if run.ranks.rank > 0:
             return
         if find_spec("tensorboard") is None:
-            run.say("tensorboard is not installed: the run writes no scalars (validation.jsonl is written). pip install tensorboard")
+            run.say("tensorboard is not installed: no scalars are logged (validation.jsonl is written). pip install tensorboard")
         else:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -65,7 +68,7 @@ class TrainingMonitor:
         missing = missing_to_plot()
         self._plots = not missing
         if missing:
-            run.say(f"{' and '.join(missing)} not installed: the run draws no crops and no curves. pip install {' '.join(missing)}")
+            run.say(f"{' and '.join(missing)} not installed: no crops and curves are drawn. pip install {' '.join(missing)}")
         else:
             self._places = choose_crops(run.held_out, crops, crop_px)
 
@@ -77,7 +80,7 @@ class TrainingMonitor:
             self._writer.close()
 
     def back_to(self, step: int) -> None:
-        """The run goes on from `step` again: what was logged after it is hidden."""
+        """The run returns to `step`: hide what was logged after it."""
         if self._writer is not None:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -85,7 +88,7 @@ class TrainingMonitor:
             self._writer = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
-        """Log figures by name, such as "loss/pixel"; None is passed over."""
+        """Log values by name, such as "loss/pixel"; None is skipped."""
         if self._writer is None:
             return
         for name, value in values.items():
@@ -93,13 +96,13 @@ class TrainingMonitor:
                 self._writer.add_scalar(_ILLEGAL.sub("_", name), value, step)
 
     def step(self, step: int, terms: Mapping[str, float], learning_rate: float, milliseconds: Mapping[str, float]) -> None:
-        """What a step told. "D(real)" and "D(fake)" are what the discriminator thinks; any other term without a group is a loss."""
+        """Log a step. "D(real)" and "D(fake)" are the discriminator's outputs; any other term without a group is a loss."""
         named = {re.sub(r"^D\((\w+)\)$", r"discriminator/\1", name): value for name, value in terms.items()}
         self.scalars(step, {name if "/" in name else f"loss/{name}": value for name, value in named.items()})
         self.scalars(step, {"learning_rate": learning_rate, **{f"milliseconds/{name}": value for name, value in milliseconds.items()}})
 
     def validation(self, step: int, quality: Quality | None, net: nn.Module) -> None:
-        """Figures of a validation, the crops through `net`, and the curves of the run so far."""
+        """Log a validation, draw the crops with `net`, and plot the curves so far."""
         if quality is None:
             return
         self.scalars(step, {f"validation/{name}": value for name, value in flat(quality).items()})
@@ -108,7 +111,7 @@ class TrainingMonitor:
             plot_curves(self._folder)
 
     def crops(self, step: int, triples: Sequence[Triple]) -> None:
-        """Draw `crops/step_000001000.png`, and the same picture into TensorBoard."""
+        """Draw `crops/step_000001000.png`, and log it to TensorBoard."""
         if not self._plots or not triples:
             return
         sheet = contact_sheet([_row(triple) for triple in triples], f"step {step:,}")
@@ -118,7 +121,7 @@ class TrainingMonitor:
 
 
 def flat(quality: Quality) -> dict[str, float | None]:
-    """The figures by name, the color shift one a channel and the length of all three."""
+    """The values by name, with the color shift of each channel."""
     figures = dict(vars(quality))
     shift: tuple[float, float, float] = figures.pop("color_shift_255")
     return figures | {f"color_shift_255/{name}": value for name, value in zip(("red", "green", "blue"), shift, strict=True)}
@@ -134,17 +137,17 @@ def _row(triple: Triple) -> list[Panel]:
 
 
 def words_of_psnr(triple: Triple) -> str:
-    """Of a crop, on Y; of a gray one on its own levels."""
+    """PSNR of a crop, on Y, or for gray pictures on their own pixels."""
     color = triple.hr.shape[2] == 3
     return f"{psnr(triple.sr, triple.hr, border=0, luma=color):.2f} dB" + (" (Y)" if color else "")
 
 
 def choose_crops(pairs: Sequence[Pair], count: int, crop_px: int) -> list[tuple[int, int, int]]:
-    """The most textured part of each of `count` pictures spread over `pairs`: (index of the pair, y, x), in HR pixels on the LR grid.
+    """The most textured crop of each of `count` pictures spread over `pairs`: (index of the pair, y, x), in HR pixels on the LR grid.
 
-    Texture is the mean of sqrt(|gradient of green or gray|): the root, so that many fine edges count for more than one hard edge between
-    flats. Where there are fewer pictures than crops a picture gives several that do not overlap, and fewer than `count` where it has no
-    room for more. `crop_px` is rounded down to a multiple of the scale; of a smaller picture the whole side is taken.
+    Texture is the mean of sqrt(|gradient of green or gray|); the root favors many fine edges over one hard edge between flat areas. With
+    fewer pictures than crops, a picture gives several that do not overlap, as far as it has room. `crop_px` is rounded down to a multiple
+    of the scale; smaller pictures are shown whole.
     """
     shared = min(count, len(pairs))
     chosen = [len(pairs) * i // shared for i in range(shared)] if shared else []
@@ -174,7 +177,7 @@ def _textured(pair: Pair, count: int, crop_px: int) -> list[tuple[int, int]]:
 
 
 def cut(net: nn.Module, pairs: Sequence[Pair], places: Sequence[tuple[int, int, int]], crop_px: int) -> list[Triple]:
-    """The crops at `places` of `choose_crops`. Whole pictures go through `net`, so that a crop has its true surroundings."""
+    """The crops at `places`, from `choose_crops`. `net` runs on whole pictures, so that crops have their true surroundings."""
     enlarged: dict[int, Levels] = {}
     triples: list[Triple] = []
     for index, y, x in places:

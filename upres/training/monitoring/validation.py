@@ -1,9 +1,8 @@
-"""What a network is worth, measured on whole pictures: the figures of papers, and those that tell when a GAN cheats.
+"""Validation on whole pictures: the usual measures, and those that show when a GAN cheats.
 
-PSNR falls in adversarial training and must. So three more questions are asked of every picture: does it, reduced again, give the LR picture
-back (`lr_psnr`); is it as bright and as colored as the truth (`color_shift_255`); does it carry the pattern of the enlarging layers
-(`lattice_*`, `contrast_*`). Everything is measured on the picture as it would be saved, clipped and rounded to 8 or 16 bits; NIQE, which
-is defined for 8, on 8.
+PSNR must fall in adversarial training, so three more questions are asked: does the downscaled output equal the LR picture (`lr_psnr`), does
+it keep brightness and color (`color_shift_255`), does it show the pattern of upsampling layers (`lattice_*`, `contrast_*`)? Everything is
+measured on the output as saved, clipped and rounded to 8 or 16 bits; NIQE, which is defined for 8 bits, on 8.
 """
 
 from __future__ import annotations
@@ -30,18 +29,19 @@ from upres.metrics.spectrum import lattice_contrast, lattice_ratio
 from upres.training.data.images import SMALLEST_PX, Levels, Pair, convert
 from upres.training.distributed.ranks import Ranks
 
-PerceptualDistance = Callable[[Tensor, Tensor], Tensor]  # sr, hr `b c h w` in [0,1] -> a distance for each of the `b` pictures
+PerceptualDistance = Callable[[Tensor, Tensor], Tensor]  # sr, hr `b c h w` in [0,1] -> the distance of each of the `b` pictures
 
 
 @dataclass(frozen=True)
 class Quality:
-    """One picture, or the mean over several. A PSNR is infinite for equal pictures.
+    """The quality of one picture, or the mean over several. PSNR is infinite for equal pictures.
 
-    psnr_y, psnr_rgb, ssim_y: on Y or RGB, a border as wide as the scale left out; of gray pictures all three on the gray levels themselves.
-    lr_psnr: RGB PSNR of the MATLAB-equal, rounded reduction of SR against LR (`reference`, where LR was degraded), no border left out.
-    color_shift_255: mean(SR) - mean(HR) of R, G and B in levels of 8 bits, three equal ones for gray. lattice_2, lattice_4: energy at
-    periods of 2 and of 4 pixels (these include those of 2) over that of HR; contrast_2, contrast_4: the same energy over its neighbors in
-    the spectrum of SR (upres/metrics/spectrum.py). niqe, feature_distance: None where not measured.
+    psnr_y, psnr_rgb, ssim_y: on Y or RGB, without a border as wide as the scale; for gray pictures on their own pixels.
+    lr_psnr: RGB PSNR of the MATLAB-equal, rounded downscaled SR against LR (`reference`, if LR was degraded), with the border.
+    color_shift_255: mean(SR) - mean(HR) of R, G and B in 8-bit levels; three equal values for gray.
+    lattice_2, lattice_4: energy at periods of 2 and of 4 pixels (which include those of 2), relative to HR.
+    contrast_2, contrast_4: that energy relative to its neighbors in the spectrum of SR (upres/metrics/spectrum.py).
+    niqe, feature_distance: None if not measured.
     """
 
     psnr_y: float
@@ -65,7 +65,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class PerceptualMetric:
-    """What measures beside PSNR, as far as it could be had: `distance` of a network that is not the loss, and NIQE's parameters."""
+    """The optional measures: `distance` in a network other than the loss's, NIQE's parameters; None for those not measured."""
 
     distance: Callable[[Tensor, Tensor], Tensor] | None = None
     niqe: NiqeParameters | None = None
@@ -80,10 +80,10 @@ def validate(
     metric: PerceptualMetric = PerceptualMetric(),  # frozen
     ranks: Ranks = Ranks(),  # noqa: B008  # frozen
 ) -> Quality | None:
-    """The mean quality of `net` over `pairs`, the same on every rank and for every number of ranks; None where there are no pairs.
+    """The mean quality of `net` over `pairs`, the same on every rank and for any number of ranks; None without pairs.
 
-    Rank r enlarges the pictures r, r + count, ... `net` runs in eval mode without gradients and is left in the modes that it had. Raises
-    `DataError` for pictures that are too small, and `InputError` where `net` does not enlarge by `scale`.
+    Rank r processes the pictures r, r + count, ... `net` runs in eval mode without gradients; its modes are restored. Raises `DataError`
+    for pictures that are too small, `InputError` if `net` does not enlarge by `scale`.
     """
     if not pairs:
         return None
@@ -97,13 +97,13 @@ def validate(
 
 
 def check_pairs(pairs: Sequence[Pair]) -> None:
-    """Raises `DataError` naming the first picture that is too small to be measured; to be asked before the first step."""
+    """Raises `DataError` naming the first picture that is too small to be measured; called before the first step."""
     for pair in pairs:
         height, width = pair.hr.shape[:2]
         if min(height, width) < SMALLEST_PX:
             raise DataError(
                 f"the validation picture {pair.name} is {height}x{width} (h x w), expected at least {SMALLEST_PX}x{SMALLEST_PX} pixels: "
-                "leave it out or give a larger one"
+                "leave it out or use a larger one"
             )
 
 
@@ -115,9 +115,9 @@ def measure(
     metric: PerceptualMetric = PerceptualMetric(),  # frozen
     device: torch.device = torch.device("cpu"),  # noqa: B008  # a constant
 ) -> Quality:
-    """The quality of one enlarged picture `sr`, of the type and channels of `pair.hr`. Raises `InputError` where the sizes differ.
+    """The quality of one output `sr`, of the type and channels of `pair.hr`. Raises `InputError` if the sizes differ.
 
-    NIQE is that of the whole `sr`, and None where it is not defined: for a picture with fewer than two 96x96 blocks that are not flat.
+    NIQE is that of the whole `sr`, None where it is undefined: with fewer than two 96x96 blocks that are not flat.
     """
     hr, lr = pair.hr, pair.stored_lr if pair.reference is None else pair.reference
     color = hr.shape[2] == 3
@@ -131,7 +131,7 @@ def measure(
         **{f"lattice_{period}": lattice_ratio(whole, true, period) for period in (2, 4)},
         **{f"contrast_{period}": lattice_contrast(whole, period) for period in (2, 4)},
     }
-    unit = 257.0 if hr.dtype == np.uint16 else 1.0  # of 16 bits in a level of 8
+    unit = 257.0 if hr.dtype == np.uint16 else 1.0  # 16-bit levels per 8-bit level
     shifts = [float(sr[..., i].mean(dtype=np.float64) - hr[..., i].mean(dtype=np.float64)) / unit for i in range(hr.shape[2])]
     red, green, blue = shifts if color else shifts * 3
     distance = None
@@ -142,7 +142,7 @@ def measure(
 
 
 def _for_spectrum(levels: Levels) -> NDArray[Any]:
-    """As `upres.metrics.spectrum` takes it, which is uint8, or float in [0,1] that it does not round."""
+    """As `upres.metrics.spectrum` expects it: uint8, or float in [0,1], which it does not round."""
     return levels if levels.dtype == np.uint8 else levels / 65535.0
 
 
@@ -151,14 +151,14 @@ def _niqe(sr: Levels, parameters: NiqeParameters | None) -> float | None:
         return None
     try:
         return measure_niqe(convert(sr, sr.shape[2], 8), parameters)
-    except InputError:  # too small or too flat: NIQE has no value there
+    except InputError:  # too small or too flat: NIQE is undefined
         return None
 
 
 def mean_quality(qualities: Sequence[Quality]) -> Quality:
-    """The arithmetic mean of every field, of dB values too, as papers take it: sum / count. Raises ValueError for none.
+    """The arithmetic mean of every field, including those in dB, as in papers. Raises ValueError for an empty sequence.
 
-    Where a field is None for some pictures it is the mean over the others, and None where it is None for all.
+    None is skipped; the mean is None if all are.
     """
     if not qualities:
         raise ValueError("the mean of no qualities is not defined")
@@ -170,22 +170,22 @@ def mean_quality(qualities: Sequence[Quality]) -> Quality:
 
 
 def _mean(values: list[float]) -> float | None:
-    """Summed without rounding between, so that the order of pictures cannot matter."""
+    """Summed exactly, so that the order of pictures does not matter."""
     if not values:
         return None
     return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
 
 
 def _quality(row: dict[str, Any]) -> Quality:
-    """Back from what traveled between ranks, where a tuple became a list."""
+    """A `Quality` from JSON, where tuples are lists."""
     red, green, blue = row["color_shift_255"]
     return Quality(color_shift_255=(red, green, blue), **{name: value for name, value in row.items() if name != "color_shift_255"})
 
 
 def enlarge(net: nn.Module, lr: Levels) -> Levels:
-    """One whole picture through `net` as it would be saved: `h w c` -> `h*scale w*scale c` of the type of `lr`, clipped and rounded.
+    """Run `net` on one whole picture: `h w c` -> `h*scale w*scale c` of the type of `lr`, clipped and rounded as if saved.
 
-    Raises `OutputError` where the network gives values that are not numbers.
+    Raises `OutputError` if the output is not finite.
     """
     with evaluating(net), torch.no_grad():
         sr = net(to_tensor(lr[None], device_of(net)))
@@ -195,7 +195,7 @@ def enlarge(net: nn.Module, lr: Levels) -> Levels:
 
 @contextmanager
 def evaluating(net: nn.Module) -> Generator[None]:
-    """Eval mode inside; afterwards every module has the mode that it had, also where some were frozen in eval."""
+    """Eval mode inside; afterwards every module has its previous mode, also where some were frozen in eval."""
     before = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
@@ -210,8 +210,8 @@ def device_of(net: nn.Module) -> torch.device:
 
 
 def to_tensor(batch: Levels | NDArray[np.float32], device: torch.device) -> Tensor:
-    """uint8 or uint16 `b h w c`, or float32 in [0,1] -> float32 `b c h w` in [0,1] on `device`, stored channels last."""
+    """uint8 or uint16 `b h w c`, or float32 in [0,1] -> float32 `b c h w` in [0,1] on `device`, channels last."""
     if batch.dtype == np.float32:
         return torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
-    plain = batch if batch.dtype == np.uint8 else batch.astype(np.int32)  # torch does little with uint16, on some devices nothing
+    plain = batch if batch.dtype == np.uint8 else batch.astype(np.int32)  # torch hardly supports uint16, on some devices not at all
     return torch.from_numpy(plain).to(device).permute(0, 3, 1, 2).to(torch.float32) / (255.0 if batch.dtype == np.uint8 else 65535.0)

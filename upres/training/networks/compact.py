@@ -1,7 +1,7 @@
-"""Generators to train. What is shipped is always a plain network of the field; how it is parametrized in training is our affair.
+"""SRVGGNetCompact with branched convolutions in training; exported as the plain network.
 
 `BranchedConv` is a 3x3 convolution whose kernel is a sum of parallel linear branches (3x3, 1x1, 1x1 -> 3x3, edge filters, identity), as in
-ECBSR (Zhang et al., ACM MM 2021) and RepVGG (Ding et al., CVPR 2021). Those run each branch over the activations and merge afterwards.
+ECBSR (Zhang et al., ACM MM 2021) and RepVGG (Ding et al., CVPR 2021). Those run each branch on the activations and merge afterwards.
 Convolution is linear, so we merge first, in every step: the gradient is that of the branches, the cost that of one convolution.
 """
 
@@ -27,11 +27,11 @@ _EDGES = torch.tensor(
     ]
 )
 _PRELU_START = 0.25  # torch's own default slope
-_BRANCH_GAIN = 0.3  # keeps a deep stack with identity branches near unit variance at the start
+_BRANCH_GAIN = 0.3  # initially keeps a deep stack with identity branches near unit variance
 
 
 class PlainConv(Conv2d):
-    """An ordinary 3x3 convolution that offers `kernel()` like its branched twin."""
+    """An ordinary 3x3 convolution with the `kernel()` of `BranchedConv`."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, 3, padding=1)
@@ -45,7 +45,7 @@ class PlainConv(Conv2d):
 
 
 class BranchedConv(nn.Module):
-    """A 3x3 convolution (zero padding 1) parametrized by parallel linear branches that are merged in weight space in every call."""
+    """A 3x3 convolution (zero padding 1) parametrized by parallel linear branches, merged in weight space on every call."""
 
     edges: Tensor
 
@@ -85,10 +85,15 @@ class BranchedConv(nn.Module):
 
 
 class Compact(nn.Module):
-    """SRVGGNetCompact of Real-ESRGAN: 3x3 convolutions with PReLU, one pixel shuffle, the nearest-upsampled input added.
+    """SRVGGNetCompact of Real-ESRGAN: 3x3 convolutions with PReLU and one pixel shuffle, added to the nearest-upsampled input.
 
-    `depth` counts the inner convolutions (`num_conv` of the field). lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped; c is
-    `channels`: 3, or 1 for gray pictures.
+    lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped.
+
+    width: channels of the inner convolutions.
+    depth: number of inner convolutions (Real-ESRGAN's `num_conv`).
+    scale: upsampling factor.
+    branched: whether to use `BranchedConv`.
+    channels: 3, or 1 for gray pictures.
     """
 
     def __init__(self, *, width: int, depth: int, scale: int, branched: bool = True, channels: int = 3) -> None:
@@ -99,7 +104,7 @@ class Compact(nn.Module):
         self.convs = nn.ModuleList(conv(a, b) for a, b in pairwise(sizes))
         self.slopes = nn.ParameterList(torch.full((width,), _PRELU_START) for _ in range(depth + 1))
         last = self.convs[-1]
-        with torch.no_grad():  # start near the plain nearest-neighbor picture, not far from it
+        with torch.no_grad():  # start near nearest-neighbor upsampling
             for parameter in last.parameters():
                 parameter.mul_(0.1)
 
@@ -112,9 +117,9 @@ class Compact(nn.Module):
 
     @torch.no_grad()
     def load_plain(self, state: Mapping[str, Tensor]) -> None:
-        """Begin with a plain network of this shape (`merged_state_dict` of another): the 3x3 branches take up what the others do not make.
+        """Start from a plain network of this shape (`merged_state_dict` of another): the 3x3 branches absorb the difference to the others.
 
-        Raises `DataError` where a tensor is missing, left over or of another shape.
+        Raises `DataError` for missing or unexpected tensors, or other shapes.
         """
         expected = self.merged_state_dict()
         state = matching_state(state, expected, "scale, width and depth")
@@ -132,7 +137,7 @@ class Compact(nn.Module):
 
     @torch.no_grad()
     def merged_state_dict(self) -> dict[str, Tensor]:
-        """The plain network under the field's key names: `body.N.weight` / `.bias`, convolutions even, PReLU slopes odd."""
+        """The plain network under Real-ESRGAN's key names: `body.N.weight` / `.bias`, convolutions even, PReLU slopes odd."""
         state: dict[str, Tensor] = {}
         for index, conv in enumerate(self.convs):
             assert isinstance(conv, PlainConv | BranchedConv)

@@ -1,8 +1,7 @@
-"""Discriminators to train against: VGG-style, U-Net, multi-scale PatchGAN, and the two normalizations that they are built with.
+"""Discriminators: VGG-style, U-Net and multi-scale PatchGAN, with the two normalizations they use.
 
-Each takes `b c h w` in [0,1], c 3, or 1 for gray pictures, of any size from its smallest on and gives a tuple of logits: one tensor, or
-one a scale. Above 0 means "a photograph". Weights start as torch's own initialization has them, as in the trainers that published these
-networks.
+Each takes `b c h w` in [0,1], c 3, or 1 for gray pictures, of any size above its minimum, and returns a tuple of logits, one tensor or one
+per scale; above 0 means "a photograph". Weights have torch's default initialization, as in the original trainers.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from upres.errors import UsageError
 from upres.training.distributed.ranks import Ranks
 from upres.training.winograd.conv import Conv2d, conv2d
 
-_FIRST_ITERATIONS = 15  # of the power method, when a layer is made: an untrained network in eval mode is normalized as well
+_FIRST_ITERATIONS = 15  # of the power method on creation, so that an untrained network is normalized in eval mode, too
 _EPSILON = 1e-12
 
 
 class RankBatchNorm(nn.BatchNorm2d):
-    """Batch normalization over the batch of all ranks (Ioffe and Szegedy, ICML 2015, algorithm 1); of a process alone it is torch's own.
+    """Batch normalization over the batch of all ranks (Ioffe and Szegedy, ICML 2015, algorithm 1); torch's own for a single process.
 
     x `b c h w`, the same shape on every rank. `ranks` may be set after construction.
     """
@@ -38,7 +37,7 @@ class RankBatchNorm(nn.BatchNorm2d):
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         mean = self.ranks.mean_over_ranks(x.mean((0, 2, 3)))
         centered = x - mean[:, None, None]
-        variance = self.ranks.mean_over_ranks(centered.square().mean((0, 2, 3)))  # of what is centered: E[x^2] - E[x]^2 would cancel
+        variance = self.ranks.mean_over_ranks(centered.square().mean((0, 2, 3)))  # E[x^2] - E[x]^2 would cancel
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         with torch.no_grad():
             count = self.ranks.count * x.numel() / x.shape[1]
@@ -53,8 +52,8 @@ class SpectralConv2d(nn.Module):
     """A convolution with weight W / sigma(W), sigma the largest singular value of W as an `out x (in * k * k)` matrix.
 
     Miyato et al., "Spectral normalization for GANs", ICLR 2018, algorithm 1: each forward in training mode takes one step of the power
-    method, v = W^T u / |W^T u|, u = W v / |W v|, and sigma = u^T W v with u and v constant in the gradient. In eval mode u and v stay.
-    Key names are those of torch.nn.utils.spectral_norm, so that published discriminators load: weight_orig, weight_u, weight_v, bias.
+    method, v = W^T u / |W^T u|, u = W v / |W v|, and sigma = u^T W v with u and v constant in the gradient. Eval mode keeps u and v.
+    Keys are those of torch.nn.utils.spectral_norm, so that published discriminators load: weight_orig, weight_u, weight_v, bias.
     """
 
     weight_u: Tensor
@@ -73,15 +72,15 @@ class SpectralConv2d(nn.Module):
                 self.normalized_weight()
 
     def normalized_weight(self) -> Tensor:
-        """W / sigma, `out in k k`; a step of the power method in training mode."""
-        with torch.autocast(self.weight_orig.device.type, enabled=False):  # in bfloat16 sigma has two digits
+        """W / sigma, `out in k k`; takes a step of the power method in training mode."""
+        with torch.autocast(self.weight_orig.device.type, enabled=False):  # in bfloat16 sigma would have two digits
             matrix = self.weight_orig.flatten(1)
             if self.training:
                 with torch.no_grad():
                     v = F.normalize(matrix.mT @ self.weight_u, dim=0, eps=_EPSILON)
                 along = matrix @ v
                 u = F.normalize(along.detach(), dim=0, eps=_EPSILON)
-                with torch.no_grad():  # u and v of the graph are not the buffers: another forward may come before the backward
+                with torch.no_grad():  # the graph must not refer to the buffers: another forward may precede the backward
                     self.weight_u.copy_(u)
                     self.weight_v.copy_(v)
             else:
@@ -93,26 +92,26 @@ class SpectralConv2d(nn.Module):
 
 
 def _leaky(x: Tensor) -> Tensor:
-    """LeakyReLU 0.2, in place: what it is given is a convolution's or a normalization's own output, which no one else needs."""
+    """LeakyReLU 0.2, in place: its input is always the output of a convolution or normalization that nothing else uses."""
     return F.leaky_relu(x, 0.2, inplace=True)
 
 
 def _check_size(x: Tensor, channels: int, smallest: int, name: str) -> None:
     if x.dim() != 4 or x.shape[1] != channels:
-        raise UsageError(f"a discriminator takes batches b {channels} h w, got shape {tuple(x.shape)}")
+        raise UsageError(f"the discriminator takes batches b {channels} h w, got shape {tuple(x.shape)}")
     height, width = x.shape[2:]
     if min(height, width) < smallest:
         raise UsageError(
             f"the {name} discriminator takes pictures of at least {smallest}x{smallest} px, got {height}x{width} (h x w): "
-            "train on larger patches, or with another discriminator"
+            "use larger patches, or another discriminator"
         )
 
 
 class VGGDiscriminator(nn.Module):
-    """The discriminator of SRGAN and ESRGAN (Ledig et al., CVPR 2017, figure 4), with the layers and key names of BasicSR's for 128 px.
+    """The discriminator of SRGAN and ESRGAN (Ledig et al., CVPR 2017, figure 4), with the layers and keys of BasicSR's for 128 px.
 
-    Five times a 3x3 and a 4x4 convolution of stride 2, each but the first normalized over the batch of all ranks, then two linear layers.
-    x `b c h w`, h and w at least 32 -> (logits `b 1`,). Features are averaged to 4x4 in front of the linear layers, so any size will do; at
+    Five pairs of a 3x3 and a 4x4 convolution of stride 2, all but the first normalized over the batch of all ranks, then two linear layers.
+    x `b c h w`, h and w at least 32 -> (logits `b 1`,). Features are averaged to 4x4 before the linear layers, so that any size works; at
     128 px they are 4x4 already and the network is the published one.
     """
 
@@ -138,7 +137,7 @@ class VGGDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         _check_size(x, self.channels, self.SMALLEST, "VGG")
         if self.training and self.bn0_1.ranks.count * x.shape[0] * (x.shape[2] // 32) * (x.shape[3] // 32) == 1:
-            raise UsageError("the VGG discriminator normalizes over the batch: one patch below 64 px is too little, raise the batch")
+            raise UsageError("the VGG discriminator normalizes over the batch: one patch below 64 px is too little, raise `batch`")
         x = _leaky(self.conv0_0(x))
         x = _leaky(self.bn0_1(self.conv0_1(x)))  # b width h/2 w/2
         for stage in range(1, 5):
@@ -149,7 +148,7 @@ class VGGDiscriminator(nn.Module):
 
 
 def _mean_to(x: Tensor, size: int, axis: int) -> Tensor:
-    """Adaptive average pooling along one axis. torch's own for two axes has no deterministic backward on CUDA; a run must be repeatable."""
+    """Adaptive average pooling along one axis. torch's version for two axes has no deterministic backward on CUDA."""
     length = x.shape[axis]
     if length == size:
         return x
@@ -158,11 +157,11 @@ def _mean_to(x: Tensor, size: int, axis: int) -> Tensor:
 
 
 class UNetDiscriminator(nn.Module):
-    """The U-Net with spectral normalization of Real-ESRGAN (Wang et al., ICCVW 2021, figure 6; key names of its published weights).
+    """The U-Net with spectral normalization of Real-ESRGAN (Wang et al., ICCVW 2021, figure 6; keys of its published weights).
 
-    x `b c h w`, h and w at least 8 -> (logits `b 1 h w`,): one for every pixel. On the way up features are enlarged bilinearly to the size
-    of the skip that is added to them: that is twice theirs, or one pixel more where it is odd. So nothing is padded or cut off, and sizes
-    that 8 divides give the published network.
+    x `b c h w`, h and w at least 8 -> (logits `b 1 h w`,), one per pixel. The decoder enlarges features bilinearly to the size of the skip
+    connection, which is twice theirs or, if odd, one pixel more. So nothing is padded or cropped, and sizes divisible by 8 give the
+    published network.
     """
 
     SMALLEST = 8
@@ -199,11 +198,11 @@ def _enlarge(x: Tensor, like: Tensor) -> Tensor:
 
 
 class PatchDiscriminator(nn.Module):
-    """Multi-scale PatchGAN: one network each at 1, 1/2, 1/4, ... of the resolution, no weights shared (Wang et al., pix2pixHD, CVPR 2018).
+    """Multi-scale PatchGAN: a network each at 1, 1/2, 1/4, ... of the resolution, no shared weights (Wang et al., pix2pixHD, CVPR 2018).
 
     Each judges overlapping patches of 70x70 px of its resolution (`layers` = 3; Isola et al., CVPR 2017, section 6.1.2), the coarsest of
-    three about 280 px. Spectral normalization takes the place of the batch or instance normalization of the papers, on the same layers.
-    x `b c h w`, h and w at least 2^(layers + scales - 1) -> a map of logits a scale, about 1/2^layers of its resolution.
+    three about 280 px. Spectral normalization replaces the papers' batch or instance normalization, on the same layers.
+    x `b c h w`, h and w at least 2^(layers + scales - 1) -> a map of logits per scale, about 1/2^layers of its resolution.
     """
 
     def __init__(self, width: int = 64, scales: int = 3, layers: int = 3, channels: int = 3) -> None:
@@ -249,15 +248,19 @@ DISCRIMINATORS: dict[str, type[VGGDiscriminator] | type[UNetDiscriminator] | typ
 
 
 def build_discriminator(kind: str, width: int, ranks: Ranks = Ranks(), channels: int = 3) -> nn.Module:  # noqa: B008  # immutable
-    """A discriminator of `DISCRIMINATORS` for pictures of `channels` (3, or 1) that normalizes over the batch of all `ranks`; on the CPU,
-    in training mode.
+    """A discriminator on the CPU, in training mode.
+
+    kind: one of `DISCRIMINATORS`.
+    width: channels of its first layer.
+    ranks: batch normalization is over the batch of all of these.
+    channels: 3, or 1 for gray pictures.
 
     Raises `UsageError` for an unknown kind or a width below 1.
     """
     if kind not in DISCRIMINATORS:
         raise UsageError(f"unknown discriminator {kind!r}: choose one of {', '.join(DISCRIMINATORS)}")
     if width < 1:
-        raise UsageError(f"a discriminator's width must be at least 1, got {width}")
+        raise UsageError(f"the width of a discriminator must be at least 1, got {width}")
     discriminator = DISCRIMINATORS[kind](width, channels=channels)
     for module in discriminator.modules():
         if isinstance(module, RankBatchNorm):

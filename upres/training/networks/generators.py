@@ -1,4 +1,4 @@
-"""The generators that can be trained, and the one that a configuration names."""
+"""The trainable generators, and the choice among them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from upres.training.networks.srresnet import SRResNet
 
 
 class Generator(Protocol):
-    """What the loop asks of a generator, beside that it is an `nn.Module`."""
+    """What the training loop needs of a generator, besides being an `nn.Module`."""
 
     scale: int
 
@@ -24,11 +24,11 @@ class Generator(Protocol):
         ...
 
     def merged_state_dict(self) -> dict[str, Tensor]:
-        """The plain network, as it is shipped and as `upres.graph.architectures` reads it: copies, under the family's key names."""
+        """The plain network as `upres.graph.architectures` reads it: copies, under the family's key names."""
         ...
 
     def load_plain(self, state: Mapping[str, Tensor]) -> None:
-        """Begin with a plain network of this shape. Raises `DataError` for any other."""
+        """Start from a plain network of this shape. Raises `DataError` for any other."""
         ...
 
 
@@ -36,7 +36,7 @@ AnyGenerator: TypeAlias = Compact | Residual | RRDBNet | SRResNet
 
 
 def channels_of(config: TrainConfig) -> int:
-    """Channels of the pictures; 3 where no data has decided it yet, as in an estimate."""
+    """Channels of the pictures; 3 before the data is known, as in an estimate."""
     return config.channels or 3
 
 
@@ -69,8 +69,8 @@ GENERATORS: dict[str, Callable[[TrainConfig], AnyGenerator]] = {
 
 
 def build_generator(config: TrainConfig) -> AnyGenerator:
-    """The generator that `config` names, with fresh weights drawn from torch's generator of the moment; in training mode, on the CPU.
+    """The generator of `config`, initialized from torch's global generator; in training mode, on the CPU.
 
-    Raises `UsageError` for a scale that the network does not have.
+    Raises `UsageError` for a scale the network does not support.
     """
     return GENERATORS[config.network](config)

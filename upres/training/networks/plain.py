@@ -1,4 +1,4 @@
-"""Beginning with a plain network: what is loaded must be, tensor by tensor, of the shape that is trained."""
+"""Starting from a plain network: checks its tensors against the shapes to be trained."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from upres.graph.architectures import canonical
 
 
 def matching_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], settings: str) -> dict[str, Tensor]:
-    """`state` under the names of `expected` (dialects and wrappers' prefixes taken off).
+    """`state` under the names of `expected`, from other dialects and without wrappers' prefixes.
 
-    Raises `DataError`, naming the first tensor that is missing, left over or of another shape; `settings` are the recipe's that decide it.
+    Raises `DataError` naming the first tensor that is missing, unexpected or of another shape; `settings` names the recipe's settings that
+    determine the shapes.
     """
     try:
         found = canonical(state)
     except ModelError as error:
-        raise DataError(f"the network to begin with cannot be read: {error}") from error
+        raise DataError(f"the initial network cannot be read: {error}") from error
     for name in [*expected, *found]:
         ours, theirs = (tuple(states[name].shape) if name in states else None for states in (expected, found))
         if ours != theirs:
             raise DataError(
-                f"the network to begin with has another shape than the recipe's: tensor {name!r} is {theirs or 'not there'}, "
-                f"expected {ours or 'none of this name'}: set {settings} to its own"
+                f"the initial network does not match the recipe: tensor {name!r} is {theirs or 'missing'}, expected "
+                f"{ours or 'no such tensor'}: set {settings} to those of the network"
             )
     return found

@@ -1,7 +1,7 @@
-"""RRDBNet, the generator of ESRGAN, to train (Wang et al., ESRGAN, ECCVW 2018, figures 3 and 4, section 3.1).
+"""RRDBNet, the generator of ESRGAN (Wang et al., ECCVW 2018, figures 3 and 4, section 3.1).
 
-The modules bear BasicSR's names, so the state dict is the file that is shipped. x2 and x1 put a pixel-unshuffle in front of the x4
-network (Wang et al., Real-ESRGAN, ICCVW 2021, section 3.2); x8 has a third upsampling.
+Modules have BasicSR's names, so that the state dict is the exported file. x2 and x1 put a pixel-unshuffle before the x4 network (Wang et
+al., Real-ESRGAN, ICCVW 2021, section 3.2); x8 has a third upsampling.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from upres.errors import DataError, UsageError
 from upres.training.networks.plain import matching_state
 from upres.training.winograd.conv import Conv2d, dense_block
 
-_RESIDUAL: Final = 0.2  # share of a block's result that is added to its input
+_RESIDUAL: Final = 0.2  # factor of a block's output, which is added to its input
 _SLOPE: Final = 0.2  # of every LeakyReLU
-_INIT_GAIN: Final = 0.1  # ESRGAN, section 3.1 and its supplementary: residual branches begin small
-_UNSHUFFLE: Final = {1: 4, 2: 2, 4: 1, 8: 1}  # scale -> factor of the pixel-unshuffle in front
-_UPS: Final = {1: 2, 2: 2, 4: 2, 8: 3}  # scale -> upsamplings by 2
+_INIT_GAIN: Final = 0.1  # ESRGAN, section 3.1 and its supplementary: residual branches start small
+_UNSHUFFLE: Final = {1: 4, 2: 2, 4: 1, 8: 1}  # scale -> factor of the initial pixel-unshuffle
+_UPS: Final = {1: 2, 2: 2, 4: 2, 8: 3}  # scale -> number of upsamplings by 2
 
 
 def _conv(channels_in: int, channels_out: int) -> Conv2d:
@@ -54,7 +54,7 @@ class _DenseBlock(nn.Module):
 
 
 class _Block(nn.Module):
-    """Residual in residual: three dense blocks, 0.2 of whose result is added to the input."""
+    """Residual in residual: three dense blocks, whose output times 0.2 is added to the input."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
@@ -67,19 +67,23 @@ class _Block(nn.Module):
 
 
 def _checkpointed(block: nn.Module, x: Tensor) -> Tensor:
-    """block(x), of which only x is kept for the backward pass. Nothing in a block is random, so no state of a generator is kept."""
+    """block(x), storing only x for the backward pass. Blocks are deterministic, so no generator state is stored."""
     return cast(Tensor, _checkpoint(block, x, use_reentrant=False, preserve_rng_state=False))
 
 
 class RRDBNet(nn.Module):
-    """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped; c is `channels`: 3, or 1 for gray pictures.
+    """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped. 16,697,987 parameters at x4 as published (64, 23, 32).
 
-    16,697,987 parameters at x4 as published (64, 23, 32).
-    At x2 and x1 the height and width are mirrored up to a multiple of 2 and 4, and the result is cropped. The convolutions of the dense
-    blocks begin as kaiming_normal (fan_in) times 0.1 with bias 0, all others as torch makes them. With `checkpoint`, training keeps of
-    each RRDB its input alone and computes the rest again in the backward pass: the same gradients to the bit, less memory, and the time of
-    a second forward pass through the blocks.
-    Raises `UsageError` for another scale than 1, 2, 4, 8.
+    scale: 1, 2, 4 or 8. At x2 and x1 the input is reflected to a multiple of 2 or 4, and the output cropped.
+    width: channels of the trunk.
+    blocks: number of RRDBs.
+    growth: channels added by each convolution of a dense block.
+    checkpoint: in training, store only the input of each RRDB and recompute the rest in the backward pass: bit-identical gradients, less
+        memory, and the time of a second forward pass.
+    channels: 3, or 1 for gray pictures.
+
+    Dense blocks are initialized as kaiming_normal (fan_in) times 0.1 with bias 0, all else as torch does. Raises `UsageError` for another
+    scale.
     """
 
     def __init__(
@@ -87,7 +91,7 @@ class RRDBNet(nn.Module):
     ) -> None:
         super().__init__()
         if scale not in _UPS:
-            raise UsageError(f"RRDBNet has the scales {', '.join(map(str, _UPS))}; got {scale}")
+            raise UsageError(f"RRDBNet supports the scales {', '.join(map(str, _UPS))}; got {scale}")
         self.scale = scale
         self.checkpoint = checkpoint
         self.unshuffle = _UNSHUFFLE[scale]
@@ -114,24 +118,24 @@ class RRDBNet(nn.Module):
         return x[..., : height * self.scale, : width * self.scale].to(lr.dtype)
 
     def _aligned(self, lr: Tensor) -> Tensor:
-        """`lr` mirrored below and at the right up to the next multiple of the unshuffle, as `Upscaler` does it."""
+        """`lr`, reflected below and at the right to the next multiple of the unshuffle, as `Upscaler` does."""
         factor = self.unshuffle
         height, width = lr.shape[-2:]
         below, right = -height % factor, -width % factor
         if below >= height or right >= width:
-            raise DataError(f"an LR picture of {height} x {width} pixels is too small to be mirrored up to a multiple of {factor} pixels")
+            raise DataError(f"an LR picture of {height} x {width} pixels is too small to be reflected to a multiple of {factor} pixels")
         return F.pad(lr, (0, right, 0, below), mode="reflect") if below or right else lr
 
     @torch.no_grad()
     def merged_state_dict(self) -> dict[str, Tensor]:
-        """The plain network under BasicSR's key names: here the parameters as they are."""
+        """The plain network under BasicSR's key names, which are those of the parameters."""
         return {name: parameter.detach().clone() for name, parameter in self.named_parameters()}
 
     @torch.no_grad()
     def load_plain(self, state: Mapping[str, Tensor]) -> None:
-        """Begin with a network of this shape, in any of the three dialects of the field (see `upres.graph.architectures.rrdb`).
+        """Start from a network of this shape, in any of the three dialects (see `upres.graph.architectures.rrdb`).
 
-        Raises `DataError` where a tensor is missing, left over or of another shape.
+        Raises `DataError` for missing or unexpected tensors, or other shapes.
         """
         parameters = dict(self.named_parameters())
         for name, tensor in matching_state(state, parameters, "scale, width, depth and growth").items():

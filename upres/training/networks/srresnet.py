@@ -1,7 +1,7 @@
-"""SRResNet, the generator of SRGAN, to train (Ledig et al., CVPR 2017, figure 4 and section 3.2).
+"""SRResNet, the generator of SRGAN (Ledig et al., CVPR 2017, figure 4 and section 3.2).
 
-Training normalizes over the batch; what is shipped does not: `merged_state_dict` folds each batch normalization into the convolution
-before it, with the running statistics, under the names of `upres.graph.architectures.srresnet`.
+Training uses batch normalization; `merged_state_dict` folds it into the preceding convolutions, with the running statistics, under the
+names of `upres.graph.architectures.srresnet`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from upres.errors import UsageError
 from upres.training.networks.plain import matching_state
 from upres.training.winograd.conv import Conv2d
 
-_UPS = {2: 1, 4: 2, 8: 3}  # scale -> upsamplings by 2
+_UPS = {2: 1, 4: 2, 8: 3}  # scale -> number of upsamplings by 2
 
 _Normalize: TypeAlias = Callable[[nn.Conv2d, nn.BatchNorm2d, Tensor], Tensor]
 
@@ -38,18 +38,20 @@ class _Block(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped; c is `channels`: 3, or 1 for gray pictures. Scales 2, 4, 8; as
-    published width 64, 16 blocks.
+    """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped (the paper's HR are in [-1,1]).
 
-    Each PReLU has one slope a channel: the paper takes its ParametricReLU from He et al. (ICCV 2015), whose equation 1 has one a channel
-    and names the shared one a variant. Pictures are in [0,1] as everywhere here (the paper's HR are in [-1,1]). Raises `UsageError` for
-    another scale.
+    scale: 2, 4 or 8.
+    width, blocks: 64 and 16 as published.
+    channels: 3, or 1 for gray pictures.
+
+    Each PReLU has one slope per channel: the paper cites He et al. (ICCV 2015), whose equation 1 has one per channel and calls the shared
+    one a variant. Raises `UsageError` for another scale.
     """
 
     def __init__(self, *, scale: int, width: int = 64, blocks: int = 16, channels: int = 3) -> None:
         super().__init__()
         if scale not in _UPS:
-            raise UsageError(f"SRResNet has the scales {', '.join(map(str, _UPS))}; got {scale}")
+            raise UsageError(f"SRResNet supports the scales {', '.join(map(str, _UPS))}; got {scale}")
         self.scale = scale
         self.head, self.head_act = _conv(channels, width, 9), nn.PReLU(width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
@@ -74,7 +76,7 @@ class SRResNet(nn.Module):
 
     @torch.no_grad()
     def merged_state_dict(self) -> dict[str, Tensor]:
-        """The plain network, batch normalization folded with its running statistics: what `eval()` computes."""
+        """The plain network, batch normalization folded with its running statistics: the function of eval mode."""
         state: dict[str, Tensor] = {}
         for stem, conv, bn in self._convs():
             state[f"{stem}.weight"], state[f"{stem}.bias"] = _plain(conv, bn)
@@ -83,11 +85,11 @@ class SRResNet(nn.Module):
 
     @torch.no_grad()
     def load_plain(self, state: Mapping[str, Tensor]) -> None:
-        """Begin with a plain network of this shape (`merged_state_dict` of another).
+        """Start from a plain network of this shape (`merged_state_dict` of another).
 
-        The convolutions take the folded weights, and each batch normalization becomes the identity plus the bias (mean 0, variance 1): in
-        eval mode the network is the plain one. In training mode it is not yet, since the statistics of a batch are others: see `calibrate`.
-        Raises `DataError` where a tensor is missing, left over or of another shape.
+        Convolutions take the folded weights; each batch normalization becomes the identity plus the bias (mean 0, variance 1). In eval mode
+        the result is the plain network; in training mode it needs `calibrate`, since the statistics of a batch differ. Raises `DataError`
+        for missing or unexpected tensors, or other shapes.
         """
         plain = matching_state(state, self.merged_state_dict(), "scale, width and depth")
         for stem, conv, bn in self._convs():
@@ -104,12 +106,12 @@ class SRResNet(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, lr: Tensor) -> None:
-        """Give each batch normalization the statistics of the batch `lr`, and gain and shift such that the function in eval mode stays.
+        """Give each batch normalization the statistics of the batch `lr`, adjusting gain and shift to keep the function of eval mode.
 
-        After `load_plain` training would begin with another network, whose features are normalized as never before. After this, it begins
-        with the network that was loaded: on `lr` itself training mode and eval mode are equal. The idea is the data-dependent
-        initialization of Glow (Kingma and Dhariwal, NeurIPS 2018, section 3.1), here with the output kept. Call it before the average of
-        the weights begins, with one and the same batch on every rank.
+        After `load_plain` training would start from another function, since features are normalized by other statistics. After this, it
+        starts from the loaded network: on `lr` itself training and eval mode agree. The idea is the data-dependent initialization of Glow
+        (Kingma and Dhariwal, NeurIPS 2018, section 3.1), here preserving the output. Call it before the weight average starts, with the
+        same batch on every rank.
         """
 
         def normalized(conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
@@ -124,7 +126,7 @@ class SRResNet(nn.Module):
         self._run(lr, normalized)
 
     def _convs(self) -> list[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
-        """Name in the plain network, convolution, and the batch normalization that follows it."""
+        """Name in the plain network, convolution, and the batch normalization that follows, if any."""
         found: list[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]] = [("head.conv", self.head, None)]
         for index, block in enumerate(self.blocks):
             assert isinstance(block, _Block)
@@ -148,21 +150,21 @@ class SRResNet(nn.Module):
 
 
 def _affine(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """(gain, shift), float64: what `bn` does in eval mode is gain x + shift a channel."""
+    """(gain, shift), float64: in eval mode `bn` computes gain x + shift per channel."""
     assert bn.running_mean is not None and bn.running_var is not None
     gain = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
     return gain, bn.bias.double() - bn.running_mean.double() * gain
 
 
 def _set_affine(bn: nn.BatchNorm2d, gain: Tensor, shift: Tensor) -> None:
-    """Weight and bias such that `bn`, with the running statistics that it has, does gain x + shift in eval mode."""
+    """Set weight and bias such that `bn`, with its running statistics, computes gain x + shift in eval mode."""
     assert bn.running_mean is not None and bn.running_var is not None
     bn.weight.copy_(gain * torch.sqrt(bn.running_var.double() + bn.eps))
     bn.bias.copy_(shift + bn.running_mean.double() * gain)
 
 
 def _plain(conv: nn.Conv2d, bn: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one convolution that does what both do in eval mode."""
+    """Weight and bias of the single convolution that equals both in eval mode."""
     if bn is None:
         assert conv.bias is not None
         return conv.weight, conv.bias

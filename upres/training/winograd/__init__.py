@@ -1,1 +1,1 @@
-"""Convolutions with fewer products on a CPU, by a kernel that is compiled once."""
+"""Winograd convolutions for training on CPUs, by a kernel that is compiled once per machine."""

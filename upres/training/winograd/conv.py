@@ -1,8 +1,8 @@
-"""Convolutions for training on a CPU that multiply less: `conv2d` and `Conv2d` in the place of torch's, and ESRGAN's dense block.
+"""Winograd convolutions for training on a CPU: `conv2d` and `Conv2d` in place of torch's, and ESRGAN's dense block.
 
-Inside `with winograd():`, 3x3 convolutions (stride 1, padding 1 or none) and 4x4 ones (stride 2, padding 1) of float32 on the CPU, with
-channels in multiples of 16, run by Winograd's minimal filtering (winograd.cpp), forward and backward, with about twice the rounding error
-of direct summation. All others, and all outside, are torch's own. Gradients may be differentiated again (`create_graph`): then by torch's.
+Inside `with winograd():`, float32 convolutions on the CPU of 3x3 (stride 1, padding 1 or none) and 4x4 (stride 2, padding 1), with channels
+in multiples of 16, use Winograd's minimal filtering (winograd.cpp), forward and backward, with about twice the rounding error of direct
+summation. All others are torch's. Second derivatives (`create_graph`) are torch's, too.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _active: ContextVar[Kernel | None] = ContextVar("winograd", default=None)
 
 @contextmanager
 def winograd(active: bool = True) -> Generator[None]:
-    """Convolutions of this module, in this thread, by Winograd's filtering where it fits (or, with False, by torch alone).
+    """Let this module's convolutions, in this thread, use Winograd's filtering where it applies (with False: torch's alone).
 
-    The kernel is compiled when it is first wanted on a machine. Raises `EngineError` where that cannot be done.
+    Compiles the kernel on first use. Raises `EngineError` if that fails.
     """
     token = _active.set(load_kernel() if active else None)
     try:
@@ -52,7 +52,7 @@ _STRIDE_AND_PADDING: Final = {kind: (stride, padding) for (_, stride, padding), 
 
 
 class Conv2d(nn.Conv2d):
-    """torch's Conv2d by `conv2d`, where that knows its arguments."""
+    """torch's Conv2d, using `conv2d` where it supports the arguments."""
 
     def forward(self, input: Tensor) -> Tensor:
         stride, padding = self.stride[0], self.padding[0]
@@ -65,8 +65,8 @@ class Conv2d(nn.Conv2d):
 def dense_block(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
     """x + 0.2 conv5([x, y1..y4]), where yk = LeakyReLU(convk([x, y1..yk-1])): the residual dense block of ESRGAN, figure 4.
 
-    x `b c h w`; five 3x3 kernels, `growth, c + k growth, 3, 3` for k = 0..3 and `c, c + 4 growth, 3, 3`, each with its bias. No activation
-    follows the fifth. By Winograd's filtering [x, y1..y4] is one buffer that all five read and write in place, kept for the backward pass.
+    x `b c h w`; five 3x3 kernels, `growth, c + k growth, 3, 3` for k = 0..3 and `c, c + 4 growth, 3, 3`, each with its bias. The fifth has
+    no activation. With Winograd [x, y1..y4] is one buffer that all five read and write in place, kept for the backward pass.
     """
     kernel = _kernel()
     if kernel is None or not _suits_dense_block(x, weights, biases):
@@ -97,31 +97,31 @@ def _kernel() -> Kernel | None:
 
 
 def _nhwc(x: Tensor) -> Tensor:
-    """`b c h w` -> a view, or a copy where it must be, `b h w c` that the kernel can read."""
+    """`b c h w` -> `b h w c` as the kernel reads it: a view if possible, else a copy."""
     return x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
 
 
 def _empty(like: Tensor, channels: int, height: int, width: int) -> Tensor:
-    """`b c h w`, channels last. Not a view: an activation may work on it in place."""
+    """`b c h w`, channels last. Not a view, so that activations can work in place."""
     return torch.empty((like.shape[0], channels, height, width), dtype=like.dtype, memory_format=torch.channels_last)
 
 
 def _wanted(ctx: Any, index: int) -> bool:
-    """Whether the gradient of tensor argument `index` is going to be used: `autograd.grad` and `backward(inputs=...)` want a few only, of
-    which `ctx.needs_input_grad` knows nothing."""
+    """Whether the gradient of tensor argument `index` will be used: `autograd.grad` and `backward(inputs=...)` want only some, which
+    `ctx.needs_input_grad` does not reflect."""
     node = ctx.next_functions[index][0]
     if node is None:
         return False
     try:
         return bool(torch._C._will_engine_execute_node(node))  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-    except RuntimeError:  # a leaf that autograd.grad was asked for
+    except RuntimeError:  # a leaf requested by autograd.grad
         return True
 
 
 def _differentiable(
     ctx: Any, function: Callable[..., Tensor], inputs: Sequence[Tensor | None], gradient: Tensor
 ) -> list[Tensor | None]:
-    """Gradients that are themselves part of the graph."""
+    """Differentiable gradients."""
     wanted = [x is not None and _wanted(ctx, index) for index, x in enumerate(inputs)]
     sought = [x for x, flag in zip(inputs, wanted, strict=True) if x is not None and flag]
     with torch.enable_grad():
@@ -187,8 +187,8 @@ class _DenseBlock(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (None, *_differentiable(ctx, _plain_dense_block, (x, *tensors), gradient))
         weights, biases = tensors[:5], tensors[5:]
-        # by_seen[..., :n] gathers the gradients of the first n channels from the last convolution to the first. When convolution k + 1 has
-        # added its share, that of y_k is whole, and is carried through y_k's activation on the way.
+        # by_seen[..., :n] accumulates the gradients of the first n channels, from the last convolution to the first. Once convolution k + 1
+        # has added its share, that of y_k is complete, and passes through y_k's activation.
         received, by_seen, by_x = _nhwc(gradient), torch.empty_like(seen), _empty(x, *x.shape[1:])
         incoming, scale = received, _RESIDUAL
         shares: list[Share] = []

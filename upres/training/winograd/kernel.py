@@ -1,7 +1,7 @@
-"""The kernel of winograd.cpp: compiled for this processor when first wanted, kept in the cache, called with torch tensors.
+"""The kernel of winograd.cpp: compiled for this processor on first use, cached, and called with torch tensors.
 
-It knows nothing of gradients or modules (see conv.py). The tensors it takes are views `b h w c` with c contiguous and no gap between
-rows and pictures, such as a slice of channels of a channels-last batch.
+It knows nothing of gradients or modules (see conv.py). Its tensors are views `b h w c` with c contiguous and no gaps between rows and
+pictures, such as a slice of channels of a channels-last batch.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from upres.errors import EngineError, OutputError
 from upres.system.download import cache_folder
 from upres.system.files import sha256_of, write_atomic
 
-PANEL: Final = 16  # channels, in and out, come in multiples of this
+PANEL: Final = 16  # channels, in and out, must be multiples of this
 MOST_CHANNELS: Final = 4096
-Kind = Literal["3x3", "3x3/valid", "4x4/2"]  # stride 1, padding 1; the same, no padding; stride 2, padding 1
+Kind = Literal["3x3", "3x3/valid", "4x4/2"]  # stride 1, padding 1; stride 1, no padding; stride 2, padding 1
 
 SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("winograd.cpp", "winograd.h"))
 _FLAGS: Final = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
@@ -66,9 +66,9 @@ class _Target(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Share:
-    """Gradients that are wanted of one convolution: `weight` and `bias` <- `scale` times theirs, where its outputs `received` theirs.
+    """The gradients to compute for one convolution: `weight` and `bias` <- `scale` times theirs, given `received` of its output.
 
-    received `b h w o`; weight `o i k k`, where i may be fewer channels than the convolved picture has: its first.
+    received `b h w o`; weight `o i k k`, where i may be fewer channels than the input has: its first.
     """
 
     received: Tensor
@@ -78,11 +78,11 @@ class Share:
 
 
 class Kernel:
-    """The compiled library. `threads` follow torch.get_num_threads(); results do not depend on them."""
+    """The compiled library. It uses torch.get_num_threads() threads; results do not depend on their number."""
 
     def __init__(self, library: Path) -> None:
         self.library = library
-        loaded = ctypes.CDLL(str(library))  # its libgomp is the one that torch has loaded: one pool of threads
+        loaded = ctypes.CDLL(str(library))  # its libgomp is the one torch has loaded: one thread pool
         self._convolve = loaded.upres_convolve
         self._convolve.argtypes = (c_void_p, _Image, c_void_p, _Image, c_void_p, c_int)
         self._weight_gradients = loaded.upres_weight_gradients
@@ -106,8 +106,8 @@ class Kernel:
     ) -> None:  # fmt: skip
         """out <- scale * (gradient of the convolution's input) + first + second.
 
-        gradient `b h w o`, out `b h w i` (3x3/valid: `b h+2 w+2 i`; 4x4/2: `b 2h 2w i`). With `mask`, of out's shape: the channels from
-        `mask_from` on are carried through a leaky relu of this slope, whose output was `mask`.
+        gradient `b h w o`, out `b h w i` (3x3/valid: `b h+2 w+2 i`; 4x4/2: `b 2h 2w i`). With `mask`, of out's shape, the channels from
+        `mask_from` on are multiplied by the slope of a leaky ReLU whose output was `mask`.
         """
         finish = _Finish(None, 1.0 if mask is None else slope, scale, _image(first), _image(second), _image(mask), mask_from)
         weights = _weights(weight)
@@ -121,7 +121,7 @@ class Kernel:
         _check(self._convolve(at_geometry, _image(x), at_weights, _image(out), at_finish, torch.get_num_threads()))
 
     def weight_gradients(self, kind: Kind, x: Tensor, shares: Sequence[Share]) -> None:
-        """Fill in the gradients of several convolutions of one picture x `b h w i`, which is transformed only once."""
+        """Compute the gradients of several convolutions of one input x `b h w i`, which is transformed only once."""
         targets = (_Target * len(shares))(
             *(_Target(_image(share.received), _weights(share.weight), _pointer(share.bias), share.scale) for share in shares)
         )
@@ -132,7 +132,7 @@ class Kernel:
 
 def _check(failed: int) -> None:
     if failed:
-        raise EngineError("no memory for the Winograd convolution: lower the batch or the patch size")
+        raise EngineError("not enough memory for the Winograd convolution: lower `batch` or `patch_px`")
 
 
 def _pointer(tensor: Tensor | None) -> int | None:
@@ -142,7 +142,7 @@ def _pointer(tensor: Tensor | None) -> int | None:
 def _image(x: Tensor | None) -> _Image:
     if x is None:
         return _Image(None, 0)
-    # An axis of size 1 may have any stride. The innermost other one tells how far a pixel is from the next.
+    # An axis of size 1 may have any stride. The innermost other axis gives the distance between pixels.
     pixel, below = 0, 1
     for size, stride in zip(x.shape[2::-1], x.stride()[2::-1], strict=True):
         pixel = pixel or (stride if size > 1 else 0)
@@ -176,7 +176,7 @@ def _forward(kind: Kind, size: tuple[int, ...]) -> _Geometry:
 
 @functools.lru_cache(maxsize=1024)
 def _backward(kind: Kind, size: tuple[int, ...]) -> tuple[_Geometry, ...]:
-    """The gradient of the input is a convolution of the output's by flipped kernels; with stride 2, one for each phase of the input."""
+    """The input gradient is a convolution of the output gradient with flipped kernels; with stride 2, one per phase of the input."""
     batch, height, width = size
     if kind != "4x4/2":
         padding = 1 if kind == "3x3" else 2
@@ -195,8 +195,8 @@ def _backward(kind: Kind, size: tuple[int, ...]) -> tuple[_Geometry, ...]:
 
 
 def suits(kind: Kind, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: int | None = None) -> bool:
-    """Whether the kernel can convolve x `b i h w` (or what has its shape, but `inputs` channels) by `weight` `o i k k`: float32 tensors of
-    the CPU that go together, i and o multiples of 16, h and w even for 4x4/2 and large enough."""
+    """Whether the kernel can convolve x `b i h w` (or its shape with `inputs` channels) with `weight` `o i k k`: matching float32 tensors
+    on the CPU, i and o multiples of 16, h and w even for 4x4/2 and large enough."""
     tensors = (x, weight) if bias is None else (x, weight, bias)
     plain = all(type(t) in (Tensor, nn.Parameter) and t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
     if not plain or x.dim() != 4 or weight.dim() != 4 or not x.numel() or weight.shape[1] != (inputs or x.shape[1]):
@@ -211,33 +211,33 @@ def suits(kind: Kind, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: in
 
 @functools.cache
 def load_kernel() -> Kernel:
-    """Compile (a few seconds, once a machine) and load. Raises `EngineError` where there is no Linux, g++ or cache, or where it fails."""
+    """Compile (a few seconds, once per machine) and load. Raises `EngineError` without Linux, g++ or a cache, or if it fails."""
     if sys.platform != "linux":
-        raise EngineError(f"Winograd convolutions need Linux, this is {sys.platform}: train with torch's own")
+        raise EngineError(f"Winograd convolutions need Linux, this is {sys.platform}: use torch's own")
     named = os.environ.get("CXX", "g++")
     compiler = shutil.which(named)
     if compiler is None:
-        raise EngineError(f"Winograd convolutions need the compiler {named}, which is not installed: install it, or train with torch's own")
+        raise EngineError(f"Winograd convolutions need the compiler {named}, which is not installed: install it, or use torch's own")
     target = cache_folder() / f"winograd-{_fingerprint(compiler)}.so"
     try:
         if not _is_whole(target):
             _build(compiler, target)
         return Kernel(target)
-    except (OSError, OutputError) as error:  # a folder that cannot be written, or from which nothing may be run
+    except (OSError, OutputError) as error:  # the folder cannot be written to, or forbids execution
         raise EngineError(
-            f"the compiled Winograd convolutions cannot be kept in {target.parent} ({error}): let UPRES_CACHE name another folder, or "
-            "train with torch's own"
+            f"the compiled Winograd convolutions cannot be stored in {target.parent} ({error}): set UPRES_CACHE to another folder, or "
+            "use torch's own"
         ) from error
 
 
 def _build(compiler: str, target: Path) -> None:
-    """Compile beside and put in place, library before digest: another process may be looking, and a power cut must not leave half a one."""
+    """Compile to a temporary file, then store the library before its digest: other processes and power cuts must not see half of it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         built = Path(folder) / target.name
         result = _compiler(compiler, *_FLAGS, str(SOURCES[0]), "-o", str(built))
         if result.returncode:
-            raise EngineError(f"{compiler} cannot compile {SOURCES[0].name}: {result.stderr.strip()[-500:]}: train with torch's own")
+            raise EngineError(f"{compiler} cannot compile {SOURCES[0].name}: {result.stderr.strip()[-500:]}: use torch's own")
         library = built.read_bytes()
     write_atomic(target, library)
     write_atomic(_digest_path(target), hashlib.sha256(library).hexdigest().encode())
@@ -248,7 +248,7 @@ def _digest_path(target: Path) -> Path:
 
 
 def _is_whole(target: Path) -> bool:
-    """Whether the library is there as it was compiled: loading a torn one ends the process."""
+    """Whether the library is complete: loading a truncated one crashes the process."""
     digest = _digest_path(target)
     if not target.is_file() or not digest.is_file():
         return False
@@ -259,11 +259,11 @@ def _compiler(*command: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise EngineError(f"the compiler {command[0]} cannot be started ({error.strerror}): train with torch's own convolutions") from error
+        raise EngineError(f"the compiler {command[0]} cannot be started ({error.strerror}): use torch's own convolutions") from error
 
 
 def _fingerprint(compiler: str) -> str:
-    """Of everything that decides the library: source, flags, compiler, and what the processor can do (a cache may be shared)."""
+    """A hash of everything that determines the library: source, flags, compiler and processor (the cache may be shared)."""
     version = _compiler(compiler, "--version").stdout
     processor = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("flags", "Features"))), "")
     words = "\n".join([*_FLAGS, version, platform.machine(), processor])
