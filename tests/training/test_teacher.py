@@ -66,7 +66,7 @@ def test_large_areas_take_the_colors_of_hr_and_detail_stays() -> None:
     ramp = hr + torch.linspace(-0.1, 0.1, 32)
     inner = with_colors_of(hr, ramp, 8)[:, :, :, 4:28] - hr[:, :, :, 4:28]
     assert float(inner.abs().max()) < 1e-6  # bilinear between the middles of squares: a ramp is taken away too
-    with pytest.raises(UsageError, match="teacher_color_px must divide the side of an HR patch, got 7 for 24"):
+    with pytest.raises(UsageError, match=r"`teacher_color_px` must divide the side of an HR patch \(24\), got 7"):
         change_config(CONFIG, ["teacher_color_px=7"])
 
 

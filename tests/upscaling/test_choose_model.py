@@ -26,12 +26,12 @@ UNKNOWN = replace(CLEAN, true_scale=None, noise_sigma_255=None, noise_luma_sigma
         ({}, "standard", "clean"),
         ({"gray": True}, "standard", "gray and clean"),
         ({"jpeg_quality": 92}, "standard", "clean"),
-        ({"jpeg_quality": 70, "noise_luma_sigma_255": 6.2}, "photo", "JPEG of quality 70, noise 6"),
+        ({"jpeg_quality": 70, "noise_luma_sigma_255": 6.2}, "photo", "JPEG quality 70, noise 6"),
         ({"noise_luma_sigma_255": 3.4}, "standard", "clean"),
-        ({"true_scale": 2.0}, "photo", "soft (2.0 times larger than what it shows)"),
-        ({"jpeg_quality": 95, "earlier_jpeg_quality": 40}, "photo", "compressed before at quality 40"),
+        ({"true_scale": 2.0}, "photo", "soft (looks enlarged 2.0 times)"),
+        ({"jpeg_quality": 95, "earlier_jpeg_quality": 40}, "photo", "earlier JPEG quality 40"),
         ({"drawn": True}, "art", "drawn"),
-        ({"drawn": True, "jpeg_quality": 60}, "art", "drawn, JPEG of quality 60"),
+        ({"drawn": True, "jpeg_quality": 60}, "art", "drawn, JPEG quality 60"),
     ],
 )
 def test_faults_and_drawings_decide(changes: dict[str, object], role: str, reason: str) -> None:
@@ -50,7 +50,7 @@ def test_the_scale_takes_the_network(scale: float, of_network: int) -> None:
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
 def test_a_scale_that_is_none_is_refused(scale: float) -> None:
-    with pytest.raises(UsageError, match="scale must be positive and finite"):
+    with pytest.raises(UsageError, match="`scale` must be positive and finite"):
         choose_model(CLEAN, scale)
 
 
