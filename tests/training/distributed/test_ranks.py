@@ -297,7 +297,7 @@ STORE = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
         ({"RANK": "0"}, "cpu", "lacks WORLD_SIZE, MASTER_ADDR, MASTER_PORT: use `processes`, or torchrun"),
         (STORE | {"RANK": "2", "WORLD_SIZE": "2"}, "cpu", "RANK is 2 with WORLD_SIZE 2: expected 0 to 1"),
         (STORE | {"RANK": "a", "WORLD_SIZE": "2"}, "cpu", "must be whole numbers"),
-        (STORE | {"RANK": "0", "WORLD_SIZE": "2"}, "cuda:1", "got device cuda:1"),
+        (STORE | {"RANK": "0", "WORLD_SIZE": "2"}, "cuda:1", "got `device=cuda:1`"),
         (STORE | {"RANK": "0", "WORLD_SIZE": "2"}, "cuda", "lacks LOCAL_RANK"),
         (STORE | {"RANK": "0", "WORLD_SIZE": "99", "LOCAL_RANK": "98"}, "cuda", r"process 99 of .* \d+ were found: lower `processes`"),
     ],

@@ -72,7 +72,7 @@ def test_any_size_gives_logits_and_gradients(kind: str, size: tuple[int, int]) -
 def test_sizes_that_are_too_small_are_refused(kind: str) -> None:
     discriminator, smallest = made(kind).eval(), SMALLEST[kind]
     assert all(torch.isfinite(t).all() for t in discriminator(noise(1, 3, smallest, smallest)))
-    words = rf"at least {smallest}x{smallest} px, got {smallest}x{smallest - 1} \(h x w\): train on larger patches"
+    words = rf"at least {smallest}x{smallest} px, got {smallest}x{smallest - 1} \(h x w\): use larger patches"
     with pytest.raises(UsageError, match=words):
         discriminator(noise(1, 3, smallest, smallest - 1))
     with pytest.raises(UsageError, match=r"batches b 3 h w, got shape \(1, 1, 64, 64\)"):

@@ -238,10 +238,10 @@ def test_another_network_is_refused_by_the_name_of_its_tensor() -> None:
     before = small().merged_state_dict()
     refused = [
         (small(2).merged_state_dict(), r"tensor 'conv_first.weight' is \(8, 12, 3, 3\), expected \(8, 3, 3, 3\): set scale, width, depth"),
-        (small(8).merged_state_dict(), r"tensor 'conv_up3.weight' is \(8, 8, 3, 3\), expected none of this name"),
-        ({k: v for k, v in known.items() if k != "body.1.rdb3.conv5.bias"}, r"'body.1.rdb3.conv5.bias' is not there, expected \(8,\)"),
+        (small(8).merged_state_dict(), r"tensor 'conv_up3.weight' is \(8, 8, 3, 3\), expected no such tensor"),
+        ({k: v for k, v in known.items() if k != "body.1.rdb3.conv5.bias"}, r"'body.1.rdb3.conv5.bias' is missing, expected \(8,\)"),
         ({f"model.{i}.sub.0.RDB1.conv1.0.weight": torch.ones(1) for i in (1,)}, "cannot be read: RRDBNet, old key names"),
-        ({}, "'conv_first.weight' is not there"),
+        ({}, "'conv_first.weight' is missing"),
     ]
     net = small()
     for state, words in refused:

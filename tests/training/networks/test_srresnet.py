@@ -180,8 +180,8 @@ def test_training_moves_the_statistics_and_evaluation_does_not() -> None:
 def test_another_network_is_refused_by_the_name_of_its_tensor() -> None:
     known = small().merged_state_dict()
     refused = [
-        (small(2).merged_state_dict(), r"'up2.conv.weight' is not there, expected \(32, 8, 3, 3\): set scale, width and depth to its own"),
-        (SRResNet(scale=4, width=8, blocks=3).merged_state_dict(), r"'blocks.2.conv1.weight' is \(8, 8, 3, 3\), expected none"),
+        (small(2).merged_state_dict(), r"'up2.conv.weight' is missing, expected \(32, 8, 3, 3\): set scale, width and depth to those"),
+        (SRResNet(scale=4, width=8, blocks=3).merged_state_dict(), r"'blocks.2.conv1.weight' is \(8, 8, 3, 3\), expected no such tensor"),
         (known | {"tail.weight": torch.ones(3, 4, 9, 9)}, r"'tail.weight' is \(3, 4, 9, 9\), expected \(3, 8, 9, 9\)"),
     ]
     net = small(seed=3)
