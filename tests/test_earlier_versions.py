@@ -61,7 +61,7 @@ def test_a_folder_job_goes_on_with_what_is_finished(tmp_path: Path, upres: Calla
     upres(*command, "-o", tmp_path / "undisturbed")
     shutil.copytree(LEFT / "job", tmp_path / "job")
     _, refused = upres("upscale", pictures, "-n", "compact-x2", "--tta", "-o", tmp_path / "job", code=2)
-    assert "an unfinished job with other settings (--blend: 0.8 then, not given now)" in refused
+    assert "an unfinished job with other settings (--blend: 0.8 before, not set now)" in refused
 
     upres(*command, "-o", tmp_path / "job")
     assert sorted(path.name for path in (tmp_path / "job").iterdir()) == ["0.png", "1.png"]

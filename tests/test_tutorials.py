@@ -41,7 +41,7 @@ def in_small(command: str) -> list[str]:
     """The words of a command as the test runs it; the one place where it differs from the text.
 
     Training: two steps of two small patches; RRDB and SRResNet with one thin block, while compact keeps its size, since it begins with the
-    house model. The feature network is the made one and NIQE is not measured, so nothing is downloaded. There is a judge, again the made
+    bundled model. The feature network is the made one and NIQE is not measured, so nothing is downloaded. There is a judge, again the made
     network, and so the costly sweep, in one run alone: the one of whose files the text has a table.
     Measuring: NIQE with made parameters, so that these are not downloaded either.
     """

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from upres.models.load import load_model as load_model
     from upres.upscaling.options import UpscaleOptions as UpscaleOptions
     from upres.upscaling.output_size import OutputSize as OutputSize
-    from upres.upscaling.upscaler import Cancelled as Cancelled
+    from upres.upscaling.tiled_run import Cancelled as Cancelled
     from upres.upscaling.upscaler import Upscaler as Upscaler
 
     __version__: str
 
 # Each public name and the module that defines it.
 _HOME = {
-    "Cancelled": "upres.upscaling.upscaler",
+    "Cancelled": "upres.upscaling.tiled_run",
     "DataError": "upres.errors",
     "EngineError": "upres.errors",
     "EngineOptions": "upres.engines.options",

@@ -72,7 +72,7 @@ def test_results_that_are_there_count_for_nothing_and_where_all_are_no_engine_is
 
 
 def test_each_model_has_its_own_work(tmp_path: Path, made: list[EngineOptions]) -> None:
-    """Without -n the house model follows from the factor, which differs where a width is asked for."""
+    """Without -n the bundled model follows from the factor, which differs where a width is asked for."""
     inputs = pictures(tmp_path, 10)
     wide = tmp_path / "wide.png"
     write_picture(picture(np.zeros((10, 30, 3), np.float32)), wide)

@@ -28,7 +28,7 @@ def test_others_are_refused_by_name_while_there_are_results(tmp_path: Path) -> N
     with pytest.raises(UsageError) as error:
         resume.check(tmp_path, {"model": "a", "blend": "0.5"}, 2)
     assert "2 results of an unfinished job" in str(error.value)
-    assert "(`blend`: not given then, 0.5 now; `model`: a>b then, a now; `tta`: given then, not given now)" in str(error.value)
+    assert "(`blend`: not set before, 0.5 now; `model`: a>b before, a now; `tta`: set before, not set now)" in str(error.value)
     resume.check(tmp_path, {}, 0)
 
 
@@ -37,7 +37,7 @@ def test_the_format_before_it_had_a_number_is_read_exactly(tmp_path: Path) -> No
     (tmp_path / resume.NAME).write_text(json.dumps({"what": "settings", "settings": old}))
     same = {"model": "a>b", "tta": "", "factor": "2.5", "long_side": "90", "color_lock": "", "blend": "0.5"}
     resume.check(tmp_path, same, 2)
-    with pytest.raises(UsageError, match=r"`factor`: 2\.5 then, 3 now"):
+    with pytest.raises(UsageError, match=r"`factor`: 2\.5 before, 3 now"):
         resume.check(tmp_path, same | {"factor": "3"}, 2)
 
 
@@ -47,7 +47,7 @@ def test_a_later_format_is_refused_by_its_number(tmp_path: Path) -> None:
     assert journal["format"] == resume.FORMAT
     (tmp_path / resume.NAME).write_text(json.dumps(journal | {"format": resume.FORMAT + 1}))
     for kept in (0, 2):
-        with pytest.raises(UsageError, match=r"\.upres-job\.json has format 3, and this version of upres knows formats up to 2"):
+        with pytest.raises(UsageError, match=r"\.upres-job\.json has format 3; this version of upres reads formats up to 2"):
             resume.check(tmp_path, SETTINGS, kept)
 
 

@@ -12,8 +12,9 @@ import pytest
 from tests.tiny import FakeRunner, compact, noise, picture
 from tests.upscaling.test_checked_network import GRAPH, Faulty, black, photograph
 from upres.batch import run
+from upres.batch.job import Encoding, Job, Outcome
 from upres.batch.paths import InputFile
-from upres.batch.run import Encoding, Job, Outcome, estimate_seconds, run_jobs
+from upres.batch.run import estimate_seconds, run_jobs
 from upres.errors import EngineError, InputError, ModelError, OutputError
 from upres.images.io import Picture, read_header, read_picture, write_picture
 from upres.upscaling.output_size import OutputSize

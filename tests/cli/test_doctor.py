@@ -97,7 +97,7 @@ def test_broken_wheels_are_told_with_the_remedy(tmp_path: Path) -> None:
         "onnx": "",
     }
     out, err = doctor(tmp_path, code=3, missing=("torch", "openvino", "spandrel"), **broken)
-    assert "upres: ncnn, the engine that every installation has, does not run" in err and "sudo apt install libgomp1" in err
+    assert "upres: ncnn, the engine of every installation, does not run" in err and "sudo apt install libgomp1" in err
     assert "upres: pictures cannot be read or written (pyvips)" in err and "pip install --force-reinstall 'pyvips[binary]'" in err
     lines = out.splitlines()
     assert lines[-1].split(maxsplit=1) == ["result", "UPSCALING DOES NOT WORK"]
@@ -161,22 +161,22 @@ def test_the_text() -> None:
     lines = text_of(REPORT)
     for words in (
         "upres      0.1.0, /opt/upres",
-        "processor  Fast 9000, 64 cores to use, the container has the time of 1.5",
+        "processor  Fast 9000, 64 usable cores, the container may use 1.5",
         "memory     3.0 GB free of 4.0 GB, the container may use 2.0 GB",
         "cache      /c, 2 KB, 9.0 GB free on its disk, writable",
         "choices    /c/engines.json, 2 measured (--engine auto)",
         "pictures   libvips 8.18.0, reads and writes png; reads gif",
-        "ncnn    cpu       ok             1.0.2026  yes       fp32 right (0.000102 levels off at most)",
-        "ncnn    vulkan:0  ok             1.0.2026  untested  Card; fp32 right (0.000102 levels off at most), fp16 WRONG (it was black)",
+        "ncnn    cpu       ok             1.0.2026  yes       fp32 right (at most 0.000102 levels off)",
+        "ncnn    vulkan:0  ok             1.0.2026  untested  Card; fp32 right (at most 0.000102 levels off), fp16 WRONG (it was black)",
         "torch             not installed                      torch not installed; pip install it",
-        "onnx    cpu       WRONG RESULT   1.0.2026  yes       fp32 WRONG (102 levels off at most); its result is not right",
+        "onnx    cpu       WRONG RESULT   1.0.2026  yes       fp32 WRONG (at most 102 levels off); its result is not right",
         "hint     two of them are here",
         "  why    they overwrite each other",
         "  remedy pip uninstall -y one",
-        "result     all that upscaling needs works",
+        "result     upscaling works",
     ):
         assert words in lines, "\n".join(lines)
-    assert any(line.startswith("untested   ncnn vulkan, torch cuda: never run by this project") for line in lines)
+    assert any(line.startswith("untested   ncnn vulkan, torch cuda: this project has never run them") for line in lines)
     assert any(line.startswith("private    nothing was sent anywhere") for line in lines)
     assert max(map(len, lines)) <= 140
 
@@ -194,7 +194,7 @@ def test_the_text_keeps_to_a_narrow_terminal_and_breaks_no_path(monkeypatch: pyt
 def test_a_cache_that_holds_nothing_is_empty() -> None:
     cache = replace(REPORT.machine.cache, bytes=0, exists=False)
     lines = text_of(replace(REPORT, machine=replace(REPORT.machine, cache=cache)))
-    assert "cache      /c, empty, 9.0 GB free on its disk, not made yet" in lines
+    assert "cache      /c, empty, 9.0 GB free on its disk, not created yet" in lines
 
 
 def test_the_keys_of_the_json_are_those_of_the_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def test_done_is_zero_and_a_code_passes_through() -> None:
 
 def test_words_tell_the_remedy() -> None:
     assert words_for(OSError(errno.ENOSPC, "No space left on device", "a.png")) == (
-        "upres: the output a.png cannot be written: No space left on device; free some space, then run the same command again"
+        "upres: cannot write the output a.png: No space left on device; free some space and run the same command again"
     )
     assert "please report it" in words_for(TypeError("bad"))
     assert "TypeError: bad" in words_for(TypeError("bad"))

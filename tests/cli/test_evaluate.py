@@ -110,7 +110,7 @@ def test_bad_usage_and_bad_models_have_their_codes(hr: Path, tmp_path: Path, run
     (tmp_path / "empty").mkdir()
     for arguments, code, words in [
         (("--hr", hr, "--scale", 0), 2, "--scale must be an integer"),
-        (("--hr", hr, "--scale", 4, "-n", model), 2, "enlarges by 2, but --scale is 4"),
+        (("--hr", hr, "--scale", 4, "-n", model), 2, "has scale 2, but --scale is 4"),
         (("--hr", hr), 2, "--scale"),
         (("--hr", tmp_path / "empty", "--scale", 4), 3, "contains no pictures"),
         (("--hr", hr, "--scale", 2, "-n", tmp_path / "none.safetensors"), 4, "none.safetensors"),

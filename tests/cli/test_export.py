@@ -52,7 +52,7 @@ def test_a_line_for_each_engine_and_each_file(folder: Path, run: Run) -> None:
     assert out == f"{digest}  a.onnx\n"
     lines = err.splitlines()
     assert [line.split()[0] for line in lines] == ["onnxruntime", "openvino"]
-    assert all("3 pictures, at worst largest difference" in line and "dB) at" in line for line in lines)
+    assert all("3 pictures, worst: largest difference" in line and "dB) at" in line for line in lines)
     out, err = run("a.safetensors", "--format", "NCNN", "--half", "-o", folder)
     assert [line.split("  ")[1] for line in out.splitlines()] == [str(folder / f"a-x2-fp16{ending}") for ending in (".param", ".bin")]
     assert names(folder) == sorted(
@@ -78,7 +78,7 @@ def test_a_picture_of_ones_own(folder: Path, run: Run) -> None:
 
 def test_what_upscayl_will_not_do_is_said(folder: Path, run: Run) -> None:
     _, err = run("a.safetensors", "-o", "new-x4.param")
-    assert "note: Upscayl reads the scale 4 from the name new-x4, and it is 2: choose another name" in err
+    assert "note: Upscayl reads scale 4 from the name new-x4, but it is 2; choose another name" in err
 
 
 def test_errors_have_their_codes_and_leave_nothing(folder: Path, run: Run) -> None:
@@ -86,7 +86,7 @@ def test_errors_have_their_codes_and_leave_nothing(folder: Path, run: Run) -> No
     before = names(folder)
     model = "a.safetensors"
     for arguments, code, words in [
-        ((model,), 2, "-f is needed where -o does not end in the suffix of a format: expected onnx, ncnn, safetensors"),
+        ((model,), 2, "specify -f, or an -o with the suffix of a format: expected onnx, ncnn, safetensors"),
         ((model, "-f", "onxx"), 2, "unknown format 'onxx', did you mean 'onnx'?; expected onnx, ncnn, safetensors"),
         ((model, "-f", "onnx", "-o", "m.bin"), 2, "ends in .onnx; got m.bin"),
         ((f"{model}>b.safetensors", "-f", "onnx"), 2, "a chain of 2 networks; a file holds one. Export each by itself"),
@@ -107,7 +107,7 @@ def test_what_is_there_is_kept(folder: Path, run: Run) -> None:
     run("a.safetensors", "-f", "onnx")
     before = (folder / "a.onnx").read_bytes()
     _, err = run("a.safetensors", "-f", "onnx", code=5)
-    assert "a.onnx exists already: overwrite replaces it" in err
+    assert "a.onnx exists; use --overwrite" in err
     run("a.safetensors", "-f", "onnx", "--half", "-o", "a.onnx", "--overwrite")
     assert len((folder / "a.onnx").read_bytes()) < len(before)
 
@@ -119,7 +119,7 @@ def test_past_the_tolerance(folder: Path, run: Run, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(OnnxProgram, "__call__", lambda self, lr: whole(self, lr) + np.float32(0.02))
     before = names(folder)
     out, err = run("a.safetensors", "-f", "onnx", code=3)
-    assert "gives another picture in onnxruntime" in err and "Nothing was written" in err and out == ""
+    assert "differs from its source in onnxruntime" in err and "Nothing was written" in err and out == ""
     assert names(folder) == before
 
 

@@ -29,12 +29,12 @@ def test_a_picture_is_told_in_words(example_photo: Path, run: Run) -> None:
     lines = out.splitlines()
     assert lines[0] == str(example_photo)
     assert lines[1] == "  picture      png, 224 x 224, RGB, 8 bits, no profile"
-    assert lines[2].startswith("  resolution   it carries all that its pixels can (")
-    assert lines[3] == "  compression  no trace of JPEG"
+    assert lines[2].startswith("  resolution   full detail for its size (")
+    assert lines[3] == "  compression  no traces of JPEG"
     assert lines[4].startswith("  noise        0.") and "red, green, blue" in lines[4]
     assert lines[5:] == [
         "  banding      none seen",
-        "  kind         drawn or photographed: not known; in color",
+        "  kind         drawn or photograph: not known; in color",
         "  fits         compact-x4 for x4: clean",
     ]
 
@@ -42,8 +42,8 @@ def test_a_picture_is_told_in_words(example_photo: Path, run: Run) -> None:
 def test_a_compressed_picture_gets_another_model(example_photo: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(read_picture(example_photo).pixels * 255.0, 40))
     out, _ = run(tmp_path / "a.jpg")
-    assert "compression  JPEG of quality 40 (from its file), blocks from (0, 0)\n" in out
-    assert "fits         photo-x4 for x4: JPEG of quality 40" in out
+    assert "compression  JPEG quality 40 (from its tables), grid offset (0, 0)\n" in out
+    assert "fits         photo-x4 for x4: JPEG quality 40" in out
 
 
 def test_json_has_every_field_of_every_picture(example_photo: Path, tmp_path: Path, run: Run) -> None:
@@ -73,9 +73,9 @@ def test_one_bad_picture_is_named_and_the_rest_is_told(example_photo: Path, tmp_
 def test_small_gray_and_empty_pictures_are_told_in_words(tmp_path: Path, run: Run) -> None:
     write_picture(as_picture(np.zeros((1, 1, 3), np.float32)), tmp_path / "dot.png")
     out, _ = run(tmp_path / "dot.png")
-    assert "resolution   not known: the picture is too small or shows nothing" in out
+    assert "resolution   not known: the picture is too small or has no detail" in out
     assert "noise        not known" in out
-    assert "kind         drawn or photographed: not known; gray or in color: not known" in out
+    assert "kind         drawn or photograph: not known; gray or in color: not known" in out
     write_picture(as_picture(noisy((5.0,)), depth=16), tmp_path / "gray.png")
     out, _ = run(tmp_path / "gray.png")
     assert "png, 320 x 320, gray, 16 bits, no profile" in out
@@ -84,6 +84,6 @@ def test_small_gray_and_empty_pictures_are_told_in_words(tmp_path: Path, run: Ru
 
 def test_empty_folders_and_scales_that_are_none_are_refused(tmp_path: Path, example_photo: Path, run: Run) -> None:
     _, err = run(tmp_path, code=3)
-    assert "holds no picture" in err
+    assert "contains no pictures" in err
     _, err = run(example_photo, "-s", 0, code=2)
-    assert "scale must be positive" in err
+    assert "-s must be positive and finite" in err

@@ -92,7 +92,7 @@ def test_what_is_there_is_kept_unless_told_otherwise(folder: Path, run: Run) -> 
     target.write_bytes(b"mine")
     arguments = ("psnr.safetensors", "gan.safetensors", "-o", target)
     out, err = run(*arguments, code=5)
-    assert out == "" and f"{target} exists already: --overwrite replaces it" in err
+    assert out == "" and f"{target} exists; use --overwrite" in err
     assert target.read_bytes() == b"mine"
     run(*arguments, "--overwrite")
     assert set(read_weights(target)) == set(compact_state())
@@ -102,7 +102,7 @@ def test_what_is_there_is_kept_unless_told_otherwise(folder: Path, run: Run) -> 
 def test_a_model_is_never_written_over(folder: Path, run: Run) -> None:
     before = (folder / "gan.safetensors").read_bytes()
     _, err = run("psnr.safetensors", "gan.safetensors", "-o", "gan.safetensors", "--overwrite", code=2)
-    assert "which is one of the models: choose another name" in err
+    assert "is one of the input models; choose another name" in err
     assert (folder / "gan.safetensors").read_bytes() == before
 
 

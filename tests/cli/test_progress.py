@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from upres.batch.run import Outcome
+from upres.batch.job import Outcome
 from upres.cli import progress
 from upres.cli.progress import JobProgress, UpscaleProgress, counted, failure_line
 from upres.errors import InputError
@@ -87,4 +87,4 @@ def test_a_terminal_gets_a_bar_with_pixels_and_pictures(monkeypatch: pytest.Monk
 def test_a_failure_names_its_picture_once() -> None:
     assert failure_line(Outcome("a.png", None, 0, error=InputError("a.png is empty"))) == "a.png is empty"
     assert failure_line(Outcome("a.png", None, 0, error=InputError("too large"))) == "a.png: too large"
-    assert "a.png: a bug of upres" in failure_line(Outcome("a.png", None, 0, error=TypeError("x")))
+    assert "a.png: bug in upres" in failure_line(Outcome("a.png", None, 0, error=TypeError("x")))

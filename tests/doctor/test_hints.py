@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.test_memory import GIB
 from upres.doctor.hints import hints
-from upres.doctor.report import EngineCheck, Findings, Hint, Run
+from upres.doctor.report import EngineCheck, Hint, Run
 from upres.system.hardware import CacheFolder, Cards, Machine, Memory, Processor, Python, System
 
 CPU = EngineCheck("ncnn", "cpu", "cpu", "", "1", "ok", "", (), "", None)
@@ -31,7 +31,7 @@ def advice(
     machine: Machine = HEALTHY, *, builds: Builds | None = None, engines: tuple[EngineCheck, ...] = (CPU,), **packages: str
 ) -> list[Hint]:
     versions = {name.replace("_", "-"): version for name, version in packages.items()}
-    return list(hints(Findings(machine, versions, engines, builds or {})))
+    return hints(machine, versions, engines, builds or {})
 
 
 def test_a_healthy_machine_needs_no_advice() -> None:
@@ -44,9 +44,9 @@ def engine(name: str, device: str = "cpu", **changes: Any) -> EngineCheck:
 
 def test_an_nvidia_card_and_a_torch_for_cpus() -> None:
     (hint,) = advice(NVIDIA, engines=(CPU, engine("torch", version="2.13.0")), builds={"torch": {"cuda": None, "hip": None}})
-    assert "build for CPUs" in hint.what and "--index-url https://download.pytorch.org/whl/cu" in hint.remedy
+    assert "CPU-only build" in hint.what and "--index-url https://download.pytorch.org/whl/cu" in hint.remedy
     (hint,) = advice(NVIDIA, engines=(CPU, engine("torch", version="2.13.0+cpu", state="not-run")))  # --quick: the version alone tells
-    assert "build for CPUs" in hint.what
+    assert "CPU-only build" in hint.what
     (hint,) = advice(NVIDIA, engines=(CPU, engine("torch")), builds={"torch": {"cuda": "12.8", "hip": None}})
     assert "finds no CUDA device" in hint.what and "nvidia-smi" in hint.remedy
     both = (CPU, engine("torch"), engine("torch", "cuda:0"))
@@ -58,7 +58,7 @@ def test_a_card_that_is_newer_than_torch() -> None:
     words = "CUDA error: no kernel image is available for execution"
     failed = engine("torch", "cuda:0", state="failed", device_name="RTX 5090", words=words)
     (hint,) = advice(NVIDIA, engines=(CPU, engine("torch"), failed), builds={"torch": {"cuda": "12.1", "hip": None}})
-    assert "no code for RTX 5090" in hint.what
+    assert "no kernels for RTX 5090" in hint.what
 
 
 def test_an_nvidia_card_without_its_driver() -> None:
@@ -76,7 +76,7 @@ def test_onnxruntime_without_cuda_and_two_of_them() -> None:
     assert advice(NVIDIA, engines=(CPU, engine("onnx")), builds={"onnx": {"providers": ["CUDAExecutionProvider"]}}) == []
     assert advice(engines=(CPU, engine("onnx")), builds=cpu_build) == []
     (hint,) = advice(onnxruntime="1.20", onnxruntime_gpu="1.20")
-    assert "overwrote" in hint.why and "pip uninstall -y onnxruntime onnxruntime-gpu" in hint.remedy
+    assert "overwrite" in hint.why and "pip uninstall -y onnxruntime onnxruntime-gpu" in hint.remedy
 
 
 @pytest.mark.parametrize(("package", "version"), [("torch", "2.1.0"), ("ncnn", "1.0.20240102"), ("onnxruntime_gpu", "1.10")])
@@ -94,7 +94,7 @@ def test_vulkan() -> None:
     (hint,) = advice(amd, engines=(CPU, absent))
     assert "sudo apt install libvulkan1 mesa-vulkan-drivers" in hint.remedy
     (hint,) = advice(engines=(CPU, software))
-    assert "software (llvmpipe)" in hint.what and "slower" in hint.why and "nothing to do" in hint.remedy
+    assert "software driver (llvmpipe)" in hint.what and "slower" in hint.why and "nothing to do" in hint.remedy
     assert "AMD" in advice(amd, engines=(CPU, software))[0].remedy
     assert advice(amd, engines=(CPU, software, engine("ncnn", "vulkan:1", kind="vulkan"))) == []
     (hint,) = advice(replace(HEALTHY, cards=Cards((), False, ("/dev/dri/renderD128",))))
@@ -113,7 +113,7 @@ def test_half_precision_that_is_wrong() -> None:
     """Black pictures of older cards in fp16 (Real-ESRGAN #330, #479 and many more)."""
     runs = (Run("fp32", True, 1e-6, 0.1, ""), Run("fp16", False, None, 0.1, ""))
     (hint,) = advice(engines=(CPU, engine("ncnn", "vulkan:0", runs=runs)))
-    assert "ncnn on vulkan:0 computes fp16 wrongly" in hint.what and "--precision" in hint.remedy
+    assert "ncnn on vulkan:0 gives wrong results in fp16" in hint.what and "fp32" in hint.remedy
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_half_precision_that_is_wrong() -> None:
     [
         (replace(HEALTHY, memory=Memory(16 * GIB, GIB // 2, None)), ("512 MB", "close other programs")),
         (replace(HEALTHY, memory=Memory(16 * GIB, GIB // 2, GIB)), ("512 MB", "give the container more memory")),
-        (replace(HEALTHY, processor=Processor("x", 64, 1.5)), ("1.5 cores, but sees 64", "--threads 2")),
-        (replace(HEALTHY, cache=replace(HEALTHY.cache, problem="no file can be made in /: read-only")), ("read-only", "UPRES_CACHE")),
+        (replace(HEALTHY, processor=Processor("x", 64, 1.5)), ("1.5 cores, but sees 64", "`threads=2`")),
+        (replace(HEALTHY, cache=replace(HEALTHY.cache, problem="cannot create a file in /: read-only")), ("read-only", "UPRES_CACHE")),
         (replace(HEALTHY, cache=replace(HEALTHY.cache, disk_free=GIB // 4)), ("256 MB", "another disk")),
     ],
 )

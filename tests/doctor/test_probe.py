@@ -105,7 +105,7 @@ def test_a_run_elsewhere_than_asked_for_and_half_precision_that_was_given_up(
             return probe.tiny_result(lr).astype(np.float32)
 
     monkeypatch.setattr("upres.engines.load", lambda *_, **__: Runner())
-    with pytest.raises(EngineError, match="asked for mps, it ran on cuda:0"):
+    with pytest.raises(EngineError, match="asked for mps, but it ran on cuda:0"):
         probe.main(["torch", "mps"])
     probe.main(["torch", "cuda:0"])
     single, half = told(capsys, "run")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from tests import REPOSITORY
-from upres.doctor.requirements import TESTED, UNTESTED, mend, too_old, untested_kinds
+from tests.doctor.test_hints import HEALTHY
+from upres.doctor.requirements import TESTED, UNTESTED, mend, too_old, untested
 from upres.engines.registry import DEVICES
+from upres.system.hardware import Python, System
 from upres.system.packages import ENGINES
 
 
@@ -31,7 +34,12 @@ def test_where_it_is_tested_is_a_file_of_the_tests() -> None:
 def test_no_gpu_is_called_tested() -> None:
     tested = {pair for pair, where in TESTED.items() if where != UNTESTED}
     assert {kind for _, kind in tested} == {"cpu", "vulkan-software"}
-    assert "ncnn vulkan" in untested_kinds() and "torch cuda" in untested_kinds() and "ncnn cpu" not in untested_kinds()
+    assert set(untested(HEALTHY)) == {" ".join(pair) for pair in TESTED.keys() - tested}
+
+
+def test_systems_that_were_never_tested_are_told() -> None:
+    windows = replace(HEALTHY, system=System("Windows 11", "windows", "11", "AMD64", False), python=Python("3.13.1", "CPython", ""))
+    assert untested(windows) == ("this system: windows on AMD64", "this Python: CPython 3.13", *untested(HEALTHY))
 
 
 def test_the_page_tells_the_same() -> None:
@@ -61,7 +69,7 @@ def test_what_is_too_old(package: str, version: str, lowest: str | None) -> None
     ("module", "reason", "remedy"),
     [
         ("ncnn", "ImportError: libgomp.so.1: cannot open shared object file: No such file or directory", "sudo apt install libgomp1"),
-        ("torch", "OSError: libcudnn.so.9: cannot open shared object file", "install the system's package that has libcudnn.so.9"),
+        ("torch", "OSError: libcudnn.so.9: cannot open shared object file", "install the system package that provides libcudnn.so.9"),
         ("ncnn", "ImportError: DLL load failed while importing ncnn", "https://aka.ms/vs/17/release/vc_redist.x64.exe"),
         ("onnx", "ImportError: broken", "pip install --force-reinstall onnxruntime"),
         ("pyvips", "ModuleNotFoundError: No module named '_libvips'", "pip install --force-reinstall 'pyvips[binary]'"),

@@ -277,7 +277,7 @@ def test_load_by_name() -> None:
         engines.load(graph, engine="tensorrt")
     with pytest.raises(UsageError, match="got -1"):
         engines.load(graph, threads=-1)
-    with pytest.raises(UsageError, match=r"engine 'ncnn' has no device 'cuda': .*goes with `engine` torch or onnx"):
+    with pytest.raises(UsageError, match=r"engine 'ncnn' has no device 'cuda': .*needs `engine` torch or onnx"):
         engines.load(graph, engine="ncnn", device="cuda")
     with pytest.raises(UsageError, match=r"`device` must be auto or one of cpu, vulkan, cuda, .*; got 'quantum'"):
         engines.load(graph, engine="torch", device="quantum")

@@ -16,7 +16,7 @@ from upres.errors import EngineError, UsageError
     [
         ({"engine": "trch"}, "`engine` must be one of auto, ncnn, torch, onnx, openvino; got 'trch', did you mean 'torch'"),
         ({"precision": "fp8"}, "`precision` must be one of auto, fp32, fp16, bf16; got 'fp8'"),
-        ({"threads": -1}, r"`threads` must be 0 \(one a core\) or more, got -1"),
+        ({"threads": -1}, r"`threads` must be at least 0 \(0 is one per core\), got -1"),
         ({"expected_px": 0}, "`expected_px` must be at least 1, got 0"),
         ({"device": "cudda"}, "`device` must be auto or one of .*; got 'cudda', did you mean 'cuda'"),
         ({"engine": "ncnn", "device": "cuda"}, "engine 'ncnn' has no device 'cuda'"),
@@ -40,7 +40,7 @@ def test_load_takes_them_whole_and_single_keywords() -> None:
     [
         ("openvino", "auto", "engine 'openvino' is not installed: pip install 'upres[openvino]'"),
         ("auto", "npu", "device 'npu' needs engine openvino, which is not installed: pip install 'upres[openvino]'"),
-        ("auto", "gpu", r"pip install 'upres[openvino]'; a GPU of another maker is device cuda .*, vulkan .*, mps .* or directml"),
+        ("auto", "gpu", r"pip install 'upres[openvino]'; for other GPUs use device cuda .*, vulkan .*, mps .* or directml"),
     ],
 )
 def test_what_is_not_installed_is_refused_before_anything(
@@ -54,5 +54,5 @@ def test_what_is_not_installed_is_refused_before_anything(
 
 
 def test_a_gpu_without_a_name_is_told_which_there_are() -> None:
-    with pytest.raises(UsageError, match=r"'gpu': it runs on cpu, vulkan; .*goes with `engine` openvino; a GPU of another maker"):
+    with pytest.raises(UsageError, match=r"'gpu': it runs on cpu, vulkan; .*needs `engine` openvino; for other GPUs"):
         EngineOptions("ncnn", "gpu")

@@ -56,13 +56,13 @@ def test_upscayl_reads_the_scale_from_the_name() -> None:
     assert upscayl_name("new_4x", 2) == "new_4x-x2"  # 2 wins
     assert upscayl_name("new", 8) == "new"
     assert upscayl_notes("new-x2", COMPACT) == ()
-    assert upscayl_notes("new-x4", COMPACT) == ("Upscayl reads the scale 4 from the name new-x4, and it is 2: choose another name",)
+    assert upscayl_notes("new-x4", COMPACT) == ("Upscayl reads scale 4 from the name new-x4, but it is 2; choose another name",)
 
 
 def test_what_upscayl_cannot_do_is_told() -> None:
     def notes(**shape: int) -> str:
         return " ".join(upscayl_notes("m-x2", graph_from_state_dict(state_of(RRDBNet(width=4, growth=4, blocks=1, **shape)))))
 
-    assert "sides must be multiples of 2: Upscayl's tiles" in notes(unshuffle=2)
-    assert "knows scales 2, 3 and 4, and takes this network of scale 1 for 2" in notes(ups=0)
-    assert "networks of 3 channels; this one takes 1 and gives 1" in notes(colors=1, ups=1)
+    assert "sides that are multiples of 2; Upscayl's tiles" in notes(unshuffle=2)
+    assert "supports scales 2, 3 and 4; it will treat this network of scale 1 as 2" in notes(ups=0)
+    assert "needs 3 input and output channels; this network has 1 and 1" in notes(colors=1, ups=1)

@@ -97,5 +97,5 @@ def test_values_beyond_half_between_layers_are_found_though_the_cpu_does_not_sho
     assert largest_between(plain, lr) >= np.abs(module(lr)).max()
     state["body.0.weight"] = state["body.0.weight"] * np.float32(6e4)  # weights that fit into float16, and cancel each other
     state["body.2.weight"] = state["body.2.weight"] * np.float32(1 / 6e4)
-    with pytest.raises(EngineError, match=r"the activations of this network reach \d.*float16 ends at 65504.*without half"):
+    with pytest.raises(EngineError, match=r"activations of this network reach \d.*float16 maximum of 65504.*without `half`"):
         check_range(graph_from_state_dict(state), lr, 1)

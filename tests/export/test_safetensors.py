@@ -43,6 +43,6 @@ def test_half_stores_floats_in_two_bytes_and_leaves_the_rest(tmp_path: Path) -> 
 
 
 def test_numbers_beyond_half_are_named(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"body.0.bias holds 70000; float16 ends at 65504: export this network without half"):
+    with pytest.raises(EngineError, match=r"body.0.bias contains 70000, above the float16 maximum of 65504; export without `half`"):
         write_state({"body.0.bias": np.array([7e4], np.float32)}, tmp_path / "m.safetensors", half=True, facts={})
     assert list(tmp_path.iterdir()) == []

@@ -112,7 +112,7 @@ def test_models_of_two_shapes_are_refused_by_the_first_difference(tmp_path: Path
     wide = compact_file(tmp_path / "wide.safetensors", 2, width=8)
     with pytest.raises(ModelError, match=r"tensor 'body\.0\.bias' is \(4,\) in .*a\.safetensors and \(8,\) in .*wide"):
         load_model(f"{files[0]}:0.5,{wide}:0.5")
-    with pytest.raises(ModelError, match=r"is compact x2, .* is compact x4; expected two of one family and scale"):
+    with pytest.raises(ModelError, match=r"is compact x2, .* is compact x4; expected the same family and scale"):
         load_model(f"{files[0]},{compact_file(tmp_path / 'x4.safetensors', 4)}")
     with pytest.raises(ModelError, match="unknown model 'nowhere'"):
         load_model(f"{files[0]}>nowhere")

@@ -1,4 +1,4 @@
-"""ONNX files of unknown make: what a probe of each finds, that pictures come out as ONNX means them, and refusals."""
+"""ONNX files of an unknown architecture: what a probe of each finds, that pictures come out as ONNX means them, and refusals."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_the_cache_folder(tmp_path: Path) -> None:
     assert (found.exists, found.bytes, found.problem) == (True, 1000, None) and found.disk_free > 0
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "models", tmp_path / "models/m.pth"]
     problem = hardware.cache(tmp_path / "models/m.pth").problem
-    assert problem is not None and "is no folder" in problem
+    assert problem is not None and "is not a folder" in problem
 
 
 def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:

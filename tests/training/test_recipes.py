@@ -129,7 +129,7 @@ def test_bsrgan_has_the_figures_of_its_options() -> None:
 def test_twins_for_x2_differ_in_scale_and_patch_alone(name: str) -> None:
     two, four = resolve_recipe(name), resolve_recipe(name.replace("-x2", "-x4"))
     if name == "compact-x2":
-        return  # a house model with a schedule of its own
+        return  # a bundled model with a schedule of its own
     assert two == dataclasses.replace(four, recipe=name, scale=2, patch_px=2 * four.patch_px)
 
 

@@ -84,12 +84,12 @@ def upside_down(sr: Array) -> Array:
 
 
 FAULTS = [
-    (one_nan, "not finite"),
-    (overflow, "not finite"),
-    (refused, "not finite"),
-    (black, "flat where the picture is not"),
-    (green, "flat where the picture is not"),
-    (upside_down, "far from the picture's mean"),
+    (one_nan, "with NaN or infinity"),
+    (overflow, "with NaN or infinity"),
+    (refused, "with NaN or infinity"),
+    (black, "in one flat color where the picture has detail"),
+    (green, "in one flat color where the picture has detail"),
+    (upside_down, "far from the mean color of the picture"),
 ]
 
 
@@ -100,7 +100,7 @@ def test_a_bad_tile_is_run_again_and_reported(spoil: Callable[[Array], Array], w
     upscaler = Upscaler(GRAPH, runner=Faulty(GRAPH, spoil, {1, 4}), tile_px=20, exact=True, threads=1)
     result = upscaler(picture(lr))
     np.testing.assert_array_equal(result.pixels, right)
-    again = f"2 of 12 tiles came back {words} from card 1 (fp16 on cuda:0) and were run again in float32 on the CPU (ncnn "
+    again = f"card 1 (fp16 on cuda:0) returned 2 of 12 tiles {words}; they were run again in float32 on the CPU (ncnn "
     assert result.notes[0] == "fp16: the probe agreed"
     assert result.notes[1].startswith(again)
     assert again in caplog.text  # a caller with arrays sees no notes
@@ -121,8 +121,8 @@ def test_also_turned_and_wrapped_with_alpha_and_in_chains(spoil: Callable[[Array
     result = upscaler(picture(lr, alpha))
     np.testing.assert_array_equal(result.pixels, right.pixels)
     np.testing.assert_array_equal(result.alpha, right.alpha)
-    told = [note for note in result.notes if "3 of" in note and "were run again" in note]
-    assert [note[:17] for note in told] == ["network 1 of 2: 3", "network 2 of 2: 3"]
+    told = [note for note in result.notes if "3 of" in note and "run again" in note]
+    assert [note[:16] for note in told] == ["network 1 of 2: ", "network 2 of 2: "]
     upscaler.close()
 
 
@@ -131,7 +131,7 @@ def test_a_gray_network_is_judged_plane_by_plane_and_counts_tiles() -> None:
     upscaler = Upscaler(gray_graph(), runner=FakeRunner(spoil_call=4), reference=FakeRunner(), tile_px=8)
     result = upscaler(picture(lr))
     np.testing.assert_array_equal(result.pixels, lr.repeat(2, axis=0).repeat(2, axis=1))
-    assert result.notes[0].startswith("1 of 2 tiles came back not finite from fake 1 (fp32 on cpu) and was run again")
+    assert result.notes[0].startswith("fake 1 (fp32 on cpu) returned 1 of 2 tiles with NaN or infinity; it was run again")
 
 
 def test_a_broken_engine_is_put_aside_for_the_rest_of_the_picture() -> None:
@@ -141,8 +141,8 @@ def test_a_broken_engine_is_put_aside_for_the_rest_of_the_picture() -> None:
     result = upscaler(picture(lr))
     np.testing.assert_array_equal(result.pixels, Upscaler(GRAPH, engine="ncnn", threads=1, exact=True).upscale_array(lr))
     assert broken.calls == 1 + PATIENCE
-    assert f"{PATIENCE} of 6 tiles came back not finite" in result.notes[1]
-    assert result.notes[2] == "card 1 (fp16 on cuda:0) failed 3 tiles or more in a row: 2 of 6 tiles ran in float32 on the CPU at once"
+    assert f"returned {PATIENCE} of 6 tiles with NaN or infinity" in result.notes[1]
+    assert result.notes[2] == "card 1 (fp16 on cuda:0) failed 3 tiles in a row, so the last 2 of 6 tiles ran in float32 on the CPU"
     upscaler(picture(lr))  # the fault may have lain in the picture: one tile more is tried, and no three
     assert broken.calls == 2 + PATIENCE
     broken._bad = set()
@@ -177,7 +177,9 @@ def test_what_the_model_does_itself_is_kept_and_not_paid_for_all_the_time() -> N
     upscaler = Upscaler(graph, runner=runner, reference=reference, tile_px=20)
     result = upscaler(picture(lr))
     np.testing.assert_array_equal(result.pixels, lr + np.float32(0.4))
-    assert result.notes == ("the model itself gives tiles that are far from the picture's mean (float32 on the CPU agrees): they are kept",)
+    assert result.notes == (
+        "the model itself returns tiles far from the mean color of the picture (float32 on the CPU agrees), so they were kept",
+    )
     assert (len(runner.calls), len(reference.calls)) == (10, PATIENCE)
     assert upscaler(picture(lr)).notes == ()  # told once
     assert len(reference.calls) == PATIENCE
@@ -190,12 +192,12 @@ def test_such_a_model_on_a_broken_engine() -> None:
     broken = Faulty(graph, black, {0})
     result = Upscaler(graph, runner=broken, exact=True, threads=1)(picture(lr))
     np.testing.assert_array_equal(result.pixels, Upscaler(graph, engine="ncnn", threads=1, exact=True).upscale_array(lr))
-    assert "1 of 1 tiles came back flat" in result.notes[1]
+    assert "returned 1 of 1 tiles in one flat color" in result.notes[1]
 
 
 def test_a_model_that_is_not_finite_itself_is_an_error_that_names_the_tile() -> None:
     upscaler = Upscaler(GRAPH, runner=FakeRunner(spoil_call=1), reference=FakeRunner(spoil_call=0), tile_px=16)
-    words = r"fake 1 gave values that are not finite for the tile of rows 0 to \d+, columns 1\d to 32, and so did fake 1 .*model is at"
+    words = r"fake 1 returned NaN or infinity for the tile of rows 0 to \d+, columns 1\d to 32, and so did fake 1 .*model is at"
     with pytest.raises(EngineError, match=words):
         upscaler.upscale_array(noise(16, 32))
 

@@ -93,7 +93,7 @@ def test_beyond_its_scale_the_network_runs_twice() -> None:
     twice = upscaler.upscale_array(upscaler.upscale_array(lr))
     four = upscaler(picture(lr), size=OutputSize(factor=4))
     np.testing.assert_array_equal(four.pixels, twice)
-    assert "run twice" in four.notes[0]
+    assert "ran twice" in four.notes[0]
     three = upscaler(picture(lr), size=OutputSize(factor=3))
     np.testing.assert_array_equal(three.pixels, imresize(twice, size=(30, 36)))
     assert "ran twice" in three.notes[0]
@@ -170,7 +170,7 @@ def test_what_an_engine_refuses_is_told_with_the_tile() -> None:
 def test_memory_is_refused_before_any_work() -> None:
     runner = FakeRunner()
     upscaler = Upscaler(compact(2), runner=runner, memory_bytes=64 * 1024**2)
-    with pytest.raises(InputError, match=r"making 6000 x 4000 takes \d+ MB of memory and 64 MB may be used"):
+    with pytest.raises(InputError, match=r"an output of 6000 x 4000 needs \d+ MB of memory, and 64 MB may be used"):
         upscaler(picture(np.zeros((2000, 3000, 3), np.float32)))
     assert runner.calls == []
 
@@ -214,7 +214,7 @@ def test_wrong_arguments() -> None:
     with pytest.raises(UsageError, match="`tile_px` must be at least 1, got 0"):
         Upscaler(compact(2), tile_px=0)
     nodes = [Conv("c", "input", np.zeros((3, 4, 3, 3), np.float32), padding=1)]
-    with pytest.raises(ModelError, match="takes 4 channels and gives 3"):
+    with pytest.raises(ModelError, match="has 4 input and 3 output channels"):
         Upscaler(Graph.of(nodes, output="c", in_channels=4, family="odd"))
 
 

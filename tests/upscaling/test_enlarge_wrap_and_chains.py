@@ -113,5 +113,5 @@ def test_the_speed_of_a_chain_is_that_of_its_work() -> None:
 
 
 def test_a_chain_of_nothing_is_refused() -> None:
-    with pytest.raises(UsageError, match="a chain of no networks"):
+    with pytest.raises(UsageError, match="an empty chain"):
         Upscaler([])

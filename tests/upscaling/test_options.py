@@ -18,7 +18,7 @@ from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
         ({"blend": 3.0}, r"`blend` must be in \[0, 1\] .*, got 3$"),
         ({"blend": math.nan}, r"`blend` must be in \[0, 1\] .*, got nan"),
         ({"denoise": -0.5}, r"`denoise` must be in \[0, 1\] .*, got -0.5"),
-        ({"denoise_with": "twin"}, "`denoise_with` names the twin for `denoise`, which is not given"),
+        ({"denoise_with": "twin"}, "`denoise_with` has no effect without `denoise`"),
         ({"tile_px": 0}, "`tile_px` must be at least 1, got 0"),
         ({"memory_bytes": 0}, "`memory_bytes` must be at least 1, got 0"),
         ({"engine": "onyx"}, r"`engine` must be one of auto, .*; got 'onyx', did you mean 'onnx'\?"),

@@ -41,21 +41,21 @@ def test_half_pixels_round_up() -> None:
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, math.nan, math.inf, -math.inf, 1000.0])
 def test_a_nonsense_factor_is_refused(factor: float) -> None:
-    with pytest.raises(UsageError, match=r"`factor` must be above 0 and at most 64, got"):
+    with pytest.raises(UsageError, match=r"`factor` must be in \(0, 64\], got"):
         OutputSize(factor=factor)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"factor": 2.0, "width": 100}, "`factor` and `width` contradict each other"),
-        ({"width": 5, "height": 5, "long_side": 5}, "`width` and `height` and `long_side` contradict each other"),
-        ({"long_side": 100, "megapixels": 1.0}, "`long_side` and `megapixels` contradict"),
+        ({"factor": 2.0, "width": 100}, "`factor` and `width` exclude each other"),
+        ({"width": 5, "height": 5, "long_side": 5}, "`width` and `height` and `long_side` exclude each other"),
+        ({"long_side": 100, "megapixels": 1.0}, "`long_side` and `megapixels` exclude"),
         ({"width": 0}, "`width` must be between 1 and 1,000,000 pixels, got 0"),
         ({"height": -3}, "`height` must be between"),
         ({"long_side": 10**7}, "`long_side` must be between"),
-        ({"megapixels": math.nan}, "`megapixels` must be above 0"),
-        ({"megapixels": 0.0}, "`megapixels` must be above 0"),
+        ({"megapixels": math.nan}, r"`megapixels` must be in \(0, "),
+        ({"megapixels": 0.0}, r"`megapixels` must be in \(0, "),
     ],
 )
 def test_contradictions_and_nonsense_are_refused(arguments: dict[str, float], words: str) -> None:

@@ -5,7 +5,8 @@ import pytest
 from tests.tiny import FakeRunner, aligned_graph, compact, far_seeing_graph
 from upres.errors import InputError
 from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, Plan, count_passes, make_plan
+from upres.upscaling.plan import Plan, count_passes, make_plan
+from upres.upscaling.tile_size import MIN_TILE_PX, WIDE_FIELD_PX
 from upres.upscaling.upscaler import Upscaler
 
 MIB = 1024**2
@@ -35,11 +36,11 @@ def plan(
         ((250, 250), 1, ""),
         ((101, 100), 1, ""),
         ((450, 450), 1, ""),
-        ((100, 100), 0, "plain cubic"),
-        ((50, 50), 0, "plain cubic"),
-        ((800, 800), 2, "beyond x4: the network ran twice, then its result was resized"),
-        ((1600, 1600), 2, "x16 is the network of x4 run twice"),
-        ((3200, 3200), 2, "beyond x16: .*adds no detail"),
+        ((100, 100), 0, "cubic interpolation was used"),
+        ((50, 50), 0, "cubic interpolation was used"),
+        ((800, 800), 2, "more than x4: the network ran twice and its result was resized"),
+        ((1600, 1600), 2, "the x4 network ran twice to reach x16"),
+        ((3200, 3200), 2, "more than x16: .*adds no detail"),
     ],
 )
 def test_passes_for_a_network_of_x4(target: tuple[int, int], passes: int, words: str) -> None:
@@ -56,7 +57,7 @@ def test_a_network_of_x1_runs_once_whatever_the_size() -> None:
     assert count_passes(10, 10, (10, 10), 1) == (1, ())
     count, notes = count_passes(10, 10, (20, 20), 1)
     assert count == 1
-    assert "keeps the size" in notes[0]
+    assert "does not enlarge" in notes[0]
 
 
 def test_a_small_picture_is_one_tile_and_costs_what_the_graph_says() -> None:
@@ -75,7 +76,7 @@ def test_less_memory_makes_smaller_tiles_and_more_work_until_it_is_refused() -> 
         works.append(result.passes[0].tiling.work)
     assert tiles == sorted(tiles, reverse=True)
     assert works == sorted(works)
-    with pytest.raises(InputError, match=r"making 6000 x 4000 takes \d+ MB of memory and 300 MB may be used: .*`memory_bytes`"):
+    with pytest.raises(InputError, match=r"an output of 6000 x 4000 needs \d+ MB of memory, and 300 MB may be used; .*`memory_bytes`"):
         plan(1000, 1500, budget=300 * 1024**2)
 
 
@@ -126,7 +127,7 @@ def test_a_wide_field_is_cut_with_a_note_when_memory_is_short_unless_exact() -> 
     budget = 3000 * 3000 * 10 + 22_000_000
     cut = far_plan(exact=False, budget=budget)
     assert cut.passes[0].tiling.overlap_px == 64
-    assert "overlap by 64 px and it sees 200 px" in cut.notes[0]
+    assert "overlap of 64 px, less than the network's receptive field of 200 px" in cut.notes[0]
     whole = far_plan(exact=True, budget=budget)
     assert whole.passes[0].tiling.overlap_px == 200
     assert whole.notes == ()
@@ -152,7 +153,7 @@ def test_how_much_is_put_around() -> None:
     far = far_seeing_graph(300)
     small, large = (Upscaler(far, runner=FakeRunner(1), wrap=True).plan(side, side, channels=1) for side in (100, 2000))
     assert small.passes[0].margin_px == WIDE_FIELD_PX
-    assert "it sees 300 px" in small.notes[0]
+    assert "receptive field of 300 px" in small.notes[0]
     assert large.passes[0].margin_px == 300
     exact = Upscaler(far, runner=FakeRunner(1), wrap=True, exact=True).plan(100, 100, channels=1)
     assert exact.passes[0].margin_px == 300
@@ -182,5 +183,5 @@ def test_a_chain_keeps_to_its_memory_and_refuses_early() -> None:
     plan = upscaler.plan(200, 200)
     assert plan.needed_bytes <= 64 * MIB
     assert plan.passes[1].tiling.tile_px < 400
-    with pytest.raises(InputError, match="making 8000 x 8000 takes"):
+    with pytest.raises(InputError, match="an output of 8000 x 8000 needs"):
         upscaler.plan(2000, 2000)

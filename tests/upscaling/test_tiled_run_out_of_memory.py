@@ -13,10 +13,11 @@ import pytest
 from tests.tiny import FakeRunner, aligned_graph, compact, far_seeing_graph, noise, picture
 from upres import engines
 from upres.engines.sample_picture import sample
+from upres.engines.tiles import Tile, divide, plan
 from upres.errors import OutOfMemoryError
 from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, NetworkCost, choose_tiling, make_plan
-from upres.upscaling.tiles import Tile, divide, plan
+from upres.upscaling.plan import NetworkCost, make_plan
+from upres.upscaling.tile_size import MIN_TILE_PX, WIDE_FIELD_PX, choose_tiling
 from upres.upscaling.upscaler import Upscaler
 
 Array = np.ndarray
@@ -82,8 +83,8 @@ def test_the_result_is_that_of_one_tile_to_the_bit(rooms: dict[int, int], error:
     result = upscaler(picture(lr))
     np.testing.assert_array_equal(result.pixels, right)
     assert runner.refused > 0
-    (note,) = [note for note in result.notes if "memory was short" in note]
-    assert note == f"memory was short for tiles of 100 px: the rest ran in tiles of {upscaler.networks[0].max_tile_px} px"
+    (note,) = [note for note in result.notes if "not enough memory" in note]
+    assert note == f"not enough memory for tiles of 100 px, so tiles of {upscaler.networks[0].max_tile_px} px were used"
 
 
 def test_finished_tiles_are_not_run_again() -> None:
@@ -216,7 +217,7 @@ def test_a_wide_overlap_is_cut_as_a_plan_would_cut_it_and_told() -> None:
             continue
         result = upscaler(picture(lr))
         np.testing.assert_array_equal(result.pixels, lr)
-        assert any(f"overlap by {WIDE_FIELD_PX} px and it sees 150 px" in note for note in result.notes)
+        assert any(f"overlap of {WIDE_FIELD_PX} px, less than the network's receptive field of 150 px" in note for note in result.notes)
 
 
 @pytest.mark.parametrize("grid", [1, 12])

@@ -21,7 +21,8 @@ from tests import REPOSITORY
 from tests.tiny import FakeRunner, compact, compact_file, noise, picture
 from upres.errors import EngineError, InputError, ModelError, UsageError
 from upres.upscaling.output_size import OutputSize
-from upres.upscaling.upscaler import Cancelled, Upscaler
+from upres.upscaling.tiled_run import Cancelled
+from upres.upscaling.upscaler import Upscaler
 
 PAGE = REPOSITORY / "docs" / "api.md"
 EXAMPLES = dict(re.findall(r"^<!-- example: ([^>]+) -->\n```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
@@ -95,8 +96,8 @@ def test_arrays_that_are_not_contiguous_and_not_writeable() -> None:
         (np.zeros((8, 8), bool), "got bool"),
         (np.full((8, 8), 255.0), "got values from 255 to 255; divide by the maximum"),
         (np.full((8, 8), np.nan), "in [0, 1], got values from nan"),
-        ("photo.png", "found builtins.str: upres.read_picture reads a file"),
-        ([[0.0]], "found builtins.list: numpy.asarray may convert it"),
+        ("photo.png", "got builtins.str; upres.read_picture reads files"),
+        ([[0.0]], "got builtins.list; numpy.asarray may convert it"),
     ],
 )
 def test_what_is_no_picture_is_refused(thing: object, words: str) -> None:
@@ -194,9 +195,9 @@ def test_denoise_by_name(tmp_path: Path) -> None:
     a, b = (str(compact_file(tmp_path / f"{seed}.safetensors", 2, seed=seed)) for seed in (1, 2))
     ours = Upscaler(a, denoise=0.25, denoise_with=b, engine="ncnn", threads=1)(lr)
     np.testing.assert_array_equal(ours, Upscaler(f"{a}:0.25,{b}:0.75", engine="ncnn", threads=1)(lr))
-    with pytest.raises(UsageError, match="`denoise_with` names the twin for `denoise`, which is not given"):
+    with pytest.raises(UsageError, match="`denoise_with` has no effect without `denoise`"):
         Upscaler(a, denoise_with=b)
-    with pytest.raises(UsageError, match="a Graph is one network already"):
+    with pytest.raises(UsageError, match="a Graph cannot be blended"):
         Upscaler(compact(2), denoise=0.5)
 
 
@@ -210,7 +211,7 @@ def test_sizes() -> None:
     lr = np.zeros((10, 20), np.uint8)
     assert nearest()(lr, scale=2.5).shape == (25, 50)
     assert nearest()(lr, size=OutputSize(width=30)).shape == (15, 30)
-    with pytest.raises(UsageError, match="`scale` and `size` contradict each other"):
+    with pytest.raises(UsageError, match="`scale` and `size` exclude each other"):
         nearest()(lr, scale=2, size=OutputSize(width=30))
 
 
@@ -306,5 +307,5 @@ def test_a_pickled_upscaler_has_the_same_model_and_options(tmp_path: Path) -> No
 
 
 def test_an_upscaler_with_an_engine_from_outside_cannot_be_pickled() -> None:
-    with pytest.raises(TypeError, match="an Upscaler with a runner of its own cannot be pickled"):
+    with pytest.raises(TypeError, match="an Upscaler with a given `runner` or `reference` cannot be pickled"):
         pickle.dumps(nearest())

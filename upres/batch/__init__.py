@@ -1,1 +1,1 @@
-"""Many files: what is to be done, the run over them, and how it is resumed."""
+"""Upscale many files: plan the jobs, run them, resume them."""

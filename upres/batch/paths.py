@@ -1,7 +1,4 @@
-"""From what was typed to a list of jobs: which files are pictures, where each result goes, and what is left alone and why.
-
-Nothing is read here but names; `run.py` opens the pictures.
-"""
+"""Find the input pictures and choose where each result goes, from names alone; `run.py` opens the pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +18,11 @@ _OWN_RESULT = re.compile(r"(?P<stem>.+)_(?:x\d+(?:\.\d+)?|\d+x\d+)")
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One picture to upscale. `folder` is the part below the folder that was named, kept under the output folder; `path` None is stdin."""
+    """One picture to upscale.
+
+    path: The file; None is standard input.
+    folder: Its folder relative to the input folder; recreated under the output folder.
+    """
 
     path: Path | None
     folder: Path = Path()
@@ -33,18 +34,23 @@ class InputFile:
 
 @dataclass(slots=True)
 class InputFiles:
-    """The pictures in the order they were named, and counts of what was passed over, by reason."""
+    """Input pictures in the order given, and the number of skipped files by reason."""
 
     pictures: list[InputFile] = field(default_factory=list[InputFile])
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
-def find_pictures(inputs: Sequence[str], *, recursive: bool, suffixes: Iterable[str], keep_out: Path | None, beside: bool) -> InputFiles:
-    """Walk what was named. A folder gives the pictures in it, with `recursive` those below it too; a file is taken as it is.
+def find_pictures(
+    inputs: Sequence[str], *, recursive: bool, suffixes: Iterable[str], keep_out: Path | None, beside: bool
+) -> InputFiles:
+    """Collect the pictures that `inputs` name.
 
-    `suffixes` are lower-case file endings of pictures (".png", ...). `keep_out` is the output folder, which is never walked. `beside`: the
-    results will lie beside the inputs, so earlier results found among them (`NAME_x4.png` where `NAME.*` is there as well) are left out.
-    Missing files are kept: they fail later, by name, as any unreadable picture does.
+    inputs: Files, folders and "-" (standard input). Missing files are kept and fail later, as any unreadable picture
+        does.
+    recursive: Include the pictures in subfolders.
+    suffixes: Lower-case suffixes of pictures: ".png", ...
+    keep_out: The output folder, which is not searched.
+    beside: Results will be written beside the inputs, so skip earlier results (`NAME_x4.png` beside `NAME.*`).
     """
     endings = frozenset(suffixes)
     findings = InputFiles()
@@ -69,7 +75,7 @@ def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | 
     found = find_files(top, endings, recursive=recursive, keep_out=keep_out)
     findings.pictures += [InputFile(path, path.parent.relative_to(top)) for path in found.files]
     for reason, count in found.passed_over.items():
-        findings.left_out[reason + (" (`recursive=True` goes into them)" if reason == FOLDER_INSIDE else "")] += count
+        findings.left_out[reason + (" (`recursive=True` includes them)" if reason == FOLDER_INSIDE else "")] += count
 
 
 def _leave_out_own_results(findings: InputFiles) -> None:
@@ -78,7 +84,7 @@ def _leave_out_own_results(findings: InputFiles) -> None:
     for found in findings.pictures:
         match = None if found.path is None else _OWN_RESULT.fullmatch(found.path.stem)
         if found.path is not None and match is not None and (found.path.parent, match["stem"]) in known:
-            findings.left_out["earlier result beside its picture (name it alone to upscale it again)"] += 1
+            findings.left_out["earlier result beside its picture (name it alone to upscale it)"] += 1
         else:
             kept.append(found)
     findings.pictures = kept
@@ -86,7 +92,13 @@ def _leave_out_own_results(findings: InputFiles) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where results go: a file, a folder, stdout, or (all None) beside each input. `format` is a name such as "png"."""
+    """Where results go: a file, a folder or standard output; otherwise beside each input.
+
+    format: "png", "jpeg", ...
+    file: The file of the only result.
+    folder: The folder of all results.
+    stdout: The only result goes to standard output.
+    """
 
     format: str
     file: Path | None = None
@@ -98,7 +110,11 @@ class Destination:
         return self.file is None and self.folder is None and not self.stdout
 
     def target(self, found: InputFile, suffix: str, ending: str) -> Path | None:
-        """The file for one input; None is stdout. `suffix` ("_x4") marks a result beside its input, `ending` (".png") its format."""
+        """The file for the result of `found`; None is standard output.
+
+        suffix: Added to the name of a result beside its input: "_x4".
+        ending: Of the file: ".png".
+        """
         if self.stdout:
             return None
         if self.file is not None:
@@ -109,47 +125,64 @@ class Destination:
         return source.with_name(f"{source.stem}{suffix}{ending}")
 
 
-def choose_destination(inputs: Sequence[str], out: str | None, format_name: str | None, formats: dict[str, str]) -> Destination:
-    """What `out` (or its absence) means for these inputs. `formats` maps a file ending to the format's name. Raises `UsageError`.
+def choose_destination(
+    inputs: Sequence[str], out: str | None, format_name: str | None, formats: dict[str, str]
+) -> Destination:
+    """Interpret `out` for these inputs. Raises `UsageError` if it does not fit them.
 
-    A folder is meant by a trailing slash, by an existing folder, by several inputs or by a folder among them, and by a name without an
-    ending; otherwise `out` is the file of the one input, whose ending gives the format.
+    inputs: As given by the user.
+    out: A folder if it ends in a slash, exists as a folder or has no suffix, or if there are several inputs or a folder
+        among them; otherwise the file of the only result. None: beside each input.
+    format_name: "png", "jpeg", ...; None: by the suffix of `out`, or png.
+    formats: Format names by file suffix.
     """
     if format_name is not None and format_name not in formats.values():
-        raise UsageError(f"`format={format_name!r}` cannot be written: choose one of {', '.join(dict.fromkeys(formats.values()))}")
+        raise UsageError(
+            f"`format={format_name!r}` cannot be written; choose one of {', '.join(dict.fromkeys(formats.values()))}"
+        )
     chosen = format_name or "png"
     if out is None:
         if STDIO not in inputs:
             return Destination(chosen)
         if len(inputs) > 1:
-            raise UsageError("standard input (-) beside other inputs needs a folder for the results: `out=FOLDER/`")
+            raise UsageError("standard input (-) with other inputs needs an output folder: `out=FOLDER/`")
         return Destination(chosen, stdout=True)
     several = len(inputs) > 1 or any(text != STDIO and Path(text).is_dir() for text in inputs)
     if out == STDIO:
         if several:
-            raise UsageError("`out=-` writes one picture to standard output, but several inputs were given: use `out=FOLDER/`")
+            raise UsageError(
+                "`out=-` writes one picture to standard output, but there are several inputs; use `out=FOLDER/`"
+            )
         return Destination(chosen, stdout=True)
     path = Path(out)
     if several and not path.exists() and path.suffix.lower() in formats and not out.endswith(("/", os.sep)):
-        raise UsageError(f"`out={out}` names one file for several results: give a folder (`out={path.stem}/`)")
-    if path.is_dir() or out.endswith(("/", os.sep)) or (several and not path.exists()) or not (several or path.suffix or path.exists()):
+        raise UsageError(f"`out={out}` names one file for several results; name a folder (`out={path.stem}/`)")
+    if (
+        path.is_dir()
+        or out.endswith(("/", os.sep))
+        or (several and not path.exists())
+        or not (several or path.suffix or path.exists())
+    ):
         return Destination(chosen, folder=path)
     if several:
-        raise UsageError(f"`out={out}` is one file for several results: give a folder")
+        raise UsageError(f"`out={out}` is a file, but there are several results; name a folder")
     ending = path.suffix.lower()
     if ending not in formats:
         raise UsageError(
-            f"`out={out}`: {ending or 'no ending'} is not a format that can be written: use {', '.join(formats)}, or {out}/ for a folder"
+            f"`out={out}`: cannot write {ending or 'a file without a suffix'}; use {', '.join(formats)}, "
+            f"or {out}/ for a folder"
         )
     if format_name is not None and formats[ending] != format_name:
-        raise UsageError(f"`out={out}` is {formats[ending]} by its name, but `format` is {format_name}: give one of them")
+        raise UsageError(
+            f"`out={out}` has the suffix of {formats[ending]}, but `format` is {format_name}; set only one of them"
+        )
     return Destination(formats[ending], file=path)
 
 
 def check_targets(pairs: Iterable[tuple[InputFile, Path | None]]) -> dict[int, InputError]:
-    """Of several inputs with one output the first is done; for each of the others, by its place, the error that says so.
+    """Find results that would go to the same file. The first one is made; returns the errors of the others, by index.
 
-    Raises `UsageError` naming both for an output that is one of the inputs.
+    Raises `UsageError` if a result would overwrite an input.
     """
     pairs = list(pairs)
     clashes: dict[int, InputError] = {}
@@ -160,10 +193,13 @@ def check_targets(pairs: Iterable[tuple[InputFile, Path | None]]) -> dict[int, I
             continue
         key = _key(target)
         if key in sources:
-            raise UsageError(f"{target}, the result of {found.name}, would overwrite the input {sources[key].name}: choose another output")
+            raise UsageError(
+                f"the result of {found.name} would overwrite the input {sources[key].name}; choose another output"
+            )
         if key in taken:
             clashes[place] = InputError(
-                f"{found.name} would be written to {target} as {taken[key].name} is: rename one, or upscale it alone with `out=FILE`"
+                f"{found.name} and {taken[key].name} have the same output {target}; rename one, "
+                "or upscale it alone with `out=FILE`"
             )
         else:
             taken[key] = found
@@ -175,11 +211,13 @@ def _key(path: Path) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` if need be and prove that a file can be made in it. Raises `OutputError`: better now than after the work."""
+    """Create `folder` if needed and check that it is writable, before any work is done. Raises `OutputError` if it is
+    not.
+    """
     probe = folder / f".upres-probe-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise OutputError(f"{folder}: nothing can be written there ({error.strerror}): choose another `out`") from error
+        raise OutputError(f"cannot write to the folder {folder}: {error.strerror}; choose another `out`") from error

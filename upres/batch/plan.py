@@ -1,37 +1,40 @@
-"""From a request to a list of jobs: the model, the size, the destination and the memory of every picture, before any pixel is decoded."""
+"""Turn a request into jobs: model, size, destination and memory of every picture, before any pixel is decoded."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from upres.batch import record, resume
+from upres.batch.job import BatchReport, Job, Outcome
 from upres.batch.paths import Destination, InputFile, check_targets, choose_destination, find_pictures, make_folder
 from upres.batch.request import Request
-from upres.batch.run import BatchReport, Job, Outcome
 from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models import catalog
 from upres.models.expression import parse
 from upres.models.load import load_model
-from upres.models.model import Model
 from upres.upscaling.tiled_run import TURNS
 from upres.upscaling.upscaler import Upscaler
 
-DEFAULT_FACTOR = 4.0  # when neither a size nor a model is given
+DEFAULT_FACTOR = 4.0  # if neither a size nor a model is given
 
 
 @dataclass(slots=True)
 class Prepared:
-    """`jobs` to run, `failures` that are known already, results that are kept, and counts of files that were passed over.
+    """What `prepare` found.
 
-    Of the kept results, `existing` were made with the settings that are asked for, `unknown` do not say how they were made, and `other`
-    were made with other settings, by what is told of it.
+    destination: Where results go.
+    jobs: To run.
+    failures: Pictures that cannot be upscaled, known before the run.
+    existing: Kept results that were made with the requested settings.
+    unknown: Kept results that do not record their settings.
+    other: Kept results that were made with other settings, by the description of the difference.
+    left_out: Number of skipped files, by reason.
     """
 
     destination: Destination
@@ -44,7 +47,7 @@ class Prepared:
 
 
 class Upscalers:
-    """One upscaler for each model that a request needs, loaded when first asked for: its networks, and only for a job an engine."""
+    """One upscaler per model of a request. Networks are loaded at first use, engines only for jobs."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -57,14 +60,16 @@ class Upscalers:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of the model that was asked for, of a file of unknown make what was measured, and of the engine."""
+        """Notes for the user: on the model, on the measured properties of an unknown architecture, on the engines."""
         networks = [network for upscaler in self._loaded.values() for network in upscaler.networks]
-        measured = tuple(note for network in networks if isinstance(network.graph, OpaqueModel) for note in network.graph.notes)
+        measured = tuple(
+            note for network in networks if isinstance(network.graph, OpaqueModel) for note in network.graph.notes
+        )
         engines = tuple(note for network in networks for note in network.runner.notes)
         return (self._asked.notes if self._asked else ()) + measured + engines
 
     def _name(self, height: int, width: int) -> str:
-        """The model asked for, or the house model for the factor. Raises what loading it raises."""
+        """The requested model, or the bundled one for the factor, loaded. Raises as `load_model` does."""
         factor = self._request.size.factor_for(height, width)
         composition = self._asked or parse(catalog.default_model(DEFAULT_FACTOR if factor is None else factor))
         name = str(composition)
@@ -74,21 +79,25 @@ class Upscalers:
         return name
 
     def scale_for(self, height: int, width: int) -> int:
-        """The model's factor, for a picture of that size. Raises `ModelError`, and `UsageError` for an expression that is none."""
+        """Scale of the model for a picture of (height, width). Raises `ModelError`, and `UsageError` for a malformed
+        expression.
+        """
         return math.prod(network.scale for network in self._networks[self._name(height, width)])
 
     def record(self, height: int, width: int) -> dict[str, str]:
-        """What the result for a picture of that size is made with. Raises as `scale_for` does."""
+        """The record of the result for a picture of (height, width). Raises as `scale_for` does."""
         size = self._request.size.resolve(height, width, native=self.scale_for(height, width))
         settings = self._request.settings() | {"model": self._labels[self._name(height, width)]}
         return record.make_record(settings, *size)
 
     def expect(self, height: int, width: int) -> None:
-        """A job of that size will be asked for: an engine is chosen for all of them together."""
+        """Announce a job for a picture of (height, width): the engine is chosen for all jobs together."""
         self._expected[self._name(height, width)].append(height * width)
 
-    def for_picture(self, height: int, width: int) -> tuple[str, Upscaler]:
-        """Name and upscaler for a picture of that size. Raises as `scale_for` does, `EngineError`, and `UsageError` for its options."""
+    def for_picture(self, height: int, width: int) -> Upscaler:
+        """The upscaler for a picture of (height, width). Raises as `scale_for` does, `EngineError`, and `UsageError`
+        for its options.
+        """
         name = self._name(height, width)
         if name not in self._loaded:
             expected = sorted(self._expected[name]) or [height * width]
@@ -99,24 +108,19 @@ class Upscalers:
                 picture_px=expected[len(expected) // 2],
             )
             self._loaded[name] = Upscaler(self._networks[name], options)
-        return name, self._loaded[name]
-
-
-def compression_hint(format: str, model: str, cards: Mapping[str, Model]) -> tuple[str, ...]:
-    """A line for JPEG input that names the house model trained for it (its purpose "repairs ... compression"), while there is one."""
-    trained = [name for name, card in cards.items() if re.search(r"\brepairs\b.*\bcompression\b", card.purpose)]
-    if format != "jpeg" or not trained or model in trained:
-        return ()
-    return (f"a JPEG is better upscaled by a model trained for compression: {' or '.join(f'`model={name!r}`' for name in trained)}",)
+        return self._loaded[name]
 
 
 def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
-    """Look at every input's name and header and plan its job.
+    """Plan a job for every picture, from its name and header.
 
-    What is wrong with one picture becomes a failure in the result. What is wrong with the request raises: `UsageError`, `ModelError`,
-    `OutputError` for a folder that cannot be written, `InputError` when there is no picture at all.
+    request: What the user asked for.
+    read_stdin: Returns the bytes of standard input.
+
+    Problems with a single picture become failures in the result. Problems with the request raise `UsageError`,
+    `ModelError`, `OutputError` for a folder that cannot be written, or `InputError` if there are no pictures.
     """
-    request.options.engine_options.check_installed()  # also where no result is left to make
+    request.options.engine_options.check_installed()  # even if nothing is left to do
     destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
     findings = find_pictures(
         request.inputs,
@@ -127,8 +131,8 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     )
     prepared = Prepared(destination, left_out=findings.left_out)
     if not findings.pictures:
-        passed = "".join(f"; {count} x {reason}" for reason, count in sorted(findings.left_out.items()))
-        raise InputError(f"no picture to upscale in {', '.join(request.inputs)}{passed}")
+        passed = "".join(f"; skipped {count} x {reason}" for reason, count in sorted(findings.left_out.items()))
+        raise InputError(f"{', '.join(request.inputs)} contains no pictures{passed}")
     upscalers = Upscalers(request)
     ending = _ending(destination.format if destination.file is None else destination.file.suffix.lower())
     planned: list[tuple[InputFile, Path | bytes, Header, Path | None]] = []
@@ -139,7 +143,9 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         except UpresError as error:
             prepared.failures.append(Outcome(found.name, None, 0, error=error))
             continue
-        suffix = request.size.suffix(header.height, header.width, native=upscalers.scale_for(header.height, header.width))
+        suffix = request.size.suffix(
+            header.height, header.width, native=upscalers.scale_for(header.height, header.width)
+        )
         planned.append((found, source, header, destination.target(found, suffix, ending)))
     clashes = check_targets((found, target) for found, _, _, target in planned)
     wanted: list[tuple[InputFile, Path | bytes, Header, Path | None]] = []
@@ -154,7 +160,9 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     if destination.folder is not None and not request.overwrite:
         _refuse_mixing(prepared, destination.folder, request)
     for found, source, header, target in wanted:
-        upscalers.for_picture(header.height, header.width)  # what is wrong with the engine or its options is wrong with the request
+        upscalers.for_picture(
+            header.height, header.width
+        )  # an error of the engine or its options concerns the whole request
         try:
             prepared.jobs.append(_job(request, upscalers, destination, found, source, header, target))
         except UpresError as error:
@@ -168,14 +176,14 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
 
 
 def settle(prepared: Prepared, report: BatchReport) -> None:
-    """To be called when the jobs have ended: what is left of them, or failed, goes on with the same settings only."""
+    """Call after the jobs have ended: forget the settings of the folder, unless pictures failed or were not started."""
     folder = prepared.destination.folder
     if folder is not None and not (report.left or report.failed or prepared.failures):
         resume.end(folder)
 
 
 def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:
-    """`target` is there already: note whether it is what is asked for."""
+    """Classify the existing result `target` by its record: as requested, unknown, or made with other settings."""
     before = record.read_record(target)
     if before is None:
         prepared.unknown.append(target)
@@ -186,19 +194,19 @@ def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:
 
 
 def _refuse_mixing(prepared: Prepared, folder: Path, request: Request) -> None:
-    """Raises `UsageError` where results of other settings are in the folder already."""
+    """Raise `UsageError` if `folder` already contains results of other settings."""
     others = sum(map(len, prepared.other.values()))
     resume.check(folder, request.settings(), len(prepared.existing) + len(prepared.unknown) + others)
     for told, targets in prepared.other.items():
         results = str(targets[0]) if len(targets) == 1 else f"{len(targets)} results"
         raise UsageError(
-            f"{folder} holds {results} {told}: go on with those settings, choose another folder with `out`, or make all anew with "
-            "`overwrite=True`"
+            f"{folder} contains {results} {told}; use the same settings, choose another folder with `out`, "
+            "or replace all results with `overwrite=True`"
         )
 
 
 def _ending(format_or_ending: str) -> str:
-    """`.png` for "png" or ".png": the first file ending that the format is written with."""
+    """ ".png" for "png" or ".png": the usual file suffix of a format."""
     if format_or_ending.startswith("."):
         return format_or_ending
     return next(ending for ending, name in WRITABLE_FORMATS.items() if name == format_or_ending)
@@ -214,13 +222,13 @@ def _job(
     target: Path | None,
 ) -> Job:
     if target is not None and target.is_dir():
-        raise OutputError(f"{target} is a folder: rename it, or choose another `out`")
-    name, upscaler = upscalers.for_picture(header.height, header.width)
+        raise OutputError(f"{target} is a folder; rename it, or choose another `out`")
+    upscaler = upscalers.for_picture(header.height, header.width)
     height, width = request.size.resolve(header.height, header.width, native=upscaler.scale)
     if height * width > request.max_pixels:
         raise InputError(
-            f"the result would be {width:,} x {height:,}, {height * width:,} pixels, more than the {request.max_pixels:,} that "
-            "`max_pixels` allows: ask for a smaller size, or raise `max_pixels`"
+            f"the result would be {width:,} x {height:,}, {height * width:,} pixels, but `max_pixels` is "
+            f"{request.max_pixels:,}; request a smaller size, or raise `max_pixels`"
         )
     check_writable(destination.format, height, width)
     plan = upscaler.plan(
@@ -231,6 +239,7 @@ def _job(
         depth=header.depth,
         size=request.size,
     )
-    notes = upscalers.notes + compression_hint(header.format, name, catalog.MODELS)
     made_with = upscalers.record(header.height, header.width)
-    return Job(found, source, header, upscaler, request.size, plan, target, destination.format, notes, made_with)
+    return Job(
+        found, source, header, upscaler, request.size, plan, target, destination.format, upscalers.notes, made_with
+    )

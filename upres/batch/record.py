@@ -1,7 +1,7 @@
-"""What a result was made with, kept in its XMP: where a result is kept, a wish for other settings is told and not lost.
+"""The settings of a result, recorded in its XMP, so that a request for other settings is noticed when a result is kept.
 
-The record holds what the pixels depend on (`Request.settings`, the model that was used, the size) and nothing else: of a model file its
-name and the beginning of its SHA-256, no folder, no time, no version.
+The record holds only what the pixels depend on: `Request.settings`, the model and the size. Of a model file it has the
+name and the beginning of the SHA-256; it has no folder, time or version.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from upres.system.files import sha256_of
 
 NAMESPACE = "urn:upres:1/"
 SIZE = "size"
-_SIZES = ("factor", "width", "height", "long_side", "megapixels")  # told by the size of the result itself
+_SIZES = ("factor", "width", "height", "long_side", "megapixels")  # replaced by the size of the result
 _DIGITS = 12
 _MADE = re.compile(rb"""\bupres:made=(?:"([^"]*)"|'([^']*)')""")
-# Ours as we write it, and as other programs write it again: an attribute, or an element.
+# Our property as we write it, and as other programs rewrite it: an attribute or an element.
 _OURS = re.compile(
     rb"""<rdf:Description rdf:about="" xmlns:upres="urn:upres:1/" upres:made="[^"]*"/>|\s+upres:made=(?:"[^"]*"|'[^']*')"""
     rb"""|<upres:made>[^<]*</upres:made>"""
@@ -34,12 +34,12 @@ _EMPTY = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3
 
 
 def make_record(settings: Mapping[str, str], height: int, width: int) -> dict[str, str]:
-    """Of a result of that size. `settings` are those of a request, with the model's `label`."""
+    """The record of a result of (height, width). `settings` are those of a request, with the `label` of the model."""
     return {name: value for name, value in settings.items() if name not in _SIZES} | {SIZE: f"{width} x {height}"}
 
 
 def label(composition: Composition) -> str:
-    """The expression with names for bundled, downloadable and added models, and `NAME@SHA256` for other files."""
+    """The expression, with the names of known models and `NAME@SHA256` for other files."""
     stages = tuple(tuple(Part(_label(part.model), part.share) for part in stage) for stage in composition.stages)
     return str(Composition(stages))
 
@@ -49,13 +49,17 @@ def _label(model: str) -> str:
     if known is not None:
         return known.name
     path = Path(model).expanduser()
-    files = [path.with_suffix(ending) for ending in (".param", ".bin")] if path.suffix.lower() in (".param", ".bin") else [path]
+    files = (
+        [path.with_suffix(ending) for ending in (".param", ".bin")]
+        if path.suffix.lower() in (".param", ".bin")
+        else [path]
+    )
     digests = "".join(sha256_of(file)[:_DIGITS] for file in files if file.is_file())
     return f"{path.name}@{digests}" if digests else path.name
 
 
 def with_record(xmp: bytes | None, record: Mapping[str, str]) -> bytes:
-    """XMP that holds the record beside what it held, in place of an earlier one. What is no XMP in UTF-8 is returned as it is."""
+    """`xmp` with the record added, or replaced. What is not UTF-8 XMP is returned unchanged."""
     value = html.escape(json.dumps(dict(record), sort_keys=True)).encode()
     ours = b'<rdf:Description rdf:about="" xmlns:upres="%s" upres:made="%s"/>' % (NAMESPACE.encode(), value)
     before = _OURS.sub(b"", xmp or _EMPTY)
@@ -64,7 +68,7 @@ def with_record(xmp: bytes | None, record: Mapping[str, str]) -> bytes:
 
 
 def read_record(path: Path) -> dict[str, str] | None:
-    """What the picture says of how it was made; None where it says nothing, or was changed to another size since."""
+    """The record of a picture; None if it has none, or was resized since."""
     try:
         xmp, header = read_xmp(path), read_header(path)
     except InputError:
@@ -82,14 +86,16 @@ def read_record(path: Path) -> dict[str, str] | None:
 
 
 def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """"made with `model=a`; `model=b` was not used", or "" where both are equal."""
+    """ "made with `model=a`; `model=b` was not used", or "" if the records are equal."""
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     if not names:
         return ""
     made = ", ".join(f"with {_words(name, before[name])}" if name in before else f"without `{name}`" for name in names)
     wished = [_words(name, now[name]) for name in names if name in now]
     verb = "was" if len(wished) == 1 else "were"
-    return f"made {made}; " + (f"{' and '.join(wished)} {verb} not used" if wished else "that is not what is asked for now")
+    return f"made {made}; " + (
+        f"{' and '.join(wished)} {verb} not used" if wished else "the request has other settings"
+    )
 
 
 def _words(name: str, value: str) -> str:

@@ -1,4 +1,4 @@
-"""What is asked for: inputs, destination, size, model and options, in one value."""
+"""A request to upscale, as one value: inputs, destination, size, model and options."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from upres.models.expression import NOISE_TWINS, Composition, parse, with_denois
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
 
-# Options that change no pixel but by rounding, and those that `settings` tells in another way. Every other one is a setting.
+# Options that change pixels by rounding only, and those that `settings` expresses otherwise. All others are settings.
 _NO_SETTINGS = ("tile_px", "memory_bytes", "engine_options", "denoise", "denoise_with")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything that `upres upscale` was asked for."""
+    """What `upres upscale` is asked to do."""
 
     inputs: tuple[str, ...]  # paths of pictures and folders; "-" is standard input
     out: str | None = None  # a file, a folder, or "-" for standard output; None: beside each input
-    size: OutputSize = field(default_factory=OutputSize)  # of each result
+    size: OutputSize = field(default_factory=OutputSize)  # size of each result
     model: str | None = None  # a name, a file or an expression; None: the bundled model for the factor
-    options: UpscaleOptions = field(default_factory=UpscaleOptions)  # how
-    format: str | None = None  # "png", "jpeg", ...; None: by the name of `out`, else png
-    max_pixels: int = 1_000_000_000  # of a result, at most
+    options: UpscaleOptions = field(default_factory=UpscaleOptions)  # how to upscale
+    format: str | None = None  # "png", "jpeg", ...; None: by the suffix of `out`, or png
+    max_pixels: int = 1_000_000_000  # limit on the pixels of a result
     overwrite: bool = False  # replace results that exist
-    recursive: bool = False  # go into folders of folders
+    recursive: bool = False  # include the pictures in subfolders
 
     def settings(self, model: str | None = None) -> dict[str, str]:
-        """What the pixels of a result depend on, beside its picture, by parameter: two jobs may be mixed where these are equal.
+        """What the pixels of a result depend on besides the input, by parameter. Results with equal settings can share
+        a folder.
 
-        A value is "" for True; what has its default is left out. Which engine runs, and in which tiles, changes rounding alone and is
-        left out; half precision changes a little more, and is among them where it was asked for. `model` is the one that is used where
-        the request leaves the choice open.
+        model: The model to report if the request does not name one.
+
+        True is ""; defaults are left out. Engine and tiles only change rounding and are left out; half precision
+        changes more, and is included if it was requested.
         """
         asked: dict[str, object] = asdict(self.size)
         asked["model"] = str(self.composition()) if self.model is not None else model
@@ -42,14 +44,21 @@ class Request:
                 asked[option.name] = value
         if self.options.engine_options.precision not in ("auto", "fp32"):
             asked["precision"] = self.options.engine_options.precision
-        return {name: "" if value is True else f"{value}" for name, value in asked.items() if value is not None and value is not False}
+        return {
+            name: "" if value is True else f"{value}"
+            for name, value in asked.items()
+            if value is not None and value is not False
+        }
 
     def composition(self) -> Composition:
-        """The model that was asked for, blended with its twin for `denoise`. Raises `UsageError`, also where no model was named."""
+        """The requested model, blended with its twin for `denoise`. Raises `UsageError`, also if no model was named."""
         if self.model is None:
             raise UsageError(
-                f"`denoise` needs a model: `model={next(iter(NOISE_TWINS))!r}`, or another one with its twin (`denoise_with`)"
+                f"`denoise` needs a model: `model={next(iter(NOISE_TWINS))!r}`, "
+                "or another model and its twin (`denoise_with`)"
             )
         composition = parse(self.model)
         options = self.options
-        return composition if options.denoise is None else with_denoise(composition, options.denoise, options.denoise_with)
+        return (
+            composition if options.denoise is None else with_denoise(composition, options.denoise, options.denoise_with)
+        )

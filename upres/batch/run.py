@@ -1,7 +1,7 @@
-"""Many pictures, one after the other: read ahead, upscale, write behind; one bad picture never ends the job.
+"""Upscale many pictures in a pipeline: read, upscale, write. One bad picture never ends the job.
 
-Three threads, each one picture ahead of the next: while the network runs on a picture, the one after it is decoded and the one before it is
-encoded. The calling thread only waits, so Ctrl-C is heard at once, even inside an engine's long call.
+Three threads work at once: while the network runs on a picture, the next one is decoded and the previous one is
+encoded. The calling thread only waits, so Ctrl-C takes effect at once, even during a long call of an engine.
 """
 
 from __future__ import annotations
@@ -9,111 +9,38 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Protocol
+from dataclasses import replace
 
-from upres.batch.paths import InputFile, make_folder
+from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
+from upres.batch.paths import make_folder
 from upres.batch.record import with_record
 from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
-from upres.images.io import Header, Picture, encode_picture, read_picture, write_picture, writing_notes
+from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
 from upres.system.files import DISK_FULL
-from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import Plan
 from upres.upscaling.upscaler import Upscaler
 
-_SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # PNG of a photograph at the default level, measured once; only for estimates
-_SLOW_MACS_PER_SECOND = 20e9  # a fifth of two cores of 2020
-_CALIBRATION_SHARE = 0.01  # of the job's multiply-adds, within these bounds: small tiles tell little of large ones
+_SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # a photograph as PNG at the default level, measured once; for estimates only
+_SLOW_MACS_PER_SECOND = 20e9  # a fifth of the speed of two cores from 2020
+_CALIBRATION_SHARE = 0.01  # of the job's multiply-adds, within the bounds below: small tiles are slower per pixel
 _CALIBRATION_MACS = (8e9, 80e9)
-_OVERLAP_SHARE = 0.25  # pictures are in memory together only while the arrays of each need less than this share of the budget
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One picture that is to be upscaled: what it is, by which network, how large, and where to (None: the bytes go to `sink`)."""
-
-    found: InputFile
-    source: Path | bytes
-    header: Header
-    upscaler: Upscaler
-    size: OutputSize
-    plan: Plan
-    target: Path | None
-    format: str
-    notes: tuple[str, ...] = ()
-    record: Mapping[str, str] = field(default_factory=dict[str, str])  # what it is made with, for its XMP
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one picture ended: `error` None is success. `seconds` is the time of the network and the resizes."""
-
-    name: str
-    target: Path | None
-    pixels: int
-    seconds: float = 0.0
-    notes: tuple[str, ...] = ()
-    error: BaseException | None = None
-
-
-@dataclass(slots=True)
-class BatchReport:
-    """What a whole job came to. `stopped_by` is an error after which every later picture would fail too; `left` pictures are not done."""
-
-    outcomes: list[Outcome] = field(default_factory=list[Outcome])
-    interrupted: bool = False
-    stopped_by: UpresError | None = None
-    left: int = 0
-    abandoned: bool = False  # a thread is still inside an engine's call, and the process must not wait for it
-
-    @property
-    def done(self) -> list[Outcome]:
-        return [outcome for outcome in self.outcomes if outcome.error is None]
-
-    @property
-    def failed(self) -> list[Outcome]:
-        return [outcome for outcome in self.outcomes if outcome.error is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """How results are written."""
-
-    quality: int | None = None
-    png_level: int | None = None
-    max_pixels_in: int = 1_000_000_000
-    sink: Callable[[bytes], None] | None = None  # receives the one encoded result whose target is None
-
-
-class Watcher(Protocol):
-    """What a caller may want to see while a job runs. Called from one thread at a time, never from two at once."""
-
-    def advanced(self, pixels: int) -> None:
-        """`pixels` more output pixels are done."""
-        ...
-
-    def dropped(self, pixels: int) -> None:
-        """`pixels` output pixels of a picture that failed will never come: the total is smaller by them."""
-        ...
-
-    def finished(self, outcome: Outcome) -> None:
-        """A picture is written, or has failed."""
-        ...
+_OVERLAP_SHARE = (
+    0.25  # a picture is read and written beside another only if its arrays need less than this share of the budget
+)
 
 
 class _Cancelled(Exception):
-    """Raised inside the network's thread between two tiles when the job is being given up."""
+    """Raised in the network's thread between two tiles when the run is being cancelled."""
 
 
 def estimate_seconds(jobs: Sequence[Job], measure_from_s: float = 0.0) -> float:
-    """How long the job will take: the networks at a measured speed, and the encoding that they do not hide.
+    """Estimate the duration of all jobs: networks at their measured speed, and encoding that cannot overlap with them.
 
-    A job that even a slow machine ends in less than `measure_from_s` is not worth measuring for: its time on such a machine is returned.
-    Nor is one that ends so soon at the speed of a first glance, which is the slower one: a small tile, and nothing allocated yet.
+    jobs: In the order they run.
+    measure_from_s: Shorter jobs are not measured. If a slow machine would need less, its time is returned; if a quick
+        measurement with one small tile says less, that time is.
     """
     slow = _estimate(jobs, lambda _: _SLOW_MACS_PER_SECOND)
     if slow < measure_from_s:
@@ -123,7 +50,10 @@ def estimate_seconds(jobs: Sequence[Job], measure_from_s: float = 0.0) -> float:
         if glance < measure_from_s:
             return glance
     calibration = _CALIBRATION_SHARE * sum(job.plan.macs for job in jobs)
-    return _estimate(jobs, lambda upscaler: upscaler.macs_per_second(min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])))
+    return _estimate(
+        jobs,
+        lambda upscaler: upscaler.macs_per_second(min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])),
+    )
 
 
 def _estimate(jobs: Sequence[Job], speed: Callable[[Upscaler], float]) -> float:
@@ -136,10 +66,14 @@ def _estimate(jobs: Sequence[Job], speed: Callable[[Upscaler], float]) -> float:
 
 
 def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> BatchReport:
-    """Do every job in order and say how each ended. Never raises for a bad picture.
+    """Run all jobs in order. Never raises for a bad picture.
 
-    Stops early, with `stopped_by`, when the disk is full, when stdout cannot be written or when a model is refused: later pictures would
-    fail in the same way. Ctrl-C ends the job after the file that is being written; files are only ever complete or absent.
+    jobs: To run.
+    encoding: How to write results.
+    watcher: Receives progress.
+
+    Stops early, with `stopped_by`, if the disk is full, standard output cannot be written or a model is refused, since
+    later pictures would fail too. Ctrl-C stops after the file being written; files are either complete or absent.
     """
     return _Run(jobs, encoding, watcher).run()
 
@@ -179,7 +113,7 @@ class _Run:
                 assert reading is not None
                 picture = result_of(reading)
                 del reading
-                # Large pictures are not kept in memory two at a time: what is being written is finished first.
+                # Do not hold two large pictures in memory: finish writing the previous one first.
                 large = job.plan.array_bytes > _OVERLAP_SHARE * job.upscaler.budget_bytes()
                 if large:
                     self._settle_writing()
@@ -191,8 +125,8 @@ class _Run:
                 del running
             except _Cancelled:
                 return
-            except Exception as error:  # isolation: whatever is wrong with one picture is told, and the next one is begun
-                self._settle_writing()  # reports stand in the order of the jobs
+            except Exception as error:  # isolation: report any error of one picture and go on with the next
+                self._settle_writing()  # outcomes keep the order of the jobs
                 self._end(job, Outcome(job.found.name, job.target, job.plan.pixels, error=error))
             else:
                 self._settle_writing()
@@ -217,7 +151,7 @@ class _Run:
         return self._readers.submit(work)
 
     def _network_work(self, job: Job, picture: Picture) -> Callable[[], tuple[Picture, float]]:
-        box = [picture]  # emptied by the work, so that the input is freed as soon as the network is done with it
+        box = [picture]  # emptied by the work, so that the input is freed as soon as possible
 
         def progress(done: int, total: int) -> None:
             if self._cancel.is_set():
@@ -245,7 +179,7 @@ class _Run:
         return work
 
     def _settle_writing(self) -> None:
-        """Wait for the result that is being written, if any, and note how it ended."""
+        """Wait for the result being written, if any, and record its outcome."""
         if self._writing is None:
             return
         job, seconds, notes, future = self._writing
@@ -271,12 +205,14 @@ class _Run:
         if outcome.error is not None:
             _forget_locals(outcome.error)
         if outcome.error is not None and _is_final(outcome.error):
-            self._report.stopped_by = outcome.error if isinstance(outcome.error, UpresError) else OutputError(str(outcome.error))
+            self._report.stopped_by = (
+                outcome.error if isinstance(outcome.error, UpresError) else OutputError(str(outcome.error))
+            )
         self._watcher.finished(outcome)
 
 
 def _forget_locals(error: BaseException) -> None:
-    """Free the pictures that the frames of a traceback hold: a report of many failures must not keep them all in memory."""
+    """Free the pictures held by the frames of tracebacks, which a report of many failures would keep in memory."""
     link: BaseException | None = error
     while link is not None:
         traceback.clear_frames(link.__traceback__)
@@ -284,7 +220,7 @@ def _forget_locals(error: BaseException) -> None:
 
 
 def _is_final(error: BaseException) -> bool:
-    """True where every later picture would fail in the same way: full disk, closed pipe, refused model."""
+    """Whether every later picture would fail too: disk full, pipe closed, model refused."""
     cause = error.__cause__ if isinstance(error, OutputError) else error
     full = isinstance(cause, OSError) and cause.errno in DISK_FULL
     return full or isinstance(error, ModelError | BrokenPipeError)

@@ -1,4 +1,4 @@
-"""A thread of one's own for one kind of work, whose results are waited for in a way that Ctrl-C can interrupt."""
+"""A thread for one kind of work, and a way to wait for its results that Ctrl-C can interrupt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ _T = TypeVar("_T")
 
 
 class WorkerThread(Generic[_T]):
-    """One daemon thread that runs one thing at a time. A daemon, because Ctrl-C must not wait for an engine's call that takes minutes."""
+    """A daemon thread that runs one task at a time. A daemon, because Ctrl-C must not wait minutes for an engine's
+    call.
+    """
 
     def __init__(self, name: str) -> None:
         self._inbox: queue.Queue[tuple[Future[_T], Callable[[], _T]] | None] = queue.Queue()
@@ -26,7 +28,7 @@ class WorkerThread(Generic[_T]):
         return future
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Let the thread end after what it is doing; False if it has not ended in time."""
+        """End the thread after its current task. Returns False if it is still running after `timeout_s`."""
         self._inbox.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -36,13 +38,13 @@ class WorkerThread(Generic[_T]):
             future, work = item
             try:
                 future.set_result(work())
-            except BaseException as error:  # carried to the thread that waits for the result, as concurrent.futures does
+            except BaseException as error:  # raised in the thread that waits for the result, as concurrent.futures does
                 future.set_exception(error)
-            del item, future, work  # a finished picture must not stay alive until the next one comes
+            del item, future, work  # do not keep a finished picture alive until the next task
 
 
 def result_of(future: Future[_T]) -> _T:
-    """The result, waited for in short steps: an unlimited wait cannot be interrupted by Ctrl-C on Windows."""
+    """Wait for the result in short steps: Ctrl-C cannot interrupt an unlimited wait on Windows."""
     while not future.done():
         wait_for([future], timeout=0.5)
     return future.result()

@@ -1,7 +1,8 @@
-"""The class of every verb: its options stand in groups, none is given twice, and messages of the library name them.
+"""The class of all commands: help in groups, no option given twice, options named in messages of the library.
 
-The library speaks of parameters, in backquotes: "`blend` must be in [0, 1], got 3; leave `exact=True` out". A verb's function has the same
-names for its options, so `as_options` finds in the running verb what the user typed: "--blend must be in [0, 1], got 3; leave --exact out".
+The library names parameters in backquotes: "`blend` must be in [0, 1], got 3; leave `exact=True` out". The function of
+a command uses the same parameter names, so `as_options` can show what the user typed: "--blend must be in [0, 1], got
+3; leave --exact out".
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import typer
 from typer.core import TyperCommand
 
 _PARAMETER = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
-_options: dict[str, str] = {}  # of the verb that runs: what the user types for each parameter
+_options: dict[str, str] = {}  # of the running command: what the user types for each parameter
 
 
 def as_options(text: str) -> str:
-    """`text` with every parameter in backquotes as the user of the running verb types it; without an option, as plain words.
+    """Replace each parameter in backquotes by the option of the running command, under its first name.
 
-    The first name that an option is declared with is used.
+    A parameter without an option loses its backquotes.
     """
 
     def replaced(match: re.Match[str]) -> str:
@@ -38,7 +39,7 @@ def as_options(text: str) -> str:
 
 
 def option_names(parameters: Iterable[Any]) -> dict[str, str]:
-    """What a user types for each parameter: the first name of an option, the placeholder of an argument."""
+    """What the user types for each parameter: the first name of an option, the placeholder of an argument."""
     return {
         parameter.name: parameter.opts[0] if parameter.param_type_name == "option" else parameter.human_readable_name
         for parameter in parameters
@@ -46,10 +47,10 @@ def option_names(parameters: Iterable[Any]) -> dict[str, str]:
 
 
 class Verb(TyperCommand):
-    """A command whose help has a section for each `rich_help_panel`, without rich, and that refuses an option given twice."""
+    """A command with one help section per `rich_help_panel`, without rich, that refuses an option given twice."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """`[OPTIONS] INPUT...`, where typer writes `{INPUT}`."""
+        """`[OPTIONS] INPUT...`, without the braces that typer writes."""
         pieces = [self.options_metavar] if self.options_metavar else []
         for parameter in self.get_params(ctx):
             if parameter.param_type_name == "argument":
@@ -58,7 +59,7 @@ class Verb(TyperCommand):
         return pieces
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """One section a group, in the order of the function's parameters; what has no group stands under Options, or Help at the end."""
+        """One section per group, in the order of the parameters. Options without a group come last, under Help."""
         sections: dict[str, list[tuple[str, str]]] = {}
         rest: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
@@ -75,17 +76,22 @@ class Verb(TyperCommand):
                 formatter.write_dl(records)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As click does, but an option that takes one value is taken once: the second would replace the first in silence."""
+        """As click does, but refuse a second value for an option that takes one: it would replace the first silently."""
         if not ctx.resilient_parsing:
             _, _, given = self.make_parser(ctx).parse_args(args=list(args))
             for parameter, count in Counter[Any](given).items():
-                many = parameter.param_type_name == "argument" or parameter.is_flag or parameter.multiple or parameter.count
+                many = (
+                    parameter.param_type_name == "argument"
+                    or parameter.is_flag
+                    or parameter.multiple
+                    or parameter.count
+                )
                 if count > 1 and not many:
-                    raise typer.BadParameter(f"it is given {count} times; give it once", ctx=ctx, param=parameter)
+                    raise typer.BadParameter(f"given {count} times, expected once", ctx=ctx, param=parameter)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the verb; until it ends, messages are in the words of its options."""
+        """Run the command; meanwhile `as_options` uses its options."""
         _options.update(option_names(self.get_params(ctx)))
         try:
             return super().invoke(ctx)

@@ -1,4 +1,4 @@
-"""The verb `upres doctor`: what is here, what runs, what is missing and how to get it."""
+"""The verb `upres doctor`: what is installed, what runs, what is missing and how to get it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,34 @@ import json
 import shutil
 import sys
 import textwrap
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from upres.cli.command import as_options
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from upres.doctor.report import DoctorReport, EngineCheck, Run
 
-_STATES = {"missing": "not installed", "absent": "none found", "timeout": "timed out", "not-run": "not run", "wrong": "WRONG RESULT"}
+_STATES = {"missing": "not installed", "absent": "none found", "timeout": "timed out", "not-run": "not run"}
+_RESULTS = {True: "upscaling works", False: "UPSCALING DOES NOT WORK", None: "nothing is missing (engines not run)"}
 _WIDTH = 140
 
 
 def doctor(
-    quick: Annotated[bool, typer.Option("--quick", help="Run no engine: only look what is installed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only look at what is installed; run no engine.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Tell what is here, what runs right now, what is missing and how to get it. Sends nothing anywhere.
+    """Show what works on this machine, what is missing and how to get it.
 
-    Exit code 3 where upscaling does not work; what is optional and missing is no error. Example: upres doctor --json > doctor.json
+    Sends nothing anywhere. Exits with 3 if upscaling does not work; missing optional engines are no error.
+
+    Example: upres doctor --quick
+
+    Example: upres doctor --json > doctor.json
     """
 
     def work() -> int:
@@ -36,12 +41,11 @@ def doctor(
 
         from upres.doctor.examine import examine
 
-        report = examine(quick=quick, tell=_progress())
-        _wipe()
-        if as_json:
-            print(json.dumps(asdict(report), indent=2, ensure_ascii=False), flush=True)
-        else:
-            print("\n".join(text_of(report)), flush=True)
+        show = _status_line()
+        report = examine(quick=quick, tell=lambda what: show(f"trying {what} ..."))
+        show("")
+        lines = [json.dumps(asdict(report), indent=2, ensure_ascii=False)] if as_json else text_of(report)
+        print("\n".join(lines), flush=True)
         for problem in report.core.problems:
             say(f"upres: {problem}")
         return INPUT_FAILED if report.core.works is False else DONE
@@ -49,103 +53,77 @@ def doctor(
     run_verb(work, debug)
 
 
-def _progress() -> Callable[[str], None] | None:
-    """On a terminal one line, written over and over; elsewhere nothing."""
+def _status_line() -> Callable[[str], None]:
+    """Shows each text in place of the one before, on a terminal; elsewhere nothing."""
     if not sys.stderr.isatty():
-        return None
-    return lambda what: print(f"\r{f'trying {what} ...':<40}", end="", file=sys.stderr, flush=True)
-
-
-def _wipe() -> None:
-    if sys.stderr.isatty():
-        print(f"\r{'':<40}\r", end="", file=sys.stderr, flush=True)
+        return lambda text: None
+    return lambda text: print(f"\r{text:<40}\r", end="", file=sys.stderr, flush=True)
 
 
 def text_of(report: DoctorReport) -> list[str]:
     """The report for a person, line by line."""
-    return [*_facts(report), "", *_engines(report), *_hints(report), "", *_end(report)]
+    lines = [f"{title:<11}{value}" for title, value in _facts(report).items()]
+    lines += ["", *_engines(report.engines)]
+    for hint in report.hints:
+        rows = (("hint     ", hint.what), ("  why    ", hint.why), ("  remedy ", hint.remedy))
+        lines += ["", *(line for title, text in rows for line in _wrapped(title, text))]
+    untested = f"{', '.join(report.untested)}: this project has never run them; they may work, and reports are welcome"
+    private = "nothing was sent anywhere; this text contains paths and device names, and nothing else about you"
+    lines += ["", *_wrapped("untested   ", untested), *_wrapped("private    ", private)]
+    return [*lines, *_wrapped("result     ", _RESULTS[report.core.works])]
 
 
-def _facts(report: DoctorReport) -> list[str]:
-    from upres.system.text import words_for_bytes
+def _facts(report: DoctorReport) -> dict[str, str]:
+    from upres.system.text import words_for_bytes as size
 
-    machine, core = report.machine, report.core
-    python, system, processor, memory, cache = machine.python, machine.system, machine.processor, machine.memory, machine.cache
-    share = "" if processor.quota is None else f", the container has the time of {processor.quota:g}"
-    of = "" if memory.total is None else f" of {words_for_bytes(memory.total)}"
-    limit = "" if memory.limit is None else f", the container may use {words_for_bytes(memory.limit)}"
-    size = words_for_bytes(cache.bytes) if cache.bytes else "empty"
-    state = "cannot be written" if cache.problem else "writable" if cache.exists else "not made yet"
-    kept = "where is not known" if report.choices.path is None else f"{report.choices.path}, {report.choices.count} measured"
-    makers = ", ".join(machine.cards.makers) or ("none seen" if system.kind == "linux" else "not known")
-    lines = [
-        ("upres", f"{report.upres}, {report.folder}"),
-        ("python", f"{python.version} ({python.implementation}), {python.executable}"),
-        ("system", f"{system.name}, {system.machine}{', in a container' if system.container else ''}"),
-        ("processor", f"{processor.model}, {processor.cores} cores to use{share}"),
-        ("memory", f"{words_for_bytes(memory.available)} free{of}{limit}"),
-        ("graphics", makers),
-        ("cache", f"{cache.path}, {size}, {words_for_bytes(cache.disk_free)} free on its disk, {state}"),
-        ("choices", f"{kept} (--engine auto)"),
-        ("numpy", core.numpy or "NOT INSTALLED"),
-        ("pictures", _codecs(report)),
-        ("models", "not looked at" if core.house_models is None else f"{core.house_models} ship with upres"),
-    ]
-    return [f"{title:<11}{value}" for title, value in lines]
-
-
-def _codecs(report: DoctorReport) -> str:
-    core = report.core
-    if core.libvips is None:
-        return "DO NOT WORK"
-    only = [form for form in core.reads if form not in core.writes]
-    return f"libvips {core.libvips}, reads and writes {', '.join(core.writes)}" + (f"; reads {', '.join(only)}" if only else "")
+    machine, core, choices = report.machine, report.core, report.choices
+    python, system, processor, memory = machine.python, machine.system, machine.processor, machine.memory
+    cache = machine.cache
+    quota = "" if processor.quota is None else f", the container may use {processor.quota:g}"
+    total = "" if memory.total is None else f" of {size(memory.total)}"
+    limit = "" if memory.limit is None else f", the container may use {size(memory.limit)}"
+    used = size(cache.bytes) if cache.bytes else "empty"
+    state = "not writable" if cache.problem else "writable" if cache.exists else "not created yet"
+    only_read = ", ".join(name for name in core.reads if name not in core.writes)
+    codecs = f"libvips {core.libvips}, reads and writes {', '.join(core.writes)}{only_read and f'; reads {only_read}'}"
+    return {
+        "upres": f"{report.upres}, {report.folder}",
+        "python": f"{python.version} ({python.implementation}), {python.executable}",
+        "system": f"{system.name}, {system.machine}{', in a container' if system.container else ''}",
+        "processor": f"{processor.model}, {processor.cores} usable cores{quota}",
+        "memory": f"{size(memory.available)} free{total}{limit}",
+        "graphics": ", ".join(machine.cards.makers) or ("none found" if system.kind == "linux" else "unknown"),
+        "cache": f"{cache.path}, {used}, {size(cache.disk_free)} free on its disk, {state}",
+        "choices": f"{choices.path or 'unknown'}, {choices.count or 0} measured (--engine auto)",
+        "numpy": core.numpy or "NOT INSTALLED",
+        "pictures": "DO NOT WORK" if core.libvips is None else codecs,
+        "models": "not examined" if core.house_models is None else f"{core.house_models} bundled",
+    }
 
 
-def _engines(report: DoctorReport) -> list[str]:
+def _engines(checks: tuple[EngineCheck, ...]) -> list[str]:
     table = [("ENGINE", "DEVICE", "STATE", "VERSION", "TESTED", "NOTE")]
-    for check in report.engines:
-        tested = "" if check.state in ("missing", "absent") else "untested" if check.tested.startswith("untested") else "yes"
-        state = _STATES.get(check.state, check.state)
-        table.append((check.engine, check.device if check.state != "missing" else "", state, check.version or "", tested, _note(check)))
-    widths = [max(len(line[column]) for line in table) for column in range(5)]
-    lines: list[str] = []
-    for line in table:
-        cells = "  ".join(cell.ljust(width) for cell, width in zip(line[:5], widths, strict=False))
-        lines += _wrapped(f"{cells}  ", line[5])
-    return lines
-
-
-def _note(check: EngineCheck) -> str:
-    runs = ", ".join(_run(run) for run in check.runs)
-    return "; ".join(part for part in (check.device_name, runs, check.words, check.remedy or "") if part)
+    for check in checks:
+        device = "" if check.state == "missing" else check.device
+        tested = "untested" if check.tested.startswith("untested") else "yes"
+        tested = "" if check.state in ("missing", "absent") else tested
+        note = "; ".join(filter(None, (check.device_name, ", ".join(map(_run, check.runs)), check.words, check.remedy)))
+        state = "WRONG RESULT" if check.state == "wrong" else _STATES.get(check.state, check.state)
+        table.append((check.engine, device, state, check.version or "", tested, note))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    rows = ["".join(f"{cell:<{width}}  " for cell, width in zip(row[:5], widths, strict=False)) for row in table]
+    return [line for cells, row in zip(rows, table, strict=True) for line in _wrapped(cells, row[5])]
 
 
 def _run(run: Run) -> str:
-    """A difference in levels of 255, which people know."""
-    far = run.words or ("no numbers" if run.difference is None else f"{255 * run.difference:.3g} levels off at most")
+    """The difference in levels of 255, which people know."""
+    far = run.words or ("no numbers" if run.difference is None else f"at most {255 * run.difference:.3g} levels off")
     return f"{run.precision} {'right' if run.right else 'WRONG'} ({far})"
 
 
-def _hints(report: DoctorReport) -> list[str]:
-    lines: list[str] = []
-    for hint in report.hints:
-        lines += ["", *_wrapped("hint     ", hint.what), *_wrapped("  why    ", hint.why), *_wrapped("  remedy ", hint.remedy)]
-    return lines
-
-
-def _end(report: DoctorReport) -> list[str]:
-    works = {True: "all that upscaling needs works", False: "UPSCALING DOES NOT WORK", None: "all that upscaling needs is there (not run)"}
-    return [
-        *_wrapped("untested   ", f"{', '.join(report.untested)}: never run by this project; they may work, and reports are welcome"),
-        *_wrapped("private    ", "nothing was sent anywhere; paths and names of devices above are all that this text tells of you"),
-        *_wrapped("result     ", works[report.core.works]),
-    ]
-
-
 def _wrapped(title: str, text: str) -> list[str]:
-    """`text` behind its title, in lines that are not broken within words, so that paths and addresses stay whole."""
-    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)  # all of it in a file or a pipe, unless COLUMNS says less
+    """`text` after its title, wrapped between words only, so that paths and addresses stay whole."""
+    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)  # a file or a pipe has `_WIDTH`, or COLUMNS
     room = max(50, width - len(title))
-    parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    parts = textwrap.wrap(as_options(text), room, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{title}{parts[0]}".rstrip(), *(" " * len(title) + part for part in parts[1:])]

@@ -1,4 +1,4 @@
-"""Downloading models with license, size and origin told first, progress, and what was pinned. All on stderr."""
+"""Downloads of models: license, size and origin first, then progress, then what was pinned. All on stderr."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _EVERY_S = 10.0  # between two lines of a log
 def have_models(expressions: Iterable[str]) -> None:
     """Download the models of these names, blends and chains that are downloadable and not on this machine.
 
-    All others, paths too, are left to the verb that uses them. Raises `UsageError` for a text that is no expression, and what
-    `models.store.pull` raises, also for a license that was not accepted.
+    Other models, and paths, are left to the verb that uses them. Raises `UsageError` if a text is not an expression, and
+    what `models.store.pull` raises, also for a license that was not accepted.
     """
     from upres.models.catalog import find
     from upres.models.expression import parse
@@ -34,7 +34,7 @@ def have_models(expressions: Iterable[str]) -> None:
 
 
 def pull_aloud(model: Model, *, accept_license: bool = False) -> Pulled:
-    """`models.store.pull`, with name, license, size and origin told before a download."""
+    """`models.store.pull`, which first says name, license, size and origin."""
     from upres.models.store import check_license, pull
 
     quiet_log()
@@ -45,7 +45,7 @@ def pull_aloud(model: Model, *, accept_license: bool = False) -> Pulled:
     with shown_progress(model.name) as progress:
         pulled = pull(model, accept_license=accept_license, progress=progress)
     if pulled.pinned is not None:
-        say(f"{model.name}: its SHA-256 was not known: the file is trusted as it came, and pinned from now on: {pulled.pinned}")
+        say(f"{model.name}: its SHA-256 was unknown; the file is trusted, and pinned from now on: {pulled.pinned}")
     return pulled
 
 
@@ -54,7 +54,7 @@ def _size(size: int | None) -> str:
 
 
 def quiet_log() -> None:
-    """Keep what the library logs of a download off stderr: the command line says it in its own words."""
+    """Keep the library's log of a download off stderr: the command line has its own messages."""
     import logging
 
     logging.getLogger("upres").addHandler(logging.NullHandler())
@@ -62,7 +62,7 @@ def quiet_log() -> None:
 
 @contextmanager
 def shown_progress(name: str) -> Generator[Callable[[int, int | None], None]]:
-    """The display of a download. Nothing shows until the first bytes are there."""
+    """The display of a download, shown from the first bytes on."""
     with ExitStack() as stack:
         job = JobProgress(name, None, _amount, log_every_s=_EVERY_S)
         shown = False

@@ -1,4 +1,4 @@
-"""Engines on the command line: the options that every verb which runs networks has, and what is told of them."""
+"""Options and messages about engines, shared by all commands that run networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Engine(enum.StrEnum):
-    """The engines that upscale; `auto` chooses the fastest."""
+    """The engines; `auto` chooses the fastest."""
 
     auto = "auto"
     ncnn = "ncnn"
@@ -25,7 +25,7 @@ class Engine(enum.StrEnum):
 
 
 class Precision(enum.StrEnum):
-    """What activations are kept in; `auto` is fp32 on CPUs, and fp16 on GPUs where it agrees."""
+    """The precision of activations; `auto` is fp32 on CPUs, and fp16 on GPUs if it agrees with fp32."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -39,20 +39,22 @@ DeviceOption = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="Where it runs: auto, cpu, cuda, vulkan, mps, ...; cuda:1 is the second one.",
+        help="Device: auto, cpu, cuda, vulkan, mps, ...; cuda:1 is the second GPU.",
         rich_help_panel=SPEED_PANEL,
     ),
 ]
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
-        "--precision", help="Half precision is used only where test tiles agree with float32.", rich_help_panel=SPEED_PANEL
+        "--precision",
+        help="Precision of activations. Half precision is used only if test tiles agree with fp32.",
+        rich_help_panel=SPEED_PANEL,
     ),
 ]
 
 
 def plain(value: object) -> object:
-    """The text of a choice, as the library takes it; anything else as it is."""
+    """The string of an enum member, as the library takes it; other values unchanged."""
     return value.value if isinstance(value, enum.Enum) else value
 
 
@@ -62,7 +64,7 @@ class _Teller(logging.Handler):
 
 
 def tell_measurements() -> None:
-    """Say on stderr when engines are measured, which takes seconds, and what came of it."""
+    """Report on stderr when engines are measured, which takes seconds, and the result."""
     logger = logging.getLogger("upres.engines.autotune.choose")
     logger.setLevel(logging.INFO)
     if not any(isinstance(handler, _Teller) for handler in logger.handlers):
@@ -70,6 +72,6 @@ def tell_measurements() -> None:
 
 
 def words_for_engine(runner: Runner) -> str:
-    """`"ncnn 1.0"`, and where it is not the CPU in float32, what it is: `"torch 2.13 on cuda:0 in fp16"`."""
+    """`"ncnn 1.0"`, or with a device and precision other than CPU and fp32: `"torch 2.13 on cuda:0 in fp16"`."""
     place = "" if runner.device == "cpu" else f" on {runner.device}"
     return runner.name + place + ("" if runner.precision == "fp32" else f" in {runner.precision}")

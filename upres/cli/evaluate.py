@@ -1,4 +1,4 @@
-"""The verb `upres evaluate`: parse, find the pairs, load the models, call one function, print one table."""
+"""`upres evaluate`: find the pairs, load the models, measure them, print a table."""
 
 from __future__ import annotations
 
@@ -25,15 +25,19 @@ _PICTURES, _FIGURES = "Pictures", "Models and figures"
 def evaluate(
     hr: Annotated[
         Path,
-        typer.Option("--hr", metavar="DIR", help="Folder of HR pictures (those directly in it).", rich_help_panel=_PICTURES),
+        typer.Option(
+            "--hr", metavar="DIR", help="Folder of HR pictures, without subfolders.", rich_help_panel=_PICTURES
+        ),
     ],
-    scale: Annotated[int, typer.Option("--scale", "-s", metavar="N", help="Scale to measure at.", rich_help_panel=_PICTURES)],
+    scale: Annotated[
+        int, typer.Option("--scale", "-s", metavar="N", help="Scale to measure.", rich_help_panel=_PICTURES)
+    ],
     lr: Annotated[
         Path | None,
         typer.Option(
             "--lr",
             metavar="DIR",
-            help="Folder of LR pictures, named as HR or NAMEx4. Default: made from HR by cubic resize.",
+            help="Folder of LR pictures, named like HR, or NAMEx4. Default: cubic resize of HR.",
             rich_help_panel=_PICTURES,
         ),
     ] = None,
@@ -42,19 +46,24 @@ def evaluate(
         typer.Option(
             *("-n", "--model"),
             metavar="NAME|FILE",
-            help="A bundled model or a model file; may be repeated. Bicubic is always measured.",
+            help="Model name or file; may be repeated. Bicubic is always measured.",
             rich_help_panel=_FIGURES,
         ),
     ] = None,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Write the figures and their protocol there too.", rich_help_panel=_FIGURES),
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="Also write the results and the protocol to this file.",
+            rich_help_panel=_FIGURES,
+        ),
     ] = None,
     round_luma: Annotated[
         bool,
         typer.Option(
             "--round-luma",
-            help="Round Y to whole levels, as tables of older papers do (Set5 bicubic x4 SSIM .8102, not .8113).",
+            help="Round Y to whole levels, as older papers do (Set5 bicubic x4: SSIM .8102 instead of .8113).",
             rich_help_panel=_FIGURES,
         ),
     ] = False,
@@ -62,7 +71,7 @@ def evaluate(
         bool,
         typer.Option(
             "--niqe",
-            help="Measure NIQE too, of HR as well; its parameters (12 kB) are downloaded once.",
+            help="Also measure NIQE, for HR too; its parameters (12 kB) are downloaded once.",
             rich_help_panel=_FIGURES,
         ),
     ] = False,
@@ -79,7 +88,7 @@ def evaluate(
         bool,
         typer.Option(
             "--lr-psnr",
-            help="Measure the PSNR between LR and the reduced SR too: is it still the same picture?",
+            help="Also measure the PSNR of LR and the downscaled SR: is it still the same picture?",
             rich_help_panel=_FIGURES,
         ),
     ] = False,
@@ -87,7 +96,7 @@ def evaluate(
         Engine | None,
         typer.Option(
             "--engine",
-            help="What runs the networks. Default: ncnn on every machine, so that figures compare.",
+            help="Inference engine. Default: ncnn on all machines, for comparable results.",
             rich_help_panel=SPEED_PANEL,
         ),
     ] = None,
@@ -95,11 +104,13 @@ def evaluate(
     precision: PrecisionOption = Precision.fp32,
     threads: Annotated[
         int,
-        typer.Option("--threads", min=0, metavar="N", help="Threads of the networks; 0: one a core.", rich_help_panel=SPEED_PANEL),
+        typer.Option(
+            "--threads", min=0, metavar="N", help="Threads for networks; 0: one per core.", rich_help_panel=SPEED_PANEL
+        ),
     ] = 0,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, beside bicubic, per picture and mean.
+    """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, with bicubic, per picture and mean.
 
     \b
     Examples:
@@ -122,7 +133,7 @@ def evaluate(
         if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
             raise OutputError(f"--json expects a file in a folder that exists, got {json_file}")
         pairs = find_pairs(hr, lr, scale)
-        check_sizes(pairs, scale)  # headers only: what does not fit is told before a model is opened or a file downloaded
+        check_sizes(pairs, scale)  # reads headers only, before models are opened or files downloaded
         parameters = fetch_parameters(niqe_parameters) if niqe or niqe_parameters is not None else None
         measure = partial(measure_pairs, scale=scale, round_luma=round_luma, niqe=parameters, lr_psnr=lr_psnr)
         options = EngineOptions("auto" if engine is None else engine.value, device, precision.value, threads)
@@ -134,7 +145,7 @@ def evaluate(
         for note in dict.fromkeys(result.notes):
             say(f"note: {note}")
         if result.failed:
-            say(f"{len(result.failed)} of {len(pairs)} pictures failed and are in no row:")
+            say(f"{len(result.failed)} of {len(pairs)} pictures failed and are left out of all rows:")
             for name, reason in result.failed.items():
                 say(f"  {reason}" if name in reason else f"  {name}: {reason}")
         return INPUT_FAILED if result.failed else DONE
@@ -151,9 +162,9 @@ def _measure(
     *,
     choose_engine: bool,
 ) -> Evaluation:
-    """`measure(pairs, upscalers, progress=...)` with the models of these names opened, and closed afterwards.
+    """Call `measure(pairs, upscalers, progress=...)` with the named models opened.
 
-    With `choose_engine` that is ncnn, so that figures do not depend on the machine.
+    choose_engine: Use ncnn, so that results do not depend on the machine.
     """
     from contextlib import ExitStack
 
@@ -167,9 +178,11 @@ def _measure(
     with ExitStack() as stack:
         upscalers: dict[str, Upscaler] = {}
         for name in dict.fromkeys(names):
-            if name != BICUBIC:  # that row is there anyway
+            if name != BICUBIC:  # always measured
                 networks = load_model(name).networks
-                opaque = any(isinstance(network, OpaqueModel) for network in networks)  # an unknown architecture has one engine
+                opaque = any(
+                    isinstance(network, OpaqueModel) for network in networks
+                )  # an unknown architecture has one engine only
                 own = options.replace(engine="ncnn") if choose_engine and not opaque else options
                 upscalers[name] = Upscaler(networks, engine_options=own)
                 stack.callback(upscalers[name].close)

@@ -1,4 +1,4 @@
-"""The verb `upres export`: download the model if need be, read the picture, call one function, report the comparison."""
+"""`upres export`: download the model if needed, export it, report the comparison."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ _OUTPUT, _COMPARISON = "Output", "Comparison"
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, a file, or a blend (a:0.7,b:0.3), as `upscale -n` takes it.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model name or file, or blend (a:0.7,b:0.3).")],
     format: Annotated[
         str | None,
         typer.Option(
-            "-f", "--format", metavar="FORMAT", help="onnx, ncnn or safetensors. Default: by the suffix of -o.", rich_help_panel=_OUTPUT
+            "-f",
+            "--format",
+            metavar="FORMAT",
+            help="onnx, ncnn or safetensors. Default: by the suffix of -o.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     out: Annotated[
@@ -31,37 +35,54 @@ def export(
             "-o",
             "--out",
             metavar="OUT",
-            help="A file, or a folder that exists. Default: the model's name, in the current folder.",
+            help="Output file or existing folder. Default: the name of the model, in the current folder.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
     half: Annotated[
         bool,
-        typer.Option("--half", help="Store weights as float16, half the size; the name ends in -fp16.", rich_help_panel=_OUTPUT),
+        typer.Option(
+            "--half",
+            help="Store weights as float16, in half the size; adds -fp16 to the default name.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=_OUTPUT)] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_OUTPUT)
+    ] = False,
     picture: Annotated[
         Path | None,
         typer.Option(
-            "--picture", metavar="FILE", help="The picture to compare on. Default: one that upres carries.", rich_help_panel=_COMPARISON
+            "--picture",
+            metavar="FILE",
+            help="Picture for the comparison. Default: a bundled one.",
+            rich_help_panel=_COMPARISON,
         ),
     ] = None,
     threads: Annotated[
         int,
-        typer.Option("--threads", min=0, metavar="N", help="Threads of the engines; 0: one a core.", rich_help_panel=_COMPARISON),
+        typer.Option(
+            "--threads",
+            min=0,
+            metavar="N",
+            help="Threads for the engines; 0: one per core.",
+            rich_help_panel=_COMPARISON,
+        ),
     ] = 0,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report instead of the files' SHA-256.", rich_help_panel="Other")
+        bool, typer.Option("--json", help="Print the report instead of checksums.", rich_help_panel=_OUTPUT)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP, rich_help_panel="Other")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Write a model for other programs: ONNX, ncnn (Upscayl) or safetensors, compared with its source before it gets its name.
+    """Export a model to ONNX, ncnn (Upscayl) or safetensors.
 
-    Standard output gets `SHA-256  FILE` of each file, as sha256sum prints it.
+    The exported files are run and compared with the source before they are put in place. Prints `SHA-256  FILE` for
+    each file.
 
-    Example: upres export RealESRGAN_x4plus -f ncnn --half -o ~/upscayl/models
-
-    Example: upres export compact-x4:0.7,compact-gan-x4:0.3 -o blend.onnx
+    \b
+    Examples:
+      upres export RealESRGAN_x4plus -f ncnn --half -o ~/upscayl/models
+      upres export compact-x4:0.7,compact-gan-x4:0.3 -o blend.onnx
     """
 
     def work() -> None:
@@ -78,13 +99,13 @@ def export(
 
 
 def _format(given: str | None, out: str | None, formats: dict[str, tuple[str, ...]]) -> str:
-    """The format that was given, in any case, or that the suffix of `out` names."""
+    """The format given, in any case, or else the one of the suffix of `out`."""
     choice = ", ".join(formats)
     if given is None:
         ending = Path(out or "").suffix.lower()
         found = next((name for name, endings in formats.items() if ending in endings), None)
         if found is None:
-            raise UsageError(f"-f is needed where -o does not end in the suffix of a format: expected {choice}")
+            raise UsageError(f"specify -f, or an -o with the suffix of a format: expected {choice}")
         return found
     name = given.lower().removeprefix(".")
     if name not in formats:
@@ -104,9 +125,9 @@ def _tell(done: Exported, as_json: bool) -> None:
     for engine in dict.fromkeys(check.engine for check in done.checks):
         worst = max((check for check in done.checks if check.engine == engine), key=lambda check: check.largest)
         count = sum(check.engine == engine for check in done.checks)
-        say(f"{engine}: {count} pictures, at worst {worst.words()}")
+        say(f"{engine}: {count} pictures, worst: {worst.words()}")
     for reason in done.not_run:
-        say(f"not run: {reason}")
+        say(f"not compared: {reason}")
     for note in done.notes:
         say(f"note: {note}")
     if as_json:

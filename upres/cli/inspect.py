@@ -1,4 +1,4 @@
-"""The verb `upres inspect`: what pictures are before anything is done to them."""
+"""`upres inspect`: analyze pictures and suggest a model."""
 
 from __future__ import annotations
 
@@ -13,28 +13,33 @@ if TYPE_CHECKING:
     from upres.inspection.report import PictureReport
     from upres.upscaling.choose_model import ModelChoice
 
+_REPORT = "Report"
+
 
 def inspect(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="PICTURE", help="Pictures and folders of pictures; - is standard input.")
+        list[str], typer.Argument(metavar="PICTURE", help="Pictures or folders of pictures; - is standard input.")
     ],
     scale: Annotated[
-        float, typer.Option("-s", "--scale", metavar="N", help="The enlargement to suggest a model for.")
+        float,
+        typer.Option("-s", "--scale", metavar="N", help="Scale to suggest a model for.", rich_help_panel=_REPORT),
     ] = 4.0,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object a line on stdout, one for each picture.")
+        bool, typer.Option("--json", help="Print one JSON object per line and picture.", rich_help_panel=_REPORT)
     ] = False,
-    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include the pictures in subfolders.")] = False,
+    recursive: Annotated[
+        bool, typer.Option("-r", "--recursive", help="Include subfolders.", rich_help_panel="Files")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Show what a picture is: its true resolution, JPEG compression, noise, banding, gray or drawn, and the model that
-    fits.
+    """Analyze pictures: true resolution, JPEG compression, noise, banding, gray or drawn, and the model that fits.
 
-    "Not known" means that the picture does not tell: docs/inspect.md.
+    "Not known" means that the picture does not allow an answer.
 
-    Example: upres inspect photo.jpg
-
-    Example: upres inspect scans/ --json > scans.jsonl
+    \b
+    Examples:
+      upres inspect photo.jpg
+      upres inspect scans/ --json > scans.jsonl
     """
 
     def work() -> int:
@@ -45,12 +50,12 @@ def inspect(
         found = find_pictures(inputs, recursive=recursive, suffixes=READABLE_SUFFIXES, keep_out=None, beside=False)
         if not found.pictures:
             suffixes = ", ".join(sorted(READABLE_SUFFIXES))
-            raise InputError(f"{', '.join(inputs)} holds no picture (looked for {suffixes})")
+            raise InputError(f"{', '.join(inputs)} contains no pictures (looked for {suffixes})")
         code, told = DONE, 0
         for picture in found.pictures:
             try:
                 report = _inspect(None if picture.path is None else str(picture.path))
-            except UpresError as error:  # one bad picture is named and the rest goes on; the exit code tells
+            except UpresError as error:  # report it and go on; the exit code tells
                 say(words_for(error))
                 code = code or exit_code_of(error)
                 continue
@@ -74,7 +79,7 @@ def _inspect(path: str | None) -> PictureReport:
 
 
 def json_line(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> str:
-    """One object: `picture`, the fields of the report, `banded`, and `model` with its name, scale and reason."""
+    """A JSON object: `picture`, the fields of the report, `banded`, and `model` with name, scale and reason."""
     import json
     from dataclasses import asdict
 
@@ -84,8 +89,8 @@ def json_line(name: str, report: PictureReport, scale: float, choice: ModelChoic
 
 
 def text_of(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> list[str]:
-    """The report for a person, line by line."""
-    drawn = _told(report.drawn, "drawn", "photographed", "drawn or photographed: not known")
+    """The report as lines of text."""
+    drawn = _told(report.drawn, "drawn", "photograph", "drawn or photograph: not known")
     gray = _told(report.gray, "gray", "in color", "gray or in color: not known")
     lines = [
         ("picture", _picture(report)),
@@ -113,32 +118,32 @@ def _picture(report: PictureReport) -> str:
 def _resolution(report: PictureReport) -> str:
     scale = report.true_scale
     if report.true_scale_confidence is None:
-        return "not known: the picture is too small or shows nothing"
-    sure = f"{min(99, round(100 * report.true_scale_confidence))} % sure"
+        return "not known: the picture is too small or has no detail"
+    sure = f"{min(99, round(100 * report.true_scale_confidence))} % certain"
     if scale is None:
-        return f"not known (the likeliest answer would be {sure}, which is too little)"
+        return f"not known (the most likely answer is only {sure})"
     if scale == 1.0:
-        return f"it carries all that its pixels can ({sure})"
+        return f"full detail for its size ({sure})"
     size = f"{max(1, round(report.width / scale))} x {max(1, round(report.height / scale))}"
-    return f"{size} would show as much: it is {scale:.2f} times larger than what it shows, or blurred as much ({sure})"
+    return f"{size} would show the same detail: enlarged {scale:.2f} times, or blurred as much ({sure})"
 
 
 def _compression(report: PictureReport) -> str:
     before = ""
     if report.earlier_jpeg_quality is not None:
-        before = f"; before that quality {report.earlier_jpeg_quality}, blocks from {report.earlier_jpeg_grid_offset}"
+        before = f"; earlier JPEG quality {report.earlier_jpeg_quality}, grid offset {report.earlier_jpeg_grid_offset}"
     if report.jpeg_quality is None:
-        return f"no trace of JPEG{before}"
-    source = "from its pixels"
+        return f"no traces of JPEG{before}"
+    source = "estimated from pixels"
     if report.jpeg_quality_source != "pixels":
         exact = report.jpeg_quality_source == "tables"
-        source = "from its file" if exact else "the nearest to the tables in its file"
-    return f"JPEG of quality {report.jpeg_quality} ({source}), blocks from {report.jpeg_grid_offset}{before}"
+        source = "from its tables" if exact else "nearest to its tables"
+    return f"JPEG quality {report.jpeg_quality} ({source}), grid offset {report.jpeg_grid_offset}{before}"
 
 
 def _noise(report: PictureReport) -> str:
     if report.noise_luma_sigma_255 is None:
-        return "not known: behind the compression, or no flat place shows it"
+        return "not known: hidden by compression, or no flat area"
     luma = f"{report.noise_luma_sigma_255:.1f} of 255 (standard deviation of luma)"
     if report.noise_sigma_255 is None:
         return f"{luma}, before compression"

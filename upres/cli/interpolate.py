@@ -1,4 +1,4 @@
-"""The verb `upres interpolate`: load two models, call one function, write a third."""
+"""`upres interpolate`: load two models, interpolate their weights, write a third."""
 
 from __future__ import annotations
 
@@ -14,28 +14,35 @@ _MIXTURE, _OUTPUT = "Mixture", "Output"
 
 
 def interpolate(
-    first: Annotated[str, typer.Argument(metavar="A", help="The PSNR-oriented network: a name, a file or a blend.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="The GAN that was trained from A: a name, a file or a blend.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="PSNR-oriented model: name, file or blend.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="GAN model trained from A: name, file or blend.")],
     alpha: Annotated[
-        float, typer.Option("--alpha", metavar="X", help="How much of B: 0 is A, 1 is B.", rich_help_panel=_MIXTURE)
+        float, typer.Option("--alpha", metavar="X", help="Share of B: 0 is A, 1 is B.", rich_help_panel=_MIXTURE)
     ] = 0.8,
     extrapolate: Annotated[
-        bool, typer.Option("--extrapolate", help="Allow an alpha below 0 or above 1.", rich_help_panel=_MIXTURE)
+        bool, typer.Option("--extrapolate", help="Allow --alpha below 0 or above 1.", rich_help_panel=_MIXTURE)
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", metavar="FILE", help="The file to write. Default: A_B_0.80.safetensors, here.", rich_help_panel=_OUTPUT
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="Output file. Default: A_B_0.80.safetensors in the current folder.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it exists.", rich_help_panel=_OUTPUT)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP, rich_help_panel="Other")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.", rich_help_panel=_OUTPUT)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Write a network between two of one shape: every weight is (1 - alpha) of A's and alpha of B's (ESRGAN, section 3.4).
+    """Interpolate the weights of two models of one architecture: (1 - alpha) A + alpha B (ESRGAN, section 3.4).
 
-    Example: upres interpolate psnr.safetensors gan.safetensors --alpha 0.8 -o between.safetensors
-
-    Example: upres interpolate compact-x4 compact-gan-x4 --alpha 0.3
+    \b
+    Examples:
+      upres interpolate psnr.safetensors gan.safetensors --alpha 0.8 -o between.safetensors
+      upres interpolate compact-x4 compact-gan-x4 --alpha 0.3
     """
 
     def work() -> None:
@@ -64,7 +71,7 @@ def interpolate(
 
 
 def _check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
-    """Everything that can be wrong with the output, before anything is written."""
+    """Check the output before any work is done."""
     if target.suffix.lower() != ".safetensors":
         raise UsageError(f"--out expects a file that ends in .safetensors, got {target}")
     if target.is_dir() or not target.absolute().parent.is_dir():
@@ -72,6 +79,6 @@ def _check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
     if not target.exists():
         return
     if any(target.samefile(source) for source in sources):
-        raise UsageError(f"--out names {target}, which is one of the models: choose another name")
+        raise UsageError(f"--out {target} is one of the input models; choose another name")
     if not overwrite:
-        raise OutputError(f"{target} exists already: --overwrite replaces it, or choose another --out")
+        raise OutputError(f"{target} exists; use --overwrite, or choose another --out")

@@ -1,4 +1,4 @@
-"""What `upres upscale` says of a job: what was left out, how long it will take, what came of it."""
+"""Messages of `upres upscale`: skipped files, the estimate before a job, the summary after it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from upres.batch.job import BatchReport, Job
     from upres.batch.plan import Prepared
     from upres.batch.request import Request
-    from upres.batch.run import BatchReport, Job
 
-TELL_FROM_S = 30.0  # a job that takes longer says so before it starts
+TELL_FROM_S = 30.0  # a longer job announces its estimate
 
 
 def tell_left_out(prepared: Prepared) -> None:
+    """Report skipped files and kept results."""
     for reason, count in sorted(prepared.left_out.items()):
         say(f"skipped: {count} x {reason}")
-    again = "(`overwrite=True` makes {} anew)"
-    _tell_kept(prepared.existing, f" {again}".format("it"), f" {again}".format("them"))
-    unknown = f"; what {{}} made with is not known {again}"
-    _tell_kept(prepared.unknown, unknown.format("it was", "it"), unknown.format("they were", "them"))
+    remedy = "(`overwrite=True` replaces {})"
+    _tell_kept(prepared.existing, f" {remedy}".format("it"), f" {remedy}".format("them"))
+    unknown = f"; {{}} settings are unknown {remedy}"
+    _tell_kept(prepared.unknown, unknown.format("its", "it"), unknown.format("their", "them"))
     for told, targets in prepared.other.items():
         remedy = f", {told}: add `overwrite=True`, or choose another `out`"
         _tell_kept(targets, remedy, remedy)
@@ -36,12 +37,13 @@ def tell_left_out(prepared: Prepared) -> None:
 
 def _tell_kept(targets: Sequence[Path], of_one: str, of_many: str) -> None:
     if len(targets) == 1:
-        say(f"kept: {targets[0]} is there already{of_one}")
+        say(f"kept: {targets[0]} exists{of_one}")
     elif targets:
-        say(f"kept: {len(targets)} results are there already{of_many}")
+        say(f"kept: {len(targets)} results exist{of_many}")
 
 
 def tell_start(jobs: list[Job], seconds: float) -> None:
+    """Announce the estimate of a job that takes long."""
     if seconds <= TELL_FROM_S:
         return
     engine = words_for_engine(jobs[0].upscaler.runner)
@@ -56,6 +58,7 @@ def tell_start(jobs: list[Job], seconds: float) -> None:
 
 
 def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds: float, debug: bool) -> None:
+    """Report notes, results and failures, and how to continue."""
     names_of: defaultdict[str, list[str]] = defaultdict(list)
     for outcome in report.done:
         for note in dict.fromkeys(outcome.notes):
@@ -66,12 +69,16 @@ def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds:
     if len(report.done) == 1 and len(report.outcomes) == 1:
         outcome, job = report.done[0], prepared.jobs[0]
         if outcome.target is not None:
-            say(f"{outcome.target}: {job.plan.width} x {job.plan.height}, {words_for_seconds(seconds)}{_engines([job])}")
+            say(
+                f"{outcome.target}: {job.plan.width} x {job.plan.height}, {words_for_seconds(seconds)}{_engines([job])}"
+            )
     elif report.done:
         megapixels = sum(outcome.pixels for outcome in report.done) / 1e6
         folder = prepared.destination.folder
-        where = f" in {folder}" if folder is not None else ", each beside its input" if prepared.destination.beside else ""
-        say(f"{_count(report.done)} done{where}: {megapixels:,.1f} MP in {words_for_seconds(seconds)}{_engines(prepared.jobs)}")
+        where = f" in {folder}" if folder is not None else " beside their inputs" if prepared.destination.beside else ""
+        say(
+            f"{_count(report.done)} done{where}: {megapixels:,.1f} MP in {words_for_seconds(seconds)}{_engines(prepared.jobs)}"
+        )
     if report.failed:
         total = len(report.outcomes) + report.left
         if total > 1:
@@ -80,16 +87,21 @@ def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds:
             say(("  " if total > 1 else "upres: ") + failure_line(outcome))
             if debug:
                 traceback.print_exception(outcome.error)
-    again = "run the same command again to go on; what is finished is kept" + (" (without --overwrite)" if request.overwrite else "")
+    again = (
+        f"run the same command again{' without --overwrite' if request.overwrite else ''}; finished pictures are kept"
+    )
     if report.interrupted:
-        say(f"upres: stopped by Ctrl-C, {report.left} of {_count(prepared.jobs)} not done: {again}")
+        say(f"upres: stopped by Ctrl-C; {report.left} of {_count(prepared.jobs)} not done: {again}")
     elif report.stopped_by is not None and report.left:
-        say(f"upres: stopped, {report.left} more not begun: when the cause is mended, {again}")
+        pictures = "1 picture" if report.left == 1 else f"{report.left} pictures"
+        say(f"upres: stopped; {pictures} not started: fix the problem and {again}")
 
 
 def _engines(jobs: list[Job]) -> str:
-    """ " with ncnn 1.0": what ran; nothing where no network did."""
-    names = dict.fromkeys(words_for_engine(network.runner) for job in jobs if job.plan.passes for network in job.upscaler.networks)
+    """ " with ncnn 1.0": the engines that ran; "" if no network ran."""
+    names = dict.fromkeys(
+        words_for_engine(network.runner) for job in jobs if job.plan.passes for network in job.upscaler.networks
+    )
     return f" with {', '.join(names)}" if names else ""
 
 

@@ -1,6 +1,6 @@
-"""The command line: the verbs and nothing else. Each lives in `cli/VERB.py`, parses, builds one dataclass and calls one function.
+"""The command line. Each command is one file: it parses options, builds one value and calls one function.
 
-Nothing heavy is imported here: `upres --help` loads neither numpy nor an engine, an image codec or torch.
+Imports stay light: `upres --help` loads no numpy, engine, image codec or torch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ app = typer.Typer(
     help="Super-resolution: upscale pictures, measure models, train them. Exit codes: docs/exit-codes.md.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # rich costs more to import than all the rest of `upres --help`
+    rich_markup_mode=None,  # importing rich takes longer than the rest of `upres --help`
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -46,11 +46,11 @@ app.command(cls=Verb)(doctor)
 app.add_typer(models)
 
 
-# Completion is typer's own, imported when it is used: `add_completion=True` would import it at every start.
+# Completion is typer's own, imported on use: `add_completion=True` would import it at every start.
 
 
 def load_completion() -> None:
-    """Let typer know the shells, before a shell asks for completions by the environment variable `COMPLETE_VARIABLE`."""
+    """Register the shells with typer, before one asks for completions through `COMPLETE_VARIABLE`."""
     from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
 
     completion_init()
@@ -82,11 +82,17 @@ def _everywhere(  # pyright: ignore[reportUnusedFunction]  # typer calls it
     install_completion: Annotated[
         bool,
         typer.Option(
-            "--install-completion", help="Complete verbs and options in this shell.", callback=_install_completion, is_eager=True
+            "--install-completion",
+            help="Install completion of commands and options for this shell.",
+            callback=_install_completion,
+            is_eager=True,
         ),
     ] = False,
     show_completion: Annotated[
-        bool, typer.Option("--show-completion", help="Print what that would install.", callback=_show_completion, is_eager=True)
+        bool,
+        typer.Option(
+            "--show-completion", help="Print the completion script.", callback=_show_completion, is_eager=True
+        ),
     ] = False,
     version: Annotated[
         bool, typer.Option("-V", "--version", help="Show the version and exit.", callback=_show_version, is_eager=True)

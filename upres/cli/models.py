@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +12,6 @@ from upres.cli.errors import DEBUG_HELP, DONE, MODEL_REFUSED, run_verb, say
 
 if TYPE_CHECKING:
     from upres.models.model import Model
-    from upres.models.report import Facts
 
 app = typer.Typer(
     name="models",
@@ -31,21 +28,33 @@ _Debug = Annotated[bool, typer.Option("--debug", help=DEBUG_HELP, rich_help_pane
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_OUTPUT)]
 _Accept = Annotated[
     bool,
-    typer.Option("--accept-license", "--accept-licence", help="Accept a restrictive or unknown license.", rich_help_panel=_LICENSE),
+    typer.Option(
+        "--accept-license",
+        "--accept-licence",
+        help="Accept a restrictive or unknown license.",
+        rich_help_panel=_LICENSE,
+    ),
 ]
-_STATES = {"house": "bundled with upres", "here": "downloaded", "added": "added by you", "": "not downloaded"}
 
 
 @app.command("list", cls=Verb)
 def list_models(
     family: Annotated[
         str | None,
-        typer.Option("--family", metavar="FAMILY", help="Only models of this architecture, such as compact.", rich_help_panel=_FILTERS),
+        typer.Option(
+            "--family",
+            metavar="FAMILY",
+            help="Only models of this architecture, such as compact.",
+            rich_help_panel=_FILTERS,
+        ),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option("--scale", metavar="N", help="Only models that enlarge by N.", rich_help_panel=_FILTERS)
+        int | None,
+        typer.Option("--scale", metavar="N", help="Only models that enlarge by N.", rich_help_panel=_FILTERS),
     ] = None,
-    present: Annotated[bool, typer.Option("--present", help="Only models on this machine.", rich_help_panel=_FILTERS)] = False,
+    present: Annotated[
+        bool, typer.Option("--present", help="Only models on this machine.", rich_help_panel=_FILTERS)
+    ] = False,
     as_json: _Json = False,
     debug: _Debug = False,
 ) -> None:
@@ -59,6 +68,7 @@ def list_models(
     """
 
     def work() -> None:
+        from upres.cli.models_text import print_table
         from upres.models.catalog import list_models as find_models
         from upres.models.report import row
 
@@ -66,34 +76,16 @@ def list_models(
         if as_json:
             print(json.dumps([row(model) for model in found], indent=2, ensure_ascii=False), flush=True)
         else:
-            _print_table(found)
+            print_table(found)
 
     run_verb(work, debug)
 
 
-def _print_table(found: list[Model]) -> None:
-    from upres.models.report import bytes_of, state_of
-    from upres.system.text import words_for_bytes
-
-    marks = {"house": "*", "added": "+", "here": "=", "": " "}
-    table = [("  NAME", "FAMILY", "SCALE", "LICENSE", "SIZE", "FOR")]
-    for model in found:
-        size = bytes_of(model)
-        words = "?" if size is None else words_for_bytes(size, unit=1000)
-        table.append((f"{marks[state_of(model)]} {model.name}", model.family, f"{model.scale}x", model.license, words, model.purpose))
-    widths = [max(len(line[column]) for line in table) for column in range(5)]
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in table:
-        cells = [cell.ljust(width) for cell, width in zip(line[:4], widths, strict=False)]
-        print("  ".join((*cells, line[4].rjust(widths[4]), line[5])).rstrip()[:columns])
-    sys.stdout.flush()
-    if not found:
-        say("no models match these filters")
-
-
 @app.command(cls=Verb)
 def show(
-    model: Annotated[str, typer.Argument(metavar="NAME|FILE", help="The name of a model, downloaded or not, or a file.")],
+    model: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="The name of a model, downloaded or not, or a file.")
+    ],
     as_json: _Json = False,
     debug: _Debug = False,
 ) -> None:
@@ -109,13 +101,14 @@ def show(
     def work() -> int:
         from dataclasses import asdict
 
+        from upres.cli.models_text import print_facts
         from upres.models.report import facts
 
         found = facts(model)
         if as_json:
             print(json.dumps(asdict(found), indent=2, ensure_ascii=False), flush=True)
         else:
-            _print_facts(found)
+            print_facts(found)
         if found.problem is not None:
             say(f"upres: {found.problem}")
         return DONE if found.problem is None else MODEL_REFUSED
@@ -123,42 +116,11 @@ def show(
     run_verb(work, debug)
 
 
-def _print_facts(found: Facts) -> None:
-    from upres.system.text import words_for_bytes
-
-    how = {"pinned": " (pinned when it first came)", "catalog": " (as in the catalog)", "computed": "", "unknown": ""}[found.sha256_from]
-    colors = None if found.in_channels is None else f"{found.in_channels} in, {found.out_channels} out"
-    several = found.files[1:] and found.files
-    reach = "the whole picture" if found.sees_whole_picture else f"{found.receptive_field} input pixels to each side"
-    lines: list[tuple[str, object]] = [
-        ("name", ", ".join((found.name, *found.aliases))),
-        ("for", found.purpose or None),
-        ("license", found.license),
-        ("state", _STATES[found.state] if found.state or found.path is None else None),
-        *(("file", f"{file.path}, {file.bytes:,} bytes, sha256 {file.sha256}") for file in several),
-        ("file", None if several else found.path),
-        ("size", None if found.bytes is None else f"{found.bytes:,} bytes ({words_for_bytes(found.bytes, unit=1000)})"),
-        ("sha256", f"{found.sha256}{how}" if found.sha256 else "unknown: pinned at the first download"),
-        ("family", found.family),
-        ("scale", found.scale),
-        ("channels", colors),
-        ("alignment", None if found.alignment in (None, 1) else f"sides of the input must be multiples of {found.alignment}"),
-        ("parameters", None if found.parameters is None else f"{found.parameters:,}"),
-        ("cost", None if found.macs_per_pixel is None else f"{found.macs_per_pixel:,.0f} multiply-adds per input pixel"),
-        ("reach", f"{reach} (receptive field)" if found.receptive_field is not None or found.sees_whole_picture else None),
-        *(("measured", note) for note in found.notes),
-        ("page", found.page or None),
-        *(("address", address) for address in found.addresses),
-    ]
-    for title, value in lines:
-        if value is not None and not (title == "sha256" and several):
-            print(f"{title:<11}{value}")
-    sys.stdout.flush()
-
-
 @app.command(cls=Verb)
 def pull(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of `upres models list`.", show_default=False)],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Names of `upres models list`.", show_default=False)
+    ],
     accept_license: _Accept = False,
     debug: _Debug = False,
 ) -> None:
@@ -181,7 +143,7 @@ def pull(
             model = catalog.find(name)
             if model is None:
                 if catalog.is_path(name):
-                    raise UsageError(f"{name} is a path: upres models pull downloads models by name; upres models add takes files")
+                    raise UsageError(f"{name} is a path: upres models pull takes names, upres models add takes files")
                 raise catalog.unknown_name(name)
             found.append(model)
         for model in found:
@@ -200,12 +162,19 @@ def pull(
 def add(
     file_or_url: Annotated[str, typer.Argument(metavar="FILE|URL", help="A model file, or its http(s) address.")],
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: the file's name.", rich_help_panel=_OTHER)
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="What to call it. Default: the file's name.", rich_help_panel=_OTHER
+        ),
     ] = None,
     license: Annotated[
         str | None,
         typer.Option(
-            "--license", "--licence", metavar="SPDX", help="Its license, such as CC-BY-4.0, where known.", rich_help_panel=_LICENSE
+            "--license",
+            "--licence",
+            metavar="SPDX",
+            help="Its license, such as CC-BY-4.0, where known.",
+            rich_help_panel=_LICENSE,
         ),
     ] = None,
     accept_license: _Accept = False,
@@ -232,7 +201,7 @@ def add(
             say(f"{file_or_url}: license {chosen}")
         with shown_progress(name or "model") as progress:
             model = add_model(file_or_url, name, chosen, accept_license=accept_license, progress=progress)
-        pinned = f"; its SHA-256 was not known, and is pinned now: {model.files[0].sha256}" if remote else ""
+        pinned = f"; its SHA-256 was unknown, and is pinned now: {model.files[0].sha256}" if remote else ""
         say(f"{model.name}: {model.family}, {model.scale}x, {model.license}{pinned}")
         print(model.name, flush=True)
 
@@ -260,7 +229,8 @@ def verify(debug: _Debug = False) -> None:
             print(f"{'ok   ' if check.sound else 'WRONG'}  {check.name}: {check.note}", flush=True)
             wrong += not check.sound
         if wrong:
-            say(f"upres: {wrong} cannot be used: upres models pull NAME downloads one again, upres models remove NAME deletes it")
+            remedy = "download them again with upres models pull NAME, or delete them with upres models remove NAME"
+            say(f"upres: {wrong} cannot be used; {remedy}")
         return MODEL_REFUSED if wrong else DONE
 
     run_verb(work, debug)
@@ -268,7 +238,8 @@ def verify(debug: _Debug = False) -> None:
 
 @app.command(cls=Verb)
 def remove(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models to delete.", show_default=False)], debug: _Debug = False
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models to delete.", show_default=False)],
+    debug: _Debug = False,
 ) -> None:
     """Delete downloaded and added models.
 
@@ -287,7 +258,7 @@ def remove(
             model = catalog.find(name)
             if model is None:
                 if catalog.is_path(name):
-                    raise UsageError(f"{name} is a path: upres models remove takes names, and deletes only its own copies")
+                    raise UsageError(f"{name} is a path: upres models remove takes names")
                 raise catalog.unknown_name(name)
             if model.kind == "bundled":
                 raise UsageError(f"{model.name} is bundled with upres and cannot be removed")

@@ -1,4 +1,4 @@
-"""What a person sees while a verb works: one display for all of them, on stderr. On a terminal a bar, elsewhere a line now and then."""
+"""The progress display of all commands, on stderr: a bar on a terminal, otherwise a line now and then."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from upres.cli.errors import say, words_for
 from upres.system.text import words_for_estimate
 
 if TYPE_CHECKING:
-    from upres.batch.run import Outcome
+    from upres.batch.job import Outcome
 
-_EVERY_S = 30.0  # between two lines of a log
-Amount = Callable[[float, float | None], str]  # (done, total where known) in words
+_EVERY_S = 30.0  # between two log lines
+Amount = Callable[[float, float | None], str]  # (done, total or None) in words
 
 
 def counted(things: str) -> Amount:
-    """"3 of 20 pictures"."""
+    """ "3 of 20 pictures"."""
     return lambda done, total: f"{done:,.0f} of {total:,.0f} {things}" if total is not None else f"{done:,.0f} {things}"
 
 
 class JobProgress:
-    """How far a job is, and the time left at the pace of the whole job so far.
+    """Shows how much of a job is done, and the time left at its average speed so far.
 
-    title: what is done ("upscaling"); total: how much there is of it, None where that is not known.
-    amount: words for what is done; estimate_s: the time left until a pace is measured, None for none.
-    log_every_s: between two lines of a log; None writes none. kept: leave the bar on the terminal at the end. shown: False shows nothing.
+    title: What is being done ("upscaling").
+    total: The amount of work; None if unknown.
+    amount: Describes the work done.
+    estimate_s: Time left until a speed is measured; None shows none.
+    log_every_s: Time between two log lines; None writes none.
+    kept: Leave the bar on the terminal at the end.
+    shown: False shows nothing.
     """
 
     def __init__(
@@ -49,7 +53,7 @@ class JobProgress:
         self.begin(title, total, estimate_s)
 
     def begin(self, title: str, total: float | None, estimate_s: float | None = None) -> None:
-        """Start on another part of the job."""
+        """Start another part of the job."""
         self.title, self.total, self.done = title, total, 0.0
         self._start = time.monotonic()
         self._end = None if estimate_s is None else self._start + estimate_s
@@ -57,11 +61,11 @@ class JobProgress:
 
     @property
     def left_s(self) -> float | None:
-        """Counts down between two signs of progress, which can be far apart, instead of growing until the next. None while unknown."""
+        """Seconds left, counting down between two updates, which can be far apart. None if unknown."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def update(self, done: float, total: float | None = None) -> None:
-        """So much is done now; the total may have changed."""
+        """Set the work done, and the total if it changed."""
         self.done, self.total = done, self.total if total is None else total
         now = time.monotonic()
         if done and self.total is not None:
@@ -75,11 +79,11 @@ class JobProgress:
             say(f"{self.title}: {self._amount(done, self.total)}{share}{self._left(', ')}")
 
     def advance(self, by: float) -> None:
-        """So much more is done."""
+        """Add to the work done."""
         self.update(self.done + by)
 
     def say(self, words: str) -> None:
-        """A line of its own, above the bar."""
+        """Print a line above the bar."""
         if self._bar is None:
             say(words)
         else:
@@ -89,7 +93,7 @@ class JobProgress:
         return "" if self.left_s is None else f"{before}about {words_for_estimate(self.left_s)} left"
 
     def draw(self) -> None:
-        """Show the words for what is done anew; the bar's clock moves by itself."""
+        """Update the bar; its clock runs by itself."""
         if self._bar is not None:
             values = {"description": self.title, "completed": self.done, "total": self.total}
             self._bar.update(self._task, amount=self._amount(self.done, self.total), **values)
@@ -108,26 +112,41 @@ class JobProgress:
 
     def _make_bar(self) -> tuple[Any, Any]:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            ProgressColumn,
+            Task,
+            TaskProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
         from rich.text import Text
 
         job = self
 
         class Left(ProgressColumn):
-            """rich's own column forgets the speed whenever the total changes."""
+            """Replaces rich's own column, which forgets the speed whenever the total changes."""
 
             def render(self, task: Task) -> Text:
                 return Text("" if job.total is not None and job.done >= job.total else job._left(""))  # pyright: ignore[reportPrivateUsage]
 
-        texts = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[amount]}"))
+        texts = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[amount]}"),
+        )
         bar = Progress(*texts, TimeElapsedColumn(), Left(), console=Console(stderr=True), transient=not self._kept)
         return bar, bar.add_task(self.title, total=self.total, amount="")
 
 
 class UpscaleProgress:
-    """A `batch.run.Watcher`: output pixels of the whole job, and its pictures where there are several.
+    """A `batch.job.Watcher` that shows the output pixels of the whole job, and the pictures if there are several.
 
-    `estimate_s` is what the display counts down from until something is measured.
+    total_pixels: Of all outputs.
+    pictures: Number of them.
+    estimate_s: Counted down until a speed is measured.
     """
 
     def __init__(self, total_pixels: int, pictures: int, estimate_s: float) -> None:
@@ -157,7 +176,7 @@ class UpscaleProgress:
 
 
 class TrainingProgress:
-    """Steps on a terminal, a line at every validation everywhere; both tell the share of time spent waiting for data."""
+    """Shows training steps on a terminal, and a line at every validation; both report the wait for data."""
 
     def __init__(self, steps: int, talks: bool) -> None:
         self._words = self._quality = ""
@@ -196,7 +215,7 @@ class TrainingProgress:
 
 
 def failure_line(outcome: Outcome) -> str:
-    """`NAME: reason` for one picture that failed; the name is not said twice where the reason begins with it."""
+    """`NAME: reason` for a failed picture, without repeating a name that the reason begins with."""
     assert outcome.error is not None
     reason = words_for(outcome.error).removeprefix("upres: ")
     return reason if reason.startswith(outcome.name) else f"{outcome.name}: {reason}"

@@ -1,67 +1,58 @@
-"""What `upres doctor` found out, as data. The fields of `DoctorReport` are the keys of `--json`: docs/doctor.md says what each means."""
+"""What `upres doctor` finds. The fields of `DoctorReport` are the keys of `--json`; docs/doctor.md describes each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from upres.system.hardware import Machine
 
-State = Literal["ok", "wrong", "failed", "crashed", "timeout", "missing", "absent", "not-run"]
+State = Literal["ok", "wrong", "failed", "crashed", "timeout", "missing", "absent", "not-run"]  # docs/doctor.md
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A tiny network on one device, against numpy in float64. `difference` is the greatest, in shares of the range, None where there is
-    no number. `words` say why a precision that was tried is not used."""
+    """A tiny network on one device, compared with numpy in float64."""
 
     precision: str
     right: bool
-    difference: float | None
+    difference: float | None  # the largest, on the range 0 to 1; None where it is not a number
     seconds: float
-    words: str
+    words: str  # why a precision that was tried is not used
 
 
 @dataclass(frozen=True, slots=True)
 class EngineCheck:
-    """An engine on a device.
-
-    state: "ok"; "wrong": it ran and the result is not right; "failed": an error, which `words` tells; "crashed": its process was ended
-    by a signal; "timeout"; "missing": not installed; "absent": no such device is found; "not-run": `--quick`.
-    `kind` is the device as `requirements.TESTED` knows it; `tested` is from there. `remedy` is a command or an advice.
-    """
+    """An engine on a device."""
 
     engine: str
     device: str
-    kind: str
+    kind: str  # the device as `requirements.TESTED` names it
     device_name: str
     version: str | None
     state: State
-    words: str
+    words: str  # the reason for the state
     runs: tuple[Run, ...]
-    tested: str
-    remedy: str | None
+    tested: str  # where this project runs it
+    remedy: str | None  # a command, or advice
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What upscaling cannot do without. `works` is None where nothing was run (`--quick`) and nothing is known to be missing.
+    """What upscaling cannot do without."""
 
-    `reads` and `writes` are formats that were written and read again just now.
-    """
-
-    works: bool | None
+    works: bool | None  # None where nothing was run (`--quick`) and nothing is known to be missing
     problems: tuple[str, ...]
     numpy: str | None
     libvips: str | None
-    reads: tuple[str, ...]
+    reads: tuple[str, ...]  # formats that were just written and read back
     writes: tuple[str, ...]
     house_models: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Where `--engine auto` keeps what it measured, and how much is there; None where that could not be asked."""
+    """The measurements of `--engine auto`: their file and number, None where that is not known."""
 
     path: str | None
     count: int | None
@@ -69,7 +60,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Something to mend: what was seen, why it matters, and what to do."""
+    """A fault or a shortage: what was found, why it matters, and the remedy."""
 
     what: str
     why: str
@@ -78,25 +69,13 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class DoctorReport:
-    """All that `upres doctor` tells; its fields are the keys of `--json`. `packages` has what pip knows of each, None for nothing."""
-
     schema: int
     upres: str
     folder: str
     machine: Machine
-    packages: dict[str, str | None]
+    packages: dict[str, str | None]  # the installed version of each, None for those that are not installed
     core: Core
     engines: tuple[EngineCheck, ...]
     choices: Choices
     untested: tuple[str, ...]
     hints: tuple[Hint, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What the hints are made from: the report so far, and what the libraries said of how they were built."""
-
-    machine: Machine
-    packages: dict[str, str | None]
-    engines: tuple[EngineCheck, ...]
-    builds: dict[str, dict[str, Any]]

@@ -1,4 +1,4 @@
-"""How a network is run, as one value: which engine, where, in what precision."""
+"""How a network runs, as one value: the engine, its device, its precision."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What `engines.load` opens a network with. Raises `UsageError`, naming the field, for a value out of range."""
+    """How `engines.load` opens a network. Raises `UsageError`, naming the field, for a value out of range."""
 
-    engine: str = "auto"  # one of ENGINES; "auto" is the fastest one that was measured on this machine, else ncnn
-    device: str = "auto"  # one that the engine knows (registry.DEVICES), "cuda:1" too; narrows the choice of engine="auto"
-    precision: str = "auto"  # of activations; "auto" is fp32 on CPUs, fp16 on GPUs where test tiles agree with float32
-    threads: int = 0  # at least 1, or 0 for one a core
+    engine: str = "auto"  # one of ENGINES; "auto" is the fastest measured on this machine, else ncnn
+    device: str = "auto"  # one of registry.DEVICES, such as "cuda:1"; narrows the choice of engine="auto"
+    precision: str = "auto"  # of activations; "auto" is fp32 on CPUs, and fp16 on GPUs if test tiles agree with float32
+    threads: int = 0  # at least 1, or 0 for one per core
     exact: bool = False  # tiles equal the untiled picture to the bit: ncnn then takes about twice as long
-    expected_px: int | None = None  # LR pixels of all pictures to come; without it, engine="auto" never measures
+    expected_px: int | None = None  # LR pixels of all pictures to come; if None, engine="auto" never measures
     picture_px: int | None = None  # LR pixels of a typical one of them; default: all of expected_px
 
     def __post_init__(self) -> None:
@@ -31,7 +31,7 @@ class EngineOptions:
         if self.precision not in PRECISIONS:
             raise UsageError(f"`precision` must be one of {', '.join(PRECISIONS)}; got {self.precision!r}")
         if self.threads < 0:
-            raise UsageError(f"`threads` must be 0 (one a core) or more, got {self.threads}")
+            raise UsageError(f"`threads` must be at least 0 (0 is one per core), got {self.threads}")
         for name, value in (("expected_px", self.expected_px), ("picture_px", self.picture_px)):
             if value is not None and value < 1:
                 raise UsageError(f"`{name}` must be at least 1, got {value}")
@@ -41,11 +41,11 @@ class EngineOptions:
             engines_with(self.device)
 
     def check_installed(self) -> None:
-        """Raises `EngineError`, with the remedy, where the engine, or every engine that has the device, is not installed. Opens nothing."""
+        """Raises `EngineError`, with the remedy, if the engine, or every engine for the device, is not installed."""
         check_installed(self.engine, self.device)
 
     def replace(self, **keywords: Any) -> EngineOptions:
-        """The same with other values in some fields. Raises `TypeError` for a name that is no field, with the nearest one."""
+        """A copy with some fields changed. Raises `TypeError` for an unknown name, with the nearest one."""
         check_names(keywords, ENGINE_FIELDS)
         return replace(self, **keywords)
 

@@ -1,4 +1,4 @@
-"""A graph opened by one engine on one device: the table of what each engine knows, and the way to its class."""
+"""The devices of each engine, and the class that runs a graph on it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from upres.graph.graph import Graph
 from upres.graph.nodes import Array
 from upres.system.packages import install_command, missing_modules
 
-# Devices by engine; ":N" behind those that are NUMBERED picks one of several.
+# Devices by engine; those in NUMBERED take ":N".
 DEVICES: dict[str, tuple[str, ...]] = {
     "ncnn": ("cpu", "vulkan"),
     "torch": ("cpu", "cuda", "mps", "xpu"),
     "onnx": ("cpu", "cuda", "tensorrt", "rocm", "migraphx", "directml", "coreml", "openvino"),
     "openvino": ("cpu", "gpu", "npu"),
 }
-_OTHER_GPUS = (  # "gpu" is OpenVINO's name for what Intel makes
-    "; a GPU of another maker is device cuda (NVIDIA: torch, onnx), vulkan (any: ncnn), mps (Apple: torch) or directml (Windows: onnx)"
+_OTHER_GPUS = (  # "gpu" is OpenVINO's name for Intel's
+    "; for other GPUs use device cuda (NVIDIA: torch, onnx), vulkan (any: ncnn), mps (Apple: torch) "
+    "or directml (Windows: onnx)"
 )
 NUMBERED = ("cuda", "xpu", "vulkan", "tensorrt", "rocm", "migraphx", "directml", "gpu")
 
 
 def engines_with(device: str) -> tuple[str, ...]:
-    """Names of the engines that know `device` ("cuda:1" too). Raises UsageError where none does."""
+    """The engines that support `device`, such as "cuda:1". Raises UsageError if there is none."""
     name, colon, number = device.partition(":")
     if colon and (name not in NUMBERED or not number.isdecimal()):
         numbered = ", ".join(f"{known}:N" for known in NUMBERED)
-        raise UsageError(f"`device={device!r}`: a number (N from 0) goes with {numbered} only")
+        raise UsageError(f"`device={device!r}`: only {numbered} take a number, from 0")
     found = tuple(engine for engine, devices in DEVICES.items() if name in devices)
     if not found:
         every = dict.fromkeys(known for devices in DEVICES.values() for known in devices)
@@ -38,31 +39,36 @@ def engines_with(device: str) -> tuple[str, ...]:
 
 
 def check_device(engine: str, device: str) -> None:
-    """Raises UsageError where `engine` does not know `device`, with the engine that does."""
+    """Raises UsageError if `engine` does not support `device`; the message names the engines that do."""
     if device == "auto":
         return
     able = engines_with(device)
     if engine not in able:
         raise UsageError(
             f"engine {engine!r} has no device {device!r}: it runs on {', '.join(DEVICES[engine])}; "
-            f"`device={device!r}` goes with `engine` {' or '.join(able)}{_OTHER_GPUS if device.partition(':')[0] == 'gpu' else ''}"
+            f"`device={device!r}` needs `engine` {' or '.join(able)}{_other_gpus(device)}"
         )
 
 
 def check_installed(engine: str, device: str) -> None:
-    """Raises EngineError, with the remedy, where the named engine is not installed, or none that has the named device."""
+    """Raises EngineError, with the remedy, if the engine, or every engine for the device, is not installed."""
     able = (engine,) if engine != "auto" else () if device in ("auto", "cpu") else engines_with(device)
     if able and all(missing_modules(name) for name in able):
-        named = f"engine {engine!r}" if engine != "auto" else f"device {device!r} needs engine {' or '.join(able)}, which"
+        needed = f"device {device!r} needs engine {' or '.join(able)}, which"
+        named = f"engine {engine!r}" if engine != "auto" else needed
         remedy = " or ".join(map(install_command, able))
-        raise EngineError(f"{named} is not installed: {remedy}{_OTHER_GPUS if device.partition(':')[0] == 'gpu' else ''}")
+        raise EngineError(f"{named} is not installed: {remedy}{_other_gpus(device)}")
+
+
+def _other_gpus(device: str) -> str:
+    return _OTHER_GPUS if device.partition(":")[0] == "gpu" else ""
 
 
 def open_graph(graph: Graph, *, engine: str, threads: int, exact: bool, device: str, precision: Precision) -> Runner:
-    """The graph simplified, and in two parts where that saves memory, in the class of that engine.
+    """Open the simplified graph in one engine, in two parts where that saves memory.
 
-    Raises UsageError for a device that the engine does not know, EngineError where the engine is not installed, or cannot have the device,
-    the precision or the graph.
+    Raises UsageError for a device that the engine does not support, EngineError if the engine is not installed, or
+    cannot use the device, the precision or the graph.
     """
     check_device(engine, device)
     make = _class_of(engine)
@@ -78,7 +84,7 @@ def open_graph(graph: Graph, *, engine: str, threads: int, exact: bool, device: 
 
 
 def _class_of(engine: str) -> Callable[..., Runner]:
-    """The import is what costs, and what fails (EngineError, with the remedy) where the engine is not installed."""
+    """Imports the engine. Raises EngineError, with the remedy, if it is not installed."""
     if engine == "ncnn":
         from upres.engines.ncnn.runner import NcnnRunner
 
@@ -97,7 +103,7 @@ def _class_of(engine: str) -> Callable[..., Runner]:
 
 
 class NotedRunner:
-    """A runner with more notes than it made itself. See `Runner`."""
+    """A runner with further notes. See `Runner`."""
 
     def __init__(self, runner: Runner, notes: tuple[str, ...]) -> None:
         self._runner = runner

@@ -8,25 +8,14 @@ to a third, for 1 % more multiply-adds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
-
-import numpy as np
+from collections.abc import Callable
 
 from upres.engines.runner import Precision, Runner, check_input, device_bytes_of
+from upres.engines.tiles import plan_windows, run_tiles
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
 
 _TILE_PX = 64  # LR pixels; with 64 features at x4 a tile takes ncnn 180 MB
-
-
-class _Interval(NamedTuple):
-    """One axis of a tile, in LR pixels: the range that the tail reads, and the range of the result that is kept."""
-
-    source_begin: int
-    source_end: int
-    begin: int
-    end: int
 
 
 class TailRunner:
@@ -61,25 +50,14 @@ class TailRunner:
     def __call__(self, lr: Array) -> Array:
         check_input(self._graph, lr)
         features = self._trunk(lr)
-        _, _, height, width = lr.shape
-        scale = self._graph.scale
-        result = np.empty((1, self._graph.out_channels, height * scale, width * scale), np.float32)
-        for y in self._intervals(height):
-            for x in self._intervals(width):
-                sr = self._tail(features[:, :, y.source_begin : y.source_end, x.source_begin : x.source_end])
-                rows = slice((y.begin - y.source_begin) * scale, (y.end - y.source_begin) * scale)
-                columns = slice((x.begin - x.source_begin) * scale, (x.end - x.source_begin) * scale)
-                result[:, :, y.begin * scale : y.end * scale, x.begin * scale : x.end * scale] = sr[:, :, rows, columns]
-        return result
+        height, width = lr.shape[2:]
+        # Sources of one size, so that an engine's memory pools reuse their blocks.
+        tiles = plan_windows(height, width, size=(self._side(height), self._side(width)), overlap_px=self._overlap)
+        return run_tiles(self._tail, features, tiles, scale=self._graph.scale, channels=self._graph.out_channels)
 
-    def _intervals(self, length: int) -> Iterator[_Interval]:
-        """Tiles along one axis. All sources have the same size, so that an engine's memory pools reuse their blocks."""
-        count = -(-length // _TILE_PX)
-        side = min(length, -(-length // count) + 2 * self._overlap)
-        for index in range(count):
-            begin, end = length * index // count, length * (index + 1) // count
-            source = min(max(0, begin - self._overlap), length - side)
-            yield _Interval(source, source + side, begin, end)
+    def _side(self, length: int) -> int:
+        """Of a tile with its overlap, along an axis of the picture."""
+        return min(length, -(-length // -(-length // _TILE_PX)) + 2 * self._overlap)
 
     def close(self) -> None:
         """Close both parts."""

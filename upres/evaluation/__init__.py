@@ -1,1 +1,1 @@
-"""Figures: models measured on test sets by one protocol."""
+"""Measure models on test sets, by one protocol."""

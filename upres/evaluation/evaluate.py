@@ -1,12 +1,14 @@
-"""Measuring models as papers do: pairs of pictures and networks in, PSNR and SSIM with their protocol out.
+"""Measure models as papers do: PSNR and SSIM of networks on pairs of pictures, with the protocol.
 
-The protocol, which every table and every JSON file states: HR is cropped to a multiple of the scale, its top left corner kept; LR is made
-from it by the MATLAB-equal cubic resize and rounded to 8 bit, unless a folder with LR is given; SR is rounded to 8 bit; a border as wide as
-the scale is left out of every measure; Y is BT.601 studio range. Gray pictures are run and measured as R = G = B. Alpha is not measured.
-A row `bicubic` (the same resize upwards) is always there, because tables of different protocols can be told apart by it.
+The protocol is part of every table and JSON file. HR is cropped to a multiple of the scale from the top left. LR is HR
+reduced by the MATLAB-compatible cubic resize and rounded to 8 bit, unless a folder of LR is given. SR is rounded to 8
+bit. A border as wide as the scale is excluded. Y is BT.601 studio range. Gray pictures are run and measured as R = G =
+B. Alpha is not measured. The row `bicubic` (the same resize upwards) is always included, because it shows whether two
+tables used the same protocol.
 
-Two figures are measured when asked for. NIQE needs no HR: Y rounded, the same border left out; HR's own NIQE stands in a row of its own as
-the level to compare with. LR-PSNR tells whether SR still is an enlargement of LR: the PSNR (RGB) of LR and SR reduced again.
+Two more measures are optional. NIQE needs no HR: it is computed on rounded Y without the border, and HR's own NIQE is
+reported for comparison. LR-PSNR shows whether SR still is an enlargement of LR: the PSNR (RGB) of LR and SR reduced
+again.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from upres.metrics.niqe import PARAMETERS, NiqeParameters, niqe
 from upres.metrics.psnr_ssim import psnr, ssim
 from upres.upscaling.upscaler import Upscaler
 
-_NAMED = 8  # reasons in one message
+_NAMED = 8  # failures named in one message
 
 Levels = NDArray[np.uint8]  # h w 3
 Progress = Callable[[int, int], None]
@@ -40,13 +42,17 @@ def _levels(picture: Picture) -> Levels:
 
 
 def crop_to_multiple(hr: Levels, scale: int) -> Levels:
-    """`h w c` without the last rows and columns beyond a multiple of `scale`; the top left corner is kept."""
+    """Crop `h w c` at the bottom and right to multiples of `scale`."""
     height, width = hr.shape[0] // scale * scale, hr.shape[1] // scale * scale
     return hr[:height, :width]
 
 
 def measure(sr: Levels, hr: Levels, *, border: int, round_luma: bool = False) -> Scores:
-    """The four figures that compare one pair of 8-bit pictures `h w 3`."""
+    """PSNR and SSIM of 8-bit `sr` and `hr` `h w 3`.
+
+    border: Pixels to exclude on each side.
+    round_luma: Round Y to whole levels.
+    """
     return Scores(
         psnr_y=psnr(sr, hr, border=border, luma=True, round_luma=round_luma),
         ssim_y=ssim(sr, hr, border=border, luma=True, round_luma=round_luma),
@@ -56,13 +62,21 @@ def measure(sr: Levels, hr: Levels, *, border: int, round_luma: bool = False) ->
 
 
 def lr_psnr(sr: Levels, lr: Levels) -> float:
-    """PSNR in dB of 8-bit RGB `lr` `h w 3` and `sr` reduced to its size by the MATLAB-equal cubic resize, to 8 bit; no border."""
+    """PSNR in dB of 8-bit RGB `lr` `h w 3` and `sr` reduced to its size by the MATLAB-compatible cubic resize; no
+    border.
+    """
     return psnr(imresize(sr, size=(lr.shape[0], lr.shape[1])), lr, border=0, luma=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What is measured of SR: the four figures without `border` pixels, and those that are asked for by a value here."""
+    """What to measure.
+
+    border: Pixels to exclude on each side.
+    round_luma: Round Y to whole levels.
+    niqe: Parameters for NIQE; None: not measured.
+    lr_psnr: Measure LR-PSNR.
+    """
 
     border: int
     round_luma: bool = False
@@ -70,35 +84,35 @@ class Measures:
     lr_psnr: bool = False
 
     def score(self, sr: Levels, hr: Levels, lr: Levels) -> Scores:
-        """All figures of 8-bit RGB `h w 3`. Raises `InputError` for a picture too small for one of them."""
+        """All measures of 8-bit RGB `h w 3`. Raises `InputError` for a picture that is too small."""
         scores = measure(sr, hr, border=self.border, round_luma=self.round_luma)
         return replace(scores, niqe=self.quality(sr), lr_psnr=lr_psnr(sr, lr) if self.lr_psnr else None)
 
     def quality(self, image: Levels) -> float | None:
-        """NIQE without the border, or None where it was not asked for."""
+        """NIQE without the border; None if it is not measured."""
         return None if self.niqe is None else niqe(image, self.niqe, self.border)
 
 
 def _upscale(upscaler: Upscaler, lr: Levels) -> Levels:
-    """8 bit in, 8 bit out, through one network at its own scale."""
+    """Run the network at its own scale, 8 bit to 8 bit."""
     pixels = upscaler.upscale_array(lr.astype(np.float32) / np.float32(255.0))
     return quantize(pixels, 8)
 
 
 def check_models(upscalers: Mapping[str, Upscaler], scale: int) -> None:
-    """Raises `UsageError` naming the first model that does not enlarge by `scale`."""
+    """Raise `UsageError` for a model whose scale is not `scale`."""
     for name, upscaler in upscalers.items():
         if name == BICUBIC:
-            raise UsageError(f"a model cannot be called {BICUBIC}: that row is always measured")
-        if upscaler.scale != scale:  # of a chain: that of all its networks
+            raise UsageError(f"a model cannot be named {BICUBIC}, which is always measured")
+        if upscaler.scale != scale:  # for a chain, of all its networks
             raise UsageError(
-                f"the model {name} enlarges by {upscaler.scale}, but `scale` is {scale}: "
-                f"give `scale={upscaler.scale}`, or a model for x{scale}"
+                f"model {name} has scale {upscaler.scale}, but `scale` is {scale}; "
+                f"use `scale={upscaler.scale}`, or a model of scale {scale}"
             )
 
 
 def make_protocol(scale: int, measures: Measures, *, lr_given: bool) -> dict[str, Any]:
-    """The protocol in words, for the table and for the JSON file."""
+    """Describe the protocol, for the table and the JSON file."""
     round_luma = measures.round_luma
     given = f"read from a folder, cropped to HR / {scale}"
     protocol: dict[str, Any] = {
@@ -131,11 +145,21 @@ def evaluate(
     lr_psnr: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure `bicubic` and every model of `upscalers` on every pair; NIQE and LR-PSNR where they are asked for.
+    """Measure `bicubic` and all models on all pairs.
 
-    A picture that fails, by whatever model, is left out of every row, so that all means are over the same pictures; its reason stands in
-    `failed`. `progress(done, total)` counts pictures. Raises `UsageError` for a model of another scale and a scale out of range, and
-    `InputError` where sizes do not fit or no picture can be measured; all but the last before any model runs.
+    pairs: HR and LR files.
+    upscalers: Models by name.
+    scale: Of all models and pairs.
+    round_luma: Round Y to whole levels.
+    niqe: Parameters for NIQE; None: not measured.
+    lr_psnr: Measure LR-PSNR.
+    progress: Called as `progress(done, total)` in pictures.
+
+    A picture that fails with any model is left out of all rows, so that all means are over the same pictures; `failed`
+    has the reason.
+
+    Raises `UsageError` for a model of another scale and a scale out of range, and `InputError` for sizes that do not
+    fit, both before any model runs; `InputError` if no picture can be measured.
     """
     check_scale(scale)
     check_models(upscalers, scale)
@@ -169,10 +193,10 @@ def evaluate(
 def _measure_pair(
     pair: FilePair, upscalers: Mapping[str, Upscaler], scale: int, measures: Measures, notes: list[str]
 ) -> tuple[dict[str, Scores], float | None]:
-    """One row a model, and the NIQE of HR where it is asked for."""
+    """The scores by model, and the NIQE of HR if measured."""
     high = read_picture(pair.hr)
     if high.alpha is not None:
-        notes.append(f"{pair.name}: its transparency is not measured")
+        notes.append(f"{pair.name}: transparency is not measured")
     notes += [f"{pair.name}: {note}" for note in high.notes]
     hr = crop_to_multiple(_levels(high), scale)
     size = (hr.shape[0] // scale, hr.shape[1] // scale)

@@ -1,4 +1,4 @@
-"""The figures of an evaluation: by picture and model, their means, as JSON and as a table."""
+"""Results of an evaluation by picture and model: means, JSON, table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ REFERENCE = "hr"  # the row of HR itself
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """One picture or one mean: PSNR in dB (infinite for equal pictures) and SSIM in [-1,1], on Y and on RGB. None was not asked for."""
+    """Scores of one picture, or a mean.
+
+    psnr_y, psnr_rgb: In dB; infinite for equal pictures.
+    ssim_y, ssim_rgb: In [-1, 1].
+    niqe: None if not measured.
+    lr_psnr: In dB; None if not measured.
+    """
 
     psnr_y: float
     ssim_y: float
@@ -25,9 +31,13 @@ class Scores:
 
 @dataclass(slots=True)
 class Evaluation:
-    """All rows: `scores[model][file]`. `failed` are pictures left out of every row, with the reason; `notes` are words for the user.
+    """The results of `evaluate`.
 
-    `reference[file]` is the NIQE of HR, where NIQE was asked for.
+    protocol: How they were measured.
+    scores: By model, then by file.
+    failed: Reasons of the pictures that are left out of all rows, by file.
+    notes: For the user.
+    reference: NIQE of HR by file, if measured.
     """
 
     protocol: dict[str, Any]
@@ -37,17 +47,22 @@ class Evaluation:
     reference: dict[str, float] = field(default_factory=dict[str, float])
 
     def means(self) -> dict[str, Scores]:
-        """The mean of every column over the pictures, one model a row."""
+        """The mean over all pictures, by model."""
         return {name: mean_scores(list(images.values())) for name, images in self.scores.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """`{"protocol", "models": {NAME: {"mean", "images"}}}`, with NIQE also "hr"; infinite is None, because JSON has no infinity."""
+        """`{"protocol", "models": {NAME: {"mean", "images"}}}`, with NIQE also "hr". Infinity becomes None; JSON has
+        none.
+        """
         means = self.means()
         models = {
             name: {"mean": _finite(means[name]), "images": {file: _finite(scores) for file, scores in images.items()}}
             for name, images in self.scores.items()
         }
-        reference = {"mean": {"niqe": self.reference_mean()}, "images": {file: {"niqe": value} for file, value in self.reference.items()}}
+        reference = {
+            "mean": {"niqe": self.reference_mean()},
+            "images": {file: {"niqe": value} for file, value in self.reference.items()},
+        }
         return {
             "protocol": {**self.protocol, "failed": self.failed},
             "models": models,
@@ -55,12 +70,12 @@ class Evaluation:
         }
 
     def reference_mean(self) -> float | None:
-        """The mean NIQE of HR, or None."""
+        """The mean NIQE of HR; None if not measured."""
         return math.fsum(self.reference.values()) / len(self.reference) if self.reference else None
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """The arithmetic mean of each field, of the dB values as papers take it. Raises ValueError for no scores."""
+    """The arithmetic mean of each field, of dB values too, as in papers. Raises ValueError for no scores."""
     if not scores:
         raise ValueError("the mean of no scores is not defined")
     columns = {column.name: [getattr(row, column.name) for row in scores] for column in fields(Scores)}
@@ -75,11 +90,13 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _finite(scores: Scores) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in asdict(scores).items() if value is not None}
+    return {
+        name: value if math.isfinite(value) else None for name, value in asdict(scores).items() if value is not None
+    }
 
 
 def format_table(evaluation: Evaluation) -> str:
-    """The figures per picture and mean, with the protocol above them and in the column heads. PSNR in dB; infinite is `inf`."""
+    """A table of scores per picture and mean, with the protocol above it and in the column heads."""
     protocol = evaluation.protocol
     border = protocol["border_px"]
     rounded = ", rounded" if protocol["round_luma"] else ""
@@ -98,13 +115,24 @@ def format_table(evaluation: Evaluation) -> str:
         for position, (name, images) in enumerate(evaluation.scores.items()):
             scores = means[name] if file is None else images[file]
             label = ("mean" if file is None else file) if position == 0 else ""
-            rows.append([label, name, *(f"{getattr(scores, key):.{decimals}f}" for key, (_, decimals) in columns.items())])
+            rows.append(
+                [label, name, *(f"{getattr(scores, key):.{decimals}f}" for key, (_, decimals) in columns.items())]
+            )
         if evaluation.reference:
             reference = evaluation.reference_mean() if file is None else evaluation.reference[file]
-            rows.append(["", REFERENCE, *(f"{reference:.{decimals}f}" if key == "niqe" else "-" for key, (_, decimals) in columns.items())])
+            rows.append(
+                [
+                    "",
+                    REFERENCE,
+                    *(f"{reference:.{decimals}f}" if key == "niqe" else "-" for key, (_, decimals) in columns.items()),
+                ]
+            )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
-        "  ".join(cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     ]
     pictures = "1 picture" if len(files) == 1 else f"{len(files)} pictures"

@@ -1,1 +1,1 @@
-"""Networks as files for other programs, compared with torch before they are written."""
+"""Export models to files for other programs, verified against the source before they are put in place."""

@@ -1,4 +1,4 @@
-"""What an exported file was compared on, how far off it was, and the report that lies beside it."""
+"""Compare an exported file with its source, and write the report beside it."""
 
 from __future__ import annotations
 
@@ -23,30 +23,42 @@ from upres.graph.graph import Graph
 from upres.graph.nodes import Array
 from upres.system.files import sha256_of
 
-_BUDGET_MACS = 3e10  # of the largest picture: about a second for a core; 40 x 40 pixels for an RRDBNet of 23 blocks
+_BUDGET_MACS = 3e10  # for the largest picture: about a second on one core; 40 x 40 pixels for an RRDBNet with 23 blocks
 _LARGEST_PX, _SMALLEST_PX = 128, 24
-_SEEN_PX = 16  # a picture with a shorter side shows borders only, or one color: too little to tell networks apart
+_SEEN_PX = 16  # a smaller picture is mostly borders, or one color: too little to tell networks apart
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _PACKAGES = ("upres", "numpy", "ncnn", "onnx", "onnxruntime", "openvino", "torch")
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far a file's picture may be from its source's, in shares of the range 0 to 1."""
+    """How far the result of a file may be from that of its source.
+
+    largest: Difference of a value, in [0, 1].
+    least_psnr_db: PSNR of a picture.
+    """
 
     largest: float
     least_psnr_db: float
 
 
-# Measured on the bundled models, realesr-animevideov3, realesr-general-x4v3 with its WDN twin and a blend of both, and an RRDBNet of 23
-# blocks with random weights, on the sample and on Set14. float32 engines differ by 1e-5 as a rule and by 1.1e-4 at most (WDN, "foreman"),
-# at 116 dB; float16 by 1.5e-2 at most (the blend, single pixels of the same picture), at 64 dB. Half a level of 8 bits is 2e-3, and 59 dB.
+# Measured on the bundled models, realesr-animevideov3, realesr-general-x4v3 with its WDN twin and a blend of both, and
+# an RRDBNet with 23 blocks of random weights, on the sample and on Set14. float32 engines usually differ by 1e-5, at
+# most by 1.1e-4 at 116 dB (WDN, "foreman"); float16 at most by 1.5e-2 at 64 dB (the blend, single pixels of the same
+# picture). Half an 8-bit level is 2e-3 and 59 dB.
 TOLERANCES = {"float32": Tolerance(1e-3, 90.0), "float16": Tolerance(8.0 / 255.0, 50.0)}
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One picture through one engine. `psnr_db` is None where no value differs."""
+    """How far one engine is off on one picture.
+
+    engine: What ran the file.
+    picture: Name of the input.
+    height, width: Of the input.
+    largest, mean: Differences.
+    psnr_db: None if no value differs.
+    """
 
     engine: str
     picture: str
@@ -61,12 +73,21 @@ class Comparison:
 
     def words(self) -> str:
         """`largest difference 4.3e-06 (PSNR 138.2 dB) at 128 x 128`"""
-        psnr = "no difference" if self.psnr_db is None else f"largest difference {self.largest:.2g} (PSNR {self.psnr_db:.1f} dB)"
+        psnr = (
+            "no difference"
+            if self.psnr_db is None
+            else f"largest difference {self.largest:.2g} (PSNR {self.psnr_db:.1f} dB)"
+        )
         return f"{psnr} at {self.width} x {self.height}, {self.picture}"
 
 
 def compare(engine: str, picture: str, expected: Array, found: Array, scale: int) -> Comparison:
-    """Both (1, c, h, w). Differences are shares of the range: 1, or the largest value of `expected` where that is beyond."""
+    """Compare `found` with `expected`, both (1, c, h, w).
+
+    engine, picture, scale: For the result.
+
+    Differences are relative to the range: 1, or the largest value of `expected` if that is above 1.
+    """
     span = max(1.0, float(np.abs(expected).max()))
     difference = np.abs(found.astype(np.float64) - expected) / span
     error = float(np.mean(difference**2))
@@ -76,14 +97,17 @@ def compare(engine: str, picture: str, expected: Array, found: Array, scale: int
 
 
 def pictures(graph: Graph, picture: Array | None = None) -> Iterator[tuple[str, Array]]:
-    """(name, (1, c, h, w)) of what is compared: a square, odd sides (filled up to the graph's alignment), and a gray one.
+    """Inputs to compare on, as (name, (1, c, h, w)): a square, one with odd sides (padded to the alignment) and a gray
+    one.
 
-    `picture` is (h, w, c) in [0,1], c 3 or 1; None is `upres.engines.sample_picture`. Its middle is taken, as large as the network's cost
-    allows. Raises UsageError for a picture of less than 16 x 16.
+    graph: Its cost limits their size.
+    picture: (h, w, c) in [0, 1], c 3 or 1, of which the center is used; None: `upres.engines.sample_picture`.
+
+    Raises UsageError for a picture below 16 x 16.
     """
     if picture is not None and min(picture.shape[:2]) < _SEEN_PX:
         size = f"{picture.shape[1]} x {picture.shape[0]}"
-        raise UsageError(f"picture must be at least {_SEEN_PX} x {_SEEN_PX} pixels, got {size}")
+        raise UsageError(f"`picture` must have at least {_SEEN_PX} x {_SEEN_PX} pixels, got {size}")
     side = min(_LARGEST_PX, max(_SMALLEST_PX, math.isqrt(int(_BUDGET_MACS / max(1.0, graph.macs_per_pixel)))))
     word = "the sample" if picture is None else "the picture"
     for name, height, width, gray in (
@@ -91,7 +115,11 @@ def pictures(graph: Graph, picture: Array | None = None) -> Iterator[tuple[str, 
         (f"{word}, odd sides", (side // 2) | 1, (side * 3 // 4) | 1, False),
         (f"{word}, gray", side // 2, side // 2, True),
     ):
-        lr = sample(1 if graph.in_channels == 1 else 3, height, width) if picture is None else _middle(picture, height, width)
+        lr = (
+            sample(1 if graph.in_channels == 1 else 3, height, width)
+            if picture is None
+            else _middle(picture, height, width)
+        )
         lr = _with_channels(lr, graph.in_channels, gray)
         beyond = [(0, -size % graph.alignment) for size in lr.shape[2:]]
         yield name, np.ascontiguousarray(np.pad(lr, ((0, 0), (0, 0), *beyond), mode="edge"))
@@ -110,7 +138,12 @@ def _with_channels(lr: Array, channels: int, gray: bool) -> Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expected:
-    """What `engine` (in words) makes of the source: (name, lr, sr) of each picture."""
+    """The results of the source.
+
+    engine: What ran it.
+    pictures: (name, lr, sr) of each.
+    scale: Of the network.
+    """
 
     engine: str
     pictures: tuple[tuple[str, Array, Array], ...]
@@ -118,7 +151,13 @@ class Expected:
 
 
 def run_source(graph: Graph, packages: tuple[str, ...], picture: Array | None, threads: int) -> Expected:
-    """The source's own pictures, from the first of `packages` ("ncnn", "torch", "onnxruntime") that is installed, in float32."""
+    """Run the source in float32.
+
+    graph: The source.
+    packages: "ncnn", "torch", "onnxruntime"; the first one that is installed runs it.
+    picture: As for `pictures`.
+    threads: Of the engine; 0: one per core.
+    """
     runner = _REFERENCES[next(package for package in packages if find_spec(package) is not None)](graph, threads)
     try:
         found = tuple((name, lr, runner(lr)) for name, lr in pictures(graph, picture))
@@ -149,7 +188,15 @@ _REFERENCES: dict[str, Callable[[Graph, int], Opened]] = {"ncnn": _ncnn, "torch"
 
 
 def checked(open_file: Callable[[], Opened], model: str, expected: Expected, numbers: str) -> Iterator[Comparison]:
-    """The checks of one engine. Raises EngineError where it refuses the file, fails, or is farther off than the tolerance of `numbers`."""
+    """Compare one engine's results of the exported file with those of the source.
+
+    open_file: Opens the file in the engine.
+    model: Name of the source, for messages.
+    expected: Its results.
+    numbers: "float32" or "float16", which sets the tolerance.
+
+    Raises EngineError if the engine rejects the file, fails, or exceeds the tolerance.
+    """
     nothing = "Nothing was written"
     tolerance = TOLERANCES[numbers]
     try:
@@ -160,14 +207,16 @@ def checked(open_file: Callable[[], Opened], model: str, expected: Expected, num
         for name, lr, wanted in expected.pictures:
             sr = engine(lr)
             if sr.shape != wanted.shape or not np.isfinite(sr).all():
-                what = "values that are not finite" if sr.shape == wanted.shape else f"a picture of {sr.shape}; expected {wanted.shape}"
-                raise EngineError(f"the exported {model} gives {what} in {engine.name}. {nothing}")
+                what = (
+                    "NaN or infinity" if sr.shape == wanted.shape else f"the shape {sr.shape}, expected {wanted.shape},"
+                )
+                raise EngineError(f"the exported {model} returns {what} in {engine.name}. {nothing}")
             check = compare(engine.name, name, wanted, sr, expected.scale)
             if not check.is_within(tolerance):
                 raise EngineError(
-                    f"the exported {model} gives another picture in {engine.name} than its source: {check.words()}; allowed are "
+                    f"the exported {model} differs from its source in {engine.name}: {check.words()}; the limits are "
                     f"{tolerance.largest:.2g} and {tolerance.least_psnr_db:g} dB. {nothing}"
-                    f"{'; float32 (half off) may pass' if numbers == 'float16' else ''}"
+                    f"{'; float32 may pass: export without `half`' if numbers == 'float16' else ''}"
                 )
             yield check
     finally:
@@ -176,7 +225,7 @@ def checked(open_file: Callable[[], Opened], model: str, expected: Expected, num
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file that the network came from, and its share of a blend."""
+    """A file of the source, and its share in a blend."""
 
     file: str
     sha256: str
@@ -196,8 +245,28 @@ def report_bytes(
     checks: tuple[Comparison, ...],
     not_run: tuple[str, ...],
 ) -> bytes:
-    """The report as JSON, keys sorted, one to a line. Raises OSError where a file cannot be read."""
-    network = ("family", "scale", "in_channels", "out_channels", "alignment", "receptive_field", "parameters", "macs_per_pixel")
+    """The report as JSON, with sorted keys. Raises OSError if a file cannot be read.
+
+    model: The expression exported.
+    format: "onnx", "ncnn" or "safetensors".
+    graph: The network.
+    sources: Files it came from.
+    files: Files written.
+    numbers: "float32" or "float16".
+    reference: What ran the source.
+    checks: Comparisons made.
+    not_run: Engines that are not installed.
+    """
+    network = (
+        "family",
+        "scale",
+        "in_channels",
+        "out_channels",
+        "alignment",
+        "receptive_field",
+        "parameters",
+        "macs_per_pixel",
+    )
     report: dict[str, Any] = {
         "model": model,
         "format": format,
@@ -217,7 +286,7 @@ def report_bytes(
 
 @cache
 def versions() -> dict[str, str]:
-    """Of upres and of the packages that write or run model files, as far as they are installed."""
+    """Versions of upres and of the installed packages that write or run model files."""
     found: dict[str, str] = {}
     for package in _PACKAGES:
         try:

@@ -1,8 +1,8 @@
-"""A model for other programs: ONNX, ncnn or safetensors, compared with its source on a picture before it gets its name.
+"""Export a model to ONNX, ncnn or safetensors, and compare it with its source before putting it in place.
 
-The files are written into a hidden folder beside their target, opened from there by the engines that their users have, and run; the source
-is run by another engine, from the graph as it was read, not as it was written. Only when every picture is within the tolerance do they get
-their names, together with the report, or none of them does.
+The files are written to a hidden folder beside their target, and opened and run there by the engines that users have.
+Another engine runs the source, from the graph as it was read, not as it was written. If all pictures are within the
+tolerance, the files and the report are moved into place together; otherwise none is.
 """
 
 from __future__ import annotations
@@ -25,14 +25,26 @@ from upres.models.expression import parse
 from upres.models.load import LoadedModel, Weights, load_model
 from upres.system.files import commit_partial, output_error, partial_path, sha256_of, write_atomic
 
-# Endings of the files of a format, and the engines that may run the source, the first that is installed: not the one that runs the files.
+# File suffixes of each format, and the engines for the source, in order of preference; the engine that runs the files
+# comes last.
 FORMATS: dict[str, tuple[str, ...]] = {"onnx": (".onnx",), "ncnn": (".param", ".bin"), "safetensors": (".safetensors",)}
-_REFERENCES = {"onnx": ("ncnn",), "ncnn": ("torch", "onnxruntime", "ncnn"), "safetensors": ("torch", "onnxruntime", "ncnn")}
+_REFERENCES = {
+    "onnx": ("ncnn",),
+    "ncnn": ("torch", "onnxruntime", "ncnn"),
+    "safetensors": ("torch", "onnxruntime", "ncnn"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export wrote: `files` in the order of their format's endings, `checks` engine by engine, `notes` for the user."""
+    """What an export wrote.
+
+    files: In the order of the suffixes in `FORMATS`.
+    report: The JSON file beside them.
+    checks: The comparisons.
+    not_run: Engines that are not installed.
+    notes: For the user.
+    """
 
     files: tuple[Path, ...]
     report: Path
@@ -62,21 +74,21 @@ def export_model(
     overwrite: bool = False,
     threads: int = 0,
 ) -> Exported:
-    """Write a model for other programs, with its report (`FILE.json`) beside it; nothing is left where anything fails.
+    """Export a model, with a report (`FILE.json`) beside it. Nothing is left behind if anything fails.
 
     `upres.export_model("compact-x4", "compact-x4.onnx")`
 
-    model: what `load_model` takes or returns, but for a chain.
-    target: a file, or a folder that exists; default: the model's name, in the current folder.
-    format: "onnx", "ncnn" (a .param and a .bin) or "safetensors"; default: by the suffix of `target`.
-    half: store weights as float16.
-    picture: (h, w, c) in [0, 1], c 3 or 1, to compare source and result on; default: `upres.engines.sample_picture`.
-    overwrite: replace files that exist.
-    threads: of the engines that compare; 0: one a core.
+    model: What `load_model` takes or returns, except a chain.
+    target: A file or an existing folder. Default: the name of the model, in the current folder.
+    format: "onnx", "ncnn" (a .param and a .bin) or "safetensors". Default: by the suffix of `target`.
+    half: Store weights as float16.
+    picture: (h, w, c) in [0, 1], c 3 or 1, for the comparison. Default: `upres.engines.sample_picture`.
+    overwrite: Replace existing files.
+    threads: Of the engines for the comparison; 0: one per core.
 
-    Raises UsageError for a chain, an unknown format and a `target` that does not fit it; ModelError for a model that cannot be had, or has
-    no such form; OutputError for a file that exists or cannot be written; EngineError where the engine to compare with is missing, fails,
-    or gives another picture than the source.
+    Raises UsageError for a chain, an unknown format or a `target` that does not match it; ModelError for a model that
+    cannot be loaded, or not be expressed in the format; OutputError for a file that exists or cannot be written;
+    EngineError if the engine for the comparison is missing, fails, or its results differ from those of the source.
     """
     format = format_of(target) if format is None else format
     if format not in FORMATS:
@@ -84,13 +96,13 @@ def export_model(
     source = _load(model)
     if format == "safetensors" and source.weights is None:
         raise ModelError(
-            f"model {source.model} is a network of no known family, so its weights have no names and cannot become safetensors. Take the "
-            "same network as .pth, or export it as onnx or ncnn"
+            f"model {source.model} has an unknown architecture, so its weights have no names for safetensors; "
+            "use the same network as .pth, or export to onnx or ncnn"
         )
     try:
         targets = _targets(source, format, target, half)
         _check_targets(targets, source.paths, overwrite)
-    except OSError as error:  # a name that is too long, a folder that may not be entered
+    except OSError as error:  # name too long, or no access to the folder
         raise output_error(Path() if target is None else Path(target), error) from error
     staged = partial_path(targets[0])
     files = tuple(staged / file.name for file in targets[:-1])
@@ -115,7 +127,7 @@ def export_model(
         _check_targets(targets, source.paths, overwrite)
         _commit(staged, targets)
     except OutputError as error:
-        if isinstance(error.__cause__, OSError):  # the user never asked for the hidden folder
+        if isinstance(error.__cause__, OSError):  # name the target: the user does not know the hidden folder
             raise output_error(targets[0], error.__cause__) from error
         raise
     finally:
@@ -125,11 +137,11 @@ def export_model(
 
 
 def format_of(target: str | os.PathLike[str] | None) -> str:
-    """The format that the suffix of `target` names. Raises UsageError where it names none."""
+    """The format for the suffix of `target`. Raises UsageError if there is none."""
     suffix = Path(target or "").suffix.lower()
     found = next((format for format, endings in FORMATS.items() if suffix in endings), None)
     if found is None:
-        raise UsageError(f"format is needed where the target does not end in one: expected {', '.join(FORMATS)}")
+        raise UsageError(f"specify `format`, or a target with the suffix of one: expected {', '.join(FORMATS)}")
     return found
 
 
@@ -144,14 +156,16 @@ def _load(model: str | os.PathLike[str] | LoadedModel) -> _Source:
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     if len(loaded.networks) > 1:
         each = ", ".join(loaded.name.split(">"))
-        raise UsageError(f"{loaded.name!r} is a chain of {len(loaded.networks)} networks; a file holds one. Export each by itself: {each}")
+        raise UsageError(
+            f"{loaded.name!r} is a chain of {len(loaded.networks)} networks; export them one by one: {each}"
+        )
     files = tuple(SourceFile(file.path.name, sha256_of(file.path), file.license, file.share) for file in loaded.files)
     paths = tuple(file.path for file in loaded.files)
     return _Source(loaded.name, _file_name(loaded.name), loaded.graph, loaded.weights, files, paths, loaded.notes)
 
 
 def _file_name(expression: str) -> str:
-    """The stem of the files: the name of the model, or the names of a blend with their shares."""
+    """The file name without suffix: the model, or the models of a blend with their shares."""
     (parts,) = parse(expression).stages
     if len(parts) == 1:
         return _stem(parts[0].model)
@@ -167,19 +181,21 @@ def _stem(model: str) -> str:
 
 
 def _targets(source: _Source, format: str, out: str | os.PathLike[str] | None, half: bool) -> tuple[Path, ...]:
-    """The files of the format, then the report."""
+    """The files to write, then the report."""
     endings = FORMATS[format]
     name = upscayl_name(source.name, source.graph.scale) if format == "ncnn" else source.name
     name = f"{name}-fp16" if half else name
     folder = Path() if out is None else Path(out).expanduser()
     if out is not None and not folder.is_dir():
         if str(out).endswith(("/", os.sep)):
-            raise OutputError(f"the folder {out} does not exist: create it, or choose another")
+            raise OutputError(f"the folder {out} does not exist; create it, or choose another target")
         if folder.suffix.lower() not in endings:
-            raise UsageError(f"the target of format {format} must be a folder, or a file that ends in {' or '.join(endings)}; got {out}")
+            raise UsageError(
+                f"the target for format {format} must be a folder or end in {' or '.join(endings)}, got {out}"
+            )
         name, folder = folder.stem, folder.parent
     if not folder.is_dir():
-        raise OutputError(f"the target must lie in a folder that exists, got {out}")
+        raise OutputError(f"the folder of the target {out} does not exist; create it, or choose another target")
     files = [folder / f"{name}{ending}" for ending in endings]
     return (*(file.resolve() if file.is_symlink() else file for file in files), folder / f"{files[0].name}.json")
 
@@ -187,17 +203,17 @@ def _targets(source: _Source, format: str, out: str | os.PathLike[str] | None, h
 def _check_targets(targets: tuple[Path, ...], sources: tuple[Path, ...], overwrite: bool) -> None:
     for target in targets:
         if target.is_dir():
-            raise OutputError(f"{target} is a folder: choose another target")
+            raise OutputError(f"{target} is a folder; choose another target")
         if not target.exists():
             continue
         if any(target.samefile(source) for source in sources):
-            raise UsageError(f"{target} is the model to export: choose another target")
+            raise UsageError(f"{target} is the model to export; choose another target")
         if not overwrite:
-            raise OutputError(f"{target} exists already: overwrite replaces it, or choose another target")
+            raise OutputError(f"{target} exists; use `overwrite=True`, or choose another target")
 
 
 def _commit(staged: Path, targets: tuple[Path, ...]) -> None:
-    """Give every target its file from `staged`, or none: what was there before comes back. Raises OutputError."""
+    """Move all files from `staged` to their targets, or restore what was there before. Raises OutputError."""
     moved: list[Path] = []
     try:
         for target in targets:
@@ -206,7 +222,7 @@ def _commit(staged: Path, targets: tuple[Path, ...]) -> None:
         for target in targets:
             moved.append(target)
             commit_partial(staged / target.name, target)
-    except BaseException as error:  # Ctrl-C too: two files of one model are never of two exports
+    except BaseException as error:  # Ctrl-C too: never mix the files of two exports
         for target in moved:
             before = staged / f"{target.name}.before"
             with suppress(OSError):
@@ -222,7 +238,7 @@ def _commit(staged: Path, targets: tuple[Path, ...]) -> None:
 def _keep(target: Path, before: Path) -> None:
     try:
         os.link(target, before)
-    except OSError:  # a file system without hard links
+    except OSError:  # no hard links on this file system
         shutil.copy2(target, before)
 
 
@@ -232,7 +248,7 @@ def _keep(target: Path, before: Path) -> None:
 def _write_and_check(
     source: _Source, format: str, files: tuple[Path, ...], half: bool, picture: Array | None, threads: int
 ) -> tuple[tuple[Comparison, ...], tuple[str, ...], str]:
-    """(checks, what was not run, what ran the source). Raises EngineError where a file does not give the source's pictures."""
+    """Returns (checks, engines not installed, engine of the source). Raises EngineError if results differ."""
     facts = _facts(source, half)
     if format == "onnx":
         write_onnx(source.graph, files[0], half=half, facts=facts)
@@ -241,7 +257,7 @@ def _write_and_check(
         write_ncnn(source.graph, files[0], files[1], half=half)
         engines = open_ncnn(files[0], files[1], threads)
     else:
-        assert source.weights is not None  # refused before
+        assert source.weights is not None  # checked by export_model
         write_state(source.weights, files[0], half=half, facts=facts)
         engines = open_state(files[0], threads)
     expected = run_source(source.graph, _REFERENCES[format], picture, threads)
@@ -255,12 +271,14 @@ def _write_and_check(
         else:
             checks += checked(opened, source.model, expected, _numbers(half))
     if not checks:
-        raise EngineError(f"no engine that reads {format} is here to compare with: {', '.join(not_run)}; pip install 'upres[onnx]'")
+        raise EngineError(
+            f"no engine for {format} is installed to compare with ({', '.join(not_run)}); pip install 'upres[onnx]'"
+        )
     return tuple(checks), tuple(not_run), expected.engine
 
 
 def _facts(source: _Source, half: bool) -> dict[str, str]:
-    """What a file that can says of itself. No date: equal exports are equal files."""
+    """The metadata of a file. No date, so that equal exports are equal files."""
     graph = source.graph
     facts = {
         "upres.version": versions().get("upres", "unknown"),

@@ -1,4 +1,4 @@
-"""A graph as an ONNX file for other programs, and that file opened again by the engines that read ONNX. No torch."""
+"""Export a graph to ONNX, and open the file in the engines that read ONNX. No torch needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HALF_MAX = 65504.0  # of float16
 
 
 class Opened(Protocol):
-    """A file that an engine has opened: (1, c, h, w) to (1, c, h', w'), float32, or an EngineError."""
+    """A file opened by an engine: maps (1, c, h, w) to (1, c, h', w'), float32. Raises EngineError."""
 
     @property
     def name(self) -> str: ...
@@ -28,11 +28,16 @@ class Opened(Protocol):
 
 
 def write_onnx(graph: Graph, path: Path, *, half: bool = False, facts: Mapping[str, str] | None = None) -> None:
-    """Write `graph` to `path`: opset 17, input "lr" (1, c, height, width), output "sr", float32 in [0,1], any height and width.
+    """Write `graph` to `path`: opset 17, input "lr" (1, c, height, width), output "sr", float32 in [0, 1], any height
+    and width.
 
-    The nodes are those of `graph.simplify()`, which every engine runs at least as fast. half: weights and activations are float16;
-    input and output stay float32, so that no program has to know. `facts` become the file's metadata_props. Nothing is left at `path` on
-    failure. Raises EngineError where the onnx package is missing or a weight is beyond float16, OutputError where `path` cannot be written.
+    graph: Written as `graph.simplify()`, which all engines run at least as fast.
+    path: The file; nothing is left there on failure.
+    half: Weights and activations are float16. Input and output stay float32, so programs need no change.
+    facts: The metadata_props of the file.
+
+    Raises EngineError if the onnx package is missing or a weight exceeds float16; OutputError if `path` cannot be
+    written.
     """
     from upres.engines.onnx.program import onnx_bytes  # the onnx package is an extra
 
@@ -40,25 +45,25 @@ def write_onnx(graph: Graph, path: Path, *, half: bool = False, facts: Mapping[s
 
 
 def check_range(graph: Graph, lr: Array, threads: int) -> None:
-    """Raises EngineError where an activation is beyond float16, for the picture `lr` (1, c, h, w).
+    """Raise EngineError if an activation for the input `lr` (1, c, h, w) exceeds float16.
 
-    Engines on x86 CPUs run a float16 file in float32 and would not show it; a GPU would, as black or green. Says nothing without
-    onnxruntime, and then no engine could have run the file either.
+    Engines on x86 CPUs run a float16 file in float32, which hides the overflow; on a GPU the result would be black or
+    green. Does nothing without onnxruntime, since no engine can run the file then either.
     """
     if find_spec("onnxruntime") is None:
         return
     from upres.engines.onnx.runner import largest_between
 
     largest = largest_between(with_plain_names(graph.simplify(), "lr", "sr"), lr, threads=threads)
-    if not largest <= _HALF_MAX:  # a nan fails every comparison
+    if not largest <= _HALF_MAX:  # NaN fails every comparison
         raise EngineError(
-            f"the activations of this network reach {largest:.3g}, and float16 ends at {_HALF_MAX:.0f}: on a GPU they overflow. "
-            "Nothing was written; export it without half"
+            f"activations of this network reach {largest:.3g}, above the float16 maximum of {_HALF_MAX:.0f}: "
+            "they overflow on a GPU. Nothing was written; export without `half`"
         )
 
 
 def open_onnx(path: Path, threads: int) -> Iterator[tuple[str, Callable[[], Opened] | None]]:
-    """(package, how to open the file with it) of every engine that reads ONNX; None where the package is not installed."""
+    """(package, function that opens the file) for each engine that reads ONNX; None if it is not installed."""
 
     def onnxruntime() -> Opened:
         from upres.engines.onnx.opaque import OnnxProgram
@@ -75,9 +80,12 @@ def open_onnx(path: Path, threads: int) -> Iterator[tuple[str, Callable[[], Open
 
 
 def with_plain_names(graph: Graph, input: str, output: str) -> Graph:
-    """The same graph with these names outside, and inside each node's kind and a number.
+    """The same graph with inner values named by node kind and number.
 
-    Writers add to names (`.weight`, `_0`); what a foreign file called its values could collide with that, a kind and a number cannot.
+    graph: To rename.
+    input, output: Their new names.
+
+    Writers append to names (`.weight`, `_0`), which could collide with names from a foreign file.
     """
     names = {graph.input: input}
     for number, node in enumerate(graph.nodes):

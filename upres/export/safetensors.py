@@ -1,4 +1,4 @@
-"""A state dict as a `.safetensors` file under the names that BasicSR, Real-ESRGAN and spandrel know it by."""
+"""Export a state dict to `.safetensors`, with the names that BasicSR, Real-ESRGAN and spandrel use."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from upres.weights.read import read_weights, write_safetensors
 _LARGEST_HALF = 65504.0
 
 
-def write_state(state: Mapping[str, NDArray[np.generic]], path: Path, *, half: bool = False, facts: Mapping[str, str]) -> None:
-    """Write the tensors of a network to `path`, under the names of `canonical`: RRDBNet in BasicSR's dialect, all others in their own.
+def write_state(
+    state: Mapping[str, NDArray[np.generic]], path: Path, *, half: bool = False, facts: Mapping[str, str]
+) -> None:
+    """Write the tensors of a network to `path`. Raises EngineError if a number exceeds float16, ModelError,
+    OutputError.
 
-    half: floats are stored as float16; integers and bool stay. Nothing is left at `path` on failure. Raises EngineError where a number is
-    beyond float16, ModelError, OutputError.
+    state: Renamed by `canonical`: RRDBNet as in BasicSR, others unchanged.
+    path: The file; nothing is left there on failure.
+    half: Store floats as float16; integers and booleans stay.
+    facts: Metadata of the file.
     """
     tensors = {name: _half(name, tensor) if half else tensor for name, tensor in canonical(state).items()}
     write_safetensors(path, tensors, {"format": "pt", **facts})
 
 
 def open_state(path: Path, threads: int) -> Iterator[tuple[str, Callable[[], Opened] | None]]:
-    """(package, how to run the network that the file holds): read again, as a model file of anybody's is."""
+    """(package, function that opens the file): it is read again like any model file."""
 
     def ncnn() -> Opened:
         from upres.engines.ncnn.runner import NcnnRunner
@@ -41,5 +46,8 @@ def _half(name: str, tensor: NDArray[np.generic]) -> NDArray[np.generic]:
     if not np.issubdtype(tensor.dtype, np.floating):
         return tensor
     if np.abs(tensor).max(initial=0.0) > _LARGEST_HALF:
-        raise EngineError(f"{name} holds {np.abs(tensor).max():g}; float16 ends at {_LARGEST_HALF:g}: export this network without half")
+        raise EngineError(
+            f"{name} contains {np.abs(tensor).max():g}, above the float16 maximum of {_LARGEST_HALF:g}; "
+            "export without `half`"
+        )
     return tensor.astype(np.float16)

@@ -1,4 +1,4 @@
-"""What a file must be to be used: its source, its SHA-256, and the pin of one whose SHA-256 nobody knew before it first came.
+"""What a file must be: its source, its SHA-256, and the pin of one whose SHA-256 was unknown until its first download.
 
 A pin is trust on first use: the file is taken as it is once, its SHA-256 is written beside it, and another file is refused from then on.
 """
@@ -38,23 +38,23 @@ class Source:
 
 
 def pin_path(target: Path) -> Path:
-    """Where the SHA-256 of a file that came without one is kept."""
+    """The file with the SHA-256 of a file that came without one."""
     return target.with_name(target.name + ".sha256")
 
 
 def expected_sha256(source: Source, target: Path) -> str | None:
-    """The known hash (or its beginning), or the one that was pinned at the first download, or None. Raises ModelError for a torn pin."""
+    """The known hash (or its beginning), or the pinned one, or None. Raises ModelError for a damaged pin."""
     if source.sha256 is not None or not pin_path(target).is_file():
         return source.sha256
     pin = pin_path(target)
     words = pin.read_text(encoding="utf-8", errors="replace").split()
     if not words or not re.fullmatch("[0-9a-f]{64}", words[0]):
-        raise ModelError(f"{pin} should hold the SHA-256 of {target.name} and does not. Delete it to pin the file as it is now")
+        raise ModelError(f"{pin} does not contain the SHA-256 of {target.name}. Delete it to pin the file as it is now")
     return words[0]
 
 
 def write_pin(target: Path, found: str) -> None:
-    """Written as `sha256sum` writes, which can check it."""
+    """Written in the format of `sha256sum`, which can check it."""
     write_atomic(pin_path(target), f"{found}  {target.name}\n".encode())
     _log.warning("no SHA-256 is known of %s: it is trusted as it is, and %s is pinned in %s", target.name, found, pin_path(target))
 
@@ -69,7 +69,7 @@ def problem(source: Source, target: Path) -> str | None:
     try:
         expected, found = expected_sha256(source, target), sha256_of(target)
     except OSError as error:
-        raise ModelError(f"{target} cannot be read: {error.strerror or error}. Make it readable, or delete it to fetch it again") from error
+        raise ModelError(f"cannot read {target}: {error.strerror or error}. Make it readable, or delete it to download it again") from error
     if expected is not None and not found.startswith(expected):
         return f"{target} has the SHA-256 {found}, expected {expected}"
     if expected is None and source.pin:

@@ -1,7 +1,7 @@
-"""How a process that upres starts begins, and how it answers: `python -P .../child.py PARENT MODULE ARGUMENT...` calls MODULE.main.
+"""The start and the answers of a child process: `python -P .../child.py PARENT MODULE ARGUMENT...` calls MODULE.main.
 
-The file is run by its path, so that the child runs this very upres wherever it lies, and finds all else where its parent does: to put the
-folder around upres into PYTHONPATH would hide what lies behind it.
+The file is run by its path, so that the child imports this very upres, and everything else from where its parent does:
+its folder in PYTHONPATH would shadow other packages.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-WORD = "upres-child "  # before each line that is ours: drivers print too
+WORD = "upres-child "  # begins each of our lines: drivers print too
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def tell(out: TextIO | None = None, /, **facts: Any) -> None:
-    """One answer to the parent, at once: a line of JSON on standard output (or `out`)."""
+    """Send the parent an answer: a line of JSON on standard output (or `out`), flushed."""
     text = f"\n{WORD}{json.dumps(facts)}\n"  # on a line of its own, whatever a driver left unfinished
     print(text, end="", file=out, flush=True)
 
 
 def answer_in(line: str) -> dict[str, Any] | None:
-    """The facts of a line that `tell` wrote; None for all others, one that was cut short among them."""
+    """The facts of a line that `tell` wrote; None for other lines, and for one cut short."""
     if not line.startswith(WORD):
         return None
     try:
@@ -37,14 +37,14 @@ def answer_in(line: str) -> dict[str, Any] | None:
 
 
 def die_with(parent: int) -> None:
-    """Have the system kill this process when `parent` ends, however it ends. Linux only: elsewhere a parent that is killed leaves it."""
+    """Have the system kill this process when `parent` ends. Linux only: elsewhere a killed parent leaves it running."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         os.kill(parent, 0)
     except ProcessLookupError:
-        sys.exit("the parent has ended")  # before the system was told to watch it
+        sys.exit("the parent has ended")  # before prctl
 
 
 def _import_this_package() -> None:

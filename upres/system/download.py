@@ -1,4 +1,4 @@
-"""Files that are too large, or not ours, to ship: fetched once, verified, kept in the user's cache.
+"""Files too large, or not ours, to ship: downloaded once, verified, kept in the user's cache.
 
 What is in the cache is used only while its SHA-256 is the expected one, so a file that was put there by hand, on a machine without a
 network, is as good as one that was downloaded. A download that breaks off goes on where it stopped, in a later run too. All URLs of a
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     import httpx
 
 _MAX_REDIRECTS = 5
-_MAX_BYTES = 4 << 30  # of a file whose size nobody declares
-_ATTEMPTS = 4  # at one URL, as long as each brings the file forward
+_MAX_BYTES = 4 << 30  # of a file of unknown size
+_ATTEMPTS = 4  # at one URL, as long as each makes progress
 
 _log = logging.getLogger(__name__)
-Progress = Callable[[int, int | None], None]  # bytes that are there, bytes in all where known
+Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
 
 
 def cache_folder() -> Path:
@@ -62,7 +62,7 @@ def fetch(source: Source, *, folder: Path | None = None, progress: Progress | No
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{source.name}.lock")):
-            wrong = problem(source, target)  # again: another process may have fetched it meanwhile
+            wrong = problem(source, target)  # again: another process may have downloaded it meanwhile
             if wrong is not None:
                 if wrong:
                     _log.warning("%s. It is fetched again", wrong)
@@ -73,7 +73,7 @@ def fetch(source: Source, *, folder: Path | None = None, progress: Progress | No
 
 
 class _Failed(Exception):
-    """One request came to nothing. Its words are the reason; `again`: the same URL is worth another."""
+    """A request failed for the reason given; `again`: the same URL is worth another."""
 
     def __init__(self, reason: str, *, again: bool = False) -> None:
         super().__init__(reason)
@@ -81,7 +81,7 @@ class _Failed(Exception):
 
 
 class _Download:
-    """One file over all its URLs. The partial file, and the ETag of what it is a part of, outlive a run that breaks off."""
+    """One file over all its URLs. The partial file and its ETag survive an interrupted run."""
 
     def __init__(self, source: Source, target: Path, problem: str, progress: Progress | None, timeout_s: float) -> None:
         self.source, self.target, self.problem, self.progress, self.timeout_s = source, target, problem, progress, timeout_s
@@ -112,7 +112,7 @@ class _Download:
                     _log.info("%s: %s", url, reason)
                     tried.append(f"{url}: {reason}")
         except OSError as error:
-            if error.errno in DISK_FULL:  # what is half there is in the way of everything else on that disk
+            if error.errno in DISK_FULL:  # a partial file would only fill the disk
                 self._discard()
             raise
         raise self._failure("; ".join(tried) or "no address of the file itself is known")
@@ -131,7 +131,7 @@ class _Download:
         )
 
     def _try_url(self, client: httpx.Client, url: str) -> str | None:
-        """None once the file is there and verified, or the reason why this URL did not give it."""
+        """None once the file is verified, or the reason why this URL failed."""
         import httpx
 
         reason = ""
@@ -162,13 +162,13 @@ class _Download:
         self.etag_file.unlink(missing_ok=True)
 
     def _receive(self, client: httpx.Client, url: str) -> None:
-        """One request: the rest of what is there, or all of it; verified and in its place when this returns."""
+        """One request: the rest of a partial file, or all of it; verified and in place when this returns."""
         offset = self._have()
         if offset and offset == self.source.bytes and self.expected is not None:
-            return self._finish(resumed=True)  # all of it is there: the last run was stopped before the renaming
+            return self._finish(resumed=True)  # complete: the last run was stopped before renaming it
         etag = self._saved_etag(url)
         if not etag and self.expected is None:
-            offset = 0  # nothing would tell whether both parts are of one file
+            offset = 0  # both parts could be of different files
         headers = {"Range": f"bytes={offset}-", **({"If-Range": etag} if etag else {})} if offset else {}
         with _open(client, url, headers) as response:
             now = response.headers.get("ETag", "")
@@ -176,7 +176,7 @@ class _Download:
                 self._discard()
                 raise _Failed("the file changed while it was downloaded", again=True)
             if response.status_code == 200:
-                offset = 0  # the server knows no ranges, or the file is another one: start over
+                offset = 0  # no range support, or the file has changed: start over
             elif response.status_code != 206 or not offset:
                 raise _Failed(f"the server answered {response.status_code} {response.reason_phrase}".rstrip())
             total = _total(response, offset)
@@ -184,7 +184,7 @@ class _Download:
                 raise _Failed(f"the server declares {total} bytes, expected {self.source.bytes}")
             if not offset:
                 self._discard()
-                if now and not now.startswith("W/"):  # If-Range takes strong ones only
+                if now and not now.startswith("W/"):  # If-Range needs a strong one
                     self.etag_file.write_text(f"{url}\n{now}", encoding="utf-8")
             self._write(response, offset, total)
         self._finish(resumed=offset > 0)
@@ -216,7 +216,7 @@ class _Download:
         found = sha256_of(self.partial)
         if self.expected is not None and not found.startswith(self.expected):
             self._discard()
-            raise _Failed(f"the file has the SHA-256 {found}, expected {self.expected}", again=resumed)  # two parts of two files, perhaps
+            raise _Failed(f"the file has the SHA-256 {found}, expected {self.expected}", again=resumed)  # perhaps parts of two files
         if self.source.pin and self.expected is None:
             write_pin(self.target, found)
         commit_partial(self.partial, self.target)
@@ -225,7 +225,7 @@ class _Download:
 
 @contextmanager
 def _open(client: httpx.Client, url: str, headers: dict[str, str]) -> Generator[httpx.Response]:
-    """GET behind at most 5 redirects, none of which may leave https."""
+    """GET with at most 5 redirects, none of which may leave https."""
     for _ in range(_MAX_REDIRECTS + 1):
         with client.stream("GET", url, headers=headers) as response:
             if not response.has_redirect_location:
@@ -239,7 +239,7 @@ def _open(client: httpx.Client, url: str, headers: dict[str, str]) -> Generator[
 
 
 def _total(response: httpx.Response, offset: int) -> int | None:
-    """The size of the whole file by its headers; of the 206 answer to a request from `offset` on, checked that it begins there."""
+    """The size of the whole file by its headers. Raises if a 206 answer does not begin at `offset`."""
     if response.status_code == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != offset:

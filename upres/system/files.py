@@ -1,4 +1,4 @@
-"""Writing files so that none is ever half there: beside the target, flushed, renamed."""
+"""Atomic writes: beside the target, flushed, renamed."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from upres.errors import OutputError
 
-# EFBIG is a file size limit (ulimit -f), EDQUOT a quota: to the user each is a disk that takes no more.
+# EFBIG is a file size limit (ulimit -f), EDQUOT a quota: to the user, each is a full disk.
 DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 def sha256_of(path: Path) -> str:
-    """Of the file's bytes, read in pieces, in hex digits. Raises OSError."""
+    """The SHA-256 of a file, in hex digits. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def partial_path(target: Path) -> Path:
-    """The name under which `target` is written before it is renamed: hidden, unique, in the same folder (a rename cannot cross disks)."""
+    """The temporary name of `target`: hidden, unique, in the same folder (a rename cannot cross disks)."""
     return target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.partial")
 
 
@@ -37,14 +37,14 @@ def commit_partial(partial: Path, target: Path) -> None:
 
 
 def output_error(target: Path, error: OSError) -> OutputError:
-    """What the user is told when `target` could not be written."""
+    """The error for a `target` that could not be written."""
     if error.errno in DISK_FULL:
         return OutputError(f"cannot write {target}: the disk is full. Free some space and run the same command again")
-    return OutputError(f"cannot write {target}: {error.strerror or error}. Choose a folder that you may write to")
+    return OutputError(f"cannot write {target}: {error.strerror or error}. Choose a writable folder")
 
 
 def write_atomic(target: Path, data: bytes | memoryview) -> None:
-    """Write `data` as `target`, or leave what was there. Raises `OutputError` on a full disk or a missing permission."""
+    """Write `data` to `target`, or leave it unchanged. Raises `OutputError` for a full disk or a missing permission."""
     target = target.resolve()  # a link stays a link: its target is replaced
     partial = partial_path(target)
     try:

@@ -1,4 +1,4 @@
-"""What lies in a folder, and in those below it: the one walk that every verb takes. Nothing is read but names."""
+"""The files in and below a folder: the one walk of every verb. Reads only names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER_INSIDE = "folder inside a folder"
 
 @dataclass(slots=True)
 class FoundFiles:
-    """The files of a folder, those of one folder before its subfolders, by name; and counts of what was passed over, by reason."""
+    """The files by name, those of a folder before its subfolders, and the number skipped for each reason."""
 
     files: list[Path] = field(default_factory=list[Path])
     passed_over: Counter[str] = field(default_factory=Counter[str])

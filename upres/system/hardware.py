@@ -1,6 +1,6 @@
-"""This machine: system, processor, memory, graphics cards, the cache folder; one table for the doctor, the engines and the benchmarks.
+"""This machine: system, processor, memory, GPUs, cache folder; one table for doctor, engines and benchmarks.
 
-Nothing here loads an engine or a driver, or imports more than the standard library: the doctor must speak even where numpy is broken.
+Nothing here loads an engine or a driver, or needs numpy: the doctor must work where numpy is broken.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ class Python:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """`name` as its maker calls it ("Debian GNU/Linux 12"), `kind` "linux", "windows" or "macos", `machine` such as "x86_64"."""
+    """The operating system."""
 
-    name: str
-    kind: str
+    name: str  # such as "Debian GNU/Linux 12"
+    kind: str  # "linux", "windows" or "macos"
     release: str
-    machine: str
+    machine: str  # such as "x86_64"
     container: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """`cores` that this process may use; `quota` is how many of them a container grants the time of, None without a limit."""
+    """The CPU."""
 
     model: str
-    cores: int
-    quota: float | None
+    cores: int  # that this process may use
+    quota: float | None  # of how many cores a container grants the time; None without a limit
 
     def __str__(self) -> str:
         return f"{self.model}, {self.cores} cores"
@@ -57,22 +57,22 @@ class Processor:
 
 @dataclass(frozen=True, slots=True)
 class Cards:
-    """Graphics cards by the maker of each, where the system lists them; whether NVIDIA's driver is loaded; devices we may not open."""
+    """The GPUs."""
 
-    makers: tuple[str, ...]
-    nvidia_driver: bool
-    locked: tuple[str, ...]
+    makers: tuple[str, ...]  # of each, where the system lists them
+    nvidia_driver: bool  # whether it is loaded
+    locked: tuple[str, ...]  # devices that this user has no permission to open
 
 
 @dataclass(frozen=True, slots=True)
 class CacheFolder:
-    """The folder for models and measured choices. `problem` says why it cannot be written, None where it can."""
+    """The folder for models and measured choices."""
 
     path: str
     exists: bool
     bytes: int
     disk_free: int
-    problem: str | None
+    problem: str | None  # why it is not writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _system(root: Path) -> System:
 
 
 def core_numbers() -> frozenset[int]:
-    """The cores that this process may use, by number; empty where the system does not say."""
+    """The numbers of the cores that this process may use; empty if the system does not say."""
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
 
 
@@ -128,7 +128,7 @@ def cores() -> int:
 
 
 def processor(root: Path = Path("/")) -> Processor:
-    """Model, cores that this process may use, and the container's share."""
+    """The CPU, with the container's share of it."""
     shares = [share for version, folder in cgroups(root, "cpu") if (share := _share(version, folder)) is not None]
     return Processor(_processor_model(root), cores(), min(shares, default=None))
 
@@ -149,7 +149,7 @@ def _processor_model(root: Path) -> str:
 
 
 def _share(version: int, folder: Path) -> float | None:
-    """Cores whose time a cgroup grants: microseconds of CPU time in each period over the period. None without a limit ("max", or -1)."""
+    """The cores that a cgroup grants: CPU time per period over the period. None without a limit ("max", or -1)."""
     if version == 2:
         quota, _, period = text_of(folder / "cpu.max").strip().partition(" ")
         return int(quota) / int(period) if quota.isdigit() and period.isdigit() and int(period) else None
@@ -158,7 +158,7 @@ def _share(version: int, folder: Path) -> float | None:
 
 
 def cards(root: Path = Path("/")) -> Cards:
-    """On Linux from the PCI bus, whatever drivers there are; elsewhere only whether NVIDIA's tools are there."""
+    """On Linux from the PCI bus, whatever the drivers; elsewhere only whether NVIDIA's tools are installed."""
     makers: list[str] = []
     for folder in listed(root / "sys/bus/pci/devices"):
         if text_of(folder / "class").startswith(_PCI_DISPLAY):
@@ -174,7 +174,7 @@ def cards(root: Path = Path("/")) -> Cards:
 
 
 def gpus(root: Path = Path("/")) -> tuple[str, ...]:
-    """GPUs that a driver of the system has taken, as hints ("intel 0x56a0", "nvidia driver 570.86", "apple", "unknown"); () for none."""
+    """GPUs with a driver, as hints: "intel 0x56a0", "nvidia driver 570.86", "apple", "unknown"."""
     if sys.platform == "darwin":
         return ("apple",) if platform.machine() == "arm64" else ("unknown",)
     found: list[str] = []
@@ -185,18 +185,18 @@ def gpus(root: Path = Path("/")) -> tuple[str, ...]:
     if version or (root / "proc/driver/nvidia").exists() or shutil.which("nvidia-smi"):
         found.append(f"nvidia driver {version}" if version else "nvidia")
     if (root / "dev/dxg").exists() or sys.platform == "win32":
-        found.append("unknown")  # Windows shows its GPUs to a driver's caller only, as does WSL
+        found.append("unknown")  # Windows and WSL show GPUs only to callers of a driver
     return tuple(found)
 
 
 def cache(folder: Path) -> CacheFolder:
-    """Its size, the free disk around it, and whether a file can be made there, or in the folder that would hold it."""
+    """Its size, the free disk space, and whether a file can be created there, or in the folder that would hold it."""
     size = 0
-    for inside, _, names in os.walk(folder):  # what may not be looked at is passed over
+    for inside, _, names in os.walk(folder):  # folders without permission are skipped
         for name in names:
             try:
                 size += Path(inside, name).lstat().st_size
-            except OSError:  # it went away meanwhile
+            except OSError:  # deleted meanwhile
                 continue
     there = next(parent for parent in (folder, *folder.absolute().parents) if _visible(parent))
     problem: str | None = None
@@ -205,7 +205,7 @@ def cache(folder: Path) -> CacheFolder:
             pass
     except OSError as error:
         reason = error.strerror or str(error)
-        problem = f"{there} is no folder" if error.errno == errno.ENOTDIR else f"no file can be made in {there}: {reason}"
+        problem = f"{there} is not a folder" if error.errno == errno.ENOTDIR else f"cannot create a file in {there}: {reason}"
     return CacheFolder(str(folder), there == folder, size, shutil.disk_usage(there).free, problem)
 
 

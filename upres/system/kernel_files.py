@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def text_of(path: Path) -> str:
-    """The text of a file, "" where there is none that can be read."""
+    """The text of a file; "" if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -19,7 +19,7 @@ def text_of(path: Path) -> str:
 
 
 def number_in(path: Path) -> int | None:
-    """The whole number that a file holds; None for anything else, such as "max"."""
+    """The whole number in a file; None for anything else, such as "max"."""
     text = text_of(path).strip()
     return int(text) if text.isdigit() else None
 
@@ -31,7 +31,7 @@ def field_of(path: Path, name: str) -> int | None:
 
 
 def listed(folder: Path) -> list[Path]:
-    """What a folder holds, by name; nothing where it cannot be read."""
+    """The entries of a folder, by name; none if it cannot be read."""
     try:
         return sorted(folder.iterdir())
     except OSError:

@@ -1,4 +1,4 @@
-"""How much memory there is: of this machine, of the container around it, of this process."""
+"""The memory of this machine, of the container around it, and of this process."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Memory:
 
 
 def memory(root: Path = Path("/")) -> Memory:
-    """All three. `root` is where /proc and /sys are looked for."""
+    """All three, from `root`/proc and `root`/sys on Linux."""
     return Memory(total_bytes(root), available_bytes(root), min((limit for limit, _ in _limits(root)), default=None))
 
 
 def available_bytes(root: Path = Path("/")) -> int:
-    """Memory that can be taken now without swapping: what the system calls available, or less where a container's limit is nearer.
+    """Memory available now without swapping, or less if a container's limit is lower.
 
     Linux: MemAvailable of /proc/meminfo, and limit - usage of every cgroup (v2, or v1) from our own up to the root. Windows:
     GlobalMemoryStatusEx. Elsewhere (macOS): half of the physical memory. `root` is where /proc and /sys are looked for.
@@ -47,7 +47,7 @@ def available_bytes(root: Path = Path("/")) -> int:
 
 
 def total_bytes(root: Path = Path("/")) -> int | None:
-    """Memory that is installed; None where the system does not say."""
+    """Installed memory; None if the system does not say."""
     kilobytes = field_of(root / "proc/meminfo", "MemTotal")
     if kilobytes is not None:
         return 1024 * kilobytes
@@ -55,7 +55,7 @@ def total_bytes(root: Path = Path("/")) -> int | None:
 
 
 def _limits(root: Path) -> Iterator[tuple[int, int | None]]:
-    """(limit, free bytes below it where known) of each memory cgroup that holds this process and has a limit."""
+    """(limit, free bytes below it if known) of each memory cgroup of this process with a limit."""
     for version, folder in cgroups(root, "memory"):
         names = ("memory.max", "memory.current", "inactive_file")
         if version == 1:
@@ -73,7 +73,7 @@ def _physical_bytes() -> int:
 
 
 def peak_bytes() -> int | None:
-    """The most memory that this process ever held; None on Windows, which tells it in another way."""
+    """The peak memory of this process; None on Windows."""
     if sys.platform == "win32":
         return None
     import resource
@@ -83,7 +83,7 @@ def peak_bytes() -> int | None:
 
 
 def limit_memory(spare_bytes: int) -> None:
-    """Have the system refuse this process more addresses than there is memory now, and `spare_bytes` beyond. Does nothing on Windows."""
+    """Limit the address space of this process to the memory free now plus `spare_bytes`. Does nothing on Windows."""
     if sys.platform == "win32":
         return
     import resource

@@ -1,4 +1,4 @@
-"""The packages that upres imports: one table, which `pyproject.toml` states again for pip (`tests/system/test_packages.py` compares them).
+"""The packages that upres imports. `pyproject.toml` repeats the table for pip (`tests/system/test_packages.py`).
 
 Nothing is imported to find out what is installed.
 """
@@ -14,9 +14,9 @@ from importlib.util import find_spec
 class Package:
     """A package that upres imports.
 
-    name: under which pip installs it.
-    module: under which Python imports it.
-    lowest: the oldest version that upres asks for.
+    name: for pip.
+    module: for Python.
+    lowest: the oldest version that upres accepts.
     purpose: what upres uses it for.
     extras: of upres that install it; () is the core.
     builds: other packages with the same module, made for other hardware.
@@ -48,13 +48,14 @@ PACKAGES = (
     Package("onnx", "onnx", "1.16", "reads and writes ONNX files", ("onnx", "openvino")),
     Package("openvino", "openvino", "2024.4", "engine", ("openvino",)),
     Package("spandrel", "spandrel", "0.4", "runs networks of other projects", ("spandrel",)),
+    Package("opencv-python-headless", "cv2", "4.10.0.84", "keypoints of excerpts", ("prepare",)),
     Package("safetensors", "safetensors", "0.4.3", "checkpoints of training", ("train",)),
     Package("tensorboard", "tensorboard", "2.16", "curves of training", ("train",)),
     Package("matplotlib", "matplotlib", "3.8", "pictures of training", ("train",)),
 )
 _BY_MODULE = {package.module: package for package in PACKAGES}
 
-# What each engine imports, its own package first. "spandrel" is no engine to choose: it runs the model files that it alone knows.
+# What each engine imports, its own package first. "spandrel" cannot be chosen: it runs files that only it supports.
 ENGINES = {
     "ncnn": ("ncnn",),
     "torch": ("torch",),
@@ -73,18 +74,18 @@ def has_module(module: str) -> bool:
 
 
 def missing_modules(engine: str) -> list[str]:
-    """What the engine imports and Python would not find; [] where it is installed."""
+    """The modules that the engine needs and Python does not find."""
     return [module for module in ENGINES[engine] if not has_module(module)]
 
 
 def builds_of(module: str) -> tuple[str, ...]:
-    """The packages that may have brought a module, the usual one first."""
+    """The packages that provide a module, the usual one first."""
     package = _BY_MODULE[module]
     return (package.name, *package.builds)
 
 
 def version_of(package: str) -> str | None:
-    """The version that is installed; None where pip knows nothing of the package."""
+    """The installed version; None if the package is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -92,10 +93,10 @@ def version_of(package: str) -> str | None:
 
 
 def lowest_version(package: str) -> str | None:
-    """The oldest version that upres asks for, the same for all builds; None for a package that it does not import."""
+    """The oldest version that upres accepts, the same for all builds; None for packages it does not import."""
     return next((known.lowest for known in PACKAGES if package in (known.name, *known.builds)), None)
 
 
 def install_command(engine: str) -> str:
-    """How to get an engine that is not installed, or that is broken."""
+    """How to install an engine, or repair it."""
     return "pip install --force-reinstall ncnn" if engine == "ncnn" else f"pip install 'upres[{engine}]'"

@@ -1,4 +1,4 @@
-"""Data from files and the command line into msgspec Structs; what does not fit is refused by the path of its key, in plain words.
+"""Data from files and the command line as msgspec Structs; errors give the path of the key in plain words.
 
 msgspec finds the fault. Added here are the nearest known name, the value that was found and, where a field's type has a description
 (`Annotated[float, Meta(description="a chance in [0, 1]")]`), what the field takes.
@@ -45,13 +45,13 @@ def check_fields(struct: object) -> None:
 
 
 def unknown(what: str, name: object, known: list[str]) -> str:
-    """The refusal of a name that does not exist, with the nearest one and all that do."""
+    """The message for an unknown name, with the nearest one and all that exist."""
     return f"unknown {what} {name!r}{nearest(str(name), known)}; there are {', '.join(known)}"
 
 
 def _explain(words: str, data: object, kind: object, path: Path, where: str) -> str:
     while path and isinstance(path[-1], int) and not isinstance(_value(data, path), Mapping):
-        path = path[:-1]  # a number in a list belongs to the field that holds the list
+        path = path[:-1]  # a list item belongs to the field of the list
     hint, value = _hint_at(kind, data, path), _value(data, path)
     title, key = _title(where, path, data)
     here = ": ".join(filter(None, (title, key)))
@@ -116,7 +116,7 @@ def _bare(hint: object) -> object:
 
 
 def _metadata(hint: object) -> Iterator[object]:
-    """What stands beside the type in `Annotated`, also inside of `| None`."""
+    """The metadata of `Annotated`, also inside `| None`."""
     while get_origin(hint) is Annotated:
         hint, *extras = get_args(hint)
         yield from reversed(extras)

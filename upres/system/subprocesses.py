@@ -1,7 +1,7 @@
-"""Child processes of upres: each has a limit of time, is told apart by how it ended, and is never left running.
+"""Child processes: each has a time limit and never stays behind.
 
-What may hang, crash or take all memory (drivers, model files of strangers) runs in one. `run` waits for a single process, `run_all` for
-several at a time, and `Conversation` asks one process line by line.
+Whatever may hang, crash or exhaust memory (drivers, model files of strangers) runs in one. `run` waits for one process,
+`run_all` for several at a time, and `Conversation` talks to one line by line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Job = tuple[str, ...]
 
 
 def python_command(module: str) -> list[str]:
-    """The command that calls `module.main(arguments)` in a Python of its own, which imports what this one would."""
+    """The command that calls `module.main(arguments)` in a new Python, which imports the same packages as this one."""
     return [sys.executable, "-P", str(Path(__file__).with_name("child.py")), str(os.getpid()), module]
 
 
@@ -38,11 +38,11 @@ def python_command(module: str) -> list[str]:
 class ProcessOutcome:
     """What a process told (see `child.tell`) and how it ended.
 
-    job: the arguments that it was started with.
-    told: its answers, in order; those before a crash or a hang count.
-    code: its exit code, minus the signal that ended it.
-    timed_out: it had to be ended.
-    reason: the last line of its stderr, of a traceback the exception.
+    job: its arguments.
+    told: its answers, in order, also before a crash.
+    code: its exit code, or minus the signal that ended it.
+    timed_out: whether it was killed at its time limit.
+    reason: the last line of its stderr, or the exception of a traceback.
     """
 
     job: Job
@@ -52,7 +52,7 @@ class ProcessOutcome:
     reason: str
 
     def first(self, step: str) -> dict[str, Any] | None:
-        """The first answer of that step, if there is one."""
+        """The first answer of that step, if any."""
         return next(iter(self.all(step)), None)
 
     def all(self, step: str) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ class ProcessOutcome:
 
     @property
     def crashed(self) -> bool:
-        """Ended from outside (a signal), not by an exception."""
+        """Whether a signal ended it."""
         return not self.timed_out and (self.code < 0 or self.code >= _WINDOWS_CRASH)
 
     @property
@@ -83,7 +83,7 @@ class ProcessOutcome:
 
 
 def run(command: Sequence[str], *, timeout_s: float) -> ProcessOutcome:
-    """Run one process to its end. Raises OSError where it does not start."""
+    """Run one process. Raises OSError if it does not start."""
     (outcome,) = run_all([()], command, lambda _: (), at_once=1, timeout_s=timeout_s)
     return outcome
 
@@ -97,12 +97,12 @@ def run_all(
     timeout_s: float,
     tell: Callable[[str], None] | None = None,
 ) -> list[ProcessOutcome]:
-    """Run `command` with the arguments of each job, and of the jobs that `more` makes of each outcome. None is left running.
+    """Run `command` with the arguments of each job, and of the jobs that `more` returns for each outcome.
 
     jobs, more: the arguments of each process.
     at_once: how many run at a time; timeout_s: how long each may take.
-    tell: is called with the arguments of each process that starts.
-    Raises OSError where a process does not start.
+    tell: called with the arguments of each process that starts.
+    Raises OSError if a process does not start; none is left running.
     """
     waiting, running, done = list(jobs), list[_Running](), list[ProcessOutcome]()
     try:
@@ -135,7 +135,7 @@ class _Running:
 
 
 def _start(job: Job, command: Sequence[str], timeout_s: float) -> _Running:
-    # Files, not pipes: a process that hangs has told what it told, and no pipe can fill up.
+    # Files, not pipes: they keep what a process wrote before it hung, and never fill up.
     out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  # `_finish` closes them
     try:
         process = subprocess.Popen([*command, *job], stdin=subprocess.DEVNULL, stdout=out, stderr=err)
@@ -147,7 +147,7 @@ def _start(job: Job, command: Sequence[str], timeout_s: float) -> _Running:
 
 
 def _finish(one: _Running) -> ProcessOutcome:
-    """Its outcome; where it still runs it is ended, and counts as too slow."""
+    """Its outcome; if it still runs, it is killed and counts as timed out."""
     timed_out = one.process.poll() is None
     if timed_out:
         one.process.kill()
@@ -163,23 +163,23 @@ def _text(file: BinaryIO) -> str:
 
 
 def _reason(text: str) -> str:
-    """The exception of a traceback without its module and the name of our own errors; else the last line."""
+    """The exception of a traceback, without its module, and of our errors the message alone; else the last line."""
     lines = text.split("\n")
     begun = max((index for index, line in enumerate(lines) if line.startswith("Traceback ")), default=-1)
     words = [line.strip() for line in lines[begun + 1 :] if line.strip() and not line.startswith(" ")]
     if not words:
         return ""
     name, colon, rest = words[0 if begun >= 0 else -1].partition(": ")
-    if colon and name.startswith("upres.errors."):  # words for users already
+    if colon and name.startswith("upres.errors."):  # a message for users already
         return rest[:_LONGEST_REASON]
     return f"{name.rpartition('.')[2] if colon else name}{colon}{rest}"[:_LONGEST_REASON]
 
 
 class Conversation:
-    """A process that is asked line by line on its standard input and answers each line (see `child.tell`). End it, come what may."""
+    """A process that answers each line of its standard input (see `child.tell`). The caller must `end` it."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._err = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)  # a pipe that nobody reads would stop whoever has much to say
+        self._err = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)  # an unread pipe would block it once full
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err)
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)  # Windows cannot wait for a pipe with a time limit
@@ -194,8 +194,8 @@ class Conversation:
         self._answers.put(None)
 
     def ask(self, line: str | None, timeout_s: float) -> dict[str, Any] | None:
-        """The answer to a line (None: to the end of the lines); None where it ended instead. Raises TimeoutError."""
-        # From a thread: a process that hangs before it reads would hold us too, once the pipe is full.
+        """The answer to a line, or for None to the end of input; None if it ended instead. Raises TimeoutError."""
+        # From a thread: a process that hangs before it reads would block us once the pipe is full.
         threading.Thread(target=self._send, args=(line,), daemon=True).start()
         try:
             return self._answers.get(timeout=timeout_s)
@@ -205,7 +205,7 @@ class Conversation:
     def _send(self, line: str | None) -> None:
         stdin = self._process.stdin
         assert stdin is not None
-        with suppress(OSError, ValueError):  # it is gone, or ended by us meanwhile; the end of its answers tells how
+        with suppress(OSError, ValueError):  # it has ended; the end of its answers says how
             if line is not None:
                 stdin.write(line.encode() + b"\n")
                 stdin.flush()
@@ -213,7 +213,7 @@ class Conversation:
                 stdin.close()
 
     def outcome(self) -> ProcessOutcome:
-        """How the process ended, to be asked once it answers no more; it is ended where it goes on nevertheless."""
+        """How the process ended, once it has stopped answering; it is killed if it still runs."""
         timed_out = False
         try:
             self._process.wait(_END_S)
@@ -223,12 +223,12 @@ class Conversation:
         return ProcessOutcome((), (), self._process.wait(), timed_out, _reason(_text(self._err)))
 
     def end(self) -> None:
-        """Whatever it does, it is over."""
+        """Kill the process, whatever it does."""
         self._process.kill()
         self._process.wait()
         self._reader.join()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                with suppress(OSError):  # what was not sent yet cannot be sent any more
+                with suppress(OSError):  # unsent input is lost
                     stream.close()
         self._err.close()

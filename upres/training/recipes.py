@@ -27,12 +27,12 @@ _BASICSR = f"{_ESRGAN}; Adam and cosine cycles of BasicSR's training options"
 
 
 def compact_x4() -> TrainConfig:
-    """The house model `compact-x4`: SRVGGNetCompact 32x12."""
+    """The bundled model `compact-x4`: SRVGGNetCompact 32x12."""
     return TrainConfig(recipe="compact-x4", scale=4, source="docs/training.md")
 
 
 def compact_x2() -> TrainConfig:
-    """The house model `compact-x2`: SRVGGNetCompact 32x12."""
+    """The bundled model `compact-x2`: SRVGGNetCompact 32x12."""
     return TrainConfig(recipe="compact-x2", scale=2, steps=26_000, source="docs/training.md")
 
 

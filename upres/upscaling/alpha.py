@@ -1,4 +1,4 @@
-"""The transparency of a picture that is enlarged: what color lies beneath it, and between which values it stays."""
+"""Transparency: bleed visible colors under transparent pixels before enlarging, and limit the enlarged alpha."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from upres.images.alpha import bleed_alpha
 
 Array = NDArray[np.float32]
-_BLEED_PX = 64  # how far the color of visible pixels is carried over the sides of a seamless picture
+_BLEED_PX = 64  # how far colors bleed across the borders of a seamless picture
 
 
 def bleed(pixels: Array, alpha: Array, *, wrap: bool) -> Array:
-    """`bleed_alpha`, over the sides of the picture where it wraps."""
+    """`bleed_alpha`, with `wrap` across the borders of the picture."""
     if not wrap:
         return bleed_alpha(pixels, alpha)
     height, width = alpha.shape
@@ -28,23 +28,26 @@ def is_constant(alpha: Array) -> bool:
 
 
 def hold_between_neighbors(result: Array, alpha: Array, *, wrap: bool) -> None:
-    """In place: each value of `result`, the enlarged `alpha`, stays between the least and the greatest of its 3 x 3 neighbors there."""
+    """Clamp `result`, the enlarged `alpha`, in place: each value to the minimum and maximum of its 3 x 3 neighborhood
+    in `alpha`.
+    """
     low, high = alpha, alpha
-    for axis in (0, 1):  # the 3 x 3 least and greatest are separable
+    for axis in (0, 1):  # a 3 x 3 minimum or maximum is separable
         low, high = _spread(low, np.minimum, axis, wrap=wrap), _spread(high, np.maximum, axis, wrap=wrap)
     height, width = int(result.shape[0]), int(result.shape[1])
     rows = np.minimum((np.arange(height) * alpha.shape[0]) // height, alpha.shape[0] - 1)
     columns = np.minimum((np.arange(width) * alpha.shape[1]) // width, alpha.shape[1] - 1)
-    for y, source in enumerate(rows):  # row by row: no further array of the output's size
+    for y, source in enumerate(rows):  # row by row, to allocate no array of the output's size
         np.clip(result[y], low[source][columns], high[source][columns], out=result[y])
 
 
 def _spread(values: Array, pick: Callable[[Array, Array], Array], axis: int, *, wrap: bool) -> Array:
-    """The least (or greatest) of each value and its two neighbors along `axis`."""
+    """`pick` (minimum or maximum) over each value and its two neighbors along `axis`."""
     ends = [(0, 0), (0, 0)]
     ends[axis] = (1, 1)
     longer = np.pad(values, ends, mode="wrap" if wrap else "edge")
     behind, here, ahead = (
-        longer[start : start + values.shape[0]] if axis == 0 else longer[:, start : start + values.shape[1]] for start in (0, 1, 2)
+        longer[start : start + values.shape[0]] if axis == 0 else longer[:, start : start + values.shape[1]]
+        for start in (0, 1, 2)
     )
     return pick(pick(behind, here), ahead)

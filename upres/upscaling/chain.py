@@ -1,4 +1,4 @@
-"""From what names a model to its networks, each opened in its engine: one, or several that run one after the other."""
+"""Open a model: load its network, or the networks of its chain, each in its engine."""
 
 from __future__ import annotations
 
@@ -22,35 +22,45 @@ Model = str | os.PathLike[str] | LoadedModel | Network | Sequence[Network]
 _log = logging.getLogger(__name__)
 
 
-def open_chain(model: Model, options: UpscaleOptions, runner: Runner | None, reference: Runner | None) -> tuple[CheckedNetwork, ...]:
-    """`runner` and `reference` replace the engine and the one that has the last word on bad tiles (tests). Raises as `Upscaler` does."""
+def open_chain(
+    model: Model, options: UpscaleOptions, runner: Runner | None, reference: Runner | None
+) -> tuple[CheckedNetwork, ...]:
+    """Load `model` and open an engine for each of its networks, in the order they run. Raises as `Upscaler` does.
+
+    model: A name, a file, an expression, or what `load_model` returned.
+    options: How to run it.
+    runner: For tests: replaces the engine.
+    reference: For tests: replaces the float32 CPU engine that decides about rejected tiles.
+    """
     asked = options.engine_options
     opened: list[CheckedNetwork] = []
-    area = 1  # what a network of the chain sees is that much larger
+    area = 1  # pixels that the next network gets for each pixel of the picture
     for network in _load(model, options):
         loaded = runner or engines.load(network, _over(asked, area))
         area *= network.scale**2
-        opened.append(CheckedNetwork(network, loaded, partial(_reference, network, asked.threads, reference), exact=asked.exact))
+        opened.append(
+            CheckedNetwork(network, loaded, partial(_reference, network, asked.threads, reference), exact=asked.exact)
+        )
     return tuple(opened)
 
 
 def _load(model: Model, options: UpscaleOptions) -> tuple[Network, ...]:
-    """The networks of the chain, each mapping 3 channels to 3, or 1 to 1."""
+    """The networks of the chain; each maps 3 channels to 3, or 1 to 1."""
     if isinstance(model, str | os.PathLike):
         chain = _load_named(model, options)
     elif options.denoise is not None:
-        raise UsageError("`denoise` blends models that have a name or a file; a Graph is one network already")
+        raise UsageError("`denoise` needs a model with a name or a file; a Graph cannot be blended")
     elif isinstance(model, LoadedModel):
         chain = model.networks
     else:
         chain = tuple(model) if isinstance(model, Sequence) else (model,)
     if not chain:
-        raise UsageError("`model` is a chain of no networks; expected one network or more")
+        raise UsageError("`model` is an empty chain; expected at least one network")
     for network in chain:
         if network.in_channels != network.out_channels or network.in_channels not in (1, 3):
             raise ModelError(
-                f"the network takes {network.in_channels} channels and gives {network.out_channels}; "
-                "a picture needs 3 and 3, or 1 and 1 (gray)"
+                f"the network has {network.in_channels} input and {network.out_channels} output channels; "
+                "pictures need 3 and 3, or 1 and 1 (gray)"
             )
     return chain
 
@@ -68,15 +78,18 @@ def _load_named(model: str | os.PathLike[str], options: UpscaleOptions) -> tuple
 
 
 def _over(options: EngineOptions, area: int) -> EngineOptions:
-    """The same for pictures of `area` times the pixels."""
+    """The same options for pictures with `area` times the pixels."""
     expected, picture = options.expected_px, options.picture_px
     return options.replace(
-        expected_px=None if expected is None else expected * area, picture_px=None if picture is None else picture * area
+        expected_px=None if expected is None else expected * area,
+        picture_px=None if picture is None else picture * area,
     )
 
 
 def _reference(network: Network, threads: int, given: Runner | None) -> Runner:
-    """What has the last word on a tile: ncnn without Winograd, on the CPU in float32; an unknown architecture has one engine only."""
+    """The engine that decides about rejected tiles: ncnn on the CPU in float32, without Winograd. A file of unknown
+    architecture has one engine only.
+    """
     if given is not None:
         return given
     engine = "auto" if isinstance(network, OpaqueModel) else "ncnn"

@@ -1,9 +1,10 @@
-"""A network and the engine that runs it, and what is done where the engine fails a tile.
+"""A network with its engine, and the recovery from tiles that the engine gets wrong.
 
-A tile that cannot be right (`tile_check`) is run again in float32 on the CPU by `reference`, another algorithm on another device, which is
-made when it is first needed. Where that one agrees, the model itself is so, and the answer is kept. An engine that fails several tiles in a
-row is put aside for the rest of the picture; the next picture begins with it again, because the fault may lie in what the picture holds.
-Memory that was short is remembered: later tiles are no larger than those that fitted.
+A tile that `tile_check` rejects is run again in float32 on the CPU by `reference`: another algorithm on another device,
+opened when first needed. If the reference agrees, the model itself behaves that way and the engine's result is kept. An
+engine that fails several tiles in a row is not used for the rest of the picture; the next picture starts with it again,
+since the content of one picture may be the cause. After memory ran out once, later tiles are no larger than those that
+fitted.
 """
 
 from __future__ import annotations
@@ -16,35 +17,43 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from upres.engines.runner import Runner, device_bytes_of
+from upres.engines.tiles import plan as plan_tiles
+from upres.engines.tiles import run_tiles
 from upres.errors import EngineError, NotFiniteError, OutOfMemoryError
 from upres.graph.nodes import Array
 from upres.graph.opaque import Network
-from upres.upscaling.plan import MIN_TILE_PX, WIDE_FIELD_PX, NetworkCost, Tiling, choose_tiling, narrow_note, smaller_tiles
+from upres.upscaling.plan import NetworkCost
 from upres.upscaling.tile_check import Fault, agree, find_fault
-from upres.upscaling.tiles import plan as plan_tiles
+from upres.upscaling.tile_size import MIN_TILE_PX, WIDE_FIELD_PX, Tiling, choose_tiling, narrow_note, smaller_tiles
 
-PATIENCE = 3  # bad tiles in a row that an engine is allowed, and bad tiles that the model is found to make itself before they are believed
+PATIENCE = 3  # bad tiles in a row before the engine is dropped; confirmations before a fault is ascribed to the model
 _WORDS: dict[Fault, str] = {
-    "not finite": "not finite",
-    "flat": "flat where the picture is not",
-    "far from its input's mean": "far from the picture's mean",
+    "not finite": "with NaN or infinity",
+    "flat": "in one flat color where the picture has detail",
+    "far from its input's mean": "far from the mean color of the picture",
 }
 
 
 @dataclass(slots=True)
 class _Tally:
-    """What happened in one picture."""
+    """What happened to the tiles of one picture."""
 
     tiles: int = 0
     again: Counter[Fault] = field(default_factory=Counter[Fault])
-    spared: int = 0  # tiles that were not given to the engine any more
-    own: list[Fault] = field(default_factory=list[Fault])  # what the model was found to do itself
-    short_px: int = 0  # side of the first tile for which memory was short
+    spared: int = 0  # tiles run by the reference because the engine was dropped
+    own: list[Fault] = field(default_factory=list[Fault])  # faults of the model itself, confirmed by the reference
+    short_px: int = 0  # side of the first tile that did not fit in memory
     notes: list[str] = field(default_factory=list[str])
 
 
 class CheckedNetwork:
-    """`exact` forbids to cut the overlap of tiles. `reference` makes the runner that has the last word. See `Upscaler` for the rest."""
+    """Runs a network on tiles, and checks what its engine returns.
+
+    graph: The network.
+    runner: Its engine.
+    reference: Opens the float32 CPU engine that decides about rejected tiles.
+    exact: Never cut the overlap of tiles below the receptive field.
+    """
 
     def __init__(self, graph: Network, runner: Runner, reference: Callable[[], Runner], *, exact: bool = False) -> None:
         self.graph, self.runner, self.exact = graph, runner, exact
@@ -58,19 +67,19 @@ class CheckedNetwork:
 
     @property
     def cost(self) -> NetworkCost:
-        """What plans must know of it now."""
+        """What a plan needs to know about this network now."""
         free = device_bytes_of(self.runner)
         return NetworkCost(self.graph, self.runner.memory_factor, self.runner.grid_px, free, self.max_tile_px)
 
     def close(self) -> None:
-        """Free the engines' memory."""
+        """Free the memory of both engines."""
         self.runner.close()
         if self._reference is not None:
             self._reference.close()
             self._reference = None
 
     def macs_per_second(self, macs: float) -> float:
-        """The engine's speed, measured with one gray tile of about that many multiply-adds."""
+        """Measure the engine's speed with one gray tile of about `macs` multiply-adds."""
         graph = self.graph
         side = int(np.clip(np.sqrt(macs / graph.macs_per_pixel), 16, 512))
         while True:
@@ -79,7 +88,7 @@ class CheckedNetwork:
             start = time.perf_counter()
             try:
                 self.runner(tile)
-            except NotFiniteError:  # only the time is asked for; the tiles of a picture will be run again
+            except NotFiniteError:  # only the time matters here; tiles of a picture will be run again
                 pass
             except (OutOfMemoryError, MemoryError):
                 if side <= MIN_TILE_PX:
@@ -89,36 +98,47 @@ class CheckedNetwork:
             return graph.macs_per_pixel * side * side / max(time.perf_counter() - start, 1e-6)
 
     def begin(self) -> None:
-        """A new picture: nothing has happened yet."""
+        """Start a new picture: reset the notes, and use the engine again."""
         self._tally = _Tally()
         self._aside = False
 
     def notes(self) -> tuple[str, ...]:
-        """What happened since `begin` that the user should know."""
+        """Notes for the user about what happened since `begin`."""
         tally = self._tally
         notes = list(tally.notes)
         if tally.short_px:
-            notes.insert(0, f"memory was short for tiles of {tally.short_px} px: the rest ran in tiles of {self.max_tile_px} px")
+            notes.insert(
+                0, f"not enough memory for tiles of {tally.short_px} px, so tiles of {self.max_tile_px} px were used"
+            )
         name = f"{self.runner.name} ({self.runner.precision} on {self.runner.device})"
         other = "" if self._reference is None else f" ({self._reference.name})"
         for fault, count in tally.again.items():
-            verb = "were" if count > 1 else "was"
-            text = f"{count} of {tally.tiles} tiles came back {_WORDS[fault]} from {name} and {verb} run again in float32 on the CPU{other}"
-            notes.append(text)
+            returned = f"{name} returned {count} of {tally.tiles} tiles {_WORDS[fault]}"
+            notes.append(f"{returned}; {'they were' if count > 1 else 'it was'} run again in float32 on the CPU{other}")
         if tally.spared:
-            rest = f"{tally.spared} of {tally.tiles} tiles ran in float32 on the CPU at once"
-            notes.append(f"{name} failed {PATIENCE} tiles or more in a row: {rest}")
-        notes += [f"the model itself gives tiles that are {_WORDS[own]} (float32 on the CPU agrees): they are kept" for own in tally.own]
+            rest = f"the last {tally.spared} of {tally.tiles} tiles ran in float32 on the CPU"
+            notes.append(f"{name} failed {PATIENCE} tiles in a row, so {rest}")
+        notes += [
+            f"the model itself returns tiles {_WORDS[own]} (float32 on the CPU agrees), so they were kept"
+            for own in tally.own
+        ]
         return tuple(notes)
 
     def fitted(self, tiling: Tiling, height: int, width: int) -> Tiling:
-        """`tiling` of a picture of (height, width) as it was planned, or in smaller tiles where memory was short since."""
+        """The planned `tiling` of a picture of (height, width), or smaller tiles if memory ran out since."""
         if self.max_tile_px is None or tiling.tile_px <= self.max_tile_px:
             return tiling
         runner = self.runner
         per_px = self.graph.activation_bytes_per_pixel * runner.memory_factor
         result = smaller_tiles(
-            height, width, self.graph, tiling, tile_px=self.max_tile_px, bytes_per_px=per_px, exact=self.exact, grid_px=runner.grid_px
+            height,
+            width,
+            self.graph,
+            tiling,
+            tile_px=self.max_tile_px,
+            bytes_per_px=per_px,
+            exact=self.exact,
+            grid_px=runner.grid_px,
         )
         note = narrow_note(WIDE_FIELD_PX, self.graph)
         if result.overlap_px < tiling.overlap_px and note not in self._tally.notes:
@@ -126,22 +146,28 @@ class CheckedNetwork:
         return result
 
     def shrink(self, side: int, where: str, error: Exception) -> None:
-        """Memory was short for tiles that keep `side` px: halve it for all that follow. `OutOfMemoryError` where no smaller one is made."""
+        """Halve the side of all later tiles, after `error`: memory ran out for a tile that keeps `side` px.
+
+        Raises `OutOfMemoryError`, naming the tile by `where`, if tiles cannot be smaller.
+        """
         align = self.graph.alignment
         if side <= max(MIN_TILE_PX, align):
-            reason = str(error).removesuffix("; try a smaller tile") or "not enough free memory"  # that was done
+            reason = str(error).removesuffix("; try a smaller tile") or "not enough free memory"  # already tried
             raise OutOfMemoryError(
                 f"{where}: {reason}. No smaller tile helps: close programs that use the memory, "
-                "or take another `engine` (or `device='cpu'`), a smaller model, or less for the rest with `memory_bytes`"
+                "or use another `engine` (or `device='cpu'`), a smaller model, or a lower `memory_bytes`"
             ) from error
         self._tally.short_px = self._tally.short_px or side
         self.max_tile_px = -(-max(MIN_TILE_PX, -(-side // 2)) // align) * align
 
     def run(self, batches: Sequence[Array], where: str, room_bytes: int) -> list[Array]:
-        """The answers for the batches (1, c, h, w) of one tile, all finite.
+        """Run one tile: the results of its batches (1, c, h, w), all finite.
 
-        `where` names the tile in an `EngineError`; a run in float32 keeps to `room_bytes`. `OutOfMemoryError` and `MemoryError` come
-        through.
+        batches: Three channels at once, or one channel each.
+        where: Name of the tile in messages.
+        room_bytes: Memory for activations when the reference runs.
+
+        Raises `EngineError` naming the tile if an engine fails; lets `OutOfMemoryError` and `MemoryError` through.
         """
         self._tally.tiles += 1
         if self._aside:
@@ -156,7 +182,7 @@ class CheckedNetwork:
         return list(answers)
 
     def _judged(self, lr: Array, where: str, room_bytes: int) -> tuple[Array, Fault | None]:
-        """The answer for `lr`, and what was wrong with the engine's own."""
+        """The result to keep for `lr`, and the fault in the engine's own result, if any."""
         sr: Array | None = None
         try:
             sr = self.runner(lr)
@@ -176,10 +202,10 @@ class CheckedNetwork:
         self._own[fault] += 1
         if self._own[fault] == 1:
             self._tally.own.append(fault)
-        return sr, None  # not the other: within a picture, rounding stays that of one engine
+        return sr, None  # not the reference's: within a picture, rounding stays that of one engine
 
     def _in_float32(self, lr: Array, where: str, room_bytes: int) -> Array:
-        """The last word on `lr`. Raises `NotFiniteError` where it is not finite."""
+        """Run `lr` on the reference. Raises `NotFiniteError` if that returns NaN or infinity too."""
         if self._reference is None:
             self._reference = self._make_reference()
         cause: NotFiniteError | None = None
@@ -194,17 +220,26 @@ class CheckedNetwork:
         except EngineError as error:
             raise EngineError(f"{where}: {error}") from error
         raise NotFiniteError(
-            f"{self.runner.name} gave values that are not finite for {where}, and so did {self._reference.name} in float32: "
-            "the model is at fault (its file may be damaged); try another model"
+            f"{self.runner.name} returned NaN or infinity for {where}, and so did {self._reference.name} in float32: "
+            "the model is at fault, its file may be damaged; try another model"
         ) from cause
 
     def _in_tiles(self, reference: Runner, lr: Array, room_bytes: int) -> Array:
-        """The reference may take more memory than the engine for which the tile was made."""
-        graph, scale = self.graph, self.graph.scale
+        """In smaller tiles if need be: the reference may take more memory than the engine that the tile was planned
+        for.
+        """
+        graph = self.graph
         height, width = lr.shape[2:]
         per_px = graph.activation_bytes_per_pixel * reference.memory_factor
         tiling = choose_tiling(
-            height, width, graph, room_bytes=room_bytes, bytes_per_px=per_px, tile_px=None, exact=self.exact, grid_px=reference.grid_px
+            height,
+            width,
+            graph,
+            room_bytes=room_bytes,
+            bytes_per_px=per_px,
+            tile_px=None,
+            exact=self.exact,
+            grid_px=reference.grid_px,
         )
         tiles = plan_tiles(
             height,
@@ -216,13 +251,20 @@ class CheckedNetwork:
         )
         if len(tiles) == 1:
             return reference(lr)
-        result = np.empty((1, graph.out_channels, height * scale, width * scale), np.float32)
-        for tile in tiles:
-            source = lr[:, :, tile.source_top : tile.source_bottom, tile.source_left : tile.source_right]
-            sr = reference(np.ascontiguousarray(source))
-            rows = slice((tile.keep_top - tile.source_top) * scale, (tile.keep_bottom - tile.source_top) * scale)
-            columns = slice((tile.keep_left - tile.source_left) * scale, (tile.keep_right - tile.source_left) * scale)
-            result[:, :, tile.keep_top * scale : tile.keep_bottom * scale, tile.keep_left * scale : tile.keep_right * scale] = sr[
-                :, :, rows, columns
-            ]
-        return result
+
+        def run(source: Array) -> Array:
+            return reference(np.ascontiguousarray(source))
+
+        return run_tiles(run, lr, tiles, scale=graph.scale, channels=graph.out_channels)
+
+
+def chain_speed(networks: Sequence[CheckedNetwork], macs: float) -> float:
+    """Measure the multiply-adds per second of a chain, each network weighted by its share of the work."""
+    seconds = total = 0.0
+    pixels = 1.0
+    for network in networks:
+        work = pixels * network.graph.macs_per_pixel
+        seconds += work / network.macs_per_second(macs)
+        total += work
+        pixels *= network.graph.scale**2
+    return total / seconds

@@ -1,4 +1,4 @@
-"""How pictures are upscaled, as one value: the command line builds it, `batch` and `Upscaler` take it whole."""
+"""How pictures are upscaled, as one value: the command line builds it; `batch` and `Upscaler` pass it on."""
 
 from __future__ import annotations
 
@@ -11,34 +11,40 @@ from upres.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class UpscaleOptions:
-    """What `Upscaler` works with, beside the model. Raises `UsageError`, naming the field, for a value out of range."""
+    """How an `Upscaler` runs its model. Raises `UsageError`, naming the field, for a value out of range."""
 
-    tta: bool = False  # mean over the eight turns and flips of the picture, in eight times the time
-    blend: float = 1.0  # in [0, 1]: 1 is the network alone, 0 the input's plain cubic resize
-    color_lock: bool = False  # large areas keep the input's colors, which GAN models shift
-    wrap: bool = False  # the picture is a seamless texture, and stays one
-    denoise: float | None = None  # in [0, 1]: share of the model in a blend with its twin that keeps noise; None: no blend
-    denoise_with: str | None = None  # name or file of that twin; None: the one that is known, or lies beside the model
+    tta: bool = False  # average over the eight rotations and flips of the picture; takes 8 times as long
+    blend: float = 1.0  # in [0, 1]: 1 is the network alone, 0 a cubic resize of the input
+    color_lock: bool = False  # keep the input's colors over large areas; GAN models shift them
+    wrap: bool = False  # treat the picture as a seamless texture
+    denoise: float | None = (
+        None  # in [0, 1]: share of the model in a blend with its twin that keeps noise; None: no blend
+    )
+    denoise_with: str | None = None  # name or file of that twin; None: the known one, or the one beside the model file
     tile_px: int | None = None  # side of a tile in LR pixels, at least 1; None: the largest that fits
-    memory_bytes: int | None = None  # for a picture's arrays and the network's activations; None: most of what is free
-    engine_options: EngineOptions = field(default_factory=EngineOptions)  # what runs the network
+    memory_bytes: int | None = None  # limit for pictures and activations; None: 80 % of the free memory
+    engine_options: EngineOptions = field(default_factory=EngineOptions)  # engine, device, precision, threads
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.blend <= 1.0:  # a nan fails every comparison
-            raise UsageError(f"`blend` must be in [0, 1] (0 is a plain resize, 1 the network alone), got {self.blend:g}")
+            raise UsageError(
+                f"`blend` must be in [0, 1] (0 is a cubic resize, 1 the network alone), got {self.blend:g}"
+            )
         if self.denoise is not None and not 0.0 <= self.denoise <= 1.0:
-            raise UsageError(f"`denoise` must be in [0, 1] (0 keeps the noise, 1 is the model alone), got {self.denoise:g}")
+            raise UsageError(
+                f"`denoise` must be in [0, 1] (0 keeps the noise, 1 is the model alone), got {self.denoise:g}"
+            )
         if self.denoise_with is not None and self.denoise is None:
-            raise UsageError("`denoise_with` names the twin for `denoise`, which is not given: give both")
+            raise UsageError("`denoise_with` has no effect without `denoise`; set both")
         if self.tile_px is not None and self.tile_px < 1:
             raise UsageError(f"`tile_px` must be at least 1, got {self.tile_px}")
         if self.memory_bytes is not None and self.memory_bytes < 1:
             raise UsageError(f"`memory_bytes` must be at least 1, got {self.memory_bytes}")
 
     def replace(self, **keywords: Any) -> UpscaleOptions:
-        """The same with other values in some fields, those of `engine_options` too: `replace(tta=True, engine="onnx")`.
+        """A copy with some fields replaced, including those of `engine_options`: `replace(tta=True, engine="onnx")`.
 
-        Raises `TypeError` for a name that is no field, with the nearest one.
+        Raises `TypeError` for an unknown name, with the nearest known one.
         """
         check_names(keywords, OPTION_FIELDS)
         own = {name: value for name, value in keywords.items() if name not in ENGINE_FIELDS}

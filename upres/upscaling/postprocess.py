@@ -1,7 +1,7 @@
-"""What is done with the network's answer on the whole picture, after its tiles are one: the last resize, strength, color lock.
+"""Steps on the whole output picture, after its tiles are pasted: final resize, blend, color lock.
 
-Nothing here knows of tiles, so nothing here can leave a trace of them. All works plane by plane and in place, because a picture of a
-hundred megapixels has no room for another of its kind. With `wrap` the left side of a picture goes on at its right, and the top below.
+None of them knows about tiles, so none can show their borders. All work plane by plane and in place, because memory
+cannot hold a second picture of a hundred megapixels. With `wrap` the picture continues at its opposite side.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from upres.images.resize import imresize
 
 Array = NDArray[np.float32]
-LOCK_SIGMA_PX = 4.0  # input pixels: below a wavelength of about 12 of them colors are the network's, above 50 the input's
+LOCK_SIGMA_PX = 4.0  # input pixels: wavelengths below about 12 come from the network, above 50 from the input
 _KERNEL_REACH = 2.0  # of the cubic kernel, in samples of the coarser grid
 
 
 def resize(picture: Array, size: tuple[int, int], *, wrap: bool = False) -> Array:
-    """`picture` h w c by the antialiased cubic kernel to `size` (h, w), over the sides where it wraps. The same array if it fits."""
+    """Resize `picture` h w c to `size` (h, w) with the antialiased cubic kernel. Returns the same array if it has that
+    size.
+    """
     if picture.shape[:2] == size:
         return picture
     if not wrap:
@@ -31,7 +33,7 @@ def resize(picture: Array, size: tuple[int, int], *, wrap: bool = False) -> Arra
 
 
 def resize_plane(plane: Array, size: tuple[int, int], *, wrap: bool = False) -> Array:
-    """The same for h w."""
+    """Resize one plane h w to `size` (h, w) with the antialiased cubic kernel."""
     if not wrap:
         return imresize(np.ascontiguousarray(plane), size=size)
     for axis in sorted((0, 1), key=lambda a: size[a] / plane.shape[a]):
@@ -40,7 +42,7 @@ def resize_plane(plane: Array, size: tuple[int, int], *, wrap: bool = False) -> 
 
 
 def _resize_round(plane: Array, axis: int, length: int) -> Array:
-    """One axis of a plane that goes on at its other side. What is put around it is a whole number of samples before and after."""
+    """Resize one axis of a wrapping plane. It is padded by a whole number of samples both before and after the resize."""
     here = plane.shape[axis]
     if here == length:
         return plane
@@ -57,7 +59,7 @@ def _resize_round(plane: Array, axis: int, length: int) -> Array:
 
 
 def mix_plain(sr: Array, lr: Array, strength: float, *, wrap: bool = False) -> None:
-    """`sr` becomes strength * sr + (1 - strength) * `lr` resized to it; both h w c. Strength 1 leaves it to the bit."""
+    """In place: sr = strength * sr + (1 - strength) * (`lr` resized to it); both h w c. Strength 1 changes no bit."""
     if strength == 1.0:
         return
     for channel in range(sr.shape[2]):
@@ -68,10 +70,15 @@ def mix_plain(sr: Array, lr: Array, strength: float, *, wrap: bool = False) -> N
 
 
 def lock_colors(sr: Array, lr: Array, *, sigma_px: float = LOCK_SIGMA_PX, wrap: bool = False) -> None:
-    """Low frequencies follow the input: `sr` becomes sr + enlarge(lowpass(lr - reduce(sr))); both h w c.
+    """In place: take low frequencies from the input, sr = sr + enlarge(lowpass(lr - reduce(sr))); both h w c.
 
-    `reduce` and `enlarge` are the antialiased cubic resize, `lowpass` is a Gaussian of `sigma_px` pixels of `lr`. GANs shift colors over
-    whole areas, and this takes the shift away and leaves the detail.
+    GAN models shift colors over whole areas; this removes the shift and keeps the detail. `reduce` and `enlarge` are
+    the antialiased cubic resize.
+
+    sr: The network's result.
+    lr: The input.
+    sigma_px: Of the Gaussian `lowpass`, in pixels of `lr`.
+    wrap: The picture is seamless.
     """
     height, width = lr.shape[:2]
     for channel in range(sr.shape[2]):
@@ -81,7 +88,7 @@ def lock_colors(sr: Array, lr: Array, *, sigma_px: float = LOCK_SIGMA_PX, wrap: 
 
 
 def lowpass(plane: Array, sigma_px: float, *, wrap: bool = False) -> Array:
-    """Gaussian of an h w plane, cut at 4 sigma; beyond the border the plane is mirrored (or goes on at its other side): the mean stays."""
+    """Gaussian filter of an h w plane, cut at 4 sigma; borders are mirrored, or wrap around, so the mean is kept."""
     radius = math.ceil(4.0 * sigma_px)
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_px) ** 2)
     weights = (weights / weights.sum()).astype(np.float32)

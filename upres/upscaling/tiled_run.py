@@ -1,8 +1,9 @@
-"""One run of one network over a whole picture, tile by tile, each written straight into the result.
+"""Run one network over a whole picture, tile by tile, writing each tile straight into the result.
 
-Self-ensemble x8 (Timofte et al., "Seven ways to improve example-based single image super resolution", CVPR 2016, section 3.6): the mean of
-what a network gives for a picture turned and mirrored in all eight ways, each answer turned back. All of it is views: the answer for a
-turned picture is added to the equally turned view of the result, so no second array of the result's size is needed.
+Self-ensemble x8 (Timofte et al., "Seven ways to improve example-based single image super resolution", CVPR 2016,
+section 3.6): the mean over the eight rotations and flips of the picture, each result turned back. Everything is a view:
+the result for a turned picture is added to the equally turned view of the output, so no second array of the output's
+size is needed.
 """
 
 from __future__ import annotations
@@ -12,20 +13,43 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from upres.engines.tiles import Tile, divide
+from upres.engines.tiles import plan as plan_tiles
 from upres.errors import OutOfMemoryError
 from upres.upscaling.checked_network import CheckedNetwork
-from upres.upscaling.plan import Pass, Plan, Tiling
-from upres.upscaling.tiles import Tile, divide
-from upres.upscaling.tiles import plan as plan_tiles
+from upres.upscaling.plan import Pass, Plan
+from upres.upscaling.tile_size import Tiling
 
 Array = NDArray[np.float32]
 TURNS = 8  # of the self-ensemble
 Progress = Callable[[int, int], None]
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601; they sum to 1, so a gray answer keeps its level
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601; they sum to 1, so gray keeps its level
+
+
+class Cancelled(Exception):
+    """Raised by an `Upscaler` when `cancel` returned true. The picture is lost; the upscaler remains usable."""
+
+
+def watched(progress: Progress | None, cancel: Callable[[], bool] | None) -> Progress | None:
+    """`progress`, raising `Cancelled` when `cancel` returns true; `cancel` is also called once at the start."""
+    if cancel is None:
+        return progress
+    if cancel():
+        raise Cancelled("cancelled before the first tile")
+
+    def watch(done: int, total: int) -> None:
+        if done < total and cancel():
+            raise Cancelled(f"cancelled at {done:,} of {total:,} pixels")
+        if progress is not None:
+            progress(done, total)
+
+    return watch
 
 
 class Meter:
-    """Turns multiply-adds that are done into output pixels of the whole picture: honest over passes, overlap, turns and alpha."""
+    """Converts finished multiply-adds into output pixels, so that progress is linear over passes, overlaps, turns and
+    alpha.
+    """
 
     def __init__(self, plan: Plan, progress: Progress | None) -> None:
         self._total = plan.pixels
@@ -34,7 +58,7 @@ class Meter:
         self._progress = progress
 
     def advance(self, macs: float) -> None:
-        """So much more is done."""
+        """Count `macs` more multiply-adds as done."""
         if self._left > 0.0:
             self._done += (self._total - self._done) * min(1.0, macs / self._left)
             self._left -= macs
@@ -42,7 +66,7 @@ class Meter:
             self._progress(int(self._done), self._total)
 
     def expect(self, macs: float) -> None:
-        """So much more than was planned is still to do: what is left of the pixels stands for it."""
+        """Add `macs` multiply-adds to the work that remains; the remaining pixels are spread over it."""
         self._left += macs
 
     def finish(self) -> None:
@@ -51,67 +75,70 @@ class Meter:
 
 
 def run_pass(network: CheckedNetwork, lr: Array, step: Pass, meter: Meter, *, tta: bool = False) -> Array:
-    """`lr` h w c -> h*scale w*scale c, not clipped, as `step` plans it; with `tta` the mean over its eight turns and flips.
+    """Run `network` on `lr` as planned by `step`: h w c -> h*scale w*scale c, not clipped.
 
-    Raises `EngineError` naming the tile where an engine fails, or the network itself gives a value that is not finite; `OutOfMemoryError`
-    where memory is short for the smallest tile.
+    tta: return the mean over the eight rotations and flips.
+
+    Raises `EngineError`, naming the tile, if an engine fails or the network itself returns NaN or infinity;
+    `OutOfMemoryError` if the smallest tile does not fit in memory.
     """
     height, width, channels = lr.shape
     result = np.empty((height * network.graph.scale, width * network.graph.scale, channels), np.float32)
     for turn in range(TURNS if tta else 1):
-        _run_tiles(network, turned(lr, turn), turned(result, turn), step, meter, share=1.0 / TURNS if tta else 1.0, add=turn > 0)
+        _run_tiles(
+            network,
+            turned(lr, turn),
+            turned(result, turn),
+            step,
+            meter,
+            share=1.0 / TURNS if tta else 1.0,
+            add=turn > 0,
+        )
     return result
 
 
-def _run_tiles(network: CheckedNetwork, lr: Array, result: Array, step: Pass, meter: Meter, *, share: float, add: bool) -> None:
-    """Put `share` times the network's answer for `lr` into `result` (or add it there); both may be views that are turned."""
+def _run_tiles(
+    network: CheckedNetwork, lr: Array, result: Array, step: Pass, meter: Meter, *, share: float, add: bool
+) -> None:
+    """Write `share` times the network's result for `lr` into `result`, or add it; both may be rotated views."""
     graph, grid = network.graph, network.runner.grid_px
     height, width, channels = lr.shape
-    scale, align, margin = graph.scale, graph.alignment, step.margin_px
-    padded = _framed(lr, margin, align) if margin else _pad_to(lr, align)
-    tall, wide = padded.shape[:2]
+    align, margin = graph.alignment, step.margin_px
+    padded = np.moveaxis(_framed(lr, margin, align) if margin else _pad_to(lr, align), 2, 0)
+    planes = np.moveaxis(result, 2, 0)
+    tall, wide = padded.shape[1:]
     px_macs = (channels if graph.in_channels == 1 else 1) * graph.macs_per_pixel
     tiling = network.fitted(step.tiling, tall, wide)
     tiles = plan_tiles(tall, wide, tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align, grid_px=grid)
     if tiling is not step.tiling:
-        planned = plan_tiles(tall, wide, tile_px=step.tiling.tile_px, overlap_px=step.tiling.overlap_px, alignment=align, grid_px=grid)
+        planned = plan_tiles(
+            tall, wide, tile_px=step.tiling.tile_px, overlap_px=step.tiling.overlap_px, alignment=align, grid_px=grid
+        )
         meter.expect((_work(tiles) - _work(planned)) * px_macs)
     left = _last_first(tiles)
     while left:
         tile = left.pop()
-        source = padded[tile.source_top : tile.source_bottom, tile.source_left : tile.source_right]
-        # What is kept, without the margin around the picture and the padding below and right of it.
-        top, bottom = max(tile.keep_top, margin), min(tile.keep_bottom, margin + height)
-        first, last = max(tile.keep_left, margin), min(tile.keep_right, margin + width)
-        if top < bottom and first < last:
+        if tile.keeps(height, width, margin):  # a tile of padding alone is not run
             try:
-                sr = _run_tile(network, source, tile, tiling.source_bytes)
-            except (OutOfMemoryError, MemoryError) as error:  # what is finished stays
+                sr = _run_tile(network, tile.cut(padded), tile, tiling.source_bytes)
+            except (OutOfMemoryError, MemoryError) as error:  # finished tiles stay
                 left.append(tile)
                 before = _work(left)
                 tiling, left = _halved(network, step, left, (tall, wide), error)
                 meter.expect((_work(left) - before) * px_macs)
                 continue
-            y, x = (top - tile.source_top) * scale, (first - tile.source_left) * scale
-            rows, columns = (bottom - top) * scale, (last - first) * scale
-            y_to, x_to = (top - margin) * scale, (first - margin) * scale
-            kept = result[y_to : y_to + rows, x_to : x_to + columns]
-            for channel in range(channels):  # plane by plane: twice as fast as one copy with c as the shortest axis
-                part = sr[channel, y : y + rows, x : x + columns]
-                if share != 1.0:
-                    part = part * np.float32(share)
-                if add:
-                    kept[:, :, channel] += part
-                else:
-                    kept[:, :, channel] = part
+            tile.paste(sr, planes, graph.scale, margin_px=margin, share=share, add=add)
             del sr  # not alive while the next tile is computed
         meter.advance(tile.source_px * px_macs)
 
 
-def _halved(network: CheckedNetwork, step: Pass, left: list[Tile], size: tuple[int, int], error: Exception) -> tuple[Tiling, list[Tile]]:
-    """The tiles that are left in smaller ones, after memory was short for the last of them.
+def _halved(
+    network: CheckedNetwork, step: Pass, left: list[Tile], size: tuple[int, int], error: Exception
+) -> tuple[Tiling, list[Tile]]:
+    """Split the remaining tiles into smaller ones, after memory ran out for the last of them.
 
-    Where the overlap is wide or the picture small, half the side may read as much as before: then it is halved again at once.
+    With a wide overlap or a small picture, tiles of half the side may read as many pixels as before: they are halved
+    again.
     """
     failed, grid, align = left[-1], network.runner.grid_px, network.graph.alignment
     while True:
@@ -120,21 +147,22 @@ def _halved(network: CheckedNetwork, step: Pass, left: list[Tile], size: tuple[i
         left = _last_first(
             part
             for tile in reversed(left)
-            for part in divide(tile, *size, tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align, grid_px=grid)
+            for part in divide(
+                tile, *size, tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align, grid_px=grid
+            )
         )
         if left[-1].source_px < failed.source_px:
             return tiling, left
 
 
-def _run_tile(network: CheckedNetwork, source: Array, tile: Tile, room_bytes: int) -> Array:
-    """h w c -> c h*scale w*scale through the network, whatever its channels."""
+def _run_tile(network: CheckedNetwork, planes: Array, tile: Tile, room_bytes: int) -> Array:
+    """Run one tile, c h w -> c h*scale w*scale, whatever the channels of the network."""
     graph = network.graph
-    channels = source.shape[2]
+    channels = planes.shape[0]
     beyond = None
-    if source.min() < 0.0 or source.max() > 1.0:
-        inside = np.clip(source, 0.0, 1.0)
-        source, beyond = inside, source - inside
-    planes = np.moveaxis(source, 2, 0)
+    if planes.min() < 0.0 or planes.max() > 1.0:
+        inside = np.clip(planes, 0.0, 1.0)
+        planes, beyond = inside, planes - inside
     if graph.in_channels == 3:
         batches = [np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))[None]]
     else:
@@ -145,13 +173,14 @@ def _run_tile(network: CheckedNetwork, source: Array, tile: Tile, room_bytes: in
     else:
         result = answers[0][0] if len(answers) == 1 else np.concatenate([answer[0] for answer in answers])
     if beyond is not None:
-        result += _linear(_linear(np.moveaxis(beyond, 2, 0), graph.scale, 1), graph.scale, 2)
+        result += _linear(_linear(beyond, graph.scale, 1), graph.scale, 2)
     return result
 
 
 def _linear(values: Array, scale: int, axis: int) -> Array:
-    """Linear interpolation to `scale` times the length of an axis, as `imresize` has it, but value by value: a product of matrices rounds
-    by the place of a value in its block, and a tile would show."""
+    """Linear interpolation of one axis to `scale` times its length, as `imresize` does it, but element by element: the
+    rounding of a matrix product depends on an element's position, and tiles would show.
+    """
     values = np.moveaxis(values, axis, 0)
     before, after = np.concatenate((values[:1], values[:-1])), np.concatenate((values[1:], values[-1:]))
     result = np.empty((len(values) * scale, *values.shape[1:]), np.float32)
@@ -163,7 +192,7 @@ def _linear(values: Array, scale: int, axis: int) -> Array:
 
 
 def _last_first(tiles: Iterable[Tile]) -> list[Tile]:
-    """To be worked off from the end, the largest first: an engine's memory pools then fit all that follow."""
+    """Sorted so that `pop` returns the largest tile first: the engine's memory pools then fit all later tiles."""
     return sorted(tiles, key=lambda tile: tile.source_px, reverse=True)[::-1]
 
 
@@ -172,25 +201,28 @@ def _work(tiles: Iterable[Tile]) -> int:
 
 
 def _box(tile: Tile) -> str:
-    return f"the tile of rows {tile.source_top} to {tile.source_bottom}, columns {tile.source_left} to {tile.source_right}"
+    return (
+        f"the tile of rows {tile.source_top} to {tile.source_bottom}, columns {tile.source_left} to {tile.source_right}"
+    )
 
 
 def _pad_to(lr: Array, alignment: int) -> Array:
-    """Mirror h and w up to the next multiple of `alignment`; the same array where they are multiples already."""
+    """Pad h and w to multiples of `alignment` by reflection; returns the same array if they are multiples already."""
     below, right = -lr.shape[0] % alignment, -lr.shape[1] % alignment
     return np.pad(lr, ((0, below), (0, right), (0, 0)), mode="reflect") if below or right else lr
 
 
 def _framed(lr: Array, margin: int, alignment: int) -> Array:
-    """The picture with its other side around it, `margin` wide and more below and right up to a multiple of `alignment`."""
+    """Pad by wrapping around: `margin` on each side, and more below and right up to a multiple of `alignment`."""
     below, right = -lr.shape[0] % alignment, -lr.shape[1] % alignment
     return np.pad(lr, ((margin, margin + below), (margin, margin + right), (0, 0)), mode="wrap")
 
 
 def turned(picture: Array, turn: int) -> Array:
-    """A view of `picture` (h w c) in one of the eight ways, 0 (as it is) to 7: bit 0 flips rows, bit 1 columns, bit 2 swaps the axes.
+    """A view of `picture` (h w c) in one of eight orientations, 0 (unchanged) to 7: bit 0 flips rows, bit 1 columns,
+    bit 2 swaps axes.
 
-    What is written into the view of a result lies turned back in the result.
+    What is written into such a view of the output is turned back in the output.
     """
     if turn & 4:
         picture = picture.transpose(1, 0, 2)

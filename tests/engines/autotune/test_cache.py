@@ -77,7 +77,7 @@ def test_a_damaged_file_counts_as_empty_and_is_written_anew(text: str | bytes, c
     choices_file().parent.mkdir(parents=True)
     choices_file().write_bytes(text if isinstance(text, bytes) else text.encode())
     assert read_choices() == []
-    assert "engines.json is damaged and will be written anew" in caplog.text
+    assert "engines.json is damaged and will be replaced" in caplog.text
     assert ask(Stopwatch(ncnn=1.0, onnx=0.5, openvino=1.0)) == ONNX
     assert ask(never) == ONNX
     assert len(read_choices()) == 1

@@ -135,7 +135,7 @@ def test_the_user_is_told_in_two_lines(caplog: pytest.LogCaptureFixture) -> None
     with caplog.at_level("INFO", logger="upres.engines.autotune.choose"):
         ask(Stopwatch(ncnn=0.414, onnx=0.55, openvino="it was ended by signal 11"))
     assert [record.getMessage() for record in caplog.records] == [
-        "measuring engines once for this machine and this kind of model ...",
+        "measuring which engine is fastest, once for this machine and kind of model ...",
         "ncnn 0.41 s, onnx 0.55 s, openvino failed (it was ended by signal 11) -> ncnn",
     ]
 
@@ -231,11 +231,11 @@ def test_of_two_engines_for_a_named_gpu_the_one_that_crashed_is_not_taken_again(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"engine": "ncnn", "device": "cuda"}, "engine 'ncnn' has no device 'cuda': it runs on cpu, .*goes with `engine` torch or onnx"),
-        ({"engine": "torch", "device": "vulkan:1"}, "engine 'torch' has no device 'vulkan:1'.*goes with `engine` ncnn"),
-        ({"engine": "onnx", "device": "npu"}, "`device='npu'` goes with `engine` openvino"),
+        ({"engine": "ncnn", "device": "cuda"}, "engine 'ncnn' has no device 'cuda': it runs on cpu, .*needs `engine` torch or onnx"),
+        ({"engine": "torch", "device": "vulkan:1"}, "engine 'torch' has no device 'vulkan:1'.*needs `engine` ncnn"),
+        ({"engine": "onnx", "device": "npu"}, "`device='npu'` needs `engine` openvino"),
         ({"device": "quantum"}, "`device` must be auto or one of cpu, vulkan, .*; got 'quantum'"),
-        ({"device": "cpu:1"}, "`device='cpu:1'`: a number .* goes with cuda:N"),
+        ({"device": "cpu:1"}, "`device='cpu:1'`: only cuda:N, .* take a number"),
         ({"device": "cuda:x"}, "`device='cuda:x'`"),
         ({"device": "cuda:"}, "`device='cuda:'`"),
         ({"precision": "int8"}, "`precision` must be one of auto, fp32, fp16, bf16; got 'int8'"),

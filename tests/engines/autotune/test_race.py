@@ -64,7 +64,7 @@ def test_a_process_that_hangs_is_ended(begin: str) -> None:
 
 def test_who_comes_too_late_is_left_out_but_not_called_broken() -> None:
     result = answers("", budget_s=0.0)
-    assert (result.error, result.broken) == ("there was no time left to try it", False)
+    assert (result.error, result.broken) == ("no time was left to try it", False)
 
 
 def test_the_fastest_run_counts() -> None:

@@ -1,4 +1,4 @@
-"""A file of unknown make is measured once: who looks again finds the same without a process, unless the file or a version has changed."""
+"""A file of an unknown architecture is measured once, until the file or a version changes."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_what_is_damaged_is_said_and_measured_again(
     (place,) = cached(tmp_path)
     damage(place)
     assert load_model(str(file)).networks[0] == first and probe.count == 2
-    assert f"{place} is damaged: the model is measured again" in caplog.text
+    assert f"{place} is damaged: measuring the model again" in caplog.text
     assert load_model(str(file)).networks[0] == first and probe.count == 2  # and is whole again
 
 
@@ -154,7 +154,7 @@ def test_a_cache_that_cannot_be_written_is_no_fault(
         monkeypatch.setattr(place, name, refuse(error))
     for count in (1, 2):
         assert isinstance(load_model(str(file)).networks[0], OpaqueModel) and probe.count == count
-    assert "what was measured of" in caplog.text and "is not kept: " in caplog.text
+    assert "the measurements of" in caplog.text and "are not kept: " in caplog.text
 
 
 def test_without_a_home_there_is_no_cache(file: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:

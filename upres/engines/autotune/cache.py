@@ -1,7 +1,7 @@
-"""Which engine was chosen, on this machine, for which network and size: a JSON file in the user's cache, `engines.json`.
+"""The engine chosen for each network, size and machine: `engines.json` in the user's cache.
 
-A file that cannot be read counts as empty and is written anew; a folder that cannot be written costs a measurement each time, nothing
-else. Deleting the file makes everything be measured again.
+A file that cannot be read counts as empty and is replaced. In a folder that is not writable, choices are measured each
+time. To measure everything again, delete the file.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from upres.system.download import cache_folder
 from upres.system.files import write_atomic
 
 _FORMAT = 1
-_MACHINES, _CHOICES = 4, 100  # kept: the latest ones (a folder of caches may be shared by many machines)
+_MACHINES, _CHOICES = 4, 100  # kept, the latest (several machines may share a cache)
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked: `network` is the digest of its structure, `side` that of the picture that is measured, in LR pixels; 0 is any."""
+    """What a choice depends on."""
 
-    network: str
-    side: int
+    network: str  # digest of its structure
+    side: int  # of the measured picture, in LR pixels; 0 is any
     threads: int
     device: str
     precision: str
@@ -40,26 +40,26 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What came of it. `family` and `macs_per_pixel` tell a reader which network it was; `date` is ISO 8601, UTC."""
+    """The engine chosen, and why."""
 
     question: Question
-    family: str
+    family: str  # for the reader, as `macs_per_pixel`
     macs_per_pixel: float
     chosen: Candidate
     measured: tuple[Measured, ...]
-    date: str
+    date: str  # ISO 8601, UTC
 
 
 @dataclass(slots=True)
 class MachineRecord:
-    """All about one machine. `broken` maps a candidate (in words) that crashed or hung to how it did: it is not tried again."""
+    """What is known about one machine. `broken` maps candidates that crashed or hung, and stay out, to the reason."""
 
     machine: dict[str, Any]
     broken: dict[str, str] = field(default_factory=dict[str, str])
     choices: list[Choice] = field(default_factory=list[Choice])
 
     def find(self, question: Question) -> Choice | None:
-        """The choice for that question, if it was asked before; where any side will do, that of the largest picture."""
+        """The choice for that question, if known; for any side, that of the largest picture."""
         if question.side:
             return next((choice for choice in self.choices if choice.question == question), None)
         alike = [choice for choice in self.choices if replace(choice.question, side=0) == question]
@@ -67,22 +67,22 @@ class MachineRecord:
 
 
 def choices_file() -> Path:
-    """Where choices are kept."""
+    """The file of all choices."""
     return cache_folder() / "engines.json"
 
 
 def recall(machine: Fingerprint) -> MachineRecord:
-    """What is known of this machine."""
+    """What is known about this machine."""
     return _read().get(_key(machine)) or MachineRecord(machine.as_json())
 
 
 def read_choices() -> list[Choice]:
-    """All choices of all machines that the file knows, for people who want to see them."""
+    """The choices of all machines, for display."""
     return [choice for memory in _read().values() for choice in memory.choices]
 
 
 def remember(machine: Fingerprint, choice: Choice) -> None:
-    """Add a choice, and of what was measured for it that which is broken. Another process may write at the same time."""
+    """Add a choice, and the candidates that broke. Another process may write at the same time."""
     from filelock import FileLock
 
     path = choices_file()
@@ -98,20 +98,20 @@ def remember(machine: Fingerprint, choice: Choice) -> None:
             machines = {key: asdict(memory) for key, memory in known.items()}
             write_atomic(path, json.dumps({"format": _FORMAT, "machines": machines}, indent=1).encode())
     except (OSError, OutputError) as error:
-        _log.debug("the choice of an engine is not remembered: %s", error)
+        _log.debug("the choice of engine is not saved: %s", error)
 
 
 @contextmanager
 def measuring_alone() -> Generator[None]:
-    """Two processes that measured at once would measure each other: the second waits here, and finds the choice of the first."""
+    """Processes that measure at once disturb each other: the second waits here, and finds the first one's choice."""
     from filelock import FileLock
 
     lock = FileLock(choices_file().with_name(".engines.measuring.lock"))
     try:
         choices_file().parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except OSError as error:  # a folder that takes no files
-        _log.debug("measured without a lock: %s", error)
+    except OSError as error:  # not writable
+        _log.debug("measuring without a lock: %s", error)
     try:
         yield
     finally:
@@ -123,14 +123,14 @@ def _key(machine: Fingerprint) -> str:
 
 
 def _read() -> dict[str, MachineRecord]:
-    """By the key of the machine, the one that was written last at the end."""
+    """By the key of the machine, the latest last."""
     path = choices_file()
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         return {}
     except OSError as error:
-        _log.debug("%s cannot be read: %s", path, error)
+        _log.debug("cannot read %s: %s", path, error)
         return {}
     try:
         known = json.loads(text)
@@ -138,7 +138,7 @@ def _read() -> dict[str, MachineRecord]:
             raise ValueError(f"format {known['format']}")
         return {key: _memory(values) for key, values in known["machines"].items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        _log.warning("%s is damaged and will be written anew (%s: %s)", path, type(error).__name__, error)
+        _log.warning("%s is damaged and will be replaced (%s: %s)", path, type(error).__name__, error)
         return {}
 
 

@@ -1,7 +1,7 @@
-"""`--engine auto`: which engine, on which device, is the fastest here, measured once for a network, a size of picture and a machine.
+"""`engine="auto"`: the fastest engine and device, measured once per network, picture size and machine.
 
-Who has one engine and no GPU never pays for it, nor does a job that is done before a measurement would be. ncnn on the CPU is the
-engine that is tested most, so another one must be faster by 15 % to be taken, which is also more than luck.
+Nothing is measured with one engine and no GPU, or for a job that takes less time than measuring. ncnn on the CPU is the
+best-tested engine, so another must be 15 % faster to be chosen, which also exceeds the noise.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from upres.graph.graph import Graph
 from upres.graph.serialize import digest, structure
 from upres.system.packages import install_command
 
-GAIN = 0.85  # of ncnn's time, at most
+GAIN = 0.85  # of ncnn's time at most
 WORTH_MACS = 0.5e12  # 5 s of ncnn on two cores (benchmarks/results); measuring takes about as long
 SIDES = (64, 128, 256, 512)  # of the pictures that are measured, in LR pixels
 PROBE_MACS = 12e9  # for one run: 0.1 s on two cores
-_GPUS_OF_ONNX = {  # by the distribution that brings them
+_GPUS_OF_ONNX = {  # by the package that provides them
     "onnxruntime-gpu": "cuda",
     "onnxruntime-directml": "directml",
     "onnxruntime-rocm": "rocm",
@@ -41,17 +41,16 @@ Measure = Callable[..., tuple[Measured, ...]]
 def choose(
     graph: Graph, options: EngineOptions, *, measure: Measure = race, machine: Fingerprint | None = None
 ) -> Candidate:
-    """The candidate to take, of all that `options` leave open; its precision is the one it was measured in, which its caller must
-    still put to the test.
+    """The best candidate that `options` allow. Its precision is the one measured; the caller must still check it.
 
-    Without `expected_px` nothing is measured, but what is known is taken. Raises EngineError where no engine that knows the device is
-    installed. `measure` is `race`, or what stands in for it in tests.
+    Without `expected_px` nothing is measured, but known choices are used. `measure` replaces `race` in tests.
+    Raises EngineError if no engine for the device is installed.
     """
     machine = machine or this_machine()
     threads, device, precision, expected_px = options.threads, options.device, options.precision, options.expected_px
     default = _default(machine, device, precision)
     if options.exact and default.engine == "ncnn" and default.device == "cpu":
-        return default  # the one that has an exact mode which is fast
+        return default  # the only one with a fast exact mode
     if not _has_a_choice(machine, device):
         return default
     described = structure(graph)
@@ -64,7 +63,7 @@ def choose(
     if expected_px is None or expected_px * graph.macs_per_pixel < WORTH_MACS:
         return default
     if is_busy():
-        _log.debug("engines are not measured while the machine is busy with other work")
+        _log.debug("engines are not measured while the machine is busy")
         return default
     with cache.measuring_alone():
         memory = cache.recall(machine)
@@ -73,23 +72,23 @@ def choose(
             return known.chosen
         found = [default, *(candidate for candidate in _candidates(machine, device, precision) if candidate != default)]
         entrants = [candidate for candidate in found if str(candidate) not in memory.broken]
-        if entrants and default not in entrants:  # a GPU that was named, and that the first engine for it breaks on
+        if entrants and default not in entrants:  # the device was given, and its first engine is broken
             default = entrants[0]
         measured: tuple[Measured, ...] = ()
         if len(entrants) > 1:
-            _log.info("measuring engines once for this machine and this kind of model ...")
+            _log.info("measuring which engine is fastest, once for this machine and kind of model ...")
             measured = measure(entrants, described, side=side, threads=threads_or_default(threads))
             _log.info("%s", words_for(measured, default))
         chosen = fastest(measured, default)
         if default.device == "cpu" and any(result.candidate == default and result.broken for result in measured):
-            return default  # if not even that one answered, the machine is too busy to judge any
+            return default  # the machine is too busy for a fair measurement
         now = datetime.now(UTC).isoformat(timespec="seconds")
         cache.remember(machine, Choice(question, graph.family, graph.macs_per_pixel, chosen, measured, now))
     return chosen
 
 
 def fastest(measured: tuple[Measured, ...], default: Candidate) -> Candidate:
-    """The fastest, if it is faster than the default one by a clear margin."""
+    """The fastest, if it beats the default by a clear margin."""
     times = {result.candidate: result.run_s for result in measured if result.run_s is not None}
     if not times:
         return default
@@ -105,13 +104,13 @@ def words_for(measured: tuple[Measured, ...], default: Candidate) -> str:
 
 
 def probe_side(macs_per_pixel: float, picture_px: int) -> int:
-    """The smallest of `SIDES` whose square holds the picture, but none that would take too long to measure (the first always may)."""
+    """The smallest of `SIDES` whose square holds the picture, or the largest that is quick enough to measure."""
     affordable = [side for side in SIDES if side * side * macs_per_pixel <= PROBE_MACS] or [SIDES[0]]
     return next((side for side in affordable if side * side >= picture_px), affordable[-1])
 
 
 def _default(machine: Fingerprint, device: str, precision: str) -> Candidate:
-    """ncnn on the CPU, or of the engines that know the device the first that is installed."""
+    """ncnn on the CPU, or the first installed engine that supports the device."""
     if device in ("auto", "cpu"):
         return _candidate("ncnn", "cpu", precision)
     able = engines_with(device)
@@ -125,27 +124,29 @@ def _default(machine: Fingerprint, device: str, precision: str) -> Candidate:
 
 
 def _candidate(engine: str, device: str, precision: str) -> Candidate:
-    """Precision "auto" is float32 on a CPU, and half precision on everything else, as far as it agrees (`engines.precision`)."""
+    """Precision "auto" is float32 on a CPU, else float16 if the results agree (`engines.precision`)."""
     return Candidate(engine, device, precision if precision != "auto" else "fp32" if device == "cpu" else "fp16")
 
 
 def _has_a_choice(machine: Fingerprint, device: str) -> bool:
-    """Whether there may be another candidate than the default one; a GPU is asked for only once something is measured."""
+    """Whether there may be a candidate beside the default. Loads no GPU driver."""
     if device not in ("auto", "cpu"):
         return len(set(engines_with(device)) & set(machine.installed)) > 1
     return not {"onnx", "openvino"}.isdisjoint(machine.installed) or (device == "auto" and machine.has_gpu())
 
 
 def _candidates(machine: Fingerprint, device: str, precision: str) -> list[Candidate]:
-    """torch on the CPU is none: it runs as a reference there, at 0.4 times the speed."""
+    """torch on the CPU is left out: there it is a reference, at 0.4 times the speed."""
     if device not in ("auto", "cpu"):
         return [_candidate(engine, device, precision) for engine in engines_with(device) if engine in machine.installed]
-    found = [_candidate(engine, "cpu", precision) for engine in ("ncnn", "onnx", "openvino") if engine in machine.installed]
+    found = [
+        _candidate(engine, "cpu", precision) for engine in ("ncnn", "onnx", "openvino") if engine in machine.installed
+    ]
     return [*found, *_on_gpus(machine, precision)] if device == "auto" and machine.has_gpu() else found
 
 
 def _on_gpus(machine: Fingerprint, precision: str) -> list[Candidate]:
-    """Where a GPU may be used. What is not there after all fails when it is measured, and is not chosen."""
+    """Candidates on GPUs that may be there; any that is not fails when measured, and is not chosen."""
     found: list[Candidate] = []
     versions = dict(engine.rsplit(" ", 1) for engine in machine.engines)
     if "ncnn" in machine.installed and (machine.drivers or not machine.system.startswith("Linux")):
@@ -153,16 +154,18 @@ def _on_gpus(machine: Fingerprint, precision: str) -> list[Candidate]:
         if reason:
             _log.debug("%s", reason)
         for device in devices:
-            if device.kind != "cpu":  # a software driver, which is slower than ncnn on the CPU itself
+            if device.kind != "cpu":  # software drivers are slower than ncnn on the CPU
                 kept = "fp32" if precision == "auto" and not device.fp16 else precision
                 found.append(_candidate("ncnn", f"vulkan:{device.index}", kept))
     if "torch" in machine.installed and not versions.get("torch", "").endswith("+cpu"):
-        if machine.has_gpu("nvidia") or machine.has_gpu("amd"):  # ROCm's torch says "cuda" too
+        if machine.has_gpu("nvidia") or machine.has_gpu("amd"):  # torch for ROCm also says "cuda"
             found.append(_candidate("torch", "cuda", precision))
         if machine.has_gpu("apple"):
             found.append(_candidate("torch", "mps", precision))
     if "onnx" in machine.installed:
-        found += [_candidate("onnx", device, precision) for package, device in _GPUS_OF_ONNX.items() if package in versions]
+        found += [
+            _candidate("onnx", device, precision) for package, device in _GPUS_OF_ONNX.items() if package in versions
+        ]
         if machine.has_gpu("apple"):
             found.append(_candidate("onnx", "coreml", precision))
     if "openvino" in machine.installed and (machine.has_gpu("intel") or machine.has_gpu("unknown")):

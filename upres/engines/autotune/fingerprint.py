@@ -1,7 +1,6 @@
-"""What this machine is, as far as the speed of an engine depends on it, found out in milliseconds: no engine and no driver is loaded.
+"""Everything about this machine that the speed of engines depends on, in milliseconds: no engine or driver is loaded.
 
-A measurement (`upres.engines.autotune.choose`) holds while all of this stays as it is; so a new driver, another engine's wheel, or a
-container with fewer cores asks for a new one.
+A measurement (`upres.engines.autotune.choose`) is valid until any of it changes: a driver, an engine, the cores.
 """
 
 from __future__ import annotations
@@ -21,18 +20,16 @@ from upres.system.packages import ENGINES, builds_of, missing_modules, version_o
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """`gpus` are hints ("nvidia driver 570.86", "intel 0x56a0"): what the system shows without a driver being loaded; () is no GPU.
-    `drivers` are the files that say which Vulkan drivers there are. `installed` are the engines of which all that they import is there,
-    `engines` name and version of each of their distributions."""
+    """What a measurement depends on."""
 
     cpu: str
     cores: int
     memory_gib: int
-    gpus: tuple[str, ...]
-    drivers: tuple[str, ...]
+    gpus: tuple[str, ...]  # hints, such as "nvidia driver 570.86" or "intel 0x56a0"
+    drivers: tuple[str, ...]  # manifests of Vulkan drivers
     system: str
-    installed: tuple[str, ...]
-    engines: tuple[str, ...]
+    installed: tuple[str, ...]  # engines that can be imported
+    engines: tuple[str, ...]  # name and version of each of their packages
     upres: str
 
     def has_gpu(self, vendor: str = "") -> bool:
@@ -40,13 +37,13 @@ class Fingerprint:
         return any(gpu.startswith(vendor) for gpu in self.gpus)
 
     def as_json(self) -> dict[str, object]:
-        """The fields, as JSON has them."""
+        """The fields, for JSON."""
         return asdict(self)
 
 
 @cache
 def this_machine() -> Fingerprint:
-    """Asked once a process."""
+    """Of this machine, examined once per process."""
     engines = [engine for engine in ENGINES if engine != "spandrel"]
     builds = [name for engine in engines for name in builds_of(ENGINES[engine][0])]
     return Fingerprint(
@@ -63,10 +60,10 @@ def this_machine() -> Fingerprint:
 
 
 def is_busy(sample_s: float = 0.25, root: Path = Path("/")) -> bool:
-    """Whether other programs keep our cores busy at this moment, which a speed measured now would tell of.
+    """Whether other programs use our cores now, which would distort a measurement.
 
-    Linux counts the time of each core: busy is less than half of ours idle during `sample_s`. macOS knows the load of the last minute
-    only, and Windows says nothing.
+    On Linux: whether our cores are idle for less than half of `sample_s`. macOS only knows the load of the last minute,
+    and Windows says nothing.
     """
     before = _idle_of_cores(root)
     if not before:
@@ -78,20 +75,20 @@ def is_busy(sample_s: float = 0.25, root: Path = Path("/")) -> bool:
 
 
 def _idle_of_cores(root: Path) -> dict[int, tuple[int, int]]:
-    """Of each core that this process may use: (ticks that it was idle, ticks in all) since the start. proc(5), /proc/stat."""
+    """(idle ticks, all ticks) since the start, of each core that this process may use. proc(5), /proc/stat."""
     ours = core_numbers()
     found: dict[int, tuple[int, int]] = {}
     for line in text_of(root / "proc/stat").splitlines():
         name, *words = line.split()
         core = name.removeprefix("cpu")
         if core.isdecimal() and int(core) in ours and len(words) >= 5 and all(word.isdecimal() for word in words):
-            ticks = [int(word) for word in words[:8]]  # what follows, time of guests, is in these already
+            ticks = [int(word) for word in words[:8]]  # these include the time of guests, which follows
             found[int(core)] = (ticks[3] + ticks[4], sum(ticks))  # idle, and waiting for a disk
     return found
 
 
 def _vulkan_drivers() -> tuple[str, ...]:
-    """Manifests of Vulkan drivers, with the time at which each was installed: an update of the driver renews them."""
+    """Manifests of Vulkan drivers with their times, which a driver update changes."""
     named = [os.environ[name] for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES") if name in os.environ]
     places = (Path("/usr/share"), Path("/usr/local/share"), Path("/etc"), Path.home() / ".local/share")
     files = [Path(file) for text in named for file in text.split(os.pathsep)]

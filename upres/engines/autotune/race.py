@@ -1,8 +1,8 @@
-"""Engines against each other on one network and one size of picture: each in a process of its own, taking turns run by run.
+"""A race of engines on one network and picture size: each in a process of its own, taking turns.
 
-Two engines measured one after the other on a machine that does other things differ by luck. So all are loaded first, one at a time; then
-each runs once in every round while the others wait, and its fastest run counts. A process that dies or does not answer is ended, and
-the way it went is the result: that is how a broken GPU driver shows.
+Measured one after the other, engines differ by whatever else the machine does. So all are loaded first, one at a
+time; then each runs once per round while the others wait, and its fastest run counts. A process that crashes or hangs
+is ended, and that is its result: so a broken GPU driver is found.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 from upres.system.subprocesses import Conversation, python_command
 
-ROUNDS, ROUNDS_S = 3, 6.0  # no further round is begun after that time
-ANSWER_S = 15.0  # for loading with the first run, and for each run
-BUDGET_S = 45.0  # for all together; who has not begun by then is left out
+ROUNDS, ROUNDS_S = 3, 6.0  # no round starts after that time
+ANSWER_S = 15.0  # for loading and the first run, and for each run
+BUDGET_S = 45.0  # in all; those not started by then are left out
 _PROGRAM = "upres.engines.autotune.worker"  # by name: it is run, never imported
 
 
@@ -36,7 +36,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`run_s` is the fastest run, `load_s` includes the first one. None where there is an `error`; `broken`: the process died or hung."""
+    """`run_s` is the fastest run, `load_s` includes the first. None after an `error`; `broken`: it crashed or hung."""
 
     candidate: Candidate
     run_s: float | None = None
@@ -60,7 +60,7 @@ def race(
     answer_s: float = ANSWER_S,
     budget_s: float = BUDGET_S,
 ) -> tuple[Measured, ...]:
-    """One result for each candidate, in their order. `structure` is `graph.serialize.structure`, `program` replaces the child (tests)."""
+    """A result for each candidate, in order. `structure` is `graph.serialize.structure`; tests replace `program`."""
     command = program if program is not None else python_command(_PROGRAM)
     end = time.monotonic() + budget_s
     entrants: list[_Entrant] = []
@@ -73,7 +73,7 @@ def race(
                 request = {**asdict(candidate), "structure": structure, "side": side, "threads": threads}
                 entrant.load(request, room)
             else:
-                entrant.result = replace(entrant.result, error="there was no time left to try it")
+                entrant.result = replace(entrant.result, error="no time was left to try it")
         begun = time.monotonic()
         for number in range(ROUNDS):
             if number and time.monotonic() - begun > ROUNDS_S:
@@ -98,7 +98,7 @@ class _Entrant:
         self._process = Conversation(command)
 
     def load(self, request: dict[str, Any], seconds: float) -> None:
-        """Send what to run; wait until it has run once."""
+        """Send the request; wait for the first run."""
         answer = self._ask(json.dumps(request), seconds)
         if answer is not None:
             self.result = replace(self.result, load_s=answer["load_s"])
@@ -108,17 +108,19 @@ class _Entrant:
         answer = self._ask("run", seconds)
         if answer is not None:
             before = self.result.run_s
-            self.result = replace(self.result, run_s=answer["run_s"] if before is None else min(before, answer["run_s"]))
+            self.result = replace(
+                self.result, run_s=answer["run_s"] if before is None else min(before, answer["run_s"])
+            )
 
     def finish(self) -> None:
-        """No more runs: it tells its memory and goes."""
+        """Ask for the peak memory and let it end."""
         if not self.result.error:
             answer = self._ask(None, 5.0)
             if answer is not None:
                 self.result = replace(self.result, peak_bytes=answer["peak_bytes"])
 
     def _ask(self, line: str | None, seconds: float) -> dict[str, Any] | None:
-        """The answer to a line (None: to the end of the lines); without one, `result` says why."""
+        """The answer to a line, or for None to the end of input; if there is none, `result` says why."""
         try:
             answer = self._process.ask(line, seconds)
         except TimeoutError as error:
@@ -126,7 +128,9 @@ class _Entrant:
             return None
         if answer is None:
             outcome = self._process.outcome()
-            self._fail("it closed its output and did not end" if outcome.timed_out else f"it {outcome.ending}", broken=True)
+            self._fail(
+                "it closed its output but did not exit" if outcome.timed_out else f"it {outcome.ending}", broken=True
+            )
             return None
         if "error" in answer:
             self._fail(answer["error"], broken=False)
@@ -138,5 +142,5 @@ class _Entrant:
         self.end()
 
     def end(self) -> None:
-        """Whatever it does, it is over."""
+        """End the process, whatever it does."""
         self._process.end()

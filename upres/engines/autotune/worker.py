@@ -1,9 +1,9 @@
-"""How fast an engine runs a network, measured in a process of its own that `race` starts.
+"""The child process of `race`: measures how fast one engine runs a network.
 
-The first line of standard input says what to run, as JSON: the network's structure (its weights are made up), engine, device, precision,
-threads, side of the picture. Each line after it asks for one run. Each gets one answer (`system.child.tell`): {"load_s"} when the network
-is loaded and has run once, {"run_s"} for each run, {"peak_bytes"} at the end, or {"error"}. A broken driver crashes or hangs this process,
-and `race` notices.
+The first line of standard input is the request, as JSON: the network's structure (weights are random), engine, device,
+precision, threads, side of the picture. Each further line asks for one run. The answers (`system.child.tell`) are
+{"load_s"} after the first run, {"run_s"} after each run, {"peak_bytes"} at the end, or {"error"}. A broken driver
+crashes or hangs this process, which `race` notices.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from upres.system.memory import peak_bytes
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Answer until the requests end. What an engine refuses is an answer; everything else ends the process."""
+    """Answer until the requests end. An error of an engine is an answer; any other ends the process."""
     asked: dict[str, Any] = json.loads(requests.readline())
     start = time.perf_counter()
     try:
@@ -39,11 +39,11 @@ def serve(requests: TextIO, answers: TextIO) -> None:
             tell(answers, run_s=time.perf_counter() - start)
         runner.close()
     except (UpresError, MemoryError) as error:
-        tell(answers, error=str(error) or "it takes more memory than there is")
+        tell(answers, error=str(error) or "not enough memory")
         return
     tell(answers, peak_bytes=peak_bytes())
 
 
 def main(arguments: list[str]) -> None:
-    """The program, which takes no arguments."""
+    """The child process. Takes no arguments."""
     serve(sys.stdin, sys.stdout)

@@ -1,7 +1,7 @@
-"""Which GPUs ncnn finds through Vulkan. `vulkan_devices()` asks in a process of its own: a driver may hang, or crash whoever loads it.
+"""The GPUs that ncnn finds through Vulkan. `vulkan_devices()` asks in a child process: a driver may hang or crash it.
 
-Importing this module is light: only `list_vulkan_devices` imports ncnn and loads the drivers into this process (`vulkan.py` needs that
-anyway, and callers who only wonder use `vulkan_devices`).
+Importing this module is cheap: only `list_vulkan_devices`, for `vulkan.py`, imports ncnn and loads the drivers into
+this process.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -23,12 +23,12 @@ from upres.system.child import tell
 from upres.system.subprocesses import python_command, run
 
 REMEDY = (
-    "install the driver of the GPU's maker, or on Debian and Ubuntu: sudo apt install libvulkan1 mesa-vulkan-drivers; "
-    "without a GPU, `device='cpu'` is the faster choice"
+    "install the GPU's driver, on Debian and Ubuntu: sudo apt install libvulkan1 mesa-vulkan-drivers; "
+    "without a GPU, `device='cpu'` is faster"
 )
 Kind = Literal["discrete", "integrated", "virtual", "cpu"]
 _KINDS: tuple[Kind, ...] = ("discrete", "integrated", "virtual", "cpu")  # in the order of ncnn's GpuInfo.type()
-# What ncnn prints to stderr: about each GPU, a missing loader (libvulkan) or driver, and allocators after memory ran short.
+# What ncnn prints to stderr: each GPU, a missing loader (libvulkan) or driver, and allocators short of memory.
 _CHATTER = re.compile(
     rb"\[\d+ .*\]  \S|dlopen failed |load vulkan driver failed|vkCreateInstance failed "
     rb"|.*pool allocator destroyed too early|\(nil\) still in use"
@@ -38,23 +38,23 @@ _redirecting = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class VulkanDevice:
-    """`index` is N in "vulkan:N". kind "cpu" is a software driver (llvmpipe): right, but slower than the CPU."""
+    """A GPU, or a software driver."""
 
-    index: int
+    index: int  # N in "vulkan:N"
     name: str
-    kind: Kind
-    default: bool  # the one that plain "vulkan" is
-    fp16: bool  # keeps values in half precision and computes in it
-    bf16: bool  # keeps values in bfloat16
-    budget_bytes: int | None  # of device memory that this process may use, as the driver says
+    kind: Kind  # "cpu" is a software driver (llvmpipe): correct, but slower than ncnn on the CPU
+    default: bool  # whether plain "vulkan" means it
+    fp16: bool  # stores activations and computes in float16
+    bf16: bool  # stores activations in bfloat16
+    budget_bytes: int | None  # device memory that this process may use, according to the driver
 
 
 @contextmanager
 def quiet(hide: bytes = b"", hidden: bytearray | None = None) -> Generator[None]:
-    """Keep ncnn's lines about drivers, devices and pools off the user's terminal: ncnn has no switch, and prints from C.
+    """Keep ncnn's lines about drivers, devices and pools off the terminal: ncnn has no switch, and prints from C.
 
-    File descriptor 2 is another file meanwhile (some 50 ms at the first use of a GPU, one thread at a time); whatever else was written
-    to it, by other threads or by a driver, is written out afterwards. Lines that hold `hide` are not: they are added to `hidden`.
+    File descriptor 2 is redirected meanwhile (some 50 ms at the first use of a GPU, one thread at a time). What other
+    threads or a driver write is passed on afterwards, except lines with `hide`, which are appended to `hidden`.
     """
     with _redirecting, tempfile.TemporaryFile() as caught:
         try:
@@ -78,7 +78,7 @@ def quiet(hide: bytes = b"", hidden: bytearray | None = None) -> Generator[None]
 
 
 def list_vulkan_devices() -> tuple[VulkanDevice, ...]:
-    """In this process: () where Vulkan or a device is missing. A bad driver takes the process down: see `vulkan_devices`."""
+    """In this process, which a bad driver may crash; see `vulkan_devices`. () without Vulkan or without a device."""
     import ncnn  # pyright: ignore[reportMissingImports]
 
     with quiet():
@@ -88,7 +88,7 @@ def list_vulkan_devices() -> tuple[VulkanDevice, ...]:
 
 def _described(ncnn: Any, index: int, default: int) -> VulkanDevice:
     info = ncnn.get_gpu_info(index)
-    # A net that wants every kind of half precision is left with what the device has, which ncnn's Python classes do not tell otherwise.
+    # A net that asks for every kind of half precision keeps those that the device has; ncnn's Python API has no query.
     net = ncnn.Net()
     wanted = ("vulkan_compute", "fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage")
     for name in wanted:
@@ -112,19 +112,19 @@ def _described(ncnn: Any, index: int, default: int) -> VulkanDevice:
 
 
 def vulkan_devices(timeout_s: float = 20.0) -> tuple[tuple[VulkanDevice, ...], str]:
-    """The devices, and where there are none the reason, with the remedy: (found, ""), or ((), "no Vulkan driver ...")."""
+    """(devices, ""), or ((), the reason why there is none, with the remedy)."""
     try:
         outcome = run(python_command("upres.engines.ncnn.devices"), timeout_s=timeout_s)
     except OSError as error:
-        return (), f"Vulkan was not asked for: {sys.executable} did not start ({error.strerror})"
-    if outcome.told:  # a driver that crashes as it is unloaded has answered all the same
+        return (), f"cannot look for Vulkan devices: {sys.executable} did not start ({error.strerror})"
+    if outcome.told:  # a driver that crashes while unloading has answered
         found = tuple(VulkanDevice(**fields) for fields in outcome.told[-1]["devices"])
-        return found, "" if found else f"no Vulkan driver found a device; {REMEDY}"
+        return found, "" if found else f"no Vulkan device found; {REMEDY}"
     if outcome.timed_out:
         return (), f"the Vulkan driver did not answer within {timeout_s:g} s; update it, or use `device='cpu'`"
-    return (), f"the Vulkan driver failed when it was asked for its devices: its process {outcome.ending}; update it"
+    return (), f"the Vulkan driver failed to list its devices: its process {outcome.ending}; update it"
 
 
 def main(arguments: list[str]) -> None:
-    """What `vulkan_devices` starts: tells of all devices."""
+    """The child process of `vulkan_devices`."""
     tell(devices=[asdict(device) for device in list_vulkan_devices()])

@@ -124,7 +124,7 @@ def opened(device: str) -> Gpu:
             _devices = list_vulkan_devices()
             atexit.register(_end)
     if not _devices:
-        raise EngineError(f"device {device!r}: no Vulkan driver found a device; {REMEDY}")
+        raise EngineError(f"device {device!r}: no Vulkan device found; {REMEDY}")
     for found in _devices:
         if found.index == int(number) if number else found.default:
             handle = ncnn.get_gpu_device(found.index)

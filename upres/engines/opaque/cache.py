@@ -1,8 +1,7 @@
-"""What was measured of model files of unknown make, kept in the user's cache: a file is probed once, not at every start.
+"""Measurements of model files of an unknown architecture, kept in the user's cache: a file is probed once.
 
-A probe takes seconds. What it finds depends on the file's bytes, on its engine and on upres, so these are the key; a file that was changed,
-another version of the engine or of upres ask for a new probe. A cache that cannot be written is no fault, and what is damaged in it is
-measured again.
+A probe takes seconds. Its result depends on the bytes of the file and on the versions of its engine and of upres, which
+are the key. A cache that is not writable is no error, and a damaged entry is measured again.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from upres.system.download import cache_folder
 from upres.system.files import write_atomic
 from upres.system.packages import ENGINES, builds_of, version_of
 
-_FORMAT = 1  # raise it where a probe finds, or `OpaqueModel` holds, something else than before
+_FORMAT = 1  # increase it when probes find, or `OpaqueModel` holds, something else
 _CHUNK = 1 << 20
 
 _log = logging.getLogger(__name__)
 
 
 def probe_once(files: tuple[Path, ...], kind: Kind) -> OpaqueModel:
-    """What was measured of the model in `files`, the first of which is the one to open; from the cache where it is there.
+    """The measurements of the model in `files`, from the cache if they are there. The first file is the one to open.
 
     Raises what `probe` raises.
     """
@@ -39,13 +38,13 @@ def probe_once(files: tuple[Path, ...], kind: Kind) -> OpaqueModel:
     if found is not None:
         return replace(found, path=str(files[0].absolute()))
     model = probe(files[0], kind)
-    if model.sha256 == digest:  # else it was changed in between, which its runner will say
+    if model.sha256 == digest:  # else it has changed meanwhile, which its runner will report
         _write(place, model)
     return model
 
 
 def _sha256(files: tuple[Path, ...]) -> str | None:
-    """Of the bytes of all files in a row, as `OpaqueModel.sha256` is; None where one cannot be read: the probe says why."""
+    """Of all files in a row, as in `OpaqueModel.sha256`; None if one cannot be read: the probe says why."""
     digest = hashlib.sha256()
     try:
         for path in files:
@@ -58,7 +57,7 @@ def _sha256(files: tuple[Path, ...]) -> str | None:
 
 
 def _place(digest: str, kind: Kind) -> Path | None:
-    """The file of the cache; its name is the key. None where this user has no cache."""
+    """The file in the cache, whose name is the key. None if this user has no cache."""
     engine = [name for module in ENGINES[kind] for name in builds_of(module)]
     more = ["spandrel_extra_arches"] if kind == "spandrel" else []  # spandrel finds it by itself
     versions = {name: version_of(name) for name in ("upres", *engine, *more)}
@@ -70,7 +69,7 @@ def _place(digest: str, kind: Kind) -> Path | None:
 
 
 def _check(place: Path, body: bytes) -> bytes:
-    """What stands before the body: it fits these bytes under this name alone."""
+    """A checksum that precedes the body, of the body and the name."""
     return hashlib.sha256(place.name.encode() + body).hexdigest().encode()
 
 
@@ -80,10 +79,10 @@ def _read(place: Path) -> OpaqueModel | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        _log.warning("%s cannot be read (%s): the model is measured again", place, error.strerror)
+        _log.warning("cannot read %s (%s): measuring the model again", place, error.strerror)
         return None
     if check != _check(place, body):
-        _log.warning("%s is damaged: the model is measured again", place)
+        _log.warning("%s is damaged: measuring the model again", place)
         return None
     return from_answer(json.loads(body))
 
@@ -94,4 +93,4 @@ def _write(place: Path, model: OpaqueModel) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(place, _check(place, body) + b"\n" + body)
     except (OSError, OutputError) as error:
-        _log.info("what was measured of %s is not kept: %s", model.path, error)
+        _log.info("the measurements of %s are not kept: %s", model.path, error)

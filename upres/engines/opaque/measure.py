@@ -1,4 +1,4 @@
-"""A model file of unknown make, measured in a process of its own: what the file may break, it breaks there."""
+"""Measures a model file of an unknown architecture in a child process, which a bad file may break."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ _TIMEOUT_S = 300.0
 
 
 def probe(path: Path, kind: Kind) -> OpaqueModel:
-    """Measure the file in a process of its own. Raises ModelError with its words, or with the way in which it died."""
+    """Measure the file in a child process. Raises ModelError with its message, or with how the process ended."""
     outcome = run([*python_command(_PROBE), kind, str(path.absolute())], timeout_s=_TIMEOUT_S)
     if outcome.timed_out:
         raise ModelError(f"model file {path}: running it on a small picture took more than {_TIMEOUT_S:.0f} seconds")
     if not outcome.told:
-        raise ModelError(f"model file {path}: trying it on a small picture {outcome.ending}. The file is damaged, or not for pictures")
+        raise ModelError(
+            f"model file {path}: running it on a small picture {outcome.ending}. The file is damaged, or not for pictures"
+        )
     answer = outcome.told[-1]
     if "error" in answer:
         raise ModelError(f"model file {path}: {answer['error']}")
@@ -28,7 +30,7 @@ def probe(path: Path, kind: Kind) -> OpaqueModel:
 
 
 def from_answer(answer: dict[str, Any]) -> OpaqueModel:
-    """The model whose fields came through JSON."""
+    """The model from its fields in JSON."""
     values: dict[str, Any] = {field.name: answer[field.name] for field in fields(OpaqueModel)}
     for name in ("value_range", "output_range", "fixed"):
         values[name] = None if values[name] is None else tuple(values[name])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from upres.engines.opaque.program import Program
 from upres.engines.runner import Precision, check_input, check_output
+from upres.engines.tiles import plan_windows, run_tiles
 from upres.errors import EngineError, ModelError
 from upres.graph.nodes import Array
 from upres.graph.opaque import Kind, OpaqueModel
@@ -56,37 +57,21 @@ class FileRunner:
 
     def _run_windows(self, program: Program, fixed: tuple[int, int], lr: Array) -> Array:
         """Run overlapping windows of the only size that the file accepts."""
-        model, scale, overlap = self._model, self._model.scale, self._model.window_overlap or 0
+        model, scale = self._model, self._model.scale
         height, width = lr.shape[2:]
         rows, columns = (side - 2 * model.cut_px for side in fixed)
         below, right = max(0, rows - height), max(0, columns - width)
         margins = ((0, 0), (0, 0), (0, below), (0, right))
         padded = np.pad(lr, margins, mode="reflect" if min(height, width) > 1 else "edge")
-        result = np.empty((1, model.out_channels, padded.shape[2] * scale, padded.shape[3] * scale), np.float32)
-        for source_y, begin_y, end_y in _windows(padded.shape[2], rows, overlap):
-            for source_x, begin_x, end_x in _windows(padded.shape[3], columns, overlap):
-                window = padded[:, :, source_y : source_y + rows, source_x : source_x + columns]
-                sr = run_once(program, model, window)
-                y, x = (begin_y - source_y) * scale, (begin_x - source_x) * scale
-                tall, wide = (end_y - begin_y) * scale, (end_x - begin_x) * scale
-                y_to, x_to = begin_y * scale, begin_x * scale
-                result[:, :, y_to : y_to + tall, x_to : x_to + wide] = sr[:, :, y : y + tall, x : x + wide]
-        return result[:, :, : height * scale, : width * scale]
+        windows = plan_windows(*padded.shape[2:], size=(rows, columns), overlap_px=model.window_overlap or 0)
+        run = partial(run_once, program, model)
+        return run_tiles(run, padded, windows, scale=scale, channels=model.out_channels)[:, :, : height * scale, : width * scale]
 
     def close(self) -> None:
         """Free the engine's memory."""
         if self._program is not None:
             self._program.close()
             self._program = None
-
-
-def _windows(length: int, side: int, overlap: int) -> Iterator[tuple[int, int, int]]:
-    """(begin of the window, begin and end of the part to keep) along an axis of at least `side` pixels."""
-    count = 1 if length == side else -(-length // (side - 2 * overlap))
-    for index in range(count):
-        begin, end = length * index // count, length * (index + 1) // count
-        source = min(max(0, (begin + end - side) // 2), length - side)
-        yield source, begin, end
 
 
 def run_once(program: Program, model: OpaqueModel, lr: Array) -> Array:

@@ -11,12 +11,12 @@ import torch
 from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
 from upres import engines
 from upres.engines.runner import Runner
+from upres.engines.tiles import plan, run_tiles
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
 from upres.images.io import quantize
 from upres.models.load import load_model
-from upres.upscaling.tiles import plan
 from upres.upscaling.upscaler import Upscaler
 
 # Sizes with the tiles that they are cut into: tiles that see the border at some sides or at none, and tiny ones, of which a row is enough.
@@ -24,16 +24,8 @@ CUTS = [((61, 74), (37, 16)), ((33, 97), (16,)), ((12, 61), (5,))]
 
 
 def tiled(runner: Runner, graph: Graph, lr: Array, tile_px: int, overlap_px: int) -> Array:
-    height, width = lr.shape[2:]
-    scale = graph.scale
-    result = np.full((1, graph.out_channels, height * scale, width * scale), np.nan, np.float32)
-    for t in plan(height, width, tile_px=tile_px, overlap_px=overlap_px, alignment=graph.alignment):
-        sr = runner(lr[:, :, t.source_top : t.source_bottom, t.source_left : t.source_right])
-        y, x = (t.keep_top - t.source_top) * scale, (t.keep_left - t.source_left) * scale
-        rows, columns = (t.keep_bottom - t.keep_top) * scale, (t.keep_right - t.keep_left) * scale
-        part = sr[:, :, y : y + rows, x : x + columns]
-        result[:, :, t.keep_top * scale : t.keep_bottom * scale, t.keep_left * scale : t.keep_right * scale] = part
-    return result
+    tiles = plan(*lr.shape[2:], tile_px=tile_px, overlap_px=overlap_px, alignment=graph.alignment)
+    return run_tiles(runner, lr, tiles, scale=graph.scale, channels=graph.out_channels)
 
 
 def published(assets: Path) -> Graph:
@@ -117,13 +109,9 @@ def test_tiles_on_the_grid_are_computed_as_the_untiled_picture_is() -> None:
     assert grid > 1
     lr = np.random.default_rng(6).random((1, 3, 150, 60), np.float32)
     untiled = runner(lr)
-    exact, loose = (np.zeros_like(untiled) for _ in range(2))
-    for result, overlap, step in ((exact, graph.receptive_field + grid, grid), (loose, graph.receptive_field, 1)):
-        for t in plan(150, 60, tile_px=50, overlap_px=overlap, grid_px=step):
-            sr = runner(np.ascontiguousarray(lr[:, :, t.source_top : t.source_bottom]))
-            rows = slice((t.keep_top - t.source_top) * 4, (t.keep_bottom - t.source_top) * 4)
-            result[:, :, t.keep_top * 4 : t.keep_bottom * 4, t.keep_left * 4 : t.keep_right * 4] = sr[
-                :, :, rows, t.keep_left * 4 : t.keep_right * 4
-            ]
+    exact, loose = (
+        run_tiles(runner, lr, plan(150, 60, tile_px=50, overlap_px=overlap, grid_px=step), scale=4, channels=3)
+        for overlap, step in ((graph.receptive_field + grid, grid), (graph.receptive_field, 1))
+    )
     on_grid, off_grid = (np.count_nonzero(result != untiled) for result in (exact, loose))
     assert on_grid < off_grid / 2
