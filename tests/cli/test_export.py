@@ -87,9 +87,9 @@ def test_errors_have_their_codes_and_leave_nothing(folder: Path, run: Run) -> No
     model = "a.safetensors"
     for arguments, code, words in [
         ((model,), 2, "specify -f, or an -o with the suffix of a format: expected onnx, ncnn, safetensors"),
-        ((model, "-f", "onxx"), 2, "unknown format 'onxx', did you mean 'onnx'?; expected onnx, ncnn, safetensors"),
-        ((model, "-f", "onnx", "-o", "m.bin"), 2, "ends in .onnx; got m.bin"),
-        ((f"{model}>b.safetensors", "-f", "onnx"), 2, "a chain of 2 networks; a file holds one. Export each by itself"),
+        ((model, "-f", "onxx"), 2, "unknown format 'onxx'; expected onnx, ncnn, safetensors, did you mean 'onnx'?"),
+        ((model, "-f", "onnx", "-o", "m.bin"), 2, "end in .onnx, got m.bin"),
+        ((f"{model}>b.safetensors", "-f", "onnx"), 2, "a chain of 2 networks; export them one by one"),
         ((model, "-f", "safetensors"), 2, "a.safetensors is the model to export"),
         ((model, "-f", "onnx", "-o", "none/"), 5, "the folder none/ does not exist"),
         ((model, "-f", "onnx", "--picture", "text.png"), 3, "text.png"),

@@ -109,7 +109,7 @@ def _format(given: str | None, out: str | None, formats: dict[str, tuple[str, ..
         return found
     name = given.lower().removeprefix(".")
     if name not in formats:
-        raise UsageError(f"unknown format {given!r}{nearest(name, formats)}; expected {choice}")
+        raise UsageError(f"unknown format {given!r}; expected {choice}{nearest(name, formats)}")
     return name
 
 

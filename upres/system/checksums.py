@@ -1,6 +1,6 @@
 """What a file must be: its source, its SHA-256, and the pin of one whose SHA-256 was unknown until its first download.
 
-A pin is trust on first use: the file is taken as it is once, its SHA-256 is written beside it, and another file is refused from then on.
+A pin is trust on first use: the SHA-256 of the first download is written beside it, and any other file is refused.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to be had: `name` in its folder, `urls` in the order of trying, `sha256` in full, or its first 8 or more hex digits as in the
-    file names of torch hub, or None (then pinned at the first download); `bytes` its size where known; `license` for the log; `page` is
-    where a person finds it; `pin` False where something else than a pin tells that it is right (the file inside an archive)."""
+    """A file to download."""
 
-    name: str
-    urls: tuple[str, ...]
-    sha256: str | None
-    bytes: int | None
-    license: str
-    page: str = ""
-    pin: bool = True
+    name: str  # in its folder
+    urls: tuple[str, ...]  # tried in this order
+    sha256: str | None  # or its first 8 or more hex digits, as in torch hub's names; None: pinned at the first download
+    bytes: int | None  # its size, if known
+    license: str  # for the log
+    page: str = ""  # where a person finds it
+    pin: bool = True  # False if something else verifies it (the file inside an archive)
 
     def __post_init__(self) -> None:
         if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
-            raise ValueError(f"a source is named as a plain file, got {self.name!r}")
+            raise ValueError(f"a source needs a plain file name, got {self.name!r}")
         if self.sha256 is not None and not re.fullmatch("[0-9a-f]{8,64}", self.sha256):
-            raise ValueError(f"{self.name}: sha256 must be 8 to 64 hex digits in lower case, or None, got {self.sha256!r}")
+            raise ValueError(
+                f"{self.name}: sha256 must be 8 to 64 hex digits in lower case, or None, got {self.sha256!r}"
+            )
 
 
 def pin_path(target: Path) -> Path:
@@ -56,11 +56,12 @@ def expected_sha256(source: Source, target: Path) -> str | None:
 def write_pin(target: Path, found: str) -> None:
     """Written in the format of `sha256sum`, which can check it."""
     write_atomic(pin_path(target), f"{found}  {target.name}\n".encode())
-    _log.warning("no SHA-256 is known of %s: it is trusted as it is, and %s is pinned in %s", target.name, found, pin_path(target))
+    words = "the SHA-256 of %s was unknown: it is trusted as it is, and %s is pinned in %s"
+    _log.warning(words, target.name, found, pin_path(target))
 
 
 def problem(source: Source, target: Path) -> str | None:
-    """Why the file at `target` cannot be used: None where it can, "" where there is none. A file without a known hash is pinned."""
+    """Why the file at `target` cannot be used; None if it can, "" if there is none. Pins a file without a known hash."""
     if not target.is_file():
         return ""
     size = target.stat().st_size
@@ -69,7 +70,9 @@ def problem(source: Source, target: Path) -> str | None:
     try:
         expected, found = expected_sha256(source, target), sha256_of(target)
     except OSError as error:
-        raise ModelError(f"cannot read {target}: {error.strerror or error}. Make it readable, or delete it to download it again") from error
+        raise ModelError(
+            f"cannot read {target}: {error.strerror or error}. Make it readable, or delete it to download it again"
+        ) from error
     if expected is not None and not found.startswith(expected):
         return f"{target} has the SHA-256 {found}, expected {expected}"
     if expected is None and source.pin:

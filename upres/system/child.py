@@ -49,7 +49,9 @@ def die_with(parent: int) -> None:
 
 def _import_this_package() -> None:
     folder = Path(__file__).resolve().parents[1]
-    spec = importlib.util.spec_from_file_location("upres", folder / "__init__.py", submodule_search_locations=[str(folder)])
+    spec = importlib.util.spec_from_file_location(
+        "upres", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     assert spec is not None and spec.loader is not None
     package = sys.modules["upres"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)

@@ -1,9 +1,8 @@
 """Files too large, or not ours, to ship: downloaded once, verified, kept in the user's cache.
 
-What is in the cache is used only while its SHA-256 is the expected one, so a file that was put there by hand, on a machine without a
-network, is as good as one that was downloaded. A download that breaks off goes on where it stopped, in a later run too. All URLs of a
-source are tried; UPRES_MIRROR, the URL of a folder, comes first. httpx and filelock are imported only when something has to be
-downloaded.
+A file in the cache is used only if its SHA-256 is the expected one, so one copied there by hand, on a machine without a
+network, is as good as a download. An interrupted download continues where it stopped, also in a later run. All URLs of a
+source are tried; UPRES_MIRROR, the URL of a folder, comes first. httpx and filelock are imported only to download.
 """
 
 from __future__ import annotations
@@ -48,11 +47,14 @@ def cache_folder() -> Path:
     return user_cache_path("upres", appauthor=False, opinion=False)
 
 
-def fetch(source: Source, *, folder: Path | None = None, progress: Progress | None = None, timeout_s: float = 30.0) -> Path:
-    """The verified file of `source` in `folder` (default: the cache), downloaded if need be; `timeout_s` is for every wait.
+def fetch(
+    source: Source, *, folder: Path | None = None, progress: Progress | None = None, timeout_s: float = 30.0
+) -> Path:
+    """The verified file of `source` in `folder` (default: the cache), downloaded if needed.
 
-    Raises `ModelError` where it cannot be had, with what was tried and what to do without a network, `OutputError` where the folder cannot
-    be written, and `UsageError` for a UPRES_MIRROR that is no URL.
+    timeout_s: for each wait.
+    Raises `ModelError` if all URLs fail, with what was tried and what to do without a network, `OutputError` if the folder
+    is not writable, and `UsageError` if UPRES_MIRROR is not a URL.
     """
     target = (cache_folder() if folder is None else folder) / source.name
     if problem(source, target) is None:
@@ -84,7 +86,13 @@ class _Download:
     """One file over all its URLs. The partial file and its ETag survive an interrupted run."""
 
     def __init__(self, source: Source, target: Path, problem: str, progress: Progress | None, timeout_s: float) -> None:
-        self.source, self.target, self.problem, self.progress, self.timeout_s = source, target, problem, progress, timeout_s
+        self.source, self.target, self.problem, self.progress, self.timeout_s = (
+            source,
+            target,
+            problem,
+            progress,
+            timeout_s,
+        )
         self.expected = expected_sha256(source, target)
         self.partial = target.with_name(target.name + ".partial")
         self.etag_file = target.with_name(target.name + ".partial.etag")
@@ -98,7 +106,9 @@ class _Download:
         try:
             import httpx
 
-            client = httpx.Client(timeout=self.timeout_s, headers={"Accept-Encoding": "identity", "User-Agent": "upres"})
+            client = httpx.Client(
+                timeout=self.timeout_s, headers={"Accept-Encoding": "identity", "User-Agent": "upres"}
+            )
         except (ImportError, ValueError) as error:  # httpx itself is missing, or what its proxy settings ask for
             raise self._failure(f"downloads need httpx (pip install httpx): {error}") from error
         tried: list[str] = []
@@ -172,7 +182,9 @@ class _Download:
         headers = {"Range": f"bytes={offset}-", **({"If-Range": etag} if etag else {})} if offset else {}
         with _open(client, url, headers) as response:
             now = response.headers.get("ETag", "")
-            if offset and (response.status_code == 416 or (response.status_code == 206 and etag and now not in ("", etag))):
+            if offset and (
+                response.status_code == 416 or (response.status_code == 206 and etag and now not in ("", etag))
+            ):
                 self._discard()
                 raise _Failed("the file changed while it was downloaded", again=True)
             if response.status_code == 200:
@@ -190,7 +202,9 @@ class _Download:
         self._finish(resumed=offset > 0)
 
     def _saved_etag(self, url: str) -> str:
-        lines = self.etag_file.read_text(encoding="utf-8", errors="replace").split("\n") if self.etag_file.is_file() else []
+        lines = (
+            self.etag_file.read_text(encoding="utf-8", errors="replace").split("\n") if self.etag_file.is_file() else []
+        )
         return lines[1] if len(lines) == 2 and lines[0] == url else ""
 
     def _write(self, response: httpx.Response, offset: int, total: int | None) -> None:
@@ -216,7 +230,9 @@ class _Download:
         found = sha256_of(self.partial)
         if self.expected is not None and not found.startswith(self.expected):
             self._discard()
-            raise _Failed(f"the file has the SHA-256 {found}, expected {self.expected}", again=resumed)  # perhaps parts of two files
+            raise _Failed(
+                f"the file has the SHA-256 {found}, expected {self.expected}", again=resumed
+            )  # perhaps parts of two files
         if self.source.pin and self.expected is None:
             write_pin(self.target, found)
         commit_partial(self.partial, self.target)
@@ -243,7 +259,9 @@ def _total(response: httpx.Response, offset: int) -> int | None:
     if response.status_code == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != offset:
-            raise _Failed(f"the server was asked for bytes from {offset} on and sent {response.headers.get('Content-Range', 'others')}")
+            raise _Failed(
+                f"the server was asked for bytes from {offset} on but sent {response.headers.get('Content-Range', 'others')}"
+            )
         return None if match[2] == "*" else int(match[2])
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isascii() and length.isdigit() else None

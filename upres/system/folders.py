@@ -20,7 +20,7 @@ class FoundFiles:
 
     @property
     def words(self) -> str:
-        """"1 x hidden file, 2 x link to a folder"; "nothing"."""
+        """ "1 x hidden file, 2 x link to a folder"; "nothing"."""
         return ", ".join(f"{count} x {reason}" for reason, count in sorted(self.passed_over.items())) or "nothing"
 
 
@@ -32,9 +32,9 @@ def find_files(
     suffixes: endings in lower case (".png"); those of the files may be in upper case.
     kind: what such a file is, for the reasons.
     recursive: go into the folders inside; otherwise they are counted.
-    keep_out: a folder that is not gone into, nor counted.
-    Passed over and counted: hidden files, files with other endings, links that lead nowhere and what else is no file, links to folders
-    (which could lead in circles), folders that cannot be read. Hidden folders are passed over without a word.
+    keep_out: a folder to skip without counting it.
+    Skipped and counted: hidden files, other endings, broken links and whatever else is not a file, links to folders (they
+    could lead in circles), unreadable folders. Hidden folders are skipped without a count.
     """
     found, endings = FoundFiles(), frozenset(suffixes)
     shut = None if keep_out is None else os.path.realpath(keep_out)

@@ -100,7 +100,10 @@ def look(root: Path = Path("/")) -> Machine:
 def _cache() -> CacheFolder:
     try:
         return cache(cache_folder())
-    except (ImportError, RuntimeError) as error:  # platformdirs is broken, or this user has no home, as happens in containers
+    except (
+        ImportError,
+        RuntimeError,
+    ) as error:  # platformdirs is broken, or this user has no home, as happens in containers
         return CacheFolder("", False, 0, 0, f"{str(error).rstrip('.')}. Set UPRES_CACHE to a folder")
 
 
@@ -113,7 +116,11 @@ def _system(root: Path) -> System:
         name = f"macOS {platform.mac_ver()[0]}"
     else:
         name = f"{platform.system()} {platform.version()}"
-    inside = (root / ".dockerenv").exists() or (root / "run/.containerenv").exists() or "KUBERNETES_SERVICE_HOST" in os.environ
+    inside = (
+        (root / ".dockerenv").exists()
+        or (root / "run/.containerenv").exists()
+        or "KUBERNETES_SERVICE_HOST" in os.environ
+    )
     return System(name, kind, platform.release(), platform.machine(), inside)
 
 
@@ -134,13 +141,19 @@ def processor(root: Path = Path("/")) -> Processor:
 
 
 def _processor_model(root: Path) -> str:
-    match = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", text_of(root / "proc/cpuinfo"), re.MULTILINE)  # "Model" on ARM
+    match = re.search(
+        r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", text_of(root / "proc/cpuinfo"), re.MULTILINE
+    )  # "Model" on ARM
     if match:
         return match[1].strip()
     if sys.platform == "darwin":
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         try:
-            said = subprocess.run(command, capture_output=True, timeout=5, check=False).stdout.decode(errors="replace").strip()
+            said = (
+                subprocess.run(command, capture_output=True, timeout=5, check=False)
+                .stdout.decode(errors="replace")
+                .strip()
+            )
         except (OSError, subprocess.TimeoutExpired):
             said = ""
         if said:
@@ -165,7 +178,9 @@ def cards(root: Path = Path("/")) -> Cards:
             maker = text_of(folder / "vendor").strip()
             if maker in _PCI_MAKERS:  # others are virtual screens and server consoles
                 makers.append(_PCI_MAKERS[maker])
-    driver = (root / "proc/driver/nvidia/version").exists() or (sys.platform == "win32" and shutil.which("nvidia-smi") is not None)
+    driver = (root / "proc/driver/nvidia/version").exists() or (
+        sys.platform == "win32" and shutil.which("nvidia-smi") is not None
+    )
     if driver and "NVIDIA" not in makers:
         makers.append("NVIDIA")
     nodes = [path for path in listed(root / "dev/dri") if path.name.startswith("renderD")]
@@ -205,7 +220,9 @@ def cache(folder: Path) -> CacheFolder:
             pass
     except OSError as error:
         reason = error.strerror or str(error)
-        problem = f"{there} is not a folder" if error.errno == errno.ENOTDIR else f"cannot create a file in {there}: {reason}"
+        problem = (
+            f"{there} is not a folder" if error.errno == errno.ENOTDIR else f"cannot create a file in {there}: {reason}"
+        )
     return CacheFolder(str(folder), there == folder, size, shutil.disk_usage(there).free, problem)
 
 

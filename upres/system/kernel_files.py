@@ -1,6 +1,6 @@
-"""What Linux tells in text files below /proc and /sys, the limits of a container's cgroups among them.
+"""Facts from text files of Linux in /proc and /sys, such as the limits of a container's cgroups.
 
-`root` is where /proc and /sys are looked for: tests make their own.
+`root` contains /proc and /sys; tests create their own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def listed(folder: Path) -> list[Path]:
 
 
 def cgroups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
-    """(version 1 or 2, folder) of each cgroup with that controller that holds this process, from its own up to the root."""
+    """(version 1 or 2, folder) of each cgroup of this process with that controller, up to the root."""
     for line in text_of(root / "proc/self/cgroup").splitlines():  # hierarchy-ID:controller-list:cgroup-path
         number, controllers, path = line.split(":", 2)
         if number == "0" and not controllers:

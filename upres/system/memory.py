@@ -16,16 +16,11 @@ _UNLIMITED = 1 << 60  # cgroup v1 writes "no limit" as a number near 2^63
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes.
+    """In bytes."""
 
-    total: installed; None where the system does not say.
-    available: can be taken now without swapping, a container's limit included.
-    limit: of the container, None without one.
-    """
-
-    total: int | None
-    available: int
-    limit: int | None
+    total: int | None  # installed; None if the system does not say
+    available: int  # without swapping, and within a container's limit
+    limit: int | None  # of the container
 
 
 def memory(root: Path = Path("/")) -> Memory:
@@ -36,8 +31,8 @@ def memory(root: Path = Path("/")) -> Memory:
 def available_bytes(root: Path = Path("/")) -> int:
     """Memory available now without swapping, or less if a container's limit is lower.
 
-    Linux: MemAvailable of /proc/meminfo, and limit - usage of every cgroup (v2, or v1) from our own up to the root. Windows:
-    GlobalMemoryStatusEx. Elsewhere (macOS): half of the physical memory. `root` is where /proc and /sys are looked for.
+    Linux: MemAvailable of /proc/meminfo, and limit - usage of every cgroup (v2 or v1) from our own up to the root.
+    Windows: GlobalMemoryStatusEx. Elsewhere (macOS): half of the physical memory. `root` contains /proc and /sys.
     """
     free = field_of(root / "proc/meminfo", "MemAvailable")
     if free is None:

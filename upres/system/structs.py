@@ -1,7 +1,7 @@
 """Data from files and the command line as msgspec Structs; errors give the path of the key in plain words.
 
-msgspec finds the fault. Added here are the nearest known name, the value that was found and, where a field's type has a description
-(`Annotated[float, Meta(description="a chance in [0, 1]")]`), what the field takes.
+msgspec finds the error. Added here are the nearest known name, the value found and, if the type of a field has a
+description (`Annotated[float, Meta(description="a chance in [0, 1]")]`), what the field takes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,18 @@ from upres.errors import UsageError, nearest
 T = TypeVar("T")
 Path = tuple[str | int, ...]  # of a value: names of fields, and indices
 
-_WORDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a string", "array": "a list", "object": "a table"}
+_WORDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "str": "a string",
+    "array": "a list",
+    "object": "a table",
+}
 
 
 def convert(data: object, kind: type[T], where: str, *, strict: bool = True) -> T:
-    """`data`, plain values as TOML or JSON give them, as a `kind`. Raises `UsageError`, whose message begins with `where`, if given.
+    """Convert plain `data`, as from TOML or JSON, to `kind`. Raises `UsageError`; its message begins with `where`.
 
     `strict=False` also reads numbers and truth values from strings, as the command line gives them.
     """
@@ -33,9 +40,9 @@ def convert(data: object, kind: type[T], where: str, *, strict: bool = True) -> 
 
 
 def check_fields(struct: object) -> None:
-    """Ask the callables in the annotations of a Struct's fields; each gives "" or what is wrong: "must be odd, got 4". None is not asked.
+    """Call the checks in the annotations of a Struct's fields, which return "" or an error such as "must be odd, got 4".
 
-    For `__post_init__`: raises `ValueError`, which msgspec passes on with the path of the Struct.
+    None is not checked. For `__post_init__`: raises `ValueError`, which msgspec passes on with the path of the Struct.
     """
     for name, hint in get_type_hints(type(struct), include_extras=True).items():
         value = getattr(struct, name, None)
@@ -87,13 +94,15 @@ def _value(data: Any, path: Path) -> Any:
 
 
 def _title(where: str, path: Path, data: object) -> tuple[str, str]:
-    """The place of a value down to the last table of a list, and the key in it: "mine.toml, stage 2 (blur)" and "kinds.isotropic"."""
+    """The last table of a list on the path, and the key in it: "mine.toml, stage 2 (blur)" and "kinds.isotropic"."""
     begin = 0
     for i, step in enumerate(path):
         if isinstance(step, int):
             table = _value(data, path[: i + 1])
             op = cast("Mapping[str, object]", table).get("op") if isinstance(table, Mapping) else None
-            where = f"{where}, {'.'.join(map(str, path[begin:i]))} {step + 1}" + (f" ({op})" if isinstance(op, str) else "")
+            where = f"{where}, {'.'.join(map(str, path[begin:i]))} {step + 1}" + (
+                f" ({op})" if isinstance(op, str) else ""
+            )
             begin = i + 1
     return where, ".".join(map(str, path[begin:]))
 
@@ -104,7 +113,9 @@ def _hint_at(hint: object, whole: object, path: Path) -> object:
         hint = _fields(hint).get(step) if isinstance(step, str) else get_args(_bare(hint))[0]
         data = _value(whole, path[:length])
         for struct in _structs(hint):
-            if isinstance(data, Mapping) and struct.__struct_config__.tag == cast("Mapping[str, object]", data).get("op"):
+            if isinstance(data, Mapping) and struct.__struct_config__.tag == cast("Mapping[str, object]", data).get(
+                "op"
+            ):
                 hint = struct
     return hint
 
@@ -126,7 +137,9 @@ def _metadata(hint: object) -> Iterator[object]:
 
 
 def _description(hint: object) -> str:
-    return next((str(meta.description) for meta in _metadata(hint) if isinstance(meta, msgspec.Meta) and meta.description), "")
+    return next(
+        (str(meta.description) for meta in _metadata(hint) if isinstance(meta, msgspec.Meta) and meta.description), ""
+    )
 
 
 def _fields(hint: object) -> dict[str, object]:
@@ -136,7 +149,9 @@ def _fields(hint: object) -> dict[str, object]:
 
 def _structs(hint: object) -> list[type[msgspec.Struct]]:
     """The Structs of a union."""
-    return [option for option in get_args(_bare(hint)) if isinstance(option, type) and issubclass(option, msgspec.Struct)]
+    return [
+        option for option in get_args(_bare(hint)) if isinstance(option, type) and issubclass(option, msgspec.Struct)
+    ]
 
 
 def _tags(hint: object) -> list[str]:

@@ -70,7 +70,7 @@ class ProcessOutcome:
 
     @property
     def ending(self) -> str:
-        """"was ended by signal SIGSEGV (last line of its stderr)", "ended with code 1 (ValueError: ...)"."""
+        """ "was ended by signal SIGSEGV (last line of its stderr)", "ended with code 1 (ValueError: ...)"."""
         if not self.crashed:
             how = f"ended with code {self.code}"
         elif self.code < 0:
@@ -154,7 +154,9 @@ def _finish(one: _Running) -> ProcessOutcome:
     code = one.process.wait()
     with one.out as out, one.err as err:
         told = (answer_in(line) for line in _text(out).splitlines())
-        return ProcessOutcome(one.job, tuple(answer for answer in told if answer is not None), code, timed_out, _reason(_text(err)))
+        return ProcessOutcome(
+            one.job, tuple(answer for answer in told if answer is not None), code, timed_out, _reason(_text(err))
+        )
 
 
 def _text(file: BinaryIO) -> str:
@@ -182,7 +184,9 @@ class Conversation:
         self._err = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)  # an unread pipe would block it once full
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err)
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, daemon=True)  # Windows cannot wait for a pipe with a time limit
+        self._reader = threading.Thread(
+            target=self._read, daemon=True
+        )  # Windows cannot wait for a pipe with a time limit
         self._reader.start()
 
     def _read(self) -> None:

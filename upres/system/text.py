@@ -21,7 +21,9 @@ def parse_bytes(text: str, name: str = "memory_bytes") -> int:
         raise UsageError(f"`{name}` must be a size such as 2G or 512M, got {text!r}")
     value = int(float(match[1]) * _UNITS[match[2]])
     if value < _MIN_BUDGET:
-        raise UsageError(f"`{name}={text}` is {value:,} bytes, too little to work in: give at least 64M (2G means 2 gigabytes)")
+        raise UsageError(
+            f"`{name}={text}` is {value:,} bytes, too little to work in: give at least 64M (2G means 2 gigabytes)"
+        )
     return value
 
 
