@@ -2,6 +2,7 @@
 
 astronaut_x4.png: LR | bicubic | compact-x4. astronaut_gan_x4.png: LR | compact-x4 | compact-gan-x4. astronaut_wild_x4.png: the same picture
 reduced and degraded by the recipe `wild` under three seeds, a row each: LR | bicubic | compact-x4 | compact-wild-x4 | the picture itself.
+astronaut_photo_x4.png: the same by `real-esrgan`: LR | bicubic | compact-x4 | compact-wild-x4 | photo-x4 | the picture itself.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from upres.upscaling.upscaler import Upscaler
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP, LEFT, SIDE = 0, 60, 80  # of the crop, in LR pixels
-WILD_SEEDS = (3, 5, 8)
+SEEDS = (3, 5, 8)  # of the degradations
 
 
 def main() -> None:
@@ -41,21 +42,22 @@ def main() -> None:
 
     write("astronaut_x4.png", nearest, bicubic, compact)
     write("astronaut_gan_x4.png", nearest, compact, gan)
-    write_wild(picture)
+    write_degraded(picture, "wild", ("compact-x4", "compact-wild-x4"), "astronaut_wild_x4.png")
+    write_degraded(picture, "real-esrgan", ("compact-x4", "compact-wild-x4", "photo-x4"), "astronaut_photo_x4.png")
 
 
-def write_wild(picture: Picture) -> None:
+def write_degraded(picture: Picture, recipe: str, models: tuple[str, ...], name: str) -> None:
     hr = np.ascontiguousarray(picture.pixels)
-    upscalers = [Upscaler(load_model(name).graph) for name in ("compact-x4", "compact-wild-x4")]
+    upscalers = [Upscaler(load_model(model).graph) for model in models]
     rows: list[NDArray[np.float32]] = []
-    for seed in WILD_SEEDS:
-        lr = run_plan(hr, draw_plan(load_recipe("wild"), seed=seed, index=0, scale=4))
+    for seed in SEEDS:
+        lr = run_plan(hr, draw_plan(load_recipe(recipe), seed=seed, index=0, scale=4))
         results = [upscaler.upscale_array(lr) for upscaler in upscalers]
         panels = [lr.repeat(4, axis=0).repeat(4, axis=1), imresize(lr, 4.0), *results, hr]
         gap = np.ones((hr.shape[0], 6, 3), np.float32)
         rows += [np.concatenate([part for panel in panels for part in (gap, panel)][1:], axis=1)]
     line = np.ones((6, rows[0].shape[1], 3), np.float32)
-    target = ROOT / "docs" / "pictures" / "astronaut_wild_x4.png"
+    target = ROOT / "docs" / "pictures" / name
     write_picture(replace(picture, pixels=np.concatenate([part for row in rows for part in (line, row)][1:])), target)
     print(target)
 

@@ -43,7 +43,7 @@ def test_a_compressed_picture_gets_another_model(example_photo: Path, tmp_path: 
     (tmp_path / "a.jpg").write_bytes(jpeg(read_picture(example_photo).pixels * 255.0, 40))
     out, _ = run(tmp_path / "a.jpg")
     assert "compression  JPEG quality 40 (from its tables), grid offset (0, 0)\n" in out
-    assert "fits         compact-wild-x4 for x4: JPEG quality 40" in out
+    assert "fits         photo-x4 for x4: JPEG quality 40" in out
 
 
 def test_json_has_every_field_of_every_picture(example_photo: Path, tmp_path: Path, run: Run) -> None:

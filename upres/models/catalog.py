@@ -28,6 +28,10 @@ _DEGRADED = (
     "274 of the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipe wild "
     "(upres/degradation/recipes/wild.toml)"
 )
+_DISTILLED = (
+    "the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipes `real-esrgan`, "
+    "`bsrgan` and `wild`; what RealESRGAN_General_x4_v3 (BSD-3-Clause) makes of them, with HR's colors"
+)
 
 
 def _bundled(name: str, *, scale: int, sha256: str, purpose: str, training_data: str) -> Model:
@@ -64,6 +68,13 @@ _BUNDLED = (
         sha256="b832c24d5157e558633f0f7f3d23c9f515ec02ac0f69a1b1c3a15b405d6da1ac",
         purpose="faithful enlargement of clean photographs by 4: no invented detail, no repair of compression or noise",
         training_data=_PHOTOGRAPHS,
+    ),
+    _bundled(
+        "photo-x4",
+        scale=4,
+        sha256="dec4a799523599bd6c16d5c2e3af0aeaaa9c814ea605cef8b054c4f4b99bdf4b",
+        purpose="photographs from phones, scanners and the web by 4: takes away noise and compression, keeps colors; invents no texture",
+        training_data=_DISTILLED,
     ),
 )
 MODELS: dict[str, Model] = {model.name: model for model in _BUNDLED}  # bundled with upres

@@ -15,7 +15,7 @@ Role = Literal["standard", "photo", "art"]
 # one.
 MODELS_BY_ROLE: dict[Role, dict[int, str]] = {
     "standard": {2: "compact-x2", 4: "compact-x4"},
-    "photo": {2: "compact-x2", 4: "compact-wild-x4"},
+    "photo": {2: "compact-x2", 4: "photo-x4"},
     "art": {2: "compact-x2", 4: "compact-x4"},
 }
 

@@ -11,7 +11,7 @@ from tests.oracles.residual import ResidualNet  # noqa: E402
 from upres import engines  # noqa: E402
 from upres.errors import ModelError  # noqa: E402
 from upres.graph.architectures import graph_from_state_dict  # noqa: E402
-from upres.upscaling.enlarge import Upscaler  # noqa: E402
+from upres.upscaling.upscaler import Upscaler  # noqa: E402
 
 State = dict[str, np.ndarray]
 
