@@ -28,6 +28,7 @@ import numpy as np
 
 from upres.engines.failures import failure, is_short_of_memory, reason_of
 from upres.engines.onnx.program import onnx_bytes
+from upres.engines.registry import other_gpus
 from upres.engines.runner import Precision, check_input, check_output, threads_or_default
 from upres.engines.signal_stack import own_signal_stack
 from upres.errors import EngineError, OutOfMemoryError, UsageError
@@ -208,7 +209,8 @@ def _target(device: str, present: list[str]) -> str:
     kinds = {name.partition(".")[0] for name in present}
     if target in present or target in kinds or (target.endswith(".0") and target[:-2] in {*present} - {"CPU"}):
         return target
-    raise EngineError(f"OpenVINO does not find device {device!r}, only {', '.join(_ours(name) for name in present)}")
+    found = ", ".join(_ours(name) for name in present)
+    raise EngineError(f"OpenVINO does not find device {device!r}, only {found}{other_gpus(device)}")
 
 
 def _ours(target: str) -> str:

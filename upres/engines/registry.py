@@ -46,7 +46,7 @@ def check_device(engine: str, device: str) -> None:
     if engine not in able:
         raise UsageError(
             f"engine {engine!r} has no device {device!r}: it runs on {', '.join(DEVICES[engine])}; "
-            f"`device={device!r}` needs `engine` {' or '.join(able)}{_other_gpus(device)}"
+            f"`device={device!r}` needs `engine` {' or '.join(able)}{other_gpus(device)}"
         )
 
 
@@ -57,10 +57,11 @@ def check_installed(engine: str, device: str) -> None:
         needed = f"device {device!r} needs engine {' or '.join(able)}, which"
         named = f"engine {engine!r}" if engine != "auto" else needed
         remedy = " or ".join(map(install_command, able))
-        raise EngineError(f"{named} is not installed: {remedy}{_other_gpus(device)}")
+        raise EngineError(f"{named} is not installed: {remedy}{other_gpus(device)}")
 
 
-def _other_gpus(device: str) -> str:
+def other_gpus(device: str) -> str:
+    """For the end of a refusal of device "gpu": what other GPUs are called. Empty for any other device."""
     return _OTHER_GPUS if device.partition(":")[0] == "gpu" else ""
 
 
