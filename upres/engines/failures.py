@@ -31,6 +31,11 @@ _SHORT_OF_MEMORY = (
 
 _STACK = ("Exception from ", "Caught exception: Exception from ", "Check '")
 
+_OTHER_GPUS = (  # "gpu" is OpenVINO's name for Intel's
+    "; for other GPUs use device cuda (NVIDIA: torch, onnx), vulkan (any: ncnn), mps (Apple: torch) "
+    "or directml (Windows: onnx)"
+)
+
 
 def is_short_of_memory(error: BaseException) -> bool:
     """Whether the exception reports a lack of memory, whatever its class."""
@@ -59,3 +64,8 @@ def failure(engine: str, lr: Array, error: BaseException) -> EngineError:
     if is_short_of_memory(error):
         return OutOfMemoryError(f"{engine} ran out of memory on {size}: {reason_of(error)}; try a smaller tile")
     return EngineError(f"{engine} failed on {size}: {reason_of(error)}; try a smaller tile")
+
+
+def other_gpus(device: str) -> str:
+    """For the end of a refusal of device "gpu": what other GPUs are called. Empty for any other device."""
+    return _OTHER_GPUS if device.partition(":")[0] == "gpu" else ""

@@ -26,9 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from upres.engines.failures import failure, is_short_of_memory, reason_of
+from upres.engines.failures import failure, is_short_of_memory, other_gpus, reason_of
 from upres.engines.onnx.program import onnx_bytes
-from upres.engines.registry import other_gpus
 from upres.engines.runner import Precision, check_input, check_output, threads_or_default
 from upres.engines.signal_stack import own_signal_stack
 from upres.errors import EngineError, OutOfMemoryError, UsageError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from upres.engines.failures import other_gpus
 from upres.engines.runner import Precision, Runner, device_bytes_of
 from upres.engines.split_runner import TailRunner
 from upres.errors import EngineError, UsageError, nearest
@@ -18,10 +19,6 @@ DEVICES: dict[str, tuple[str, ...]] = {
     "onnx": ("cpu", "cuda", "tensorrt", "rocm", "migraphx", "directml", "coreml", "openvino"),
     "openvino": ("cpu", "gpu", "npu"),
 }
-_OTHER_GPUS = (  # "gpu" is OpenVINO's name for Intel's
-    "; for other GPUs use device cuda (NVIDIA: torch, onnx), vulkan (any: ncnn), mps (Apple: torch) "
-    "or directml (Windows: onnx)"
-)
 NUMBERED = ("cuda", "xpu", "vulkan", "tensorrt", "rocm", "migraphx", "directml", "gpu")
 
 
@@ -58,11 +55,6 @@ def check_installed(engine: str, device: str) -> None:
         named = f"engine {engine!r}" if engine != "auto" else needed
         remedy = " or ".join(map(install_command, able))
         raise EngineError(f"{named} is not installed: {remedy}{other_gpus(device)}")
-
-
-def other_gpus(device: str) -> str:
-    """For the end of a refusal of device "gpu": what other GPUs are called. Empty for any other device."""
-    return _OTHER_GPUS if device.partition(":")[0] == "gpu" else ""
 
 
 def open_graph(graph: Graph, *, engine: str, threads: int, exact: bool, device: str, precision: Precision) -> Runner:
