@@ -130,7 +130,7 @@ def test_plans_and_pictures_must_be_as_many(photos: Path, tmp_path: Path) -> Non
 def test_where_nothing_can_be_written_is_said_first(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     code, _, words = run(photos / "a.png", "-o", tmp_path / "file" / "x" / "lr.png")
-    assert code == 5 and "nothing can be written there" in words
+    assert code == 5 and "cannot write to the folder" in words
     code, _, words = run(photos / "a.png", "-o", "-")
     assert code == 2 and "writes files, not standard output" in words
     code, _, words = run("-", "-o", tmp_path / "lr.png")

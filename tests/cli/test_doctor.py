@@ -157,7 +157,8 @@ REPORT = DoctorReport(
 )
 
 
-def test_the_text() -> None:
+def test_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     lines = text_of(REPORT)
     for words in (
         "upres      0.1.0, /opt/upres",

@@ -260,7 +260,7 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
         (["--max-pixels", "0"], "--max-pixels expects a number of pixels"),
         (["--blend", "1.5"], "--blend must be in [0, 1]"),
         (["--denoise", "2", "--denoise-with", "x.pth"], "--denoise must be in [0, 1]"),
-        (["--denoise", "0.5"], "set denoise_with to one that keeps noise"),
+        (["--denoise", "0.5"], "set --denoise-with to one that keeps noise"),
         (["--denoise-with", "x.pth"], "--denoise-with has no effect without --denoise"),
         (["-n", "a:0.5,b"], "give a share to each model of a blend, or to none"),
         (["-n", "a>"], "a model is missing before or after '>'"),

@@ -178,7 +178,7 @@ def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(loop, "gan_step", interrupted)
         words = verb(tmp_path / "stopped", code=130)
-    assert "stopped after step 5, which is saved" in words
+    assert "stopped after step 5; the checkpoint is saved" in words
     saved = newest(tmp_path / "stopped")
     assert saved.step == 5  # in between of what is saved anyway
     assert {name.split("/")[0] for name in saved.tensors} == {"net", "ema", "discriminator", "net.adam", "discriminator.adam"}
@@ -196,5 +196,5 @@ def test_a_damaged_checkpoint_of_a_gan_run_costs_the_steps_since_the_one_before(
     path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))  # as a crash leaves it: the length, but not the blocks
     with caplog.at_level(logging.WARNING):
         train(GAN, folder / "pictures", run, sources=sources, resume=True, say=said.append)
-    assert "step_000000008" in caplog.text and "the one before" in caplog.text and "continuing after step 6" in said
+    assert "step_000000008" in caplog.text and "trying the previous one" in caplog.text and "continuing after step 6" in said
     assert state_bytes(run) == state_bytes(straight)

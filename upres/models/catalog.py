@@ -29,8 +29,8 @@ _DEGRADED = (
     "(upres/degradation/recipes/wild.toml)"
 )
 _DISTILLED = (
-    "the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipes `real-esrgan`, "
-    "`bsrgan` and `wild`; what RealESRGAN_General_x4_v3 (BSD-3-Clause) makes of them, with HR's colors"
+    "the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipes real-esrgan, "
+    "bsrgan and wild; what RealESRGAN_General_x4_v3 (BSD-3-Clause) makes of them, with HR's colors"
 )
 
 

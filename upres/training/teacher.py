@@ -24,7 +24,6 @@ from upres.models.load import LoadedModel, load_model
 from upres.system.files import sha256_of
 from upres.training.config import TrainConfig
 from upres.training.run import Say
-from upres.upscaling.upscaler import Upscaler
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,8 @@ def open_teacher(model: str, config: TrainConfig, device: torch.device, say: Say
     if isinstance(network, Graph) and len(loaded.networks) == 1:
         runner = TorchRunner(network, device=str(device), precision="bf16" if config.precision == "bfloat16" else "fp32")
         return Teacher(runner.of_tensor, identity)
+    from upres.upscaling.upscaler import Upscaler  # needs libvips, which training from shards does without
+
     upscaler = Upscaler(loaded.networks, threads=torch.get_num_threads())
 
     def enlarge(lr: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ def test_one_value_a_channel_cannot_be_normalized() -> None:
 def test_build_refuses_what_it_does_not_know() -> None:
     with pytest.raises(UsageError, match="unknown discriminator 'dcgan': choose one of vgg, unet, patch"):
         build_discriminator("dcgan", 64)
-    with pytest.raises(UsageError, match="width must be at least 1, got 0"):
+    with pytest.raises(UsageError, match="the width of a discriminator must be at least 1, got 0"):
         build_discriminator("vgg", 0)
     ranks = Ranks(0, 2)
     norms = [m for m in build_discriminator("vgg", 4, ranks).modules() if isinstance(m, RankBatchNorm)]
