@@ -20,7 +20,6 @@ def begin_engine() -> None:
         _user_pid = os.getpid()
     elif _user_pid != os.getpid():
         raise ForkedError(
-            f"process {os.getpid()} was forked from {_user_pid} after it had opened an engine; engines do not survive "
-            "a fork: "
+            f"process {os.getpid()} was forked from {_user_pid} after it had opened an engine, which does not survive a fork: "
             "start workers with multiprocessing's 'forkserver' or 'spawn', or open the first Upscaler in the workers"
         )

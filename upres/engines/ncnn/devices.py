@@ -30,7 +30,7 @@ Kind = Literal["discrete", "integrated", "virtual", "cpu"]
 _KINDS: tuple[Kind, ...] = ("discrete", "integrated", "virtual", "cpu")  # in the order of ncnn's GpuInfo.type()
 # What ncnn prints to stderr: each GPU, a missing loader (libvulkan) or driver, and allocators short of memory.
 _CHATTER = re.compile(
-    rb"\[\d+ .*\]  \S|dlopen failed |load vulkan driver failed|vkCreateInstance failed "
+    rb"\[\d+ .*\]  \S|dlopen failed |load vulkan driver failed|vkCreateInstance failed |no vulkan device"
     rb"|.*pool allocator destroyed too early|\(nil\) still in use"
 )
 _redirecting = threading.Lock()
