@@ -8,12 +8,15 @@ import os
 
 import pyvips
 
-from upres.errors import ForkedError
+from upres.system.fork import ForkGuard
 
 pyvips.block_untrusted_set(True)  # disable rarely fuzzed loaders, in addition to our list of formats
 pyvips.cache_set_max(0)  # the operation cache would keep whole pictures alive
 
-_user_pid: int | None = None  # the process in which libvips started its worker threads
+_guard = ForkGuard(
+    "libvips had decoded or encoded a picture there; libvips does not survive a fork, so use multiprocessing's "
+    "'forkserver' or 'spawn', or fork before reading or writing pictures"
+)
 
 
 def set_threads(count: int) -> None:
@@ -30,12 +33,4 @@ def begin_pixels() -> None:
     Raises:
         ForkedError: libvips computed pixels in the parent before this process was forked.
     """
-    global _user_pid
-    if _user_pid is None:
-        _user_pid = os.getpid()
-    elif _user_pid != os.getpid():
-        raise ForkedError(
-            f"process {os.getpid()} was forked from {_user_pid} after libvips had decoded or encoded a picture there; "
-            "libvips does not survive a fork, so use multiprocessing's 'forkserver' or 'spawn', or fork before reading "
-            "or writing pictures"
-        )
+    _guard.enter()
