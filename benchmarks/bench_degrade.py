@@ -2,9 +2,9 @@
 
     python benchmarks/bench_degrade.py [--data DIR] [--samples 200] [--steps 60] [--rounds 3] [--write]
 
-First table: one thread, one sample of 256 px HR (and what surrounds it) a time, on the pictures of DIR (default: examples/). Second: steps
-per second of the recipe `compact-wild-x4` with degradations drawn on the fly, over the same run on pairs that were degraded before, in
-turn, `--rounds` times; a ratio is taken within its round.
+First table: one thread, one sample of 256 px HR (and what surrounds it) a time, on the pictures of DIR (default:
+examples/). Second: steps per second of the recipe `compact-wild-x4` with degradations drawn on the fly, over the same
+run on pairs that were degraded before, in turn, `--rounds` times; a ratio is taken within its round.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def samples_per_second(name: str, pictures: Pictures, samples: int) -> list[floa
 
 
 class Run:
-    """Steps of one training run whose samples `draw` makes, the next batch always being drawn beside the step, as the loop does it."""
+    """Steps of one training run whose samples `draw` makes, the next batch always being drawn beside the step, as the
+    loop does it.
+    """
 
     def __init__(self, config: TrainConfig, draw: Draw) -> None:
         self.config, self.draw, self.ranks = config, draw, Ranks()
@@ -136,20 +138,30 @@ def main() -> None:
     options = parser.parse_args()
     config = resolve_recipe(options.recipe, ["channels=3", "bits=8", *options.changes])
     pictures = load(options.data, config.scale, 256)
-    versions = f"Python {platform.python_version()}, numpy {np.__version__}, torch {importlib.metadata.version('torch')}"
+    versions = (
+        f"Python {platform.python_version()}, numpy {np.__version__}, torch {importlib.metadata.version('torch')}"
+    )
     lines = [f"# Degradations, {datetime.date.today()}", "", f"{processor()} ({platform.machine()}), {versions}.", ""]
     threads = torch.get_num_threads()
     lines += ["| recipe | samples per second and core, median (slowest tenth) |", "|---|---|"]
     for name in BUILT_IN if options.samples else ():
         milliseconds = samples_per_second(name, pictures, options.samples)
-        lines.append(f"| {name} | {1e3 / statistics.median(milliseconds):.0f} ({1e3 / float(np.percentile(milliseconds, 90)):.0f}) |")
+        lines.append(
+            f"| {name} | {1e3 / statistics.median(milliseconds):.0f} "
+            f"({1e3 / float(np.percentile(milliseconds, 90)):.0f}) |"
+        )
         print(lines[-1], flush=True)
     torch.set_num_threads(threads)
     if options.rounds:
         lines += ["", *on_the_fly(config, pictures, options.steps, options.rounds)]
     print("\n".join(lines))
     if options.write:
-        target = ROOT / "benchmarks" / "results" / f"degrade_{platform.machine()}-{cores()}cores_{datetime.date.today():%Y%m}.md"
+        target = (
+            ROOT
+            / "benchmarks"
+            / "results"
+            / f"degrade_{platform.machine()}-{cores()}cores_{datetime.date.today():%Y%m}.md"
+        )
         target.write_text("\n".join(lines), encoding="utf-8")
         print(target)
 

@@ -1,10 +1,12 @@
-"""Every engine that is installed on the same networks, each run in a process of its own: seconds, ratio to ncnn, agreement, memory.
+"""Every engine that is installed on the same networks, each run in a process of its own: seconds, ratio to ncnn,
+agreement, memory.
 
     python benchmarks/bench_engines.py [--rounds 5] [--write]
 
-Networks: the house model compact-x4, an SRVGGNetCompact of 64 x 16 and an RRDBNet of 6 blocks with random weights (speed does not depend
-on them). Every round runs all engines one after the other; ratios are taken within a round, so a machine that changes its speed does not
-change them. One run is the fastest of three calls after a first that is not counted. --write puts the table under benchmarks/results/.
+Networks: the house model compact-x4, an SRVGGNetCompact of 64 x 16 and an RRDBNet of 6 blocks with random weights
+(speed does not depend on them). Every round runs all engines one after the other; ratios are taken within a round, so a
+machine that changes its speed does not change them. One run is the fastest of three calls after a first that is not
+counted. --write puts the table under benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from upres.system.hardware import cores, processor
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"ncnn": "ncnn", "onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
-NETWORKS = {"compact-x4": 256, "SRVGGNetCompact 64 x 16, x4": 256, "RRDBNet 64, 6 blocks, x4": 96}  # and the side of the LR picture
+# and the side of the LR picture
+NETWORKS = {"compact-x4": 256, "SRVGGNetCompact 64 x 16, x4": 256, "RRDBNet 64, 6 blocks, x4": 96}
 
 
 def network(name: str) -> Graph:
@@ -43,7 +46,9 @@ def network(name: str) -> Graph:
     state: dict[str, np.ndarray] = {}
 
     def conv(key: str, taken: int, given: int, gain: float = 1.0) -> None:
-        state[f"{key}.weight"] = (rng.standard_normal((given, taken, 3, 3)) * gain / np.sqrt(9 * taken)).astype(np.float32)
+        state[f"{key}.weight"] = (rng.standard_normal((given, taken, 3, 3)) * gain / np.sqrt(9 * taken)).astype(
+            np.float32
+        )
         state[f"{key}.bias"] = np.zeros(given, np.float32)
 
     if name.startswith("SRVGG"):
@@ -93,7 +98,10 @@ def table(name: str, px: int, names: list[str], rounds: int) -> list[str]:
             found[engine].append(json.loads(done.stdout.splitlines()[-1]))
     reference = np.array(found["ncnn"][0]["values"])
     lines = [f"## {name}, {px} x {px}", ""]
-    lines += ["| engine | s a run, median (least to most) | times ncnn's | GFLOP/s | largest difference from ncnn | load, s | peak MB |"]
+    lines += [
+        "| engine | s a run, median (least to most) | times ncnn's | GFLOP/s | largest difference from ncnn | load, s "
+        "| peak MB |"
+    ]
     lines += ["|---|---|---|---|---|---|---|"]
     for engine, runs in found.items():
         seconds = [float(run["run"]) for run in runs]  # type: ignore[arg-type]
@@ -119,7 +127,10 @@ def main() -> None:
     today = datetime.date.today()
     versions = ", ".join(f"{PACKAGES[name]} {importlib.metadata.version(PACKAGES[name])}" for name in names)
     lines = [f"# Engines, {today}", "", f"{processor()}; Python {platform.python_version()}; {versions}. CPU, float32."]
-    lines += [f"`python benchmarks/bench_engines.py --rounds {options.rounds}`. Times of a shared machine: trust the ratios.", ""]
+    lines += [
+        f"`python benchmarks/bench_engines.py --rounds {options.rounds}`. Times of a shared machine: trust the ratios.",
+        "",
+    ]
     for name, px in NETWORKS.items():
         lines += table(name, px, names, options.rounds)
         print("\n".join(lines[-8:]), flush=True)

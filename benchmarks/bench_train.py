@@ -1,11 +1,14 @@
-"""Our ESRGAN GAN step against the plain way of BasicSR: same networks, weights, batches and machine, in turn in one process.
+"""Our ESRGAN GAN step against the plain way of BasicSR: same networks, weights, batches and machine, in turn in one
+process.
 
-    python benchmarks/bench_train.py [--batch 16] [--rounds 5] [--measures] [--agree 20] [--bfloat16] [--profile] [--pixels 5] [--write]
+    python benchmarks/bench_train.py [--batch 16] [--rounds 5] [--measures] [--agree 20] [--bfloat16] [--profile]
+    [--pixels 5] [--write]
 
-RRDB 64 x 23 blocks, VGG-style discriminator 64 for 128 px, VGG-19 conv5_4, L1 1e-2 + features 1 + relativistic GAN 5e-3, Adam 1e-4. Ours is
-upres.training's own `gan_step` and `average` with the recipe `esrgan-x4`; theirs is reference_basicsr_step.py. A round is one step of each,
-one after the other, and its ratio is taken within it, so a machine that changes its speed does not change it. --agree compares losses,
---measures times what each measure buys, alone and left out. Needs the extra `train` and g++.
+RRDB 64 x 23 blocks, VGG-style discriminator 64 for 128 px, VGG-19 conv5_4, L1 1e-2 + features 1 + relativistic GAN
+5e-3, Adam 1e-4. Ours is upres.training's own `gan_step` and `average` with the recipe `esrgan-x4`; theirs is
+reference_basicsr_step.py. A round is one step of each, one after the other, and its ratio is taken within it, so a
+machine that changes its speed does not change it. --agree compares losses, --measures times what each measure buys,
+alone and left out. Needs the extra `train` and g++.
 """
 
 from __future__ import annotations
@@ -62,7 +65,10 @@ def speed(options: argparse.Namespace) -> list[str]:
     if options.bfloat16:
         steps["ours, bfloat16"] = OurTrainer(networks, options.batch, Measures(bfloat16=True)).step
     seconds = in_turn(steps, options.rounds, options.batch)
-    lines = ["| | s a step, median (least to most) | steps/s | times the reference, median (each round) |", "|---|---|---|---|"]
+    lines = [
+        "| | s a step, median (least to most) | steps/s | times the reference, median (each round) |",
+        "|---|---|---|---|",
+    ]
     for name, values in seconds.items():
         median = statistics.median(values)
         each = ", ".join(f"{ratio:.2f}" for ratio in ratios(seconds, name))
@@ -70,7 +76,12 @@ def speed(options: argparse.Namespace) -> list[str]:
         lines.append(f"| {name} | {median:.2f} ({min(values):.2f} to {max(values):.2f}) | {1 / median:.3f} | {ratio} |")
     parts = {name: value / (options.rounds + 1) for name, value in ours.clock.milliseconds().items()}
     listed = ", ".join(f"{name} {value:.0f}" for name, value in parts.items())
-    return [*lines, "", f"Where our milliseconds went: {listed} (the gradient of the features' loss counts as the discriminator's).", ""]
+    return [
+        *lines,
+        "",
+        f"Where our milliseconds went: {listed} (the gradient of the features' loss counts as the discriminator's).",
+        "",
+    ]
 
 
 def buys(options: argparse.Namespace) -> list[str]:
@@ -88,7 +99,9 @@ def buys(options: argparse.Namespace) -> list[str]:
     lines.append(f"| D sees each batch once, all averages at once | {time_of(NONE):.2f} | |")
     for key, name in NAMES.items():
         alone = dataclasses.replace(NONE, **{key: True})
-        without = dataclasses.replace(Measures(), **{key: False}, **({"one_buffer": False} if key == "winograd" else {}))
+        without = dataclasses.replace(
+            Measures(), **{key: False}, **({"one_buffer": False} if key == "winograd" else {})
+        )
         only = "" if key in both - {"winograd"} else f"{time_of(alone):.2f}"
         lines.append(f"| {name} | {only} | {time_of(without):.2f} |")
     lines.append(f"| all | {time_of(Measures()):.2f} | |")
@@ -98,14 +111,20 @@ def buys(options: argparse.Namespace) -> list[str]:
 def profile(options: argparse.Namespace) -> list[str]:
     networks = make_networks(options.blocks)
     lines: list[str] = []
-    sides: dict[str, Step] = {"reference": ReferenceTrainer(*networks).step, "ours": OurTrainer(networks, options.batch).step}
+    sides: dict[str, Step] = {
+        "reference": ReferenceTrainer(*networks).step,
+        "ours": OurTrainer(networks, options.batch).step,
+    }
     for name, step in sides.items():
         step(*make_batch(0, options.batch))
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
             step(*make_batch(1, options.batch))
         events = sorted(profiled.key_averages(), key=lambda e: -e.self_cpu_time_total)
         total = sum(event.self_cpu_time_total for event in events)
-        listed = [f"{event.key.removeprefix('aten::')} {100 * event.self_cpu_time_total / total:.1f} %" for event in events[:12]]
+        listed = [
+            f"{event.key.removeprefix('aten::')} {100 * event.self_cpu_time_total / total:.1f} %"
+            for event in events[:12]
+        ]
         lines += [f"{name}, {total / 1e6:.2f} s under the profiler: {', '.join(listed)}.", ""]
     return lines
 

@@ -1,10 +1,11 @@
-"""The same picture and the same weights through upres, torch eager (as RealESRGANer does it) and ONNX Runtime: whole processes, in turn.
+"""The same picture and the same weights through upres, torch eager (as RealESRGANer does it) and ONNX Runtime: whole
+processes, in turn.
 
     UPRES_ASSETS=... python benchmarks/bench_upscale.py [--rounds 5] [--write]
 
-Compact: realesr-animevideov3 from UPRES_ASSETS, 512 x 512. RRDB: 23 blocks of random weights, 256 x 256. Every round runs all three
-programs one after the other; ratios are taken within a round, so a machine that changes its speed does not change them. --write puts the
-tables under benchmarks/results/. Needs the extras `torch` and `onnx`.
+Compact: realesr-animevideov3 from UPRES_ASSETS, 512 x 512. RRDB: 23 blocks of random weights, 256 x 256. Every round
+runs all three programs one after the other; ratios are taken within a round, so a machine that changes its speed does
+not change them. --write puts the tables under benchmarks/results/. Needs the extras `torch` and `onnx`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ PACKAGES = ("ncnn", "torch", "onnxruntime", "pyvips-binary", "numpy")
 def run(command: list[str]) -> tuple[float, float]:
     """Wall seconds and peak memory in MB of one process; stops the benchmark if it fails.
 
-    Linux counts this process's own memory into a child's peak (it is that of the fork), so nothing large is imported here.
+    Linux counts this process's own memory into a child's peak (it is that of the fork), so nothing large is imported
+    here.
     """
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT)
@@ -53,13 +55,26 @@ def run(command: list[str]) -> tuple[float, float]:
 def compare(title: str, weights: Path, family: str, size: int, folder: Path, rounds: int) -> list[str]:
     """One table: medians of time, peak memory, and the ratio to ours within each round."""
     picture = folder / f"{size}.png"
-    write_picture(Picture(imresize(read_picture(ROOT / "examples" / "astronaut.png").pixels, size=(size, size))), picture)
+    write_picture(
+        Picture(imresize(read_picture(ROOT / "examples" / "astronaut.png").pixels, size=(size, size))), picture
+    )
     onnx_file = folder / f"{family}.onnx"
     write_onnx(load_model(str(weights)).graph, onnx_file)
     out = [str(folder / f"{family}_{name}.png") for name in ("ours", "torch", "ort")]
     here = Path(__file__).resolve().parent
     commands = {
-        "upres (ncnn)": [sys.executable, "-m", "upres", "upscale", str(picture), "-o", out[0], "-n", str(weights), "--overwrite"],
+        "upres (ncnn)": [
+            sys.executable,
+            "-m",
+            "upres",
+            "upscale",
+            str(picture),
+            "-o",
+            out[0],
+            "-n",
+            str(weights),
+            "--overwrite",
+        ],
         "torch eager, as RealESRGANer": [
             *(sys.executable, str(here / "reference_realesrganer.py")),
             *(str(picture), out[1], str(weights), family),
@@ -73,7 +88,12 @@ def compare(title: str, weights: Path, family: str, size: int, folder: Path, rou
         for name, command in commands.items():
             results[name].append(run(command))
     ours = [seconds for seconds, _ in results["upres (ncnn)"]]
-    lines = [f"## {title}, {size} x {size}", "", "| | s, median (least to most) | peak MB | times ours |", "|---|---|---|---|"]
+    lines = [
+        f"## {title}, {size} x {size}",
+        "",
+        "| | s, median (least to most) | peak MB | times ours |",
+        "|---|---|---|---|",
+    ]
     for name, measured in results.items():
         seconds = [s for s, _ in measured]
         ratio = statistics.median(s / o for s, o in zip(seconds, ours, strict=True))
@@ -86,15 +106,20 @@ def compare(title: str, weights: Path, family: str, size: int, folder: Path, rou
     ours_levels, ort_levels = (np.round(read_picture(Path(p)).pixels * 255.0) for p in (out[0], out[2]))
     differ = np.abs(ours_levels - ort_levels)
     lines.append(
-        f"Ours against ONNX Runtime: {np.count_nonzero(differ)} of {differ.size} 8-bit values differ, by {differ.max():.0f} at most "
+        f"Ours against ONNX Runtime: {np.count_nonzero(differ)} of {differ.size} 8-bit values differ, by "
+        f"{differ.max():.0f} at most "
         "(RealESRGANer pads the right and lower border by reflection, so its border differs)."
     )
     command = [sys.executable, str(here / "breakdown.py"), *commands["upres (ncnn)"][4:]]
-    parts = [json.loads(subprocess.run(command, capture_output=True, check=True, cwd=ROOT).stdout) for _ in range(rounds)]
+    parts = [
+        json.loads(subprocess.run(command, capture_output=True, check=True, cwd=ROOT).stdout) for _ in range(rounds)
+    ]
     mean = {key: statistics.median(part[key] for part in parts) for key in ("start", "job", "engine", "codec", "rest")}
     lines.append(
-        f"Where ours goes: start-up (interpreter, imports) {mean['start']:.2f} s; then {mean['job']:.2f} s, of which engine "
-        f"{mean['engine']:.2f}, codec {mean['codec']:.2f}, all else {mean['rest']:.2f} ({100 * mean['rest'] / mean['job']:.1f} %)."
+        f"Where ours goes: start-up (interpreter, imports) {mean['start']:.2f} s; then {mean['job']:.2f} s, of which "
+        "engine "
+        f"{mean['engine']:.2f}, codec {mean['codec']:.2f}, all else {mean['rest']:.2f} "
+        f"({100 * mean['rest'] / mean['job']:.1f} %)."
     )
     return [*lines, ""]
 
@@ -117,9 +142,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rrdb = folder / "rrdb.pth"
-        subprocess.run([sys.executable, str(ROOT / "benchmarks" / "reference_realesrganer.py"), "--random-rrdb", str(rrdb)], check=True)
+        subprocess.run(
+            [sys.executable, str(ROOT / "benchmarks" / "reference_realesrganer.py"), "--random-rrdb", str(rrdb)],
+            check=True,
+        )
         compact = Path(assets) / "weights" / "realesr-animevideov3.pth"
-        lines += compare("realesr-animevideov3 (SRVGGNetCompact 64 x 16)", compact, "compact", options.compact_px, folder, options.rounds)
+        lines += compare(
+            "realesr-animevideov3 (SRVGGNetCompact 64 x 16)",
+            compact,
+            "compact",
+            options.compact_px,
+            folder,
+            options.rounds,
+        )
         lines += compare("RRDBNet, 23 blocks, random weights", rrdb, "rrdb", options.rrdb_px, folder, options.rounds)
     text = "\n".join(lines)
     print(text)

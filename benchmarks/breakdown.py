@@ -1,8 +1,10 @@
-"""Where the time of one `upres upscale` goes: engine (loading, running and freeing), codec (reading and writing), start, and the rest.
+"""Where the time of one `upres upscale` goes: engine (loading, running and freeing), codec (reading and writing),
+start, and the rest.
 
     python benchmarks/breakdown.py ARGUMENT...     # those of `upres upscale`; prints one line of JSON on stdout
 
-"start" is the interpreter and all imports up to the parsed command, "rest" is everything else: planning, tiles, conversions, messages.
+"start" is the interpreter and all imports up to the parsed command, "rest" is everything else: planning, tiles,
+conversions, messages.
 """
 
 from __future__ import annotations
@@ -59,7 +61,18 @@ def main() -> None:
         code = int(ended.code or 0)
     job = time.perf_counter() - begun
     rest = job - SPENT["engine"] - SPENT["codec"]
-    print(json.dumps({"start": started, "job": job, "engine": SPENT["engine"], "codec": SPENT["codec"], "rest": rest, "code": code}))
+    print(
+        json.dumps(
+            {
+                "start": started,
+                "job": job,
+                "engine": SPENT["engine"],
+                "codec": SPENT["codec"],
+                "rest": rest,
+                "code": code,
+            }
+        )
+    )
     sys.stdout.flush()
 
 

@@ -1,15 +1,17 @@
 """A GAN network against its PSNR parent and bicubic: distortion, perception and honesty, picture by picture.
 
-    python benchmarks/prove_gan.py compact-x4 runs/gan/model.safetensors --hr DIR [--hr DIR ...] --features FOLDER [--write NAME]
-    python benchmarks/prove_gan.py compact-x4 compact-wild-x4 --hr DIR --features FOLDER --degradation wild --seeds 101,102,103,104,105
+    python benchmarks/prove_gan.py compact-x4 runs/gan/model.safetensors --hr DIR [--hr DIR ...] --features FOLDER
+    [--write NAME] python benchmarks/prove_gan.py compact-x4 compact-wild-x4 --hr DIR --features FOLDER --degradation
+    wild --seeds 101,102,103,104,105
 
-DIR holds HR pictures; LR comes from the MATLAB-equal resize, or from a degradation recipe: picture i once with each seed, under index i.
-FOLDER holds the feature networks that judge (none of them the loss of the run) and niqe_pris_params.npz. Per set: PSNR and SSIM, LR-PSNR
-(the result reduced again against the LR, of a degraded picture against the clean one), NIQE, feature distances, mean shift of each channel,
-and the spectral energy at periods of 2 and 4 pixels over that of HR: of all pictures together, and the median picture's (a smooth HR has
-next to none, so a mean of ratios says little). Where the GAN is compared with its parent and with bicubic, the mean difference over the
-pictures stands with its 95 % interval (paired, Student's t; a picture's seeds are averaged first, as they are no independent pictures).
---write NAME puts the tables under benchmarks/results/.
+DIR holds HR pictures; LR comes from the MATLAB-equal resize, or from a degradation recipe: picture i once with each
+seed, under index i. FOLDER holds the feature networks that judge (none of them the loss of the run) and
+niqe_pris_params.npz. Per set: PSNR and SSIM, LR-PSNR (the result reduced again against the LR, of a degraded picture
+against the clean one), NIQE, feature distances, mean shift of each channel, and the spectral energy at periods of 2 and
+4 pixels over that of HR: of all pictures together, and the median picture's (a smooth HR has next to none, so a mean of
+ratios says little). Where the GAN is compared with its parent and with bicubic, the mean difference over the pictures
+stands with its 95 % interval (paired, Student's t; a picture's seeds are averaged first, as they are no independent
+pictures). --write NAME puts the tables under benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ def results_of(name: str, pairs: list[Pair], scale: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One network on one set: a `Quality` and the distances of each judge a picture; lattice energies `picture, (2 px, 4 px), (SR, HR)`."""
+    """One network on one set: a `Quality` and the distances of each judge a picture; lattice energies `picture, (2 px,
+    4 px), (SR, HR)`.
+    """
 
     name: str
     qualities: list[Quality]
@@ -72,7 +76,9 @@ class Measured:
         cells = [Path(self.name).parent.name or self.name]
         cells += [f"{self.column(key).mean():.{digits}f}" for _, key, digits in FIGURES]
         cells += [f"{values.mean():.4f}" for values in self.distances.values()]
-        cells.append(", ".join(f"{value:+.2f}" for value in np.mean([q.color_shift_255 for q in self.qualities], axis=0)))
+        cells.append(
+            ", ".join(f"{value:+.2f}" for value in np.mean([q.color_shift_255 for q in self.qualities], axis=0))
+        )
         for period in (0, 1):
             sr, hr = self.energies[:, period].T
             cells.append(f"{sr.sum() / hr.sum():.2f}, {np.median(sr / hr):.2f}")
@@ -104,14 +110,27 @@ def degraded(pairs: list[Pair], recipe_name: str, seeds: list[int], scale: int) 
 
 
 @torch.no_grad()
-def measure_network(name: str, pairs: list[Pair], scale: int, judges: Mapping[str, Judge], niqe: NiqeParameters) -> Measured:
+def measure_network(
+    name: str, pairs: list[Pair], scale: int, judges: Mapping[str, Judge], niqe: NiqeParameters
+) -> Measured:
     images = [pair.hr for pair in pairs] if name == HR else results_of(name, pairs, scale)
-    batches = [[to_tensor(np.ascontiguousarray(x)[None], CPU) for x in (sr, pair.hr)] for sr, pair in zip(images, pairs, strict=True)]
+    batches = [
+        [to_tensor(np.ascontiguousarray(x)[None], CPU) for x in (sr, pair.hr)]
+        for sr, pair in zip(images, pairs, strict=True)
+    ]
     return Measured(
         name,
-        [measure(sr, pair, scale=scale, metric=PerceptualMetric(niqe=niqe), device=CPU) for sr, pair in zip(images, pairs, strict=True)],
+        [
+            measure(sr, pair, scale=scale, metric=PerceptualMetric(niqe=niqe), device=CPU)
+            for sr, pair in zip(images, pairs, strict=True)
+        ],
         {title: np.array([float(judge(*batch)) for batch in batches]) for title, judge in judges.items()},
-        np.array([[[lattice_energy(x, p) for x in (sr, pair.hr)] for p in (2, 4)] for sr, pair in zip(images, pairs, strict=True)]),
+        np.array(
+            [
+                [[lattice_energy(x, p) for x in (sr, pair.hr)] for p in (2, 4)]
+                for sr, pair in zip(images, pairs, strict=True)
+            ]
+        ),
     )
 
 
@@ -132,11 +151,16 @@ def verdict(gan: Measured, others: list[Measured], seeds: int) -> list[str]:
     lines = [""]
     for other in others:
         parts = [f"NIQE {paired(gan.column('niqe') - other.column('niqe'), seeds)}"]
-        parts += [f"{title} {paired(values - other.distances[title], seeds)}" for title, values in gan.distances.items()]
-        lines.append(f"GAN minus {Path(other.name).name}, mean of the paired differences and 95 % interval: {'; '.join(parts)}.")
+        parts += [
+            f"{title} {paired(values - other.distances[title], seeds)}" for title, values in gan.distances.items()
+        ]
+        lines.append(
+            f"GAN minus {Path(other.name).name}, mean of the paired differences and 95 % interval: {'; '.join(parts)}."
+        )
     largest = max(abs(value) for q in gan.qualities for value in q.color_shift_255)
     lines.append(
-        f"Largest shift of one channel in one picture: {largest:.2f} of 255; lowest LR-PSNR of one: {gan.column('lr_psnr').min():.2f} dB."
+        f"Largest shift of one channel in one picture: {largest:.2f} of 255; lowest LR-PSNR of one: "
+        f"{gan.column('lr_psnr').min():.2f} dB."
     )
     return lines
 
@@ -148,9 +172,13 @@ def main() -> None:
     parser.add_argument("--hr", type=Path, action="append", required=True)
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--judge", action="append", help="default: squeezenet1_1 and vgg19-16x")
-    parser.add_argument("--crop-px", type=int, default=0, help="the center of each picture, at most this large; 0: the whole")
+    parser.add_argument(
+        "--crop-px", type=int, default=0, help="the center of each picture, at most this large; 0: the whole"
+    )
     parser.add_argument("--most", type=int, default=0, help="this many pictures of a folder, spread over it; 0: all")
-    parser.add_argument("--degradation", default="", help="a recipe that makes the LR; default: the MATLAB-equal resize")
+    parser.add_argument(
+        "--degradation", default="", help="a recipe that makes the LR; default: the MATLAB-equal resize"
+    )
     parser.add_argument("--seeds", default="101,102,103,104,105", help="of --degradation")
     parser.add_argument("--write", help="keep the tables as benchmarks/results/NAME_yyyymm.md")
     options = parser.parse_args()
@@ -161,13 +189,19 @@ def main() -> None:
     digest = sha256_of(resolve(options.gan))
     lines = [f"# A GAN against its PSNR parent, {datetime.date.today()}", ""]
     machine = processor().model
-    lines += [f"`{options.gan}` (sha256 {digest[:16]}) against `{options.parent}`, x{scale}; {machine}, torch {torch.__version__}.", ""]
+    lines += [
+        f"`{options.gan}` (sha256 {digest[:16]}) against `{options.parent}`, x{scale}; {machine}, torch "
+        f"{torch.__version__}.",
+        "",
+    ]
     for folder in options.hr:
         pairs = load_pairs(folder, scale, most=options.most, crop_px=options.crop_px)
         seeds = [int(seed) for seed in options.seeds.split(",")] if options.degradation else [0]
         if options.degradation:
             pairs = degraded(pairs, options.degradation, seeds, scale)
-        measured = [measure_network(name, pairs, scale, judges, niqe) for name in ("bicubic", options.parent, options.gan)]
+        measured = [
+            measure_network(name, pairs, scale, judges, niqe) for name in ("bicubic", options.parent, options.gan)
+        ]
         measured.append(measure_network(HR, pairs[:: len(seeds)], scale, judges, niqe))
         words = f", LR by `{options.degradation}` with the seeds {options.seeds}" if options.degradation else ""
         title = f"## {folder.name}, {len(pairs) // len(seeds)} pictures{words}"

@@ -1,8 +1,8 @@
 """One ESRGAN training step the plain way, as BasicSR's ESRGANModel goes about it: the yardstick of bench_train.py.
 
-Written from the papers and from what is known of that trainer, not from its source. Float32, eager, NCHW, dense blocks by `torch.cat`, five
-passes through the discriminator an iteration, two separate backward passes of it, `torch.optim.Adam` as it comes, the average updated
-parameter by parameter. Nothing of upres is imported here.
+Written from the papers and from what is known of that trainer, not from its source. Float32, eager, NCHW, dense blocks
+by `torch.cat`, five passes through the discriminator an iteration, two separate backward passes of it,
+`torch.optim.Adam` as it comes, the average updated parameter by parameter. Nothing of upres is imported here.
 
     python benchmarks/reference_basicsr_step.py --profile [--batch 4] [--blocks 23] [--threads 2]
 """
@@ -121,8 +121,10 @@ class Vgg19(nn.Module):
 
 
 def adversarial(logits: Tensor, real: bool) -> Tensor:
-    """Binary cross-entropy of logits, as softplus. torch's `binary_cross_entropy_with_logits` is (1 - y) x - logsigmoid(x), whose terms
-    cancel for y = 0 and a loss near 0 (at 5e-5 it is wrong by 2e-3 of it), and a yardstick of losses must itself be right."""
+    """Binary cross-entropy of logits, as softplus. torch's `binary_cross_entropy_with_logits` is (1 - y) x -
+    logsigmoid(x), whose terms cancel for y = 0 and a loss near 0 (at 5e-5 it is wrong by 2e-3 of it), and a yardstick
+    of losses must itself be right.
+    """
     return F.softplus(-logits if real else logits).mean()
 
 
@@ -181,7 +183,9 @@ def make_batch(step: int, batch: int, lr_px: int = 32) -> tuple[Tensor, Tensor]:
     """Smooth random pictures: lr is the 4 x 4 area mean of hr."""
     generator = torch.Generator().manual_seed(1000 + step)
     coarse = torch.rand(batch, 3, lr_px // 2, lr_px // 2, generator=generator)
-    hr = F.interpolate(coarse, scale_factor=8, mode="bicubic") + 0.05 * torch.randn(batch, 3, 4 * lr_px, 4 * lr_px, generator=generator)
+    hr = F.interpolate(coarse, scale_factor=8, mode="bicubic") + 0.05 * torch.randn(
+        batch, 3, 4 * lr_px, 4 * lr_px, generator=generator
+    )
     hr = hr.clamp(0, 1)
     return F.avg_pool2d(hr, 4), hr
 

@@ -21,7 +21,9 @@ def main() -> None:
     lr = np.ascontiguousarray(np.transpose(image, (2, 0, 1))[None])
     sr = session.run(None, {session.get_inputs()[0].name: lr})[0][0]
     pixels = (np.clip(np.transpose(sr, (1, 2, 0)), 0, 1) * 255.0).round().astype(np.uint8)
-    pyvips.Image.new_from_array(pixels).copy(interpretation="srgb").pngsave(target, compression=2, filter=pyvips.enums.ForeignPngFilter.UP)
+    pyvips.Image.new_from_array(pixels).copy(interpretation="srgb").pngsave(
+        target, compression=2, filter=pyvips.enums.ForeignPngFilter.UP
+    )
 
 
 if __name__ == "__main__":

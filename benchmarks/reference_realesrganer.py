@@ -1,9 +1,11 @@
-"""The way Real-ESRGAN's RealESRGANer runs a picture on a CPU: torch eager, float32, NCHW, the whole picture, reflect padding of 10.
+"""The way Real-ESRGAN's RealESRGANer runs a picture on a CPU: torch eager, float32, NCHW, the whole picture, reflect
+padding of 10.
 
     python benchmarks/reference_realesrganer.py IN.png OUT.png WEIGHTS.pth compact|rrdb
     python benchmarks/reference_realesrganer.py --random-rrdb WEIGHTS.pth     # only writes weights
 
-Written for comparison, from the description of what that program does; the codec is the one that upres uses, with the same settings.
+Written for comparison, from the description of what that program does; the codec is the one that upres uses, with the
+same settings.
 """
 
 from __future__ import annotations
@@ -34,13 +36,17 @@ def main() -> None:
     net.eval()
     image = pyvips.Image.new_from_file(source).numpy()[:, :, :3].astype(np.float32) / 255.0
     with torch.no_grad():
-        lr = F.pad(torch.from_numpy(np.transpose(image, (2, 0, 1))).unsqueeze(0), (0, PRE_PAD, 0, PRE_PAD), mode="reflect")
+        lr = F.pad(
+            torch.from_numpy(np.transpose(image, (2, 0, 1))).unsqueeze(0), (0, PRE_PAD, 0, PRE_PAD), mode="reflect"
+        )
         sr = net(lr)
         scale = sr.shape[2] // lr.shape[2]
         sr = sr[:, :, : sr.shape[2] - PRE_PAD * scale, : sr.shape[3] - PRE_PAD * scale]
         result = sr.squeeze().float().clamp_(0, 1).numpy()
     pixels = (np.transpose(result, (1, 2, 0)) * 255.0).round().astype(np.uint8)
-    pyvips.Image.new_from_array(pixels).copy(interpretation="srgb").pngsave(target, compression=2, filter=pyvips.enums.ForeignPngFilter.UP)
+    pyvips.Image.new_from_array(pixels).copy(interpretation="srgb").pngsave(
+        target, compression=2, filter=pyvips.enums.ForeignPngFilter.UP
+    )
 
 
 if __name__ == "__main__":

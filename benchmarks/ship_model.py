@@ -3,10 +3,10 @@
     pip install matplotlib
     python benchmarks/ship_model.py RUN compact-x4 --data DATA --test TEST
 
-writes upres/models/bundled/NAME.safetensors (float16), docs/pictures/NAME_curve.png, upres/models/bundled/NAME.md and prints the SHA-256 that
-`upres/models/catalog.py` must hold. TEST is the folder that holds Set5, Set14 and BSD100; they are measured here, on the file as it ships.
-`--weights FILE` ships that file of the run instead of best.safetensors, and `--weights-only` writes no curve and no card: those of an
-adversarial network are written by hand from prove_gan.py.
+writes upres/models/bundled/NAME.safetensors (float16), docs/pictures/NAME_curve.png, upres/models/bundled/NAME.md and
+prints the SHA-256 that `upres/models/catalog.py` must hold. TEST is the folder that holds Set5, Set14 and BSD100; they
+are measured here, on the file as it ships. `--weights FILE` ships that file of the run instead of best.safetensors, and
+`--weights-only` writes no curve and no card: those of an adversarial network are written by hand from prove_gan.py.
 """
 
 # ruff: noqa: E501  (the card is a text whose lines are long once its figures are in)
@@ -88,21 +88,34 @@ def main() -> None:
         parser.error("a card needs --data and --test")
     graph = load_model(str(target)).graph
     upscaler = Upscaler(graph)
-    plot_curve(points, ROOT / "docs" / "pictures" / f"{options.name}_curve.png", f"{options.name}: validation while training")
+    plot_curve(
+        points, ROOT / "docs" / "pictures" / f"{options.name}_curve.png", f"{options.name}: validation while training"
+    )
 
     rows: list[str] = []
     for name in ("Set5", "Set14", "BSD100"):
-        result = evaluate(find_pairs(options.test / name, None, config["scale"]), {options.name: upscaler}, scale=config["scale"]).means()
+        result = evaluate(
+            find_pairs(options.test / name, None, config["scale"]), {options.name: upscaler}, scale=config["scale"]
+        ).means()
         for key, label in ((BICUBIC, BICUBIC), (options.name, f"**{options.name}**")):
             mean = result[key]
-            rows.append(f"| {name} | {label} | {mean.psnr_y:.2f} | {mean.ssim_y:.4f} | {mean.psnr_rgb:.2f} | {mean.ssim_rgb:.4f} |")
+            rows.append(
+                f"| {name} | {label} | {mean.psnr_y:.2f} | {mean.ssim_y:.4f} | {mean.psnr_rgb:.2f} | "
+                f"{mean.ssim_rgb:.4f} |"
+            )
         print("\n".join(rows[-2:]), flush=True)
     gap = max(p["psnr_y"] for p in points) - next(p["psnr_y"] for p in points if p["step"] == step)
     first = points[0]
-    minutes = next((p["time"] - first["time"]) / 60 * step / (step - first["step"]) for p in points if p["step"] == step)
+    minutes = next(
+        (p["time"] - first["time"]) / 60 * step / (step - first["step"]) for p in points if p["step"] == step
+    )
     recipe = json.loads(json.dumps(dataclasses.asdict(resolve_recipe(config["recipe"]))))
     changed = " ".join(f"--set {key}={value}" for key, value in config.items() if value != recipe[key])
-    ending = f", for the last {100 * config['final_fraction']:.0f} % of the steps {config['final_loss']}" if config["final_fraction"] else ""
+    ending = (
+        f", for the last {100 * config['final_fraction']:.0f} % of the steps {config['final_loss']}"
+        if config["final_fraction"]
+        else ""
+    )
     card = f"""# {options.name}
 
 SVRGGNetCompact, x{config["scale"]}, {config["width"]} wide, {config["depth"]} inner convolutions: {graph.parameters:,} parameters,
@@ -147,7 +160,9 @@ Photographs, each also used at half its size. None of them is part of this repos
 |---|---|---|
 {chr(10).join(licenses(options.data))}
 """
-    (ROOT / "upres" / "models" / "bundled" / f"{options.name}.md").write_text(card.replace("SVRGG", "SRVGG"), encoding="utf-8")
+    (ROOT / "upres" / "models" / "bundled" / f"{options.name}.md").write_text(
+        card.replace("SVRGG", "SRVGG"), encoding="utf-8"
+    )
     print(f"{target}: {target.stat().st_size} bytes, sha256 {digest}")
 
 

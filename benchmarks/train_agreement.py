@@ -37,7 +37,9 @@ def update_difference(before: list[Tensor], ours: nn.Module, theirs: nn.Module) 
 
 
 def agreement(options: argparse.Namespace) -> list[str]:
-    """Losses of `options.agree` steps: from equal state before every step, and left to run free beside the reference's own rounding."""
+    """Losses of `options.agree` steps: from equal state before every step, and left to run free beside the reference's
+    own rounding.
+    """
     batch, count = options.agree_batch, options.agree
     networks = make_networks(options.agree_blocks)
     reference, led = ReferenceTrainer(*networks), OurTrainer(networks, batch)
@@ -50,9 +52,14 @@ def agreement(options: argparse.Namespace) -> list[str]:
         expected, found = reference.step(lr, hr), led.step(lr, hr)
         for name, value in differences(found, expected).items():
             worst[name] = max(worst.get(name, 0.0), value)
-        for name, old, ours, theirs in zip("GD", before, led.modules(), (reference.net_g, reference.net_d), strict=True):
+        for name, old, ours, theirs in zip(
+            "GD", before, led.modules(), (reference.net_g, reference.net_d), strict=True
+        ):
             updates[name] = max(updates.get(name, 0.0), update_difference(old, ours, theirs))
-    lines = [f"{options.agree_blocks} blocks, batch {batch}. Equal weights, moments and batch before each of {count} steps: the largest"]
+    lines = [
+        f"{options.agree_blocks} blocks, batch {batch}. Equal weights, moments and batch before each of {count} steps: "
+        "the largest"
+    ]
     lines += ["relative difference of the losses: " + ", ".join(f"{name} {value:.1e}" for name, value in worst.items())]
     lines[-1] += f"; of Adam's update, |ours - theirs| / |theirs|: G {updates['G']:.1e}, D {updates['D']:.1e}."
     del led
@@ -62,7 +69,11 @@ def agreement(options: argparse.Namespace) -> list[str]:
     for net in twin_networks:
         net.to(memory_format=torch.channels_last)
     reference, free, twin = ReferenceTrainer(*networks), OurTrainer(networks, batch), ReferenceTrainer(*twin_networks)
-    lines += ["", "Left to run from equal weights, total of G's losses and D's loss, relative difference from the reference:", ""]
+    lines += [
+        "",
+        "Left to run from equal weights, total of G's losses and D's loss, relative difference from the reference:",
+        "",
+    ]
     lines += ["| after step | ours: G | ours: D | reference in channels_last: G | D |", "|---|---|---|---|---|"]
     for number in range(count):
         lr, hr = make_batch(number, batch)
@@ -77,7 +88,9 @@ def agreement(options: argparse.Namespace) -> list[str]:
 
 
 def agreement_wide(options: argparse.Namespace) -> list[str]:
-    """The same run left free in float64, where rounding is too small to be amplified: whether the two steps are the same algorithm."""
+    """The same run left free in float64, where rounding is too small to be amplified: whether the two steps are the
+    same algorithm.
+    """
     networks = make_networks(options.agree_blocks)
     ours = OurTrainer(networks, options.agree_batch, NONE).widen()
     for net in networks:
@@ -90,4 +103,8 @@ def agreement_wide(options: argparse.Namespace) -> list[str]:
             worst[name] = max(worst.get(name, 0.0), value)
     listed = ", ".join(f"{name} {value:.1e}" for name, value in worst.items())
     size = f"{options.agree_blocks} blocks, batch {options.agree_batch}"
-    return [f"{size}, float64, {options.agree} steps from equal weights alone: largest relative difference of the losses: {listed}.", ""]
+    return [
+        f"{size}, float64, {options.agree} steps from equal weights alone: largest relative difference of the losses: "
+        f"{listed}.",
+        "",
+    ]

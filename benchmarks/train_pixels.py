@@ -1,7 +1,8 @@
-"""LR megapixels a second in stage one: the recipe `compact-x4` as it stands, its network by today's means, and the residual network.
+"""LR megapixels a second in stage one: the recipe `compact-x4` as it stands, its network by today's means, and the
+residual network.
 
-Samples are drawn beside the step as in a run, from pictures in memory. A round is some steps of each side, one side after the other, and
-the ratio is taken within it.
+Samples are drawn beside the step as in a run, from pictures in memory. A round is some steps of each side, one side
+after the other, and the ratio is taken within it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ class _Side:
     def __init__(self, config: TrainConfig, pictures: TrainingSet, pool: ThreadPoolExecutor) -> None:
         ranks = Ranks()
         config = dataclasses.replace(config, channels=3, bits=8, precision=choose_precision(config, ranks.device))
-        self.run, self.state, self.step = Run(config, Path(), ranks, Stopwatch(ranks.device)), build_state(config, ranks), 0
+        self.run, self.state, self.step = (
+            Run(config, Path(), ranks, Stopwatch(ranks.device)),
+            build_state(config, ranks),
+            0,
+        )
         self.fast, self.pool = choose_convolutions(config, ranks, print), pool
         self.draw = draw_of(config, pictures, None, ranks)
 
@@ -77,10 +82,15 @@ def pixels(rounds: int, seconds: float = 5.0) -> list[str]:
                 if number:
                     speeds[name].append(speed)
     first = next(iter(speeds.values()))
-    lines = ["| stage one | precision | LR megapixels/s, median (least to most) | times the recipe (each round) |", "|---|---|---|---|"]
+    lines = [
+        "| stage one | precision | LR megapixels/s, median (least to most) | times the recipe (each round) |",
+        "|---|---|---|---|",
+    ]
     for name, values in speeds.items():
         ratios = [ours / theirs for ours, theirs in zip(values, first, strict=True)]
         each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
         listed = f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-        lines.append(f"| {name} | {sides[name].run.config.precision} | {listed} | {statistics.median(ratios):.2f} ({each}) |")
+        lines.append(
+            f"| {name} | {sides[name].run.config.precision} | {listed} | {statistics.median(ratios):.2f} ({each}) |"
+        )
     return [*lines, ""]

@@ -1,4 +1,6 @@
-"""Our side of bench_train.py: upres.training's own step, begun with the weights of the reference's networks, each measure switchable."""
+"""Our side of bench_train.py: upres.training's own step, begun with the weights of the reference's networks, each
+measure switchable.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ from upres.training.winograd.conv import conv2d, winograd
 
 @dataclass(frozen=True)
 class Measures:
-    """What sets our step apart from the plain one. That D sees each batch once is part of `gan_step` and cannot be left out."""
+    """What sets our step apart from the plain one.
+
+    That D sees each batch once is part of `gan_step` and cannot be left out.
+    """
 
     winograd: bool = True  # 3x3 convolutions of 16n channels
     strided: bool = True  # D's 4x4 convolutions of stride 2, too
@@ -45,7 +50,9 @@ NONE = Measures(False, False, False, False, False)
 class OurTrainer:
     """upres.training's step, begun with the weights of the reference's networks."""
 
-    def __init__(self, networks: tuple[RRDBNet, Discriminator, Vgg19], batch: int, measures: Measures = Measures()) -> None:
+    def __init__(
+        self, networks: tuple[RRDBNet, Discriminator, Vgg19], batch: int, measures: Measures = Measures()
+    ) -> None:
         net_g, net_d, vgg = networks
         self.vgg = vgg
         self.measures = measures
@@ -68,7 +75,9 @@ class OurTrainer:
             module.double()
         self.state.ema = start_ema(self.state.net)
         vgg = copy.deepcopy(self.vgg).double()  # the feature network of upres keeps its own precision
-        self.features = Features(cast(FeatureNetwork, lambda x, layers: {"conv5_4": vgg(x)}), {"conv5_4": 1.0}, "random weights")
+        self.features = Features(
+            cast(FeatureNetwork, lambda x, layers: {"conv5_4": vgg(x)}), {"conv5_4": 1.0}, "random weights"
+        )
         return self
 
     def modules(self) -> tuple[nn.Module, nn.Module]:
@@ -82,14 +91,18 @@ class OurTrainer:
     def step(self, lr: Tensor, hr: Tensor) -> Mapping[str, float]:
         set_rates(self.state, self.config, self.step_number)
         with switched(self.measures):
-            told = gan_step(Run(self.config, Path(), self.ranks, self.clock, self.features), self.state, lr, hr, self.step_number)
+            told = gan_step(
+                Run(self.config, Path(), self.ranks, self.clock, self.features), self.state, lr, hr, self.step_number
+            )
         average(self.state, self.config, self.step_number, self.ranks)
         self.step_number += 1
         return told
 
     @torch.no_grad()
     def take_state(self, reference: ReferenceTrainer) -> None:
-        """Weights and Adam's moments of the reference; the batch statistics that are kept for evaluation enter no training step."""
+        """Weights and Adam's moments of the reference; the batch statistics that are kept for evaluation enter no
+        training step.
+        """
         theirs = ((reference.net_g, reference.optimizer_g), (reference.net_d, reference.optimizer_d))
         for ours, optimizer, (net, adam) in zip(self.modules(), self.optimizers(), theirs, strict=True):
             put(ours, net.parameters())

@@ -2,8 +2,8 @@
 
     python docs/make_degradation_sheets.py [--seed 1]
 
-32 crops of examples/astronaut.png: the first is its clean reduction by 4, the others are degraded under the indices 1 to 31. Each pixel of
-LR is shown as 3 x 3.
+32 crops of examples/astronaut.png: the first is its clean reduction by 4, the others are degraded under the indices 1
+to 31. Each pixel of LR is shown as 3 x 3.
 """
 
 from __future__ import annotations

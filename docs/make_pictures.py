@@ -1,8 +1,10 @@
-"""The pictures of the README, of the GAN's card and of the tutorial, from the example photograph: `python docs/make_pictures.py`.
+"""The pictures of the README, of the GAN's card and of the tutorial, from the example photograph: `python
+docs/make_pictures.py`.
 
-astronaut_x4.png: LR | bicubic | compact-x4. astronaut_gan_x4.png: LR | compact-x4 | compact-gan-x4. astronaut_wild_x4.png: the same picture
-reduced and degraded by the recipe `wild` under three seeds, a row each: LR | bicubic | compact-x4 | compact-wild-x4 | the picture itself.
-astronaut_photo_x4.png: the same by `real-esrgan`: LR | bicubic | compact-x4 | compact-wild-x4 | photo-x4 | the picture itself.
+astronaut_x4.png: LR | bicubic | compact-x4. astronaut_gan_x4.png: LR | compact-x4 | compact-gan-x4.
+astronaut_wild_x4.png: the same picture reduced and degraded by the recipe `wild` under three seeds, a row each: LR |
+bicubic | compact-x4 | compact-wild-x4 | the picture itself. astronaut_photo_x4.png: the same by `real-esrgan`: LR |
+bicubic | compact-x4 | compact-wild-x4 | photo-x4 | the picture itself.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Does every dependency of the core have a wheel for CPython 3.11 to 3.14 on Linux (x86-64, ARM), Windows and macOS? Run by scripts/wheels.
+"""Does every dependency of the core have a wheel for CPython 3.11 to 3.14 on Linux (x86-64, ARM), Windows and macOS?
+Run by scripts/wheels.
 
-What is needed comes from the installed metadata of upres and, through it, of what it depends on, with the markers of each platform: pip
-evaluates those of the machine it runs on. pip then resolves it for each Python and platform in a dry run. A package that only another
-platform needs is not installed here, so what it depends on in turn stays unknown; colorama, on Windows, is one, and needs nothing.
+What is needed comes from the installed metadata of upres and, through it, of what it depends on, with the markers of
+each platform: pip evaluates those of the machine it runs on. pip then resolves it for each Python and platform in a dry
+run. A package that only another platform needs is not installed here, so what it depends on in turn stays unknown;
+colorama, on Windows, is one, and needs nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-# Published as source alone. Pure Python, so every platform builds them without a compiler: the installed one is asked whether it is.
+# Published as source alone. Pure Python, so every platform builds them without a compiler: the installed one is asked
+# whether it is.
 SOURCE_ONLY = ("pyvips",)
 # Has had wheels for all of these for years: an index without any for a platform holds nothing for that platform.
 WITNESS = "numpy"
@@ -61,7 +64,11 @@ PLATFORMS = (
 def needed(root: str, python: str, platform: Platform) -> dict[str, str]:
     """By name, the requirements of the package `root` and of all that it needs there, without their markers."""
     environment = {key: str(value) for key, value in default_environment().items()} | platform.markers
-    environment |= {"python_version": python, "python_full_version": f"{python}.0", "implementation_version": f"{python}.0"}
+    environment |= {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "implementation_version": f"{python}.0",
+    }
     found: dict[str, set[str]] = {}
     waiting: list[tuple[str, frozenset[str]]] = [(root, frozenset())]
     seen = set(waiting)
@@ -90,8 +97,25 @@ def impure(names: Sequence[str]) -> list[str]:
 
 def complaint(requirements: Sequence[str], python: str, platform: Platform) -> str:
     """What pip says against installing these wheels there, in one line; "" where it would install them."""
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--no-deps", "--ignore-installed", "--only-binary=:all:", "--target", "unused", "--implementation", "cp"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--dry-run",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]
+    command += [
+        "--no-deps",
+        "--ignore-installed",
+        "--only-binary=:all:",
+        "--target",
+        "unused",
+        "--implementation",
+        "cp",
+    ]
     command += ["--python-version", python, *(f"--platform={tag}" for tag in platform.tags), *requirements]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if not done.returncode:
@@ -101,7 +125,9 @@ def complaint(requirements: Sequence[str], python: str, platform: Platform) -> s
 
 
 def not_served(words: str, platform: Platform) -> str:
-    """Why the complaint `words` is about the index, which may be a mirror of a part or out of reach, and not about a package; "" if not."""
+    """Why the complaint `words` is about the index, which may be a mirror of a part or out of reach, and not about a
+    package; "" if not.
+    """
     found = re.search(r"requirement ([\w.-]+)", words)
     if found is None:
         return words

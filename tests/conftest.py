@@ -1,7 +1,8 @@
-"""What every test may ask for: the assets folder (test pictures, community weights) and the example photograph of the repository.
+"""What every test may ask for: the assets folder (test pictures, community weights) and the example photograph of the
+repository.
 
-Assets are research-only or large, so they are no part of the repository: tests that need them ask for the fixture `assets` and are skipped,
-with a word, where the environment variable UPRES_ASSETS does not name the folder.
+Assets are research-only or large, so they are no part of the repository: tests that need them ask for the fixture
+`assets` and are skipped, with a word, where the environment variable UPRES_ASSETS does not name the folder.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def unplotted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def upres(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
-    """The command inside this process, which spares a second of a processor; (stdout, stderr) after a check of the exit code."""
+    """The command inside this process, which spares a second of a processor; (stdout, stderr) after a check of the exit
+    code.
+    """
     from upres.__main__ import main
 
     def command(*arguments: object, code: int = 0) -> tuple[str, str]:
@@ -79,6 +82,8 @@ def upres(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture(autouse=True)
 def own_stack_for_signals() -> Iterator[None]:
-    """Tests that use OpenVINO as other programs do leave a signal stack that is gone: a later test's Ctrl-C would be the end."""
+    """Tests that use OpenVINO as other programs do leave a signal stack that is gone: a later test's Ctrl-C would be
+    the end.
+    """
     with own_signal_stack():
         yield

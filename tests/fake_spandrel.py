@@ -1,10 +1,12 @@
-"""Stands for the package spandrel in tests: the same names as 0.4, one architecture. Written into a folder that a probe imports from."""
+"""Stands for the package spandrel in tests: the same names as 0.4, one architecture. Written into a folder that a probe
+imports from.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-_SOURCE = '''
+_SOURCE = """
 import torch
 import torch.nn.functional as F
 
@@ -42,7 +44,7 @@ class ModelLoader:
         if "doubler.weight" not in state:
             raise UnsupportedModelError("no architecture fits")
         return ImageModelDescriptor(state)
-'''
+"""
 
 
 def install(folder: Path) -> Path:

@@ -1,4 +1,6 @@
-"""How the rules of the house are read off its source with `ast`: nothing is imported, and imports inside functions count."""
+"""How the rules of the house are read off its source with `ast`: nothing is imported, and imports inside functions
+count.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,16 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
-Imports = Mapping[str, set[str]]  # module of ours (without "upres.") -> full dotted names that it imports or names in a string
+# module of ours (without "upres.") -> full dotted names that it imports or names in a string
+Imports = Mapping[str, set[str]]
 _NAME = re.compile(r"\bupres(?:\.\w+)+")
 _FROM = re.compile(r"\bfrom (upres(?:\.\w+)*) import (\w+(?:, *\w+)*)")  # in the text of a program
 
 
 def read_imports(package: Path) -> dict[str, set[str]]:
-    """All modules of `package`: {"engines.ncnn.net": {"numpy", "upres.errors.EngineError"}}. An `__init__` goes by its package's name."""
+    """All modules of `package`: {"engines.ncnn.net": {"numpy", "upres.errors.EngineError"}}. An `__init__` goes by its
+    package's name.
+    """
     trees: dict[str, ast.Module] = {}
     packages: set[str] = set()
     for path in sorted(package.rglob("*.py")):
@@ -23,7 +28,10 @@ def read_imports(package: Path) -> dict[str, set[str]]:
             packages.add(".".join(parts))
         trees[".".join(parts)] = ast.parse(path.read_text(encoding="utf-8"))
     packages.add("__init__")
-    return {module: _imported(tree, module, module in packages) | _named_in_strings(tree, trees.keys()) for module, tree in trees.items()}
+    return {
+        module: _imported(tree, module, module in packages) | _named_in_strings(tree, trees.keys())
+        for module, tree in trees.items()
+    }
 
 
 def _imported(tree: ast.Module, module: str, is_package: bool) -> set[str]:
@@ -106,7 +114,9 @@ def cycles(imports: Imports) -> list[str]:
 
 
 def upward_imports(imports: Imports, rooms: Mapping[str, str]) -> list[str]:
-    """`rooms`: which others each room may import, parted by spaces; `errors` is open to all. A room that is not named is a fault."""
+    """`rooms`: which others each room may import, parted by spaces; `errors` is open to all. A room that is not named
+    is a fault.
+    """
     faults: list[str] = []
     for module, targets in ours(imports).items():
         room = room_of(module)
@@ -114,7 +124,11 @@ def upward_imports(imports: Imports, rooms: Mapping[str, str]) -> list[str]:
             faults.append(f"{module} lies in no room of the house")
             continue
         allowed = {room, "errors", *rooms[room].split()}
-        faults += [f"{module} imports {target}, which {room} may not" for target in sorted(targets) if room_of(target) not in allowed]
+        faults += [
+            f"{module} imports {target}, which {room} may not"
+            for target in sorted(targets)
+            if room_of(target) not in allowed
+        ]
     return faults
 
 
@@ -133,7 +147,8 @@ def misplaced_libraries(imports: Imports, homes: Mapping[str, str]) -> list[str]
 
 
 def unmirrored(tests: Path, package: Path, at_root: Set[str]) -> list[str]:
-    """Test files that mirror nothing: `images/test_read.py` tests `images/read.py`, and so does `images/test_read_ASPECT.py`.
+    """Test files that mirror nothing: `images/test_read.py` tests `images/read.py`, and so does
+    `images/test_read_ASPECT.py`.
 
     Tests of code in a package's `__init__` bear the package's name. `at_root` are the files that test the house itself.
     """
@@ -144,8 +159,13 @@ def unmirrored(tests: Path, package: Path, at_root: Set[str]) -> list[str]:
         named = ["_".join(words[1:count]) for count in range(2, len(words) + 1)] if words[0] == "test" else []
         if place.parent == Path():
             if place.name not in at_root:
-                faults.append(f"{place} belongs to no room: put it where its source lies, or among the tests of the house")
-        elif not any((folder / f"{name}.py").is_file() or (name == folder.name and _has_code(folder / "__init__.py")) for name in named):
+                faults.append(
+                    f"{place} belongs to no room: put it where its source lies, or among the tests of the house"
+                )
+        elif not any(
+            (folder / f"{name}.py").is_file() or (name == folder.name and _has_code(folder / "__init__.py"))
+            for name in named
+        ):
             faults.append(f"{place} has no source file in {folder.relative_to(package.parent)}")
     return faults
 
@@ -153,7 +173,9 @@ def unmirrored(tests: Path, package: Path, at_root: Set[str]) -> list[str]:
 def undescribed(package: Path) -> list[str]:
     """Folders of Python files without an `__init__.py` that begins with what the folder is."""
     folders = {path.parent for path in package.rglob("*.py")}
-    return sorted(str(folder.relative_to(package.parent)) for folder in folders if not _docstring(folder / "__init__.py"))
+    return sorted(
+        str(folder.relative_to(package.parent)) for folder in folders if not _docstring(folder / "__init__.py")
+    )
 
 
 def _docstring(path: Path) -> str:

@@ -21,7 +21,11 @@ def raw(array: np.ndarray) -> bytes:
 
 
 def param(lines: list[str]) -> str:
-    blobs = {word for line in lines for word in line.split()[4 + int(line.split()[2]) : 4 + int(line.split()[2]) + int(line.split()[3])]}
+    blobs = {
+        word
+        for line in lines
+        for word in line.split()[4 + int(line.split()[2]) : 4 + int(line.split()[2]) + int(line.split()[3])]
+    }
     return "\n".join(["7767517", f"{len(lines)} {len(blobs)}", *lines, ""])
 
 

@@ -1,4 +1,6 @@
-""".ci/run: every step runs, the exit code tells of any that failed, and pytest's closing line of the whole suite ends the output."""
+""".ci/run: every step runs, the exit code tells of any that failed, and pytest's closing line of the whole suite ends
+the output.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ LEFT = REPOSITORY / "tests" / "data" / "39c1a38"
 
 @pytest.mark.slow
 def test_a_run_goes_on_to_the_same_bytes(tmp_path: Path, unplotted: None) -> None:
-    """Every tensor and fact of the old checkpoint is what today's code would have saved, so the steps that follow are the same."""
+    """Every tensor and fact of the old checkpoint is what today's code would have saved, so the steps that follow are
+    the same.
+    """
     pytest.importorskip("torch")
     pytest.importorskip("tensorboard")
     from tests.training.made import draw_photographs

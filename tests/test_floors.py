@@ -159,7 +159,9 @@ def test_a_docstring_may_name_what_lies_above(tmp_path: Path) -> None:
     assert upward_imports(house, ROOMS) == []
 
 
-@pytest.mark.parametrize("text", ["from upres import Upscaler\n", "import importlib\nimportlib.import_module('upres').Upscaler\n"])
+@pytest.mark.parametrize(
+    "text", ["from upres import Upscaler\n", "import importlib\nimportlib.import_module('upres').Upscaler\n"]
+)
 def test_taking_a_public_name_from_the_package_is_an_upward_import(tmp_path: Path, text: str) -> None:
     house = made_house(tmp_path, {"upscaling/tiles": text})
     assert upward_imports(house, ROOMS) == ["upscaling.tiles imports __init__, which upscaling may not"]
@@ -185,7 +187,10 @@ def test_a_cycle_within_one_room_is_found(tmp_path: Path) -> None:
             "engines/ncnn/runner": "from ..runner import Runner\n",
         },
     )
-    assert cycles(house) == ["engines.ncnn.runner is part of an import cycle", "engines.runner is part of an import cycle"]
+    assert cycles(house) == [
+        "engines.ncnn.runner is part of an import cycle",
+        "engines.runner is part of an import cycle",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -201,12 +206,15 @@ def test_a_cycle_within_one_room_is_found(tmp_path: Path) -> None:
 def test_a_misplaced_library_is_found(tmp_path: Path, module: str, text: str, library: str) -> None:
     house = made_house(tmp_path, {module: text})
     homes = " or ".join(HOMES[library].split())
-    assert misplaced_libraries(house, HOMES) == [f"{module.replace('/', '.')} imports {library}, which belongs in {homes}"]
+    assert misplaced_libraries(house, HOMES) == [
+        f"{module.replace('/', '.')} imports {library}, which belongs in {homes}"
+    ]
 
 
 def test_a_library_at_home_is_no_fault(tmp_path: Path) -> None:
     house = made_house(
-        tmp_path, {"images/read": "import pyvips\n", "training/data/images": "import torch\n", "cli/train": "import torch\n"}
+        tmp_path,
+        {"images/read": "import pyvips\n", "training/data/images": "import torch\n", "cli/train": "import torch\n"},
     )
     assert misplaced_libraries(house, HOMES) == []
 

@@ -1,6 +1,7 @@
 """What a process pays for: `import upres` and `upres --help` load no network engine, no image codec and no torch.
 
-Several imports and verbs share a process, which notes after each what is new: if none of them loads a library, each alone does not either.
+Several imports and verbs share a process, which notes after each what is new: if none of them loads a library, each
+alone does not either.
 """
 
 from __future__ import annotations
@@ -10,7 +11,20 @@ import subprocess
 import sys
 
 HEAVY = (
-    *("torch", "ncnn", "onnxruntime", "onnx", "openvino", "pyvips", "scipy", "tensorboard", "skimage", "httpx", "matplotlib", "cv2"),
+    *(
+        "torch",
+        "ncnn",
+        "onnxruntime",
+        "onnx",
+        "openvino",
+        "pyvips",
+        "scipy",
+        "tensorboard",
+        "skimage",
+        "httpx",
+        "matplotlib",
+        "cv2",
+    ),
     *("safetensors", "platformdirs", "filelock", "packaging"),
 )
 VERBS = ("upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models", "doctor", "export", "inspect")
@@ -39,8 +53,12 @@ print(json.dumps(loaded))
 
 
 def loaded_by(*steps: str) -> dict[str, str]:
-    """The top-level packages that a fresh interpreter loads with the steps, one after the other, and the last step that loads of each."""
-    result = subprocess.run([sys.executable, "-c", _PROGRAM, json.dumps(steps)], capture_output=True, text=True, check=False)
+    """The top-level packages that a fresh interpreter loads with the steps, one after the other, and the last step that
+    loads of each.
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, json.dumps(steps)], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
@@ -50,7 +68,9 @@ def among(names: tuple[str, ...], loaded: dict[str, str]) -> dict[str, str]:
 
 
 def test_the_probe_sees_what_is_loaded() -> None:
-    assert among(HEAVY, loaded_by("import upres", "import upres.images.io", "import wave")) == {"pyvips": "import upres.images.io"}
+    assert among(HEAVY, loaded_by("import upres", "import upres.images.io", "import wave")) == {
+        "pyvips": "import upres.images.io"
+    }
 
 
 def test_import_upres_loads_nothing_heavy_and_its_public_names_can_be_listed() -> None:

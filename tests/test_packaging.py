@@ -1,4 +1,6 @@
-"""What the wheel carries (the marker of types and the bundled models, and no tests), and that extras can be added to an installation."""
+"""What the wheel carries (the marker of types and the bundled models, and no tests), and that extras can be added to an
+installation.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,11 @@ def test_the_wheel_is_typed(wheel_names: set[str]) -> None:
 
 
 def test_the_wheel_carries_every_module_and_model(wheel_names: set[str]) -> None:
-    ours = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "upres").rglob("*") if path.suffix in (".py", ".safetensors")}
+    ours = {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in (REPOSITORY / "upres").rglob("*")
+        if path.suffix in (".py", ".safetensors")
+    }
     assert ours <= wheel_names
 
 
@@ -60,7 +66,9 @@ def test_the_wheel_carries_nothing_else(wheel_names: set[str]) -> None:
 def test_the_constraints_are_legal_for_pip_and_pin_what_is_asked_for() -> None:
     """pip refuses extras in a constraints file."""
     lines = [
-        line for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")
+        line
+        for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
     ]
     assert [line for line in lines if "[" in line or "==" not in line] == []
     pinned = {line.partition("==")[0] for line in lines}
@@ -68,7 +76,10 @@ def test_the_constraints_are_legal_for_pip_and_pin_what_is_asked_for() -> None:
 
 
 def test_the_remedy_for_a_missing_extra_is_right_for_an_installation_from_a_checkout() -> None:
-    # pip takes the installed upres as it is and asks no index for one, so `pip install 'upres[onnx]'` adds what the extra names.
+    # pip takes the installed upres as it is and asks no index for one, so `pip install 'upres[onnx]'` adds what the
+    # extra names.
     arguments = ["install", "--dry-run", "--no-index", "--no-deps", "--disable-pip-version-check", "upres[onnx]"]
     result = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
-    assert (result.returncode, "Requirement already satisfied: upres[onnx]" in result.stdout) == (0, True), result.stderr
+    assert (result.returncode, "Requirement already satisfied: upres[onnx]" in result.stdout) == (0, True), (
+        result.stderr
+    )

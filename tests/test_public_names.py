@@ -11,7 +11,17 @@ import upres
 from tests import REPOSITORY
 
 ERRORS = [
-    *("Cancelled", "DataError", "EngineError", "InputError", "ModelError", "OutOfMemoryError", "OutputError", "UpresError", "UsageError"),
+    *(
+        "Cancelled",
+        "DataError",
+        "EngineError",
+        "InputError",
+        "ModelError",
+        "OutOfMemoryError",
+        "OutputError",
+        "UpresError",
+        "UsageError",
+    ),
 ]
 TYPES = ["EngineOptions", "Graph", "OutputSize", "Picture", "UpscaleOptions", "Upscaler"]
 FUNCTIONS = ["export_model", "list_models", "load_model", "psnr", "read_picture", "ssim", "write_picture"]
@@ -50,7 +60,10 @@ def test_models_are_found_loaded_and_exported_by_public_names(tmp_path: Path) ->
     done = upres.export_model(model, tmp_path / "net.safetensors")
     lr = np.random.default_rng(1).integers(0, 256, (16, 20, 3), np.uint8)
     first, second = (upres.Upscaler(source, engine="ncnn", threads=1)(lr) for source in (model, done.files[0]))
-    assert upres.psnr(first, second, border=2, luma=True) > 60.0 and upres.ssim(first, second, border=2, luma=False) > 0.999
+    assert (
+        upres.psnr(first, second, border=2, luma=True) > 60.0
+        and upres.ssim(first, second, border=2, luma=False) > 0.999
+    )
 
 
 def test_an_unknown_name_is_refused() -> None:

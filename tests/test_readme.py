@@ -1,7 +1,8 @@
-"""The READMEs keep their word: every `upres` command in a ```sh block runs, links lead somewhere, both languages show the same commands.
+"""The READMEs keep their word: every `upres` command in a ```sh block runs, links lead somewhere, both languages show
+the same commands.
 
-A block behind `<!-- not run: reason -->` is not run. The commands of a README run in order, in one folder that holds a part of the
-example photograph as `photo.png`.
+A block behind `<!-- not run: reason -->` is not run. The commands of a README run in order, in one folder that holds a
+part of the example photograph as `photo.png`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _BLOCK = re.compile(r"(?P<skip><!-- not run: [^>]+ -->\s*\n)?^```sh\n(?P<body>.*
 
 
 def commands(text: str, *, with_skipped: bool = False) -> list[str]:
-    """Lines of ```sh blocks that begin with `upres `, a backslash at a line's end joined with the next line, comments cut off."""
+    """Lines of ```sh blocks that begin with `upres `, a backslash at a line's end joined with the next line, comments
+    cut off.
+    """
     found: list[str] = []
     for block in _BLOCK.finditer(text):
         if with_skipped or not block["skip"]:

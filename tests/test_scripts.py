@@ -1,4 +1,6 @@
-"""The scripts on machines that lack something: what they find, say and run. Nothing is installed: Python and pip are stand-ins."""
+"""The scripts on machines that lack something: what they find, say and run. Nothing is installed: Python and pip are
+stand-ins.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ case "$*" in
 esac
 """
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="the scripts are for a POSIX shell; the README has pip lines for Windows")
+pytestmark = pytest.mark.skipif(
+    os.name != "posix", reason="the scripts are for a POSIX shell; the README has pip lines for Windows"
+)
 
 
 class Machine:
@@ -59,7 +63,9 @@ class Machine:
         path.chmod(0o755)
         return path
 
-    def run(self, *arguments: str, script: str = "try", code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, script: str = "try", code: int = 0, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
             ["/bin/sh", str(self.tree / "scripts" / script), *arguments],
             cwd=self.programs,
@@ -74,7 +80,9 @@ class Machine:
     def set_extras(self, *packages: str) -> None:
         """What pyproject.toml names in its extra dev-extras; it has to name some."""
         path = self.tree / "pyproject.toml"
-        text, count = re.subn(r"^dev-extras = \[.*\]$", f"dev-extras = {json.dumps(packages)}", path.read_text(), flags=re.MULTILINE)
+        text, count = re.subn(
+            r"^dev-extras = \[.*\]$", f"dev-extras = {json.dumps(packages)}", path.read_text(), flags=re.MULTILINE
+        )
         assert count == 1
         path.write_text(text)
 
@@ -164,7 +172,10 @@ def test_the_extras_are_installed_over_what_the_tests_have(machine: Machine) -> 
     machine.python("python3")
     machine.set_extras("ray>=2")
     assert machine.run("--extras", "-x", script="test").stdout == "pytest -m pytest -m extras -x extras=1\n"
-    assert [line.partition(" -e ")[2] for line in machine.installed()] == [f"{machine.tree}[dev]", f"{machine.tree}[dev-extras]"]
+    assert [line.partition(" -e ")[2] for line in machine.installed()] == [
+        f"{machine.tree}[dev]",
+        f"{machine.tree}[dev-extras]",
+    ]
     shown = (machine.tree / ".venv-extras" / "site" / "base.pth").read_text()
     assert shown == f"import site; site.addsitedir('{machine.tree}/.venv-test/site')\n"
     machine.run("--extras", script="test")
@@ -187,7 +198,9 @@ def test_tests_of_extras_are_skipped_elsewhere(
 ) -> None:
     monkeypatch.setenv("UPRES_EXTRAS", str(int(with_extras)))
     module = request.node.parent
-    ordinary, marked = (pytest.Function.from_parent(module, name=name, callobj=lambda: None) for name in ("ordinary", "marked"))
+    ordinary, marked = (
+        pytest.Function.from_parent(module, name=name, callobj=lambda: None) for name in ("ordinary", "marked")
+    )
     marked.add_marker("extras")
     pytest_collection_modifyitems([ordinary, marked])
     assert ordinary.get_closest_marker("skip") is None

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the script is for a 
 
 
 class Machine:
-    """A PATH with nothing on it but `id`, and `apt-get` where it is given: a line of shell, `$drivers` being the folder of drivers."""
+    """A PATH with nothing on it but `id`, and `apt-get` where it is given: a line of shell, `$drivers` being the folder
+    of drivers.
+    """
 
     def __init__(self, folder: Path, *, user: int = 0, apt_get: str | None = None) -> None:
         self.programs, self.drivers, self.log = folder / "programs", folder / "drivers", folder / "log"

@@ -15,12 +15,20 @@ _NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 @cache
 def names_of(file: str) -> frozenset[str]:
     path = REPOSITORY / "tests" / file
-    return frozenset(re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)) if path.is_file() else frozenset()
+    return (
+        frozenset(re.findall(r"^def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE))
+        if path.is_file()
+        else frozenset()
+    )
 
 
 def rows(text: str) -> list[str]:
     """The rows of the tables, without their heads."""
-    return [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|---") and "| held by |" not in line]
+    return [
+        line
+        for line in text.splitlines()
+        if line.startswith("|") and not line.startswith("|---") and "| held by |" not in line
+    ]
 
 
 @pytest.mark.parametrize(("page", "least"), [("traps.md", 60), ("pains.md", 40)])

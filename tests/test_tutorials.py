@@ -1,7 +1,9 @@
-"""The tutorials keep their word: every command of every ```sh block runs, in small, in the order of the text, and leaves what is promised.
+"""The tutorials keep their word: every command of every ```sh block runs, in small, in the order of the text, and
+leaves what is promised.
 
-A block behind `<!-- not run: reason -->` is not run. All happens in one folder that holds what the text asks its reader for. What the
-commands of a tutorial do in minutes, with files from the network, is done here in seconds and without: `in_small` says how.
+A block behind `<!-- not run: reason -->` is not run. All happens in one folder that holds what the text asks its reader
+for. What the commands of a tutorial do in minutes, with files from the network, is done here in seconds and without:
+`in_small` says how.
 """
 
 from __future__ import annotations
@@ -34,16 +36,23 @@ FEATURES, NIQE = "vgg_normalised_conv3_1.pth", "niqe.npz"
 
 # What a command of the text leaves behind, beside the run's files that the text has a table of.
 RUNS = ("psnr", "gan_own", "gan", "gan_two", "trial_psnr", "trial_gan")
-RESULTS = ("photo_x4.png", "photographs/large.png", "mine.safetensors", "photo_mine.png", "photo_gan.png", "held_out_x4/a.png")
+RESULTS = (
+    "photo_x4.png",
+    "photographs/large.png",
+    "mine.safetensors",
+    "photo_mine.png",
+    "photo_gan.png",
+    "held_out_x4/a.png",
+)
 
 
 def in_small(command: str) -> list[str]:
     """The words of a command as the test runs it; the one place where it differs from the text.
 
-    Training: two steps of two small patches; RRDB and SRResNet with one thin block, while compact keeps its size, since it begins with the
-    bundled model. The feature network is the made one and NIQE is not measured, so nothing is downloaded. There is a judge, again the made
-    network, and so the costly sweep, in one run alone: the one of whose files the text has a table.
-    Measuring: NIQE with made parameters, so that these are not downloaded either.
+    Training: two steps of two small patches; RRDB and SRResNet with one thin block, while compact keeps its size, since
+    it begins with the bundled model. The feature network is the made one and NIQE is not measured, so nothing is
+    downloaded. There is a judge, again the made network, and so the costly sweep, in one run alone: the one of whose
+    files the text has a table. Measuring: NIQE with made parameters, so that these are not downloaded either.
     """
     words = shlex.split(command)[1:]
     if words[0] == "train":
@@ -117,7 +126,9 @@ def test_every_command_runs_and_leaves_what_is_promised(
 
 @BOTH
 def test_nothing_but_commands_of_ours_stands_in_the_blocks_that_are_run(path: Path) -> None:
-    text = re.sub(r"<!-- not run: [^>]+ -->\n```sh\n.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(
+        r"<!-- not run: [^>]+ -->\n```sh\n.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     lines = [line for block in blocks(text) for line in re.sub(r"\\\n\s*", "", block).splitlines()]
     assert len(lines) > 15
     assert [line for line in lines if not line.startswith("upres ")] == []

@@ -1,4 +1,6 @@
-"""scripts/wheels.py: what the core needs on each platform, and what is said where the index lacks it. pip is a stand-in."""
+"""scripts/wheels.py: what the core needs on each platform, and what is said where the index lacks it. pip is a
+stand-in.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def wheels() -> ModuleType:
 def test_what_is_needed_follows_from_the_metadata_of_each_platform(wheels: ModuleType) -> None:
     linux, windows = (wheels.needed("upres", "3.13", wheels.PLATFORMS[number]) for number in (0, 2))
     assert linux["typer"].startswith("typer<0.29,>=")
-    assert {"numpy", "ncnn", "pyvips", "pyvips-binary", "cffi", "httpcore"} <= linux.keys()  # an extra, and what others need
+    # an extra, and what others need
+    assert {"numpy", "ncnn", "pyvips", "pyvips-binary", "cffi", "httpcore"} <= linux.keys()
     assert not {"torch", "pytest", "onnxruntime", "upres"} & linux.keys()  # extras of ours
     assert windows.keys() - linux.keys() == {"colorama"}
     assert linux.keys() <= windows.keys()
@@ -43,7 +46,9 @@ Run = Callable[..., tuple[int, list[str]]]
 
 @pytest.fixture
 def run_with(wheels: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The script before an index that has no wheel where lacks(package, Python, tag), and does not know the packages `unknown`."""
+    """The script before an index that has no wheel where lacks(package, Python, tag), and does not know the packages
+    `unknown`.
+    """
 
     def run(lacks: Lacks, unknown: tuple[str, ...] = ()) -> tuple[int, list[str]]:
         def pip(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -77,7 +82,9 @@ def test_a_missing_wheel_is_named(run_with: Run) -> None:
     code, lines = run_with(lambda name, python, tag: (name, python, tag) == ("ncnn", "3.14", "win_amd64"))
     assert code == 1
     (line,) = (line for line in lines if not line.endswith("all wheels found"))
-    assert line.startswith("Windows AMD64, CPython 3.14: MISSING: Could not find a version that satisfies the requirement ncnn>=")
+    assert line.startswith(
+        "Windows AMD64, CPython 3.14: MISSING: Could not find a version that satisfies the requirement ncnn>="
+    )
 
 
 def test_a_platform_that_the_index_does_not_serve_is_skipped(run_with: Run) -> None:
@@ -85,7 +92,9 @@ def test_a_platform_that_the_index_does_not_serve_is_skipped(run_with: Run) -> N
     assert code == 0
     skipped = [line for line in lines if not line.endswith("all wheels found")]
     assert [line.split(",")[0] for line in skipped] == ["macOS arm64"] * 4 + ["macOS x86_64"] * 4
-    assert skipped[0].endswith("skipped, the package index does not serve it: it holds no wheel of numpy for this platform")
+    assert skipped[0].endswith(
+        "skipped, the package index does not serve it: it holds no wheel of numpy for this platform"
+    )
 
 
 def test_a_package_that_the_index_does_not_know_is_skipped(run_with: Run) -> None:

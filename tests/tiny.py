@@ -1,4 +1,6 @@
-"""Small things that the tests of the upscaler share: tiny networks whose answer is known, pictures, and runners that misbehave."""
+"""Small things that the tests of the upscaler share: tiny networks whose answer is known, pictures, and runners that
+misbehave.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,18 @@ from upres.weights.read import write_safetensors
 Array = NDArray[np.float32]
 
 
-def compact_state(scale: int = 2, width: int = 4, depth: int = 2, strength: float = 0.1, seed: int = 0) -> dict[str, Array]:
+def compact_state(
+    scale: int = 2, width: int = 4, depth: int = 2, strength: float = 0.1, seed: int = 0
+) -> dict[str, Array]:
     """SRVGGNetCompact. With `strength` 0 it is nearest-neighbor enlargement, whatever else happens."""
     rng = np.random.default_rng(seed)
     sizes = [3, *[width] * (depth + 1), 3 * scale * scale]
     state: dict[str, Array] = {}
     for index, (taken, given) in enumerate(itertools.pairwise(sizes)):
         last = index == len(sizes) - 2
-        state[f"body.{2 * index}.weight"] = (rng.standard_normal((given, taken, 3, 3)) * (strength if last else 0.3)).astype(np.float32)
+        state[f"body.{2 * index}.weight"] = (
+            rng.standard_normal((given, taken, 3, 3)) * (strength if last else 0.3)
+        ).astype(np.float32)
         state[f"body.{2 * index}.bias"] = (rng.standard_normal(given) * (0.01 * strength)).astype(np.float32)
         if not last:
             state[f"body.{2 * index + 1}.weight"] = np.full(given, 0.2, np.float32)
@@ -67,11 +73,21 @@ def far_seeing_graph(layers: int = 70) -> Graph:
     return Graph.of(nodes, output=f"c{layers - 1}", in_channels=1, family="far")
 
 
-def picture(pixels: Array, alpha: Array | None = None, *, depth: int = 8, dpi: tuple[float, float] | None = None) -> Picture:
+def picture(
+    pixels: Array, alpha: Array | None = None, *, depth: int = 8, dpi: tuple[float, float] | None = None
+) -> Picture:
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     return Picture(
-        pixels=pixels.astype(np.float32), alpha=alpha, depth=depth, icc=None, exif=None, xmp=None, dpi=dpi, format="png", notes=()
+        pixels=pixels.astype(np.float32),
+        alpha=alpha,
+        depth=depth,
+        icc=None,
+        exif=None,
+        xmp=None,
+        dpi=dpi,
+        format="png",
+        notes=(),
     )
 
 

@@ -1,6 +1,7 @@
 """upres: train, measure and run ESRGAN super-resolution.
 
-The public names are imported when they are first used: `import upres` alone loads neither torch nor an engine nor an image codec.
+The public names are imported when they are first used: `import upres` alone loads neither torch nor an engine nor an
+image codec.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The one exception tree: what users can cause, each kind with the exit code that the command line gives it.
 
-Every message names the thing, what was expected and what was found, and the remedy. Anything that is not an `UpresError` is a bug of
-ours (exit code 1).
+Every message names the thing, what was expected and what was found, and the remedy. Anything that is not an
+`UpresError` is a bug of ours (exit code 1).
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ def make(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def names(root: Path, inputs: list[str], *, recursive: bool = False, keep_out: Path | None = None, beside: bool = True) -> list[str]:
+def names(
+    root: Path, inputs: list[str], *, recursive: bool = False, keep_out: Path | None = None, beside: bool = True
+) -> list[str]:
     findings = find_pictures(inputs, recursive=recursive, suffixes=SUFFIXES, keep_out=keep_out, beside=beside)
     return [str(found.path.relative_to(root)) for found in findings.pictures if found.path is not None]
 

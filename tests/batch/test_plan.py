@@ -1,4 +1,6 @@
-"""From a request to jobs: which engine is asked for, and for how much work. What a user sees of it: `tests/cli/test_upscale.py`."""
+"""From a request to jobs: which engine is asked for, and for how much work. What a user sees of it:
+`tests/cli/test_upscale.py`.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def never() -> bytes:
 def test_an_engine_is_chosen_for_all_pictures_together(tmp_path: Path, made: list[EngineOptions]) -> None:
     inputs = pictures(tmp_path, 10, 20, 60)
     model = str(compact_file(tmp_path / "tiny.safetensors", 2))
-    request = Request(inputs, model=model, options=UpscaleOptions().replace(engine="onnx", device="cpu", precision="fp16", threads=3))
+    request = Request(
+        inputs, model=model, options=UpscaleOptions().replace(engine="onnx", device="cpu", precision="fp16", threads=3)
+    )
     prepared = prepare(request, never)
     (options,) = made
     assert len(prepared.jobs) == 3
@@ -55,12 +59,18 @@ def test_an_engine_is_chosen_for_all_pictures_together(tmp_path: Path, made: lis
 
 
 def test_eight_turns_are_eight_times_the_work(tmp_path: Path, made: list[EngineOptions]) -> None:
-    request = Request(pictures(tmp_path, 10), model=str(compact_file(tmp_path / "tiny.safetensors", 2)), options=UpscaleOptions(tta=True))
+    request = Request(
+        pictures(tmp_path, 10),
+        model=str(compact_file(tmp_path / "tiny.safetensors", 2)),
+        options=UpscaleOptions(tta=True),
+    )
     prepare(request, never)
     assert (made[0].expected_px, made[0].picture_px) == (800, 100)
 
 
-def test_results_that_are_there_count_for_nothing_and_where_all_are_no_engine_is_opened(tmp_path: Path, made: list[EngineOptions]) -> None:
+def test_results_that_are_there_count_for_nothing_and_where_all_are_no_engine_is_opened(
+    tmp_path: Path, made: list[EngineOptions]
+) -> None:
     inputs = pictures(tmp_path, 10, 20)
     request = Request(inputs, model=str(compact_file(tmp_path / "tiny.safetensors", 2)))
     (tmp_path / "1_x2.png").write_bytes(b"a result")
@@ -84,7 +94,9 @@ def test_notes_of_the_engine_reach_every_job(tmp_path: Path, monkeypatch: pytest
     runner = FakeRunner()
     runner.notes = ("fp16 is not used",)
     monkeypatch.setattr(module, "Upscaler", lambda networks, _: upscaler.Upscaler(networks, runner=runner))
-    prepared = prepare(Request(pictures(tmp_path, 10, 20), model=str(compact_file(tmp_path / "tiny.safetensors", 2))), never)
+    prepared = prepare(
+        Request(pictures(tmp_path, 10, 20), model=str(compact_file(tmp_path / "tiny.safetensors", 2))), never
+    )
     assert all("fp16 is not used" in job.notes for job in prepared.jobs)
 
 

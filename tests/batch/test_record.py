@@ -86,7 +86,11 @@ def test_models_by_name_and_files_by_their_bytes(tmp_path: Path) -> None:
     [
         ({"model": "a"}, {"model": "a"}, ""),
         ({"model": "a"}, {"model": "b"}, "made with `model=a`; `model=b` was not used"),
-        ({"model": "a"}, {"model": "b", "tta": ""}, "made with `model=a`, without `tta`; `model=b` and `tta=True` were not used"),
+        (
+            {"model": "a"},
+            {"model": "b", "tta": ""},
+            "made with `model=a`, without `tta`; `model=b` and `tta=True` were not used",
+        ),
         ({"blend": "0.5"}, {}, "made with `blend=0.5`; the request has other settings"),
         ({"size": "9 x 8"}, {"size": "18 x 16"}, "made with a size of 9 x 8; a size of 18 x 16 was not used"),
     ],

@@ -28,7 +28,9 @@ def test_others_are_refused_by_name_while_there_are_results(tmp_path: Path) -> N
     with pytest.raises(UsageError) as error:
         resume.check(tmp_path, {"model": "a", "blend": "0.5"}, 2)
     assert "2 results of an unfinished job" in str(error.value)
-    assert "(`blend`: not set before, 0.5 now; `model`: a>b before, a now; `tta`: set before, not set now)" in str(error.value)
+    assert "(`blend`: not set before, 0.5 now; `model`: a>b before, a now; `tta`: set before, not set now)" in str(
+        error.value
+    )
     resume.check(tmp_path, {}, 0)
 
 
@@ -47,11 +49,15 @@ def test_a_later_format_is_refused_by_its_number(tmp_path: Path) -> None:
     assert journal["format"] == resume.FORMAT
     (tmp_path / resume.NAME).write_text(json.dumps(journal | {"format": resume.FORMAT + 1}))
     for kept in (0, 2):
-        with pytest.raises(UsageError, match=r"\.upres-job\.json has format 3; this version of upres reads formats up to 2"):
+        with pytest.raises(
+            UsageError, match=r"\.upres-job\.json has format 3; this version of upres reads formats up to 2"
+        ):
             resume.check(tmp_path, SETTINGS, kept)
 
 
-@pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"settings": 3}', b'{"format": "x", "settings": {}}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "torn", [b"", b"{", b"[]", b'{"settings": 3}', b'{"format": "x", "settings": {}}', b"\xff\xfe"]
+)
 def test_a_torn_journal_stops_nobody(tmp_path: Path, torn: bytes) -> None:
     (tmp_path / resume.NAME).write_bytes(torn)
     resume.check(tmp_path, SETTINGS, 2)

@@ -83,7 +83,9 @@ def test_one_in_twenty_is_bad_and_the_others_are_done(tmp_path: Path) -> None:
 
 
 def test_a_bug_with_one_picture_is_that_pictures_failure(tmp_path: Path) -> None:
-    report = run_jobs(made_jobs(tmp_path, 3, upscaler_of(FakeRunner(spoil_call=1, error=TypeError("a bug")))), Encoding(), Watching())
+    report = run_jobs(
+        made_jobs(tmp_path, 3, upscaler_of(FakeRunner(spoil_call=1, error=TypeError("a bug")))), Encoding(), Watching()
+    )
     assert [type(outcome.error) for outcome in report.outcomes] == [type(None), TypeError, type(None)]
 
 
@@ -177,13 +179,17 @@ def test_a_network_deep_in_a_call_is_abandoned(tmp_path: Path, monkeypatch: pyte
 def test_bytes_go_to_the_sink(tmp_path: Path) -> None:
     (job,) = made_jobs(tmp_path, 1, upscaler_of())
     received: list[bytes] = []
-    report = run_jobs([replace(job, target=None, format="webp")], Encoding(quality=50, sink=received.append), Watching())
+    report = run_jobs(
+        [replace(job, target=None, format="webp")], Encoding(quality=50, sink=received.append), Watching()
+    )
     assert report.failed == []
     assert received[0][8:12] == b"WEBP"
 
 
 def test_the_job_runs_ahead_and_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one picture is in the network the next is read and the one before is written: three threads, at most one picture each."""
+    """While one picture is in the network the next is read and the one before is written: three threads, at most one
+    picture each.
+    """
     together = threading.Barrier(3, timeout=20)
     meeting = {"read": 2, "run": 1, "write": 0}
     seen: set[str] = set()
@@ -234,7 +240,9 @@ def test_a_small_job_is_not_measured_for(tmp_path: Path) -> None:
     assert len(runner.calls) == 3
 
 
-def test_a_job_that_ends_soon_at_a_first_glance_is_measured_by_one_small_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_ends_soon_at_a_first_glance_is_measured_by_one_small_tile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runner = FakeRunner()
     jobs = made_jobs(tmp_path, 2, upscaler_of(runner))
     monkeypatch.setattr(run, "_SLOW_MACS_PER_SECOND", 1.0)

@@ -26,7 +26,9 @@ from upres.upscaling.options import OPTION_FIELDS
 from upres.upscaling.output_size import OutputSize
 
 VERBS: dict[str, Any] = {
-    name: verb for name, verb in typer.main.get_command(app).commands.items() if isinstance(verb, Verb)  # type: ignore[attr-defined]
+    name: verb
+    for name, verb in typer.main.get_command(app).commands.items()
+    if isinstance(verb, Verb)  # type: ignore[attr-defined]
 }
 # What has no option of its own: values that hold others, and what `upres upscale` finds out by itself.
 NO_OPTION = {"options", "engine_options", "size", "expected_px", "picture_px"}
@@ -61,7 +63,10 @@ def test_parameters_are_told_as_options(message: str, words: str) -> None:
 
 
 def test_where_no_verb_runs_they_are_plain_words() -> None:
-    assert as_options("`blend` must be in [0, 1]; leave `exact=True` out") == "blend must be in [0, 1]; leave exact=True out"
+    assert (
+        as_options("`blend` must be in [0, 1]; leave `exact=True` out")
+        == "blend must be in [0, 1]; leave exact=True out"
+    )
 
 
 PARAMETERS = sorted(
@@ -91,7 +96,9 @@ def library_texts() -> Iterator[tuple[Path, str]]:
         documents = {
             id(node.body[0].value)
             for node in ast.walk(tree)
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body and isinstance(node.body[0], ast.Expr)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
         }
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
@@ -101,14 +108,28 @@ def library_texts() -> Iterator[tuple[Path, str]]:
 def test_the_library_names_no_option() -> None:
     """`pip install --upgrade` and `docker run --gpus` are other programs; one word alone is an argument of one."""
     found = [(path.name, text) for path, text in library_texts() if re.search(r"(?<![\w-])--?[a-z][a-z-]*\b", text)]
-    assert [(name, text) for name, text in found if " " in text.strip() and not re.search("pip (un)?install|docker run", text)] == []
+    assert [
+        (name, text)
+        for name, text in found
+        if " " in text.strip() and not re.search("pip (un)?install|docker run", text)
+    ] == []
 
 
 def test_what_the_library_names_is_a_parameter() -> None:
-    known = {name for verb in VERBS.values() for name in option_names(verb.params)} | {"scale", "size", "denoise_with", "extrapolate"}
+    known = {name for verb in VERBS.values() for name in option_names(verb.params)} | {
+        "scale",
+        "size",
+        "denoise_with",
+        "extrapolate",
+    }
     known |= {"runner", "reference"}  # of Upscaler alone
-    named = {(path.name, name) for path, text in library_texts() for name in re.findall(r"`([a-z][a-z0-9_]*)(?:=[^`]*)?`", text)}
-    known |= set(OPTION_FIELDS) | {field.name for field in dataclasses.fields(TrainConfig)}  # settings of `upres train --set`
+    named = {
+        (path.name, name)
+        for path, text in library_texts()
+        for name in re.findall(r"`([a-z][a-z0-9_]*)(?:=[^`]*)?`", text)
+    }
+    # settings of `upres train --set`
+    known |= set(OPTION_FIELDS) | {field.name for field in dataclasses.fields(TrainConfig)}
     assert {(file, name) for file, name in named if name not in known} == set()
 
 
@@ -160,13 +181,17 @@ def test_a_verb_is_of_the_class_that_does_this() -> None:
     ],
 )
 def test_help_has_options_in_groups(verb: str, argument: str, groups: list[str]) -> None:
-    text = subprocess.run([sys.executable, "-m", "upres", verb, "--help"], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [sys.executable, "-m", "upres", verb, "--help"], capture_output=True, text=True, check=True
+    ).stdout
     assert f"upres {verb} [OPTIONS] {argument}\n" in text
     headings = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
     assert headings == ["Arguments", *groups, "Help"]
 
 
-@pytest.mark.parametrize("verb", ["upscale", "evaluate", "export", "interpolate", "inspect", "train", "degrade", "prepare"])
+@pytest.mark.parametrize(
+    "verb", ["upscale", "evaluate", "export", "interpolate", "inspect", "train", "degrade", "prepare"]
+)
 def test_help_has_two_examples_and_no_options_without_a_group(verb: str) -> None:
     text = CliRunner().invoke(app, [verb, "--help"]).output
     assert len(re.findall(rf"^    upres {verb} ", text, re.MULTILINE)) == 2

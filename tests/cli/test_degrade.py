@@ -118,7 +118,10 @@ def test_plans_and_pictures_must_be_as_many(photos: Path, tmp_path: Path) -> Non
     assert code == 3 and f"--replay {plans}, line 1: a degradation plan: expected an object, got []" in words
     for text, said in (
         ('{"scale": 0, "steps": []}', "line 1: a degradation plan: scale must be a whole number"),
-        ('{"scale": 4, "steps": [{"op": "blurr"}]}', "line 1: step 1 of a degradation plan: unknown op 'blurr', did you mean 'blur'?"),
+        (
+            '{"scale": 4, "steps": [{"op": "blurr"}]}',
+            "line 1: step 1 of a degradation plan: unknown op 'blurr', did you mean 'blur'?",
+        ),
         ("{", "line 1 is not JSON"),
         ("", "holds no plan"),
     ):
@@ -141,7 +144,9 @@ def test_transparency_is_left_out_with_a_word(tmp_path: Path) -> None:
     pixels_, alpha = np.full((16, 16, 3), 0.5, np.float32), np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
     write_picture(Picture(pixels_, alpha=alpha), tmp_path / "clear.png")
     code, _, words = run(tmp_path / "clear.png", "-o", tmp_path / "lr.png", "--recipe", "bicubic")
-    assert code == 0 and "clear.png: transparency is dropped" in words and read_picture(tmp_path / "lr.png").alpha is None
+    assert (
+        code == 0 and "clear.png: transparency is dropped" in words and read_picture(tmp_path / "lr.png").alpha is None
+    )
 
 
 def test_gray_stays_gray(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""`upres doctor` as its users run it: on a bare core installation, on one whose wheels are broken, for people and for programs."""
+"""`upres doctor` as its users run it: on a bare core installation, on one whose wheels are broken, for people and for
+programs.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 EXTRAS = ("torch", "onnx", "onnxruntime", "openvino", "spandrel")
 
 
-def doctor(folder: Path, *arguments: str, code: int = 0, missing: tuple[str, ...] = EXTRAS, **broken: str) -> tuple[str, str]:
+def doctor(
+    folder: Path, *arguments: str, code: int = 0, missing: tuple[str, ...] = EXTRAS, **broken: str
+) -> tuple[str, str]:
     """`broken` maps a module to the program that stands in its place."""
     site = folder / "site"
     site.mkdir()
@@ -46,7 +50,8 @@ def doctor(folder: Path, *arguments: str, code: int = 0, missing: tuple[str, ...
     for module, program in broken.items():
         (site / f"{module}.py").write_text(program)
     env = {**os.environ, "PYTHONPATH": str(site), "UPRES_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    env |= {name: str(folder / "no-driver.json") for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")}  # as on a machine without Vulkan
+    # as on a machine without Vulkan
+    env |= {name: str(folder / "no-driver.json") for name in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")}
     command = [sys.executable, "-P", "-m", "upres", "doctor", *arguments]
     done = subprocess.run(command, capture_output=True, env=env, check=False, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == code, done.stderr
@@ -71,7 +76,13 @@ def test_a_bare_core_installation_works_and_says_how_to_get_the_rest(tmp_path: P
     out, err = doctor(tmp_path, "--json")
     assert err == ""
     report = json.loads(out)
-    assert states(report) == {"ncnn": "ok", "torch": "missing", "onnx": "missing", "openvino": "missing", "spandrel": "missing"}
+    assert states(report) == {
+        "ncnn": "ok",
+        "torch": "missing",
+        "onnx": "missing",
+        "openvino": "missing",
+        "spandrel": "missing",
+    }
     assert [check["remedy"] for check in report["engines"] if check["state"] == "missing"] == [
         install_command(engine) for engine in ("torch", "onnx", "openvino", "spandrel")
     ]
@@ -79,8 +90,17 @@ def test_a_bare_core_installation_works_and_says_how_to_get_the_rest(tmp_path: P
     assert vulkan["state"] == "absent" and "mesa-vulkan-drivers" in vulkan["words"]
     core = report["core"]
     assert core["works"] is True and core["problems"] == [] and core["house_models"] >= 1
-    assert core["writes"] == ["avif", "jpeg", "png", "tiff", "webp"] and core["reads"] == ["avif", "gif", "jpeg", "png", "tiff", "webp"]
-    (run,) = next(check["runs"] for check in report["engines"] if check["engine"] == "ncnn" and check["device"] == "cpu")
+    assert core["writes"] == ["avif", "jpeg", "png", "tiff", "webp"] and core["reads"] == [
+        "avif",
+        "gif",
+        "jpeg",
+        "png",
+        "tiff",
+        "webp",
+    ]
+    (run,) = next(
+        check["runs"] for check in report["engines"] if check["engine"] == "ncnn" and check["device"] == "cpu"
+    )
     assert run["precision"] == "fp32" and run["right"] and 0 <= run["difference"] < 1e-4
     assert report["schema"] == 1 and report["machine"]["cache"]["path"] == str(tmp_path / "cache")
     assert report["choices"] == {"path": str(tmp_path / "cache" / "engines.json"), "count": 0}
@@ -98,7 +118,10 @@ def test_broken_wheels_are_told_with_the_remedy(tmp_path: Path) -> None:
     }
     out, err = doctor(tmp_path, code=3, missing=("torch", "openvino", "spandrel"), **broken)
     assert "upres: ncnn, the engine of every installation, does not run" in err and "sudo apt install libgomp1" in err
-    assert "upres: pictures cannot be read or written (pyvips)" in err and "pip install --force-reinstall 'pyvips[binary]'" in err
+    assert (
+        "upres: pictures cannot be read or written (pyvips)" in err
+        and "pip install --force-reinstall 'pyvips[binary]'" in err
+    )
     lines = out.splitlines()
     assert lines[-1].split(maxsplit=1) == ["result", "UPSCALING DOES NOT WORK"]
     (onnx,) = [line for line in lines if line.startswith("onnx ")]
@@ -106,7 +129,9 @@ def test_broken_wheels_are_told_with_the_remedy(tmp_path: Path) -> None:
 
 
 def test_without_numpy_and_without_running_an_engine(tmp_path: Path) -> None:
-    out, err = doctor(tmp_path, "--json", "--quick", code=3, numpy="raise ImportError('numpy was built for another Python')")
+    out, err = doctor(
+        tmp_path, "--json", "--quick", code=3, numpy="raise ImportError('numpy was built for another Python')"
+    )
     report = json.loads(out)
     assert states(report)["ncnn"] == "not-run" and report["core"]["works"] is False
     assert "numpy was built for another Python" in report["core"]["problems"][0] and "numpy" in err
@@ -123,7 +148,18 @@ def test_help_and_wrong_options(capsys: pytest.CaptureFixture[str]) -> None:
 
 # What a person and a program get, of a report that has everything.
 
-NCNN = EngineCheck("ncnn", "cpu", "cpu", "", "1.0.2026", "ok", "", (Run("fp32", True, 4e-7, 0.1, ""),), "every change: tests/x.py", None)
+NCNN = EngineCheck(
+    "ncnn",
+    "cpu",
+    "cpu",
+    "",
+    "1.0.2026",
+    "ok",
+    "",
+    (Run("fp32", True, 4e-7, 0.1, ""),),
+    "every change: tests/x.py",
+    None,
+)
 REPORT = DoctorReport(
     schema=1,
     upres="0.1.0",
@@ -148,8 +184,22 @@ REPORT = DoctorReport(
             tested=UNTESTED,
             runs=(*NCNN.runs, Run("fp16", False, None, 0.1, "it was black")),
         ),
-        replace(NCNN, engine="torch", version=None, state="missing", words="torch not installed", runs=(), remedy="pip install it"),
-        replace(NCNN, engine="onnx", state="wrong", words="its result is not right", runs=(Run("fp32", False, 0.4, 0.1, ""),)),
+        replace(
+            NCNN,
+            engine="torch",
+            version=None,
+            state="missing",
+            words="torch not installed",
+            runs=(),
+            remedy="pip install it",
+        ),
+        replace(
+            NCNN,
+            engine="onnx",
+            state="wrong",
+            words="its result is not right",
+            runs=(Run("fp32", False, 0.4, 0.1, ""),),
+        ),
     ),
     choices=Choices("/c/engines.json", 2),
     untested=("ncnn vulkan", "torch cuda"),
@@ -168,9 +218,11 @@ def test_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
         "choices    /c/engines.json, 2 measured (--engine auto)",
         "pictures   libvips 8.18.0, reads and writes png; reads gif",
         "ncnn    cpu       ok             1.0.2026  yes       fp32 right (at most 0.000102 levels off)",
-        "ncnn    vulkan:0  ok             1.0.2026  untested  Card; fp32 right (at most 0.000102 levels off), fp16 WRONG (it was black)",
+        "ncnn    vulkan:0  ok             1.0.2026  untested  Card; fp32 right (at most 0.000102 levels off), fp16 "
+        "WRONG (it was black)",
         "torch             not installed                      torch not installed; pip install it",
-        "onnx    cpu       WRONG RESULT   1.0.2026  yes       fp32 WRONG (at most 102 levels off); its result is not right",
+        "onnx    cpu       WRONG RESULT   1.0.2026  yes       fp32 WRONG (at most 102 levels off); its result is not "
+        "right",
         "hint     two of them are here",
         "  why    they overwrite each other",
         "  remedy pip uninstall -y one",
@@ -198,7 +250,9 @@ def test_a_cache_that_holds_nothing_is_empty() -> None:
     assert "cache      /c, empty, 9.0 GB free on its disk, not created yet" in lines
 
 
-def test_the_keys_of_the_json_are_those_of_the_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_keys_of_the_json_are_those_of_the_page(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("upres.doctor.examine.examine", lambda **_: REPORT)
     with pytest.raises(SystemExit) as end:
         app(["doctor", "--json"])
@@ -214,11 +268,21 @@ def test_the_keys_of_the_json_are_those_of_the_page(capsys: pytest.CaptureFixtur
         *(f"machine.cache.{name}" for name in ("path", "exists", "bytes", "disk_free", "problem")),
         *(f"core.{name}" for name in ("works", "problems", "numpy", "libvips", "reads", "writes", "house_models")),
         *("engines[]", "engines[].runs"),
-        *(f"engines[].{name}" for name in ("engine", "device", "kind", "device_name", "version", "state", "words", "tested", "remedy")),
-        *("engines[].runs[]", *(f"engines[].runs[].{name}" for name in ("precision", "right", "difference", "seconds", "words"))),
+        *(
+            f"engines[].{name}"
+            for name in ("engine", "device", "kind", "device_name", "version", "state", "words", "tested", "remedy")
+        ),
+        *(
+            "engines[].runs[]",
+            *(f"engines[].runs[].{name}" for name in ("precision", "right", "difference", "seconds", "words")),
+        ),
         *("choices.path", "choices.count", "hints[]", "hints[].what", "hints[].why", "hints[].remedy"),
     }
     page = (REPOSITORY / "docs/doctor.md").read_text(encoding="utf-8")
     table = page[page.index("## `--json`") :]
     for key in found:
-        assert f"`{key.rpartition('.')[2].removesuffix('[]')}`" in table or key.startswith("packages") or f"`{key}`" in table, key
+        assert (
+            f"`{key.rpartition('.')[2].removesuffix('[]')}`" in table
+            or key.startswith("packages")
+            or f"`{key}`" in table
+        ), key

@@ -31,7 +31,9 @@ from upres.errors import DataError, EngineError, InputError, ModelError, OutputE
         (ValueError("x"), 1),
     ],
 )
-def test_every_error_has_its_code_and_one_line(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_error_has_its_code_and_one_line(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_code_of(error) == code
 
     def work() -> int:

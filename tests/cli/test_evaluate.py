@@ -51,7 +51,9 @@ def test_the_command_prints_the_table_and_writes_the_json(hr: Path, tmp_path: Pa
 
 
 def test_models_of_every_kind_are_measured(hr: Path, tmp_path: Path, run: Run) -> None:
-    """One network as three files gives three equal rows; a blend of it with itself, and a chain of scale 4, are models like any other."""
+    """One network as three files gives three equal rows; a blend of it with itself, and a chain of scale 4, are models
+    like any other.
+    """
     state = compact_state(2, strength=0.01)
     write_safetensors(tmp_path / "m.safetensors", state, {})
     write_ncnn(graph_from_state_dict(state), tmp_path / "m.param", tmp_path / "m.bin")
@@ -66,7 +68,9 @@ def test_models_of_every_kind_are_measured(hr: Path, tmp_path: Path, run: Run) -
     assert f"{names[0]}>{names[1]}" in out
 
 
-def test_the_command_measures_niqe_with_parameters_from_a_file(large: Path, tmp_path: Path, parameters: NiqeParameters, run: Run) -> None:
+def test_the_command_measures_niqe_with_parameters_from_a_file(
+    large: Path, tmp_path: Path, parameters: NiqeParameters, run: Run
+) -> None:
     out, err = run("--hr", large, "--scale", 2, "--niqe-parameters", tmp_path / "parameters.npz", "--lr-psnr")
     assert err == "" and parameters.sha256 in out
     assert out.splitlines()[5].endswith("NIQE (Y rounded, border 2)  LR-PSNR (RGB)")
@@ -80,7 +84,12 @@ def test_only_niqe_downloads(hr: Path, tmp_path: Path, monkeypatch: pytest.Monke
     run("--hr", hr, "--scale", 2)
     assert not (tmp_path / "cache").exists()
     out, err = run("--hr", hr, "--scale", 2, "--niqe", code=4)
-    assert out == "" and "niqe_pris_params.npz could not be downloaded" in err and "2a7c182a" in err and str(tmp_path / "cache") in err
+    assert (
+        out == ""
+        and "niqe_pris_params.npz could not be downloaded" in err
+        and "2a7c182a" in err
+        and str(tmp_path / "cache") in err
+    )
 
 
 def test_equal_pictures_are_inf_in_words_and_null_in_json(tmp_path: Path, run: Run) -> None:

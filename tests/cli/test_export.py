@@ -54,9 +54,19 @@ def test_a_line_for_each_engine_and_each_file(folder: Path, run: Run) -> None:
     assert [line.split()[0] for line in lines] == ["onnxruntime", "openvino"]
     assert all("3 pictures, worst: largest difference" in line and "dB) at" in line for line in lines)
     out, err = run("a.safetensors", "--format", "NCNN", "--half", "-o", folder)
-    assert [line.split("  ")[1] for line in out.splitlines()] == [str(folder / f"a-x2-fp16{ending}") for ending in (".param", ".bin")]
+    assert [line.split("  ")[1] for line in out.splitlines()] == [
+        str(folder / f"a-x2-fp16{ending}") for ending in (".param", ".bin")
+    ]
     assert names(folder) == sorted(
-        ["a.safetensors", "b.safetensors", "a.onnx", "a.onnx.json", "a-x2-fp16.param", "a-x2-fp16.bin", "a-x2-fp16.param.json"]
+        [
+            "a.safetensors",
+            "b.safetensors",
+            "a.onnx",
+            "a.onnx.json",
+            "a-x2-fp16.param",
+            "a-x2-fp16.bin",
+            "a-x2-fp16.param.json",
+        ]
     )
 
 

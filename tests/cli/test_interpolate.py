@@ -72,7 +72,9 @@ def test_the_network_runs_in_upres_upscale(folder: Path, run: Run, upres: Run) -
     run("psnr.safetensors", "gan.safetensors", "--alpha", 0.5, "-o", "half.safetensors")
     upres("upscale", "photo.png", "-n", "half.safetensors", "-o", "sr.png")
     a, b = compact_state(seed=1), compact_state(seed=2)
-    mean = Upscaler(graph_from_state_dict({name: 0.5 * a[name] + 0.5 * b[name] for name in a}), engine="torch", threads=1)
+    mean = Upscaler(
+        graph_from_state_dict({name: 0.5 * a[name] + 0.5 * b[name] for name in a}), engine="torch", threads=1
+    )
     expected = np.clip(mean.upscale_array(read_picture(folder / "photo.png").pixels), 0.0, 1.0)
     sr = read_picture(folder / "sr.png").pixels
     assert sr.shape == (24, 32, 3)
@@ -116,7 +118,11 @@ def test_errors_have_their_codes_and_leave_nothing(folder: Path, run: Run) -> No
         ((a, b, "--alpha", "much"), 2, "--alpha"),
         ((a, b, "-o", "between.pth"), 2, "ends in .safetensors, got between.pth"),
         ((a, b, "-o", folder / "no" / "m.safetensors"), 5, "a folder that exists"),
-        ((a, "wide.safetensors"), 4, "'body.0.bias' is (4,) in psnr.safetensors and (6,) in wide.safetensors; expected networks"),
+        (
+            (a, "wide.safetensors"),
+            4,
+            "'body.0.bias' is (4,) in psnr.safetensors and (6,) in wide.safetensors; expected networks",
+        ),
         ((a, "compact-x4"), 4, "psnr.safetensors is compact x2, compact-x4 is compact x4"),
         ((a, "none.safetensors"), 4, "none.safetensors"),
         ((a, "compakt-x4"), 4, "Did you mean compact-x4"),

@@ -1,4 +1,6 @@
-"""The command before any verb begins: help, version, and what is wrong with its arguments. What it loads: test_light_imports.py."""
+"""The command before any verb begins: help, version, and what is wrong with its arguments. What it loads:
+test_light_imports.py.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,14 @@ from tests import REPOSITORY
 
 Command = Callable[..., tuple[str, str]]
 
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "upres", *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        [sys.executable, "-m", "upres", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -27,7 +34,18 @@ def test_help_names_the_verbs_and_the_options(upres: Command) -> None:
         assert verb in top
     upscale, _ = upres("upscale", "-h")
     options = "--scale --width --height --long-side --megapixels --model --engine --tile --exact --memory --threads --format --quality"
-    for option in [*options.split(), "--png-level", "--max-pixels", "--overwrite", "--recursive", "--debug", "-o", "-s", "-n", "-r"]:
+    for option in [
+        *options.split(),
+        "--png-level",
+        "--max-pixels",
+        "--overwrite",
+        "--recursive",
+        "--debug",
+        "-o",
+        "-s",
+        "-n",
+        "-r",
+    ]:
         assert option in upscale
 
 
@@ -38,7 +56,9 @@ def test_version(option: str, upres: Command) -> None:
     assert upres(option) == (f"upres {version('upres')}\n", "")
 
 
-@pytest.mark.parametrize(("typed", "meant"), [(["upscal"], "upscale"), (["modles"], "models"), (["models", "lst"], "list")])
+@pytest.mark.parametrize(
+    ("typed", "meant"), [(["upscal"], "upscale"), (["modles"], "models"), (["models", "lst"], "list")]
+)
 def test_an_unknown_verb_suggests_the_nearest(typed: list[str], meant: str, upres: Command) -> None:
     _, err = upres(*typed, code=2)
     assert f"No such command '{typed[-1]}'. Did you mean '{meant}'?" in err
@@ -58,7 +78,9 @@ def test_usage_calls_the_program_by_its_name() -> None:
         (["upres", "nothing"], []),
     ],
 )
-def test_a_shell_gets_completions(words: list[str], completed: list[str], upres: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shell_gets_completions(
+    words: list[str], completed: list[str], upres: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("_UPRES_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", " ".join(words))
     monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
@@ -67,10 +89,15 @@ def test_a_shell_gets_completions(words: list[str], completed: list[str], upres:
 
 
 def in_bash(script: str, home: Path) -> str:
-    """What bash says to `script`, in which `upres` is this program. The shell is found as the parent of that process."""
+    """What bash says to `script`, in which `upres` is this program.
+
+    The shell is found as the parent of that process.
+    """
     function = f'upres() {{ "{sys.executable}" -m upres "$@"; }}\n'
     environment = {**os.environ, "HOME": str(home)}
-    done = subprocess.run(["bash", "-c", function + script], capture_output=True, text=True, check=False, env=environment, cwd=REPOSITORY)
+    done = subprocess.run(
+        ["bash", "-c", function + script], capture_output=True, text=True, check=False, env=environment, cwd=REPOSITORY
+    )
     assert (done.stderr, done.returncode) == ("", 0)
     return done.stdout
 

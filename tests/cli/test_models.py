@@ -43,7 +43,10 @@ def test_the_list_is_a_table_or_json(run: Run) -> None:
     assert row.split()[1:6] == ["rrdb", "4x", "CC-BY-NC-SA-4.0", "67", "MB"]
     found = json.loads(run("list", "--family", "span", "--scale", 2, "--json")[0])
     assert found and {(row["family"], row["scale"]) for row in found} == {("span", 2)}
-    assert all(list(row) == ["name", "aliases", "family", "scale", "license", "bytes", "state", "purpose"] for row in found)  # for scripts
+    # for scripts
+    assert all(
+        list(row) == ["name", "aliases", "family", "scale", "license", "bytes", "state", "purpose"] for row in found
+    )
     assert [line.split()[1] for line in run("list", "--present")[0].splitlines()[1:]] == list(MODELS)
     assert "no models match these filters" in run("list", "--scale", 9)[1]
     assert "expected one of compact, rrdb, span" in run("list", "--family", "nonsense", code=2)[1]
@@ -59,7 +62,13 @@ def test_show_needs_no_download(run: Run) -> None:
 def test_show_tells_the_facts_of_a_file(run: Run, tmp_path: Path) -> None:
     path = compact_file(tmp_path / "a.safetensors", 2)
     out, _ = run("show", path)
-    for words in ("family     compact", "scale      2", "channels   3 in, 3 out", "multiply-adds per input pixel", "(receptive field)"):
+    for words in (
+        "family     compact",
+        "scale      2",
+        "channels   3 in, 3 out",
+        "multiply-adds per input pixel",
+        "(receptive field)",
+    ):
         assert words in out
     assert json.loads(run("show", path, "--json")[0])["parameters"] == 4 * 28 + 3 * 4 + 2 * 4 * 37 + 12 * 37
     (tmp_path / "b.pth").write_bytes(b"\x89PNG")
@@ -67,7 +76,9 @@ def test_show_tells_the_facts_of_a_file(run: Run, tmp_path: Path) -> None:
     assert "sha256     " in out and "it is a PNG picture" in err
 
 
-def test_pull_says_the_license_first_and_prints_the_path(run: Run, server: Server, table: Table, store: Path, data: bytes) -> None:
+def test_pull_says_the_license_first_and_prints_the_path(
+    run: Run, server: Server, table: Table, store: Path, data: bytes
+) -> None:
     server.answers["/Tiny.pth"] = whole(data)
     table(server.url("/Tiny.pth"))
     out, err = run("pull", "TINY_x2")
@@ -79,7 +90,9 @@ def test_pull_says_the_license_first_and_prints_the_path(run: Run, server: Serve
     assert "nothing was deleted" in run("remove", "tiny_x2")[1]
 
 
-def test_a_non_commercial_license_is_refused_until_it_is_agreed_to(run: Run, server: Server, table: Table, data: bytes) -> None:
+def test_a_non_commercial_license_is_refused_until_it_is_agreed_to(
+    run: Run, server: Server, table: Table, data: bytes
+) -> None:
     server.answers["/Tiny.pth"] = whole(data)
     table(server.url("/Tiny.pth"), license="CC-BY-NC-4.0")
     out, err = run("pull", "Tiny_x2", code=4)

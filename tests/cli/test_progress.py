@@ -11,7 +11,9 @@ from upres.cli.progress import JobProgress, UpscaleProgress, counted, failure_li
 from upres.errors import InputError
 
 
-def test_a_log_says_now_and_then_how_far_the_job_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_says_now_and_then_how_far_the_job_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     with UpscaleProgress(4_000_000, 4, 60.0) as display:
@@ -39,7 +41,9 @@ def test_the_time_left_starts_from_the_estimate_and_counts_down(monkeypatch: pyt
     assert job.left_s == 0.0
 
 
-def test_no_time_is_told_before_one_is_known(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_time_is_told_before_one_is_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     with JobProgress("a.pth", None, counted("bytes")) as job:
@@ -55,7 +59,9 @@ def test_no_time_is_told_before_one_is_known(monkeypatch: pytest.MonkeyPatch, ca
     assert capsys.readouterr().err == "a.pth: 2 bytes\nb.pth: 2 of 10 bytes, 20 %, about 3 min left\n"
 
 
-def test_what_is_not_to_be_shown_shows_only_what_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_to_be_shown_shows_only_what_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     with JobProgress("training", 100, counted("steps"), shown=False) as job:

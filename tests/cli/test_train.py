@@ -15,8 +15,12 @@ def test_the_command_line_pairs_each_data_with_its_lr() -> None:
 
     assert _roots(["a", "b=2"], [], None, None) == ([Root(Path("a")), Root(Path("b"), None, 2.0)], None)
     roots, shown = _roots(["a", "b=2"], [Path("x"), Path("y")], Path("v"), Path("w"))
-    assert roots == [Root(Path("a"), Path("x")), Root(Path("b"), Path("y"), 2.0)] and shown == [Root(Path("v"), Path("w"))]
-    with pytest.raises(UsageError, match="--lr must be given once for each --data, in the same order, or not at all: got 1 for 2"):
+    assert roots == [Root(Path("a"), Path("x")), Root(Path("b"), Path("y"), 2.0)] and shown == [
+        Root(Path("v"), Path("w"))
+    ]
+    with pytest.raises(
+        UsageError, match="--lr must be given once for each --data, in the same order, or not at all: got 1 for 2"
+    ):
         _roots(["a", "b"], [Path("x")], None, None)
     with pytest.raises(UsageError, match="--validation-lr needs --validation"):
         _roots(["a"], [], None, Path("w"))

@@ -138,7 +138,10 @@ def test_every_engine_by_name_and_what_ran_is_told(photo: Path, model: Path, eng
 
 def test_devices_and_precisions_that_are_not_there_are_refused_with_what_is(photo: Path, model: Path) -> None:
     words = upscale(photo, "-n", model, "--engine", "ncnn", "--device", "cuda", code=2).stderr.decode()
-    assert "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; --device cuda needs --engine torch or onnx" in words
+    assert (
+        "engine 'ncnn' has no device 'cuda': it runs on cpu, vulkan; --device cuda needs --engine torch or onnx"
+        in words
+    )
     words = upscale(photo, "-n", model, "--device", "quantum", code=2).stderr.decode()
     assert "--device must be auto or one of cpu" in words
     assert "fp32" in upscale(photo, "-n", model, "--precision", "int8", code=2).stderr.decode()
@@ -158,7 +161,14 @@ def test_blends_and_chains_and_denoise(tmp_path: Path, photo: Path, model: Path)
 
 @pytest.mark.slow
 def test_turns_strength_lock_and_wrap_each_change_the_result(tmp_path: Path, photo: Path, model: Path) -> None:
-    options = ([], ["--tta"], ["--blend", "0.5"], ["--color-lock"], ["--wrap"], ["--tta", "--blend", "0.5", "--color-lock", "--wrap"])
+    options = (
+        [],
+        ["--tta"],
+        ["--blend", "0.5"],
+        ["--color-lock"],
+        ["--wrap"],
+        ["--tta", "--blend", "0.5", "--color-lock", "--wrap"],
+    )
     made: set[bytes] = set()
     for index, arguments in enumerate(options):
         upscale(photo, "-n", model, "-o", tmp_path / f"{index}.png", *arguments)
@@ -195,7 +205,10 @@ def test_a_wish_for_other_settings_is_told_where_the_result_is_kept(tmp_path: Pa
     assert str(tmp_path).encode() not in first
     words = upscale(photo, "-n", other, "--tta", code=5).stderr.decode()
     assert f"kept: {made} exists, made with -n tiny-x2.safetensors@" in words
-    assert re.search(r", without --tta; -n other\.safetensors@\w+ and --tta were not used: add --overwrite, or choose another -o$", words)
+    assert re.search(
+        r", without --tta; -n other\.safetensors@\w+ and --tta were not used: add --overwrite, or choose another -o$",
+        words,
+    )
     assert made.read_bytes() == first
     upscale(photo, "-n", other, "--overwrite")
     assert made.read_bytes() != first
@@ -204,7 +217,9 @@ def test_a_wish_for_other_settings_is_told_where_the_result_is_kept(tmp_path: Pa
     assert "made with a size of 60 x 40; a size of 90 x 60 was not used" in words
 
 
-def test_results_of_other_settings_beside_their_pictures_are_counted_and_the_rest_is_done(photo: Path, model: Path) -> None:
+def test_results_of_other_settings_beside_their_pictures_are_counted_and_the_rest_is_done(
+    photo: Path, model: Path
+) -> None:
     for name in ("a.png", "b.png"):
         (photo.parent / name).write_bytes(photo.read_bytes())
     upscale(photo, photo.with_name("a.png"), "-n", model)
@@ -220,7 +235,10 @@ def test_a_folder_of_finished_results_is_not_mixed_with_others(tmp_path: Path, p
     upscale(folder, "-n", model, "-o", out)
     (folder / "b.png").write_bytes(photo.read_bytes())
     words = upscale(folder, "-n", model, "--tta", "-o", out, code=2).stderr.decode()
-    assert f"{out} contains {out / 'a.png'} made without --tta; --tta was not used; use the same settings, choose another folder" in words
+    assert (
+        f"{out} contains {out / 'a.png'} made without --tta; --tta was not used; use the same settings, choose another "
+        "folder" in words
+    )
     assert names(out) == ["a.png"]
     upscale(folder, "-n", model, "-o", out)
     assert names(out) == ["a.png", "b.png"]
@@ -369,7 +387,9 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, model: Path) -> None:
     for index in range(60):
         write_picture(picture(noise(100, 100, seed=index)), folder / f"{index:02d}.png")
     child = subprocess.Popen(
-        command(folder, "-n", model, "-s", "8", "--threads", "1", "-o", out), stderr=subprocess.PIPE, preexec_fn=pressable
+        command(folder, "-n", model, "-s", "8", "--threads", "1", "-o", out),
+        stderr=subprocess.PIPE,
+        preexec_fn=pressable,
     )
     wait_for(lambda: out.is_dir() and len([name for name in names(out) if name.endswith(".png")]) >= 2)
     child.send_signal(signal.SIGINT)
@@ -413,7 +433,9 @@ def test_a_full_file_system(model: Path, photo: Path) -> None:
     if not full.exists():
         pytest.skip("this system has no /dev/full")
     with full.open("wb") as sink:
-        result = subprocess.run(command(photo, "-n", model, "-o", "-"), stdout=sink, stderr=subprocess.PIPE, check=False)
+        result = subprocess.run(
+            command(photo, "-n", model, "-o", "-"), stdout=sink, stderr=subprocess.PIPE, check=False
+        )
     assert result.returncode == 5, result.stderr
     assert b"No space left on device" in result.stderr
     assert b"Traceback" not in result.stderr
@@ -457,7 +479,9 @@ def test_nothing_on_standard_input(model: Path) -> None:
 def test_a_reader_that_has_gone(model: Path, photo: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    result = subprocess.run(command(photo, "-n", model, "-o", "-"), stdout=write_end, stderr=subprocess.PIPE, check=False)
+    result = subprocess.run(
+        command(photo, "-n", model, "-o", "-"), stdout=write_end, stderr=subprocess.PIPE, check=False
+    )
     os.close(write_end)
     assert result.returncode == 5
     assert b"closed the pipe" in result.stderr
@@ -525,13 +549,18 @@ def test_odd_names(tmp_path: Path, model: Path, photo: Path) -> None:
 
 def test_a_traceback_only_with_debug(tmp_path: Path, model: Path) -> None:
     result = subprocess.run(
-        [*command(tmp_path / "gone.png", "-n", model), "--debug"], capture_output=True, check=False, stdin=subprocess.DEVNULL
+        [*command(tmp_path / "gone.png", "-n", model), "--debug"],
+        capture_output=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     assert result.returncode == 3
     assert b"Traceback" in result.stderr
 
 
-def test_the_command_line_runs_them_and_says_once_what_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_runs_them_and_says_once_what_was_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from typer.testing import CliRunner
 
     from upres.cli.main import app
@@ -540,7 +569,15 @@ def test_the_command_line_runs_them_and_says_once_what_was_found(tmp_path: Path,
     bilinear_x2(tmp_path)
     for name in ("a.png", "b.png"):
         write_picture(picture(noise(10, 12)), tmp_path / name)
-    command = ["upscale", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "-o", str(tmp_path / "out"), "-n", str(tmp_path / "net.bin")]
+    command = [
+        "upscale",
+        str(tmp_path / "a.png"),
+        str(tmp_path / "b.png"),
+        "-o",
+        str(tmp_path / "out"),
+        "-n",
+        str(tmp_path / "net.bin"),
+    ]
     done = CliRunner().invoke(app, command)
     said = done.output + capsys.readouterr().err
     assert done.exit_code == 0, said

@@ -50,7 +50,9 @@ def test_bicubic_is_the_reduction_of_the_test_sets() -> None:
 
 
 def test_nothing_shifts() -> None:
-    """The center of a bright square stays where it is, whatever filters were drawn (noise and codecs only blur this measurement)."""
+    """The center of a bright square stays where it is, whatever filters were drawn (noise and codecs only blur this
+    measurement).
+    """
     hr = np.zeros((96, 96, 3), np.float32)
     hr[40:56, 40:56] = 1.0
     rows = np.arange(24) - 11.5
@@ -68,8 +70,9 @@ def test_nothing_shifts() -> None:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_a_turned_picture_gives_the_turned_result(scale: int) -> None:
-    """Every kernel is its own mirror image through the middle, so a picture turned by 180 degrees must end as the turned result: whatever
-    shifts breaks this. Without noise and codecs, whose grids begin at the top left. Half a level is float32's rounding.
+    """Every kernel is its own mirror image through the middle, so a picture turned by 180 degrees must end as the
+    turned result: whatever shifts breaks this. Without noise and codecs, whose grids begin at the top left. Half a
+    level is float32's rounding.
 
     Not so: MATLAB's box (antialiased area), which takes one of two samples that lie on its edge.
     """

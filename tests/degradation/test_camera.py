@@ -27,7 +27,9 @@ def test_without_noise_a_smooth_picture_comes_back(seed: int, channels: int) -> 
 
 
 def test_cameras_are_by_their_names() -> None:
-    """As raw converters list Adobe's matrices, in units of 1/10000; the telephone's is in 128ths, as Android writes them."""
+    """As raw converters list Adobe's matrices, in units of 1/10000; the telephone's is in 128ths, as Android writes
+    them.
+    """
     listed = {
         "Sony A7R": (4913, -541, -202, -6130, 13513, 2906, -1564, 2151, 7183),
         "Olympus E-M10": (8380, -2630, -639, -2887, 10725, 2496, -627, 1427, 5438),
@@ -53,7 +55,9 @@ def test_white_and_black_stay() -> None:
 
 
 def test_noise_has_its_variance() -> None:
-    """Green of a mid gray, taken back through tone curve and gamma to what the sensor saw: the variance is shot * x + read."""
+    """Green of a mid gray, taken back through tone curve and gamma to what the sensor saw: the variance is shot * x +
+    read.
+    """
     level, values = 0.5, parameters(1, shot=0.004, read=0.0004, weights=[1.0, 0.0, 0.0, 0.0])
     image = np.full((256, 256, 3), level, np.float32)
     found = camera_noise(image, values)

@@ -33,7 +33,10 @@ CAMERA = {
         ({"scale": "4"}, "a degradation plan: scale must be a whole number from 1 to 1024, got '4'"),
         ({"scale": 0}, "scale must be a whole number from 1 to 1024, got 0"),
         ({"steps": 5}, "steps must be a list, got 5"),
-        ({"steps": [{"op": "noise", "kind": "pink", "seed": 1}]}, r"step 1 \(noise\) of a degradation plan: unknown kind 'pink'"),
+        (
+            {"steps": [{"op": "noise", "kind": "pink", "seed": 1}]},
+            r"step 1 \(noise\) of a degradation plan: unknown kind 'pink'",
+        ),
     ],
 )
 def test_what_is_no_plan_is_refused(change: dict[str, object], words: str) -> None:
@@ -64,11 +67,27 @@ def test_what_is_no_plan_is_refused(change: dict[str, object], words: str) -> No
         (SHARPEN, {"radius_px": 6}, "radius_px must be an odd whole number from 1 to 1001, got 6"),
         (CAMERA, {"weights": [0, 0, 0, 0]}, "weights must be weights that are not all 0"),
         (CAMERA, {"red_gain": 0}, "red_gain must be a number from 0.001 to 1000, got 0"),
-        ({"op": "decimate", "factor": 4, "kernel": KERNEL}, {"factor": 0}, "factor must be a whole number from 1 to 1024, got 0"),
+        (
+            {"op": "decimate", "factor": 4, "kernel": KERNEL},
+            {"factor": 0},
+            "factor must be a whole number from 1 to 1024, got 0",
+        ),
         ({"op": "blur"}, {"kernel": "x"}, "kernel: expected an object, got 'x'"),
-        ({"op": "blur"}, {"kernel": {**KERNEL, "kind": "isotopic"}}, r"kernel: unknown kind 'isotopic', did you mean 'isotropic'\?"),
-        ({"op": "blur"}, {"kernel": {**KERNEL, "sigm_x": 1.0}}, r"kernel: unknown key 'sigm_x', did you mean 'sigma_x'\?"),
-        ({"op": "blur"}, {"kernel": {**KERNEL, "size": 8}}, "kernel: size must be an odd whole number from 1 to 401, got 8"),
+        (
+            {"op": "blur"},
+            {"kernel": {**KERNEL, "kind": "isotopic"}},
+            r"kernel: unknown kind 'isotopic', did you mean 'isotropic'\?",
+        ),
+        (
+            {"op": "blur"},
+            {"kernel": {**KERNEL, "sigm_x": 1.0}},
+            r"kernel: unknown key 'sigm_x', did you mean 'sigma_x'\?",
+        ),
+        (
+            {"op": "blur"},
+            {"kernel": {**KERNEL, "size": 8}},
+            "kernel: size must be an odd whole number from 1 to 401, got 8",
+        ),
         ({"op": "blur"}, {"kernel": {"kind": "sinc", "size": 7}}, "kernel lacks 'cutoff'"),
     ],
 )

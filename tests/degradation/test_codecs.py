@@ -29,7 +29,9 @@ def test_sizes_and_channels_stay(format: str, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_lower_quality_is_worse(format: str) -> None:
     image = np.clip(picture() + np.random.default_rng(0).normal(0, 0.05, (96, 80, 3)), 0, 1).astype(np.float32)
-    errors = [float(np.abs(recode(image, format, quality, True, (0, 0)) - image).mean()) for quality in (10, 40, 70, 95)]
+    errors = [
+        float(np.abs(recode(image, format, quality, True, (0, 0)) - image).mean()) for quality in (10, 40, 70, 95)
+    ]
     assert errors == sorted(errors, reverse=True) and errors[0] > 1.5 * errors[-1]
 
 
@@ -38,7 +40,9 @@ def test_chroma_is_halved_only_where_asked() -> None:
     image = np.zeros((64, 64, 3), np.float32)
     image[:, ::2, 0] = 0.6
     image[:, 1::2, 2] = 0.9
-    contrast = {s: float(np.abs(np.diff(recode(image, "jpeg", 95, s, (0, 0))[..., 0], axis=1)).mean()) for s in (True, False)}
+    contrast = {
+        s: float(np.abs(np.diff(recode(image, "jpeg", 95, s, (0, 0))[..., 0], axis=1)).mean()) for s in (True, False)
+    }
     assert contrast[False] > 0.5 and contrast[True] < 0.35
 
 
@@ -59,7 +63,9 @@ def test_it_is_a_real_jpeg(tmp_path) -> None:  # type: ignore[no-untyped-def]
     import pyvips
 
     levels = np.rint(picture() * 255).astype(np.uint8)
-    pyvips.Image.new_from_array(levels).copy(interpretation="srgb").jpegsave(str(tmp_path / "a.jpg"), Q=60, subsample_mode="off")
+    pyvips.Image.new_from_array(levels).copy(interpretation="srgb").jpegsave(
+        str(tmp_path / "a.jpg"), Q=60, subsample_mode="off"
+    )
     found = np.rint(recode(picture(), "jpeg", 60, False, (0, 0)) * 255)
     assert np.abs(found - imread(tmp_path / "a.jpg").astype(float)).max() <= 2
 
@@ -89,7 +95,9 @@ def test_a_shift_keeps_the_size(size: tuple[int, int]) -> None:
 
 def test_what_is_out_of_range_is_clipped_first() -> None:
     image = picture() * 4 - 1
-    assert np.array_equal(recode(image, "jpeg", 90, False, (0, 0)), recode(np.clip(image, 0, 1), "jpeg", 90, False, (0, 0)))
+    assert np.array_equal(
+        recode(image, "jpeg", 90, False, (0, 0)), recode(np.clip(image, 0, 1), "jpeg", 90, False, (0, 0))
+    )
 
 
 def test_an_unknown_format_is_refused() -> None:

@@ -27,7 +27,11 @@ def bsr() -> list[Steps]:
 
 
 def uniform(values: list[float], low: float, high: float) -> None:
-    assert stats.kstest(values, stats.uniform(low, high - low).cdf).pvalue > 1e-3, (len(values), min(values), max(values))
+    assert stats.kstest(values, stats.uniform(low, high - low).cdf).pvalue > 1e-3, (
+        len(values),
+        min(values),
+        max(values),
+    )
 
 
 def shares(values: list[Any], expected: dict[Any, float]) -> None:
@@ -48,7 +52,12 @@ def test_real_esrgan_runs_its_operations_in_order(real: list[Steps]) -> None:
         rest = [s["op"] for s in steps[4:]]
         middle = rest[1:] if rest[0] == "blur" else rest
         assert middle[:2] == ["resize", "noise"]
-        assert middle[2:] in (["resize", "blur", "codec"], ["resize", "codec"], ["codec", "resize", "blur"], ["codec", "resize"])
+        assert middle[2:] in (
+            ["resize", "blur", "codec"],
+            ["resize", "codec"],
+            ["codec", "resize", "blur"],
+            ["codec", "resize"],
+        )
     second = [steps[4]["op"] == "blur" for steps in real]
     shares(second, {True: 0.8, False: 0.2})
     shares([steps[-1]["op"] == "codec" for steps in real], {True: 0.5, False: 0.5})
@@ -128,7 +137,12 @@ def test_real_esrgan_jpeg_and_last_low_pass(real: list[Steps]) -> None:
 
 
 def halved(steps: Steps) -> bool:
-    return steps[0]["op"] == "resize" and steps[0]["factor"] == 0.5 and steps[0]["of"] == "input" and steps[1]["op"] == "clip"
+    return (
+        steps[0]["op"] == "resize"
+        and steps[0]["factor"] == 0.5
+        and steps[0]["of"] == "input"
+        and steps[1]["op"] == "clip"
+    )
 
 
 def test_bsrgan_order_and_chances(bsr: list[Steps]) -> None:
@@ -165,7 +179,9 @@ def test_bsrgan_kernels_and_noise(bsr: list[Steps]) -> None:
     noises = [next(s for s in steps if s["op"] == "noise") for steps in bsr]
     kinds = [s["kind"] if s["kind"] == "correlated" else ("gray" if s["gray"] else "color") for s in noises]
     shares(kinds, {"color": 0.4, "gray": 0.4, "correlated": 0.2})
-    shares([s["sigma_255"] for s in noises if s["kind"] == "gaussian"], {float(level): 1 / 24 for level in range(2, 26)})
+    shares(
+        [s["sigma_255"] for s in noises if s["kind"] == "gaussian"], {float(level): 1 / 24 for level in range(2, 26)}
+    )
     for step in noises:
         if step["kind"] == "correlated":
             covariance = np.array(step["covariance_255"])

@@ -34,11 +34,16 @@ KERNELS = {
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("size", [(40, 33), (64, 64), (7, 90), (5, 3), (1, 9), (1, 1)])
 def test_blur_is_scipys_convolution_with_mirrored_borders(name: str, size: tuple[int, int]) -> None:
-    """Trap 36: reflected borders; also where the picture is smaller than the kernel, and with a kernel that is not symmetric."""
+    """Trap 36: reflected borders; also where the picture is smaller than the kernel, and with a kernel that is not
+    symmetric.
+    """
     for channels in (1, 3):
         image = picture(*size, channels)
         before = image.copy()
-        expected = np.stack([ndimage.convolve(image[..., c].astype(float), KERNELS[name], mode="mirror") for c in range(channels)], axis=2)
+        expected = np.stack(
+            [ndimage.convolve(image[..., c].astype(float), KERNELS[name], mode="mirror") for c in range(channels)],
+            axis=2,
+        )
         found = blur(image, KERNELS[name])
         assert found.dtype == np.float32 and np.abs(found - expected).max() < 1e-6
         assert np.array_equal(image, before)
@@ -68,7 +73,11 @@ def test_resize_without_antialias_is_torchs(mode: str, size: tuple[int, int]) ->
         image = picture(40, 33, channels)
         options = {"align_corners": False} if mode in ("linear", "cubic") else {}
         batch = torch.from_numpy(image).permute(2, 0, 1)[None]
-        expected = torch.nn.functional.interpolate(batch, size=size, mode=TORCH_MODES[mode], **options)[0].permute(1, 2, 0).numpy()
+        expected = (
+            torch.nn.functional.interpolate(batch, size=size, mode=TORCH_MODES[mode], **options)[0]
+            .permute(1, 2, 0)
+            .numpy()
+        )
         found = resize(image, size, mode, False)  # type: ignore[arg-type]
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -81,11 +90,16 @@ def test_resize_without_antialias_is_torchs_at_any_size(mode: str) -> None:
     options = {"align_corners": False} if mode in ("linear", "cubic") else {}
     for _ in range(40):
         height, width, *size = (int(side) for side in rng.integers(1, 180, 4))
-        if mode == "nearest":  # where a center falls on an edge between pixels, torch's float32 ratio decides: odd sizes have no such
+        # where a center falls on an edge between pixels, torch's float32 ratio decides: odd sizes have no such
+        if mode == "nearest":
             height, width, size = height | 1, width | 1, [side | 1 for side in size]
         image = picture(height, width, 1)
         batch = torch.from_numpy(image).permute(2, 0, 1)[None].double()  # so that its ratios are float64
-        expected = torch.nn.functional.interpolate(batch, size=size, mode=TORCH_MODES[mode], **options)[0].permute(1, 2, 0).numpy()
+        expected = (
+            torch.nn.functional.interpolate(batch, size=size, mode=TORCH_MODES[mode], **options)[0]
+            .permute(1, 2, 0)
+            .numpy()
+        )
         found = resize(image, (size[0], size[1]), mode, False)  # type: ignore[arg-type]
         np.testing.assert_allclose(found, expected, atol=2e-6, err_msg=f"{height}x{width} to {size}")
 
@@ -120,7 +134,9 @@ def test_an_unknown_mode_is_refused() -> None:
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
 def test_decimation_does_not_shift(factor: int) -> None:
-    """A ramp keeps its level: pixel i of the result is the mean of the pixels i * factor ... of the picture, up to the border."""
+    """A ramp keeps its level: pixel i of the result is the mean of the pixels i * factor ... of the picture, up to the
+    border.
+    """
     ramp = np.broadcast_to(np.arange(64, dtype=np.float32)[None, :, None] / 64, (62, 64, 1))
     small = decimate(ramp, factor, kernels.isotropic(25, 0.4 * factor))
     assert small.shape == (62 // factor, 64 // factor, 1)
@@ -136,7 +152,10 @@ def test_decimation_is_the_shifted_convolution() -> None:
         half, fraction = divmod(factor - 1, 2)
         shifts = (half, half + fraction)
         blurred = [ndimage.convolve(image[..., c].astype(float), kernel, mode="mirror") for c in range(3)]
-        moved = [np.mean([plane[y:, x:][: 40 - half - 1, : 36 - half - 1] for y in shifts for x in shifts], axis=0) for plane in blurred]
+        moved = [
+            np.mean([plane[y:, x:][: 40 - half - 1, : 36 - half - 1] for y in shifts for x in shifts], axis=0)
+            for plane in blurred
+        ]
         expected = np.stack([plane[::factor, ::factor] for plane in moved], axis=2)[:6, :6]
         np.testing.assert_allclose(decimate(image, factor, kernel)[:6, :6], expected, atol=1e-6)
     with pytest.raises(UsageError, match="a picture of 36x40 is too small to be decimated by 41"):

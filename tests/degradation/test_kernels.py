@@ -83,7 +83,9 @@ def test_delta_changes_nothing() -> None:
 
 
 def test_moments() -> None:
-    """The covariance of a sampled Gaussian that fits its window is its matrix: x to the right, y downwards, theta from x to y."""
+    """The covariance of a sampled Gaussian that fits its window is its matrix: x to the right, y downwards, theta from
+    x to y.
+    """
     kernel, x = kernels.anisotropic(41, 3.0, 1.5, 0.6), grid(41).astype(float)
     found = np.einsum("hw,hwi,hwj->ij", kernel, x, x)
     np.testing.assert_allclose(found, rotation(0.6) @ np.diag([3.0**2, 1.5**2]) @ rotation(0.6).T, rtol=1e-4)

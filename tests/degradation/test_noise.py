@@ -32,7 +32,8 @@ def test_correlated_noise_has_its_covariance() -> None:
 
 def test_poisson_noise_follows_the_number_of_levels() -> None:
     """Trap 35: v = 2^ceil(log2(levels)); the variance at level x is strength^2 x / v."""
-    image = np.repeat(np.repeat((np.arange(5, dtype=np.float32) * 50 / 255)[None, :, None], 4000, axis=0), 3, axis=2)  # 5 levels: v = 8
+    # 5 levels: v = 8
+    image = np.repeat(np.repeat((np.arange(5, dtype=np.float32) * 50 / 255)[None, :, None], 4000, axis=0), 3, axis=2)
     noise = add_poisson(image, 0.5, False, rng()) - image
     for column in range(5):
         assert noise[:, column].var() == pytest.approx(0.25 * image[0, column, 0] / 8, rel=0.06, abs=1e-9)

@@ -60,15 +60,24 @@ def test_the_hash_is_that_of_the_content() -> None:
         (BLUR.replace("[7, 21]", "7"), r"size must be a range \[least, greatest\] of numbers, got 7"),
         (BLUR.replace("[0.2, 3.0]", "[3.0, 0.2]"), r"sigma is upside down at scale 1: 3 to 0.2"),
         (BLUR.replace("[0.2, 3.0]", "[0.2, inf]"), r"sigma must be finite numbers, got \[0.2, inf\]"),
-        (BLUR.replace("[0.2, 3.0]", '[0.2, "a"]'), r"sigma must be a range \[least, greatest\] of numbers, got \[0.2, 'a'\]"),
-        (BLUR.replace("isotropic = 1.0", "isotropic = 0.6, anisotropic = 0.6"), r"kinds must hold chances that add up to 1, got 1.2"),
+        (
+            BLUR.replace("[0.2, 3.0]", '[0.2, "a"]'),
+            r"sigma must be a range \[least, greatest\] of numbers, got \[0.2, 'a'\]",
+        ),
+        (
+            BLUR.replace("isotropic = 1.0", "isotropic = 0.6, anisotropic = 0.6"),
+            r"kinds must hold chances that add up to 1, got 1.2",
+        ),
         (
             BLUR.replace("isotropic = 1.0", "isotopic = 1.0"),
             r"kinds has the unknown name 'isotopic', did you mean 'isotropic'\?; there are",
         ),
         (BLUR.replace("kinds = { isotropic = 1.0 }\n", ""), r"stage 1 \(blur\): kinds is missing"),
         (BLUR + BLUR.replace("sigma", "sigmas"), r"stage 2 \(blur\): unknown key 'sigmas'"),
-        ('[[stage]]\nop = "codec"\nformats = { jpeg = 1.0 }\nquality = [0, 95]\n', r"quality must lie in \[1, 100\], got \[0, 95\]"),
+        (
+            '[[stage]]\nop = "codec"\nformats = { jpeg = 1.0 }\nquality = [0, 95]\n',
+            r"quality must lie in \[1, 100\], got \[0, 95\]",
+        ),
         (
             '[[stage]]\nop = "codec"\nformats = { gif = 1.0 }\nquality = [30, 95]\n',
             r"formats has the unknown name 'gif'; there are jpeg, webp, avif",
@@ -87,7 +96,8 @@ def test_the_hash_is_that_of_the_content() -> None:
             r"mine.toml: target\.radius_px must be an odd whole number, got 50",
         ),
         (BLUR.replace("sigma = [0.2, 3.0]\n", ""), r"stage 1 \(blur\): sigma is missing"),
-        (BLUR.replace("sigma =", "variance ="), r"stage 1 \(blur\): sigma is missing"),  # isotropic kernels have no variance
+        # isotropic kernels have no variance
+        (BLUR.replace("sigma =", "variance ="), r"stage 1 \(blur\): sigma is missing"),
         (BLUR + "variance_per_scale = [0.0, 1.0]\n", r"variance is missing, to which variance_per_scale adds"),
         (BLUR + "beta_plateau = [1.5, 2.0]\n", r"beta_plateau must be a range that contains 1, got \[1.5, 2\]"),
         (BLUR + "sigma_per_scale = [1.0, 0.0]\n", r"sigma is upside down at scale 16: 16.2 to 3"),
@@ -96,7 +106,10 @@ def test_the_hash_is_that_of_the_content() -> None:
         (RESIZE.format("up", 0.3, 0.8), r"factor must reach above 1 for directions.up, got \[0.3, 0.8\]"),
         (RESIZE.format("down", 1.2, 1.8), r"factor must reach below 1 for directions.down, got \[1.2, 1.8\]"),
         ('[[stage]]\nop = "noise"\nkinds = { gaussian = 1.0 }\n', r"sigma_255 is missing, but kinds.gaussian is 1"),
-        ('[[stage]]\nop = "noise"\nkinds = { poisson = 1.0 }\nsigma_255 = [1, 2]\n', r"strength is missing, but kinds.poisson is 1"),
+        (
+            '[[stage]]\nop = "noise"\nkinds = { poisson = 1.0 }\nsigma_255 = [1, 2]\n',
+            r"strength is missing, but kinds.poisson is 1",
+        ),
         (
             '[[stage]]\nop = "noise"\nkinds = { gaussian = 1.0 }\nsigma_255 = [0.5, 2]\nwhole_sigma = true\n',
             r"sigma_255 must be whole numbers if whole_sigma is true, got \[0.5, 2.0\]",

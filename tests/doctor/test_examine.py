@@ -17,7 +17,15 @@ from upres.system.packages import ENGINES
 from upres.system.subprocesses import ProcessOutcome
 
 READY = {"step": "ready", "device": "cpu", "version": "ncnn 1.2"}
-RIGHT = {"step": "run", "device": "cpu", "precision": "fp32", "right": True, "difference": 1e-6, "seconds": 0.1, "words": ""}
+RIGHT = {
+    "step": "run",
+    "device": "cpu",
+    "precision": "fp32",
+    "right": True,
+    "difference": 1e-6,
+    "seconds": 0.1,
+    "words": "",
+}
 DEVICE = {"step": "devices", "devices": [["vulkan:0", "vulkan", "Card"]], "reason": ""}
 WRONG = RIGHT | {"right": False, "difference": 0.4}
 
@@ -26,7 +34,9 @@ def checks(outcome: ProcessOutcome, *devices: ProcessOutcome, engine: str = "ncn
     return examine._checks(engine, False, {one.job: one for one in (outcome, *devices)})
 
 
-def of(*told: dict[str, Any], job: tuple[str, ...] = ("ncnn",), code: int = 0, timed_out: bool = False, reason: str = "") -> ProcessOutcome:
+def of(
+    *told: dict[str, Any], job: tuple[str, ...] = ("ncnn",), code: int = 0, timed_out: bool = False, reason: str = ""
+) -> ProcessOutcome:
     return ProcessOutcome(job, told, code, timed_out, reason)
 
 
@@ -36,7 +46,11 @@ def test_states(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (check.state, check.version, check.tested) == ("ok", "1.2", TESTED["ncnn", "cpu"])
     assert checks(of(READY, WRONG, none))[0].state == "wrong"
     (check,) = checks(of(code=1, reason="ImportError: no"))
-    assert (check.state, check.words, check.remedy) == ("failed", "ImportError: no", "pip install --force-reinstall ncnn")
+    assert (check.state, check.words, check.remedy) == (
+        "failed",
+        "ImportError: no",
+        "pip install --force-reinstall ncnn",
+    )
     assert checks(of(READY, code=-11))[0].state == "crashed"
     assert checks(of(READY, code=0xC0000005))[0].words == "its process was ended by code 0xC0000005"
     assert checks(of(READY, timed_out=True))[0].state == "timeout"
@@ -55,7 +69,9 @@ def test_a_driver_that_crashes_while_it_is_looked_for_takes_nothing_from_the_cpu
 
 
 def test_how_a_process_ended_is_told_in_words() -> None:
-    (killed,) = outcomes(f"{TELL} import os, signal; print('dying', file=sys.stderr, flush=True); os.kill(os.getpid(), signal.SIGSEGV)")
+    (killed,) = outcomes(
+        f"{TELL} import os, signal; print('dying', file=sys.stderr, flush=True); os.kill(os.getpid(), signal.SIGSEGV)"
+    )
     (hung,) = outcomes("import time; time.sleep(60)", timeout_s=0.5)
     assert killed.crashed and hung.timed_out and not hung.crashed
     assert examine._end(killed) == "its process was ended by signal SIGSEGV (dying)"
@@ -63,12 +79,21 @@ def test_how_a_process_ended_is_told_in_words() -> None:
 
 
 def test_devices() -> None:
-    found = {"step": "devices", "devices": [["vulkan:0", "vulkan", "Card"], ["vulkan:1", "vulkan-software", "llvmpipe"]], "reason": ""}
+    found = {
+        "step": "devices",
+        "devices": [["vulkan:0", "vulkan", "Card"], ["vulkan:1", "vulkan-software", "llvmpipe"]],
+        "reason": "",
+    }
     half = RIGHT | {"precision": "fp16"}
     first = of(READY, RIGHT, half, job=("ncnn", "vulkan:0"))
     second = of(READY, RIGHT, job=("ncnn", "vulkan:1"), code=1, reason="no fp16 here")
     _, card, software = checks(of(READY, RIGHT, found), first, second)
-    assert (card.state, card.device_name, card.tested, [run.precision for run in card.runs]) == ("ok", "Card", UNTESTED, ["fp32", "fp16"])
+    assert (card.state, card.device_name, card.tested, [run.precision for run in card.runs]) == (
+        "ok",
+        "Card",
+        UNTESTED,
+        ["fp32", "fp16"],
+    )
     assert (software.state, software.words) == ("ok", "no half precision: no fp16 here")
     assert "llvmpipe" in software.tested
     _, absent = checks(of(READY, RIGHT, {"step": "devices", "devices": [], "reason": "no driver; install one"}))
@@ -90,7 +115,12 @@ def test_the_core_works_or_the_reason_is_told() -> None:
     assert core.works is False and "ncnn" in core.problems[0]
     for known, word in ((0, "numpy"), (1, "pyvips"), (2, "bundled models")):
         core, choices = examine._core(of(*told[:known], code=1, reason="ImportError: x"), ok[0])
-        assert core.works is False and word in core.problems[0] and "ImportError: x" in core.problems[0] and choices.path is None
+        assert (
+            core.works is False
+            and word in core.problems[0]
+            and "ImportError: x" in core.problems[0]
+            and choices.path is None
+        )
     core, _ = examine._core(of(*told[:2], told[2] | {"damaged": ["bundled model a: changed"]}, told[3]), ok[0])
     assert core.problems == ("bundled model a: changed",)
 
@@ -107,4 +137,6 @@ def test_no_room_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_doctor_itself_needs_nothing_that_may_be_broken() -> None:
     program = "import upres.doctor.examine, sys; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert {"numpy", "pyvips", "httpx", "typer", *(modules[0] for modules in ENGINES.values())}.isdisjoint(done.stdout.split())
+    assert {"numpy", "pyvips", "httpx", "typer", *(modules[0] for modules in ENGINES.values())}.isdisjoint(
+        done.stdout.split()
+    )

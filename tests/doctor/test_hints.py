@@ -28,7 +28,11 @@ Builds = dict[str, dict[str, Any]]
 
 
 def advice(
-    machine: Machine = HEALTHY, *, builds: Builds | None = None, engines: tuple[EngineCheck, ...] = (CPU,), **packages: str
+    machine: Machine = HEALTHY,
+    *,
+    builds: Builds | None = None,
+    engines: tuple[EngineCheck, ...] = (CPU,),
+    **packages: str,
 ) -> list[Hint]:
     versions = {name.replace("_", "-"): version for name, version in packages.items()}
     return hints(machine, versions, engines, builds or {})
@@ -43,15 +47,21 @@ def engine(name: str, device: str = "cpu", **changes: Any) -> EngineCheck:
 
 
 def test_an_nvidia_card_and_a_torch_for_cpus() -> None:
-    (hint,) = advice(NVIDIA, engines=(CPU, engine("torch", version="2.13.0")), builds={"torch": {"cuda": None, "hip": None}})
+    (hint,) = advice(
+        NVIDIA, engines=(CPU, engine("torch", version="2.13.0")), builds={"torch": {"cuda": None, "hip": None}}
+    )
     assert "CPU-only build" in hint.what and "--index-url https://download.pytorch.org/whl/cu" in hint.remedy
-    (hint,) = advice(NVIDIA, engines=(CPU, engine("torch", version="2.13.0+cpu", state="not-run")))  # --quick: the version alone tells
+    # --quick: the version alone tells
+    (hint,) = advice(NVIDIA, engines=(CPU, engine("torch", version="2.13.0+cpu", state="not-run")))
     assert "CPU-only build" in hint.what
     (hint,) = advice(NVIDIA, engines=(CPU, engine("torch")), builds={"torch": {"cuda": "12.8", "hip": None}})
     assert "finds no CUDA device" in hint.what and "nvidia-smi" in hint.remedy
     both = (CPU, engine("torch"), engine("torch", "cuda:0"))
     assert advice(NVIDIA, engines=both, builds={"torch": {"cuda": "12.8", "hip": None}}) == []
-    assert advice(engines=(CPU, engine("torch", version="2.13.0+cpu")), builds={"torch": {"cuda": None, "hip": None}}) == []
+    assert (
+        advice(engines=(CPU, engine("torch", version="2.13.0+cpu")), builds={"torch": {"cuda": None, "hip": None}})
+        == []
+    )
 
 
 def test_a_card_that_is_newer_than_torch() -> None:
@@ -73,17 +83,23 @@ def test_onnxruntime_without_cuda_and_two_of_them() -> None:
     cpu_build = {"onnx": {"providers": ["CPUExecutionProvider"]}}
     (hint,) = advice(NVIDIA, engines=(CPU, engine("onnx")), builds=cpu_build)
     assert "no CUDA provider" in hint.what and "onnxruntime-gpu" in hint.remedy
-    assert advice(NVIDIA, engines=(CPU, engine("onnx")), builds={"onnx": {"providers": ["CUDAExecutionProvider"]}}) == []
+    assert (
+        advice(NVIDIA, engines=(CPU, engine("onnx")), builds={"onnx": {"providers": ["CUDAExecutionProvider"]}}) == []
+    )
     assert advice(engines=(CPU, engine("onnx")), builds=cpu_build) == []
     (hint,) = advice(onnxruntime="1.20", onnxruntime_gpu="1.20")
     assert "overwrite" in hint.why and "pip uninstall -y onnxruntime onnxruntime-gpu" in hint.remedy
 
 
-@pytest.mark.parametrize(("package", "version"), [("torch", "2.1.0"), ("ncnn", "1.0.20240102"), ("onnxruntime_gpu", "1.10")])
+@pytest.mark.parametrize(
+    ("package", "version"), [("torch", "2.1.0"), ("ncnn", "1.0.20240102"), ("onnxruntime_gpu", "1.10")]
+)
 def test_what_is_too_old(package: str, version: str) -> None:
     (hint,) = advice(**{package: version})
     name = package.replace("_", "-")
-    assert hint.what.startswith(f"{name} {version} is installed") and hint.remedy.startswith(f"pip install --upgrade '{name}>=")
+    assert hint.what.startswith(f"{name} {version} is installed") and hint.remedy.startswith(
+        f"pip install --upgrade '{name}>="
+    )
 
 
 def test_vulkan() -> None:
@@ -122,7 +138,10 @@ def test_half_precision_that_is_wrong() -> None:
         (replace(HEALTHY, memory=Memory(16 * GIB, GIB // 2, None)), ("512 MB", "close other programs")),
         (replace(HEALTHY, memory=Memory(16 * GIB, GIB // 2, GIB)), ("512 MB", "give the container more memory")),
         (replace(HEALTHY, processor=Processor("x", 64, 1.5)), ("1.5 cores, but sees 64", "`threads=2`")),
-        (replace(HEALTHY, cache=replace(HEALTHY.cache, problem="cannot create a file in /: read-only")), ("read-only", "UPRES_CACHE")),
+        (
+            replace(HEALTHY, cache=replace(HEALTHY.cache, problem="cannot create a file in /: read-only")),
+            ("read-only", "UPRES_CACHE"),
+        ),
         (replace(HEALTHY, cache=replace(HEALTHY.cache, disk_free=GIB // 4)), ("256 MB", "another disk")),
     ],
 )

@@ -64,11 +64,16 @@ FAKES: dict[str, tuple[str, Any]] = {
             xpu=SimpleNamespace(device_count=lambda: 0),
         ),
     ),
-    "onnx": ("onnxruntime", SimpleNamespace(get_available_providers=lambda: ["DmlExecutionProvider", "CPUExecutionProvider"])),
+    "onnx": (
+        "onnxruntime",
+        SimpleNamespace(get_available_providers=lambda: ["DmlExecutionProvider", "CPUExecutionProvider"]),
+    ),
     "openvino": (
         "openvino",
         SimpleNamespace(
-            Core=lambda: SimpleNamespace(available_devices=["CPU", "GPU.0", "NPU"], get_property=lambda name, _: f"Intel {name}")
+            Core=lambda: SimpleNamespace(
+                available_devices=["CPU", "GPU.0", "NPU"], get_property=lambda name, _: f"Intel {name}"
+            )
         ),
     ),
 }
@@ -113,9 +118,13 @@ def test_a_run_elsewhere_than_asked_for_and_half_precision_that_was_given_up(
     assert not half["right"] and (half["precision"], half["words"]) == ("fp16", "fp16 is not used, it was black")
 
 
-@pytest.mark.parametrize(("engine", "device"), [pytest.param("ncnn", "vulkan:0", marks=pytest.mark.vulkan), ("openvino", "cpu")])
+@pytest.mark.parametrize(
+    ("engine", "device"), [pytest.param("ncnn", "vulkan:0", marks=pytest.mark.vulkan), ("openvino", "cpu")]
+)
 def test_it_runs_and_is_right(engine: str, device: str) -> None:
-    """What `upres doctor` does with the engines of this machine; the others are in tests/engines/test_engines.py, against each other."""
+    """What `upres doctor` does with the engines of this machine; the others are in tests/engines/test_engines.py,
+    against each other.
+    """
     if missing_modules(engine):
         pytest.skip(f"{engine} is not installed")
     job = (engine,) if device == "cpu" else (engine, device)

@@ -38,7 +38,9 @@ def test_no_gpu_is_called_tested() -> None:
 
 
 def test_systems_that_were_never_tested_are_told() -> None:
-    windows = replace(HEALTHY, system=System("Windows 11", "windows", "11", "AMD64", False), python=Python("3.13.1", "CPython", ""))
+    windows = replace(
+        HEALTHY, system=System("Windows 11", "windows", "11", "AMD64", False), python=Python("3.13.1", "CPython", "")
+    )
     assert untested(windows) == ("this system: windows on AMD64", "this Python: CPython 3.13", *untested(HEALTHY))
 
 
@@ -68,8 +70,16 @@ def test_what_is_too_old(package: str, version: str, lowest: str | None) -> None
 @pytest.mark.parametrize(
     ("module", "reason", "remedy"),
     [
-        ("ncnn", "ImportError: libgomp.so.1: cannot open shared object file: No such file or directory", "sudo apt install libgomp1"),
-        ("torch", "OSError: libcudnn.so.9: cannot open shared object file", "install the system package that provides libcudnn.so.9"),
+        (
+            "ncnn",
+            "ImportError: libgomp.so.1: cannot open shared object file: No such file or directory",
+            "sudo apt install libgomp1",
+        ),
+        (
+            "torch",
+            "OSError: libcudnn.so.9: cannot open shared object file",
+            "install the system package that provides libcudnn.so.9",
+        ),
         ("ncnn", "ImportError: DLL load failed while importing ncnn", "https://aka.ms/vs/17/release/vc_redist.x64.exe"),
         ("onnx", "ImportError: broken", "pip install --force-reinstall onnxruntime"),
         ("pyvips", "ModuleNotFoundError: No module named '_libvips'", "pip install --force-reinstall 'pyvips[binary]'"),

@@ -1,4 +1,5 @@
-"""Every engine that is installed, in every precision that it has here, against plain torch modules: node by node, network by network.
+"""Every engine that is installed, in every precision that it has here, against plain torch modules: node by node,
+network by network.
 
 A new engine needs one row in `ROWS`.
 """
@@ -62,8 +63,10 @@ ROWS = [
     Row("onnx", precision="fp16"),
     Row("openvino"),
 ]
-GPUS = [Row("ncnn", "vulkan"), Row("ncnn", "vulkan", "fp16")]  # a software driver takes a second to make a network ready
-# What a value may be off by, over the largest of a result: 11 and 8 bits are kept after every layer, on some GPUs after every product.
+# a software driver takes a second to make a network ready
+GPUS = [Row("ncnn", "vulkan"), Row("ncnn", "vulkan", "fp16")]
+# What a value may be off by, over the largest of a result: 11 and 8 bits are kept after every layer, on some GPUs after
+# every product.
 HALF = {"fp16": 1e-2, "bf16": 3e-2}
 every_row = pytest.mark.parametrize("row", ROWS, ids=str)
 in_float32 = pytest.mark.parametrize("row", [row for row in ROWS if row.precision == "fp32"], ids=str)
@@ -74,7 +77,9 @@ every_row_and_gpu = pytest.mark.parametrize("row", [*ROWS, *_on_gpus], ids=str)
 def load(graph: Graph, row: Row, threads: int = 1) -> engines.Runner:
     if row.missing:
         pytest.skip(row.missing)
-    return open_graph(graph, engine=row.engine, threads=threads, exact=row.exact, device=row.device, precision=row.precision)
+    return open_graph(
+        graph, engine=row.engine, threads=threads, exact=row.exact, device=row.device, precision=row.precision
+    )
 
 
 def check(found: Array, expected: Array, row: Row, atol: float) -> None:
@@ -105,14 +110,22 @@ NODES = {
         [Conv("o", S, WEIGHT, BIAS, padding=1)],
         lambda x: F.conv2d(x, torch.from_numpy(WEIGHT), torch.from_numpy(BIAS), padding=1),
     ),
-    "conv without bias": (5, [Conv("o", S, WEIGHT, padding=1)], lambda x: F.conv2d(x, torch.from_numpy(WEIGHT), padding=1)),
+    "conv without bias": (
+        5,
+        [Conv("o", S, WEIGHT, padding=1)],
+        lambda x: F.conv2d(x, torch.from_numpy(WEIGHT), padding=1),
+    ),
     "conv with stride, then back": (
         5,
         [Conv("h", S, WEIGHT, stride=2, padding=1), Resample("upsample_nearest", "o", "h", 2)],
         lambda x: F.interpolate(F.conv2d(x, torch.from_numpy(WEIGHT), stride=2, padding=1), scale_factor=2),
     ),
     "relu": (5, [Scale("c", S, -0.5), Activate("o", "c", Activation("relu"))], lambda x: F.relu(-0.5 * x)),
-    "leaky relu": (5, [Scale("c", S, -0.5), Activate("o", "c", Activation("leaky_relu", 0.2))], lambda x: F.leaky_relu(-0.5 * x, 0.2)),
+    "leaky relu": (
+        5,
+        [Scale("c", S, -0.5), Activate("o", "c", Activation("leaky_relu", 0.2))],
+        lambda x: F.leaky_relu(-0.5 * x, 0.2),
+    ),
     "sigmoid": (5, [Scale("c", S, -3.0), Activate("o", "c", Activation("sigmoid"))], lambda x: torch.sigmoid(-3 * x)),
     "prelu": (
         5,
@@ -130,7 +143,11 @@ NODES = {
         [Activate("c", S, Activation("sigmoid")), Mul("m", (S, "c")), Add("o", (S, "c", "m"), (1.0, -0.25, 3.0))],
         lambda x: x - 0.25 * torch.sigmoid(x) + 3 * x * torch.sigmoid(x),
     ),
-    "concat": (5, [Activate("c", S, Activation("sigmoid")), Concat("o", (S, "c", S))], lambda x: torch.cat([x, torch.sigmoid(x), x], 1)),
+    "concat": (
+        5,
+        [Activate("c", S, Activation("sigmoid")), Concat("o", (S, "c", S))],
+        lambda x: torch.cat([x, torch.sigmoid(x), x], 1),
+    ),
     "max pool": (
         5,
         [MaxPool("p", S, 2, 2), Resample("upsample_nearest", "o", "p", 2)],
@@ -187,7 +204,9 @@ def test_rrdb_with_23_blocks(row: Row) -> None:
 @pytest.fixture(scope="module")
 def published(assets: Path) -> SRVGGNetCompact:
     module = SRVGGNetCompact()
-    module.load_state_dict(torch.load(assets / "weights" / "realesr-animevideov3.pth", map_location="cpu", weights_only=True)["params"])
+    module.load_state_dict(
+        torch.load(assets / "weights" / "realesr-animevideov3.pth", map_location="cpu", weights_only=True)["params"]
+    )
     return module.eval()
 
 

@@ -1,4 +1,6 @@
-"""What is OpenVINO's own: its devices, the precision that it would choose, failures that it keeps to itself, its telemetry."""
+"""What is OpenVINO's own: its devices, the precision that it would choose, failures that it keeps to itself, its
+telemetry.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def test_what_was_not_computed_is_nan() -> None:
     """A request that says that it has finished, and has not."""
     runner = OpenVinoRunner(small(), threads=1)
     assert runner._net is not None
-    runner._net._request = SimpleNamespace(set_output_tensor=lambda _: None, start_async=lambda *_, **__: None, wait=lambda: None)
+    runner._net._request = SimpleNamespace(
+        set_output_tensor=lambda _: None, start_async=lambda *_, **__: None, wait=lambda: None
+    )
     with pytest.raises(EngineError, match="returned 480 of 480 values as NaN"):
         runner(picture(8, 5))
 
@@ -96,11 +100,17 @@ def test_after_a_failure_the_network_is_compiled_again() -> None:
     assert runner._net is not None
 
     def broken() -> None:
-        raise RuntimeError("Exception from src/infer_request.cpp:246:\nCheck 'ok' failed at x.cpp:1:\nthe device was lost\n")
+        raise RuntimeError(
+            "Exception from src/infer_request.cpp:246:\nCheck 'ok' failed at x.cpp:1:\nthe device was lost\n"
+        )
 
-    runner._net._request = SimpleNamespace(set_output_tensor=lambda _: None, start_async=lambda *_, **__: None, wait=broken)
+    runner._net._request = SimpleNamespace(
+        set_output_tensor=lambda _: None, start_async=lambda *_, **__: None, wait=broken
+    )
     lr = picture(8, 5)
-    with pytest.raises(EngineError, match=f"{runner.name} failed on 8 x 5 pixels: the device was lost; try a smaller tile"):
+    with pytest.raises(
+        EngineError, match=f"{runner.name} failed on 8 x 5 pixels: the device was lost; try a smaller tile"
+    ):
         runner(lr)
     np.testing.assert_allclose(runner(lr), expected(lr), rtol=0, atol=1e-5)
 
@@ -143,7 +153,11 @@ def test_half_precision_is_what_it_says_or_refused(precision: str) -> None:
 def test_float32_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor with AMX, played: OpenVINO would take bfloat16 unless told, and an old one might though told."""
     net = engine._Net(None, None, "CPU", "fp32", 3)
-    assert net._settings == {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 3}
+    assert net._settings == {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": 3,
+    }
     assert "INFERENCE_NUM_THREADS" not in engine._Net(None, None, "GPU", "fp16", 3)._settings
     monkeypatch.setattr(engine._Net, "compile", lambda self: "bf16")
     with pytest.raises(EngineError, match="computes in bf16 on this CPU, not in fp32"):
@@ -203,7 +217,9 @@ raise ImportError
 
 
 def test_the_import_tells_nobody(tmp_path: Path) -> None:
-    """Of openvino-telemetry nothing is imported; later it can be, by whoever wants it. The control: openvino alone does import it."""
+    """Of openvino-telemetry nothing is imported; later it can be, by whoever wants it. The control: openvino alone does
+    import it.
+    """
     folder = tmp_path / "openvino_telemetry"
     folder.mkdir()
     (folder / "__init__.py").write_text(_TELLTALE)

@@ -1,4 +1,7 @@
-"""Options of engines in one value. What does not go together is tested where engines are opened: `autotune/test_choose.py`."""
+"""Options of engines in one value.
+
+What does not go together is tested where engines are opened: `autotune/test_choose.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from upres.errors import EngineError, UsageError
 @pytest.mark.parametrize(
     ("keywords", "words"),
     [
-        ({"engine": "trch"}, "`engine` must be one of auto, ncnn, torch, onnx, openvino; got 'trch', did you mean 'torch'"),
+        (
+            {"engine": "trch"},
+            "`engine` must be one of auto, ncnn, torch, onnx, openvino; got 'trch', did you mean 'torch'",
+        ),
         ({"precision": "fp8"}, "`precision` must be one of auto, fp32, fp16, bf16; got 'fp8'"),
         ({"threads": -1}, r"`threads` must be at least 0 \(0 is one per core\), got -1"),
         ({"expected_px": 0}, "`expected_px` must be at least 1, got 0"),
@@ -22,7 +28,9 @@ from upres.errors import EngineError, UsageError
         ({"engine": "ncnn", "device": "cuda"}, "engine 'ncnn' has no device 'cuda'"),
     ],
 )
-def test_a_value_out_of_range_is_refused_by_name_before_anything_is_opened(keywords: dict[str, object], words: str) -> None:
+def test_a_value_out_of_range_is_refused_by_name_before_anything_is_opened(
+    keywords: dict[str, object], words: str
+) -> None:
     with pytest.raises(UsageError, match=words):
         EngineOptions(**keywords)  # type: ignore[arg-type]
 
@@ -40,7 +48,11 @@ def test_load_takes_them_whole_and_single_keywords() -> None:
     [
         ("openvino", "auto", "engine 'openvino' is not installed: pip install 'upres[openvino]'"),
         ("auto", "npu", "device 'npu' needs engine openvino, which is not installed: pip install 'upres[openvino]'"),
-        ("auto", "gpu", r"pip install 'upres[openvino]'; for other GPUs use device cuda .*, vulkan .*, mps .* or directml"),
+        (
+            "auto",
+            "gpu",
+            r"pip install 'upres[openvino]'; for other GPUs use device cuda .*, vulkan .*, mps .* or directml",
+        ),
     ],
 )
 def test_what_is_not_installed_is_refused_before_anything(

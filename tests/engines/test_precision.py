@@ -100,7 +100,9 @@ def test_half_precision_that_agrees_is_used(precision: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("precision", ["auto", "fp16"])
-def test_half_precision_that_disagrees_is_not_and_a_note_says_so(fault: Callable[[Array], Array], precision: str) -> None:
+def test_half_precision_that_disagrees_is_not_and_a_note_says_so(
+    fault: Callable[[Array], Array], precision: str
+) -> None:
     runner, opened = ask({"fp16": fault, "fp32": right}, precision)
     assert (runner.precision, runner.device) == ("fp32", "gpu:0")
     (note,) = runner.notes
@@ -119,7 +121,9 @@ def test_figures_are_told() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_gpu_that_is_wrong_in_float32_too_is_refused(fault: Callable[[Array], Array]) -> None:
-    with pytest.raises(EngineError, match=r"gpu 1\.0 computes wrong results on gpu:0, in float32 too: .*; update the driver"):
+    with pytest.raises(
+        EngineError, match=r"gpu 1\.0 computes wrong results on gpu:0, in float32 too: .*; update the driver"
+    ):
         ask({"fp16": fault, "fp32": fault})
 
 
@@ -146,7 +150,9 @@ def test_where_nobody_asked_for_it_a_device_without_half_precision_runs_in_float
     def none(graph: Graph, *, precision: Precision, **options: object) -> Runner:
         if precision != "fp32":
             raise UsageError("this device has no fp16")
-        return Gpu(open_graph(graph, engine="ncnn", threads=1, exact=True, device="cpu", precision="fp32"), "fp32", right)
+        return Gpu(
+            open_graph(graph, engine="ncnn", threads=1, exact=True, device="cpu", precision="fp32"), "fp32", right
+        )
 
     options = EngineOptions(engine="torch", threads=1, device="cuda")
     assert open_checked(compact(2), options, open_runner=none).notes == ()
@@ -155,7 +161,9 @@ def test_where_nobody_asked_for_it_a_device_without_half_precision_runs_in_float
 
 
 def test_a_network_whose_values_overflow_in_16_bits_runs_in_float32() -> None:
-    """Right in float32, beyond fp16's 65504 between its layers: what makes black squares elsewhere. torch has fp16 on the CPU too."""
+    """Right in float32, beyond fp16's 65504 between its layers: what makes black squares elsewhere. torch has fp16 on
+    the CPU too.
+    """
     pytest.importorskip("torch")
     large, small = (np.zeros((3, 3, 1, 1), np.float32) for _ in range(2))
     large[range(3), range(3)], small[range(3), range(3)] = 1e5, 1e-5

@@ -11,7 +11,9 @@ from upres.engines.sample_picture import sample
 from upres.images.io import read_picture
 
 
-@pytest.mark.parametrize(("channels", "height", "width"), [(3, 48, 65), (1, 128, 20), (3, 1, 1), (3, 200, 300), (1, 400, 130)])
+@pytest.mark.parametrize(
+    ("channels", "height", "width"), [(3, 48, 65), (1, 128, 20), (3, 1, 1), (3, 200, 300), (1, 400, 130)]
+)
 def test_shape_range_and_layout(channels: int, height: int, width: int) -> None:
     lr = sample(channels, height, width)
     assert lr.shape == (1, channels, height, width)

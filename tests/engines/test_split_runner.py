@@ -18,7 +18,11 @@ RRDB = graph_from_state_dict(state_of(randomized(RRDBNet(width=16, growth=8, blo
 
 
 def make(graph: Graph, engine: str) -> Runner:
-    return TorchRunner(graph, threads=1) if engine == "torch" else NcnnRunner(graph, threads=1, exact=engine == "ncnn exact")
+    return (
+        TorchRunner(graph, threads=1)
+        if engine == "torch"
+        else NcnnRunner(graph, threads=1, exact=engine == "ncnn exact")
+    )
 
 
 @pytest.mark.parametrize("engine", ["torch", "ncnn exact", "ncnn"])
@@ -60,5 +64,8 @@ def test_all_tiles_of_a_picture_have_one_size() -> None:
 
 def test_load_divides_where_it_saves_memory() -> None:
     assert isinstance(engines.load(RRDB), TailRunner)
-    assert engines.load(RRDB).memory_factor < engines.load(graph_from_state_dict(state_of(SRVGGNetCompact(width=4, convs=1)))).memory_factor
+    assert (
+        engines.load(RRDB).memory_factor
+        < engines.load(graph_from_state_dict(state_of(SRVGGNetCompact(width=4, convs=1)))).memory_factor
+    )
     assert isinstance(engines.load(graph_from_state_dict(state_of(SRVGGNetCompact(width=4, convs=1)))), NcnnRunner)

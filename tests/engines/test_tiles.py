@@ -11,11 +11,16 @@ from upres.engines.tiles import Tile, plan, plan_windows, run_tiles
 from upres.errors import UsageError
 
 SIDES = [(1, 1), (1, 7), (37, 5), (64, 64), (100, 101), (333, 20)]
-CASES = [(h * a, w * a, tile, overlap, a) for (h, w), tile, overlap, a in itertools.product(SIDES, (4, 7, 32, 1000), (0, 3, 18), (1, 2, 4))]
+CASES = [
+    (h * a, w * a, tile, overlap, a)
+    for (h, w), tile, overlap, a in itertools.product(SIDES, (4, 7, 32, 1000), (0, 3, 18), (1, 2, 4))
+]
 
 
 @pytest.mark.parametrize(("height", "width", "tile", "overlap", "alignment"), CASES)
-def test_kept_parts_cover_the_picture_once_and_sources_reach_far(height: int, width: int, tile: int, overlap: int, alignment: int) -> None:
+def test_kept_parts_cover_the_picture_once_and_sources_reach_far(
+    height: int, width: int, tile: int, overlap: int, alignment: int
+) -> None:
     seen = np.zeros((height, width), int)
     for t in plan(height, width, tile_px=tile, overlap_px=overlap, alignment=alignment):
         seen[t.keep_top : t.keep_bottom, t.keep_left : t.keep_right] += 1
@@ -26,7 +31,8 @@ def test_kept_parts_cover_the_picture_once_and_sources_reach_far(height: int, wi
             assert 0 <= low <= keep_low < keep_high <= high <= length
             assert low == 0 or low <= keep_low - overlap
             assert high == length or high >= keep_high + overlap
-            assert keep_low - low < overlap + alignment and high - keep_high < overlap + alignment  # and no farther than needed
+            # and no farther than needed
+            assert keep_low - low < overlap + alignment and high - keep_high < overlap + alignment
             assert not any(edge % alignment for edge in (low, high, keep_low, keep_high))
             assert keep_high - keep_low <= tile
     assert (seen == 1).all()
@@ -49,8 +55,14 @@ def test_one_tile_is_the_whole_picture() -> None:
     [
         ({"height": 0, "width": 5, "tile_px": 8, "overlap_px": 1}, "cannot tile 0 x 5"),
         ({"height": 5, "width": 5, "tile_px": 8, "overlap_px": -1}, "overlap -1"),
-        ({"height": 6, "width": 5, "tile_px": 8, "overlap_px": 1, "alignment": 2}, "6 x 5 pixels are not multiples of .* alignment 2"),
-        ({"height": 8, "width": 8, "tile_px": 3, "overlap_px": 1, "alignment": 4}, "`tile_px` must be at least 4, the alignment"),
+        (
+            {"height": 6, "width": 5, "tile_px": 8, "overlap_px": 1, "alignment": 2},
+            "6 x 5 pixels are not multiples of .* alignment 2",
+        ),
+        (
+            {"height": 8, "width": 8, "tile_px": 3, "overlap_px": 1, "alignment": 4},
+            "`tile_px` must be at least 4, the alignment",
+        ),
     ],
 )
 def test_refusals(arguments: dict[str, int], words: str) -> None:
@@ -58,8 +70,12 @@ def test_refusals(arguments: dict[str, int], words: str) -> None:
         plan(**arguments)
 
 
-@pytest.mark.parametrize(("height", "width", "size", "overlap"), [(37, 90, (20, 24), 5), (20, 20, (20, 20), 7), (21, 100, (20, 9), 4)])
-def test_windows_have_one_size_and_keep_what_reads_far_enough(height: int, width: int, size: tuple[int, int], overlap: int) -> None:
+@pytest.mark.parametrize(
+    ("height", "width", "size", "overlap"), [(37, 90, (20, 24), 5), (20, 20, (20, 20), 7), (21, 100, (20, 9), 4)]
+)
+def test_windows_have_one_size_and_keep_what_reads_far_enough(
+    height: int, width: int, size: tuple[int, int], overlap: int
+) -> None:
     seen = np.zeros((height, width), int)
     for t in plan_windows(height, width, size=size, overlap_px=overlap):
         seen[t.keep_top : t.keep_bottom, t.keep_left : t.keep_right] += 1

@@ -1,4 +1,6 @@
-"""A tiled picture equals the untiled one: to the bit with torch and with ncnn's exact mode, to a rounding error with ncnn's Winograd."""
+"""A tiled picture equals the untiled one: to the bit with torch and with ncnn's exact mode, to a rounding error with
+ncnn's Winograd.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from upres.images.io import quantize
 from upres.models.load import load_model
 from upres.upscaling.upscaler import Upscaler
 
-# Sizes with the tiles that they are cut into: tiles that see the border at some sides or at none, and tiny ones, of which a row is enough.
+# Sizes with the tiles that they are cut into: tiles that see the border at some sides or at none, and tiny ones, of
+# which a row is enough.
 CUTS = [((61, 74), (37, 16)), ((33, 97), (16,)), ((12, 61), (5,))]
 
 
@@ -46,7 +49,9 @@ NETWORKS = {
 @pytest.mark.parametrize(("engine", "exact"), [("torch", False), ("ncnn", True), ("ncnn", False)])  # torch always is
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize(("size", "tiles"), CUTS)
-def test_tiled_equals_untiled(network: str, engine: str, exact: bool, size: tuple[int, int], tiles: tuple[int, ...]) -> None:
+def test_tiled_equals_untiled(
+    network: str, engine: str, exact: bool, size: tuple[int, int], tiles: tuple[int, ...]
+) -> None:
     graph = graph_from_state_dict(state_of(NETWORKS[network]))
     height, width = (side - side % graph.alignment for side in size)
     lr = np.random.default_rng(5).random((1, 3, height, width), dtype=np.float32)

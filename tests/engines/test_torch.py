@@ -71,7 +71,9 @@ def test_settings_are_ours_inside_and_put_back(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_tiles_of_a_network_with_sigmoids_are_equal_to_the_bit(threads: int) -> None:
-    """Sizes whose values are no multiple of a vector, and enough of them (more than 32,768) for torch to give each thread a part."""
+    """Sizes whose values are no multiple of a vector, and enough of them (more than 32,768) for torch to give each
+    thread a part.
+    """
     graph = graph_from_state_dict(state_of(randomized(SPAN(width=12, scale=2), 1))).simplify()
     runner = TorchRunner(graph, threads=threads, device="cpu")
     lr = picture(61, 53)
@@ -97,7 +99,9 @@ def test_memory_is_let_go_of_while_the_error_is_still_held(monkeypatch: pytest.M
     def short(x: torch.Tensor, *_: object) -> torch.Tensor:
         value = torch.zeros(1000)
         kept.append(weakref.ref(value))
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation for Memory Management")
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation for Memory Management"
+        )
 
     runner = TorchRunner(small(), threads=1, device="cpu")
     monkeypatch.setattr(engine, "_conv2d", short)
@@ -116,7 +120,9 @@ def test_other_failures_are_engine_errors(monkeypatch: pytest.MonkeyPatch) -> No
         raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED\nstack")
 
     monkeypatch.setattr(engine, "_conv2d", broken)
-    with pytest.raises(EngineError, match="failed on 6 x 7 pixels: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED; try a smaller") as caught:
+    with pytest.raises(
+        EngineError, match="failed on 6 x 7 pixels: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED; try a smaller"
+    ) as caught:
         runner(picture(6, 7))
     assert not isinstance(caught.value, OutOfMemoryError)
 

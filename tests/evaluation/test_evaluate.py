@@ -47,7 +47,9 @@ def large(tmp_path: Path) -> Path:
     path = tmp_path / "large"
     path.mkdir()
     for name, width in (("a.png", 201), ("b.png", 300)):
-        write_picture(picture(np.clip(smooth(203, width, seed=width) + noise(203, width, 3, seed=1) * 0.1, 0, 1)), path / name)
+        write_picture(
+            picture(np.clip(smooth(203, width, seed=width) + noise(203, width, 3, seed=1) * 0.1, 0, 1)), path / name
+        )
     return path
 
 
@@ -84,7 +86,9 @@ def test_the_whole_protocol_against_other_programs(hr: Path) -> None:
     result = evaluate(find_pairs(hr, None, 2), {"nearest": nearest()}, scale=2)
     image = levels(hr / "a.png")[:40, :50]
     lr = literal_uint8(image, 0.5)
-    assert result.scores["bicubic"]["a.png"].psnr_rgb == pytest.approx(psnr_rgb(literal_uint8(lr, 2.0), image, 2), abs=1e-9)
+    assert result.scores["bicubic"]["a.png"].psnr_rgb == pytest.approx(
+        psnr_rgb(literal_uint8(lr, 2.0), image, 2), abs=1e-9
+    )
     enlarged = lr.repeat(2, axis=0).repeat(2, axis=1)
     assert result.scores["nearest"]["a.png"].psnr_rgb == pytest.approx(psnr_rgb(enlarged, image, 2), abs=1e-9)
     assert result.scores["nearest"]["a.png"] == measure(enlarged, image, border=2)
@@ -107,7 +111,9 @@ def test_lr_that_is_given_is_used(hr: Path, tmp_path: Path) -> None:
     write_picture(picture(np.full((20, 18, 3), 0.5)), lr / "b.png")
     result = evaluate(find_pairs(hr, lr, 2), {}, scale=2)
     flat = np.full((40, 50, 3), 128, np.uint8)
-    assert result.scores["bicubic"]["a.png"].psnr_rgb == pytest.approx(psnr_rgb(flat, levels(hr / "a.png")[:40, :50], 2), abs=1e-9)
+    assert result.scores["bicubic"]["a.png"].psnr_rgb == pytest.approx(
+        psnr_rgb(flat, levels(hr / "a.png")[:40, :50], 2), abs=1e-9
+    )
     assert result.protocol["lr"] == "read from a folder, cropped to HR / 2"
 
 
@@ -152,7 +158,9 @@ def test_transparency_is_said_to_be_left_out(tmp_path: Path) -> None:
 def test_a_picture_that_one_model_fails_on_is_in_no_row(hr: Path) -> None:
     bad = nearest(spoil_call=0)
     result = evaluate(find_pairs(hr, None, 2), {"good": nearest(), "bad": bad}, scale=2)
-    assert {name: list(images) for name, images in result.scores.items()} == {key: ["b.png"] for key in ("bicubic", "good", "bad")}
+    assert {name: list(images) for name, images in result.scores.items()} == {
+        key: ["b.png"] for key in ("bicubic", "good", "bad")
+    }
     assert list(result.failed) == ["a.png"]
     assert result.failed["a.png"].startswith("bad: fake 1 returned NaN or infinity")
     assert result.protocol["pictures"] == 1
@@ -172,7 +180,9 @@ def test_a_refused_model_is_not_a_bad_picture(hr: Path) -> None:
 
 def test_a_model_of_another_scale_is_refused_before_any_runs(hr: Path) -> None:
     first, second = nearest(2), nearest(4)
-    with pytest.raises(UsageError, match=r"model four has scale 4, but `scale` is 2; use `scale=4`, or a model of scale 2"):
+    with pytest.raises(
+        UsageError, match=r"model four has scale 4, but `scale` is 2; use `scale=4`, or a model of scale 2"
+    ):
         evaluate(find_pairs(hr, None, 2), {"two": first, "four": second}, scale=2)
     assert isinstance(first.runner, FakeRunner)
     assert first.runner.calls == []
@@ -217,7 +227,10 @@ def test_niqe_is_a_column_and_hr_a_row_of_its_own(large: Path, parameters: NiqeP
     assert result.means()["bicubic"].niqe == pytest.approx((rows["a.png"].niqe + rows["b.png"].niqe) / 2, abs=1e-12)  # type: ignore[operator]
     assert rows["a.png"].lr_psnr is None
     lines = format_table(result).splitlines()
-    assert lines[2] == f"NIQE: Y rounded, border 2, blocks 96x96, parameters with the SHA-256 {parameters.sha256}; hr is HR itself"
+    assert (
+        lines[2]
+        == f"NIQE: Y rounded, border 2, blocks 96x96, parameters with the SHA-256 {parameters.sha256}; hr is HR itself"
+    )
     assert lines[4].endswith("NIQE (Y rounded, border 2)")
     assert [line.split()[-6] for line in lines[5:]] == ["bicubic", "nearest", "hr"] * 3
     mean = sum(result.reference.values()) / 2
@@ -225,26 +238,37 @@ def test_niqe_is_a_column_and_hr_a_row_of_its_own(large: Path, parameters: NiqeP
     assert len({len(line) for line in lines[4:]}) == 1
     figures = result.to_json()
     assert set(figures) == {"protocol", "models", "hr"}
-    assert figures["hr"] == {"mean": {"niqe": mean}, "images": {name: {"niqe": value} for name, value in result.reference.items()}}
+    assert figures["hr"] == {
+        "mean": {"niqe": mean},
+        "images": {name: {"niqe": value} for name, value in result.reference.items()},
+    }
     assert set(figures["models"]["nearest"]["mean"]) == {"psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "niqe"}
 
 
 def test_the_authors_parameters_are_called_so(large: Path, parameters: NiqeParameters) -> None:
     theirs = NiqeParameters(parameters.mean, parameters.covariance, parameters.window, PARAMETERS.sha256 or "")
-    assert "96x96, the authors' parameters;" in evaluate(find_pairs(large, None, 2), {}, scale=2, niqe=theirs).protocol["niqe"]
+    assert (
+        "96x96, the authors' parameters;"
+        in evaluate(find_pairs(large, None, 2), {}, scale=2, niqe=theirs).protocol["niqe"]
+    )
 
 
 def test_a_picture_too_small_for_niqe_is_in_no_row(large: Path, parameters: NiqeParameters) -> None:
     write_picture(picture(smooth(40, 300)), large / "c.png")
     result = evaluate(find_pairs(large, None, 2), {"nearest": nearest()}, scale=2, niqe=parameters)
     assert list(result.failed) == ["c.png"] and "NIQE needs at least one 96x96 block" in result.failed["c.png"]
-    assert list(result.reference) == list(result.scores["bicubic"]) == list(result.scores["nearest"]) == ["a.png", "b.png"]
+    assert (
+        list(result.reference) == list(result.scores["bicubic"]) == list(result.scores["nearest"]) == ["a.png", "b.png"]
+    )
 
 
 def test_lr_psnr_is_of_lr_and_the_reduced_sr(hr: Path, tmp_path: Path) -> None:
     result = evaluate(find_pairs(hr, None, 2), {"nearest": nearest()}, scale=2, lr_psnr=True)
     lr = literal_uint8(levels(hr / "a.png")[:40, :50], 0.5)
-    again = {"bicubic": literal_uint8(literal_uint8(lr, 2.0), 0.5), "nearest": literal_uint8(lr.repeat(2, axis=0).repeat(2, axis=1), 0.5)}
+    again = {
+        "bicubic": literal_uint8(literal_uint8(lr, 2.0), 0.5),
+        "nearest": literal_uint8(lr.repeat(2, axis=0).repeat(2, axis=1), 0.5),
+    }
     for name, reduced in again.items():
         expected = peak_signal_noise_ratio(lr, reduced, data_range=255)
         assert result.scores[name]["a.png"].lr_psnr == pytest.approx(expected, abs=1e-9)
@@ -271,7 +295,8 @@ PUBLISHED_PSNR_Y = {"Set5": 28.43, "Set14": 26.09, "BSD100": 25.96}  # cubic x4,
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED_PSNR_Y)
 def test_bicubic_of_the_standard_sets(assets: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upres.evaluation.evaluate.ssim", lambda *_, **__: 1.0)  # two thirds of the time, and the test below measures it
+    # two thirds of the time, and the test below measures it
+    monkeypatch.setattr("upres.evaluation.evaluate.ssim", lambda *_, **__: 1.0)
     folder = assets / "data" / "test" / name
     mean = evaluate(find_pairs(folder, None, 4), {}, scale=4).means()["bicubic"]
     assert mean.psnr_y == pytest.approx(PUBLISHED_PSNR_Y[name], abs=0.01)

@@ -67,7 +67,12 @@ def test_pictures_are_a_square_odd_sides_and_gray() -> None:
 def test_a_costly_network_gets_a_smaller_picture() -> None:
     graph = far_seeing_graph()
     assert next(lr.shape[2:] for _, lr in pictures(graph)) == (128, 128)
-    wide = Graph.of([Conv("c", "input", np.zeros((4096, 3, 33, 33), np.float32), padding=16)], output="c", in_channels=3, family="wide")
+    wide = Graph.of(
+        [Conv("c", "input", np.zeros((4096, 3, 33, 33), np.float32), padding=16)],
+        output="c",
+        in_channels=3,
+        family="wide",
+    )
     side = next(pictures(wide))[1].shape[2]
     assert side == math.isqrt(int(3e10 / wide.macs_per_pixel)) < 128
 

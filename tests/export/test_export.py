@@ -1,4 +1,6 @@
-"""Each family in each format, run by other programs' engines and compared with torch; and that a failure leaves nothing."""
+"""Each family in each format, run by other programs' engines and compared with torch; and that a failure leaves
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,9 @@ def by_ncnn(param: Path, lr: Array) -> Array:
 
 def by_module(module: nn.Module, path: Path, lr: Array) -> Array:
     """The torch module, loaded strictly with what the file holds."""
-    module.load_state_dict({name: torch.from_numpy(np.array(array, np.float32)) for name, array in load_file(path).items()})
+    module.load_state_dict(
+        {name: torch.from_numpy(np.array(array, np.float32)) for name, array in load_file(path).items()}
+    )
     return by_torch(module, lr)
 
 
@@ -116,7 +120,9 @@ def test_every_family_in_every_format_is_what_torch_computes(name: str, tmp_path
         atol = 2e-5 * max(1.0, float(np.abs(expected).max()))
         np.testing.assert_allclose(by_onnxruntime(made["onnx"], lr), expected, rtol=0, atol=atol)
         np.testing.assert_allclose(by_ncnn(made["ncnn"], lr), expected, rtol=0, atol=atol)
-        np.testing.assert_allclose(by_module(NETWORKS[name]().eval(), made["safetensors"], lr), expected, rtol=0, atol=atol)
+        np.testing.assert_allclose(
+            by_module(NETWORKS[name]().eval(), made["safetensors"], lr), expected, rtol=0, atol=atol
+        )
 
 
 @pytest.mark.parametrize("name", ["rrdb-x2-unshuffle", "span-x2"])
@@ -124,7 +130,11 @@ def test_half_is_half_the_size_and_nearly_the_same_picture(name: str, tmp_path: 
     path, module = saved(tmp_path, name)
     lr = noise(3, 16, 20)
     expected = by_torch(module, lr)
-    runs = {"onnx": by_onnxruntime, "ncnn": by_ncnn, "safetensors": lambda file, x: by_module(NETWORKS[name]().eval(), file, x)}
+    runs = {
+        "onnx": by_onnxruntime,
+        "ncnn": by_ncnn,
+        "safetensors": lambda file, x: by_module(NETWORKS[name]().eval(), file, x),
+    }
     for kind, run in runs.items():
         whole, half = (export(str(path), kind, tmp_path, half=half, threads=1).files for half in (False, True))
         assert half[0].name == whole[0].name.replace(".", "-fp16.")
@@ -136,7 +146,9 @@ def test_half_is_half_the_size_and_nearly_the_same_picture(name: str, tmp_path: 
 def test_ecbsr_keeps_the_names_that_it_came_with(tmp_path: Path) -> None:
     state = state_of(randomized_ecbsr(ECBSR(width=6, blocks=1), 1))
     write_safetensors(tmp_path / "m.safetensors", state, {})
-    found = load_file(export(str(tmp_path / "m.safetensors"), "safetensors", tmp_path / "new.safetensors", threads=1).files[0])
+    found = load_file(
+        export(str(tmp_path / "m.safetensors"), "safetensors", tmp_path / "new.safetensors", threads=1).files[0]
+    )
     assert found.keys() == state.keys()
 
 
@@ -151,12 +163,20 @@ def test_report_tells_what_was_compared_and_of_which_files(tmp_path: Path) -> No
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert report["source"] == [{"file": path.name, "license": "unknown", "sha256": digest, "share": 1.0}]
     data = done.files[0].read_bytes()
-    assert report["files"] == [{"bytes": len(data), "file": "rrdb-x2-unshuffle.onnx", "sha256": hashlib.sha256(data).hexdigest()}]
+    assert report["files"] == [
+        {"bytes": len(data), "file": "rrdb-x2-unshuffle.onnx", "sha256": hashlib.sha256(data).hexdigest()}
+    ]
     assert report["reference"].startswith("ncnn ") and report["not_run"] == []
     assert {check["engine"].split()[0] for check in report["checks"]} == {"onnxruntime", "openvino"}
     assert len({(check["height"], check["width"]) for check in report["checks"]}) == 3
-    assert all(check["height"] % 2 == 0 and check["largest"] < 1e-5 < 90 < check["psnr_db"] for check in report["checks"])
-    assert report["network"]["scale"] == 2 and report["network"]["alignment"] == 2 and report["network"]["family"] == "rrdb"
+    assert all(
+        check["height"] % 2 == 0 and check["largest"] < 1e-5 < 90 < check["psnr_db"] for check in report["checks"]
+    )
+    assert (
+        report["network"]["scale"] == 2
+        and report["network"]["alignment"] == 2
+        and report["network"]["family"] == "rrdb"
+    )
     assert {"upres", "onnx", "onnxruntime", "openvino", "ncnn", "numpy", "python"} <= report["versions"].keys()
     assert report["tolerance"] == {"largest": 1e-3, "least_psnr_db": 90.0}
 
@@ -181,7 +201,10 @@ def test_a_blend_is_one_network(tmp_path: Path) -> None:
     for name, tensor in load_file(done.files[0]).items():
         np.testing.assert_allclose(tensor, 0.75 * first[name] + 0.25 * second[name], rtol=1e-5, atol=1e-8)
     report = json.loads(done.report.read_text())
-    assert [(source["file"], source["share"]) for source in report["source"]] == [("a.safetensors", 0.75), ("b.safetensors", 0.25)]
+    assert [(source["file"], source["share"]) for source in report["source"]] == [
+        ("a.safetensors", 0.75),
+        ("b.safetensors", 0.25),
+    ]
 
 
 def test_a_chain_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -201,11 +224,18 @@ def test_what_has_no_such_form_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     foreign = bilinear_x2(tmp_path / "in")
     (tmp_path / "in" / "m.onnx").write_bytes(onnx_bytes(graph_from_state_dict(compact_state())))
-    write_safetensors(tmp_path / "in" / "hat.safetensors", {"layers.0.overlap_attn.weight": np.zeros((2, 2), np.float32)}, {})
+    write_safetensors(
+        tmp_path / "in" / "hat.safetensors", {"layers.0.overlap_attn.weight": np.zeros((2, 2), np.float32)}, {}
+    )
     nameless = export(str(saved(tmp_path, "span-x2")[0]), "ncnn", tmp_path / "in", threads=1).files[0]
     before = sorted(tmp_path.iterdir())
     for model, kind, words in (
-        (foreign, "ncnn", "is an ncnn network that upres runs as it is, without knowing its layers. Take the same network as .safetensors"),
+        (
+            foreign,
+            "ncnn",
+            "is an ncnn network that upres runs as it is, without knowing its layers. Take the same network as "
+            ".safetensors",
+        ),
         (tmp_path / "in" / "m.onnx", "onnx", "is an ONNX file that upres runs as it is, without knowing its layers"),
         (tmp_path / "in" / "hat.safetensors", "onnx", "hat.safetensors: unknown network: .* It looks like HAT"),
         (nameless, "safetensors", "weights have no names for safetensors"),
@@ -242,7 +272,9 @@ def test_ncnn_files_of_our_own_become_onnx(tmp_path: Path) -> None:
 def test_old_names_become_those_of_basicsr(tmp_path: Path) -> None:
     module = randomized(NETWORKS["rrdb-x4"](), 3)
     write_safetensors(tmp_path / "old.safetensors", old_esrgan_keys(state_of(module), 2, 2), {})
-    found = load_file(export(str(tmp_path / "old.safetensors"), "safetensors", tmp_path / "new.safetensors", threads=1).files[0])
+    found = load_file(
+        export(str(tmp_path / "old.safetensors"), "safetensors", tmp_path / "new.safetensors", threads=1).files[0]
+    )
     assert found.keys() == module.state_dict().keys()
     assert all(np.array_equal(found[name], tensor.numpy()) for name, tensor in module.state_dict().items())
 
@@ -268,7 +300,9 @@ class Off:
 
 def spoil(monkeypatch: pytest.MonkeyPatch, by: float = 0.0, error: BaseException | None = None) -> None:
     whole = OnnxProgram
-    monkeypatch.setattr("upres.engines.onnx.opaque.OnnxProgram", lambda path, threads: Off(whole(path, threads=threads), by, error))
+    monkeypatch.setattr(
+        "upres.engines.onnx.opaque.OnnxProgram", lambda path, threads: Off(whole(path, threads=threads), by, error)
+    )
 
 
 def left(folder: Path) -> list[str]:
@@ -296,7 +330,11 @@ def test_a_small_difference_passes_in_half_only(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [(EngineError("short of breath"), EngineError), (KeyboardInterrupt(), KeyboardInterrupt), (MemoryError(), MemoryError)],
+    [
+        (EngineError("short of breath"), EngineError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (MemoryError(), MemoryError),
+    ],
 )
 def test_an_engine_that_fails_leaves_nothing(
     error: BaseException, kind: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -336,7 +374,9 @@ def test_a_full_disk_leaves_nothing(kind: str, tmp_path: Path, monkeypatch: pyte
 def test_two_files_come_together_or_not_at_all(
     fails: int, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rename of the .param, of the .bin or of the report fails: with nothing there before, and with older files there."""
+    """The rename of the .param, of the .bin or of the report fails: with nothing there before, and with older files
+    there.
+    """
     path = compact_file(tmp_path / "m.safetensors")
     whole = files.commit_partial
     calls: list[Path] = []
@@ -404,9 +444,16 @@ def test_bad_targets_are_named_before_any_work(tmp_path: Path) -> None:
 
 
 def test_the_suffix_of_the_target_names_the_format(tmp_path: Path) -> None:
-    assert [format_of(name) for name in ("a.onnx", "a.PARAM", "b/a.bin", "a.safetensors")] == ["onnx", "ncnn", "ncnn", "safetensors"]
+    assert [format_of(name) for name in ("a.onnx", "a.PARAM", "b/a.bin", "a.safetensors")] == [
+        "onnx",
+        "ncnn",
+        "ncnn",
+        "safetensors",
+    ]
     for target in (None, "a", tmp_path, "a.pth"):
-        with pytest.raises(UsageError, match="specify `format`, or a target with the suffix of one: expected onnx, ncnn, safetensors"):
+        with pytest.raises(
+            UsageError, match="specify `format`, or a target with the suffix of one: expected onnx, ncnn, safetensors"
+        ):
             export_model("compact-x2", target)
     model = load_model(compact_file(tmp_path / "m.safetensors"))
     assert export_model(model, tmp_path / "out.onnx", threads=1).files == (tmp_path / "out.onnx",)
@@ -464,7 +511,9 @@ def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
         monkeypatch.setattr(f"{module}.find_spec", lambda name, found=found: None if name in packages else found(name))
 
 
-def test_ncnn_is_compared_with_another_engine_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ncnn_is_compared_with_another_engine_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = compact_file(tmp_path / "m.safetensors")
     for missing, reference in (((), "torch"), (("torch",), "onnxruntime"), (("torch", "onnxruntime"), "ncnn")):
         without(monkeypatch, *missing)
@@ -502,7 +551,9 @@ def test_gray_graphs_have_one_channel_outside_too() -> None:
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_the_examples_of_the_page_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example_photo: Path) -> None:
+def test_the_examples_of_the_page_run(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example_photo: Path
+) -> None:
     """And give the same picture as upres does."""
     monkeypatch.chdir(tmp_path)
     lr = Image.open(example_photo).crop((100, 60, 148, 92))
@@ -515,6 +566,8 @@ def test_the_examples_of_the_page_run(number: int, tmp_path: Path, monkeypatch: 
     if "upres" in code:
         assert left(tmp_path) == ["compact-x4-fp16.onnx", "compact-x4-fp16.onnx.json", "photo.png"]
         return
-    expected = NcnnRunner(load_model("compact-x4").graph, threads=1)(np.asarray(lr, np.float32).transpose(2, 0, 1)[None] / np.float32(255))
+    expected = NcnnRunner(load_model("compact-x4").graph, threads=1)(
+        np.asarray(lr, np.float32).transpose(2, 0, 1)[None] / np.float32(255)
+    )
     found = np.asarray(Image.open("large.png"))
     np.testing.assert_allclose(found, expected[0].transpose(1, 2, 0).clip(0, 1) * 255, rtol=0, atol=0.502)

@@ -22,7 +22,18 @@ def test_text_is_as_converters_write_it() -> None:
     blobs = {name for words in layers for name in words[4 : 4 + int(words[2]) + int(words[3])]}
     assert [int(count) for count in lines[1].split()] == [len(layers), len(blobs)]
     assert [words[0] for words in layers] == [
-        *("Input", "Split", "Convolution", "PReLU", "Convolution", "PReLU", "Convolution", "PixelShuffle", "Interp", "BinaryOp")
+        *(
+            "Input",
+            "Split",
+            "Convolution",
+            "PReLU",
+            "Convolution",
+            "PReLU",
+            "Convolution",
+            "PixelShuffle",
+            "Interp",
+            "BinaryOp",
+        )
     ]
     assert layers[0][4] == "data" and layers[-1][6] == "output" and layers[-1][7] == "0=0"
     reads = [name for words in layers for name in words[4 : 4 + int(words[2])]]
@@ -49,19 +60,30 @@ def test_bytes_are_tagged_and_padded(half: bool) -> None:
 
 def test_upscayl_reads_the_scale_from_the_name() -> None:
     """Its getModelScale: x2 or 2x anywhere is 2, else x3 or 3x is 3, else 4."""
-    assert [scale_in_name(name) for name in ("RealESRGAN_x2plus", "4x-Remacri", "2xNew", "m-x3", "4x2000", "m")] == [2, 4, 2, 3, 2, 4]
+    assert [scale_in_name(name) for name in ("RealESRGAN_x2plus", "4x-Remacri", "2xNew", "m-x3", "4x2000", "m")] == [
+        2,
+        4,
+        2,
+        3,
+        2,
+        4,
+    ]
     assert upscayl_name("compact-x4", 4) == "compact-x4"
     assert upscayl_name("new", 4) == "new-x4"
     assert upscayl_name("new", 2) == "new-x2"
     assert upscayl_name("new_4x", 2) == "new_4x-x2"  # 2 wins
     assert upscayl_name("new", 8) == "new"
     assert upscayl_notes("new-x2", COMPACT) == ()
-    assert upscayl_notes("new-x4", COMPACT) == ("Upscayl reads scale 4 from the name new-x4, but it is 2; choose another name",)
+    assert upscayl_notes("new-x4", COMPACT) == (
+        "Upscayl reads scale 4 from the name new-x4, but it is 2; choose another name",
+    )
 
 
 def test_what_upscayl_cannot_do_is_told() -> None:
     def notes(**shape: int) -> str:
-        return " ".join(upscayl_notes("m-x2", graph_from_state_dict(state_of(RRDBNet(width=4, growth=4, blocks=1, **shape)))))
+        return " ".join(
+            upscayl_notes("m-x2", graph_from_state_dict(state_of(RRDBNet(width=4, growth=4, blocks=1, **shape))))
+        )
 
     assert "sides that are multiples of 2; Upscayl's tiles" in notes(unshuffle=2)
     assert "supports scales 2, 3 and 4; it will treat this network of scale 1 as 2" in notes(ups=0)

@@ -26,7 +26,10 @@ Array = np.ndarray
 
 
 def runs(path: Path, lr: Array) -> list[Array]:
-    """Both engines in float32. OpenVINO is told so: by itself it computes in half precision on CPUs that have it (AVX512-FP16, AMX)."""
+    """Both engines in float32.
+
+    OpenVINO is told so: by itself it computes in half precision on CPUs that have it (AVX512-FP16, AMX).
+    """
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return [session.run(["sr"], {"lr": lr})[0], compiled({"lr": lr})["sr"]]
@@ -34,7 +37,9 @@ def runs(path: Path, lr: Array) -> list[Array]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("module", [SMALL, *(RRDBNet(width=8, growth=4, blocks=1, unshuffle=factor) for factor in (2, 4))])
+@pytest.mark.parametrize(
+    "module", [SMALL, *(RRDBNet(width=8, growth=4, blocks=1, unshuffle=factor) for factor in (2, 4))]
+)
 def test_file_runs_at_any_size(module: SRVGGNetCompact | RRDBNet, half: bool, tmp_path: Path) -> None:
     """A pixel-unshuffle as SpaceToDepth and Gather gave wrong pictures in OpenVINO 2026.4."""
     randomized(module, 2)
@@ -52,7 +57,12 @@ def test_file_runs_at_any_size(module: SRVGGNetCompact | RRDBNet, half: bool, tm
 
 @pytest.mark.parametrize("half", [False, True])
 def test_opset_names_axes_and_facts(half: bool, tmp_path: Path) -> None:
-    write_onnx(graph_from_state_dict(state_of(SMALL)), tmp_path / "network.onnx", half=half, facts={"scale": "2", "family": "compact"})
+    write_onnx(
+        graph_from_state_dict(state_of(SMALL)),
+        tmp_path / "network.onnx",
+        half=half,
+        facts={"scale": "2", "family": "compact"},
+    )
     model = onnx.load(tmp_path / "network.onnx")
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
@@ -95,7 +105,10 @@ def test_values_beyond_half_between_layers_are_found_though_the_cpu_does_not_sho
     module = TorchRunner(plain, threads=1, device="cpu")
     check_range(plain, lr, 1)
     assert largest_between(plain, lr) >= np.abs(module(lr)).max()
-    state["body.0.weight"] = state["body.0.weight"] * np.float32(6e4)  # weights that fit into float16, and cancel each other
+    # weights that fit into float16, and cancel each other
+    state["body.0.weight"] = state["body.0.weight"] * np.float32(6e4)
     state["body.2.weight"] = state["body.2.weight"] * np.float32(1 / 6e4)
-    with pytest.raises(EngineError, match=r"activations of this network reach \d.*float16 maximum of 65504.*without `half`"):
+    with pytest.raises(
+        EngineError, match=r"activations of this network reach \d.*float16 maximum of 65504.*without `half`"
+    ):
         check_range(graph_from_state_dict(state), lr, 1)

@@ -29,7 +29,9 @@ def test_names_are_those_of_basicsr(tmp_path: Path) -> None:
 
 
 def test_wrappers_prefixes_are_taken_off(tmp_path: Path) -> None:
-    write_state({f"module.{name}": array for name, array in compact_state().items()}, tmp_path / "m.safetensors", facts={})
+    write_state(
+        {f"module.{name}": array for name, array in compact_state().items()}, tmp_path / "m.safetensors", facts={}
+    )
     assert read_weights(tmp_path / "m.safetensors").keys() == compact_state().keys()
 
 
@@ -43,6 +45,8 @@ def test_half_stores_floats_in_two_bytes_and_leaves_the_rest(tmp_path: Path) -> 
 
 
 def test_numbers_beyond_half_are_named(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"body.0.bias contains 70000, above the float16 maximum of 65504; export without `half`"):
+    with pytest.raises(
+        EngineError, match=r"body.0.bias contains 70000, above the float16 maximum of 65504; export without `half`"
+    ):
         write_state({"body.0.bias": np.array([7e4], np.float32)}, tmp_path / "m.safetensors", half=True, facts={})
     assert list(tmp_path.iterdir()) == []

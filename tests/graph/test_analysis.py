@@ -1,4 +1,6 @@
-"""What a network sees and costs: receptive fields against float64 gradients, parameters against torch, costs against published figures."""
+"""What a network sees and costs: receptive fields against float64 gradients, parameters against torch, costs against
+published figures.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from upres.graph.nodes import Activate, Activation, Add, Conv, MaxPool, Node, Re
 
 
 def true_reach(module: nn.Module, side: int, scale: int) -> int:
-    """Largest distance from an LR row to the LR row of an output that depends on it: where the derivative, in float64, is not zero.
+    """Largest distance from an LR row to the LR row of an output that depends on it: where the derivative, in float64,
+    is not zero.
 
     Four rows are tried: a pixel-unshuffle makes the reach depend on which.
     """
@@ -58,7 +61,8 @@ def test_receptive_field_of_the_published_compact_networks(convs: int, expected:
 
 
 def test_receptive_field_of_rrdb_with_23_blocks() -> None:
-    # 1 + 23 * 3 * 5 + 1 before the upsamplings; conv_up1 at x2, three more at x4 add 2: floor(floor(-3 / 2) - 1) / 2) = -2.
+    # 1 + 23 * 3 * 5 + 1 before the upsamplings; conv_up1 at x2, three more at x4 add 2: floor(floor(-3 / 2) - 1) / 2) =
+    # -2.
     assert graph_from_state_dict(state_of(RRDBNet(width=2, growth=1))).receptive_field == 349
 
 
@@ -81,7 +85,9 @@ def test_macs_of_known_networks() -> None:
     assert compact.macs_per_pixel == 9 * (3 * 64 + 16 * 64 * 64 + 64 * 48)
     # Published: 35.7 GMACs for compact 64x16 and 1032.6 for RRDB, both x4 to 1280 x 720.
     assert compact.macs_per_pixel * 320 * 180 / 1e9 == pytest.approx(35.7, abs=0.05)
-    assert graph_from_state_dict(state_of(RRDBNet())).macs_per_pixel * 320 * 180 / 1e9 == pytest.approx(1032.6, abs=0.05)
+    assert graph_from_state_dict(state_of(RRDBNet())).macs_per_pixel * 320 * 180 / 1e9 == pytest.approx(
+        1032.6, abs=0.05
+    )
 
 
 def test_activation_bytes_are_those_of_the_widest_moment() -> None:

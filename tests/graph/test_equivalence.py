@@ -1,4 +1,6 @@
-"""Two graphs are one network whatever their values are called and however constants are folded, and never if a number differs."""
+"""Two graphs are one network whatever their values are called and however constants are folded, and never if a number
+differs.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,12 @@ def changed(graph: Graph, output: str, **values: object) -> Graph:
 @pytest.mark.parametrize("make", [compact, rrdb, mixed])
 def test_names_and_folding_make_no_difference(make: object) -> None:
     graph: Graph = make()  # type: ignore[operator]
-    for other in (graph, with_plain_names(graph, "lr", "sr"), graph.simplify(), with_plain_names(graph.simplify(), "x", "y")):
+    for other in (
+        graph,
+        with_plain_names(graph, "lr", "sr"),
+        graph.simplify(),
+        with_plain_names(graph.simplify(), "x", "y"),
+    ):
         assert equivalent(graph, other) and equivalent(other, graph)
 
 

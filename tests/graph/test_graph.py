@@ -26,15 +26,30 @@ def graph_of(nodes: list[Node], channels: int = 3) -> Graph:
         ([Conv("a", "nowhere", weights(3, 3))], "node 'a' reads 'nowhere', which no earlier node writes"),
         ([Conv("a", "input", weights(3, 4))], "conv 'a' expects 4 channels, but 'input' has 3"),
         ([Conv("a", "input", weights(3, 3), np.ones(4, np.float32))], r"expected a bias of shape \(3,\), got \(4,\)"),
-        ([Conv("a", "input", np.ones((3, 3, 3, 5), np.float32))], r"expected weights \(out, in, k, k\), got \(3, 3, 3, 5\)"),
+        (
+            [Conv("a", "input", np.ones((3, 3, 3, 5), np.float32))],
+            r"expected weights \(out, in, k, k\), got \(3, 3, 3, 5\)",
+        ),
         ([Conv("input", "input", weights(3, 3))], "another node already writes"),
-        ([Activate("a", "input", Activation("prelu", slopes=np.ones(2, np.float32)))], r"slopes of shape \(3,\) or \(1,\), got \(2,\)"),
+        (
+            [Activate("a", "input", Activation("prelu", slopes=np.ones(2, np.float32)))],
+            r"slopes of shape \(3,\) or \(1,\), got \(2,\)",
+        ),
         ([Conv("a", "input", weights(3, 3), activation=Activation("prelu"))], "got None"),
-        ([Conv("a", "input", weights(4, 3), padding=1), Add("b", ("a", "input"), (1.0, 1.0))], "same shape, got a with 4 .* input with 3"),
+        (
+            [Conv("a", "input", weights(4, 3), padding=1), Add("b", ("a", "input"), (1.0, 1.0))],
+            "same shape, got a with 4 .* input with 3",
+        ),
         ([Add("b", ("input", "input"), (1.0,))], "2 inputs, but 1 coefficients"),
         ([Add("b", ("input",), (1.0,))], "two or more inputs"),
-        ([Resample("upsample_nearest", "a", "input", 2), Mul("b", ("a", "input"))], "got a with 3 .* at x2, input with 3 .* at x1"),
-        ([Resample("upsample_nearest", "a", "input", 2), Concat("b", ("a", "input"))], "concatenates values of different sizes: a, input"),
+        (
+            [Resample("upsample_nearest", "a", "input", 2), Mul("b", ("a", "input"))],
+            "got a with 3 .* at x2, input with 3 .* at x1",
+        ),
+        (
+            [Resample("upsample_nearest", "a", "input", 2), Concat("b", ("a", "input"))],
+            "concatenates values of different sizes: a, input",
+        ),
         ([Resample("pixel_shuffle", "a", "input", 2)], "needs a multiple of 4 channels, got 3"),
         ([Resample("pixel_unshuffle", "a", "input", 2)], "the scale must be an integer, got 1/2"),
     ],
@@ -58,9 +73,18 @@ def test_the_tail_of_rrdb_is_cut_off_where_the_picture_grows() -> None:
 
 def test_what_has_no_tail() -> None:
     compact = SRVGGNetCompact(width=8, convs=1)  # its input crosses the cut too
-    for module in (compact, RRDBNet(width=8, growth=4, blocks=1, ups=0), RRDBNet(width=8, growth=4, blocks=1, unshuffle=4)):
+    for module in (
+        compact,
+        RRDBNet(width=8, growth=4, blocks=1, ups=0),
+        RRDBNet(width=8, growth=4, blocks=1, unshuffle=4),
+    ):
         assert graph_from_state_dict(state_of(module)).split_at_tail() is None
-    assert graph_of([Resample("upsample_nearest", "a", "input", 2), Conv("b", "a", weights(3, 3), padding=1)]).split_at_tail() is None
+    assert (
+        graph_of(
+            [Resample("upsample_nearest", "a", "input", 2), Conv("b", "a", weights(3, 3), padding=1)]
+        ).split_at_tail()
+        is None
+    )
 
 
 def test_a_graph_that_lies_about_itself_is_refused() -> None:

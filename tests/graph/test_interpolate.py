@@ -1,4 +1,6 @@
-"""Between two networks: the ends are the two to the bit, the middle is the mean, and what cannot be mixed is refused by name."""
+"""Between two networks: the ends are the two to the bit, the middle is the mean, and what cannot be mixed is refused by
+name.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,24 @@ def rrdb_state(seed: int = 0, *, width: int = 4, growth: int = 2, dialect: str =
     rng = np.random.default_rng(seed)
     first, trunk, up1, up2, hr, last, dense = {
         "basicsr": ("conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last", "body.0.rdb{0}.conv{1}"),
-        "esrgan": ("conv_first", "trunk_conv", "upconv1", "upconv2", "HRconv", "conv_last", "RRDB_trunk.0.RDB{0}.conv{1}"),
-        "old": ("model.0", "model.1.sub.1", "model.3", "model.6", "model.8", "model.10", "model.1.sub.0.RDB{0}.conv{1}.0"),
+        "esrgan": (
+            "conv_first",
+            "trunk_conv",
+            "upconv1",
+            "upconv2",
+            "HRconv",
+            "conv_last",
+            "RRDB_trunk.0.RDB{0}.conv{1}",
+        ),
+        "old": (
+            "model.0",
+            "model.1.sub.1",
+            "model.3",
+            "model.6",
+            "model.8",
+            "model.10",
+            "model.1.sub.0.RDB{0}.conv{1}.0",
+        ),
     }[dialect]
     convs = {first: (width, 3), trunk: (width, width)}
     for b in (1, 2, 3):
@@ -61,11 +79,16 @@ def test_alpha_is_the_share_of_the_second() -> None:
 
 
 def test_the_sum_is_rounded_once() -> None:
-    """Against long doubles: with either product, or both, rounded to float32 before the sum, some of these numbers come out otherwise."""
+    """Against long doubles: with either product, or both, rounded to float32 before the sum, some of these numbers come
+    out otherwise.
+    """
     a, b = rrdb_state(3, width=16), rrdb_state(4, width=16)
     alpha = 1 / np.pi  # a short decimal number would make ties, which any last bit decides
     share = np.longdouble(alpha)
-    exact = {name: ((1 - share) * a[name].astype(np.longdouble) + share * b[name].astype(np.longdouble)).astype(np.float32) for name in a}
+    exact = {
+        name: ((1 - share) * a[name].astype(np.longdouble) + share * b[name].astype(np.longdouble)).astype(np.float32)
+        for name in a
+    }
     assert_equal(interpolate(a, b, alpha), exact)
     assert_equal(interpolate(a, a, 0.7), a)
 
@@ -115,16 +138,32 @@ def test_the_arguments_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "words"),
     [
-        (compact_state(4), rrdb_state(), "the first network is compact x4, the second network is rrdb x4; expected the same family"),
+        (
+            compact_state(4),
+            rrdb_state(),
+            "the first network is compact x4, the second network is rrdb x4; expected the same family",
+        ),
         (compact_state(2), compact_state(4), "the first network is compact x2, the second network is compact x4"),
         (
             compact_state(width=4),
             compact_state(width=6),
             r"tensor 'body.0.weight' is \(4, 3, 3, 3\) in the first network and \(6, 3, 3, 3\) in the second network",
         ),
-        (rrdb_state(growth=2), rrdb_state(growth=3, dialect="old"), r"'body.0.rdb1.conv1.weight' is \(2, 4, 3, 3\) .* and \(3, 4, 3, 3\)"),
-        (compact_state(depth=2), compact_state(depth=3), r"'body.6.weight' is \(12, 4, 3, 3\) in .* and \(4, 4, 3, 3\) in"),
-        (compact_state(), {"x": np.ones(3, np.float32)}, "cannot interpolate the second network: unknown network: found 1 tensors"),
+        (
+            rrdb_state(growth=2),
+            rrdb_state(growth=3, dialect="old"),
+            r"'body.0.rdb1.conv1.weight' is \(2, 4, 3, 3\) .* and \(3, 4, 3, 3\)",
+        ),
+        (
+            compact_state(depth=2),
+            compact_state(depth=3),
+            r"'body.6.weight' is \(12, 4, 3, 3\) in .* and \(4, 4, 3, 3\) in",
+        ),
+        (
+            compact_state(),
+            {"x": np.ones(3, np.float32)},
+            "cannot interpolate the second network: unknown network: found 1 tensors",
+        ),
         ({}, compact_state(), "cannot interpolate the first network: the model file holds no tensors"),
     ],
 )
@@ -151,7 +190,9 @@ def test_no_flag_allows_an_alpha_that_is_no_number(alpha: float) -> None:
 
 
 def test_the_network_between_is_between() -> None:
-    """With one network twice as strong as the other in its last convolution, the mean is one and a half times as strong."""
+    """With one network twice as strong as the other in its last convolution, the mean is one and a half times as
+    strong.
+    """
     a = compact_state(seed=1)
     last = max(a, key=lambda name: int(name.split(".")[1]) if name.endswith("weight") else -1)
     b = {**a, last: 2 * a[last]}

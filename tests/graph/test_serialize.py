@@ -29,7 +29,10 @@ def test_a_network_without_its_weights_is_as_much_work() -> None:
 
 def test_the_digest_is_of_the_structure_alone() -> None:
     assert digest(structure(compact(2, seed=1))) == digest(structure(compact(2, seed=2)))
-    assert len({digest(structure(graph)) for graph in (compact(2), compact(3), compact(2, width=5), compact(2, depth=3))}) == 4
+    assert (
+        len({digest(structure(graph)) for graph in (compact(2), compact(3), compact(2, width=5), compact(2, depth=3))})
+        == 4
+    )
 
 
 @pytest.mark.parametrize("graph", [compact(4, width=32, depth=12), aligned_graph(), gray_graph()])

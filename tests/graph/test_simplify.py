@@ -16,7 +16,16 @@ RELU = Activation("relu")
 SIGMOID = Activation("sigmoid")
 
 
-def conv(output: str, source: str, into: int = 4, out: int = 4, kernel: int = 3, *, bias: bool = True, padding: int | None = None) -> Conv:
+def conv(
+    output: str,
+    source: str,
+    into: int = 4,
+    out: int = 4,
+    kernel: int = 3,
+    *,
+    bias: bool = True,
+    padding: int | None = None,
+) -> Conv:
     weight = RNG.normal(0, 0.3, (out, into, kernel, kernel)).astype(np.float32)
     shift = RNG.normal(0, 0.3, out).astype(np.float32) if bias else None
     return Conv(output, source, weight, shift, padding=kernel // 2 if padding is None else padding)
@@ -43,9 +52,17 @@ RULES: dict[str, tuple[list[Node], list[str]]] = {
         ["Conv", "Activate"],
     ),
     "a constant moves into the conv": ([conv("a", "input"), Scale("b", "a", 0.2)], ["Conv"]),
-    "but not past an activation": ([conv("a", "input"), Activate("b", "a", RELU), Scale("c", "b", 0.2)], ["Conv", "Scale"]),
+    "but not past an activation": (
+        [conv("a", "input"), Activate("b", "a", RELU), Scale("c", "b", 0.2)],
+        ["Conv", "Scale"],
+    ),
     "a constant moves into a sum": (
-        [Activate("a", "input", RELU), Activate("b", "input", SIGMOID), Add("c", ("a", "b"), (1.0, 0.5)), Scale("d", "c", 0.2)],
+        [
+            Activate("a", "input", RELU),
+            Activate("b", "input", SIGMOID),
+            Add("c", ("a", "b"), (1.0, 0.5)),
+            Scale("d", "c", 0.2),
+        ],
         ["Activate", "Activate", "Add"],
     ),
     "a sum in a sum, and a scaled input": (
@@ -69,7 +86,10 @@ RULES: dict[str, tuple[list[Node], list[str]]] = {
         ],
         ["Activate", "Activate", "Concat", "Conv"],
     ),
-    "not of a conv that moves the picture": ([conv("a", "input", kernel=1), conv("c", "a", kernel=3)], ["Conv", "Conv"]),
+    "not of a conv that moves the picture": (
+        [conv("a", "input", kernel=1), conv("c", "a", kernel=3)],
+        ["Conv", "Conv"],
+    ),
     "parallel convs of one input": (
         [
             conv("a", "input"),
@@ -84,14 +104,22 @@ RULES: dict[str, tuple[list[Node], list[str]]] = {
         ["Conv"],
     ),
     "convs and the identity together": (
-        [conv("a", "input"), conv("b", "input", kernel=1), Add("c", ("a", "b", "input"), (1.0, 1.0, 1.0)), Activate("d", "c", RELU)],
+        [
+            conv("a", "input"),
+            conv("b", "input", kernel=1),
+            Add("c", ("a", "b", "input"), (1.0, 1.0, 1.0)),
+            Activate("d", "c", RELU),
+        ],
         ["Conv"],
     ),
     "a coefficient moves into its conv": (
         [Activate("x", "input", RELU), conv("a", "x"), Add("b", ("input", "a"), (1.0, 0.2))],
         ["Activate", "Conv", "Add"],
     ),
-    "a value summed with itself": ([Activate("x", "input", RELU), Add("b", ("x", "x"), (1.0, 0.2))], ["Activate", "Add"]),
+    "a value summed with itself": (
+        [Activate("x", "input", RELU), Add("b", ("x", "x"), (1.0, 0.2))],
+        ["Activate", "Add"],
+    ),
     "a coefficient of zero": ([conv("a", "input"), Add("b", ("a", "input"), (0.0, 1.0))], ["Conv"]),
 }
 

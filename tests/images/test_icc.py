@@ -64,7 +64,8 @@ def test_every_color_of_p3_comes_back_with_its_profile(format: str) -> None:
 def test_a_saturated_p3_file_with_alpha_keeps_profile_levels_and_alpha(tmp_path: Path) -> None:
     icc = built_in("p3")
     strong = np.array(
-        [[[255, 0, 0, 255], [0, 255, 0, 128], [0, 0, 255, 1]], [[255, 255, 0, 9], [0, 255, 255, 0], [1, 0, 254, 77]]], np.uint8
+        [[[255, 0, 0, 255], [0, 255, 0, 128], [0, 0, 255, 1]], [[255, 255, 0, 9], [0, 255, 255, 0], [1, 0, 254, 77]]],
+        np.uint8,
     )
     (tmp_path / "in.png").write_bytes(file_with(strong, icc))
     write_picture(read_picture(tmp_path / "in.png"), tmp_path / "out.png")
@@ -112,7 +113,8 @@ def test_the_network_sees_srgb() -> None:
 
 
 def look_up_table() -> bytes:
-    """A profile of a wide RGB space that is look-up tables alone: `mft2` tags A2B0 and B2A0 to XYZ (ICC.1:2001-04, 6.5.7).
+    """A profile of a wide RGB space that is look-up tables alone: `mft2` tags A2B0 and B2A0 to XYZ (ICC.1:2001-04,
+    6.5.7).
 
     Linear in light, so that the corners of the cube say it all; values of XYZ are stored in units of 1/32768.
     """
@@ -141,7 +143,8 @@ def test_a_look_up_table_goes_by_libvips_and_what_it_clips_is_told() -> None:
     grays = np.repeat(np.arange(40, 200, 5).astype(np.uint8)[None, :, None], 3, axis=2)
     found = read_picture(file_with(grays, look_up_table())).pixels
     light = grays / 255.0
-    np.testing.assert_allclose(found, 1.055 * light ** (1 / 2.4) - 0.055, atol=0.01)  # IEC 61966-2-1: its values are linear light
+    # IEC 61966-2-1: its values are linear light
+    np.testing.assert_allclose(found, 1.055 * light ** (1 / 2.4) - 0.055, atol=0.01)
 
 
 def test_sixteen_bits_with_a_profile_come_back() -> None:

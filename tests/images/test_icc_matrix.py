@@ -51,9 +51,19 @@ def profile(tags: dict[bytes, bytes], space: bytes = b"XYZ ") -> bytes:
 
 
 def matrix_tags(primaries: tuple[tuple[float, ...], ...], curve: bytes) -> dict[bytes, bytes]:
-    colors = {name: b"XYZ \0\0\0\0" + s15(*values) for name, values in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)}
-    words = {name: b"mluc\0\0\0\0\0\0\0\x01\0\0\0\x0cenUS\0\0\0\x08\0\0\0\x1c\0t\0e\0s\0t" for name in (b"desc", b"cprt")}
-    return {**words, b"wtpt": b"XYZ \0\0\0\0" + s15(*D50), **colors, **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)}
+    colors = {
+        name: b"XYZ \0\0\0\0" + s15(*values)
+        for name, values in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)
+    }
+    words = {
+        name: b"mluc\0\0\0\0\0\0\0\x01\0\0\0\x0cenUS\0\0\0\x08\0\0\0\x1c\0t\0e\0s\0t" for name in (b"desc", b"cprt")
+    }
+    return {
+        **words,
+        b"wtpt": b"XYZ \0\0\0\0" + s15(*D50),
+        **colors,
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
+    }
 
 
 def power_table(count: int, gamma: float) -> bytes:
@@ -214,7 +224,9 @@ def test_what_is_wrong_is_told(change: dict[bytes, bytes], words: str) -> None:
 
 @pytest.mark.slow
 def test_no_damage_to_a_profile_is_more_than_a_note() -> None:
-    """600 profiles with bytes changed, cut or filled, as the profile of a TIFF: read with or without them, and written again."""
+    """600 profiles with bytes changed, cut or filled, as the profile of a TIFF: read with or without them, and written
+    again.
+    """
     rng = np.random.default_rng(11)
     levels = rng.integers(0, 256, (5, 7, 3)).astype(np.uint8)
     originals = [PROFILES[name]() for name in ("p3", "type 3", "adobe", "short table")]

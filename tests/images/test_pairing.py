@@ -61,7 +61,8 @@ def test_the_same_name_wins_over_a_suffix(tmp_path: Path) -> None:
 def test_pictures_without_a_partner_are_named(tmp_path: Path) -> None:
     hr = folder(tmp_path / "hr", a=(8, 8), b=(8, 8))
     with pytest.raises(
-        InputError, match=r"(?s)hr and .*lr do not match at x4; expected one LR picture for each .*\n  b\.png has no LR picture in .*lr$"
+        InputError,
+        match=r"(?s)hr and .*lr do not match at x4; expected one LR picture for each .*\n  b\.png has no LR picture in .*lr$",
     ):
         find_pairs(hr, folder(tmp_path / "lr", a=(2, 2)), 4)
     with pytest.raises(InputError, match=r"c\.png has no HR picture in .*hr$"):
@@ -78,7 +79,9 @@ def test_two_lr_pictures_for_one_are_refused(tmp_path: Path) -> None:
 
 def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"the HR folder .*empty contains no pictures; expected files ending in .*\.png"):
+    with pytest.raises(
+        InputError, match=r"the HR folder .*empty contains no pictures; expected files ending in .*\.png"
+    ):
         find_pairs(tmp_path / "empty", None, 4)
     with pytest.raises(InputError, match=r"the HR folder .*missing does not exist or is not a folder"):
         find_pairs(tmp_path / "missing", None, 4)
@@ -131,7 +134,9 @@ def test_a_picture_too_small_for_ssim_fails_alone(tmp_path: Path, side: int, fit
     pairs = find_pairs(folder(tmp_path / "hr", a=(side, 60), b=(60, 60)), None, 4)
     good, failed = check_sizes(pairs, 4)
     assert [pair.name for pair in good] == (["a.png", "b.png"] if fits else ["b.png"])
-    assert failed == ({} if fits else {"a.png": "60 x 19 is too small to measure at scale 4; expected at least 20 x 20"})
+    assert failed == (
+        {} if fits else {"a.png": "60 x 19 is too small to measure at scale 4; expected at least 20 x 20"}
+    )
 
 
 def test_a_picture_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:

@@ -31,8 +31,12 @@ def pillow(image: Image.Image, form: str, **settings: object) -> bytes:
 
 def vips(pixels: NDArray[np.generic], interpretation: str) -> pyvips.Image:
     height, width, bands = pixels.shape
-    format = {"uint8": "uchar", "uint16": "ushort", "float32": "float", "uint32": "uint", "int16": "short"}[pixels.dtype.name]
-    return pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, bands, format).copy(interpretation=interpretation)
+    format = {"uint8": "uchar", "uint16": "ushort", "float32": "float", "uint32": "uint", "int16": "short"}[
+        pixels.dtype.name
+    ]
+    return pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, bands, format).copy(
+        interpretation=interpretation
+    )
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -266,7 +270,8 @@ def test_a_png_that_promises_more_rows_than_it_has_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "words"), [("float32", "32-bit floating point"), ("uint32", "32-bit integers"), ("int16", "signed integers")]
+    ("dtype", "words"),
+    [("float32", "32-bit floating point"), ("uint32", "32-bit integers"), ("int16", "signed integers")],
 )
 def test_samples_that_are_not_8_or_16_bits_are_refused(dtype: str, words: str) -> None:
     data = vips(np.ones((4, 4, 3), dtype), "multiband").tiffsave_buffer()

@@ -1,4 +1,6 @@
-"""imresize against a literal, sample-by-sample reading of the definition, against torch, and on what must hold by itself."""
+"""imresize against a literal, sample-by-sample reading of the definition, against torch, and on what must hold by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def test_more_output_than_one_block_equals_the_literal_definition() -> None:
 def test_the_interior_equals_torch(target: tuple[int, int]) -> None:
     """torch renormalizes at the border where MATLAB mirrors, so only samples whose kernel lies inside are compared."""
     image = noise(64, 48)
-    expected = F.interpolate(torch.from_numpy(image)[None, None], size=target, mode="bicubic", antialias=True)[0, 0].numpy()
+    expected = F.interpolate(torch.from_numpy(image)[None, None], size=target, mode="bicubic", antialias=True)[
+        0, 0
+    ].numpy()
     result = imresize(image, size=target)
     rim = 3 if target[0] < 64 else 8
     inside = (slice(rim, -rim), slice(rim, -rim))
@@ -101,7 +105,9 @@ def test_a_flat_picture_stays_flat(kernel: Kernel, factor: float) -> None:
 
 def test_area_is_the_mean_of_blocks() -> None:
     image = noise(12, 8)
-    np.testing.assert_allclose(imresize(image, 0.25, kernel="area"), image.reshape(3, 4, 2, 4).mean(axis=(1, 3)), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        imresize(image, 0.25, kernel="area"), image.reshape(3, 4, 2, 4).mean(axis=(1, 3)), rtol=0, atol=1e-12
+    )
 
 
 def test_channels_are_independent() -> None:
@@ -116,7 +122,9 @@ def test_channels_are_independent() -> None:
 def test_resizing_a_flipped_picture_flips_the_result(flip: object) -> None:
     assert callable(flip)
     image = noise(12, 20)
-    np.testing.assert_allclose(imresize(np.ascontiguousarray(flip(image)), 0.5), flip(imresize(image, 0.5)), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        imresize(np.ascontiguousarray(flip(image)), 0.5), flip(imresize(image, 0.5)), rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, math.nan, math.inf])

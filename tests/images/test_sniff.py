@@ -1,4 +1,6 @@
-"""What the tags of a TIFF tell: EXIF, which Pillow writes and we only mention, and pictures that are not what they seem."""
+"""What the tags of a TIFF tell: EXIF, which Pillow writes and we only mention, and pictures that are not what they
+seem.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def test_a_camera_raw_file_is_not_read_as_its_preview(tag: int, value: int, tmp_
     path = tmp_path / "a.dng"
     path.write_bytes(data)
     for read in (read_picture, read_header):
-        with pytest.raises(InputError, match=r"a\.dng seems to be a camera raw file.*expected one of PNG.*convert it to PNG"):
+        with pytest.raises(
+            InputError, match=r"a\.dng seems to be a camera raw file.*expected one of PNG.*convert it to PNG"
+        ):
             read(path)
 
 

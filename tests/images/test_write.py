@@ -107,11 +107,15 @@ def test_strange_shapes(shape: tuple[int, int], tmp_path: Path) -> None:
 
 def test_pixels_need_not_be_contiguous() -> None:
     pixels = smooth(8, 10, 3, 8)
-    np.testing.assert_array_equal(read_picture(encode_picture(Picture(pixels.transpose(1, 0, 2)), "png")).pixels, pixels.transpose(1, 0, 2))
+    np.testing.assert_array_equal(
+        read_picture(encode_picture(Picture(pixels.transpose(1, 0, 2)), "png")).pixels, pixels.transpose(1, 0, 2)
+    )
 
 
 def exif_of(orientation: int, thumbnail: bytes) -> bytes:
-    """Two directories: orientation, maker and a link to the picture's size; then a JPEG thumbnail (TIFF 6.0, section 2)."""
+    """Two directories: orientation, maker and a link to the picture's size; then a JPEG thumbnail (TIFF 6.0, section
+    2).
+    """
 
     def entry(tag: int, kind: int, count: int, value: int) -> bytes:
         return struct.pack("<HHII", tag, kind, count, value)
@@ -127,7 +131,11 @@ def exif_of(orientation: int, thumbnail: bytes) -> bytes:
             entry(0x8769, 4, 1, detail),
             struct.pack("<I", small),
             b"\x02\0" + entry(0xA002, 4, 1, 6) + entry(0xA003, 4, 1, 4) + bytes(4),
-            b"\x03\0" + entry(0x0103, 3, 1, 6) + entry(0x0201, 4, 1, data) + entry(0x0202, 4, 1, len(thumbnail)) + bytes(4),
+            b"\x03\0"
+            + entry(0x0103, 3, 1, 6)
+            + entry(0x0201, 4, 1, data)
+            + entry(0x0202, 4, 1, len(thumbnail))
+            + bytes(4),
             thumbnail,
         )
     )
@@ -188,7 +196,11 @@ def test_jpeg_is_not_subsampled_and_quality_counts() -> None:
     assert len(encode_picture(picture, "jpeg", quality=40)) < len(data)
     assert len(encode_picture(picture, "webp", quality=40)) < len(encode_picture(picture, "webp"))
     flat = Picture(smooth(200, 200, 3, 8))
-    assert len(encode_picture(flat, "png", png_level=9)) <= len(encode_picture(flat, "png")) < len(encode_picture(flat, "png", png_level=0))
+    assert (
+        len(encode_picture(flat, "png", png_level=9))
+        <= len(encode_picture(flat, "png"))
+        < len(encode_picture(flat, "png", png_level=0))
+    )
 
 
 def test_limits_are_known_before_the_work() -> None:
@@ -196,7 +208,8 @@ def test_limits_are_known_before_the_work() -> None:
         check_writable(format, 1, longest, 8)
         encode_picture(Picture(np.zeros((1, longest, 1), np.float32)), format)
         with pytest.raises(
-            OutputError, match=rf"{format} holds at most {longest:,} pixels a side, the result has 1 x {longest + 1:,}; write"
+            OutputError,
+            match=rf"{format} holds at most {longest:,} pixels a side, the result has 1 x {longest + 1:,}; write",
         ):
             check_writable(format, longest + 1, 1, 16)
     with pytest.raises(OutputError, match="format must be one of png, jpeg, webp, tiff, avif, got 'bmp'"):
@@ -245,7 +258,9 @@ def test_sixteen_bits_are_rounded_to_the_twelve_of_avif() -> None:
     assert back.min() == 0.0 and back.max() == 1.0
 
 
-@pytest.mark.parametrize("said", [b'tiff:Orientation="6"', b"tiff:Orientation='8'", b"<tiff:Orientation>3</tiff:Orientation>"])
+@pytest.mark.parametrize(
+    "said", [b'tiff:Orientation="6"', b"tiff:Orientation='8'", b"<tiff:Orientation>3</tiff:Orientation>"]
+)
 def test_xmp_does_not_turn_the_picture_a_second_time(said: bytes) -> None:
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a exif:PixelXDimension="6"/>' + said + b"</x:xmpmeta>"
     back = read_picture(encode_picture(Picture(smooth(4, 5, 3, 8), xmp=xmp), "png")).xmp

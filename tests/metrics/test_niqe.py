@@ -89,11 +89,14 @@ def literal_features(y: Array) -> Array:
     return np.array(rows)
 
 
-@pytest.mark.parametrize(("alpha", "left", "right"), [(0.6, 1.0, 2.0), (1.0, 1.5, 0.5), (2.0, 1.0, 1.0), (3.5, 0.7, 0.9)])
+@pytest.mark.parametrize(
+    ("alpha", "left", "right"), [(0.6, 1.0, 2.0), (1.0, 1.5, 0.5), (2.0, 1.0, 1.0), (3.5, 0.7, 0.9)]
+)
 def test_the_fit_finds_the_parameters_of_a_sample_of_scipy(alpha: float, left: float, right: float) -> None:
     rng = np.random.default_rng(7)
     size = np.abs(stats.gennorm.rvs(alpha, size=400_000, random_state=rng))
-    sample = np.where(rng.random(400_000) < left / (left + right), -left * size, right * size)  # the density is continuous at 0
+    # the density is continuous at 0
+    sample = np.where(rng.random(400_000) < left / (left + right), -left * size, right * size)
     found = [float(value[0]) for value in fit_aggd(sample.reshape(1, 400, 1000))]
     assert found == pytest.approx([alpha, left, right], rel=0.03)
     mean = (found[2] - found[1]) * special.gamma(2 / found[0]) / special.gamma(1 / found[0])  # equation 8
@@ -152,7 +155,9 @@ def test_a_flat_block_is_left_out_of_the_covariance() -> None:
 
 def test_what_cannot_be_measured_is_refused() -> None:
     parameters = made_parameters()
-    with pytest.raises(InputError, match=r"at least one 96x96 block inside a border of 0, got a picture of 95x300 \(h x w\)"):
+    with pytest.raises(
+        InputError, match=r"at least one 96x96 block inside a border of 0, got a picture of 95x300 \(h x w\)"
+    ):
         niqe(np.zeros((95, 300, 3), np.uint8), parameters)
     with pytest.raises(InputError, match=r"inside a border of 4, got a picture of 103x300"):
         niqe(np.zeros((103, 300), np.uint8), parameters, border=4)
@@ -183,7 +188,8 @@ def stored(path: Path, **arrays: Array) -> Path:
 def test_a_file_is_read_and_hashed(tmp_path: Path) -> None:
     path = stored(tmp_path / PARAMETERS.name)
     made = made_parameters()
-    for found in (load_parameters(path), fetch_parameters(path), fetch_parameters(tmp_path)):  # a folder holds it by its name
+    # a folder holds it by its name
+    for found in (load_parameters(path), fetch_parameters(path), fetch_parameters(tmp_path)):
         np.testing.assert_array_equal(found.mean, made.mean)
         np.testing.assert_array_equal(found.covariance, made.covariance)
         np.testing.assert_array_equal(found.window, made.window)
@@ -240,7 +246,8 @@ def test_no_path_is_the_published_file(tmp_path: Path, monkeypatch: pytest.Monke
     assert asked == [PARAMETERS]
 
 
-# Known answer: MATLAB R2021a gives 5.72957338 for the whole picture (480x500), no border; as BasicSR's niqe.py publishes it.
+# Known answer: MATLAB R2021a gives 5.72957338 for the whole picture (480x500), no border; as BasicSR's niqe.py
+# publishes it.
 
 
 def test_golden_value_of_matlab(assets: Path) -> None:

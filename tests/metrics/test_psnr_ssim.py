@@ -32,7 +32,13 @@ def crop(image: Levels, border: int) -> Levels:
 def scikit_ssim(x: np.ndarray, y: np.ndarray) -> float:
     """Mean of scikit-image's SSIM map over the region where the 11x11 window lies inside the picture."""
     _, full = structural_similarity(
-        x.astype(np.float64), y.astype(np.float64), gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, full=True
+        x.astype(np.float64),
+        y.astype(np.float64),
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=255,
+        full=True,
     )
     return float(crop(full, 5).mean())
 
@@ -48,7 +54,9 @@ def test_rgb_psnr_equals_scikit_image(border: int) -> None:
 def test_luma_psnr_equals_scikit_image(border: int) -> None:
     sr, hr = pair()
     luma = [rgb2ycbcr(crop(image, border))[..., 0] for image in (hr, sr)]
-    assert psnr(sr, hr, border=border, luma=True) == pytest.approx(peak_signal_noise_ratio(*luma, data_range=255), abs=1e-9)
+    assert psnr(sr, hr, border=border, luma=True) == pytest.approx(
+        peak_signal_noise_ratio(*luma, data_range=255), abs=1e-9
+    )
     rounded = [np.floor(image + 0.5) for image in luma]
     assert psnr(sr, hr, border=border, luma=True, round_luma=True) == pytest.approx(
         peak_signal_noise_ratio(*rounded, data_range=255), abs=1e-9
@@ -58,7 +66,9 @@ def test_luma_psnr_equals_scikit_image(border: int) -> None:
 @pytest.mark.parametrize("border", [0, 3])
 def test_rgb_ssim_equals_scikit_image(border: int) -> None:
     sr, hr = pair()
-    expected = np.mean([scikit_ssim(crop(sr, border)[..., channel], crop(hr, border)[..., channel]) for channel in range(3)])
+    expected = np.mean(
+        [scikit_ssim(crop(sr, border)[..., channel], crop(hr, border)[..., channel]) for channel in range(3)]
+    )
     assert ssim(sr, hr, border=border, luma=False) == pytest.approx(expected, abs=1e-9)
 
 
@@ -126,8 +136,8 @@ def test_what_cannot_be_measured_is_refused() -> None:
         psnr(np.zeros((40, 33, 4), np.uint8), np.zeros((40, 33, 4), np.uint8), border=0, luma=True)
 
 
-# MATLAB's figures for cubic x4 down and up in 8 bit, border 4, as BasicSR's metrics/README publishes them; both pictures are part of Set14
-# and were cropped to a multiple of 12 there.
+# MATLAB's figures for cubic x4 down and up in 8 bit, border 4, as BasicSR's metrics/README publishes them; both
+# pictures are part of Set14 and were cropped to a multiple of 12 there.
 GOLDEN = {"baboon": (20.419710, 22.441898, 0.391853, 0.453097), "comic": (20.239912, 21.720398, 0.567738, 0.585511)}
 
 
@@ -149,4 +159,6 @@ def test_16_bits_have_a_peak_of_65535_and_are_not_rounded_to_8() -> None:
     narrow = np.random.default_rng(1).integers(0, 256, (2, 40, 33, 3), dtype=np.uint8)
     wide = narrow.astype(np.uint16) * 257
     for measure in (psnr, ssim):
-        assert measure(wide[0], wide[1], border=2, luma=True) == pytest.approx(measure(narrow[0], narrow[1], border=2, luma=True))
+        assert measure(wide[0], wide[1], border=2, luma=True) == pytest.approx(
+            measure(narrow[0], narrow[1], border=2, luma=True)
+        )

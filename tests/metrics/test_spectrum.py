@@ -1,4 +1,6 @@
-"""Energy on the lattice of 2 and 4 pixels: against closed forms of periodic pictures, and on a photograph that carries a pattern."""
+"""Energy on the lattice of 2 and 4 pixels: against closed forms of periodic pictures, and on a photograph that carries
+a pattern.
+"""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ def test_an_address_is_downloaded_checked_and_pinned(server: Server, store: Path
         add(server.url("/net.pth?raw=1"))
     assert server.requests == []
     model = add(server.url("/net.pth?raw=1"), license="MIT")
-    assert (model.name, model.files[0].name, model.license) == ("net", "net.safetensors", "MIT")  # by content, not by its name
+    # by content, not by its name
+    assert (model.name, model.files[0].name, model.license) == ("net", "net.safetensors", "MIT")
     with pytest.raises(ModelError, match="it is a web page"):
         add(server.url("/page"), accept_license=True)
     assert files(store / "incoming") == []
@@ -102,7 +103,9 @@ def test_a_torn_record_is_named_and_reaches_no_other_folder(tmp_path: Path, stor
     lies = ({"file": "../../one"}, {"name": "two"}, {"scale": "2"}, {"sha256": "12345678"})
     for bad in ("", "[]", "{}", *(json.dumps(good | lie) for lie in lies)):
         record.write_text(bad)
-        with pytest.raises(ModelError, match=r"one\.model\.json is not a record of a model .*Delete it and add the model again"):
+        with pytest.raises(
+            ModelError, match=r"one\.model\.json is not a record of a model .*Delete it and add the model again"
+        ):
             resolve("one")
     assert resolve("compact-x4").is_file()  # no other name suffers
 
@@ -139,7 +142,9 @@ def test_both_files_of_an_ncnn_model_are_taken_verified_and_removed(half: str, t
     weights = param.with_suffix(".bin")
     model = add(str(param.with_suffix(half)), "two")
     digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (param, weights)]
-    assert [(file.name, file.sha256) for file in model.files] == list(zip(("two.param", "two.bin"), digests, strict=True))
+    assert [(file.name, file.sha256) for file in model.files] == list(
+        zip(("two.param", "two.bin"), digests, strict=True)
+    )
     assert read_added("two") == model
     expected = load_model(str(param)).networks[0]
     param.unlink()

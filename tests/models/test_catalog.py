@@ -53,7 +53,8 @@ def test_every_bundled_model_is_there_and_is_what_its_description_says(name: str
 
 
 @pytest.mark.parametrize(
-    ("factor", "name"), [(0.5, "compact-x2"), (1.5, "compact-x2"), (2, "compact-x2"), (2.01, "compact-x4"), (16, "compact-x4")]
+    ("factor", "name"),
+    [(0.5, "compact-x2"), (1.5, "compact-x2"), (2, "compact-x2"), (2.01, "compact-x4"), (16, "compact-x4")],
 )
 def test_the_default_follows_the_factor(factor: float, name: str) -> None:
     assert default_model(factor) == name
@@ -77,7 +78,9 @@ def test_a_changed_bundled_model_is_refused(bundled: Path) -> None:
 
 def test_a_missing_bundled_model_is_refused(bundled: Path) -> None:
     bundled.unlink()
-    with pytest.raises(ModelError, match=r"bundled model compact-x2: its file .* cannot be read \(No such file.*Install upres again"):
+    with pytest.raises(
+        ModelError, match=r"bundled model compact-x2: its file .* cannot be read \(No such file.*Install upres again"
+    ):
         resolve("compact-x2")
 
 
@@ -97,23 +100,29 @@ def test_all_models_are_listed_and_can_be_narrowed(tmp_path: Path) -> None:
 
 def test_an_unknown_name_gets_the_nearest_and_the_list() -> None:
     with pytest.raises(
-        ModelError, match=r"'compct-x4'\. Did you mean compact-x4( or [^ ]+)*\? Bundled models: compact-gan-x4, compact-wild"
+        ModelError,
+        match=r"'compct-x4'\. Did you mean compact-x4( or [^ ]+)*\? Bundled models: compact-gan-x4, compact-wild",
     ):
         resolve("compct-x4")
-    with pytest.raises(ModelError, match=r"'zebra'\. Bundled models: .*; `upres models list` shows all models; the path") as caught:
+    with pytest.raises(
+        ModelError, match=r"'zebra'\. Bundled models: .*; `upres models list` shows all models; the path"
+    ) as caught:
         resolve("zebra")
     assert caught.value.exit_code == 4
 
 
 @pytest.mark.parametrize(
-    ("meant", "name"), [("realesrgan_x4plus", "RealESRGAN_x4plu"), ("4x-UltraSharp", "ultrasharp4x"), ("4x-Remacri", "4x_remacri")]
+    ("meant", "name"),
+    [("realesrgan_x4plus", "RealESRGAN_x4plu"), ("4x-UltraSharp", "ultrasharp4x"), ("4x-Remacri", "4x_remacri")],
 )
 def test_the_nearest_name_is_found_in_any_case(meant: str, name: str) -> None:
     with pytest.raises(ModelError, match=f"(?i)did you mean .*{meant}"):
         resolve(name)
 
 
-@pytest.mark.parametrize(("name", "meant"), [("wild", "compact-wild-x4"), ("ultrasha", "4x-UltraSharp"), ("x4plus", "RealESRGAN_x4plus")])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("wild", "compact-wild-x4"), ("ultrasha", "4x-UltraSharp"), ("x4plus", "RealESRGAN_x4plus")]
+)
 def test_a_part_of_a_name_is_enough_for_a_suggestion(name: str, meant: str) -> None:
     with pytest.raises(ModelError, match=rf"unknown model '{name}'\. Did you mean (.* or )?{meant}( or .*)?\? "):
         resolve(name)

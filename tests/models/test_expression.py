@@ -1,4 +1,6 @@
-"""Model expressions and what comes of them: blends are sums of weights, chains are one network after the other, tiles leave no trace."""
+"""Model expressions and what comes of them: blends are sums of weights, chains are one network after the other, tiles
+leave no trace.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,9 @@ def test_the_name_of_a_file_may_hold_anything(tmp_path: Path) -> None:
 def test_a_blend_is_the_sum_of_weights(files: list[Path]) -> None:
     """Against a plain float64 sum over the three state dicts."""
     a, b, c = (compact_state(2, seed=seed) for seed in range(3))
-    (graph,) = load_model(",".join(f"{path}:{weight}" for path, weight in zip(files, (0.5, 0.2, 0.3), strict=True))).networks
+    (graph,) = load_model(
+        ",".join(f"{path}:{weight}" for path, weight in zip(files, (0.5, 0.2, 0.3), strict=True))
+    ).networks
     expected = {name: (0.5 * a[name].astype(float) + 0.2 * b[name] + 0.3 * c[name]).astype(np.float32) for name in a}
     for found, wanted in zip(parameters(graph), parameters(graph_from_state_dict(expected)), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-7)
@@ -141,7 +145,9 @@ def test_denoise_is_a_share_of_the_model_and_the_rest_of_its_twin() -> None:
 
 def test_the_twin_of_a_file_lies_beside_it(tmp_path: Path) -> None:
     model = compact_file(tmp_path / "realesr-general-x4v3.pth", 2)
-    with pytest.raises(UsageError, match=r"with realesr-general-wdn-x4v3\.pth, which is not beside it: set `denoise_with`"):
+    with pytest.raises(
+        UsageError, match=r"with realesr-general-wdn-x4v3\.pth, which is not beside it: set `denoise_with`"
+    ):
         with_denoise(parse(str(model)), 0.5)
     twin = compact_file(tmp_path / "realesr-general-wdn-x4v3.pth", 2, seed=1)
     composition = with_denoise(parse(str(model)), 0.5)
@@ -154,7 +160,9 @@ def test_the_published_pair_keeps_more_noise_the_less_is_asked_for(assets: Path)
     model = parse(str(assets / "weights" / "RealESRGAN_General_x4_v3.param"))
     lr = (0.5 + 0.06 * np.random.default_rng(2).standard_normal((32, 32, 3))).astype(np.float32)
     left = [
-        Upscaler(load_model(with_denoise(model, strength)).networks, engine="ncnn", threads=1).upscale_array(lr)[32:-32, 32:-32].std()
+        Upscaler(load_model(with_denoise(model, strength)).networks, engine="ncnn", threads=1)
+        .upscale_array(lr)[32:-32, 32:-32]
+        .std()
         for strength in (0.0, 0.5, 1.0)
     ]
     assert left[0] > 1.2 * left[1] > 1.2 * left[2]
@@ -203,7 +211,10 @@ def test_a_written_blend_is_what_interpolate_writes(tmp_path: Path, files: list[
     from upres.graph.interpolate import interpolate
 
     write_safetensors(tmp_path / "mixed.safetensors", interpolate(compact_state(2), compact_state(2, seed=1), 0.3), {})
-    (ours,), (theirs,) = load_model(f"{files[0]}:0.7,{files[1]}:0.3").networks, load_model(str(tmp_path / "mixed.safetensors")).networks
+    (ours,), (theirs,) = (
+        load_model(f"{files[0]}:0.7,{files[1]}:0.3").networks,
+        load_model(str(tmp_path / "mixed.safetensors")).networks,
+    )
     for found, wanted in zip(parameters(ours), parameters(theirs), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-8)
 

@@ -95,12 +95,19 @@ def test_ncnn_network_that_cuts_its_border_off(tmp_path: Path) -> None:
     """As waifu2x does: 3x3 without padding. What is cut is mirrored around the picture first, so sizes are kept."""
     kernel = np.zeros((3, 3, 3, 3))
     kernel[np.arange(3), np.arange(3), 1, 1] = 1.0
-    lines = ["Input in 0 1 in", "Convolution c 1 1 in x 0=3 1=3 4=0 5=0 6=81", "Mish m 1 1 x y", "BinaryOp b 1 1 y out 0=2 1=1 2=1.2"]
+    lines = [
+        "Input in 0 1 in",
+        "Convolution c 1 1 in x 0=3 1=3 4=0 5=0 6=81",
+        "Mish m 1 1 x y",
+        "BinaryOp b 1 1 y out 0=2 1=1 2=1.2",
+    ]
     model = probed(write(tmp_path, lines, tagged(kernel)))
     assert (model.scale, model.cut_px, model.receptive_field) == (1, 1, 0)
     lr = pixels(9, 12)
     x = lr.astype(np.float64)
-    np.testing.assert_allclose(Upscaler(model, threads=1).upscale_array(lr), x * np.tanh(np.log1p(np.exp(x))) * 1.2, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        Upscaler(model, threads=1).upscale_array(lr), x * np.tanh(np.log1p(np.exp(x))) * 1.2, rtol=0, atol=1e-5
+    )
 
 
 def test_ncnn_file_that_crashes_ncnn_is_one_error(tmp_path: Path) -> None:
@@ -124,12 +131,17 @@ def test_a_known_family_needs_no_probe() -> None:
     assert isinstance(graph_from_state_dict(compact_state(2)), Graph)
 
 
-def test_without_spandrel_an_unknown_network_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_spandrel_an_unknown_network_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from safetensors.numpy import save
 
     monkeypatch.setattr("upres.models.load.find_spec", lambda name: None)
     path = saved(tmp_path / "m.safetensors", save({"layers.0.residual_group.blocks.0.weight": raw_array()}))
-    with pytest.raises(ModelError, match=r"looks like SwinIR.* spandrel runs many more: pip install spandrel \(or 'upres\[spandrel\]'\)"):
+    with pytest.raises(
+        ModelError,
+        match=r"looks like SwinIR.* spandrel runs many more: pip install spandrel \(or 'upres\[spandrel\]'\)",
+    ):
         load_model(str(path))
 
 
@@ -174,7 +186,9 @@ def test_what_runs_as_it_is_has_neither_layers_nor_weights(tmp_path: Path) -> No
     model = load_model(bilinear_x2(tmp_path))
     assert model.weights is None and isinstance(model.networks[0], OpaqueModel)
     for use in (lambda: model.graph, model.state_dict):
-        with pytest.raises(ModelError, match=r"net\.param is an ncnn network that upres runs as it is, .* Take the same network as"):
+        with pytest.raises(
+            ModelError, match=r"net\.param is an ncnn network that upres runs as it is, .* Take the same network as"
+        ):
             use()
     with pytest.raises(ModelError, match=r"blend of .*net\.param, compact-x2: .* runs as it is"):
         load_model(f"{tmp_path / 'net.param'},compact-x2")
@@ -196,7 +210,9 @@ def test_an_ncnn_file_of_a_known_family_is_as_good_as_its_safetensors(assets: Pa
     named = load_model(folder / "RealESRGAN_x4plus_anime_6B.f16.safetensors")
     assert by_ncnn.family == "rrdb" and len(by_ncnn.files) == 2
     assert digest(structure(by_ncnn.graph)) == digest(structure(named.graph))
-    blend = load_model(f"{folder / 'realesrgan-x4plus-anime.param'}:0.25,{folder / 'RealESRGAN_x4plus_anime_6B.f16.safetensors'}:0.75")
+    blend = load_model(
+        f"{folder / 'realesrgan-x4plus-anime.param'}:0.25,{folder / 'RealESRGAN_x4plus_anime_6B.f16.safetensors'}:0.75"
+    )
     for name, array in named.state_dict().items():
         np.testing.assert_array_equal(by_ncnn.state_dict()[name], array)
         np.testing.assert_allclose(blend.state_dict()[name], array, rtol=1e-6, atol=0)

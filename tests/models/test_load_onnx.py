@@ -1,4 +1,6 @@
-"""ONNX files of an unknown architecture: what a probe of each finds, that pictures come out as ONNX means them, and refusals."""
+"""ONNX files of an unknown architecture: what a probe of each finds, that pictures come out as ONNX means them, and
+refusals.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from upres.models.load import load_model
 from upres.upscaling.upscaler import Upscaler
 
 
-def onnx_file(path: Path, nodes: list[onnx.NodeProto], constants: dict[str, Array], shape: list[object], kind: int = 1) -> Path:
+def onnx_file(
+    path: Path, nodes: list[onnx.NodeProto], constants: dict[str, Array], shape: list[object], kind: int = 1
+) -> Path:
     given = None if any(isinstance(size, str) for size in shape) else shape
     body = helper.make_graph(
         nodes,
@@ -43,7 +47,10 @@ def test_onnx_of_a_known_graph_is_measured_as_the_graph_says(tmp_path: Path) -> 
     path = saved(tmp_path / "m.onnx", onnx_bytes(graph))
     model = probed(path)
     assert (model.scale, model.in_channels, model.alignment, model.receptive_field) == (2, 3, 1, graph.receptive_field)
-    assert (model.macs_per_pixel, model.activation_bytes_per_pixel) == (graph.macs_per_pixel, graph.activation_bytes_per_pixel)
+    assert (model.macs_per_pixel, model.activation_bytes_per_pixel) == (
+        graph.macs_per_pixel,
+        graph.activation_bytes_per_pixel,
+    )
     assert model.notes[0] == (
         f"m.onnx is an ONNX file of unknown architecture, run as is by onnxruntime {onnxruntime.__version__}: "
         "scale 2, 3 channels, values 0 to 1, receptive field 5 px (measured)"
@@ -76,7 +83,9 @@ def test_onnx_whose_sides_are_multiples(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 255.0), (-1.0, 1.0)])
 def test_onnx_of_another_range_of_values(tmp_path: Path, low: float, high: float) -> None:
-    """Doubled by pixels; values above 0.3 are raised by 0.1, which is nothing in 0 ... 255, little in -1 ... 1, and a fault in [0,1]."""
+    """Doubled by pixels; values above 0.3 are raised by 0.1, which is nothing in 0 ... 255, little in -1 ... 1, and a
+    fault in [0,1].
+    """
     nodes = [
         helper.make_node("Clip", ["in", "low", "high"], ["clipped"]),
         helper.make_node("Less", ["clipped", "edge"], ["below"]),
@@ -86,11 +95,20 @@ def test_onnx_of_another_range_of_values(tmp_path: Path, low: float, high: float
     ]
     values = {"low": low, "high": high, "edge": 0.3, "shift": 0.1, "none": 0.0}
     constants = {name: np.array(value, np.float32) for name, value in values.items()}
-    model = probed(onnx_file(tmp_path / "m.onnx", nodes, constants | {"scales": np.array([1, 1, 2, 2], np.float32)}, DYNAMIC))
-    assert (model.value_range, model.output_range, model.scale, model.range_is_certain) == ((low, high), (low, high), 2, True)
+    model = probed(
+        onnx_file(tmp_path / "m.onnx", nodes, constants | {"scales": np.array([1, 1, 2, 2], np.float32)}, DYNAMIC)
+    )
+    assert (model.value_range, model.output_range, model.scale, model.range_is_certain) == (
+        (low, high),
+        (low, high),
+        2,
+        True,
+    )
     lr = np.full((8, 8, 3), 0.3, np.float32)
     expected = 0.3 + (0.1 / 255 if high == 255.0 else 0.0)
-    np.testing.assert_allclose(Upscaler(model, threads=1).upscale_array(lr), np.full((16, 16, 3), expected), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        Upscaler(model, threads=1).upscale_array(lr), np.full((16, 16, 3), expected), rtol=0, atol=1e-5
+    )
 
 
 def test_onnx_of_bytes_channels_last(tmp_path: Path) -> None:
@@ -100,11 +118,15 @@ def test_onnx_of_bytes_channels_last(tmp_path: Path) -> None:
         helper.make_node("Resize", ["f", "", "scales"], ["r"], mode="nearest"),
         helper.make_node("Cast", ["r"], ["out"], to=TensorProto.UINT8),
     ]
-    path = onnx_file(tmp_path / "m.onnx", nodes, {"scales": np.array([1, 3, 3, 1], np.float32)}, [1, "h", "w", 3], TensorProto.UINT8)
+    path = onnx_file(
+        tmp_path / "m.onnx", nodes, {"scales": np.array([1, 3, 3, 1], np.float32)}, [1, "h", "w", 3], TensorProto.UINT8
+    )
     model = probed(path)
     assert (model.scale, model.value_range, model.in_channels) == (3, (0.0, 255.0), 3)
     lr = (np.arange(8 * 8 * 3).reshape(8, 8, 3) / 255).astype(np.float32)
-    np.testing.assert_allclose(Upscaler(model, threads=1).upscale_array(lr), lr.repeat(3, 0).repeat(3, 1), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        Upscaler(model, threads=1).upscale_array(lr), lr.repeat(3, 0).repeat(3, 1), rtol=0, atol=1e-6
+    )
 
 
 def test_onnx_of_one_size_runs_in_windows(tmp_path: Path) -> None:
@@ -121,7 +143,9 @@ def test_onnx_of_one_size_runs_in_windows(tmp_path: Path) -> None:
         sr = Upscaler(found, threads=1).upscale_array(lr)
         assert sr.shape == (lr.shape[0] * 2, lr.shape[1] * 2, 3)
         if min(lr.shape[:2]) >= 24:  # smaller ones are padded, which shows at the border
-            np.testing.assert_allclose(sr, Upscaler(graph, engine="torch", threads=1).upscale_array(lr), rtol=0, atol=2e-6)
+            np.testing.assert_allclose(
+                sr, Upscaler(graph, engine="torch", threads=1).upscale_array(lr), rtol=0, atol=2e-6
+            )
 
 
 @pytest.mark.slow

@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from upres.models.catalog import MODELS, is_path
-from upres.models.model import COLUMNS, Model, downloadable_models, is_archive, is_direct, must_accept, read_table, store_folder
+from upres.models.model import (
+    COLUMNS,
+    Model,
+    downloadable_models,
+    is_archive,
+    is_direct,
+    must_accept,
+    read_table,
+    store_folder,
+)
 from upres.system.checksums import Source
 
 HEADER = "\t".join(COLUMNS)
@@ -19,7 +28,14 @@ HEADER = "\t".join(COLUMNS)
 @pytest.mark.parametrize(
     "name",
     [
-        *("RealESRGAN_x4plus", "RealESRNet_x4plus", "RealESRGAN_x4plus_anime_6B", "RealESRGAN_x2plus", "realesr-animevideov3", "BSRGAN"),
+        *(
+            "RealESRGAN_x4plus",
+            "RealESRNet_x4plus",
+            "RealESRGAN_x4plus_anime_6B",
+            "RealESRGAN_x2plus",
+            "realesr-animevideov3",
+            "BSRGAN",
+        ),
         *("realesr-general-x4v3", "realesr-general-wdn-x4v3", "4x-UltraSharp", "4x-Remacri"),
     ],
 )
@@ -41,7 +57,9 @@ def test_no_two_files_share_a_name_in_the_store() -> None:
 
 def test_every_model_is_complete() -> None:
     for model in downloadable_models().values():
-        assert model.family in ("compact", "rrdb", "span") and model.scale in (1, 2, 4) and model.license and model.purpose, model.name
+        assert (
+            model.family in ("compact", "rrdb", "span") and model.scale in (1, 2, 4) and model.license and model.purpose
+        ), model.name
         for file in model.files:
             assert file.urls and file.license == model.license
             for url in file.urls:
@@ -60,7 +78,9 @@ def test_safetensors_are_preferred_where_there_are_two_formats() -> None:
 
 
 def test_a_hash_that_is_not_known_stays_so() -> None:
-    unknown = [model.name for model in downloadable_models().values() if any(file.sha256 is None for file in model.files)]
+    unknown = [
+        model.name for model in downloadable_models().values() if any(file.sha256 is None for file in model.files)
+    ]
     assert unknown == ["RealESRNet_x4plus"]
 
 
@@ -69,7 +89,9 @@ def test_the_table_is_true_to_the_facts(assets: Path) -> None:
     facts = assets / "reference" / "models.tsv"
     if not facts.is_file():
         pytest.skip("the list of facts is not among the assets")
-    by_name: dict[str, Model] = {one: model for model in downloadable_models().values() for one in (model.name, *model.aliases)}
+    by_name: dict[str, Model] = {
+        one: model for model in downloadable_models().values() for one in (model.name, *model.aliases)
+    }
     with facts.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert len(rows) >= 73
@@ -86,12 +108,16 @@ def test_the_page_is_that_of_the_id() -> None:
     assert downloadable_models()["RealESRNet_x4plus"].page == ""
 
 
-@pytest.mark.parametrize("license", ["MIT", "mit", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "BSD-3-Clause", "WTFPL"])
+@pytest.mark.parametrize(
+    "license", ["MIT", "mit", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "BSD-3-Clause", "WTFPL"]
+)
 def test_free_licenses_need_no_word(license: str) -> None:
     assert not must_accept(license)
 
 
-@pytest.mark.parametrize("license", ["CC-BY-NC-4.0", "cc-by-nc-sa-4.0", "unknown", "", "none", "MIT-NC", "CC-BY-ND-4.0", "OpenRAIL"])
+@pytest.mark.parametrize(
+    "license", ["CC-BY-NC-4.0", "cc-by-nc-sa-4.0", "unknown", "", "none", "MIT-NC", "CC-BY-ND-4.0", "OpenRAIL"]
+)
 def test_restricted_and_unknown_licenses_need_it(license: str) -> None:
     assert must_accept(license)
 

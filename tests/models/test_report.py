@@ -73,7 +73,11 @@ def test_facts_of_an_ncnn_model_are_of_both_its_files(tmp_path: Path, half: str)
 def test_a_network_that_sees_the_whole_picture_has_no_receptive_field(tmp_path: Path) -> None:
     """A global mean is added to each pixel, as attention by channel does."""
     mean = ["Pooling mean 1 1 a m 0=1 4=1", "Reshape r 1 1 m n 0=1 1=1 2=3", "Convolution c 1 1 b d 0=3 1=1 5=0 6=9"]
-    path = write(tmp_path, ["Input in 0 1 in", "Split s 1 2 in a b", *mean, "BinaryOp add 2 1 d n out 0=0"], tagged(np.zeros((3, 3, 1, 1))))
+    path = write(
+        tmp_path,
+        ["Input in 0 1 in", "Split s 1 2 in a b", *mean, "BinaryOp add 2 1 d n out 0=0"],
+        tagged(np.zeros((3, 3, 1, 1))),
+    )
     found = facts(str(path))
     assert (found.receptive_field, found.sees_whole_picture) == (None, True)
 
@@ -82,7 +86,12 @@ def test_a_file_of_the_catalog_is_known_by_its_hash(assets: Path, tmp_path: Path
     other = tmp_path / "renamed.bin.pth"
     other.write_bytes((assets / "weights" / "realesr-animevideov3.pth").read_bytes())
     found = facts(str(other))
-    assert (found.name, found.license, found.scale, found.receptive_field) == ("realesr-animevideov3", "BSD-3-Clause", 4, 18)
+    assert (found.name, found.license, found.scale, found.receptive_field) == (
+        "realesr-animevideov3",
+        "BSD-3-Clause",
+        4,
+        18,
+    )
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes((BUNDLED / "compact-x2.safetensors").read_bytes())
     assert facts(str(copy)).name == "compact-x2"
@@ -134,4 +143,8 @@ def test_what_changed_is_found(tmp_path: Path, store: Path) -> None:
     wrong = {name: check.note for name, check in checks().items() if not check.sound}
     assert set(wrong) == {"mine", "torn", "gone", "BSRGAN", "RealESRNet_x4plus"}
     assert "has the SHA-256" in wrong["mine"] and "has the SHA-256" in wrong["RealESRNet_x4plus"]
-    assert "is not a record" in wrong["torn"] and "does not exist" in wrong["gone"] and "expected 67046751" in wrong["BSRGAN"]
+    assert (
+        "is not a record" in wrong["torn"]
+        and "does not exist" in wrong["gone"]
+        and "expected 67046751" in wrong["BSRGAN"]
+    )

@@ -1,4 +1,6 @@
-"""Models that come over a network, from a real HTTP server on this machine: everything that can go wrong, and what is told then."""
+"""Models that come over a network, from a real HTTP server on this machine: everything that can go wrong, and what is
+told then.
+"""
 
 from __future__ import annotations
 
@@ -50,10 +52,23 @@ def data(tmp_path: Path) -> bytes:
 def table(tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     """Makes the catalog one of one model, `Tiny_x2`, alias `2x-tiny`."""
 
-    def make(*urls: str, license: str = "MIT", sha256: str | None = "right", size: int | None = -1, file: str = "Tiny.pth") -> Model:
+    def make(
+        *urls: str, license: str = "MIT", sha256: str | None = "right", size: int | None = -1, file: str = "Tiny.pth"
+    ) -> Model:
         known = hashlib.sha256(data).hexdigest() if sha256 == "right" else sha256
         length = len(data) if size == -1 else size
-        cells = ("Tiny_x2", "2x-tiny", "compact", "2", license, file, str(length or "-"), known or "-", " ".join(urls), "tests")
+        cells = (
+            "Tiny_x2",
+            "2x-tiny",
+            "compact",
+            "2",
+            license,
+            file,
+            str(length or "-"),
+            known or "-",
+            " ".join(urls),
+            "tests",
+        )
         path = tmp_path / "catalog.tsv"
         path.write_text("\t".join(COLUMNS) + "\n" + "\t".join(cells) + "\n")
         monkeypatch.setattr("upres.models.model.TABLE", path)
@@ -76,7 +91,9 @@ def failure(model: Model, **settings: float | bool) -> str:
     return str(caught.value)
 
 
-def test_a_model_is_downloaded_once_and_used_by_any_of_its_names(server: Server, table: Table, store: Path, data: bytes) -> None:
+def test_a_model_is_downloaded_once_and_used_by_any_of_its_names(
+    server: Server, table: Table, store: Path, data: bytes
+) -> None:
     server.answers["/Tiny.pth"] = whole(data)
     model = table(server.url("/Tiny.pth"))
     first, second = pull(model), pull(model)
@@ -106,7 +123,9 @@ def test_a_license_that_is_not_free_is_accepted_first_and_once(
     for ask in (lambda: pull(model), lambda: resolve("Tiny_x2"), lambda: load_model("2x-tiny").graph):
         with pytest.raises(ModelError) as caught:
             ask()
-        assert f"Tiny_x2: its license is {license}" in str(caught.value) and "Nothing was downloaded" in str(caught.value)
+        assert f"Tiny_x2: its license is {license}" in str(caught.value) and "Nothing was downloaded" in str(
+            caught.value
+        )
         assert "upres models pull Tiny_x2 --accept-license" in str(caught.value)
         assert "https://openmodeldb.info/models/2x-tiny" in str(caught.value)
     assert server.requests == [] and not store.exists()
@@ -127,7 +146,9 @@ def test_a_file_put_there_by_hand_needs_no_network_and_no_agreement(table: Table
     assert not pull(table("http://127.0.0.1:1/Tiny.pth", license="CC-BY-NC-4.0")).downloaded
 
 
-def test_an_unknown_hash_is_pinned_and_another_file_refused_later(server: Server, table: Table, store: Path, data: bytes) -> None:
+def test_an_unknown_hash_is_pinned_and_another_file_refused_later(
+    server: Server, table: Table, store: Path, data: bytes
+) -> None:
     server.answers["/Tiny.pth"] = whole(data)
     model = table(server.url("/Tiny.pth"), sha256=None, size=None)
     digest = hashlib.sha256(data).hexdigest()
@@ -169,7 +190,9 @@ def test_redirects_are_followed(server: Server, table: Table, data: bytes) -> No
     assert pull(table(server.url("/Tiny.pth"))).downloaded
 
 
-def test_a_dead_address_a_wrong_length_and_silence_are_told_with_what_to_do(server: Server, table: Table, store: Path, data: bytes) -> None:
+def test_a_dead_address_a_wrong_length_and_silence_are_told_with_what_to_do(
+    server: Server, table: Table, store: Path, data: bytes
+) -> None:
     release = threading.Event()
 
     def silent(request: BaseHTTPRequestHandler) -> None:
@@ -191,7 +214,9 @@ def test_a_dead_address_a_wrong_length_and_silence_are_told_with_what_to_do(serv
 
 def test_a_web_page_is_never_taken_for_the_file(server: Server, table: Table, store: Path) -> None:
     words = failure(table(server.url("/releases/tag/tiny")))
-    assert "no address of the file itself is known" in words and f"{server.url('/releases/tag/tiny')} leads to it" in words
+    assert (
+        "no address of the file itself is known" in words and f"{server.url('/releases/tag/tiny')} leads to it" in words
+    )
     assert f"into {store}" in words and server.requests == []
 
 
@@ -221,14 +246,19 @@ def test_a_file_is_taken_out_of_an_archive_by_its_hash(server: Server, table: Ta
 
 
 def test_an_archive_without_the_file_leaves_nothing(server: Server, table: Table, store: Path, data: bytes) -> None:
-    server.answers |= {"/none.zip": whole(packed(a=data[:-1] + b"x", b=b"")), "/torn.zip": whole(b"PK\x03\x04" + b"junk" * 100)}
+    server.answers |= {
+        "/none.zip": whole(packed(a=data[:-1] + b"x", b=b"")),
+        "/torn.zip": whole(b"PK\x03\x04" + b"junk" * 100),
+    }
     words = failure(table(server.url("/none.zip"), server.url("/torn.zip")))
     assert "none.zip does not hold Tiny.pth" in words and "torn.zip is not a .zip that can be unpacked" in words
     assert f"into {store}" in words
     assert files(store) == [] and files(store / "incoming") == []
 
 
-def test_an_entry_that_lies_about_its_size_is_not_unpacked_beyond_it(server: Server, table: Table, store: Path, data: bytes) -> None:
+def test_an_entry_that_lies_about_its_size_is_not_unpacked_beyond_it(
+    server: Server, table: Table, store: Path, data: bytes
+) -> None:
     archive = bytearray(packed(bomb=b"\0" * 50_000_000))
     for start in (archive.index(b"PK\x03\x04") + 22, archive.rindex(b"PK\x01\x02") + 24):
         archive[start : start + 4] = len(data).to_bytes(4, "little")
@@ -263,7 +293,13 @@ def test_a_store_that_cannot_be_made_is_named(store: Path) -> None:
 
 
 def test_the_name_of_a_download_is_plain_whatever_its_address() -> None:
-    for url in ("https://a/../..%2f", "https://a/", "https://a/b c?d=/e", "https://a/.hidden", f"https://a/{'x' * 500}.pth"):
+    for url in (
+        "https://a/../..%2f",
+        "https://a/",
+        "https://a/b c?d=/e",
+        "https://a/.hidden",
+        f"https://a/{'x' * 500}.pth",
+    ):
         source = download_of(url, "unknown")
         assert len(source.name) < 100 and source.urls == (url,) and not source.pin
     assert download_of("https://a/x", "").name != download_of("https://b/x", "").name

@@ -1,4 +1,5 @@
-"""ECBSR as a plain torch module, written from the paper (Zhang et al., ACM Multimedia 2021, section 3.2) and the key names of its files.
+"""ECBSR as a plain torch module, written from the paper (Zhang et al., ACM Multimedia 2021, section 3.2) and the key
+names of its files.
 
 The branches run apart, each inner 1x1 padded with its bias by hand, as the paper says they are trained.
 """

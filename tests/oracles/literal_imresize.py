@@ -1,10 +1,12 @@
-"""A slow, literal antialiased cubic resize: the definition written out sample by sample, to check `upres.images.resize` against.
+"""A slow, literal antialiased cubic resize: the definition written out sample by sample, to check `upres.images.resize`
+against.
 
-How it was made: from the published definition alone, sharing nothing with `upres.images.resize`. R. G. Keys, "Cubic convolution
-interpolation for digital image processing" (IEEE TASSP 29, 1981), equation 15 with a = -1/2, gives the kernel. MATLAB's documentation of
-`imresize` gives the rest: an axis that shrinks has its kernel stretched by 1/scale and its height lowered by scale; output sample i
-(counted from 1) lies at u = i / scale + (1 - 1 / scale) / 2; weights are normalized; samples beyond the border mirror the picture with the
-edge repeated; the axis with the smaller scale goes first. Plain Python floats and loops; no NumPy in the arithmetic.
+How it was made: from the published definition alone, sharing nothing with `upres.images.resize`. R. G. Keys, "Cubic
+convolution interpolation for digital image processing" (IEEE TASSP 29, 1981), equation 15 with a = -1/2, gives the
+kernel. MATLAB's documentation of `imresize` gives the rest: an axis that shrinks has its kernel stretched by 1/scale
+and its height lowered by scale; output sample i (counted from 1) lies at u = i / scale + (1 - 1 / scale) / 2; weights
+are normalized; samples beyond the border mirror the picture with the edge repeated; the axis with the smaller scale
+goes first. Plain Python floats and loops; no NumPy in the arithmetic.
 """
 
 from __future__ import annotations
@@ -56,6 +58,8 @@ def imresize_literal(
         if axis == 1:
             rows = [resize_line(row, size[1], scales[1], antialias=antialias) for row in rows]
         else:
-            columns = [resize_line(list(column), size[0], scales[0], antialias=antialias) for column in zip(*rows, strict=True)]
+            columns = [
+                resize_line(list(column), size[0], scales[0], antialias=antialias) for column in zip(*rows, strict=True)
+            ]
             rows = [list(row) for row in zip(*columns, strict=True)]
     return np.array(rows, dtype=np.float64)

@@ -1,8 +1,8 @@
 """Reference networks as plain torch modules, written from the papers' figures and the key names of published files.
 
-RRDBNet: Wang et al., "ESRGAN" (2018), figures 3 and 4; the pixel-unshuffle in front: Wang et al., "Real-ESRGAN" (2021), section 3.2.
-SRVGGNetCompact: Real-ESRGAN's small networks (a chain of 3x3 convolutions and PReLUs, pixel shuffle, plus the enlarged input).
-They share nothing with `upres` and are what the engines are compared with.
+RRDBNet: Wang et al., "ESRGAN" (2018), figures 3 and 4; the pixel-unshuffle in front: Wang et al., "Real-ESRGAN" (2021),
+section 3.2. SRVGGNetCompact: Real-ESRGAN's small networks (a chain of 3x3 convolutions and PReLUs, pixel shuffle, plus
+the enlarged input). They share nothing with `upres` and are what the engines are compared with.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class _Block(nn.Module):
 class RRDBNet(nn.Module):
     """`ups` upsamplings by 2 after a pixel-unshuffle by `unshuffle`: the scale is 2**ups / unshuffle."""
 
-    def __init__(self, colors: int = 3, width: int = 64, blocks: int = 23, growth: int = 32, ups: int = 2, unshuffle: int = 1) -> None:
+    def __init__(
+        self, colors: int = 3, width: int = 64, blocks: int = 23, growth: int = 32, ups: int = 2, unshuffle: int = 1
+    ) -> None:
         super().__init__()
         self.unshuffle = unshuffle
         self.conv_first = _conv(colors * unshuffle**2, width)
@@ -80,12 +82,16 @@ class RRDBNet(nn.Module):
             value = block(value)
         value = first + self.conv_body(value)
         for number in range(1, self.ups + 1):
-            value = F.leaky_relu(getattr(self, f"conv_up{number}")(F.interpolate(value, scale_factor=2, mode="nearest")), 0.2)
+            value = F.leaky_relu(
+                getattr(self, f"conv_up{number}")(F.interpolate(value, scale_factor=2, mode="nearest")), 0.2
+            )
         return self.conv_last(F.leaky_relu(self.conv_hr(value), 0.2))
 
 
 def randomized(module: nn.Module, seed: int, gain: float = 1.0) -> nn.Module:
-    """The module in eval mode with seeded weights that keep the size of a signal through many layers; slopes differ by channel."""
+    """The module in eval mode with seeded weights that keep the size of a signal through many layers; slopes differ by
+    channel.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -120,7 +126,9 @@ def old_esrgan_keys(state: dict[str, object], blocks: int, ups: int) -> dict[str
 
 
 def esrgan_keys(state: dict[str, object]) -> dict[str, object]:
-    """BasicSR's names into those of ESRGAN's own repository (`RRDB_trunk.N.RDB1.conv1`, `trunk_conv`, `upconv1`, `HRconv`)."""
+    """BasicSR's names into those of ESRGAN's own repository (`RRDB_trunk.N.RDB1.conv1`, `trunk_conv`, `upconv1`,
+    `HRconv`).
+    """
     renamed: dict[str, object] = {}
     for key, array in state.items():
         parts = key.split(".")

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 
 class ResidualNet(nn.Module):
-    """head, groups of 3x3 convolutions with x * sigmoid(x) between them and a skip over each group, 1x1 join, long skip, tail, shuffle."""
+    """head, groups of 3x3 convolutions with x * sigmoid(x) between them and a skip over each group, 1x1 join, long
+    skip, tail, shuffle.
+    """
 
     def __init__(self, colors: int = 3, width: int = 8, groups: int = 2, length: int = 4, scale: int = 4) -> None:
         super().__init__()

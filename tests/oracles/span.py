@@ -1,7 +1,8 @@
-"""SPAN as a plain torch module, written from the paper (Wan et al., CVPR workshops 2024, figure 2) and the key names of published files.
+"""SPAN as a plain torch module, written from the paper (Wan et al., CVPR workshops 2024, figure 2) and the key names of
+published files.
 
-The network runs its branches, as in training: padded first, then 1x1, 3x3, 1x1 without padding, plus the 1x1 skip. `eval_conv` is left with
-other numbers on purpose: a file's copy may be stale.
+The network runs its branches, as in training: padded first, then 1x1, 3x3, 1x1 without padding, plus the 1x1 skip.
+`eval_conv` is left with other numbers on purpose: a file's copy may be stale.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class SPAN(nn.Module):
 
 
 def merge_by_torch(module: Conv3XC) -> tuple[Tensor, Tensor]:
-    """The 3x3 of a `Conv3XC` by what it does to single pixels: its answer to black is the bias, to a lit pixel the kernel turned."""
+    """The 3x3 of a `Conv3XC` by what it does to single pixels: its answer to black is the bias, to a lit pixel the
+    kernel turned.
+    """
     into = module.sk.in_channels
     with torch.no_grad():
         bias = module(torch.zeros(1, into, 5, 5))[0, :, 2, 2]

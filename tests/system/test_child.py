@@ -32,12 +32,16 @@ def test_answers_are_told_from_what_drivers_print() -> None:
     assert answer_in('upres-child {"load_s": {}') is None  # cut short
 
 
-def test_a_child_runs_this_upres_and_looks_where_its_parent_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_runs_this_upres_and_looks_where_its_parent_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "upres").mkdir()
     (tmp_path / "upres/__init__.py").write_text("raise ImportError('another upres')")
     (tmp_path / "saying.py").write_text(SAY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    plain = subprocess.run([sys.executable, "-P", "-c", "import sys, json; print(json.dumps(sys.path))"], capture_output=True, check=True)
+    plain = subprocess.run(
+        [sys.executable, "-P", "-c", "import sys, json; print(json.dumps(sys.path))"], capture_output=True, check=True
+    )
     outcome = run([*python_command("saying"), "a", "b"], timeout_s=60.0)
     assert outcome.ended_well, outcome.reason
     (said,) = outcome.told
@@ -47,7 +51,9 @@ def test_a_child_runs_this_upres_and_looks_where_its_parent_does(tmp_path: Path,
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "waiting.py").write_text("import os, time\ndef main(_):\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n")
+    (tmp_path / "waiting.py").write_text(
+        "import os, time\ndef main(_):\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
+    )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{REPOSITORY}")
     program = "import subprocess\nfrom upres.system.subprocesses import python_command\nsubprocess.run(python_command('waiting'))"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:

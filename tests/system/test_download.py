@@ -1,4 +1,6 @@
-"""Downloads from a real HTTP server on this machine: everything that a network does to a file, and what the user is told then."""
+"""Downloads from a real HTTP server on this machine: everything that a network does to a file, and what the user is
+told then.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Server:
-    """A server on 127.0.0.1 whose answers are functions by path; `requests` are the paths and headers that were asked for, in order."""
+    """A server on 127.0.0.1 whose answers are functions by path; `requests` are the paths and headers that were asked
+    for, in order.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
@@ -191,7 +195,9 @@ def test_a_cut_connection_goes_on_where_it_stopped(server: Server, cache: Path, 
 
 
 def test_a_later_run_goes_on_too(server: Server, cache: Path) -> None:
-    server.answers["/net.bin"] = lambda request: send(request, 200, DATA[:HALF], Content_Length=str(len(DATA)), ETag='"v1"')
+    server.answers["/net.bin"] = lambda request: send(
+        request, 200, DATA[:HALF], Content_Length=str(len(DATA)), ETag='"v1"'
+    )
     of = source(server.url("/net.bin"))
     words = failure(of)
     assert "the connection broke" in words
@@ -258,7 +264,11 @@ def test_a_range_that_was_not_asked_for_is_refused(server: Server, cache: Path) 
     cache.mkdir()
     (cache / "net.bin.partial").write_bytes(DATA[:HALF])
     server.answers["/net.bin"] = lambda request: send(
-        request, 206, DATA[10:], Content_Length=str(len(DATA) - 10), Content_Range=f"bytes 10-{len(DATA) - 1}/{len(DATA)}"
+        request,
+        206,
+        DATA[10:],
+        Content_Length=str(len(DATA) - 10),
+        Content_Range=f"bytes 10-{len(DATA) - 1}/{len(DATA)}",
     )
     assert f"was asked for bytes from {HALF} on but sent bytes 10-" in failure(source(server.url("/net.bin")))
 
@@ -288,7 +298,10 @@ def test_a_redirect_may_not_leave_https(server: Server, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(httpx, "Client", make)
     words = failure(source("https://example.org/net.bin"))
-    assert "the redirect from https://example.org/net.bin to http://example.org/net.bin is refused: it must lead to https" in words
+    assert (
+        "the redirect from https://example.org/net.bin to http://example.org/net.bin is refused: it must lead to https"
+        in words
+    )
     monkeypatch.setattr(httpx, "Client", client)
     server.answers["/file"] = status(302, Location="file:///etc/hostname")
     assert "etc/hostname is refused: it must lead to https" in failure(source(server.url("/file")))
@@ -341,7 +354,8 @@ def test_a_wrong_length_is_refused_before_the_body(server: Server, cache: Path) 
 
 
 def test_a_body_without_a_length_is_counted(server: Server, cache: Path) -> None:
-    server.answers["/long"] = lambda request: send(request, 200, DATA * 2)  # HTTP/1.0: the end of the connection is the end of the body
+    # HTTP/1.0: the end of the connection is the end of the body
+    server.answers["/long"] = lambda request: send(request, 200, DATA * 2)
     server.answers["/short"] = lambda request: send(request, 200, DATA[:HALF])
     assert f"the server sends more than {len(DATA)} bytes" in failure(source(server.url("/long")))
     assert files(cache) == []
@@ -452,7 +466,9 @@ def test_the_cache_folder_is_the_platforms(monkeypatch: pytest.MonkeyPatch, tmp_
     for system in ("unix.Unix", "macos.MacOS", "windows.Windows"):
         module, _, name = system.partition(".")
         folders = getattr(importlib.import_module(f"platformdirs.{module}"), name)
-        monkeypatch.setattr("platformdirs.user_cache_path", lambda name, kind=folders, **options: kind(name, **options).user_cache_path)
+        monkeypatch.setattr(
+            "platformdirs.user_cache_path", lambda name, kind=folders, **options: kind(name, **options).user_cache_path
+        )
         monkeypatch.setattr("platformdirs.windows.get_win_folder", lambda _: "/local")
         asked.append(str(cache_folder()))
     assert asked == [str(tmp_path / "xdg/upres"), str(tmp_path / "xdg/upres"), "/local/upres"]
@@ -478,7 +494,9 @@ def test_a_cache_of_an_earlier_version_on_macos_is_found(monkeypatch: pytest.Mon
     assert cache_folder() == before
 
 
-@pytest.mark.parametrize(("name", "sha256"), [("a/b", SHA), ("..", SHA), ("", SHA), ("a", "12345"), ("a", SHA.upper()), ("a", "g" * 64)])
+@pytest.mark.parametrize(
+    ("name", "sha256"), [("a/b", SHA), ("..", SHA), ("", SHA), ("a", "12345"), ("a", SHA.upper()), ("a", "g" * 64)]
+)
 def test_a_source_that_cannot_be_meant_is_refused(name: str, sha256: str) -> None:
     with pytest.raises(ValueError, match=r"plain file|hex digits"):
         Source(name, (), sha256, None, "MIT")

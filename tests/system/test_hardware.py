@@ -17,7 +17,15 @@ from upres.system.hardware import Cards
     ("files", "quota", "limit"),
     [
         ({}, None, None),
-        ({"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/cpu.max": "max 100000\n", "sys/fs/cgroup/a/memory.max": "max\n"}, None, None),
+        (
+            {
+                "proc/self/cgroup": "0::/a\n",
+                "sys/fs/cgroup/a/cpu.max": "max 100000\n",
+                "sys/fs/cgroup/a/memory.max": "max\n",
+            },
+            None,
+            None,
+        ),
         (
             {
                 "proc/self/cgroup": "0::/a/b\n",
@@ -43,7 +51,9 @@ from upres.system.hardware import Cards
         ),
     ],
 )
-def test_the_limits_of_a_container(tmp_path: Path, files: dict[str, str], quota: float | None, limit: int | None) -> None:
+def test_the_limits_of_a_container(
+    tmp_path: Path, files: dict[str, str], quota: float | None, limit: int | None
+) -> None:
     root = made_root(tmp_path, files | {"proc/cpuinfo": "processor: 0\nmodel name\t: Fast 9000\n"})
     found = hardware.processor(root)
     assert (found.model, found.quota, hardware.memory(root).limit) == ("Fast 9000", quota, limit)
@@ -52,7 +62,12 @@ def test_the_limits_of_a_container(tmp_path: Path, files: dict[str, str], quota:
 
 def test_cards_are_read_from_the_bus_with_or_without_a_driver(tmp_path: Path) -> None:
     screen, sound = "0x030000", "0x040300"
-    devices = {"00": (screen, "0x8086"), "01.0": ("0x030200", "0x10de"), "01.1": (sound, "0x10de"), "02": (screen, "0x1234")}
+    devices = {
+        "00": (screen, "0x8086"),
+        "01.0": ("0x030200", "0x10de"),
+        "01.1": (sound, "0x10de"),
+        "02": (screen, "0x1234"),
+    }
     files: dict[str, str] = {}
     for name, (kind, maker) in devices.items():
         files |= {f"sys/bus/pci/devices/{name}/class": f"{kind}\n", f"sys/bus/pci/devices/{name}/vendor": f"{maker}\n"}
@@ -67,13 +82,17 @@ def test_cards_are_read_from_the_bus_with_or_without_a_driver(tmp_path: Path) ->
 def test_gpus_with_a_driver_are_hints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware.shutil, "which", lambda _: None)
     node = "sys/class/drm/renderD128/device"
-    root = made_root(tmp_path, {f"{node}/vendor": "0x8086\n", f"{node}/device": "0x56a0\n", "sys/module/nvidia/version": "570.86\n"})
+    root = made_root(
+        tmp_path, {f"{node}/vendor": "0x8086\n", f"{node}/device": "0x56a0\n", "sys/module/nvidia/version": "570.86\n"}
+    )
     assert hardware.gpus(root) == ("intel 0x56a0", "nvidia driver 570.86")
     assert hardware.gpus(tmp_path / "none") == ()
 
 
 def test_the_cache_folder(tmp_path: Path) -> None:
-    assert hardware.cache(tmp_path / "a/b") == replace(hardware.cache(tmp_path), path=str(tmp_path / "a/b"), exists=False)
+    assert hardware.cache(tmp_path / "a/b") == replace(
+        hardware.cache(tmp_path), path=str(tmp_path / "a/b"), exists=False
+    )
     assert not (tmp_path / "a").exists()  # looking makes nothing
     (tmp_path / "models").mkdir()
     (tmp_path / "models/m.pth").write_bytes(bytes(1000))

@@ -9,7 +9,15 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests import REPOSITORY
-from upres.system.packages import ENGINES, PACKAGES, builds_of, has_module, install_command, lowest_version, missing_modules
+from upres.system.packages import (
+    ENGINES,
+    PACKAGES,
+    builds_of,
+    has_module,
+    install_command,
+    lowest_version,
+    missing_modules,
+)
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -24,7 +32,9 @@ def stated(lines: list[str]) -> dict[str, str]:
 
 
 def test_the_core_is_that_of_pyproject() -> None:
-    assert {package.name: package.lowest for package in PACKAGES if not package.extras} == stated(PROJECT["dependencies"])
+    assert {package.name: package.lowest for package in PACKAGES if not package.extras} == stated(
+        PROJECT["dependencies"]
+    )
 
 
 def test_the_extras_are_those_of_pyproject() -> None:

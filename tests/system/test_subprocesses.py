@@ -38,10 +38,13 @@ def test_processes_tell_what_they_can_before_they_end() -> None:
     assert (killed.code, killed.reason) == (-signal.SIGSEGV, "dying")
 
 
-def test_one_that_hangs_is_ended_and_more_jobs_come_from_what_one_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_hangs_is_ended_and_more_jobs_come_from_what_one_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hanging = tmp_path / "hanging"
     real = time.monotonic
-    monkeypatch.setattr(subprocesses.time, "monotonic", lambda: real() + (1000.0 if hanging.exists() else 0.0))  # once it has told
+    # once it has told
+    monkeypatch.setattr(subprocesses.time, "monotonic", lambda: real() + (1000.0 if hanging.exists() else 0.0))
     program = f"import sys, time; {TELL} sys.argv[1] == 'hang' and (open({str(hanging)!r}, 'w'), time.sleep(60))"
     names: list[str] = []
     first, hung = run_all(

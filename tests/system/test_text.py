@@ -33,14 +33,23 @@ def test_a_forgotten_unit_is_told() -> None:
         parse_bytes("2")
 
 
-@pytest.mark.parametrize(("value", "words"), [(1, "1 KB"), (700 * 1024**2, "700 MB"), (1.5 * GIB, "1.5 GB"), (12 * GIB, "12 GB")])
+@pytest.mark.parametrize(
+    ("value", "words"), [(1, "1 KB"), (700 * 1024**2, "700 MB"), (1.5 * GIB, "1.5 GB"), (12 * GIB, "12 GB")]
+)
 def test_sizes_in_words(value: float, words: str) -> None:
     assert words_for_bytes(value) == words
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0, "0 kB"), (1, "1 kB"), (255_672, "256 kB"), (67_040_989, "67 MB"), (9_960_000, "10 MB"), (4_294_967_296, "4.3 GB")],
+    [
+        (0, "0 kB"),
+        (1, "1 kB"),
+        (255_672, "256 kB"),
+        (67_040_989, "67 MB"),
+        (9_960_000, "10 MB"),
+        (4_294_967_296, "4.3 GB"),
+    ],
 )
 def test_sizes_of_downloads_in_words(value: float, words: str) -> None:
     assert words_for_bytes(value, unit=1000) == words

@@ -1,7 +1,8 @@
 """Processes that have torch from their first moment: forked from one that has imported it and done nothing else.
 
-A fresh interpreter takes two seconds of a processor for torch, and as long again for what its optimizers import. What a program does with
-its own memory, signals, ranks and exit code is the same here; what a program *loads* must be tested with a fresh one.
+A fresh interpreter takes two seconds of a processor for torch, and as long again for what its optimizers import. What a
+program does with its own memory, signals, ranks and exit code is the same here; what a program *loads* must be tested
+with a fresh one.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ _CONTEXT.set_forkserver_preload(["pytest", "torch", "torch._dynamo", "torch.dist
 _TIMEOUT_S = 300.0
 
 
-def start(program: str, *arguments: str, environment: dict[str, str] | None = None, words: Path | None = None) -> BaseProcess:
-    """Run `program` as `python -W error -c` would, in this process's environment and `environment`, its stderr into the file `words`."""
+def start(
+    program: str, *arguments: str, environment: dict[str, str] | None = None, words: Path | None = None
+) -> BaseProcess:
+    """Run `program` as `python -W error -c` would, in this process's environment and `environment`, its stderr into the
+    file `words`.
+    """
     whole = dict(os.environ) | (environment or {})
     process = _CONTEXT.Process(target=_run, args=(program, arguments, whole, words), daemon=True)
     process.start()
@@ -28,7 +33,9 @@ def start(program: str, *arguments: str, environment: dict[str, str] | None = No
 
 
 def run_ranks_of(program: str, count: int, folder: Path) -> list[tuple[int | None, str]]:
-    """Run `program` with the argument `folder` as `count` ranks on the loopback device; the exit code and the stderr of each."""
+    """Run `program` with the argument `folder` as `count` ranks on the loopback device; the exit code and the stderr of
+    each.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])
@@ -36,7 +43,10 @@ def run_ranks_of(program: str, count: int, folder: Path) -> list[tuple[int | Non
     if sys.platform == "linux":
         place["GLOO_SOCKET_IFNAME"] = "lo"
     files = [folder / f"words_of_{rank}" for rank in range(count)]
-    ranks = [start(program, str(folder), environment=place | {"RANK": str(rank)}, words=file) for rank, file in enumerate(files)]
+    ranks = [
+        start(program, str(folder), environment=place | {"RANK": str(rank)}, words=file)
+        for rank, file in enumerate(files)
+    ]
     try:
         for rank in ranks:
             rank.join(_TIMEOUT_S)

@@ -1,4 +1,6 @@
-"""Small things that the tests of training share: pictures that a network can learn from, and a feature network with seeded weights."""
+"""Small things that the tests of training share: pictures that a network can learn from, and a feature network with
+seeded weights.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,14 @@ def features_file(path: Path, seed: int = 0) -> Path:
     """A file with the shapes of `vgg19-conv3_1` and seeded weights that keep the size of a signal."""
     rng = np.random.default_rng(seed)
     state: dict[str, np.ndarray] = {}
-    for index, given, taken, size in ((0, 3, 3, 1), (2, 64, 3, 3), (5, 64, 64, 3), (9, 128, 64, 3), (12, 128, 128, 3), (16, 256, 128, 3)):
+    for index, given, taken, size in (
+        (0, 3, 3, 1),
+        (2, 64, 3, 3),
+        (5, 64, 64, 3),
+        (9, 128, 64, 3),
+        (12, 128, 128, 3),
+        (16, 256, 128, 3),
+    ):
         spread = (2.0 / (taken * size * size)) ** 0.5
         state[f"{index}.weight"] = (rng.standard_normal((given, taken, size, size)) * spread).astype(np.float32)
         state[f"{index}.bias"] = np.zeros(given, np.float32)

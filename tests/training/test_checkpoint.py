@@ -14,7 +14,11 @@ from upres.training.checkpoint import Checkpoint, latest_checkpoint, list_checkp
 
 def _make(step: int) -> Checkpoint:
     rng = np.random.default_rng(step)
-    return Checkpoint(step, {"net/a": rng.random((3, 4), np.float32), "adam/step/a": np.array(step, np.float32)}, {"config": {"seed": 1}})
+    return Checkpoint(
+        step,
+        {"net/a": rng.random((3, 4), np.float32), "adam/step/a": np.array(step, np.float32)},
+        {"config": {"seed": 1}},
+    )
 
 
 def test_round_trip_keeps_every_bit(tmp_path: Path) -> None:
@@ -32,7 +36,9 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "zero tail", "empty", "flipped hash", "text"])
-def test_damage_is_noticed_and_the_one_before_is_used(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_is_noticed_and_the_one_before_is_used(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     save_checkpoint(tmp_path, _make(1), keep=3)
     path = save_checkpoint(tmp_path, _make(2), keep=3)
     data = bytearray(path.read_bytes())
@@ -77,7 +83,9 @@ def test_a_file_torn_anywhere_is_noticed(tmp_path: Path, tail: str) -> None:
             read_checkpoint(path)
 
 
-def test_a_checkpoint_of_a_newer_format_is_refused_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_of_a_newer_format_is_refused_by_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Falling back to the older one before it would throw steps away without a word."""
     save_checkpoint(tmp_path, _make(1), keep=3)
     with monkeypatch.context() as newer:

@@ -20,15 +20,22 @@ CONFIG = TrainConfig(recipe="test", scale=2, width=8, depth=2, branched=False, b
 
 
 def test_multiply_adds_of_a_pixel_step() -> None:
-    """Forward: the products of each convolution. Backward: as many for the weights, and for the input of all layers but the first."""
+    """Forward: the products of each convolution. Backward: as many for the weights, and for the input of all layers but
+    the first.
+    """
     layers = [3 * 8 * 9, 8 * 8 * 9, 8 * 8 * 9, 8 * 12 * 9]
     pixels = 4 * 16 * 16
     assert estimate(CONFIG, ALONE, timed=False).macs == pytest.approx(pixels * (3 * sum(layers) - layers[0]))
 
 
 def test_a_gan_step_counts_every_network() -> None:
-    config = dataclasses.replace(CONFIG, gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", discriminator_width=8, patch_px=32)
-    plain, whole = estimate(dataclasses.replace(CONFIG, patch_px=32), ALONE, timed=False), estimate(config, ALONE, timed=True)
+    config = dataclasses.replace(
+        CONFIG, gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", discriminator_width=8, patch_px=32
+    )
+    plain, whole = (
+        estimate(dataclasses.replace(CONFIG, patch_px=32), ALONE, timed=False),
+        estimate(config, ALONE, timed=True),
+    )
     assert whole.macs > 20 * plain.macs and whole.needed_bytes - 100 * 2**20 > 3 * (plain.needed_bytes - 100 * 2**20)
     assert whole.step_s is not None and whole.step_s > 0
     words = "\n".join(whole.lines(config))

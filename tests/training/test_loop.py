@@ -62,7 +62,9 @@ def finished(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def _tensors(out: Path) -> dict[str, bytes]:
     checkpoint = latest_checkpoint(out / "checkpoints")
     assert checkpoint is not None
-    return {name: array.tobytes() for name, array in checkpoint.tensors.items()} | {"step": str(checkpoint.step).encode()}
+    return {name: array.tobytes() for name, array in checkpoint.tensors.items()} | {
+        "step": str(checkpoint.step).encode()
+    }
 
 
 @pytest.mark.slow
@@ -76,7 +78,13 @@ def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(
         train(config, photographs, straight_run)
     seen: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        train(config, photographs, tmp_path / "halved", report=lambda p: seen.append(p.step), should_stop=lambda: len(seen) == 6)
+        train(
+            config,
+            photographs,
+            tmp_path / "halved",
+            report=lambda p: seen.append(p.step),
+            should_stop=lambda: len(seen) == 6,
+        )
     assert seen[-1] < config.steps
     train(config, photographs, tmp_path / "halved", resume=True)
     straight, halved = _tensors(straight_run), _tensors(tmp_path / "halved")
@@ -93,7 +101,8 @@ def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Pa
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     train(config, photographs, straight)
     program = (
-        "import sys; from pathlib import Path; from upres.training.loop import train; from upres.training.config import TrainConfig;"
+        "import sys; from pathlib import Path; from upres.training.loop import train; from upres.training.config "
+        "import TrainConfig;"
         "inf = float('inf');"
         f"train(TrainConfig(**{dataclasses.asdict(config)!r}), Path(sys.argv[1]), Path(sys.argv[2]))"
     )
@@ -105,7 +114,9 @@ def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Pa
     before = latest_checkpoint(killed / "checkpoints")
     assert before is not None and before.step < config.steps
     train(config, photographs, killed, resume=True)
-    digests = [hashlib.sha256(b"".join(v for _, v in sorted(_tensors(run).items()))).hexdigest() for run in (straight, killed)]
+    digests = [
+        hashlib.sha256(b"".join(v for _, v in sorted(_tensors(run).items()))).hexdigest() for run in (straight, killed)
+    ]
     assert digests[0] == digests[1]
 
 
@@ -133,9 +144,12 @@ def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_
     from upres.weights.read import read_weights
 
     reports: list[Progress] = []
-    graph = graph_from_state_dict(read_weights(train(CONFIG, photographs, tmp_path / "run", validation=photographs, report=reports.append)))
+    graph = graph_from_state_dict(
+        read_weights(train(CONFIG, photographs, tmp_path / "run", validation=photographs, report=reports.append))
+    )
     assert (graph.family, graph.scale, graph.in_channels) == ("compact", 2, 3)
-    # What was validated in training is what the file does in use: the weights are in their places, not only in their shapes.
+    # What was validated in training is what the file does in use: the weights are in their places, not only in their
+    # shapes.
     runner = load(graph, threads=1)
     pairs = [make_pair(p.name, read_rgb(p), 2) for p in find_pictures(photographs)]
     batches = [np.ascontiguousarray(np.moveaxis(p.lr, 2, 0)[None], np.float32) / 255 for p in pairs]
@@ -155,7 +169,9 @@ def test_a_picture_that_cannot_be_read_is_left_out_also_where_it_would_validate(
     assert any("5 training pictures" in words and "0 validation pictures" in words for words in said)
 
 
-def test_a_run_is_not_overwritten_and_not_continued_under_other_settings(photographs: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_overwritten_and_not_continued_under_other_settings(
+    photographs: Path, finished: Path, tmp_path: Path
+) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
     with pytest.raises(DataError, match="`resume=True`"):
         train(CONFIG, photographs, run)
@@ -171,7 +187,9 @@ def test_other_pictures_are_refused_at_resume(photographs: Path, finished: Path,
         train(CONFIG, copy, run, resume=True)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(formulas.LOSSES, "l1", lambda sr, hr: (sr - hr).abs().mean() * float("nan"))
     with pytest.raises(EngineError, match=r"step 1: pixel is nan"):
         train(CONFIG, photographs, tmp_path)
@@ -196,7 +214,9 @@ def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
     straight, halved = _tensors(tmp_path / "straight"), _tensors(tmp_path / "halved")
     assert straight.keys() == halved.keys()
     assert any(name.startswith("discriminator.adam/exp_avg_sq/") for name in straight)
-    assert any(name.startswith("discriminator/") and ("weight_u" in name or "running_mean" in name) for name in straight)
+    assert any(
+        name.startswith("discriminator/") and ("weight_u" in name or "running_mean" in name) for name in straight
+    )
     assert [name for name in straight if straight[name] != halved[name]] == []
     lines = [(tmp_path / run / "validation.jsonl").read_text().splitlines() for run in ("straight", "halved")]
     curves = [[json.loads(line)["psnr_y"] for line in run] for run in lines]
@@ -209,7 +229,13 @@ def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, ne
     train(config, photographs, tmp_path / "straight")
     seen: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        train(config, photographs, tmp_path / "halved", report=lambda p: seen.append(p.step), should_stop=lambda: len(seen) == 2)
+        train(
+            config,
+            photographs,
+            tmp_path / "halved",
+            report=lambda p: seen.append(p.step),
+            should_stop=lambda: len(seen) == 2,
+        )
     train(config, photographs, tmp_path / "halved", resume=True)
     straight, halved = _tensors(tmp_path / "straight"), _tensors(tmp_path / "halved")
     assert [name for name in straight if straight[name] != halved[name]] == []
@@ -226,8 +252,22 @@ def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
     parent = finished / "model.safetensors"
     said: list[str] = []
     config = dataclasses.replace(GAN, judge="squeezenet1_1", steps=4, validate_every=2)
-    train(config, photographs, tmp_path / "run", sources=PretrainedFiles(init=parent), validation=photographs, say=said.append)
-    files = ("model.safetensors", "best.safetensors", "validation.jsonl", "curves.png", "crops/step_000000004.png", "sweep.json")
+    train(
+        config,
+        photographs,
+        tmp_path / "run",
+        sources=PretrainedFiles(init=parent),
+        validation=photographs,
+        say=said.append,
+    )
+    files = (
+        "model.safetensors",
+        "best.safetensors",
+        "validation.jsonl",
+        "curves.png",
+        "crops/step_000000004.png",
+        "sweep.json",
+    )
     for name in (*files, "sweep.png"):
         assert (tmp_path / "run" / name).is_file(), name
     assert any("features of the loss: vgg19-conv3_1" in words and "sha256" in words for words in said)
@@ -236,17 +276,35 @@ def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
     rows = json.loads((tmp_path / "run" / "sweep.json").read_text())
     assert "psnr_y" in json.dumps(rows)
     with pytest.raises(DataError, match="another `init`"):
-        train(config, photographs, tmp_path / "run", sources=PretrainedFiles(features=features), validation=photographs, resume=True)
+        train(
+            config,
+            photographs,
+            tmp_path / "run",
+            sources=PretrainedFiles(features=features),
+            validation=photographs,
+            resume=True,
+        )
 
 
 def test_tensorboard_holds_what_must_be_watched(photographs: Path, features: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    train(dataclasses.replace(GAN, steps=2), photographs, tmp_path, sources=PretrainedFiles(features=features), validation=photographs)
+    train(
+        dataclasses.replace(GAN, steps=2),
+        photographs,
+        tmp_path,
+        sources=PretrainedFiles(features=features),
+        validation=photographs,
+    )
     log = EventAccumulator(str(tmp_path / "tensorboard"))
     log.Reload()
     tags = set(log.Tags()["scalars"])
-    assert {"discriminator/real", "discriminator/fake", "gradient_norm/generator", "gradient_norm/discriminator"} <= tags
+    assert {
+        "discriminator/real",
+        "discriminator/fake",
+        "gradient_norm/generator",
+        "gradient_norm/discriminator",
+    } <= tags
     assert {f"loss/{name}" for name in ("pixel", "features", "gan", "consistency", "discriminator", "total")} <= tags
     assert "validation/lr_psnr" in tags and any(tag.startswith("validation/color_shift") for tag in tags)
     for section in ("data", "generator", "discriminator", "features"):
@@ -276,7 +334,9 @@ def test_a_feature_network_that_cannot_be_had_is_replaced_with_a_word_or_refused
         train(dataclasses.replace(config, features_otherwise=""), photographs, tmp_path / "refused")
 
 
-def test_a_batch_beyond_the_memory_is_refused_before_step_1(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_beyond_the_memory_is_refused_before_step_1(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("upres.training.memory.available_bytes", lambda: 108_000_000)
     with pytest.raises(UsageError, match=r"a step of 16 samples needs about .* are available: `accumulate=\d+`"):
         train(dataclasses.replace(CONFIG, batch=16, patch_px=24), photographs, tmp_path)
@@ -290,8 +350,27 @@ def test_a_batch_that_cannot_be_shared_is_refused(photographs: Path, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_ctrl_c_saves_and_exits_with_130(photographs: Path, tmp_path: Path) -> None:
-    settings = ["steps=100000", "width=8", "depth=1", "batch=1", "patch_px=8", "hr_scales=1", "threads=1", "checkpoint_every=100000"]
-    command = [sys.executable, "-m", "upres", "train", "compact-x2", "--data", str(photographs), "--out", str(tmp_path / "run")]
+    settings = [
+        "steps=100000",
+        "width=8",
+        "depth=1",
+        "batch=1",
+        "patch_px=8",
+        "hr_scales=1",
+        "threads=1",
+        "checkpoint_every=100000",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "upres",
+        "train",
+        "compact-x2",
+        "--data",
+        str(photographs),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     for setting in settings:
         command += ["--set", setting]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

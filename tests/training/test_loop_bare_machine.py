@@ -13,7 +13,19 @@ from upres.training.data.shards import ShardWriter
 
 pytest.importorskip("torch")
 
-ABSENT = ("pyvips", "typer", "httpx", "rich", "matplotlib", "tensorboard", "scipy", "skimage", "ncnn", "onnxruntime", "onnx")
+ABSENT = (
+    "pyvips",
+    "typer",
+    "httpx",
+    "rich",
+    "matplotlib",
+    "tensorboard",
+    "scipy",
+    "skimage",
+    "ncnn",
+    "onnxruntime",
+    "onnx",
+)
 PROGRAM = f"""
 import sys
 for name in {ABSENT}:
@@ -32,7 +44,9 @@ print(train(config, Path(sys.argv[1]), Path(sys.argv[2]), say=lambda words: prin
 def make_shards(folder: Path) -> Path:
     folder.mkdir()
     writer = ShardWriter(folder, 3, 8, 1 << 20)
-    crops = [writer.add(f"{i}.png", np.random.default_rng(i).integers(0, 256, (48, 50, 3), dtype=np.uint8)) for i in range(5)]
+    crops = [
+        writer.add(f"{i}.png", np.random.default_rng(i).integers(0, 256, (48, 50, 3), dtype=np.uint8)) for i in range(5)
+    ]
     writer.finish(crops[1:], crops[:1], {})
     return folder
 
@@ -40,12 +54,18 @@ def make_shards(folder: Path) -> Path:
 @pytest.mark.slow
 def test_two_steps_from_shards_and_a_word_on_what_is_not_written(tmp_path: Path) -> None:
     shards, run = make_shards(tmp_path / "shards"), tmp_path / "run"
-    result = subprocess.run([sys.executable, "-c", PROGRAM, str(shards), str(run)], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(shards), str(run)], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     written = {"best.safetensors", "checkpoints", "config.json", "model.safetensors", "validation.jsonl"}
     assert {path.name for path in run.iterdir()} == written
     said = [line for line in result.stdout.splitlines() if line.startswith("SAID")]
-    assert sum("no scalars are logged" in line for line in said) == sum("no crops and curves are drawn" in line for line in said) == 1
+    assert (
+        sum("no scalars are logged" in line for line in said)
+        == sum("no crops and curves are drawn" in line for line in said)
+        == 1
+    )
 
 
 def test_the_probe_can_fail() -> None:

@@ -1,4 +1,6 @@
-"""Whole adversarial runs: what they begin with, what they ship, and how they end when stopped, out of disk or damaged (docs/traps.md)."""
+"""Whole adversarial runs: what they begin with, what they ship, and how they end when stopped, out of disk or damaged
+(docs/traps.md).
+"""
 
 from __future__ import annotations
 
@@ -89,8 +91,22 @@ def test_an_adversarial_recipe_asks_for_a_network_that_was_trained_on_pixels(
 ) -> None:
     """Trap 29."""
     with pytest.raises(SystemExit) as end:
-        app(["train", "esrgan-x4", "--data", str(folder / "pictures"), "--out", str(tmp_path / "run"), "--device", "cpu"])
-    assert end.value.code == 2 and "esrgan-x4 starts from a network trained with a pixel loss: give --init" in capsys.readouterr().err
+        app(
+            [
+                "train",
+                "esrgan-x4",
+                "--data",
+                str(folder / "pictures"),
+                "--out",
+                str(tmp_path / "run"),
+                "--device",
+                "cpu",
+            ]
+        )
+    assert (
+        end.value.code == 2
+        and "esrgan-x4 starts from a network trained with a pixel loss: give --init" in capsys.readouterr().err
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -109,19 +125,38 @@ def test_a_run_begins_with_its_parent(folder: Path, tmp_path: Path, unplotted: N
     sources = PretrainedFiles(init=parent, features=folder / "features.safetensors")
     result = train(config, folder / "pictures", tmp_path / "run", sources=sources)
     expected, found = read_weights(parent), read_weights(result)
-    raw = {name.removeprefix("net/"): array for name, array in newest(tmp_path / "run").tensors.items() if name.startswith("net/")}
+    raw = {
+        name.removeprefix("net/"): array
+        for name, array in newest(tmp_path / "run").tensors.items()
+        if name.startswith("net/")
+    }
     assert all(np.allclose(found[name], array, rtol=0, atol=1e-7) for name, array in expected.items())
     assert np.allclose(raw["convs.0.weight"], expected["body.0.weight"], rtol=0, atol=1e-7)
 
 
-def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(folder: Path, tmp_path: Path, unplotted: None) -> None:
-    """Trap 31. After one step the average has moved by 9/10 (its warm-up) of the way to weights that have already moved."""
+def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(
+    folder: Path, tmp_path: Path, unplotted: None
+) -> None:
+    """Trap 31.
+
+    After one step the average has moved by 9/10 (its warm-up) of the way to weights that have already moved.
+    """
     said: list[Progress] = []
     config = dataclasses.replace(GAN, steps=1, validate_every=1, learning_rate=5e-3)
     sources = PretrainedFiles(features=folder / "features.safetensors")
-    result = train(config, folder / "pictures", tmp_path / "run", validation=folder / "pictures", sources=sources, report=said.append)
+    result = train(
+        config,
+        folder / "pictures",
+        tmp_path / "run",
+        validation=folder / "pictures",
+        sources=sources,
+        report=said.append,
+    )
     arrays, kinds = newest(tmp_path / "run").tensors, ("net/", "ema/")
-    states = {kind: {n.removeprefix(kind): torch.from_numpy(a) for n, a in arrays.items() if n.startswith(kind)} for kind in kinds}
+    states = {
+        kind: {n.removeprefix(kind): torch.from_numpy(a) for n, a in arrays.items() if n.startswith(kind)}
+        for kind in kinds
+    }
     begun = build_state(config, Ranks()).net.state_dict()
     for name, raw in states["net/"].items():
         assert (raw - begun[name]).abs().max() > 1e-4, name
@@ -141,7 +176,10 @@ def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(fol
 def test_a_full_disk_ends_a_gan_run_with_5_and_keeps_the_last_good_checkpoint(
     tmp_path: Path, straight: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch, unplotted: None
 ) -> None:
-    """Trap 44. The system itself refuses to write: a limit on the size of files, lowered once the first checkpoint is there."""
+    """Trap 44.
+
+    The system itself refuses to write: a limit on the size of files, lowered once the first checkpoint is there.
+    """
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     save = loop.save_checkpoint
@@ -170,7 +208,9 @@ def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
     """Trap 31: a resumed run has its raw weights again, not the average in their place."""
     step = loop.gan_step
 
-    def interrupted(run: Run, state: TrainState, lr: Tensor, hr: Tensor, number: int, target: Tensor) -> dict[str, float]:
+    def interrupted(
+        run: Run, state: TrainState, lr: Tensor, hr: Tensor, number: int, target: Tensor
+    ) -> dict[str, float]:
         if number == 4:
             signal.raise_signal(signal.SIGINT)
         return step(run, state, lr, hr, number, target)
@@ -181,7 +221,13 @@ def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
     assert "stopped after step 5; the checkpoint is saved" in words
     saved = newest(tmp_path / "stopped")
     assert saved.step == 5  # in between of what is saved anyway
-    assert {name.split("/")[0] for name in saved.tensors} == {"net", "ema", "discriminator", "net.adam", "discriminator.adam"}
+    assert {name.split("/")[0] for name in saved.tensors} == {
+        "net",
+        "ema",
+        "discriminator",
+        "net.adam",
+        "discriminator.adam",
+    }
     assert not np.array_equal(saved.tensors["net/convs.0.weight"], saved.tensors["ema/convs.0.weight"])
     assert "continuing after step 5" in verb(tmp_path / "stopped", "--resume", code=0)
     assert state_bytes(tmp_path / "stopped") == state_bytes(straight)
@@ -190,11 +236,20 @@ def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
 def test_a_damaged_checkpoint_of_a_gan_run_costs_the_steps_since_the_one_before(
     folder: Path, tmp_path: Path, straight: Path, caplog: pytest.LogCaptureFixture, unplotted: None
 ) -> None:
-    sources, said, run = PretrainedFiles(features=folder / "features.safetensors"), list[str](), shutil.copytree(straight, tmp_path / "run")
+    sources, said, run = (
+        PretrainedFiles(features=folder / "features.safetensors"),
+        list[str](),
+        shutil.copytree(straight, tmp_path / "run"),
+    )
     path = list_checkpoints(run / "checkpoints")[-1]
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))  # as a crash leaves it: the length, but not the blocks
+    # as a crash leaves it: the length, but not the blocks
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
     with caplog.at_level(logging.WARNING):
         train(GAN, folder / "pictures", run, sources=sources, resume=True, say=said.append)
-    assert "step_000000008" in caplog.text and "trying the previous one" in caplog.text and "continuing after step 6" in said
+    assert (
+        "step_000000008" in caplog.text
+        and "trying the previous one" in caplog.text
+        and "continuing after step 6" in said
+    )
     assert state_bytes(run) == state_bytes(straight)

@@ -38,7 +38,9 @@ def batch(number: int, config: TrainConfig = CONFIG) -> tuple[Tensor, Tensor]:
     return F.avg_pool2d(hr, config.scale), hr
 
 
-def run(config: TrainConfig, state: TrainState, number: int, features: Features = NO_FEATURES, folder: Path = Path()) -> dict[str, float]:
+def run(
+    config: TrainConfig, state: TrainState, number: int, features: Features = NO_FEATURES, folder: Path = Path()
+) -> dict[str, float]:
     lr, hr = batch(number, config)
     set_rates(state, config, number)
     step = gan_step if state.discriminator is not None else pixel_step
@@ -71,7 +73,9 @@ def literal_step(config: TrainConfig, state: TrainState, number: int, features: 
     state.optimizer.zero_grad()
     sr = net(lr)
     seen, wanted = (features.network(x, features.layers) for x in (sr, hr))
-    perceptual = sum(weight * (seen[name] - wanted[name].detach()).abs().mean() for name, weight in features.layers.items())
+    perceptual = sum(
+        weight * (seen[name] - wanted[name].detach()).abs().mean() for name, weight in features.layers.items()
+    )
     real = d(hr).detach()
     fake = d(sr)
     loss_g = config.pixel_weight * (sr - hr).abs().mean() + config.feature_weight * perceptual
@@ -114,7 +118,9 @@ def test_the_generator_gets_a_gradient_from_the_discriminator(features: Features
     run(CONFIG, with_gan, 0, features)
     run(dataclasses.replace(CONFIG, gan_weight=1e-30), without, 0, features)
     changed = [
-        name for name, gradient in gradients(with_gan.net).items() if not torch.allclose(gradient, gradients(without.net)[name], rtol=1e-3)
+        name
+        for name, gradient in gradients(with_gan.net).items()
+        if not torch.allclose(gradient, gradients(without.net)[name], rtol=1e-3)
     ]
     assert len(changed) == len(gradients(with_gan.net))
 
@@ -140,7 +146,9 @@ def test_spectral_norm_vectors_move_in_every_step(kind: str) -> None:
     state = build_state(config, ALONE)
     assert state.discriminator is not None
     for number in range(3):
-        before = {name: buffer.clone() for name, buffer in state.discriminator.named_buffers() if name.endswith("weight_u")}
+        before = {
+            name: buffer.clone() for name, buffer in state.discriminator.named_buffers() if name.endswith("weight_u")
+        }
         assert before
         run(config, state, number)
         after = dict(state.discriminator.named_buffers())
@@ -162,14 +170,30 @@ def test_every_loss_with_every_discriminator_moves_both_networks(loss: str, kind
         still = [name for name, _ in module.named_parameters() if torch.equal(old[name], module.state_dict()[name])]
         # What is added to all logits alike changes neither a difference of logits nor, at the start, a hinge.
         assert all(name.endswith("bias") and module is state.discriminator for name in still), still
-    wanted = {"pixel", "gan", "artefact", "frequency", "consistency", "discriminator", "r1", "gradient penalty", "D(real)", "D(fake)"}
+    wanted = {
+        "pixel",
+        "gan",
+        "artefact",
+        "frequency",
+        "consistency",
+        "discriminator",
+        "r1",
+        "gradient penalty",
+        "D(real)",
+        "D(fake)",
+    }
     assert wanted <= told.keys()
 
 
 def test_the_discriminator_learns_to_tell(features: Features) -> None:
     """With a generator that stands still D(real) rises above D(fake)."""
     config = dataclasses.replace(
-        CONFIG, learning_rate=1e-12, final_learning_rate=0.0, discriminator_learning_rate=2e-3, feature_weight=0.0, discriminator="unet"
+        CONFIG,
+        learning_rate=1e-12,
+        final_learning_rate=0.0,
+        discriminator_learning_rate=2e-3,
+        feature_weight=0.0,
+        discriminator="unet",
     )
     state = build_state(config, ALONE)
     told = [run(config, state, number) for number in range(30)]

@@ -36,7 +36,9 @@ def gray_folder(folder: Path, depth: int, count: int = 4) -> Path:
     return folder
 
 
-def test_a_gray_16_bit_run_makes_a_network_that_the_core_runs(tmp_path: Path, upres: Callable[..., tuple[str, str]]) -> None:
+def test_a_gray_16_bit_run_makes_a_network_that_the_core_runs(
+    tmp_path: Path, upres: Callable[..., tuple[str, str]]
+) -> None:
     said: list[str] = []
     folder = gray_folder(tmp_path / "pictures", 16)
     model = train(CONFIG, folder, tmp_path / "run", say=said.append)
@@ -69,6 +71,15 @@ def test_every_loss_and_discriminator_takes_gray(kind: str, tmp_path: Path, unpl
         dataclasses.replace(config, discriminator=kind), folder, tmp_path / "run", sources=PretrainedFiles(features=features),
         report=lambda progress: told.update(progress.losses),
     )  # fmt: skip
-    assert told.keys() >= {"pixel", "features", "artefact", "frequency", "consistency", "lattice", "gan", "discriminator"}
+    assert told.keys() >= {
+        "pixel",
+        "features",
+        "artefact",
+        "frequency",
+        "consistency",
+        "lattice",
+        "gan",
+        "discriminator",
+    }
     assert all(np.isfinite(value) for value in told.values())
     assert all(told[name] > 0 for name in ("pixel", "features", "frequency", "consistency"))

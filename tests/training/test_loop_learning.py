@@ -1,4 +1,6 @@
-"""Training does what it is for: stage one beats bicubic, stage two moves the weights that it should. Made pictures, under a minute."""
+"""Training does what it is for: stage one beats bicubic, stage two moves the weights that it should. Made pictures,
+under a minute.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +53,7 @@ def test_two_stages(tmp_path: Path, unplotted: None) -> None:
     assert saved[0] is not None and saved[1] is not None
     assert not any(name.startswith("discriminator") for name in saved[0].tensors)
     assert any(name.startswith("discriminator/") for name in saved[1].tensors)
-    assert not any("features" in name for name in saved[1].tensors)  # the feature network is frozen: nothing of it is state
+    # the feature network is frozen: nothing of it is state
+    assert not any("features" in name for name in saved[1].tensors)
     assert told[0].losses["discriminator"] > told[-1].losses["discriminator"]
     assert all({"pixel", "features", "gan", "consistency", "D(real)", "D(fake)"} <= p.losses.keys() for p in told)

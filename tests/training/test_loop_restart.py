@@ -1,4 +1,6 @@
-"""Two processes, SIGKILL of one of them at five steps that a seed chose: the run restarts by itself and ends in the same weights."""
+"""Two processes, SIGKILL of one of them at five steps that a seed chose: the run restarts by itself and ends in the
+same weights.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,11 @@ def workers(out: Path) -> dict[int, int]:
         try:
             if str(out) in (process / "cmdline").read_text().split("\0"):
                 environment = (process / "environ").read_text().split("\0")
-                found |= {int(line.removeprefix("RANK=")): int(process.name) for line in environment if line.startswith("RANK=")}
+                found |= {
+                    int(line.removeprefix("RANK=")): int(process.name)
+                    for line in environment
+                    if line.startswith("RANK=")
+                }
         except OSError:  # it ended while it was looked at
             continue
     return found
@@ -66,11 +72,16 @@ def test_killed_five_times_equals_never_killed(tmp_path: Path) -> None:
     draw_photographs(tmp_path / "pictures")
     features_file(tmp_path / "features.safetensors")
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    ends = run_ranks_of(f"import sys; from upres.__main__ import main; sys.argv[1:] = {arguments(tmp_path, straight)}; main()", 2, tmp_path)
+    ends = run_ranks_of(
+        f"import sys; from upres.__main__ import main; sys.argv[1:] = {arguments(tmp_path, straight)}; main()",
+        2,
+        tmp_path,
+    )
     assert [code for code, _ in ends] == [0, 0], ends
 
     dice = random.Random(5)
-    moments = [dice.randrange(start, start + 8) for start in range(8, 48, 8)]  # apart, as attempts without progress are counted
+    # apart, as attempts without progress are counted
+    moments = [dice.randrange(start, start + 8) for start in range(8, 48, 8)]
     log = tmp_path / "killed.log"
     with log.open("w") as file:
         command = [sys.executable, "-m", "upres", *arguments(tmp_path, killed), "--processes", "2"]
@@ -78,7 +89,11 @@ def test_killed_five_times_equals_never_killed(tmp_path: Path) -> None:
         deadline = time.monotonic() + 900  # for a busy machine; a quiet one takes about one minute
         kills = 0
         while run.poll() is None and time.monotonic() < deadline:
-            if kills < len(moments) and newest(killed) > moments[kills] - SAVED_EVERY and len(found := workers(killed)) == 2:
+            if (
+                kills < len(moments)
+                and newest(killed) > moments[kills] - SAVED_EVERY
+                and len(found := workers(killed)) == 2
+            ):
                 time.sleep(dice.uniform(0.0, 0.1))
                 try:
                     os.kill(found[dice.randrange(2)], signal.SIGKILL)

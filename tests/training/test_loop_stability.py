@@ -43,12 +43,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class World:
-    """What the loop sees instead of its own: validations that are lost where `lost(step, rate)` says so, and no pictures drawn.
+    """What the loop sees instead of its own: validations that are lost where `lost(step, rate)` says so, and no
+    pictures drawn.
 
-    A validation at step 9 is lost at the full learning rate: the good one before it is that of step 6, with the checkpoint of step 6.
+    A validation at step 9 is lost at the full learning rate: the good one before it is that of step 6, with the
+    checkpoint of step 6.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, lost: Callable[[int, bool], bool] = lambda step, full: full and step == 9) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, lost: Callable[[int, bool], bool] = lambda step, full: full and step == 9
+    ) -> None:
         self.trained: list[tuple[int, float, float]] = []  # step, and what the rates of G and D are of the schedule's
         average = loop.average
 
@@ -110,7 +114,10 @@ def test_goes_back_with_half_the_rates_and_what_came_after_is_gone(folder: Path,
     assert [factor for _, factor, _ in world.trained] == pytest.approx([1.0] * 9 + [0.5] * 8)
     assert [factor for _, _, factor in world.trained] == pytest.approx([1.0] * 9 + [0.5] * 8)
     (words,) = said
-    assert words.startswith("guard: step 9: LR-PSNR is 20.0 dB") and "Going back to the good checkpoint of step 6, with half" in words
+    assert (
+        words.startswith("guard: step 9: LR-PSNR is 20.0 dB")
+        and "Going back to the good checkpoint of step 6, with half" in words
+    )
     rows = state(tmp_path)["rows"]
     assert [(row["step"], row["lr_psnr"], row["guard"], row["went_back"]) for row in rows] == [
         (3, 48.0, [], []), (6, 48.0, [], []), (9, 48.0, [], [9, 6]), (12, 48.0, [], [9, 6]), (14, 48.0, [], [9, 6]),
@@ -135,7 +142,9 @@ def test_what_follows_is_the_checkpoint_trained_on_with_half_the_rates(
 ) -> None:
     """Against a run that never went wrong and whose rates were halved from step 7 on by hand."""
     plain = loop.set_rates
-    monkeypatch.setattr(loop, "set_rates", lambda state, config, step, _: plain(state, config, step, 0.5 if step >= 6 else 1.0))
+    monkeypatch.setattr(
+        loop, "set_rates", lambda state, config, step, _: plain(state, config, step, 0.5 if step >= 6 else 1.0)
+    )
     go(folder, tmp_path)
     assert straight["tensors"] == state(tmp_path)["tensors"]
 
@@ -155,7 +164,9 @@ def test_stopped_before_at_or_after_going_back_equals_never_stopped(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["before anything is gone", "after one checkpoint is", "before the rows are gone", "before it is saved"])
+@pytest.mark.parametrize(
+    "moment", ["before anything is gone", "after one checkpoint is", "before the rows are gone", "before it is saved"]
+)
 def test_killed_while_it_goes_back_equals_never_killed(
     moment: str, folder: Path, tmp_path: Path, world: World, straight: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +180,9 @@ def test_killed_while_it_goes_back_equals_never_killed(
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         if moment == "before it is saved":
             save = loop.save_checkpoint
-            patch.setattr(loop, "save_checkpoint", lambda *a, **k: die() if a[1].facts["health"]["went_back"] else save(*a, **k))
+            patch.setattr(
+                loop, "save_checkpoint", lambda *a, **k: die() if a[1].facts["health"]["went_back"] else save(*a, **k)
+            )
         elif moment == "before the rows are gone":
             patch.setattr(run_folder, "drop_after", lambda *a, plain=run_folder.drop_after: (plain(*a), die()))
         else:
@@ -179,19 +192,29 @@ def test_killed_while_it_goes_back_equals_never_killed(
     assert state(tmp_path) == straight
 
 
-def test_the_good_checkpoint_outlives_those_that_are_only_newer(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_good_checkpoint_outlives_those_that_are_only_newer(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World(monkeypatch, lambda step, full: full and step == 14)
     config = dataclasses.replace(GAN, validate_every=7, checkpoint_every=1)
     go(folder, tmp_path, config)  # the good one is that of step 7; those of 8 to 13 came after it, and one is kept
     assert [step for step, _, _ in world.trained] == [*range(1, 15), *range(8, 15)]
 
 
-def test_without_guard_it_only_warns_and_writes_it_down(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_guard_it_only_warns_and_writes_it_down(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     World(monkeypatch, lambda step, full: step in (9, 12))
     (words,) = go(folder, tmp_path / "warned", guard=False)
     assert "started with `guard=True` it would go back" in words
     rows = state(tmp_path / "warned")["rows"]
-    assert [(row["step"], bool(row["guard"])) for row in rows] == [(3, False), (6, False), (9, True), (12, True), (14, False)]
+    assert [(row["step"], bool(row["guard"])) for row in rows] == [
+        (3, False),
+        (6, False),
+        (9, True),
+        (12, True),
+        (14, False),
+    ]
     World(monkeypatch, lambda step, full: False)
     assert go(folder, tmp_path / "well", guard=False) == []
     assert state(tmp_path / "warned")["tensors"] == state(tmp_path / "well")["tensors"]
@@ -215,7 +238,11 @@ def test_a_damaged_good_checkpoint_is_named_and_training_goes_on(folder: Path, t
             (tmp_path / "checkpoints" / "step_000000006.safetensors").write_bytes(b"torn")
 
     said = go(folder, tmp_path, report=damage)
-    assert len(said) == 2 and "step_000000006.safetensors cannot be read" in said[1] and "training continues at step 9" in said[1]
+    assert (
+        len(said) == 2
+        and "step_000000006.safetensors cannot be read" in said[1]
+        and "training continues at step 9" in said[1]
+    )
     assert [step for step, _, _ in world.trained] == list(range(1, 15))
 
 
@@ -226,8 +253,22 @@ def test_a_run_is_resumed_as_it_was_begun(folder: Path, tmp_path: Path, world: W
         go(folder, tmp_path, guard=False, resume=True)
 
 
-def test_the_verb_hands_on_guard(folder: Path, tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["train", "compact-gan-x2", "--data", str(folder), "--out", str(tmp_path), "--init", "random", "--device", "cpu", "--guard"]
+def test_the_verb_hands_on_guard(
+    folder: Path, tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "train",
+        "compact-gan-x2",
+        "--data",
+        str(folder),
+        "--out",
+        str(tmp_path),
+        "--init",
+        "random",
+        "--device",
+        "cpu",
+        "--guard",
+    ]
     for key, value in SETTINGS.items():
         words += ["--set", f"{key}={','.join(map(str, value)) if isinstance(value, tuple) else value}"]
     with pytest.raises(SystemExit) as end:

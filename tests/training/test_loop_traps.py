@@ -1,4 +1,6 @@
-"""Mistakes that other trainers shipped, caught in one step of ours; docs/traps.md lists all of them with the tests that hold them."""
+"""Mistakes that other trainers shipped, caught in one step of ours; docs/traps.md lists all of them with the tests that
+hold them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from upres.training.state import build_state  # noqa: E402
 QUIET = dataclasses.replace(CONFIG, feature_weight=0.0)
 
 
-# ---- the generator --------------------------------------------------------------------------------------------------------------------
+# ---- the generator
+# --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", [-5.0, 5.0])
@@ -52,10 +55,13 @@ def test_networks_see_levels_over_255() -> None:
     assert target is hr
     for found, expected in zip((lr, hr), (batch.lr, batch.hr), strict=True):
         assert found.dtype == torch.float32
-        np.testing.assert_array_equal(found.permute(0, 2, 3, 1).numpy(), expected.astype(np.float32) / np.float32(255.0))
+        np.testing.assert_array_equal(
+            found.permute(0, 2, 3, 1).numpy(), expected.astype(np.float32) / np.float32(255.0)
+        )
 
 
-# ---- the adversarial step -------------------------------------------------------------------------------------------------------------
+# ---- the adversarial step
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_step_leaves_the_gradients_of_the_literal_losses() -> None:
@@ -72,7 +78,9 @@ def test_a_step_leaves_the_gradients_of_the_literal_losses() -> None:
 
     constant = real.detach()
     gan = 0.5 * (bce(constant - fake.mean(), 0.0) + bce(fake - constant.mean(), 1.0))
-    of_net = torch.autograd.grad(0.01 * F.l1_loss(sr, hr) + QUIET.gan_weight * gan, list(twin.net.parameters()), retain_graph=True)
+    of_net = torch.autograd.grad(
+        0.01 * F.l1_loss(sr, hr) + QUIET.gan_weight * gan, list(twin.net.parameters()), retain_graph=True
+    )
     discriminator_loss = 0.5 * (bce(real - fake.detach().mean(), 1.0) + bce(fake - real.detach().mean(), 0.0))
     of_discriminator = torch.autograd.grad(discriminator_loss, list(twin.discriminator.parameters()))
     for module, expected in ((ours.net, of_net), (ours.discriminator, of_discriminator)):
@@ -107,11 +115,15 @@ if __name__ == "__main__":
 
 
 def test_a_step_of_two_ranks_is_that_of_one_with_the_whole_batch(tmp_path: Path) -> None:
-    """Trap 24: the mean inside the relativistic loss, batch statistics and gradients are those of all ranks, in the step itself."""
+    """Trap 24: the mean inside the relativistic loss, batch statistics and gradients are those of all ranks, in the
+    step itself.
+    """
     names: dict[str, object] = {"__name__": "here"}
     exec("import json, sys, torch\n" + SHARED, names)
     expected = names["stepped"](ALONE)  # type: ignore[operator]
     for found in run_ranks(SHARED, 2, tmp_path):
         for ours, theirs in zip(found, expected, strict=True):
             wanted = torch.tensor(theirs)
-            torch.testing.assert_close(torch.tensor(ours), wanted, rtol=1e-3, atol=1e-4 * wanted.abs().max().item() + 1e-8)
+            torch.testing.assert_close(
+                torch.tensor(ours), wanted, rtol=1e-3, atol=1e-4 * wanted.abs().max().item() + 1e-8
+            )

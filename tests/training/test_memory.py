@@ -1,4 +1,6 @@
-"""The memory that a step needs grows with the batch, shrinks with gradient checkpointing, and is measured without touching the networks."""
+"""The memory that a step needs grows with the batch, shrinks with gradient checkpointing, and is measured without
+touching the networks.
+"""
 
 from __future__ import annotations
 

@@ -25,12 +25,20 @@ from upres.weights.read import write_safetensors  # noqa: E402
 
 
 def test_the_layers_of_esrgan_and_of_a_replacement() -> None:
-    """Trap 20: conv5_4 with weight 1; layers that a user names are those of the first choice, another network keeps its own."""
+    """Trap 20: conv5_4 with weight 1; layers that a user names are those of the first choice, another network keeps its
+    own.
+    """
     gan = resolve_recipe("esrgan-x4")
     assert features_layers(gan, gan.features) == {"conv5_4": 1.0}
     five = "conv1_2:0.1,conv2_2:0.1,conv3_4:1,conv4_4:1,conv5_4:1"
     named = resolve_recipe("esrgan-x4", [f"feature_layers={five}"])
-    assert features_layers(named, "vgg19") == {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
+    assert features_layers(named, "vgg19") == {
+        "conv1_2": 0.1,
+        "conv2_2": 0.1,
+        "conv3_4": 1.0,
+        "conv4_4": 1.0,
+        "conv5_4": 1.0,
+    }
     assert set(features_layers(named, gan.features_otherwise)) == {"conv3_1"}
 
 
@@ -42,7 +50,9 @@ def test_a_discriminators_file_is_taken_by_name_and_shape(tmp_path: Path) -> Non
     """Trap 43."""
     known = new_state(dataclasses.replace(QUIET, seed=9)).discriminator
     assert known is not None
-    published = {name: tensor.numpy() for name, tensor in known.state_dict().items() if not name.endswith("num_batches_tracked")}
+    published = {
+        name: tensor.numpy() for name, tensor in known.state_dict().items() if not name.endswith("num_batches_tracked")
+    }
     lr, path = batch(0)[0], tmp_path / "net_d.safetensors"
 
     def load(arrays: dict[str, np.ndarray], state: TrainState) -> None:
@@ -57,9 +67,15 @@ def test_a_discriminators_file_is_taken_by_name_and_shape(tmp_path: Path) -> Non
 
     first = next(iter(published))
     refusals = (
-        ({name: published[name] for name in published if name != "conv2_0.weight"}, "conv2_0.weight should have .* found no such tensor"),
+        (
+            {name: published[name] for name in published if name != "conv2_0.weight"},
+            "conv2_0.weight should have .* found no such tensor",
+        ),
         (published | {"conv5_0.weight": published["conv4_0.weight"]}, "unexpected tensor conv5_0.weight"),
-        (published | {first: np.zeros((8, 3, 3, 3), np.float32)}, rf"{first} should have .* found shape \(8, 3, 3, 3\)"),
+        (
+            published | {first: np.zeros((8, 3, 3, 3), np.float32)},
+            rf"{first} should have .* found shape \(8, 3, 3, 3\)",
+        ),
     )
     for arrays, words in refusals:
         state = new_state()
@@ -84,5 +100,7 @@ def test_a_generator_begins_with_the_weights_of_any_model_file(suffix: str, tmp_
     begun = state.net.merged_state_dict()
     for name, tensor in parent.items():
         torch.testing.assert_close(begun[name], tensor, rtol=0, atol=1e-7)
-    hashes = [hashlib.sha256((tmp_path / f"m{end}").read_bytes()).hexdigest() for end in (".param", ".bin", ".safetensors")]
+    hashes = [
+        hashlib.sha256((tmp_path / f"m{end}").read_bytes()).hexdigest() for end in (".param", ".bin", ".safetensors")
+    ]
     assert found.sha256 == (hashes[2] if suffix == ".safetensors" else "+".join(hashes[:2]))

@@ -18,8 +18,16 @@ def test_every_recipe_resolves_and_names_itself(name: str) -> None:
 
 def test_set_parses_by_type() -> None:
     config = resolve_recipe("compact-x4", ["steps=1_000", "niqe=yes", "betas=0.5, 0.9", "reuse=4", "clip_norm=inf"])
-    assert (config.steps, config.niqe, config.betas, config.reuse, config.clip_norm) == (1000, True, (0.5, 0.9), 4, math.inf)
-    config = resolve_recipe("compact-x4", ["steps=50", "learning_rate=2e-4", "branched=false", "hr_scales=1,0.5", "loss=charbonnier"])
+    assert (config.steps, config.niqe, config.betas, config.reuse, config.clip_norm) == (
+        1000,
+        True,
+        (0.5, 0.9),
+        4,
+        math.inf,
+    )
+    config = resolve_recipe(
+        "compact-x4", ["steps=50", "learning_rate=2e-4", "branched=false", "hr_scales=1,0.5", "loss=charbonnier"]
+    )
     assert (config.steps, config.learning_rate, config.branched) == (50, 2e-4, False)
     assert (config.hr_scales, config.loss) == ((1.0, 0.5), "charbonnier")
 
@@ -39,7 +47,10 @@ def test_set_parses_by_type() -> None:
         (["color_augment=2"], r"color_augment must be a number in \[0, 1\]"),
         (["mixup=-0.1"], r"mixup must be a number in \[0, 1\], got \'-0.1\'"),
         (["mixup=0.5", "cutmix=0.6"], "add up to at most 1, got mixup 0.5, cutmix 0.6, cutblur 0"),
-        (["reuse=4", "cutblur=0.5"], "`reuse=4` cannot be combined with mixup, cutmix or cutblur, got mixup=0, cutmix=0, cutblur=0.5"),
+        (
+            ["reuse=4", "cutblur=0.5"],
+            "`reuse=4` cannot be combined with mixup, cutmix or cutblur, got mixup=0, cutmix=0, cutblur=0.5",
+        ),
         (["channels=2"], "channels must be one of 0, 1, 3, got 2"),
         (["bits=12"], "bits must be one of 0, 8, 16, got 12"),
         (["turns=none"], "turns must be one of all, mirror"),
@@ -72,8 +83,19 @@ def test_esrgan_has_its_published_figures() -> None:
     psnr, gan = resolve_recipe("esrgan-psnr-x4"), resolve_recipe("esrgan-x4")
     for config in (psnr, gan):
         assert (config.network, config.depth, config.width, config.growth) == ("rrdb", 23, 64, 32)
-        assert (config.batch, config.patch_px * config.scale, config.betas, config.ema_decay) == (16, 128, (0.9, 0.99), 0.999)
-    assert (psnr.steps, psnr.learning_rate, psnr.cycles, psnr.final_learning_rate, psnr.loss) == (1_000_000, 2e-4, 4, 1e-7, "l1")
+        assert (config.batch, config.patch_px * config.scale, config.betas, config.ema_decay) == (
+            16,
+            128,
+            (0.9, 0.99),
+            0.999,
+        )
+    assert (psnr.steps, psnr.learning_rate, psnr.cycles, psnr.final_learning_rate, psnr.loss) == (
+        1_000_000,
+        2e-4,
+        4,
+        1e-7,
+        "l1",
+    )
     assert (gan.pixel_weight, gan.feature_weight, gan.gan_weight, gan.gan_loss) == (1e-2, 1.0, 5e-3, "relativistic")
     assert (gan.features, gan.discriminator, gan.steps) == ("vgg19", "vgg", 400_000)
     at = [learning_rate_at(gan, step) for step in (0, 49_999, 50_000, 100_000, 200_000, 300_000, 399_999)]
@@ -95,7 +117,9 @@ def test_shrink_divides_the_whole_schedule() -> None:
     assert (small.steps, small.validate_every, small.checkpoint_every) == (4000, 200, 200)
     assert small.ema_decay == pytest.approx(0.999**100)
     for fraction in (0.0, 0.12, 0.13, 0.3, 0.6, 0.99):
-        assert learning_rate_at(small, int(fraction * small.steps)) == learning_rate_at(full, int(fraction * full.steps))
+        assert learning_rate_at(small, int(fraction * small.steps)) == learning_rate_at(
+            full, int(fraction * full.steps)
+        )
     assert resolve_recipe("esrgan-x4", ["steps=7"], shrink=100).steps == 7
     for wrong in (0, 10**9):
         with pytest.raises(UsageError, match="`shrink"):
@@ -107,11 +131,22 @@ def test_real_esrgan_has_its_published_figures() -> None:
     net, gan = resolve_recipe("real-esrnet-x4"), resolve_recipe("real-esrgan-x4")
     for config in (net, gan):
         assert (config.network, config.depth, config.width, config.growth) == ("rrdb", 23, 64, 32)
-        assert (config.batch, config.patch_px * config.scale, config.turns, config.degradation) == (48, 256, "mirror", "real-esrgan")
+        assert (config.batch, config.patch_px * config.scale, config.turns, config.degradation) == (
+            48,
+            256,
+            "mirror",
+            "real-esrgan",
+        )
         assert config.betas == (0.9, 0.99) and config.ema_decay == 0.999
     assert (net.steps, net.loss, net.pixel_weight, net.adversarial) == (1_000_000, "l1", 1.0, False)
     assert {learning_rate_at(net, step) for step in (0, 500_000, 999_999)} == {2e-4}
-    assert (gan.steps, gan.pixel_weight, gan.feature_weight, gan.gan_weight, gan.gan_loss) == (400_000, 1.0, 1.0, 0.1, "standard")
+    assert (gan.steps, gan.pixel_weight, gan.feature_weight, gan.gan_weight, gan.gan_loss) == (
+        400_000,
+        1.0,
+        1.0,
+        0.1,
+        "standard",
+    )
     assert {learning_rate_at(gan, step) for step in (0, 399_999)} == {1e-4} and gan.discriminator_learning_rate == 1e-4
     assert (gan.discriminator, gan.discriminator_width) == ("unet", 64)
     five = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}
@@ -120,7 +155,12 @@ def test_real_esrgan_has_its_published_figures() -> None:
 
 def test_bsrgan_has_the_figures_of_its_options() -> None:
     config = resolve_recipe("bsrgan-x4")
-    assert (config.degradation, config.patch_px, config.gan_loss, config.gan_weight) == ("bsrgan", 72, "least_squares", 1.0)
+    assert (config.degradation, config.patch_px, config.gan_loss, config.gan_weight) == (
+        "bsrgan",
+        72,
+        "least_squares",
+        1.0,
+    )
     assert (config.learning_rate, config.discriminator_learning_rate, config.discriminator) == (5e-5, 5e-5, "unet")
     assert (config.pixel_weight, config.feature_weight, config.batch) == (1.0, 1.0, 48)
 

@@ -34,5 +34,7 @@ def test_settings_that_an_older_version_lacked_stood_at_their_defaults() -> None
 
 def test_a_setting_that_only_a_newer_version_has_is_refused_by_name() -> None:
     newer = Checkpoint(3, {}, facts(invented_later=1))
-    with pytest.raises(DataError, match=r"run was started by a newer version of upres, which had the setting invented_later"):
+    with pytest.raises(
+        DataError, match=r"run was started by a newer version of upres, which had the setting invented_later"
+    ):
         check_same_run(newer, facts(), Path("run"))

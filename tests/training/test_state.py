@@ -19,7 +19,9 @@ def test_both_optimizers_have_the_recipes_figures() -> None:
     """Traps 29 and 30."""
     gan = resolve_recipe("esrgan-x4")
     assert gan.discriminator_learning_rate == gan.learning_rate and gan.discriminator_width == 64
-    config = dataclasses.replace(QUIET, betas=(0.8, 0.95), learning_rate=3e-4, discriminator_learning_rate=2e-4, milestones=(0.5,))
+    config = dataclasses.replace(
+        QUIET, betas=(0.8, 0.95), learning_rate=3e-4, discriminator_learning_rate=2e-4, milestones=(0.5,)
+    )
     state = build_state(config, ALONE)
     for optimizer, rate in ((state.optimizer, 3e-4), (state.discriminator_optimizer, 2e-4)):
         assert type(optimizer) is torch.optim.Adam

@@ -25,7 +25,10 @@ def test_equals_torchs_own_average_once_warm() -> None:
 
 
 def test_statistics_of_batch_normalization_are_averaged_with_the_weights() -> None:
-    """Averaged gains behind the newest statistics would be a network that never was. The count of batches is no statistic."""
+    """Averaged gains behind the newest statistics would be a network that never was.
+
+    The count of batches is no statistic.
+    """
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
     ema = start_ema(net)
     assert ema.keys() == {"0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"}

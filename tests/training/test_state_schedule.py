@@ -10,7 +10,9 @@ from upres.training.state import learning_rate_at
 
 def test_learning_rate_schedules() -> None:
     torch = pytest.importorskip("torch")
-    config = TrainConfig(recipe="test", scale=2, steps=1000, warmup_steps=10, learning_rate=1e-3, final_learning_rate=0.0)
+    config = TrainConfig(
+        recipe="test", scale=2, steps=1000, warmup_steps=10, learning_rate=1e-3, final_learning_rate=0.0
+    )
     assert learning_rate_at(config, 0) == pytest.approx(1e-4)
     assert learning_rate_at(config, 500) == pytest.approx(5e-4)
     assert learning_rate_at(config, 999) < 1e-8

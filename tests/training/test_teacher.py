@@ -57,7 +57,9 @@ def test_the_share_stands_or_goes_down() -> None:
 
 
 def test_large_areas_take_the_colors_of_hr_and_detail_stays() -> None:
-    """A shift of color goes, whatever it is; a pattern finer than the areas, with a mean of 0 in each, stays to the bit of rounding."""
+    """A shift of color goes, whatever it is; a pattern finer than the areas, with a mean of 0 in each, stays to the bit
+    of rounding.
+    """
     random = torch.Generator().manual_seed(4)
     hr = torch.rand(2, 3, 1, 1, generator=random).expand(2, 3, 32, 32)
     pattern = torch.tensor([0.1, -0.1]).repeat(16)[:, None] * torch.tensor([1.0, -1.0]).repeat(16)
@@ -97,7 +99,14 @@ def test_a_student_of_its_teachers_shape_becomes_it(tmp_path: Path) -> None:
     path = teacher_file(tmp_path / "teacher.safetensors")
     pictures = draw_photographs(tmp_path / "pictures")
     config = dataclasses.replace(
-        CONFIG, steps=400, learning_rate=1e-2, final_learning_rate=1e-4, schedule="wsd", decay_fraction=0.5, ema_decay=0.9, clip_norm=1.0
+        CONFIG,
+        steps=400,
+        learning_rate=1e-2,
+        final_learning_rate=1e-4,
+        schedule="wsd",
+        decay_fraction=0.5,
+        ema_decay=0.9,
+        clip_norm=1.0,
     )
     model = train(config, pictures, tmp_path / "run", validation=pictures, sources=PretrainedFiles(teacher=str(path)))
     levels = imresize(read_levels(sorted(pictures.iterdir())[0]), 0.5)
@@ -114,7 +123,14 @@ def test_a_resumed_run_has_the_same_teacher(tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, steps=1)
     train(config, pictures, tmp_path / "run", validation=pictures, sources=PretrainedFiles(teacher=str(path)))
     with pytest.raises(DataError, match="was started with another `teacher`"):
-        train(config, pictures, tmp_path / "run", validation=pictures, sources=PretrainedFiles(teacher=str(other)), resume=True)
+        train(
+            config,
+            pictures,
+            tmp_path / "run",
+            validation=pictures,
+            sources=PretrainedFiles(teacher=str(other)),
+            resume=True,
+        )
 
 
 def test_teachers_that_do_not_fit_are_refused(tmp_path: Path) -> None:

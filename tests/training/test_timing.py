@@ -68,4 +68,5 @@ def test_the_events_of_a_gpu_are_read_a_step_later_and_only_when_it_has_passed_t
     Event.done = 12 + 5
     assert step() == {"generator": 15.0 + 23.0, "discriminator": 19.0}  # the second step; the third is not through
     Event.done = 24
-    assert step() == {"generator": 20**2 - 19**2 + 24**2 - 23**2, "discriminator": 22**2 - 21**2}  # the newest of two that are
+    # the newest of two that are
+    assert step() == {"generator": 20**2 - 19**2 + 24**2 - 23**2, "discriminator": 22**2 - 21**2}

@@ -34,7 +34,9 @@ def exact(graph: Graph) -> Runner:
 
 
 class Faulty:
-    """A half-precision engine on a card: right (ncnn without Winograd does its work) but for the calls named, which `spoil` changes."""
+    """A half-precision engine on a card: right (ncnn without Winograd does its work) but for the calls named, which
+    `spoil` changes.
+    """
 
     name = "card 1"
     device = "cuda:0"
@@ -94,7 +96,9 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("spoil", "words"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_bad_tile_is_run_again_and_reported(spoil: Callable[[Array], Array], words: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bad_tile_is_run_again_and_reported(
+    spoil: Callable[[Array], Array], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
     lr = photograph(60, 70)
     right = Upscaler(GRAPH, engine="ncnn", threads=1, exact=True).upscale_array(lr)
     upscaler = Upscaler(GRAPH, runner=Faulty(GRAPH, spoil, {1, 4}), tile_px=20, exact=True, threads=1)
@@ -109,8 +113,12 @@ def test_a_bad_tile_is_run_again_and_reported(spoil: Callable[[Array], Array], w
 
 
 @pytest.mark.parametrize("spoil", [one_nan, black], ids=["nan", "black"])
-@pytest.mark.parametrize("settings", [{"tta": True}, {"wrap": True}, {"color_lock": True, "blend": 0.7}], ids=["tta", "wrap", "mixed"])
-def test_also_turned_and_wrapped_with_alpha_and_in_chains(spoil: Callable[[Array], Array], settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "settings", [{"tta": True}, {"wrap": True}, {"color_lock": True, "blend": 0.7}], ids=["tta", "wrap", "mixed"]
+)
+def test_also_turned_and_wrapped_with_alpha_and_in_chains(
+    spoil: Callable[[Array], Array], settings: dict[str, Any]
+) -> None:
     lr, alpha = photograph(24, 30), noise(24, 30, 1)[:, :, 0]
     chain = [GRAPH, compact(2, width=4, strength=0.01, seed=1)]
     right = Upscaler(chain, engine="ncnn", threads=1, exact=True, **settings)(picture(lr, alpha))
@@ -131,7 +139,9 @@ def test_a_gray_network_is_judged_plane_by_plane_and_counts_tiles() -> None:
     upscaler = Upscaler(gray_graph(), runner=FakeRunner(spoil_call=4), reference=FakeRunner(), tile_px=8)
     result = upscaler(picture(lr))
     np.testing.assert_array_equal(result.pixels, lr.repeat(2, axis=0).repeat(2, axis=1))
-    assert result.notes[0].startswith("fake 1 (fp32 on cpu) returned 1 of 2 tiles with NaN or infinity; it was run again")
+    assert result.notes[0].startswith(
+        "fake 1 (fp32 on cpu) returned 1 of 2 tiles with NaN or infinity; it was run again"
+    )
 
 
 def test_a_broken_engine_is_put_aside_for_the_rest_of_the_picture() -> None:
@@ -139,10 +149,15 @@ def test_a_broken_engine_is_put_aside_for_the_rest_of_the_picture() -> None:
     broken = Faulty(GRAPH, one_nan, set(range(1, 100)))
     upscaler = Upscaler(GRAPH, runner=broken, tile_px=20, exact=True, threads=1)
     result = upscaler(picture(lr))
-    np.testing.assert_array_equal(result.pixels, Upscaler(GRAPH, engine="ncnn", threads=1, exact=True).upscale_array(lr))
+    np.testing.assert_array_equal(
+        result.pixels, Upscaler(GRAPH, engine="ncnn", threads=1, exact=True).upscale_array(lr)
+    )
     assert broken.calls == 1 + PATIENCE
     assert f"returned {PATIENCE} of 6 tiles with NaN or infinity" in result.notes[1]
-    assert result.notes[2] == "card 1 (fp16 on cuda:0) failed 3 tiles in a row, so the last 2 of 6 tiles ran in float32 on the CPU"
+    assert (
+        result.notes[2]
+        == "card 1 (fp16 on cuda:0) failed 3 tiles in a row, so the last 2 of 6 tiles ran in float32 on the CPU"
+    )
     upscaler(picture(lr))  # the fault may have lain in the picture: one tile more is tried, and no three
     assert broken.calls == 2 + PATIENCE
     broken._bad = set()
@@ -160,7 +175,12 @@ def brightening(by: float = 0.4) -> Graph:
     """A network that moves every level, on purpose."""
     weight = np.zeros((3, 3, 3, 3), np.float32)
     weight[np.arange(3), np.arange(3), 1, 1] = 1.0
-    return Graph.of([Conv("c", "input", weight, np.full(3, by, np.float32), padding=1)], output="c", in_channels=3, family="brighter")
+    return Graph.of(
+        [Conv("c", "input", weight, np.full(3, by, np.float32), padding=1)],
+        output="c",
+        in_channels=3,
+        family="brighter",
+    )
 
 
 def test_what_the_model_does_itself_is_kept_and_not_paid_for_all_the_time() -> None:
@@ -178,7 +198,8 @@ def test_what_the_model_does_itself_is_kept_and_not_paid_for_all_the_time() -> N
     result = upscaler(picture(lr))
     np.testing.assert_array_equal(result.pixels, lr + np.float32(0.4))
     assert result.notes == (
-        "the model itself returns tiles far from the mean color of the picture (float32 on the CPU agrees), so they were kept",
+        "the model itself returns tiles far from the mean color of the picture (float32 on the CPU agrees), so they "
+        "were kept",
     )
     assert (len(runner.calls), len(reference.calls)) == (10, PATIENCE)
     assert upscaler(picture(lr)).notes == ()  # told once
@@ -191,7 +212,9 @@ def test_such_a_model_on_a_broken_engine() -> None:
     graph = brightening()
     broken = Faulty(graph, black, {0})
     result = Upscaler(graph, runner=broken, exact=True, threads=1)(picture(lr))
-    np.testing.assert_array_equal(result.pixels, Upscaler(graph, engine="ncnn", threads=1, exact=True).upscale_array(lr))
+    np.testing.assert_array_equal(
+        result.pixels, Upscaler(graph, engine="ncnn", threads=1, exact=True).upscale_array(lr)
+    )
     assert "returned 1 of 1 tiles in one flat color" in result.notes[1]
 
 

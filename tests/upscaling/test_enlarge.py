@@ -35,17 +35,26 @@ def test_tiled_equals_untiled_to_the_bit(engine: str, tile_px: int, size: tuple[
         pytest.skip("2,000 calls of torch: the other sizes tell the same")
     lr = noise(*size)
     graph = compact(2, width=16, depth=2)
-    whole = Upscaler(graph, engine=engine, exact=True, threads=1).upscale_array(lr)  # threads would wait for each other at each tiny tile
+    # threads would wait for each other at each tiny tile
+    whole = Upscaler(graph, engine=engine, exact=True, threads=1).upscale_array(lr)
     tiled = Upscaler(graph, engine=engine, exact=True, threads=1, tile_px=tile_px).upscale_array(lr)
     assert np.array_equal(tiled, whole)
     assert not np.allclose(whole, nearest(lr, 2), atol=1e-3)  # the network does something
 
 
 def test_a_picture_keeps_what_it_has() -> None:
-    source = dataclasses.replace(picture(noise(9, 11), depth=16, dpi=(300.0, 300.0)), exif=b"exif", xmp=b"xmp", icc=None, notes=("first",))
+    source = dataclasses.replace(
+        picture(noise(9, 11), depth=16, dpi=(300.0, 300.0)), exif=b"exif", xmp=b"xmp", icc=None, notes=("first",)
+    )
     result = Upscaler(compact(2), runner=FakeRunner())(source)
     assert result.pixels.shape == (18, 22, 3)
-    assert (result.depth, result.dpi, result.exif, result.xmp, result.notes) == (16, (300.0, 300.0), b"exif", b"xmp", ("first",))
+    assert (result.depth, result.dpi, result.exif, result.xmp, result.notes) == (
+        16,
+        (300.0, 300.0),
+        b"exif",
+        b"xmp",
+        ("first",),
+    )
     assert result.alpha is None
 
 
@@ -134,7 +143,9 @@ def test_constant_alpha_costs_nothing_and_stays() -> None:
 
 
 def test_no_halo_where_opaque_meets_transparent() -> None:
-    """A red disc on transparent black: whatever is visible afterwards is red, and areas away from the edge stay exactly 0 or 1."""
+    """A red disc on transparent black: whatever is visible afterwards is red, and areas away from the edge stay exactly
+    0 or 1.
+    """
     y, x = np.mgrid[:32, :32]
     alpha = (((y - 16) ** 2 + (x - 16) ** 2) < 100).astype(np.float32)
     pixels = np.zeros((32, 32, 3), np.float32)
@@ -143,7 +154,9 @@ def test_no_halo_where_opaque_meets_transparent() -> None:
     assert result.alpha is not None
     inner = nearest(alpha, 4)[16:-16, 16:-16]
     visible = result.alpha > 0.02
-    plain = Upscaler(compact(4, strength=0.05))(picture(np.broadcast_to(np.array([1.0, 0.25, 0.1], np.float32), (32, 32, 3)).copy()))
+    plain = Upscaler(compact(4, strength=0.05))(
+        picture(np.broadcast_to(np.array([1.0, 0.25, 0.1], np.float32), (32, 32, 3)).copy())
+    )
     np.testing.assert_allclose(result.pixels[visible], plain.pixels[visible], atol=0.02)
     assert result.alpha.min() >= 0.0
     assert result.alpha.max() <= 1.0
@@ -190,7 +203,11 @@ def test_progress_counts_up_to_all_output_pixels(factor: float) -> None:
     seen: list[tuple[int, int]] = []
     alpha = noise(30, 20, 1)[:, :, 0]
     upscaler = Upscaler(compact(2), runner=FakeRunner(), tile_px=8)
-    upscaler(picture(noise(30, 20), alpha), size=OutputSize(factor=factor), progress=lambda done, total: seen.append((done, total)))
+    upscaler(
+        picture(noise(30, 20), alpha),
+        size=OutputSize(factor=factor),
+        progress=lambda done, total: seen.append((done, total)),
+    )
     total = int(30 * factor) * int(20 * factor)
     assert {t for _, t in seen} == {total}
     counts = [done for done, _ in seen]

@@ -22,7 +22,9 @@ def texture(height: int, width: int, channels: int = 3) -> np.ndarray:
 @pytest.mark.parametrize(("engine", "exact"), [("torch", False), ("ncnn", True), ("ncnn", False)])
 @pytest.mark.parametrize("tile_px", [None, 9])
 @pytest.mark.parametrize("size", [(24, 31), (5, 40), (1, 3)])
-def test_a_rolled_texture_gives_the_rolled_result(engine: str, exact: bool, tile_px: int | None, size: tuple[int, int]) -> None:
+def test_a_rolled_texture_gives_the_rolled_result(
+    engine: str, exact: bool, tile_px: int | None, size: tuple[int, int]
+) -> None:
     if engine == "torch":
         pytest.importorskip("torch")
     lr = texture(*size)
@@ -40,10 +42,13 @@ def test_a_rolled_texture_gives_the_rolled_result(engine: str, exact: bool, tile
 
 
 def test_a_rolled_picture_with_all_there_is() -> None:
-    """Color and alpha, two runs, the last resize, strength, color lock, turns. (Colors under fully transparent pixels are filled in from
-    a pyramid, which has places of its own, so there are none here.)"""
+    """Color and alpha, two runs, the last resize, strength, color lock, turns. (Colors under fully transparent pixels
+    are filled in from a pyramid, which has places of its own, so there are none here.)
+    """
     lr, alpha = texture(20, 24), 0.05 + 0.95 * texture(20, 24, 1)[:, :, 0]
-    upscaler = Upscaler(compact(2), engine="ncnn", threads=1, exact=True, wrap=True, tta=True, blend=0.8, color_lock=True)
+    upscaler = Upscaler(
+        compact(2), engine="ncnn", threads=1, exact=True, wrap=True, tta=True, blend=0.8, color_lock=True
+    )
     for size in (OutputSize(), OutputSize(factor=3), OutputSize(factor=4), OutputSize(factor=0.5)):
         straight = upscaler(picture(lr, alpha), size=size)
         rolled = upscaler(picture(np.roll(lr, (4, -6), (0, 1)), np.roll(alpha, (4, -6), (0, 1))), size=size)
@@ -63,7 +68,9 @@ def steps_across(sr: np.ndarray) -> np.ndarray:
 def test_the_seam_is_no_worse_than_inside() -> None:
     lr = texture(32, 40)
     graph = load_model("compact-x4").graph
-    seamless, plain = (Upscaler(graph, engine="ncnn", threads=1, wrap=wrap)(picture(lr)).pixels for wrap in (True, False))
+    seamless, plain = (
+        Upscaler(graph, engine="ncnn", threads=1, wrap=wrap)(picture(lr)).pixels for wrap in (True, False)
+    )
     steps = steps_across(seamless)
     alike = steps[3::4]  # the steps between two LR pixels; the last is the seam
     assert alike[-1] < 1.5 * alike[:-1].mean()
@@ -89,12 +96,16 @@ def test_tiled_equals_untiled_to_the_bit(engine: str, tile_px: int) -> None:
 
 def test_a_network_that_wants_even_sides() -> None:
     lr = texture(7, 10)
-    np.testing.assert_allclose(Upscaler(aligned_graph(), engine="ncnn", wrap=True, tile_px=4).upscale_array(lr), lr, atol=1e-6)
+    np.testing.assert_allclose(
+        Upscaler(aligned_graph(), engine="ncnn", wrap=True, tile_px=4).upscale_array(lr), lr, atol=1e-6
+    )
 
 
 def test_progress_of_a_seamless_picture_ends_at_all_pixels() -> None:
     seen: list[int] = []
-    Upscaler(compact(2), runner=FakeRunner(), tile_px=8, wrap=True).upscale_array(noise(20, 20), lambda done, _: seen.append(done))
+    Upscaler(compact(2), runner=FakeRunner(), tile_px=8, wrap=True).upscale_array(
+        noise(20, 20), lambda done, _: seen.append(done)
+    )
     assert seen == sorted(seen)
     assert seen[-1] == pytest.approx(1600, rel=0.05)
 

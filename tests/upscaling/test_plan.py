@@ -14,7 +14,13 @@ GIB = 1024**3
 
 
 def plan(
-    height: int, width: int, *, scale: int = 4, size: OutputSize | None = None, budget: int = 8 * GIB, tile_px: int | None = None
+    height: int,
+    width: int,
+    *,
+    scale: int = 4,
+    size: OutputSize | None = None,
+    budget: int = 8 * GIB,
+    tile_px: int | None = None,
 ) -> Plan:
     return make_plan(
         compact(scale, width=64),
@@ -76,7 +82,9 @@ def test_less_memory_makes_smaller_tiles_and_more_work_until_it_is_refused() -> 
         works.append(result.passes[0].tiling.work)
     assert tiles == sorted(tiles, reverse=True)
     assert works == sorted(works)
-    with pytest.raises(InputError, match=r"an output of 6000 x 4000 needs \d+ MB of memory, and 300 MB may be used; .*`memory_bytes`"):
+    with pytest.raises(
+        InputError, match=r"an output of 6000 x 4000 needs \d+ MB of memory, and 300 MB may be used; .*`memory_bytes`"
+    ):
         plan(1000, 1500, budget=300 * 1024**2)
 
 
@@ -90,7 +98,8 @@ def test_the_needed_memory_in_the_message_is_enough() -> None:
                 high = middle
             except InputError:
                 low = middle
-        arrays = height * width * (3 * 4 + 16 * 3 * 6)  # input, and the result in float32 beside its 8-bit copy while it is written
+        # input, and the result in float32 beside its 8-bit copy while it is written
+        arrays = height * width * (3 * 4 + 16 * 3 * 6)
         assert high >= 0.9 * arrays
         tile = MIN_TILE_PX + 2 * compact(4, width=64).receptive_field + 2
         assert high <= arrays + tile**2 * compact(4, width=64).activation_bytes_per_pixel + 2 * 1024**2
@@ -141,7 +150,8 @@ def test_two_passes_cost_seventeen_times_one() -> None:
 def test_alpha_costs_as_much_as_the_color() -> None:
     graph = compact(4)
     with_alpha, without = (
-        make_plan(graph, 20, 20, channels=3, has_alpha=alpha, depth=8, size=OutputSize(), budget_bytes=GIB) for alpha in (True, False)
+        make_plan(graph, 20, 20, channels=3, has_alpha=alpha, depth=8, size=OutputSize(), budget_bytes=GIB)
+        for alpha in (True, False)
     )
     assert with_alpha.macs == 2 * without.macs
 

@@ -38,7 +38,10 @@ def test_a_wrapped_resize_of_very_small_pictures(shape: tuple[int, int]) -> None
     size = (shape[0] * 4, shape[1] * 3)
     nine = imresize(np.tile(lr, (15, 15, 1)), size=(15 * size[0], 15 * size[1]))
     np.testing.assert_allclose(
-        postprocess.resize(lr, size, wrap=True), nine[7 * size[0] : 8 * size[0], 7 * size[1] : 8 * size[1]], rtol=0, atol=2e-6
+        postprocess.resize(lr, size, wrap=True),
+        nine[7 * size[0] : 8 * size[0], 7 * size[1] : 8 * size[1]],
+        rtol=0,
+        atol=2e-6,
     )
 
 
@@ -69,7 +72,8 @@ def test_strength_holds_for_alpha_and_gray_too() -> None:
     result = Upscaler(compact(2), runner=FakeRunner(), blend=0.0)(picture(gray, alpha))
     assert result.alpha is not None
     assert result.pixels.shape == (32, 32, 1)
-    np.testing.assert_allclose(result.alpha, np.clip(imresize(alpha, 2.0), 0, 1), atol=2e-3)  # but held between its neighbors
+    # but held between its neighbors
+    np.testing.assert_allclose(result.alpha, np.clip(imresize(alpha, 2.0), 0, 1), atol=2e-3)
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
@@ -80,7 +84,9 @@ def test_a_strength_out_of_range_is_refused(strength: float) -> None:
 
 def scene(height: int = 64, width: int = 80) -> np.ndarray:
     """A smooth picture with a fine pattern on it."""
-    smooth = zoom(noise(4, 5), (height / 4, width / 5, 1), order=1).astype(np.float32) * np.float32(0.6) + np.float32(0.2)
+    smooth = zoom(noise(4, 5), (height / 4, width / 5, 1), order=1).astype(np.float32) * np.float32(0.6) + np.float32(
+        0.2
+    )
     return smooth + np.float32(0.02) * noise(height, width)
 
 
@@ -96,8 +102,12 @@ def test_a_shift_of_color_is_removed_and_detail_stays(wrap: bool) -> None:
     for channel in range(3):
         coarse = imresize(sr[:, :, channel], size=(64, 80))
         mode = "wrap" if wrap else "reflect"
-        ours, wanted = (gaussian_filter(plane, postprocess.LOCK_SIGMA_PX, mode=mode) for plane in (coarse, lr[:, :, channel]))
-        before = gaussian_filter(imresize((good + tint)[:, :, channel], size=(64, 80)), postprocess.LOCK_SIGMA_PX, mode=mode)
+        ours, wanted = (
+            gaussian_filter(plane, postprocess.LOCK_SIGMA_PX, mode=mode) for plane in (coarse, lr[:, :, channel])
+        )
+        before = gaussian_filter(
+            imresize((good + tint)[:, :, channel], size=(64, 80)), postprocess.LOCK_SIGMA_PX, mode=mode
+        )
         assert np.abs(ours - wanted).max() < 2 / 255
         assert np.abs(ours - wanted).max() < 0.15 * np.abs(before - wanted).max()
     wave = np.exp(-2j * np.pi * np.arange(320) / 8)
@@ -141,7 +151,9 @@ def test_where_no_network_ran_nothing_is_done() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["torch", "ncnn"])
-@pytest.mark.parametrize("extras", [{"blend": 0.7}, {"color_lock": True}, {"blend": 0.7, "color_lock": True, "tta": True, "wrap": True}])
+@pytest.mark.parametrize(
+    "extras", [{"blend": 0.7}, {"color_lock": True}, {"blend": 0.7, "color_lock": True, "tta": True, "wrap": True}]
+)
 def test_tiled_equals_untiled_to_the_bit(engine: str, extras: dict[str, object]) -> None:
     if engine == "torch":
         pytest.importorskip("torch")

@@ -30,13 +30,17 @@ def made(height: int, width: int) -> dict[str, np.ndarray]:
     flat = {"black": (0, 0, 0), "white": (1, 1, 1), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
     planes = {"checker": checker, "stripes": stripes, "noise": noise(height, width, 1)[:, :, 0] > 0.5}
     tiles = {name: np.broadcast_to(plane, (1, 3, height, width)) for name, plane in planes.items()}
-    tiles |= {name: np.broadcast_to(np.reshape(color, (1, 3, 1, 1)), (1, 3, height, width)) for name, color in flat.items()}
+    tiles |= {
+        name: np.broadcast_to(np.reshape(color, (1, 3, 1, 1)), (1, 3, height, width)) for name, color in flat.items()
+    }
     tiles["color noise"] = np.moveaxis(noise(height, width), 2, 0)[None]
     tiles["faint noise"] = 0.5 + 0.005 * (tiles["color noise"] - 0.5)
     return {name: np.ascontiguousarray(tile, np.float32) for name, tile in tiles.items()}
 
 
-@pytest.mark.parametrize("name", ["compact-x2", "compact-x4", "compact-wild-x4", "compact-gan-x4", "published", "published ncnn"])
+@pytest.mark.parametrize(
+    "name", ["compact-x2", "compact-x4", "compact-wild-x4", "compact-gan-x4", "published", "published ncnn"]
+)
 def test_no_false_alarm(request: pytest.FixtureRequest, name: str) -> None:
     if name.startswith("published"):
         weights: Path = request.getfixturevalue("assets") / "weights"
@@ -120,7 +124,9 @@ def test_overshoot_and_sharpening_are_no_fault() -> None:
     lr = sample(3, 64, 64)
     soft = enlarged(lr, 2)
     assert find_fault(lr, soft + 3.0 * (soft - soft.mean())) == FAR_OFF  # that is another contrast
-    blurred = np.stack([np.roll(soft, shift, axis) for shift in (-2, 2) for axis in (2, 3)]).mean(axis=0, dtype=np.float32)
+    blurred = np.stack([np.roll(soft, shift, axis) for shift in (-2, 2) for axis in (2, 3)]).mean(
+        axis=0, dtype=np.float32
+    )
     sharp = soft + 4.0 * (soft - blurred)
     assert sharp.min() < -0.2
     assert sharp.max() > 1.2

@@ -1,4 +1,6 @@
-"""Nothing is cut between the networks of a chain: what lies beyond [0, 1] is led around a network by linear interpolation."""
+"""Nothing is cut between the networks of a chain: what lies beyond [0, 1] is led around a network by linear
+interpolation.
+"""
 
 from __future__ import annotations
 
@@ -29,4 +31,6 @@ def test_between_networks_nothing_is_rounded_or_cut() -> None:
 def test_the_way_around_is_linear_interpolation(scale: int) -> None:
     values = noise(5, 7)
     ours = tiled_run._linear(tiled_run._linear(np.moveaxis(values, 2, 0), scale, 1), scale, 2)
-    np.testing.assert_allclose(np.moveaxis(ours, 0, 2), imresize(values, float(scale), kernel="linear"), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        np.moveaxis(ours, 0, 2), imresize(values, float(scale), kernel="linear"), rtol=0, atol=1e-6
+    )

@@ -66,7 +66,10 @@ def test_tiled_equals_untiled_to_the_bit(engine: str, tile_px: int) -> None:
 
 def test_it_is_eight_times_the_work_and_no_more_memory() -> None:
     graph = compact(2, width=16)
-    plain, eight = (Upscaler(graph, runner=FakeRunner(), tta=tta, memory_bytes=256 * 1024**2).plan(300, 200) for tta in (False, True))
+    plain, eight = (
+        Upscaler(graph, runner=FakeRunner(), tta=tta, memory_bytes=256 * 1024**2).plan(300, 200)
+        for tta in (False, True)
+    )
     assert eight.macs == pytest.approx(8 * plain.macs)
     assert eight.array_bytes == plain.array_bytes
     assert eight.needed_bytes == plain.needed_bytes

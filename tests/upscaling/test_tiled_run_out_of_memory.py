@@ -1,4 +1,5 @@
-"""Memory that runs short in the middle of a picture: the rest goes on in smaller tiles, what is finished stays, the result is the same.
+"""Memory that runs short in the middle of a picture: the rest goes on in smaller tiles, what is finished stays, the
+result is the same.
 
 The engine is real (ncnn without Winograd, which gives equal values in any tile); only the memory is made up.
 """
@@ -30,7 +31,10 @@ def photograph(height: int, width: int, channels: int = 3) -> Array:
 
 
 class Short:
-    """An engine on a device that refuses inputs of more than `room_px` pixels. `rooms` changes that, from the calls named on."""
+    """An engine on a device that refuses inputs of more than `room_px` pixels.
+
+    `rooms` changes that, from the calls named on.
+    """
 
     name = "card 1"
     device = "cuda:0"
@@ -176,7 +180,9 @@ def test_a_batch_that_was_planned_before_meets_the_smaller_side() -> None:
 def test_less_than_the_smallest_tile_is_an_error_with_a_remedy() -> None:
     upscaler = Upscaler(GRAPH, engine="ncnn", threads=1, exact=True, tile_px=100)
     (runner,) = short_of(upscaler, {0: 8}, OutOfMemoryError("card 1 had no memory left; try a smaller tile"))
-    with pytest.raises(OutOfMemoryError, match=r"of rows .*: card 1 had no memory left\. No smaller tile helps: close .*`memory_bytes`"):
+    with pytest.raises(
+        OutOfMemoryError, match=r"of rows .*: card 1 had no memory left\. No smaller tile helps: close .*`memory_bytes`"
+    ):
         upscaler.upscale_array(photograph(100, 100))
     assert runner.refused == 3  # 100, 50 and 32
     assert upscaler.networks[0].max_tile_px == MIN_TILE_PX
@@ -217,7 +223,10 @@ def test_a_wide_overlap_is_cut_as_a_plan_would_cut_it_and_told() -> None:
             continue
         result = upscaler(picture(lr))
         np.testing.assert_array_equal(result.pixels, lr)
-        assert any(f"overlap of {WIDE_FIELD_PX} px, less than the network's receptive field of 150 px" in note for note in result.notes)
+        assert any(
+            f"overlap of {WIDE_FIELD_PX} px, less than the network's receptive field of 150 px" in note
+            for note in result.notes
+        )
 
 
 @pytest.mark.parametrize("grid", [1, 12])
@@ -248,7 +257,13 @@ def test_the_room_of_a_tile_is_the_lesser_of_host_and_device() -> None:
     graph = compact(4, width=64)
 
     def tile(device_bytes: int | None, max_tile_px: int | None = None) -> int:
-        settings: dict[str, Any] = {"channels": 3, "has_alpha": False, "depth": 8, "size": OutputSize(), "budget_bytes": 2000 * MIB}
+        settings: dict[str, Any] = {
+            "channels": 3,
+            "has_alpha": False,
+            "depth": 8,
+            "size": OutputSize(),
+            "budget_bytes": 2000 * MIB,
+        }
         made = make_plan(graph, 1000, 1000, device_bytes=device_bytes, max_tile_px=max_tile_px, **settings)
         return made.passes[0].tiling.tile_px
 

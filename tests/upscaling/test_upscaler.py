@@ -1,4 +1,6 @@
-"""The door for Python programs: what goes in comes out enlarged, of the same kind; and every example of docs/api.md runs."""
+"""The door for Python programs: what goes in comes out enlarged, of the same kind; and every example of docs/api.md
+runs.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ from upres.upscaling.tiled_run import Cancelled
 from upres.upscaling.upscaler import Upscaler
 
 PAGE = REPOSITORY / "docs" / "api.md"
-EXAMPLES = dict(re.findall(r"^<!-- example: ([^>]+) -->\n```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+EXAMPLES = dict(
+    re.findall(
+        r"^<!-- example: ([^>]+) -->\n```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+)
 
 
 def nearest(scale: int = 2) -> Upscaler:
@@ -143,7 +149,9 @@ def test_what_a_pil_image_carries_stays_with_it() -> None:
 
 def test_pil_images_that_are_refused() -> None:
     for mode in ("CMYK", "F", "I", "YCbCr"):
-        with pytest.raises(InputError, match=f"PIL mode {mode} is not supported .expected L, LA, RGB, RGBA, I;16.; convert"):
+        with pytest.raises(
+            InputError, match=f"PIL mode {mode} is not supported .expected L, LA, RGB, RGBA, I;16.; convert"
+        ):
             nearest()(Image.new(mode, (4, 4)))
     file = io.BytesIO()
     Image.fromarray((noise(60, 60) * 255).astype(np.uint8)).save(file, "PNG")

@@ -42,7 +42,9 @@ def test_what_our_own_engine_writes_is_read_back(tmp_path: Path) -> None:
 
 
 def test_tables_and_odd_lengths_of_half_floats(tmp_path: Path) -> None:
-    """A table of 256 values and an index of bytes, as ncnn's old quantized files have; 81 halves are padded to 164 bytes."""
+    """A table of 256 values and an index of bytes, as ncnn's old quantized files have; 81 halves are padded to 164
+    bytes.
+    """
     table = np.linspace(-1, 1, 256)
     index = (np.arange(81) % 256).astype(np.uint8)
     data = struct.pack("<I", 7) + raw(table) + index.tobytes() + bytes(3) + raw(np.zeros(3))
@@ -66,10 +68,19 @@ BAD_PARAMS = [
     (["7767517", "-1 5", *GOOD], "the counts of its layers and blobs do not follow"),
     (["7767517"], "the counts of its layers and blobs do not follow"),
     (["7767517", "2 2", GOOD[0], "Convolution c"], "expected a layer on each line, got 'Convolution c'"),
-    (["7767517", "2 2", GOOD[0], "Convolution c 9 1 in out 0=3"], "9 inputs and 1 outputs are declared, but not all are named"),
-    (["7767517", "2 2", GOOD[0], CONV.replace("in out", "other out")], "layer 'c' reads 'other', which no earlier layer writes"),
+    (
+        ["7767517", "2 2", GOOD[0], "Convolution c 9 1 in out 0=3"],
+        "9 inputs and 1 outputs are declared, but not all are named",
+    ),
+    (
+        ["7767517", "2 2", GOOD[0], CONV.replace("in out", "other out")],
+        "layer 'c' reads 'other', which no earlier layer writes",
+    ),
     (["7767517", "2 2", GOOD[0], CONV.replace("in out", "in in")], "writes 'in', which is written already"),
-    (["7767517", "2 2", GOOD[0], CONV.replace("Convolution", "EvilLayer")], "is of the type 'EvilLayer', which upres does not run"),
+    (
+        ["7767517", "2 2", GOOD[0], CONV.replace("Convolution", "EvilLayer")],
+        "is of the type 'EvilLayer', which upres does not run",
+    ),
     (["7767517", "2 2", GOOD[0], CONV.replace("1=3", "1=0")], r"the kernel is 0; expected 1 to 4096"),
     (["7767517", "2 2", GOOD[0], CONV + " 3=0"], "the stride is 0; expected 1 to"),
     (["7767517", "2 2", GOOD[0], CONV.replace("0=3", "0=0")], "the number of outputs is 0"),
@@ -99,7 +110,9 @@ def test_bytes_that_are_no_text() -> None:
 
 @pytest.mark.parametrize("end", range(0, len(WEIGHTS), 37))
 def test_a_truncated_bin_is_refused(tmp_path: Path, end: int) -> None:
-    with pytest.raises(ModelError, match=r"net.bin: layer 'c' needs [\d,]+ bytes at \d+, and the file ends at \d+: it is cut short"):
+    with pytest.raises(
+        ModelError, match=r"net.bin: layer 'c' needs [\d,]+ bytes at \d+, and the file ends at \d+: it is cut short"
+    ):
         read(write(tmp_path, GOOD, WEIGHTS[:end]))
 
 
@@ -137,9 +150,13 @@ def test_inputs_and_outputs_are_one(tmp_path: Path) -> None:
 def test_a_half_alone_names_the_other(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD, tagged(np.zeros(81), half=True))
     path.with_suffix(".bin").rename(tmp_path / "other.bin")
-    with pytest.raises(ModelError, match=r"an ncnn .param file, which lists layers and holds no weights. Put net.bin beside it"):
+    with pytest.raises(
+        ModelError, match=r"an ncnn .param file, which lists layers and holds no weights. Put net.bin beside it"
+    ):
         find_pair(path)
-    with pytest.raises(ModelError, match=r"an ncnn .bin file \(float16 weights without names\). Put other.param beside it"):
+    with pytest.raises(
+        ModelError, match=r"an ncnn .bin file \(float16 weights without names\). Put other.param beside it"
+    ):
         find_pair(tmp_path / "other.bin")
     binary = tmp_path / "b.param"
     binary.write_bytes(struct.pack("<ii", 7767517, 2))
@@ -172,4 +189,6 @@ def test_every_cut_and_every_flipped_byte_of_a_param_is_read_or_refused(tmp_path
 
 def test_a_param_as_text_of_our_own() -> None:
     assert len(parse_param(param(GOOD).encode(), Origin("m.param", 10))) == 2
-    assert parse_param(("\ufeff" + param(GOOD).replace("\n", "\r\n")).encode(), Origin("m.param", 10))[1].integer(6) == 81
+    assert (
+        parse_param(("\ufeff" + param(GOOD).replace("\n", "\r\n")).encode(), Origin("m.param", 10))[1].integer(6) == 81
+    )

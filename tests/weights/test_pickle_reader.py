@@ -1,4 +1,6 @@
-"""The pickle machine: equal to Python's unpickler on data, deaf to everything else. Nothing in these files may ever run."""
+"""The pickle machine: equal to Python's unpickler on data, deaf to everything else. Nothing in these files may ever
+run.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,8 @@ def test_code_is_refused_by_name_and_never_runs(hostile: object, protocol: int, 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         with pytest.raises(
-            ModelError, match=r"model.pth: its pickle holds more than plain data \(the name '.*'\).*nothing was run.*safetensors"
+            ModelError,
+            match=r"model.pth: its pickle holds more than plain data \(the name '.*'\).*nothing was run.*safetensors",
         ):
             read(data)
     assert not mark.exists() and list(tmp_path.iterdir()) == []
@@ -178,7 +181,11 @@ def test_using_the_same_thing_again_and_again_costs_little() -> None:
     pairs = b"(" + b"h\x01" * 50_000
     for data, words in [
         (
-            b"\x80\x02]K\x01aK\x02aq\x01]" + pairs + b"eq\x02" + b"ccollections\nOrderedDict\nh\x02\x85R" * 20_000 + b".",
+            b"\x80\x02]K\x01aK\x02aq\x01]"
+            + pairs
+            + b"eq\x02"
+            + b"ccollections\nOrderedDict\nh\x02\x85R" * 20_000
+            + b".",
             "more than 100,000 pairs",
         ),
         (b"\x80\x02" + items + b"tq\x01" + b"ctorch\ndevice\nh\x01R" * 20_000 + b".", "with 100,000 arguments"),

@@ -21,7 +21,10 @@ from upres.weights.read import MAX_FILE_BYTES, parse_weights, read_weights
 def containers() -> dict[str, bytes]:
     """The same small network in the three containers, as bytes."""
     generator = torch.Generator().manual_seed(1)
-    state = {"body.0.weight": torch.randn((4, 3, 3, 3), generator=generator), "body.0.bias": torch.randn(4, generator=generator)}
+    state = {
+        "body.0.weight": torch.randn((4, 3, 3, 3), generator=generator),
+        "body.0.bias": torch.randn(4, generator=generator),
+    }
     made: dict[str, bytes] = {}
     for name, new in (("zip", True), ("stream", False)):
         buffer = io.BytesIO()

@@ -1,4 +1,6 @@
-"""Our safetensors files against the safetensors library: equal bytes, a checksum that notices every flip, and lies that are refused."""
+"""Our safetensors files against the safetensors library: equal bytes, a checksum that notices every flip, and lies that
+are refused.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,10 @@ def test_what_the_safetensors_library_writes_we_read(dtype: torch.dtype) -> None
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     state = small_state()
     write_safetensors(tmp_path / "a", state, {"x": "1", "y": "2"})
-    other = {name: np.array(array, order="F").astype(array.dtype.newbyteorder(">")) for name, array in reversed(state.items())}
+    other = {
+        name: np.array(array, order="F").astype(array.dtype.newbyteorder(">"))
+        for name, array in reversed(state.items())
+    }
     write_safetensors(tmp_path / "b", other, {"y": "2", "x": "1"})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     write_safetensors(tmp_path / "c", state, {"x": "1", "y": "3"})
@@ -110,7 +115,8 @@ def test_every_flipped_bit_of_our_own_file_is_noticed(tmp_path: Path) -> None:
             found = parse_weights(bytes(broken), "m")
         except ModelError:
             continue
-        # Only the name of the checksum's own entry can change unseen: then there is no checksum, and the numbers are what they were.
+        # Only the name of the checksum's own entry can change unseen: then there is no checksum, and the numbers are
+        # what they were.
         assert list(found) == ["w"] and np.array_equal(found["w"], expected)
         unnoticed.append(bit // 8)
     key = data.index(SHA256_KEY.encode())
@@ -121,23 +127,37 @@ def test_a_changed_number_and_a_changed_name_are_told(tmp_path: Path) -> None:
     write_safetensors(tmp_path / "m", {"w": np.ones(20, np.float32)}, {})
     data = (tmp_path / "m").read_bytes()
     for broken in (data[:-1] + bytes([data[-1] ^ 1]), data.replace(b'"w"', b'"v"')):
-        with pytest.raises(ModelError, match=r"m: its content has the SHA-256 [0-9a-f]{64}, but it says '[0-9a-f]{64}': it was changed"):
+        with pytest.raises(
+            ModelError, match=r"m: its content has the SHA-256 [0-9a-f]{64}, but it says '[0-9a-f]{64}': it was changed"
+        ):
             parse_weights(broken, "m")
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (of_header({"w": entry()}, bytes(8), size=1000), r"header should have 1,000 bytes, the file has [\d,]+ after it begins"),
+        (
+            of_header({"w": entry()}, bytes(8), size=1000),
+            r"header should have 1,000 bytes, the file has [\d,]+ after it begins",
+        ),
         (of_header({"w": entry()}, bytes(7)), "its tensors should take 8 bytes, found 7|lies outside the file"),
         (of_header({"w": entry()}, bytes(9)), "its tensors should take 8 bytes, found 9"),
-        (of_header({"w": entry(), "v": entry(offsets=(4, 12))}, bytes(12)), "begins at byte 4; expected 8: gap or overlap"),
+        (
+            of_header({"w": entry(), "v": entry(offsets=(4, 12))}, bytes(12)),
+            "begins at byte 4; expected 8: gap or overlap",
+        ),
         (of_header({"w": entry(), "v": entry(offsets=(12, 20))}, bytes(20)), "begins at byte 12; expected 8"),
-        (of_header({"w": entry(offsets=(0, 12))}, bytes(12)), r"tensor 'w' of shape \(2,\) and dtype F32 needs 8 bytes, found 12"),
+        (
+            of_header({"w": entry(offsets=(0, 12))}, bytes(12)),
+            r"tensor 'w' of shape \(2,\) and dtype F32 needs 8 bytes, found 12",
+        ),
         (of_header({"w": entry(offsets=(8, 0))}, bytes(8)), "tensor 'w' lies outside the file"),
         (of_header({"w": entry(offsets=(-8, 0))}, bytes(8)), "tensor 'w' lies outside the file"),
         (of_header({"w": entry(offsets=(0, 10**4000))}, bytes(8)), "tensor 'w' lies outside the file"),
-        (of_header({"w": entry(shape=(0, 2**62, 2**62), offsets=(0, 0))}), r"claims the shape \(0, 4611686018427387904, "),
+        (
+            of_header({"w": entry(shape=(0, 2**62, 2**62), offsets=(0, 0))}),
+            r"claims the shape \(0, 4611686018427387904, ",
+        ),
         (of_header({"w": entry(shape=(10**4000, 1))}, bytes(8)), r"claims the shape \(a huge number, 1\)"),
         (of_header({"w": entry(shape=(-2,))}, bytes(8)), r"claims the shape \(-2\)"),
         (of_header({"w": entry(shape=(2.0,))}, bytes(8)), "not described by dtype, shape and data_offsets"),
@@ -145,7 +165,10 @@ def test_a_changed_number_and_a_changed_name_are_told(tmp_path: Path) -> None:
         (of_header({"w": entry(offsets=(0, 8, 9))}, bytes(8)), "not described by"),
         (of_header({"w": {**entry(), "more": 1}}, bytes(8)), "not described by"),
         (of_header({"w": [1]}, bytes(8)), "not described by"),
-        (of_header({"w": entry(dtype="F8_E4M3", offsets=(0, 2))}, bytes(2)), "has the dtype F8_E4M3; expected one of F32, F64"),
+        (
+            of_header({"w": entry(dtype="F8_E4M3", offsets=(0, 2))}, bytes(2)),
+            "has the dtype F8_E4M3; expected one of F32, F64",
+        ),
         (of_header({"n" * 600: entry()}, bytes(8)), "name of a tensor has 600 characters"),
         (of_header({"w": entry(), "__metadata__": {"a": 1}}, bytes(8)), "metadata is not a table of strings"),
         (of_header({"w": entry(), "__metadata__": [1]}, bytes(8)), "metadata is not a table of strings"),
@@ -155,7 +178,10 @@ def test_a_changed_number_and_a_changed_name_are_told(tmp_path: Path) -> None:
         (of_header(b'{"w": ' + b"[" * 200_000), "not a safetensors header"),
         (of_header(b'{"w": ' + b"9" * 5000 + b"}"), "not a safetensors header"),
         (of_header(b'{"w": "\xff\xfe"}'), "not a safetensors header"),
-        (of_header({"w": entry()}, np.array([1, np.nan], "<f4").tobytes()), "tensor 'w' has 1 of 2 numbers that are not finite"),
+        (
+            of_header({"w": entry()}, np.array([1, np.nan], "<f4").tobytes()),
+            "tensor 'w' has 1 of 2 numbers that are not finite",
+        ),
     ],
 )
 def test_safetensors_that_lie_are_refused(data: bytes, words: str) -> None:

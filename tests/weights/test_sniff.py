@@ -30,7 +30,11 @@ from upres.weights.sniff import START_BYTES, is_onnx
         ("m.pth", b"\x1f\x8b\x08" + bytes(50), "a gzip archive. Unpack it"),
         ("m.onnx", b"", "it is empty. Download it again$"),
         ("m.onnx", b"\x89PNG\r\n\x1a\n" + bytes(50), "a PNG picture. Name the model file"),
-        ("m.onnx", b"a text that was renamed, and no more than that", r"unknown \(.*\); expected .safetensors, .pth, .onnx, or ncnn's"),
+        (
+            "m.onnx",
+            b"a text that was renamed, and no more than that",
+            r"unknown \(.*\); expected .safetensors, .pth, .onnx, or ncnn's",
+        ),
         ("m.pth", b"hello, this is no model at all", r"format is unknown \(it begins with the bytes 68 65 6c 6c 6f"),
         ("m.pth", b"PK\x03\x04" + bytes(100), "its directory is missing or damaged"),
     ],
@@ -57,10 +61,19 @@ def varint_field(number: int, value: int) -> bytes:
 
 def text_field(number: int, content: bytes) -> bytes:
     length = len(content)
-    return bytes([number << 3 | 2]) + (bytes([length]) if length < 128 else bytes([length & 0x7F | 0x80, length >> 7])) + content
+    return (
+        bytes([number << 3 | 2])
+        + (bytes([length]) if length < 128 else bytes([length & 0x7F | 0x80, length >> 7]))
+        + content
+    )
 
 
-VERSION, MAKER, GRAPH, OPSET = varint_field(1, 8), text_field(2, b"pytorch"), text_field(7, b"\x0a\x00" * 300), text_field(8, b"\x10\x11")
+VERSION, MAKER, GRAPH, OPSET = (
+    varint_field(1, 8),
+    text_field(2, b"pytorch"),
+    text_field(7, b"\x0a\x00" * 300),
+    text_field(8, b"\x10\x11"),
+)
 
 
 @pytest.mark.parametrize(

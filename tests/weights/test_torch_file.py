@@ -1,4 +1,6 @@
-"""Both containers of torch.save, written by torch itself: our reader must give torch's values exactly, or refuse with words."""
+"""Both containers of torch.save, written by torch itself: our reader must give torch's values exactly, or refuse with
+words.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ def test_modules_parameters_views_and_tied_tensors(new: bool) -> None:
     state = {
         "parameter": torch.nn.Parameter(torch.linspace(-1, 1, 7)),
         "transposed": torch.arange(6, dtype=torch.float32).reshape(2, 3).t(),
-        "channels_last": torch.arange(48, dtype=torch.float32).reshape(2, 3, 2, 4).to(memory_format=torch.channels_last),
+        "channels_last": torch.arange(48, dtype=torch.float32)
+        .reshape(2, 3, 2, 4)
+        .to(memory_format=torch.channels_last),
         "every_second": base[1::2],
         "rows": torch.arange(40, dtype=torch.float16).reshape(4, 10)[1:3, 2:7],
         "tied_a": tied,
@@ -158,7 +162,10 @@ def test_wrappers_are_taken_in_order_and_the_rest_of_a_checkpoint_is_ignored(new
         ),
         ({"params": {"w": torch.ones(2), "n": 1}}, r"expected only tensors under 'params', found also 'n'"),
         ({"epoch": 3, "model": {"w": torch.ones(2), "n": 1}}, r"expected only tensors under 'model', found also 'n'"),
-        ({"epoch": 3, "model": torch.ones(2)}, r"expected only tensors, found also 'epoch'.*under one of the keys .*, model"),
+        (
+            {"epoch": 3, "model": torch.ones(2)},
+            r"expected only tensors, found also 'epoch'.*under one of the keys .*, model",
+        ),
         ({}, "found nothing"),
         (torch.ones(3), r"a single object; expected a dict of tensors.*model.state_dict"),
         ({"w": torch.tensor([1.0, float("nan"), float("inf")])}, r"tensor 'w' has 2 of 3 numbers that are not finite"),
@@ -205,7 +212,9 @@ def test_a_deflated_size_bomb_is_refused_before_it_unpacks() -> None:
 def test_an_entry_that_unpacks_to_more_than_it_says_is_refused() -> None:
     data = saved({"w": torch.zeros(100)})
     size = 16_000_000
-    bomb = repacked(data, lambda name, content: bytes(size) if name.endswith("data/0") else content, method=zipfile.ZIP_DEFLATED)
+    bomb = repacked(
+        data, lambda name, content: bytes(size) if name.endswith("data/0") else content, method=zipfile.ZIP_DEFLATED
+    )
     assert bomb.count(struct.pack("<L", size)) == 2  # in the entry and in the directory
     lie = bomb.replace(struct.pack("<L", size), struct.pack("<L", 400))
     tracemalloc.start()
@@ -238,7 +247,12 @@ def test_two_entries_on_the_same_bytes_are_refused() -> None:
 def test_a_huge_directory_is_refused_before_it_is_read() -> None:
     entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"x"
     directory = entry * (MAX_ENTRIES + 1)
-    data = b"PK\3\4" + bytes(26) + directory + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, len(directory), 30, 0)
+    data = (
+        b"PK\3\4"
+        + bytes(26)
+        + directory
+        + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, len(directory), 30, 0)
+    )
     tracemalloc.start()
     try:
         with pytest.raises(ModelError, match="a zip of 20,001 entries; expected at most 20,000"):
@@ -249,7 +263,9 @@ def test_a_huge_directory_is_refused_before_it_is_read() -> None:
 
 
 def test_a_flipped_bit_anywhere_in_a_zip_is_noticed_or_harmless() -> None:
-    """The checksums cover pickle and numbers; what a flip in the zip's own structure leaves readable must be what was saved."""
+    """The checksums cover pickle and numbers; what a flip in the zip's own structure leaves readable must be what was
+    saved.
+    """
     state = {"w": torch.linspace(-1, 1, 12)}
     data = saved(state)
     noticed = 0
@@ -267,7 +283,9 @@ def test_a_flipped_bit_anywhere_in_a_zip_is_noticed_or_harmless() -> None:
 
 @CONTAINERS
 def test_a_tensor_stored_as_the_negative_of_its_numbers_is_refused(new: bool) -> None:
-    """torch keeps such a sign beside the numbers: reading the numbers alone would give weights of the wrong sign without a word."""
+    """torch keeps such a sign beside the numbers: reading the numbers alone would give weights of the wrong sign
+    without a word.
+    """
     tensor = torch.complex(torch.ones(3), torch.arange(3.0)).conj().imag
     assert tensor.is_neg()
     with pytest.raises(ModelError, match=r"negative or the conjugate of its numbers.*resolve_neg"):
@@ -288,7 +306,9 @@ def test_a_missing_and_a_short_storage_are_named() -> None:
     with pytest.raises(ModelError, match="storage '0' is missing"):
         parse_weights(repacked(data, lambda name, content: None if name.endswith("data/0") else content), "model.pth")
     with pytest.raises(ModelError, match="storage '0' should have 256 bytes, found 100"):
-        parse_weights(repacked(data, lambda name, content: content[:100] if name.endswith("data/0") else content), "model.pth")
+        parse_weights(
+            repacked(data, lambda name, content: content[:100] if name.endswith("data/0") else content), "model.pth"
+        )
 
 
 def test_big_endian_files_are_refused() -> None:
@@ -323,7 +343,10 @@ def test_bytes_after_the_end_of_a_stream_are_refused() -> None:
 
 
 def test_real_files_equal_torch(assets: Path) -> None:
-    files = [assets / "weights" / "realesr-animevideov3.pth", *sorted((assets / "weights" / "perceptual").glob("*.p*t*"))]
+    files = [
+        assets / "weights" / "realesr-animevideov3.pth",
+        *sorted((assets / "weights" / "perceptual").glob("*.p*t*")),
+    ]
     read = 0
     for path in files:
         expected = torch.load(path, weights_only=True, map_location="cpu")

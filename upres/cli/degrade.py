@@ -21,7 +21,9 @@ _RECIPE, _FILES = "Degradation", "Files"
 
 def degrade(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="HR pictures and folders of pictures.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="A file, or a folder (created).", rich_help_panel=_FILES)],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help="A file, or a folder (created).", rich_help_panel=_FILES)
+    ],
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -36,11 +38,25 @@ def degrade(
     ] = None,
     index: Annotated[
         int | None,
-        typer.Option("--index", min=0, metavar="N", help="Index of the first picture under the seed. Default: 0.", rich_help_panel=_RECIPE),
+        typer.Option(
+            "--index",
+            min=0,
+            metavar="N",
+            help="Index of the first picture under the seed. Default: 0.",
+            rich_help_panel=_RECIPE,
+        ),
     ] = None,
     scale: Annotated[
         int | None,
-        typer.Option("-s", "--scale", min=1, max=16, metavar="N", help="Size of HR relative to LR. Default: 4.", rich_help_panel=_RECIPE),
+        typer.Option(
+            "-s",
+            "--scale",
+            min=1,
+            max=16,
+            metavar="N",
+            help="Size of HR relative to LR. Default: 4.",
+            rich_help_panel=_RECIPE,
+        ),
     ] = None,
     replay: Annotated[
         Path | None,
@@ -52,13 +68,17 @@ def degrade(
         ),
     ] = None,
     json_lines: Annotated[
-        bool, typer.Option("--json", help="Print the plan of each picture to stdout, one per line.", rich_help_panel=_FILES)
+        bool,
+        typer.Option("--json", help="Print the plan of each picture to stdout, one per line.", rich_help_panel=_FILES),
     ] = False,
     recursive: Annotated[
         bool, typer.Option("-r", "--recursive", help="Include subfolders; the tree is kept.", rich_help_panel=_FILES)
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that exist; otherwise they are kept.", rich_help_panel=_FILES)
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace results that exist; otherwise they are kept.", rich_help_panel=_FILES
+        ),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
@@ -85,17 +105,25 @@ def degrade(
         if replay is not None:
             for name, value in {"recipe": recipe, "seed": seed, "index": index, "scale": scale}.items():
                 if value is not None:
-                    raise UsageError(f"--{name} contradicts --replay {replay}, whose plans are drawn already: give one of them")
+                    raise UsageError(
+                        f"--{name} contradicts --replay {replay}, whose plans are drawn already: give one of them"
+                    )
         given = None if replay is not None else load_recipe(recipe or "real-esrgan")
         plans = _read_plans(replay) if replay is not None else None
         destination = choose_destination(inputs, str(out), None, WRITABLE_FORMATS)
         if destination.stdout:
             raise UsageError("upres degrade writes files, not standard output: give -o a file or a folder")
-        found = find_pictures(inputs, recursive=recursive, suffixes=READABLE_SUFFIXES, keep_out=destination.folder, beside=False)
+        found = find_pictures(
+            inputs, recursive=recursive, suffixes=READABLE_SUFFIXES, keep_out=destination.folder, beside=False
+        )
         if not found.pictures:
-            raise InputError(f"{', '.join(inputs)} holds no pictures (looked for {', '.join(sorted(READABLE_SUFFIXES))})")
+            raise InputError(
+                f"{', '.join(inputs)} holds no pictures (looked for {', '.join(sorted(READABLE_SUFFIXES))})"
+            )
         if plans is not None and len(plans) != len(found.pictures):
-            raise UsageError(f"{replay} holds {len(plans)} plans for {len(found.pictures)} pictures: expected one for each, in order")
+            raise UsageError(
+                f"{replay} holds {len(plans)} plans for {len(found.pictures)} pictures: expected one for each, in order"
+            )
         for folder in _check_targets(found.pictures, destination):
             make_folder(folder)
         return _run(found.pictures, destination, given, plans, seed or 0, index or 0, scale or 4, json_lines, overwrite)
@@ -138,7 +166,8 @@ def _run(
                     raise InputError(f"{found.name} is {size}, too small to be downscaled by {factor}")
                 if picture.alpha is not None:
                     job.say(f"{found.name}: transparency is dropped")
-                hr = np.clip(picture.pixels[:height, :width], 0.0, 1.0)  # pictures with a wider gamut than sRGB exceed [0, 1]
+                # pictures with a wider gamut than sRGB exceed [0, 1]
+                hr = np.clip(picture.pixels[:height, :width], 0.0, 1.0)
                 lr = run_plan(sharpened(hr, plan), plan)
                 write_picture(Picture(lr), target)
                 if json_lines:
@@ -192,6 +221,8 @@ def _check_targets(pictures: list[InputFile], destination: Destination) -> list[
     for found, target in zip(pictures, targets, strict=True):
         assert target is not None
         if target in seen:
-            raise UsageError(f"{seen[target]} and {found.name} would both be written to {target}: degrade them one by one")
+            raise UsageError(
+                f"{seen[target]} and {found.name} would both be written to {target}: degrade them one by one"
+            )
         seen[target] = found.name
     return sorted({target.parent for target in seen})

@@ -21,8 +21,8 @@ _EVERY_S = 10.0  # between two lines of a log
 def have_models(expressions: Iterable[str]) -> None:
     """Download the models of these names, blends and chains that are downloadable and not on this machine.
 
-    Other models, and paths, are left to the verb that uses them. Raises `UsageError` if a text is not an expression, and
-    what `models.store.pull` raises, also for a license that was not accepted.
+    Other models, and paths, are left to the verb that uses them. Raises `UsageError` if a text is not an expression,
+    and what `models.store.pull` raises, also for a license that was not accepted.
     """
     from upres.models.catalog import find
     from upres.models.expression import parse

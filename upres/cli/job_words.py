@@ -77,7 +77,8 @@ def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds:
         folder = prepared.destination.folder
         where = f" in {folder}" if folder is not None else " beside their inputs" if prepared.destination.beside else ""
         say(
-            f"{_count(report.done)} done{where}: {megapixels:,.1f} MP in {words_for_seconds(seconds)}{_engines(prepared.jobs)}"
+            f"{_count(report.done)} done{where}: {megapixels:,.1f} MP in "
+            f"{words_for_seconds(seconds)}{_engines(prepared.jobs)}"
         )
     if report.failed:
         total = len(report.outcomes) + report.left

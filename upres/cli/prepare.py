@@ -16,11 +16,22 @@ _CROPS, _CHOICE, _OUTPUT = "Crops", "Selection", "Output"
 
 def prepare(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of HR pictures, with subfolders.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="SHARDS", help="The folder of shards to make.", rich_help_panel=_OUTPUT)],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="SHARDS", help="The folder of shards to make.", rich_help_panel=_OUTPUT),
+    ],
     crop_px: Annotated[int, typer.Option("--crop", metavar="PX", help="Side of a crop.", rich_help_panel=_CROPS)] = 480,
-    step_px: Annotated[int, typer.Option("--step", metavar="PX", help="Distance between crops.", rich_help_panel=_CROPS)] = 240,
+    step_px: Annotated[
+        int, typer.Option("--step", metavar="PX", help="Distance between crops.", rich_help_panel=_CROPS)
+    ] = 240,
     scales: Annotated[
-        str, typer.Option("--scales", metavar="X,...", help="Cut each picture downscaled by each of these factors.", rich_help_panel=_CROPS)
+        str,
+        typer.Option(
+            "--scales",
+            metavar="X,...",
+            help="Cut each picture downscaled by each of these factors.",
+            rich_help_panel=_CROPS,
+        ),
     ] = "1",
     flat_255: Annotated[
         float,
@@ -32,12 +43,18 @@ def prepare(
         ),
     ] = 1.0,
     smallest_px: Annotated[
-        int, typer.Option("--smallest", metavar="PX", help="Leave out pictures with a shorter side.", rich_help_panel=_CHOICE)
+        int,
+        typer.Option(
+            "--smallest", metavar="PX", help="Leave out pictures with a shorter side.", rich_help_panel=_CHOICE
+        ),
     ] = 128,
     validation: Annotated[
         float,
         typer.Option(
-            "--validation", metavar="N|SHARE", help="Validation pictures, a number or a share; at most a quarter.", rich_help_panel=_CHOICE
+            "--validation",
+            metavar="N|SHARE",
+            help="Validation pictures, a number or a share; at most a quarter.",
+            rich_help_panel=_CHOICE,
         ),
     ] = 5.0,
     exclude: Annotated[
@@ -50,18 +67,29 @@ def prepare(
         ),
     ] = None,
     channels: Annotated[
-        int, typer.Option("--channels", metavar="1|3", help="Gray or color. Default: as the pictures.", rich_help_panel=_OUTPUT)
+        int,
+        typer.Option(
+            "--channels", metavar="1|3", help="Gray or color. Default: as the pictures.", rich_help_panel=_OUTPUT
+        ),
     ] = 0,
     depth: Annotated[
-        int, typer.Option("--depth", metavar="8|16", help="Bit depth. Default: 16 if any picture has 16.", rich_help_panel=_OUTPUT)
+        int,
+        typer.Option(
+            "--depth", metavar="8|16", help="Bit depth. Default: 16 if any picture has 16.", rich_help_panel=_OUTPUT
+        ),
     ] = 0,
-    shard_mb: Annotated[int, typer.Option("--shard-mb", metavar="MB", help="Maximum size of a shard.", rich_help_panel=_OUTPUT)] = 256,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards in SHARDS.", rich_help_panel=_OUTPUT)] = False,
+    shard_mb: Annotated[
+        int, typer.Option("--shard-mb", metavar="MB", help="Maximum size of a shard.", rich_help_panel=_OUTPUT)
+    ] = 256,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the shards in SHARDS.", rich_help_panel=_OUTPUT)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Check, deduplicate, cut and pack pictures for training.
 
-    Broken pictures are reported and left out, copies are used once, and validation pictures are kept apart: docs/data.md.
+    Broken pictures are reported and left out, copies are used once, and validation pictures are kept apart:
+    docs/data.md.
 
     \b
     Examples:

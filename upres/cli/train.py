@@ -33,48 +33,86 @@ def train(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            "--data", metavar="DIR[=WEIGHT]", help="HR photographs, with subfolders, or shards; repeatable.", rich_help_panel=_DATA
+            "--data",
+            metavar="DIR[=WEIGHT]",
+            help="HR photographs, with subfolders, or shards; repeatable.",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     lr: Annotated[
         list[Path] | None,
         typer.Option(
-            "--lr", metavar="DIR", help="LR pictures of the same names, one for each --data. Default: made from HR.", rich_help_panel=_DATA
+            "--lr",
+            metavar="DIR",
+            help="LR pictures of the same names, one for each --data. Default: made from HR.",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     validation: Annotated[
         Path | None,
-        typer.Option("--validation", metavar="DIR", help="HR validation pictures. Default: five of --data.", rich_help_panel=_DATA),
+        typer.Option(
+            "--validation",
+            metavar="DIR",
+            help="HR validation pictures. Default: five of --data.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     validation_lr: Annotated[
         Path | None,
-        typer.Option("--validation-lr", metavar="DIR", help="LR pictures for --validation. Default: made from HR.", rich_help_panel=_DATA),
+        typer.Option(
+            "--validation-lr",
+            metavar="DIR",
+            help="LR pictures for --validation. Default: made from HR.",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="The run's folder: configuration, checkpoints, TensorBoard, model.", rich_help_panel=_RUN
+            "--out",
+            metavar="DIR",
+            help="The run's folder: configuration, checkpoints, TensorBoard, model.",
+            rich_help_panel=_RUN,
         ),
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the recipe; repeatable.", rich_help_panel=_RUN),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one setting of the recipe; repeatable.", rich_help_panel=_RUN
+        ),
     ] = None,
     shrink: Annotated[
-        int, typer.Option("--shrink", metavar="K", help="Divide the whole schedule by K, for a trial.", rich_help_panel=_RUN)
+        int,
+        typer.Option(
+            "--shrink", metavar="K", help="Divide the whole schedule by K, for a trial.", rich_help_panel=_RUN
+        ),
     ] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, bit for bit.", rich_help_panel=_RUN)] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out, bit for bit.", rich_help_panel=_RUN)
+    ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Print parameters, multiply-adds, memory and time; write nothing.", rich_help_panel=_RUN),
+        typer.Option(
+            "--dry-run", help="Print parameters, multiply-adds, memory and time; write nothing.", rich_help_panel=_RUN
+        ),
     ] = False,
     init: Annotated[
         str | None,
-        typer.Option("--init", metavar="NAME|FILE", help="Start from this model; 'random' for a GAN from scratch.", rich_help_panel=_MODEL),
+        typer.Option(
+            "--init",
+            metavar="NAME|FILE",
+            help="Start from this model; 'random' for a GAN from scratch.",
+            rich_help_panel=_MODEL,
+        ),
     ] = None,
     teacher: Annotated[
         str | None,
-        typer.Option("--teacher", metavar="NAME|FILE", help="Train towards this model's output instead of HR.", rich_help_panel=_MODEL),
+        typer.Option(
+            "--teacher",
+            metavar="NAME|FILE",
+            help="Train towards this model's output instead of HR.",
+            rich_help_panel=_MODEL,
+        ),
     ] = None,
     features: Annotated[
         Path | None,
@@ -88,7 +126,10 @@ def train(
     init_discriminator: Annotated[
         Path | None,
         typer.Option(
-            "--init-discriminator", metavar="FILE", help="Start from this discriminator, such as *_netD.pth.", rich_help_panel=_ADVERSARIAL
+            "--init-discriminator",
+            metavar="FILE",
+            help="Start from this discriminator, such as *_netD.pth.",
+            rich_help_panel=_ADVERSARIAL,
         ),
     ] = None,
     guard: Annotated[
@@ -99,18 +140,33 @@ def train(
             rich_help_panel=_ADVERSARIAL,
         ),
     ] = False,
-    device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=_MACHINE)] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=_MACHINE)
+    ] = "auto",
     processes: Annotated[
         int,
-        typer.Option("--processes", min=1, metavar="N", help="Processes on this machine, one per GPU.", rich_help_panel=_MACHINE),
+        typer.Option(
+            "--processes", min=1, metavar="N", help="Processes on this machine, one per GPU.", rich_help_panel=_MACHINE
+        ),
     ] = 1,
     nodes: Annotated[
         int,
-        typer.Option("--nodes", min=1, metavar="N", help="Machines; run the same command on each, with --rdzv.", rich_help_panel=_MACHINE),
+        typer.Option(
+            "--nodes",
+            min=1,
+            metavar="N",
+            help="Machines; run the same command on each, with --rdzv.",
+            rich_help_panel=_MACHINE,
+        ),
     ] = 1,
     rdzv: Annotated[
         str | None,
-        typer.Option("--rdzv", metavar="HOST:PORT", help="Where the machines meet: the address of one of them.", rich_help_panel=_MACHINE),
+        typer.Option(
+            "--rdzv",
+            metavar="HOST:PORT",
+            help="Where the machines meet: the address of one of them.",
+            rich_help_panel=_MACHINE,
+        ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
@@ -183,7 +239,9 @@ def _roots(
     from upres.training.data.roots import Root, parse_root
 
     if lr and len(lr) != len(data):
-        raise UsageError(f"--lr must be given once for each --data, in the same order, or not at all: got {len(lr)} for {len(data)}")
+        raise UsageError(
+            f"--lr must be given once for each --data, in the same order, or not at all: got {len(lr)} for {len(data)}"
+        )
     if validation is None and validation_lr is not None:
         raise UsageError("--validation-lr needs --validation, the folder of HR pictures")
     roots = [parse_root(text, lr[i] if lr else None) for i, text in enumerate(data)]
@@ -203,7 +261,8 @@ def _parent(config: TrainConfig, init: str | None) -> Path | None:
         return resolve(init)
     if config.adversarial:
         raise UsageError(
-            f"{config.recipe} starts from a network trained with a pixel loss: give --init NAME|FILE, such as the model.safetensors "
+            f"{config.recipe} starts from a network trained with a pixel loss: give --init NAME|FILE, such as the "
+            "model.safetensors "
             "of a stage-one run, or compact-x4 for the compact network; '--init random' starts from scratch"
         )
     return None
@@ -274,7 +333,8 @@ class _Interrupt:
     def __enter__(self) -> _Interrupt:
         import signal
 
-        # The launcher ends its workers with SIGTERM; for a single process it comes from a scheduler or a shutdown: save, then stop.
+        # The launcher ends its workers with SIGTERM; for a single process it comes from a scheduler or a shutdown:
+        # save, then stop.
         asked = [signal.SIGINT] if _is_worker() else [signal.SIGINT, signal.SIGTERM]
         self._before = {number: signal.signal(number, self._handle) for number in asked}
         return self

@@ -1,7 +1,8 @@
 """Degrades pictures: draws a plan from a recipe, and applies it.
 
-`draw_plan` is a pure function of (recipe, seed, index); a plan is JSON with every number in it. `run_plan` is deterministic: the same plan
-on the same picture gives the same bytes. So any sample of a training run can be reproduced.
+`draw_plan` is a pure function of (recipe, seed, index); a plan is JSON with every number in it. `run_plan` is
+deterministic: the same plan on the same picture gives the same bytes. So any sample of a training run can be
+reproduced.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ DegradationPlan = dict[str, Any]
 
 
 def draw_plan(recipe: Recipe, *, seed: int, index: int, scale: int) -> DegradationPlan:
-    """Draw the plan of `recipe` for picture `index` under `seed`: JSON data with relative sizes, so that it fits any picture.
+    """Draw the plan of `recipe` for picture `index` under `seed`: JSON data with relative sizes, so that it fits any
+    picture.
 
     Raises `UsageError` for a negative seed or index, or a scale below 1.
     """
     if seed < 0 or index < 0 or scale < 1:
-        raise UsageError(f"`seed` and `index` must be at least 0 and `scale` at least 1, got {seed}, {index} and {scale}")
+        raise UsageError(
+            f"`seed` and `index` must be at least 0 and `scale` at least 1, got {seed}, {index} and {scale}"
+        )
     steps = draw_steps(recipe.stages, np.random.default_rng((seed, index)), Now(scale, scale))
     sharpen = None if recipe.target is None else asdict(recipe.target)
     head = {"recipe": recipe.name, "sha256": recipe.sha256, "seed": seed, "index": index, "scale": scale}
@@ -44,7 +48,8 @@ def draw_plan(recipe: Recipe, *, seed: int, index: int, scale: int) -> Degradati
 
 
 def sharpened(hr: Array, plan: Mapping[str, Any]) -> Array:
-    """The picture to degrade, which is also a network's target: `hr`, sharpened if the plan says so. hr float32 `h w c` in [0,1].
+    """The picture to degrade, which is also a network's target: `hr`, sharpened if the plan says so. hr float32 `h w c`
+    in [0,1].
 
     Raises `UsageError` for invalid sharpening.
     """
@@ -57,8 +62,8 @@ def sharpened(hr: Array, plan: Mapping[str, Any]) -> Array:
 def run_plan(hr: Array, plan: Mapping[str, Any]) -> Array:
     """Apply `plan` to what `sharpened` returns.
 
-    hr float32 `h w c` in [0,1], c 1 or 3, sides multiples of the plan's scale -> lr float32 `h/scale w/scale c`, clipped and rounded to
-    1/255. Raises `UsageError` for an invalid plan or other sides.
+    hr float32 `h w c` in [0,1], c 1 or 3, sides multiples of the plan's scale -> lr float32 `h/scale w/scale c`,
+    clipped and rounded to 1/255. Raises `UsageError` for an invalid plan or other sides.
     """
     check_plan(plan)
     scale, steps = cast(int, plan["scale"]), cast("list[Mapping[str, Any]]", plan["steps"])
@@ -66,7 +71,9 @@ def run_plan(hr: Array, plan: Mapping[str, Any]) -> Array:
         raise UsageError(f"a picture to degrade must be h w c with 1 or 3 channels, got shape {hr.shape}")
     height, width = hr.shape[:2]
     if height % scale or width % scale or not height or not width:
-        raise UsageError(f"a picture of {width}x{height} cannot be degraded for x{scale}: its sides must be multiples of {scale}")
+        raise UsageError(
+            f"a picture of {width}x{height} cannot be degraded for x{scale}: its sides must be multiples of {scale}"
+        )
     target = height // scale, width // scale
     image = hr
     for step in steps:

@@ -1,7 +1,7 @@
 """Camera noise: converts a picture back to sensor data, adds sensor noise, and develops it again.
 
-T. Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019: its camera matrices, gains, tone curve and noise model.
-BSRGAN's camera stage has other matrices and a demosaicing network; this one replaces it.
+T. Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019: its camera matrices, gains, tone curve and
+noise model. BSRGAN's camera stage has other matrices and a demosaicing network; this one replaces it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
-# XYZ -> camera, as published with the paper, without names. The second to fourth are Adobe's matrices for these cameras; the first must
-# then be the phone, the remaining one of the four cameras of the Darmstadt noise data set.
+# XYZ -> camera, as published with the paper, without names. The second to fourth are Adobe's matrices for these
+# cameras; the first must then be the phone, the remaining one of the four cameras of the Darmstadt noise data set.
 CAMERAS: Final = {
     "Huawei Nexus 6P": ((1.0234, -0.2969, -0.2266), (-0.5625, 1.6328, -0.0469), (-0.0703, 0.2188, 0.6406)),
     "Sony A7R": ((0.4913, -0.0541, -0.0202), (-0.613, 1.3513, 0.2906), (-0.1564, 0.2151, 0.7183)),
@@ -32,7 +32,9 @@ _BRIGHT: Final = 0.9  # above this, inverse gains are blended towards 1 so that 
 
 
 def draw_camera(rng: np.random.Generator) -> dict[str, Any]:
-    """Draw a camera stage: weights of the four matrices, gains, shot and read noise (variances; section 3.1, equation 3)."""
+    """Draw a camera stage: weights of the four matrices, gains, shot and read noise (variances; section 3.1, equation
+    3).
+    """
     weights = rng.random(len(CAMERAS))
     log_shot = float(rng.uniform(math.log(1e-4), math.log(1.2e-2)))
     log_read = 2.18 * log_shot + 1.20 + float(rng.normal(0.0, 0.26))
@@ -48,16 +50,20 @@ def draw_camera(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def camera_noise(image: Array, parameters: Mapping[str, Any]) -> Array:
-    """`image` float32 `h w c` in [0,1], developed from a noisy RGGB mosaic of itself; gray is processed as three equal channels.
+    """`image` float32 `h w c` in [0,1], developed from a noisy RGGB mosaic of itself; gray is processed as three equal
+    channels.
 
     With `shot` and `read` of 0 only the loss from the mosaic remains.
     """
     rng = np.random.default_rng(parameters["seed"])
     matrix = _camera_matrix(parameters["weights"])
-    gains = (np.array([parameters["red_gain"], 1.0, parameters["blue_gain"]]) * parameters["rgb_gain"]).astype(np.float32)
+    gains = (np.array([parameters["red_gain"], 1.0, parameters["blue_gain"]]) * parameters["rgb_gain"]).astype(
+        np.float32
+    )
     rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
-    smooth = np.float32(0.5) - np.sin(np.arcsin(1.0 - 2.0 * np.clip(rgb, 0.0, 1.0)) / np.float32(3.0))  # inverse of 3 x^2 - 2 x^3
+    # inverse of 3 x^2 - 2 x^3
+    smooth = np.float32(0.5) - np.sin(np.arcsin(1.0 - 2.0 * np.clip(rgb, 0.0, 1.0)) / np.float32(3.0))
     linear = np.maximum(smooth, np.float32(1e-8)) ** np.float32(_GAMMA)
     raw = np.clip(_without_gains(linear @ matrix.T.astype(np.float32), gains), 0.0, 1.0)
 
@@ -104,10 +110,14 @@ def _demosaic(mosaic: Array) -> Array:
     blue[1::2, 1::2] = mosaic[1::2, 1::2]
     green = mosaic - red - blue
     cross = green[:-2, 1:-1] + green[2:, 1:-1] + green[1:-1, :-2] + green[1:-1, 2:]
-    return np.stack([_tent(red), np.asarray(green[1:-1, 1:-1] + cross * np.float32(0.25), np.float32), _tent(blue)], axis=2)
+    return np.stack(
+        [_tent(red), np.asarray(green[1:-1, 1:-1] + cross * np.float32(0.25), np.float32), _tent(blue)], axis=2
+    )
 
 
 def _tent(plane: Array) -> Array:
-    """The sum over 3 x 3 with weights 1/2 1 1/2 in both directions: linear interpolation of samples with zeros in between."""
+    """The sum over 3 x 3 with weights 1/2 1 1/2 in both directions: linear interpolation of samples with zeros in
+    between.
+    """
     across = plane[:, 1:-1] + (plane[:, :-2] + plane[:, 2:]) * np.float32(0.5)
     return np.asarray(across[1:-1] + (across[:-2] + across[2:]) * np.float32(0.5), np.float32)

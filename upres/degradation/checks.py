@@ -16,7 +16,9 @@ Rule = Callable[[object], str]  # what was expected; empty for a valid value
 
 
 def check_plan(plan: Mapping[str, Any]) -> None:
-    """Raises `UsageError` naming the first unknown, missing or invalid key of `plan` or its steps; plans may come from files."""
+    """Raises `UsageError` naming the first unknown, missing or invalid key of `plan` or its steps; plans may come from
+    files.
+    """
     _check(plan, _HEAD, "a degradation plan", optional=("picture", "recipe", "sha256", "seed", "index", "sharpen"))
     if plan.get("sharpen") is not None:
         check_sharpening(plan["sharpen"])
@@ -31,7 +33,9 @@ def check_plan(plan: Mapping[str, Any]) -> None:
         if op == "noise":
             kind = table.get("kind")
             if not isinstance(kind, str) or kind not in _NOISES:
-                raise UsageError(f"{where}: unknown kind {kind!r}{nearest(str(kind), _NOISES)}; there are {', '.join(_NOISES)}")
+                raise UsageError(
+                    f"{where}: unknown kind {kind!r}{nearest(str(kind), _NOISES)}; there are {', '.join(_NOISES)}"
+                )
             rules = {"kind": _one_of(_NOISES), **_NOISES[kind], "seed": _SEED}
         _check(table, {"op": _one_of(_KEYS), **rules}, where)
         if "kernel" in rules:
@@ -73,12 +77,18 @@ def _check(data: object, rules: Mapping[str, Rule], where: str, optional: tuple[
 
 def _real(low: float, high: float = math.inf) -> Rule:
     words = f"a number of {low:g} or more" if high == math.inf else f"a number from {low:g} to {high:g}"
-    return lambda x: "" if isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) and low <= x <= high else words
+    return lambda x: (
+        ""
+        if isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) and low <= x <= high
+        else words
+    )
 
 
 def _whole(low: int, high: int, *, odd: bool = False) -> Rule:
     words = f"{'an odd' if odd else 'a'} whole number from {low} to {high}"
-    return lambda x: "" if isinstance(x, int) and not isinstance(x, bool) and low <= x <= high and (not odd or x % 2) else words
+    return lambda x: (
+        "" if isinstance(x, int) and not isinstance(x, bool) and low <= x <= high and (not odd or x % 2) else words
+    )
 
 
 def _one_of(names: Iterable[str]) -> Rule:

@@ -1,4 +1,6 @@
-"""Lossy compression by real codecs, in memory, with libvips, which is imported on first use: everything else works without it."""
+"""Lossy compression by real codecs, in memory, with libvips, which is imported on first use: everything else works
+without it.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,9 @@ _GRID_PX: Final = 8  # of JPEG's blocks
 def recode(image: Array, format: str, quality: int, subsample: bool, shift: Sequence[int]) -> Array:
     """`image`, float32 `h w c`, clipped to [0,1] and rounded to 8 bit, encoded and decoded; c 1 or 3 is kept.
 
-    format: one of `FORMATS`.
-    quality: 1 to 100.
-    subsample: chroma at half the resolution (4:2:0) or in full (4:4:4); ignored for WebP, whose lossy mode always halves it.
-    shift: (rows, columns), 0 to 7, by which the grid of blocks moves up and left: reflected pixels are encoded before the picture.
+    format: one of `FORMATS`. quality: 1 to 100. subsample: chroma at half the resolution (4:2:0) or in full (4:4:4);
+    ignored for WebP, whose lossy mode always halves it. shift: (rows, columns), 0 to 7, by which the grid of blocks
+    moves up and left: reflected pixels are encoded before the picture.
 
     Raises `UsageError` for an unknown format or quality, `EngineError` if this libvips lacks the format.
     """
@@ -44,7 +45,9 @@ def _round_trip(levels: NDArray[np.uint8], format: str, quality: int, subsample:
 
         from upres.images.vips import begin_pixels
     except (ImportError, OSError) as error:  # OSError: the package without its library
-        raise EngineError(f"codecs need libvips, which cannot be loaded ({error}): pip install 'pyvips[binary]'") from error
+        raise EngineError(
+            f"codecs need libvips, which cannot be loaded ({error}): pip install 'pyvips[binary]'"
+        ) from error
     begin_pixels()
     height, width, channels = levels.shape
     source: Any = pyvips.Image.new_from_memory(levels.data, width, height, channels, "uchar")
@@ -60,10 +63,14 @@ def _round_trip(levels: NDArray[np.uint8], format: str, quality: int, subsample:
             mode = "on" if subsample else "off"
             data = source.heifsave_buffer(Q=quality, compression="av1", effort=0, subsample_mode=mode, keep="none")
             decoded = pyvips.Image.heifload_buffer(data, access="sequential")
-        pixels = np.frombuffer(decoded.write_to_memory(), np.uint8).reshape(decoded.height, decoded.width, decoded.bands)
+        pixels = np.frombuffer(decoded.write_to_memory(), np.uint8).reshape(
+            decoded.height, decoded.width, decoded.bands
+        )
     except pyvips.Error as error:
         words = str(error).strip()
-        raise EngineError(f"this libvips cannot encode {format}: {words}. pip install 'pyvips[binary]' brings one that can") from error
+        raise EngineError(
+            f"this libvips cannot encode {format}: {words}. pip install 'pyvips[binary]' brings one that can"
+        ) from error
     if pixels.shape[:2] != (height, width):
         raise EngineError(f"{format} returned {pixels.shape[1]}x{pixels.shape[0]} pixels for {width}x{height}")
     if channels == 1:

@@ -1,6 +1,7 @@
 """Draws plans from recipes: every random number of a picture's degradation, before any pixel is processed.
 
-There is one function per op, `(stage, rng, now) -> steps`. `now.scale` is the remaining scale: BSRGAN's first halving halves it.
+There is one function per op, `(stage, rng, now) -> steps`. `now.scale` is the remaining scale: BSRGAN's first halving
+halves it.
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ def _resize_step(stage: Resize | ToTarget | Halve | Divide, rng: np.random.Gener
 def _resize(stage: Resize, rng: np.random.Generator, now: Now) -> list[Step]:
     direction = _pick(stage.directions, rng)
     low, high = stage.factor
-    factor = {"up": lambda: _uniform((1.0, high), rng), "down": lambda: _uniform((low, 1.0), rng), "keep": lambda: 1.0}[direction]()
+    factor = {"up": lambda: _uniform((1.0, high), rng), "down": lambda: _uniform((low, 1.0), rng), "keep": lambda: 1.0}[
+        direction
+    ]()
     return [_resize_step(stage, rng, stage.of, factor)]
 
 
@@ -187,7 +190,9 @@ def _shuffle(stage: Shuffle, rng: np.random.Generator, now: Now) -> list[Step]:
     order = [int(i) for i in rng.permutation(len(stages))]
     last = next((place for place, i in enumerate(order) if isinstance(stages[i], ToTarget)), None)
     if last is not None:
-        reducing = [place for place, i in enumerate(order) if isinstance(stages[i], Divide | Decimate | Choose) and place > last]
+        reducing = [
+            place for place, i in enumerate(order) if isinstance(stages[i], Divide | Decimate | Choose) and place > last
+        ]
         if reducing:
             order[last], order[reducing[-1]] = order[reducing[-1]], order[last]
     return draw_steps(tuple(stages[i] for i in order), rng, now)

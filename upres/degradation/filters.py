@@ -1,7 +1,7 @@
 """Filters of degradations: blur, resize, decimate, and sharpening of the target.
 
-All take and return float32 `h w c`, leave their argument unchanged and do not clip, unless stated. Borders are reflected without repeating
-the edge pixel, as in Real-ESRGAN.
+All take and return float32 `h w c`, leave their argument unchanged and do not clip, unless stated. Borders are
+reflected without repeating the edge pixel, as in Real-ESRGAN.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ Block = tuple[slice, slice, NDArray[np.float32]]
 
 
 def blur(image: Array, kernel: NDArray[np.float64]) -> Array:
-    """The convolution of every channel with `kernel` (odd sides, sum 1), to 1e-6 of the exact sum for pictures in [0,1].
+    """The convolution of every channel with `kernel` (odd sides, sum 1), to 1e-6 of the exact sum for pictures in
+    [0,1].
 
-    Separable kernels (Gaussians that are round or not rotated) run as products with blocks of band matrices, others by Fourier transforms:
-    at 160 x 160 x 3 and 21 pixels 0.8 and 1.3 ms, where a sum of separable kernels by singular values takes 3 to 13 ms.
+    Separable kernels (Gaussians that are round or not rotated) run as products with blocks of band matrices, others by
+    Fourier transforms: at 160 x 160 x 3 and 21 pixels 0.8 and 1.3 ms, where a sum of separable kernels by singular
+    values takes 3 to 13 ms.
     """
     kernel = _trimmed(kernel)
     if kernel.size == 1:
@@ -61,18 +63,25 @@ def _separable(image: Array, down: NDArray[np.float64], across: NDArray[np.float
     rows, columns = len(down) // 2, len(across) // 2
     tall, wide = -(-height // _BLOCK), -(-width // _BLOCK)
     planes = np.ascontiguousarray(
-        _reflected(image, (rows, rows + tall * _BLOCK - height), (columns, columns + wide * _BLOCK - width)), dtype=np.float32
+        _reflected(image, (rows, rows + tall * _BLOCK - height), (columns, columns + wide * _BLOCK - width)),
+        dtype=np.float32,
     )
     c_step, h_step, w_step = planes.strides
     windows = np.lib.stride_tricks.as_strided(
-        planes, (channels, tall, _BLOCK + 2 * rows, planes.shape[2]), (c_step, _BLOCK * h_step, h_step, w_step), writeable=False
+        planes,
+        (channels, tall, _BLOCK + 2 * rows, planes.shape[2]),
+        (c_step, _BLOCK * h_step, h_step, w_step),
+        writeable=False,
     )
-    lines = np.matmul(_band(down[::-1]), windows).reshape(channels * tall * _BLOCK, planes.shape[2])  # convolution reverses kernels
+    # convolution reverses kernels
+    lines = np.matmul(_band(down[::-1]), windows).reshape(channels * tall * _BLOCK, planes.shape[2])
     l_step, w_step = lines.strides
     windows = np.lib.stride_tricks.as_strided(
         lines, (wide, lines.shape[0], _BLOCK + 2 * columns), (_BLOCK * w_step, l_step, w_step), writeable=False
     )
-    result = np.matmul(windows, _band(across[::-1]).T).reshape(wide, channels, tall * _BLOCK, _BLOCK).transpose(2, 0, 3, 1)
+    result = (
+        np.matmul(windows, _band(across[::-1]).T).reshape(wide, channels, tall * _BLOCK, _BLOCK).transpose(2, 0, 3, 1)
+    )
     return np.ascontiguousarray(result.reshape(tall * _BLOCK, wide * _BLOCK, channels)[:height, :width])
 
 
@@ -97,7 +106,8 @@ def _fourier(image: Array, kernel: NDArray[np.float64]) -> Array:
     for channel in range(channels):
         for top in range(0, height, tall):
             for left in range(0, width, wide):
-                tile = planes[channel, top : top + tall + 2 * rows, left : left + wide + 2 * columns]  # padded with zeros at the end
+                # padded with zeros at the end
+                tile = planes[channel, top : top + tall + 2 * rows, left : left + wide + 2 * columns]
                 blurred = np.fft.irfft2(np.fft.rfft2(tile, size) * spectrum, size)[2 * rows :, 2 * columns :]
                 part = result[top : top + tall, left : left + wide, channel]
                 part[...] = blurred[: part.shape[0], : part.shape[1]]
@@ -121,9 +131,10 @@ def _fast_side(least: int) -> int:
 def resize(image: Array, size: tuple[int, int], mode: Mode, antialias: bool) -> Array:
     """Resize to `size` = (h, w) with half-pixel centers and the ratio of sizes as the factor, so that nothing shifts.
 
-    With `antialias`: MATLAB's (upres/images/resize.py; "nearest" has none). Without: torch's `F.interpolate(align_corners=False)`: area is
-    the mean of the pixels that a cell touches, cubic has a = -0.75, borders are repeated, nearest is "nearest-exact"; lanczos is MATLAB's
-    without antialiasing. Raises `UsageError` for an unknown mode.
+    With `antialias`: MATLAB's (upres/images/resize.py; "nearest" has none). Without: torch's
+    `F.interpolate(align_corners=False)`: area is the mean of the pixels that a cell touches, cubic has a = -0.75,
+    borders are repeated, nearest is "nearest-exact"; lanczos is MATLAB's without antialiasing. Raises `UsageError` for
+    an unknown mode.
     """
     if mode not in MODES:
         raise UsageError(f"unknown resize mode {mode!r}: expected one of {', '.join(MODES)}")
@@ -197,10 +208,11 @@ def _cubic(distance: NDArray[np.float64], a: float = -0.75) -> NDArray[np.float6
 
 
 def decimate(image: Array, factor: int, kernel: NDArray[np.float64]) -> Array:
-    """Blur with `kernel` and keep one pixel of each `factor` x `factor`: BSRGAN's nearest down-sampling (Zhang et al., ICCV 2021, 3.2).
+    """Blur with `kernel` and keep one pixel of each `factor` x `factor`: BSRGAN's nearest down-sampling (Zhang et al.,
+    ICCV 2021, 3.2).
 
-    The first pixel is kept; the kernel is shifted by (factor - 1) / 2 pixels, with linear interpolation, so that the result does not shift.
-    Returns floor(side / factor) pixels a side. Raises `UsageError` if that is none.
+    The first pixel is kept; the kernel is shifted by (factor - 1) / 2 pixels, with linear interpolation, so that the
+    result does not shift. Returns floor(side / factor) pixels a side. Raises `UsageError` if that is none.
     """
     if not 1 <= factor <= min(image.shape[:2]):
         raise UsageError(f"a picture of {image.shape[1]}x{image.shape[0]} is too small to be decimated by {factor}")
@@ -218,10 +230,11 @@ def decimate(image: Array, factor: int, kernel: NDArray[np.float64]) -> Array:
 
 
 def sharpen(image: Array, amount: float, radius_px: int, threshold_255: float) -> Array:
-    """Unsharp masking as Real-ESRGAN applies it to targets: adds the difference to the blurred picture where it is large.
+    """Unsharp masking as Real-ESRGAN applies it to targets: adds the difference to the blurred picture where it is
+    large.
 
-    blur: a Gaussian of `radius_px` (odd) pixels with OpenCV's sigma for that size; residual = image - blur;
-    mask = |residual| * 255 > threshold, blurred; result = mask * clip(image + amount * residual, 0, 1) + (1 - mask) * image.
+    blur: a Gaussian of `radius_px` (odd) pixels with OpenCV's sigma for that size; residual = image - blur; mask =
+    |residual| * 255 > threshold, blurred; result = mask * clip(image + amount * residual, 0, 1) + (1 - mask) * image.
     """
     if radius_px < 1 or radius_px % 2 == 0:
         raise UsageError(f"the width of unsharp masking must be odd and at least 1, got {radius_px}")

@@ -1,8 +1,9 @@
 """Blur kernels of degradations: float64 arrays `size, size` that sum to 1, centered, `size` odd.
 
-Sources: X. Wang et al., "Real-ESRGAN", ICCVW 2021, section 3.2 and appendix (generalized and plateau Gaussians after Y.-Q. Liu et al.,
-"Estimating generalized Gaussian blur kernels for out-of-focus image deblurring", IEEE TCSVT 2020), and for the ideal low-pass its section
-3.4. S is the covariance matrix with standard deviations sigma_x and sigma_y along axes rotated by theta.
+Sources: X. Wang et al., "Real-ESRGAN", ICCVW 2021, section 3.2 and appendix (generalized and plateau Gaussians after
+Y.-Q. Liu et al., "Estimating generalized Gaussian blur kernels for out-of-focus image deblurring", IEEE TCSVT 2020),
+and for the ideal low-pass its section 3.4. S is the covariance matrix with standard deviations sigma_x and sigma_y
+along axes rotated by theta.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def isotropic(size: int, sigma: float) -> Array:
 
 
 def anisotropic(size: int, sigma_x: float, sigma_y: float, theta: float) -> Array:
-    """exp(-1/2 x^T S^-1 x), normalized; `theta` in radians, from the x axis (to the right) towards the y axis (downwards)."""
+    """exp(-1/2 x^T S^-1 x), normalized; `theta` in radians, from the x axis (to the right) towards the y axis
+    (downwards).
+    """
     return _normalized(np.exp(-0.5 * _mahalanobis(size, sigma_x, sigma_y, theta)))
 
 
@@ -47,7 +50,8 @@ def plateau(size: int, sigma_x: float, sigma_y: float, theta: float, beta: float
 
 
 def sinc(size: int, cutoff: float) -> Array:
-    """The ideal circular low-pass of `cutoff` radians per pixel, cut to `size`, normalized; rings like over-sharpened pictures.
+    """The ideal circular low-pass of `cutoff` radians per pixel, cut to `size`, normalized; rings like over-sharpened
+    pictures.
 
     k(r) = cutoff J1(cutoff r) / (2 pi r), and cutoff^2 / (4 pi) at the center.
     """
@@ -63,7 +67,8 @@ def delta(size: int) -> Array:
 
 
 def make_kernel(parameters: Mapping[str, Any]) -> Array:
-    """The kernel of a plan: `kind` and, for Gaussians, `size, sigma_x, sigma_y, theta, beta`, for a sinc `size, cutoff`.
+    """The kernel of a plan: `kind` and, for Gaussians, `size, sigma_x, sigma_y, theta, beta`, for a sinc `size,
+    cutoff`.
 
     Raises `UsageError` for an unknown kind or an even size.
     """
@@ -81,7 +86,9 @@ def make_kernel(parameters: Mapping[str, Any]) -> Array:
 
 
 def bessel_j1(x: Array) -> Array:
-    """J1(x) = 1/pi int_0^pi cos(t - x sin t) dt: the trapezoid rule over a period is exact to rounding once it has more points than |x|."""
+    """J1(x) = 1/pi int_0^pi cos(t - x sin t) dt: the trapezoid rule over a period is exact to rounding once it has more
+    points than |x|.
+    """
     count = 64 + 2 * int(np.ceil(np.abs(x).max(initial=0.0)))
     t = 2.0 * np.pi * np.arange(count) / count
     return np.cos(t - np.multiply.outer(x, np.sin(t))).mean(axis=-1)

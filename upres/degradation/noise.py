@@ -1,6 +1,7 @@
 """Noise: Gaussian, correlated between channels, Poisson. float32 `h w c` in, float32 out; nothing is clipped.
 
-Sources: Real-ESRGAN (ICCVW 2021, section 3.2) for Gaussian, Poisson and gray noise, BSRGAN (ICCV 2021, section 3.3) for correlated noise.
+Sources: Real-ESRGAN (ICCVW 2021, section 3.2) for Gaussian, Poisson and gray noise, BSRGAN (ICCV 2021, section 3.3) for
+correlated noise.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def add_gaussian(image: Array, sigma_255: float, gray: bool, rng: np.random.Gene
 
 
 def add_correlated(image: Array, covariance_255: Sequence[Sequence[float]], rng: np.random.Generator) -> Array:
-    """Gaussian noise with the covariance `covariance_255` / 255^2 (3 x 3) between channels; gray pictures get the mean of the three."""
+    """Gaussian noise with the covariance `covariance_255` / 255^2 (3 x 3) between channels; gray pictures get the mean
+    of the three.
+    """
     covariance = np.asarray(covariance_255, np.float64) / 255.0**2
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))).T.astype(np.float32)  # root^T root = covariance

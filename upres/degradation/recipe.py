@@ -48,7 +48,10 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
-    """A built-in recipe by name, or a `.toml` file. Raises `UsageError` for an unknown name or key, or invalid values."""
+    """A built-in recipe by name, or a `.toml` file.
+
+    Raises `UsageError` for an unknown name or key, or invalid values.
+    """
     if isinstance(name_or_path, str) and not name_or_path.lower().endswith(".toml"):
         if name_or_path not in BUILT_IN:
             raise UsageError(f"{unknown('degradation recipe', name_or_path, list(BUILT_IN))}, or give a .toml file")

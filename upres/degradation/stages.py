@@ -23,9 +23,14 @@ _GREATEST_SCALE: Final = 16  # of `upres degrade`
 
 
 class Within:
-    """Checks the bounds of a range [least, greatest]. `ordered=False`: for one of two summands of a range, which may be descending."""
+    """Checks the bounds of a range [least, greatest].
 
-    def __init__(self, low: float, high: float, *, odd: bool = False, whole: bool = False, ordered: bool = True) -> None:
+    `ordered=False`: for one of two summands of a range, which may be descending.
+    """
+
+    def __init__(
+        self, low: float, high: float, *, odd: bool = False, whole: bool = False, ordered: bool = True
+    ) -> None:
         self._low, self._high, self._odd, self._whole, self._ordered = low, high, odd, whole or odd, ordered
 
     def __call__(self, bounds: tuple[float, float]) -> str:
@@ -136,7 +141,10 @@ class _Stage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_
 
 
 class Blur(_Stage, frozen=True, kw_only=True, tag="blur"):
-    """Blur with a kernel of `kinds`, or with chance `sinc` a low-pass. `variance`: of both axes of anisotropic kernels."""
+    """Blur with a kernel of `kinds`, or with chance `sinc` a low-pass.
+
+    `variance`: of both axes of anisotropic kernels.
+    """
 
     size: Sizes
     kinds: Annotated[_Chances, Named(*KINDS)]
@@ -229,7 +237,9 @@ class Noise(_Stage, frozen=True, kw_only=True, tag="noise"):
             if chance > 0.0 and getattr(self, key) is None:
                 raise ValueError(f"{key} is missing, but kinds.{kind} is {chance:g}")
         if self.whole_sigma and not all(sigma.is_integer() for sigma in self.sigma_255 or ()):
-            raise ValueError(f"sigma_255 must be whole numbers if whole_sigma is true, got {list(self.sigma_255 or ())}")
+            raise ValueError(
+                f"sigma_255 must be whole numbers if whole_sigma is true, got {list(self.sigma_255 or ())}"
+            )
 
 
 class Codec(_Stage, frozen=True, kw_only=True, tag="codec"):

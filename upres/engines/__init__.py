@@ -19,9 +19,9 @@ def load(graph: Network, options: EngineOptions | None = None, **keywords: Any) 
 
     options: how; keywords replace single fields of it (`engine="onnx"`).
 
-    Where the engine that "auto" chose cannot be opened, ncnn on the CPU is, and `notes` say so.
-    Raises UsageError for a value out of range, EngineError where the engine is not installed or cannot take the graph, ForkedError in a
-    process that was forked after an engine was opened.
+    Where the engine that "auto" chose cannot be opened, ncnn on the CPU is, and `notes` say so. Raises UsageError for a
+    value out of range, EngineError where the engine is not installed or cannot take the graph, ForkedError in a process
+    that was forked after an engine was opened.
     """
     asked = (options or EngineOptions()).replace(**keywords)
     begin_engine()
@@ -36,7 +36,9 @@ def load(graph: Network, options: EngineOptions | None = None, **keywords: Any) 
         if asked.device != "auto" or (chosen.engine, chosen.device) == ("ncnn", "cpu"):
             raise
         runner = open_checked(graph, asked.replace(engine="ncnn", device="cpu"))
-        return NotedRunner(runner, (f"{chosen} is the fastest engine here but failed, so ncnn ran on the CPU: {error}",))
+        return NotedRunner(
+            runner, (f"{chosen} is the fastest engine here but failed, so ncnn ran on the CPU: {error}",)
+        )
 
 
 def _as_it_is(model: OpaqueModel, asked: EngineOptions) -> Runner:
@@ -45,7 +47,9 @@ def _as_it_is(model: OpaqueModel, asked: EngineOptions) -> Runner:
 
     own = {"ncnn": "ncnn", "onnx": "onnx", "spandrel": "torch"}[model.kind]
     if asked.engine not in ("auto", own):
-        raise UsageError(f"{model.path} is of an unknown architecture and runs on {own} alone: leave `engine={asked.engine!r}` out")
+        raise UsageError(
+            f"{model.path} is of an unknown architecture and runs on {own} alone: leave `engine={asked.engine!r}` out"
+        )
     if asked.device not in ("auto", "cpu") or asked.precision not in ("auto", "fp32"):
         raise UsageError(
             f"{model.path} is of an unknown architecture and runs on the CPU in float32 alone: "

@@ -67,7 +67,9 @@ def open_checked(graph: Graph, options: EngineOptions, *, open_runner: Open = op
     engine, device, precision = options.engine, options.device, options.precision
 
     def opened(kept: Precision) -> Runner:
-        return open_runner(graph, engine=engine, threads=options.threads, exact=options.exact, device=device, precision=kept)
+        return open_runner(
+            graph, engine=engine, threads=options.threads, exact=options.exact, device=device, precision=kept
+        )
 
     if precision == "fp32" or (precision == "auto" and _is_cpu(engine, device)):
         return opened("fp32")

@@ -118,7 +118,8 @@ class TorchRunner:
         return check_output(self.name, lr, result, self._graph.scale)
 
     def of_tensor(self, lr: Tensor) -> Tensor:
-        """The network over lr `b c h w`, in the dtype and on the device of `lr`, without a gradient and with torch's fastest kernels.
+        """The network over lr `b c h w`, in the dtype and on the device of `lr`, without a gradient and with torch's
+        fastest kernels.
 
         For programs that hold tensors: tiles need not be equal to the bit there.
         """

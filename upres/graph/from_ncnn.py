@@ -1,4 +1,7 @@
-"""An ncnn network as a graph where every layer has a node, for exact tiles, every engine and export. Others are run as they are."""
+"""An ncnn network as a graph where every layer has a node, for exact tiles, every engine and export.
+
+Others are run as they are.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,9 @@ def graph_of(model: NcnnModel) -> Graph | None:
         nodes += made
         alias[layer.outputs[0]] = made[-1].output
     try:
-        return Graph.of(nodes, output=alias[model.output], in_channels=model.in_channels or 3, family=FAMILY, input=model.input)
+        return Graph.of(
+            nodes, output=alias[model.output], in_channels=model.in_channels or 3, family=FAMILY, input=model.input
+        )
     except ModelError:  # sizes that ncnn spreads and a node does not, such as a picture times one number a channel
         return None
 
@@ -110,7 +115,9 @@ def _eltwise(layer: NcnnLayer, sources: list[str], output: str) -> Iterator[Node
 
 
 def _is_plain_pool(layer: NcnnLayer) -> bool:
-    square = layer.integer(11, layer.integer(1)) == layer.integer(1) and layer.integer(12, layer.integer(2, 1)) == layer.integer(2, 1)
+    square = layer.integer(11, layer.integer(1)) == layer.integer(1) and layer.integer(
+        12, layer.integer(2, 1)
+    ) == layer.integer(2, 1)
     flat = not any(layer.integer(key) for key in (0, 3, 4, 7, 13, 14, 15))
     # Mode 1 leaves out what is beyond the border; mode 0 takes it in, which is the same only where nothing is.
     return square and flat and layer.integer(5) == 1 and divides_size(layer.integer(1), layer.integer(2, 1), 0)

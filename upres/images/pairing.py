@@ -1,7 +1,9 @@
-"""Which LR picture belongs to which HR picture, and whether their sizes fit: names and headers only, before any network runs.
+"""Which LR picture belongs to which HR picture, and whether their sizes fit: names and headers only, before any network
+runs.
 
-Names: partners lie in the same place below their folders and have the same name, or the same name without the affixes of the field.
-Sizes: LR is HR / scale, rounded down or up on each axis. HR is cropped to a multiple of the scale and LR to that size, top left kept.
+Names: partners lie in the same place below their folders and have the same name, or the same name without the affixes
+of the field. Sizes: LR is HR / scale, rounded down or up on each axis. HR is cropped to a multiple of the scale and LR
+to that size, top left kept.
 """
 
 from __future__ import annotations
@@ -54,7 +56,8 @@ def _pictures_in(folder: Path, what: str) -> list[Path]:
     if not found.files:
         suffixes = ", ".join(sorted(READABLE_SUFFIXES))
         raise InputError(
-            f"the {what} folder {folder} contains no pictures; expected files ending in {suffixes}; passed over: {found.words}"
+            f"the {what} folder {folder} contains no pictures; expected files ending in {suffixes}; passed over: "
+            f"{found.words}"
         )
     return found.files
 
@@ -62,8 +65,8 @@ def _pictures_in(folder: Path, what: str) -> list[Path]:
 def base_name(stem: str, scale: int) -> str:
     """`stem` without the affixes by which data sets tell HR from LR; never empty.
 
-    `0801x4`, `0801x4m` (DIV2K: mild, difficult, wild), `baby_LRBI_x4`, `img_001_SRF_4_LR` (Set5 and its kin), `Canon_001_LR4` (RealSR),
-    `photo_GT`, `photo_lq`, `photo_SR`, `HR_photo`.
+    `0801x4`, `0801x4m` (DIV2K: mild, difficult, wild), `baby_LRBI_x4`, `img_001_SRF_4_LR` (Set5 and its kin),
+    `Canon_001_LR4` (RealSR), `photo_GT`, `photo_lq`, `photo_SR`, `HR_photo`.
     """
     affixes = (
         rf"(.+?)[_-]?x{scale}(?:[md]|w\d?)?", r"(.+?)[_-](?:hr|lr|lrbi|bicubic|gt|hq|lq|sr)", rf"(.+?)[_-](?:lr|srf[_-]){scale}",
@@ -77,7 +80,9 @@ def base_name(stem: str, scale: int) -> str:
 def match_files(
     highs: Sequence[Path], lows: Sequence[Path], hr_folder: Path, lr_folder: Path, scale: int
 ) -> tuple[list[FilePair], list[str]]:
-    """The pairs among files below the two folders, and what is wrong, one line for each file that has no partner or several."""
+    """The pairs among files below the two folders, and what is wrong, one line for each file that has no partner or
+    several.
+    """
 
     def grouped(paths: Iterable[Path], folder: Path, name: Callable[[Path], str]) -> dict[Path, list[Path]]:
         groups: dict[Path, list[Path]] = {}
@@ -88,7 +93,8 @@ def match_files(
     def base(path: Path) -> str:
         return base_name(path.stem, scale)
 
-    partners: dict[Path, list[Path]] = {}  # of an HR picture: those of the same name first, then of the same base among the rest
+    # of an HR picture: those of the same name first, then of the same base among the rest
+    partners: dict[Path, list[Path]] = {}
     for name in (attrgetter("stem"), base):
         taken = {low for found in partners.values() for low in found}
         groups = grouped((low for low in lows if low not in taken), lr_folder, name)
@@ -101,7 +107,10 @@ def match_files(
     for high in highs:
         found = partners.get(high, [])
         if len(found) > 1:
-            faults.append(f"{high.name} matches several LR pictures in {lr_folder}: {_list_names([low.name for low in found])}; keep one")
+            faults.append(
+                f"{high.name} matches several LR pictures in {lr_folder}: {_list_names([low.name for low in found])}; "
+                "keep one"
+            )
         elif not found:
             faults.append(f"{high.name} has no LR picture in {lr_folder}")
         elif (other := owner.setdefault(found[0], high)) != high:
@@ -117,8 +126,10 @@ def words_of_faults(faults: Sequence[str], hr_folder: Path, lr_folder: Path, sca
     more = f"\n  and {len(faults) - _FAULTS} more" if len(faults) > _FAULTS else ""
     return (
         (
-            f"the pictures in {hr_folder} and {lr_folder} do not match at x{scale}; expected one LR picture for each HR picture, "
-            f"of the same name (or with an affix such as x{scale}, _LR, _HR) and 1/{scale} of its size, rounded down or up:\n  "
+            f"the pictures in {hr_folder} and {lr_folder} do not match at x{scale}; expected one LR picture for each "
+            "HR picture, "
+            f"of the same name (or with an affix such as x{scale}, _LR, _HR) and 1/{scale} of its size, rounded down "
+            "or up:\n  "
         )
         + "\n  ".join(faults[:_FAULTS])
         + more
@@ -126,7 +137,8 @@ def words_of_faults(faults: Sequence[str], hr_folder: Path, lr_folder: Path, sca
 
 
 def find_pairs(hr_folder: Path, lr_folder: Path | None, scale: int) -> list[FilePair]:
-    """The pictures directly in `hr_folder`, each with its partner in `lr_folder`, or without one where LR is made from HR.
+    """The pictures directly in `hr_folder`, each with its partner in `lr_folder`, or without one where LR is made from
+    HR.
 
     Args:
         hr_folder: Folder of HR pictures; subfolders are not searched.
@@ -189,7 +201,8 @@ def check_sizes(pairs: Sequence[FilePair], scale: int) -> tuple[list[FilePair], 
         elif inner < _SSIM_WINDOW_PX:
             needed = math.ceil((_SSIM_WINDOW_PX + 2 * scale) / scale) * scale
             failed[pair.name] = (
-                f"{high.width} x {high.height} is too small to measure at scale {scale}; expected at least {needed} x {needed}"
+                f"{high.width} x {high.height} is too small to measure at scale {scale}; expected at least {needed} x "
+                f"{needed}"
             )
         else:
             good.append(pair)

@@ -84,7 +84,6 @@ def compressed_noise(blocks: Array, steps: Table) -> float | None:
     return sigma if steps_used.min() <= _MOST_STEPS * sigma else None
 
 
-
 @lru_cache(maxsize=256)
 def _log_shares(step: int) -> NDArray[np.float64]:
     """(sigmas, 3): log of the share of normal values of each sigma that are rounded to 0, to 1 and to more times

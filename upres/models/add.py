@@ -33,8 +33,9 @@ def add(
     accept_license: needed for a download whose license is unknown or does not allow every use.
     progress: called with (bytes done, bytes in total or None) during a download.
 
-    The file must hold a network that upres runs; nothing in it is executed. Its SHA-256 is remembered, and the store accepts no other file
-    under this name. Raises ModelError, UsageError for a name that is taken or not possible, and what `fetch` raises.
+    The file must hold a network that upres runs; nothing in it is executed. Its SHA-256 is remembered, and the store
+    accepts no other file under this name. Raises ModelError, UsageError for a name that is taken or not possible, and
+    what `fetch` raises.
     """
     remote = file_or_url.lower().startswith(("https://", "http://"))
     base = PurePath(file_or_url.split("?")[0].split("#")[0]).name if remote else Path(file_or_url).name
@@ -51,7 +52,9 @@ def add(
         contents = [file.read_bytes() for file in (find_pair(path) if kind == "ncnn" else None) or (path,)]
         suffix = _SUFFIXES.get(kind or "") or (".safetensors" if contents[0][4:9] == b"\0\0\0\0{" else ".pth")
         names = [chosen + suffix, f"{chosen}.bin"]  # the second of ncnn alone
-        files = [(file, hashlib.sha256(data).hexdigest(), len(data)) for file, data in zip(names, contents, strict=False)]
+        files = [
+            (file, hashlib.sha256(data).hexdigest(), len(data)) for file, data in zip(names, contents, strict=False)
+        ]
         model = added_model(chosen, loaded.family, loaded.scale, license, file_or_url if remote else str(path), files)
         write_added(model, *contents)
     finally:
@@ -66,7 +69,8 @@ def _new_name(text: str, *, given: bool) -> str:
     name = stem if given else re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).strip("-.")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", name) or is_path(name):
         raise UsageError(
-            f"name must be letters, digits and . _ + - between them, and not end as a file does, got {name!r}: choose another name"
+            f"name must be letters, digits and . _ + - between them, and not end as a file does, got {name!r}: choose "
+            "another name"
         )
     there = find(name)
     if there is not None:

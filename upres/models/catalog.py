@@ -1,6 +1,7 @@
 """Models by name: the ones bundled with upres, and the way from any name or path to verified files.
 
-A name is that of a bundled model, of a downloadable one (`bundled/catalog.tsv`), or of one that the user added (`store.py`).
+A name is that of a bundled model, of a downloadable one (`bundled/catalog.tsv`), or of one that the user added
+(`store.py`).
 """
 
 from __future__ import annotations
@@ -15,21 +16,26 @@ from upres.system.checksums import Source
 from upres.system.download import Progress, fetch
 from upres.system.files import sha256_of
 
-MODEL_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param", ".onnx"})  # a name that ends so is a path
-_FAMILY_NAMES = {"esrgan": "rrdb", "rrdbnet": "rrdb", "srvgg": "compact", "srvggnetcompact": "compact"}  # as others call them
+# a name that ends so is a path
+MODEL_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param", ".onnx"})
+# as others call them
+_FAMILY_NAMES = {"esrgan": "rrdb", "rrdbnet": "rrdb", "srvgg": "compact", "srvggnetcompact": "compact"}
 _MOST_SUGGESTIONS = 3
 _SHORTEST_PART = 3  # letters of a name that are worth looking for inside other names
 
 _PHOTOGRAPHS = (
-    "314 photographs under CC0, public-domain, CC BY, CC BY-SA and BSD terms (listed in upres/models/bundled/NAME.md), reduced by the "
+    "314 photographs under CC0, public-domain, CC BY, CC BY-SA and BSD terms (listed in upres/models/bundled/NAME.md), "
+    "reduced by the "
     "MATLAB-equal bicubic resize"
 )
 _DEGRADED = (
-    "274 of the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipe wild "
+    "274 of the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the "
+    "recipe wild "
     "(upres/degradation/recipes/wild.toml)"
 )
 _DISTILLED = (
-    "the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipes real-esrgan, "
+    "the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipes "
+    "real-esrgan, "
     "bsrgan and wild; what RealESRGAN_General_x4_v3 (BSD-3-Clause) makes of them, with HR's colors"
 )
 
@@ -81,7 +87,9 @@ MODELS: dict[str, Model] = {model.name: model for model in _BUNDLED}  # bundled 
 
 
 def default_model(factor: float) -> str:
-    """The bundled model for an enlargement by `factor`: the smallest scale that reaches it, or else the largest there is."""
+    """The bundled model for an enlargement by `factor`: the smallest scale that reaches it, or else the largest there
+    is.
+    """
     return "compact-x2" if factor <= 2 else "compact-x4"
 
 
@@ -116,11 +124,13 @@ def find(name: str) -> Model | None:
 
 
 def resolve(name_or_path: str, *, progress: Progress | None = None) -> Path:
-    """The verified file of a model by name, or a path (what has a separator or ends as model files do) as it is; of ncnn the .param.
+    """The verified file of a model by name, or a path (what has a separator or ends as model files do) as it is; of
+    ncnn the .param.
 
-    A downloadable model that is not here yet is downloaded, with a warning in the log, where its license allows every use or was accepted.
-    Raises ModelError for an unknown name (with the nearest ones), a path to nothing, a license that was not accepted, a file that cannot
-    be had, and a bundled model that is missing or changed; otherwise what `fetch` raises.
+    A downloadable model that is not here yet is downloaded, with a warning in the log, where its license allows every
+    use or was accepted. Raises ModelError for an unknown name (with the nearest ones), a path to nothing, a license
+    that was not accepted, a file that cannot be had, and a bundled model that is missing or changed; otherwise what
+    `fetch` raises.
     """
     model = find(name_or_path)
     if model is None:
@@ -131,7 +141,8 @@ def resolve(name_or_path: str, *, progress: Progress | None = None) -> Path:
         case "downloadable":
             return pull(model, progress=progress).path
         case "added":
-            path, *_ = [fetch(source, folder=store_folder(), progress=progress) for source in model.files]  # all are verified
+            # all are verified
+            path, *_ = [fetch(source, folder=store_folder(), progress=progress) for source in model.files]
             return path
 
 
@@ -141,7 +152,8 @@ def _resolve_path(name_or_path: str) -> Path:
     path = Path(name_or_path).expanduser()
     if not path.exists():
         raise ModelError(
-            f"model file {name_or_path}: no such file. Check the path, or name a bundled model ({', '.join(MODELS)}) or another one of "
+            f"model file {name_or_path}: no such file. Check the path, or name a bundled model ({', '.join(MODELS)}) "
+            "or another one of "
             "`upres models list`"
         )
     return path
@@ -159,7 +171,8 @@ def unknown_name(name: str) -> ModelError:
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     beside = "A file needs its folder or its suffix: ./FILE. " if Path(name).is_file() else ""
     return ModelError(
-        f"unknown model {name!r}. {meant}{beside}Bundled models: {', '.join(MODELS)}; `upres models list` shows all models; the path of a "
+        f"unknown model {name!r}. {meant}{beside}Bundled models: {', '.join(MODELS)}; `upres models list` shows all "
+        "models; the path of a "
         "model file works too"
     )
 
@@ -177,7 +190,9 @@ def _verified(model: Model) -> Path:
     try:
         found = sha256_of(path)
     except OSError as error:
-        raise ModelError(f"bundled model {model.name}: its file {path} cannot be read ({error.strerror}). {again}") from error
+        raise ModelError(
+            f"bundled model {model.name}: its file {path} cannot be read ({error.strerror}). {again}"
+        ) from error
     if found != file.sha256:
         raise ModelError(f"bundled model {model.name}: {path} has the SHA-256 {found}; expected {file.sha256}. {again}")
     return path

@@ -1,7 +1,9 @@
-"""Model expressions: one model, a blend of models of one shape (`a:0.7,b:0.3`), a chain of them (`a>b`), or a chain of blends.
+"""Model expressions: one model, a blend of models of one shape (`a:0.7,b:0.3`), a chain of them (`a>b`), or a chain of
+blends.
 
-A blend mixes weights, not pictures: the result is one network, which costs what one of them costs. The networks of a chain run one after
-the other. Denoising strength is a blend too, of a model and its twin that was trained to keep noise.
+A blend mixes weights, not pictures: the result is one network, which costs what one of them costs. The networks of a
+chain run one after the other. Denoising strength is a blend too, of a model and its twin that was trained to keep
+noise.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ _SUM_TOLERANCE = 1e-3  # a note for 0.33,0.33,0.33, none for 0.333,0.333,0.333
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A model of a blend: a name or a path as `catalog.resolve` takes it, and its share in [0, 1]; the shares of a blend sum to 1."""
+    """A model of a blend: a name or a path as `catalog.resolve` takes it, and its share in [0, 1]; the shares of a
+    blend sum to 1.
+    """
 
     model: str
     share: float
@@ -31,7 +35,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """A parsed expression: the stages of a chain in the order in which they run, each a blend of one part or more; notes for the user."""
+    """A parsed expression: the stages of a chain in the order in which they run, each a blend of one part or more;
+    notes for the user.
+    """
 
     stages: tuple[tuple[Part, ...], ...]
     notes: tuple[str, ...] = ()
@@ -44,15 +50,17 @@ class Composition:
     def __str__(self) -> str:
         """The expression again, shares normalized: texts of one meaning become equal."""
         return ">".join(
-            ",".join(part.model if len(stage) == 1 else f"{part.model}:{part.share:.6g}" for part in stage) for stage in self.stages
+            ",".join(part.model if len(stage) == 1 else f"{part.model}:{part.share:.6g}" for part in stage)
+            for stage in self.stages
         )
 
 
 def parse(text: str) -> Composition:
-    """`a`, `a:0.7,b:0.3`, `a>b` or `a:1,b:1>c`. Shares that do not sum to 1 are normalized, with a note; without any all are equal.
+    """`a`, `a:0.7,b:0.3`, `a>b` or `a:1,b:1>c`. Shares that do not sum to 1 are normalized, with a note; without any
+    all are equal.
 
-    The path of a file that exists is that file, whatever characters its name has. Reads no model. Raises `UsageError` for a missing name, a
-    share that is no number, negative or given to some parts only, and for shares that are all 0.
+    The path of a file that exists is that file, whatever characters its name has. Reads no model. Raises `UsageError`
+    for a missing name, a share that is no number, negative or given to some parts only, and for shares that are all 0.
     """
     if _is_file(text):
         return Composition(((Part(text, 1.0),),))
@@ -88,7 +96,10 @@ def _parse_blend(stage: str, text: str, notes: list[str]) -> tuple[Part, ...]:
 
 
 def _split_share(part: str, text: str) -> tuple[str, float | None]:
-    """`name:0.7` -> (name, 0.7). What follows a colon and is no number belongs to the name where it can (a drive, an id)."""
+    """`name:0.7` -> (name, 0.7).
+
+    What follows a colon and is no number belongs to the name where it can (a drive, an id).
+    """
     name, colon, number = part.rpartition(":")
     if not part or (colon and not name):
         raise UsageError(f"model {text!r}: the name of a model is missing; expected for example a:0.7,b:0.3")
@@ -98,7 +109,9 @@ def _split_share(part: str, text: str) -> tuple[str, float | None]:
         weight = float(number)
     except ValueError:
         if not number or "," in text:
-            raise UsageError(f"model {text!r}: {number!r} is not a share of {name}; expected a number, for example a:0.7,b:0.3") from None
+            raise UsageError(
+                f"model {text!r}: {number!r} is not a share of {name}; expected a number, for example a:0.7,b:0.3"
+            ) from None
         return part, None
     if not math.isfinite(weight) or weight < 0.0:
         raise UsageError(f"model {text!r}: the share of {name} is {number}; expected a number of 0 or more")
@@ -113,7 +126,8 @@ def _is_file(text: str) -> bool:
 
 
 def with_denoise(composition: Composition, strength: float, twin: str | None = None) -> Composition:
-    """The model with `strength` of its noise removal: a blend of `strength` of it and 1 - `strength` of its twin that keeps noise.
+    """The model with `strength` of its noise removal: a blend of `strength` of it and 1 - `strength` of its twin that
+    keeps noise.
 
     strength: 1 is the model alone, 0 the twin alone, as with Real-ESRGAN's `-dn` (inference_realesrgan.py).
     twin: a name or a path; default: the twin in `NOISE_TWINS`, or of a file of such a name the twin beside it.
@@ -123,7 +137,9 @@ def with_denoise(composition: Composition, strength: float, twin: str | None = N
     if not 0.0 <= strength <= 1.0:  # a nan fails every comparison
         raise UsageError(f"`denoise` must be in [0, 1] (0 keeps the noise, 1 is the model as it is), got {strength:g}")
     if len(composition.stages) != 1 or len(composition.stages[0]) != 1:
-        raise UsageError(f"`denoise` takes one model, got {composition}: give the shares of a blend instead, such as a:0.7,b:0.3")
+        raise UsageError(
+            f"`denoise` takes one model, got {composition}: give the shares of a blend instead, such as a:0.7,b:0.3"
+        )
     model = composition.stages[0][0].model
     twin = twin or _twin_of(model)
     parts = (Part(model, strength), Part(twin, 1.0 - strength))
@@ -141,6 +157,10 @@ def _twin_of(model: str) -> str:
             beside = path.with_name(path.name.replace(name, twin))
             if beside.is_file():
                 return str(beside)
-            raise UsageError(f"`denoise` blends {model} with {beside.name}, which is not beside it: set `denoise_with` to its path")
+            raise UsageError(
+                f"`denoise` blends {model} with {beside.name}, which is not beside it: set `denoise_with` to its path"
+            )
     pairs = next(iter(NOISE_TWINS))
-    raise UsageError(f"`denoise` knows the twin of {pairs}, but none of {model}: set `denoise_with` to one that keeps noise")
+    raise UsageError(
+        f"`denoise` knows the twin of {pairs}, but none of {model}: set `denoise_with` to one that keeps noise"
+    )

@@ -1,4 +1,6 @@
-"""`load_model`: from a name, a file of any kind or an expression to networks that are ready to run. The content of a file decides."""
+"""`load_model`: from a name, a file of any kind or an expression to networks that are ready to run. The content of a
+file decides.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ Weights = Mapping[str, NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A file that a model was read from. share: its part of a blend, 1 without one. license: an SPDX identifier, or "unknown"."""
+    """A file that a model was read from.
+
+    share: its part of a blend, 1 without one. license: an SPDX identifier, or "unknown".
+    """
 
     path: Path
     share: float
@@ -43,12 +48,11 @@ class ModelFile:
 class LoadedModel:
     """A model as `load_model` returns it, for `upres.Upscaler` and `upres.export_model`.
 
-    name: the expression that it was loaded by, the shares of blends normalized to a sum of 1.
-    networks: one, or those of a chain in the order in which they run: each a `Graph`, or an `OpaqueModel` of a file that upres runs as it
-    is, without knowing its layers.
-    files: what was read.
-    notes: what the user should know, such as shares that did not sum to 1.
-    weights: arrays by name (float32, the field's names for the family), or None for a chain and for a file that holds no names of weights.
+    name: the expression that it was loaded by, the shares of blends normalized to a sum of 1. networks: one, or those
+    of a chain in the order in which they run: each a `Graph`, or an `OpaqueModel` of a file that upres runs as it is,
+    without knowing its layers. files: what was read. notes: what the user should know, such as shares that did not sum
+    to 1. weights: arrays by name (float32, the field's names for the family), or None for a chain and for a file that
+    holds no names of weights.
     """
 
     name: str
@@ -58,7 +62,8 @@ class LoadedModel:
     weights: Weights | None = None
 
     def __repr__(self) -> str:
-        return f"<LoadedModel {self.name}: {self.family}, {self.scale}x>"  # networks and weights hold millions of numbers
+        # networks and weights hold millions of numbers
+        return f"<LoadedModel {self.name}: {self.family}, {self.scale}x>"
 
     @property
     def scale(self) -> int:
@@ -75,7 +80,10 @@ class LoadedModel:
         """The network, layer by layer. Raises ModelError for a chain, and for a file that upres runs as it is."""
         network, *others = self.networks
         if others:
-            raise ModelError(f"model {self.name} is a chain of {len(self.networks)} networks; expected one network. Load each by itself")
+            raise ModelError(
+                f"model {self.name} is a chain of {len(self.networks)} networks; expected one network. Load each by "
+                "itself"
+            )
         if isinstance(network, OpaqueModel):
             raise ModelError(f"model {self.name} is {_OPAQUE[network.kind]}, without knowing its layers. {_TAKE}")
         return network
@@ -84,7 +92,10 @@ class LoadedModel:
         """`weights`, or ModelError where there are none."""
         if self.weights is None:
             layers = len(self.graph.nodes)  # refuses a chain and what is run as it is
-            raise ModelError(f"model {self.name} is a network of {layers} layers of no known family, so its weights have no names. {_TAKE}")
+            raise ModelError(
+                f"model {self.name} is a network of {layers} layers of no known family, so its weights have no names. "
+                f"{_TAKE}"
+            )
         return self.weights
 
 
@@ -98,16 +109,20 @@ _TAKE = "Take the same network as .safetensors or .pth"
 
 
 def load_model(model: str | os.PathLike[str] | Composition) -> LoadedModel:
-    """Load a model: `load_model("compact-x4")`, `load_model("net.pth")`, `load_model("a:0.7,b:0.3")`, `load_model("a>b")`.
+    """Load a model: `load_model("compact-x4")`, `load_model("net.pth")`, `load_model("a:0.7,b:0.3")`,
+    `load_model("a>b")`.
 
-    model: a name of `list_models()`; a path to a .safetensors, .pth, .onnx, or ncnn (.param with its .bin) file, told apart by content;
-    a blend of models of one shape, with their shares; or a chain, whose networks run one after the other. A `Path` is always one file.
+    model: a name of `list_models()`; a path to a .safetensors, .pth, .onnx, or ncnn (.param with its .bin) file, told
+    apart by content; a blend of models of one shape, with their shares; or a chain, whose networks run one after the
+    other. A `Path` is always one file.
 
-    A downloadable model that is not here yet is downloaded where its license allows every use or was accepted. A file of a family that is
-    not known is run once on small pictures to measure what it does, which takes some seconds the first time.
+    A downloadable model that is not here yet is downloaded where its license allows every use or was accepted. A file
+    of a family that is not known is run once on small pictures to measure what it does, which takes some seconds the
+    first time.
 
-    Raises UsageError for a text that is no expression; ModelError for a name or a file that cannot be had, a file that is damaged or no
-    network, and models that do not blend; what a download raises besides is that of `upres.system.download.fetch`.
+    Raises UsageError for a text that is no expression; ModelError for a name or a file that cannot be had, a file that
+    is damaged or no network, and models that do not blend; what a download raises besides is that of
+    `upres.system.download.fetch`.
     """
     if isinstance(model, os.PathLike):
         model = Composition(((Part(str(Path(model).absolute()), 1.0),),))
@@ -131,7 +146,9 @@ def _blended(parts: list[LoadedModel]) -> LoadedModel:
         for part in others:
             share = part.files[0].share
             total += share
-            mixed = interpolate(mixed, part.state_dict(), share / total if total else 0.0, names=(first.name, part.name))
+            mixed = interpolate(
+                mixed, part.state_dict(), share / total if total else 0.0, names=(first.name, part.name)
+            )
         return LoadedModel(names, (graph_from_state_dict(mixed),), (), weights=mixed)
     except ModelError as error:
         raise ModelError(f"blend of {names}: {error}") from error
@@ -149,7 +166,9 @@ def _load_part(part: Part) -> LoadedModel:
 
 
 def _read(name: str, path: Path, kind: Kind | None) -> tuple[Network, Weights | None]:
-    """A network whose weights are recovered gets its family's graph, by whose structure the choice of an engine is remembered."""
+    """A network whose weights are recovered gets its family's graph, by whose structure the choice of an engine is
+    remembered.
+    """
     if kind == "ncnn":
         pair = find_pair(path)
         assert pair is not None  # so `kind_of` has found
@@ -173,7 +192,9 @@ def _read(name: str, path: Path, kind: Kind | None) -> tuple[Network, Weights | 
 
 
 def _exported_graph(path: Path) -> Graph | None:
-    """The network of an ONNX file that `upres export` wrote; None for all others, which are parsed in the process of the probe alone."""
+    """The network of an ONNX file that `upres export` wrote; None for all others, which are parsed in the process of
+    the probe alone.
+    """
     with path.open("rb") as file:
         ours = _PRODUCER in file.read(START_BYTES)
     if not ours or find_spec("onnx") is None:  # without the onnx package the probe says what is missing
@@ -184,7 +205,10 @@ def _exported_graph(path: Path) -> Graph | None:
 
 
 def kind_of(path: Path) -> Kind | None:
-    """"ncnn" or "onnx" by the file's content, None for all others. Raises ModelError for an ncnn file without its other half."""
+    """ "ncnn" or "onnx" by the file's content, None for all others.
+
+    Raises ModelError for an ncnn file without its other half.
+    """
     if not path.is_file():
         return None
     if find_pair(path) is not None:

@@ -16,10 +16,21 @@ BUNDLED = Path(__file__).resolve().parent / "bundled"
 TABLE = BUNDLED / "catalog.tsv"
 COLUMNS = ("name", "aliases", "family", "scale", "license", "file", "bytes", "sha256", "urls", "purpose")
 
-# Licenses that allow every use, commercial use included. Any other license, or none known, must be accepted before a download.
+# Licenses that allow every use, commercial use included. Any other license, or none known, must be accepted before a
+# download.
 FREE_LICENSES = frozenset(
     (
-        *("0bsd", "agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "gpl-3.0"),
+        *(
+            "0bsd",
+            "agpl-3.0",
+            "apache-2.0",
+            "bsd-2-clause",
+            "bsd-3-clause",
+            "cc0-1.0",
+            "cc-by-4.0",
+            "cc-by-sa-4.0",
+            "gpl-3.0",
+        ),
         *("isc", "lgpl-3.0", "mit", "mit-0", "mpl-2.0", "unlicense", "wtfpl", "zlib"),
     )
 )
@@ -30,16 +41,13 @@ UNKNOWN_LICENSE = "unknown"
 class Model:
     """A model that has a name.
 
-    name: what `upres.load_model` and `upres upscale -n` take, in upper or lower case.
-    kind: "bundled" ships with upres, "downloadable" can be had from the addresses of its files, "added" is the user's own.
-    family: the architecture, such as "rrdb" or "compact"; of an added file that is run as it is, its kind, such as "onnx".
-    scale: by how much it enlarges each side.
-    license: an SPDX identifier, or "unknown".
-    formats: the files of the network, one tuple a format, the preferred format first. ncnn's has two files, all others have one.
-    purpose: what its makers trained it for, in one line.
-    aliases: other names that mean this model.
-    training_data: what it was trained on, where that is known.
-    added_from: the path or the address that an added model came from.
+    name: what `upres.load_model` and `upres upscale -n` take, in upper or lower case. kind: "bundled" ships with upres,
+    "downloadable" can be had from the addresses of its files, "added" is the user's own. family: the architecture, such
+    as "rrdb" or "compact"; of an added file that is run as it is, its kind, such as "onnx". scale: by how much it
+    enlarges each side. license: an SPDX identifier, or "unknown". formats: the files of the network, one tuple a
+    format, the preferred format first. ncnn's has two files, all others have one. purpose: what its makers trained it
+    for, in one line. aliases: other names that mean this model. training_data: what it was trained on, where that is
+    known. added_from: the path or the address that an added model came from.
     """
 
     name: str
@@ -105,16 +113,30 @@ def downloadable_models() -> dict[str, Model]:
 
 
 def read_table(text: str) -> dict[str, Model]:
-    """The models of a tab-separated table with the columns `COLUMNS`. Raises ValueError: the table is ours, and a fault in it a bug."""
+    """The models of a tab-separated table with the columns `COLUMNS`.
+
+    Raises ValueError: the table is ours, and a fault in it a bug.
+    """
     lines = [line.split("\t") for line in text.splitlines() if line and not line.startswith("#")]
     if not lines or tuple(lines[0]) != COLUMNS:
         raise ValueError(f"{TABLE.name}: expected the columns {', '.join(COLUMNS)}")
     models: dict[str, Model] = {}
     for line in lines[1:]:
-        name, aliases, family, scale, license, file, size, sha256, urls, purpose = ("" if cell == "-" else cell for cell in line)
+        name, aliases, family, scale, license, file, size, sha256, urls, purpose = (
+            "" if cell == "-" else cell for cell in line
+        )
         of_page = [url for url in urls.split() if not is_direct(url)]
-        source = Source(file, tuple(urls.split()), sha256 or None, int(size) if size else None, license, page=of_page[0] if of_page else "")
+        source = Source(
+            file,
+            tuple(urls.split()),
+            sha256 or None,
+            int(size) if size else None,
+            license,
+            page=of_page[0] if of_page else "",
+        )
         before = models.get(name)
         formats = (*before.formats, (source,)) if before else ((source,),)
-        models[name] = Model(name, "downloadable", family, int(scale), license, formats, purpose, tuple(aliases.split()))
+        models[name] = Model(
+            name, "downloadable", family, int(scale), license, formats, purpose, tuple(aliases.split())
+        )
     return models

@@ -54,13 +54,13 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one model. What follows from its network is None where its file is not here or cannot be used: see `problem`.
+    """What is known of one model. What follows from its network is None where its file is not here or cannot be used:
+    see `problem`.
 
-    path, sha256: of its first file (ncnn has two): the SHA-256 of the file that is here, else the one it must have, None where none is
-    known. bytes: of all its files together.
-    receptive_field: radius in input pixels; None also where `sees_whole_picture`.
-    macs_per_pixel: multiply-adds for one input pixel.
-    notes: what was measured of a file that is run as it is.
+    path, sha256: of its first file (ncnn has two): the SHA-256 of the file that is here, else the one it must have,
+    None where none is known. bytes: of all its files together. receptive_field: radius in input pixels; None also where
+    `sees_whole_picture`. macs_per_pixel: multiply-adds for one input pixel. notes: what was measured of a file that is
+    run as it is.
     """
 
     name: str
@@ -91,7 +91,8 @@ class Facts:
 def facts(name_or_path: str) -> Facts:
     """Facts of a model by name, downloaded or not, or of any file. Downloads nothing.
 
-    Raises ModelError for an unknown name and for a path to nothing; of a file that cannot be used, `Facts.problem` says why.
+    Raises ModelError for an unknown name and for a path to nothing; of a file that cannot be used, `Facts.problem` says
+    why.
     """
     model = catalog.find(name_or_path)
     return _of_file(catalog.resolve(name_or_path)) if model is None else _of_model(model)
@@ -125,7 +126,9 @@ def _of_file(path: Path) -> Facts:
     try:
         size, found = path.stat().st_size, sha256_of(path)
     except OSError as error:
-        raise ModelError(f"model file {path}: it cannot be read ({error.strerror or error}). Check its path and permissions") from error
+        raise ModelError(
+            f"model file {path}: it cannot be read ({error.strerror or error}). Check its path and permissions"
+        ) from error
     models = (*MODELS.values(), *downloadable_models().values())
     known = next((model for model in models if any(file.sha256 == found for file in model.files)), None)
     words = (path.name, (), "", UNKNOWN_LICENSE, "", "")
@@ -200,4 +203,9 @@ def _check(name: str, source: Source, path: Path) -> FileCheck:
         return FileCheck(name, path, False, wrong or f"{path} does not exist")
     if source.sha256 is not None:
         return FileCheck(name, path, True, "as expected")
-    return FileCheck(name, path, True, "as pinned at its first download" if was_pinned else "no SHA-256 was known: pinned as it is now")
+    return FileCheck(
+        name,
+        path,
+        True,
+        "as pinned at its first download" if was_pinned else "no SHA-256 was known: pinned as it is now",
+    )

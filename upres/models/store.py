@@ -1,8 +1,9 @@
 """The folder of downloaded and added models: pulling, adding, removing, and the licenses that were accepted.
 
-Everything is a plain file in one folder of the user's cache. Model files keep the names that their authors gave them, so a file that was
-put there by hand counts; `FILE.sha256` pins a file whose SHA-256 was not known; `NAME.agreed` is a license that was accepted;
-`NAME.model.json` is the record of an added model. Pins and accepted licenses outlive the removal of a model.
+Everything is a plain file in one folder of the user's cache. Model files keep the names that their authors gave them,
+so a file that was put there by hand counts; `FILE.sha256` pins a file whose SHA-256 was not known; `NAME.agreed` is a
+license that was accepted; `NAME.model.json` is the record of an added model. Pins and accepted licenses outlive the
+removal of a model.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def incoming_folder() -> Path:
 
 
 def check_license(name: str, license: str, *, accept: bool, page: str = "", remedy: str = "") -> None:
-    """Nothing for a license that allows every use or was accepted (`accept` accepts it, and is remembered); else ModelError.
+    """Nothing for a license that allows every use or was accepted (`accept` accepts it, and is remembered); else
+    ModelError.
 
     remedy: the command that accepts; default: `upres models pull NAME --accept-license`.
     """
@@ -60,7 +62,9 @@ def check_license(name: str, license: str, *, accept: bool, page: str = "", reme
         return
     terms = f"Read its terms at {page}" if page else "Read its terms where you found it"
     remedy = remedy or f"upres models pull {name} --accept-license"
-    raise ModelError(f"{name}: its license is {license}, {_why(license)}. Nothing was downloaded. {terms}; to accept them: {remedy}")
+    raise ModelError(
+        f"{name}: its license is {license}, {_why(license)}. Nothing was downloaded. {terms}; to accept them: {remedy}"
+    )
 
 
 def _why(license: str) -> str:
@@ -71,11 +75,14 @@ def _why(license: str) -> str:
     return "which is not among those that allow every use"
 
 
-def pull(model: Model, *, accept_license: bool = False, progress: Progress | None = None, timeout_s: float = 30.0) -> Pulled:
+def pull(
+    model: Model, *, accept_license: bool = False, progress: Progress | None = None, timeout_s: float = 30.0
+) -> Pulled:
     """The verified file of a downloadable model: from the store, or else downloaded.
 
-    Its files are tried in order, of each all addresses; a file inside a .zip is extracted. Raises `ModelError` for a license that was not
-    accepted (see `check_license`) and for a file that cannot be had, naming which to put where; `OutputError`, `UsageError`.
+    Its files are tried in order, of each all addresses; a file inside a .zip is extracted. Raises `ModelError` for a
+    license that was not accepted (see `check_license`) and for a file that cannot be had, naming which to put where;
+    `OutputError`, `UsageError`.
     """
     for file in model.files:
         path = store_folder() / file.name
@@ -132,13 +139,16 @@ def download_of(url: str, license: str) -> Source:
 
 
 def take_out(archive: Path, file: Source, target: Path) -> None:
-    """Write as `target` the entry of a .zip that has the size and the SHA-256 of `file`, whatever its name. Raises ModelError, OSError.
+    """Write as `target` the entry of a .zip that has the size and the SHA-256 of `file`, whatever its name. Raises
+    ModelError, OSError.
 
     Entries of another declared size are not unpacked, and of no entry more bytes than that are.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            entries = [entry for entry in opened.infolist() if not entry.is_dir() and file.bytes in (None, entry.file_size)]
+            entries = [
+                entry for entry in opened.infolist() if not entry.is_dir() and file.bytes in (None, entry.file_size)
+            ]
             if any(_write_entry(opened, entry, file, target) for entry in entries):
                 return
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
@@ -176,9 +186,14 @@ def added_model(
     added_from: str,
     files: Sequence[tuple[str, str, int | None]],
 ) -> Model:
-    """A model of the user's own. files: name, SHA-256 and size in bytes of its file, or of ncnn's two, the .param first."""
+    """A model of the user's own.
+
+    files: name, SHA-256 and size in bytes of its file, or of ncnn's two, the .param first.
+    """
     urls = (added_from,) if added_from.startswith(("https://", "http://")) else ()
-    sources = tuple(Source(file, () if i else urls, sha256, size, license) for i, (file, sha256, size) in enumerate(files))
+    sources = tuple(
+        Source(file, () if i else urls, sha256, size, license) for i, (file, sha256, size) in enumerate(files)
+    )
     return Model(name, "added", family, scale, license, (sources,), f"from {added_from}", added_from=added_from)
 
 
@@ -190,7 +205,9 @@ def read_added(name: str) -> Model:
         license = record["licence" if "licence" in record else "license"]  # the spelling of earlier records
         files = [(record["file"], record["sha256"], record["bytes"])]
         if record.get("weights_sha256") is not None:  # records of earlier versions lack it
-            files.append((str(Path(record["file"]).with_suffix(".bin")), record["weights_sha256"], record.get("weights_bytes")))
+            files.append(
+                (str(Path(record["file"]).with_suffix(".bin")), record["weights_sha256"], record.get("weights_bytes"))
+            )
         model = added_model(record["name"], record["family"], record["scale"], license, record["origin"], files)
         if model.name != name or type(model.scale) is not int or len(record["sha256"]) != 64:
             raise ValueError("its values are not those of a model")
@@ -221,7 +238,9 @@ def write_added(model: Model, *contents: bytes) -> None:
 
 
 def remove(model: Model) -> list[Path]:
-    """Delete what the store holds of a model, and nothing else; pins and the acceptance of a license stay. Returns what was deleted."""
+    """Delete what the store holds of a model, and nothing else; pins and the acceptance of a license stay. Returns what
+    was deleted.
+    """
     names = [source.name + ending for source in model.files for ending in ("", ".partial", ".partial.etag")]
     if model.kind == "added":
         names.append(f"{model.name}{_RECORD}")

@@ -1,8 +1,8 @@
 """Files too large, or not ours, to ship: downloaded once, verified, kept in the user's cache.
 
 A file in the cache is used only if its SHA-256 is the expected one, so one copied there by hand, on a machine without a
-network, is as good as a download. An interrupted download continues where it stopped, also in a later run. All URLs of a
-source are tried; UPRES_MIRROR, the URL of a folder, comes first. httpx and filelock are imported only to download.
+network, is as good as a download. An interrupted download continues where it stopped, also in a later run. All URLs of
+a source are tried; UPRES_MIRROR, the URL of a folder, comes first. httpx and filelock are imported only to download.
 """
 
 from __future__ import annotations
@@ -52,9 +52,8 @@ def fetch(
 ) -> Path:
     """The verified file of `source` in `folder` (default: the cache), downloaded if needed.
 
-    timeout_s: for each wait.
-    Raises `ModelError` if all URLs fail, with what was tried and what to do without a network, `OutputError` if the folder
-    is not writable, and `UsageError` if UPRES_MIRROR is not a URL.
+    timeout_s: for each wait. Raises `ModelError` if all URLs fail, with what was tried and what to do without a
+    network, `OutputError` if the folder is not writable, and `UsageError` if UPRES_MIRROR is not a URL.
     """
     target = (cache_folder() if folder is None else folder) / source.name
     if problem(source, target) is None:
@@ -134,10 +133,10 @@ class _Download:
         page = f". {self.source.page} leads to it" if self.source.page else ""
         pinned = f". That SHA-256 was pinned at the first download: delete {pin} to trust another file"
         return ModelError(
-            f"{name} could not be downloaded. {self.problem + '. ' if self.problem else ''}{reasons}. Without a network put {name} "
-            f"({', '.join(about) or 'no SHA-256 is known'}) into {folder}, or set UPRES_MIRROR to the URL of a folder that holds it"
-            + page
-            + (pinned if self.source.sha256 is None and self.expected else "")
+            f"{name} could not be downloaded. {self.problem + '. ' if self.problem else ''}{reasons}. Without a "
+            f"network put {name} "
+            f"({', '.join(about) or 'no SHA-256 is known'}) into {folder}, or set UPRES_MIRROR to the URL of a folder "
+            "that holds it" + page + (pinned if self.source.sha256 is None and self.expected else "")
         )
 
     def _try_url(self, client: httpx.Client, url: str) -> str | None:
@@ -260,7 +259,8 @@ def _total(response: httpx.Response, offset: int) -> int | None:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != offset:
             raise _Failed(
-                f"the server was asked for bytes from {offset} on but sent {response.headers.get('Content-Range', 'others')}"
+                f"the server was asked for bytes from {offset} on but sent "
+                f"{response.headers.get('Content-Range', 'others')}"
             )
         return None if match[2] == "*" else int(match[2])
     length = response.headers.get("Content-Length", "")

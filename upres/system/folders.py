@@ -29,12 +29,10 @@ def find_files(
 ) -> FoundFiles:
     """The files below `top` whose names end in one of `suffixes`.
 
-    suffixes: endings in lower case (".png"); those of the files may be in upper case.
-    kind: what such a file is, for the reasons.
-    recursive: go into the folders inside; otherwise they are counted.
-    keep_out: a folder to skip without counting it.
-    Skipped and counted: hidden files, other endings, broken links and whatever else is not a file, links to folders (they
-    could lead in circles), unreadable folders. Hidden folders are skipped without a count.
+    suffixes: endings in lower case (".png"); those of the files may be in upper case. kind: what such a file is, for
+    the reasons. recursive: go into the folders inside; otherwise they are counted. keep_out: a folder to skip without
+    counting it. Skipped and counted: hidden files, other endings, broken links and whatever else is not a file, links
+    to folders (they could lead in circles), unreadable folders. Hidden folders are skipped without a count.
     """
     found, endings = FoundFiles(), frozenset(suffixes)
     shut = None if keep_out is None else os.path.realpath(keep_out)

@@ -40,7 +40,8 @@ def convert(data: object, kind: type[T], where: str, *, strict: bool = True) -> 
 
 
 def check_fields(struct: object) -> None:
-    """Call the checks in the annotations of a Struct's fields, which return "" or an error such as "must be odd, got 4".
+    """Call the checks in the annotations of a Struct's fields, which return "" or an error such as "must be odd, got
+    4".
 
     None is not checked. For `__post_init__`: raises `ValueError`, which msgspec passes on with the path of the Struct.
     """

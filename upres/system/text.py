@@ -30,7 +30,8 @@ def parse_bytes(text: str, name: str = "memory_bytes") -> int:
 def words_for_bytes(value: float, *, unit: int = 1024) -> str:
     """Three digits at most: `"640 MB"`, `"1.5 GB"`, `"2 KB"`.
 
-    `unit` is 1024 for memory, as `parse_bytes` reads it, and 1000 (`"256 kB"`) for downloads, as web pages and file managers count.
+    `unit` is 1024 for memory, as `parse_bytes` reads it, and 1000 (`"256 kB"`) for downloads, as web pages and file
+    managers count.
     """
     for name, size in (("GB", unit**3), ("MB", unit**2)):
         if value >= size:

@@ -1,4 +1,6 @@
-"""The batch of a step, whatever makes it: samples drawn one by one or cut from pairs in memory, and a teacher's word on what to aim at."""
+"""The batch of a step, whatever makes it: samples drawn one by one or cut from pairs in memory, and a teacher's word on
+what to aim at.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,21 @@ Draw = Callable[[int], tuple[Tensor, Tensor, Tensor]]
 
 
 def draw_of(
-    config: TrainConfig, pictures: TrainingSet, recipe: Recipe | None, ranks: Ranks, mapper: Mapper = map, teacher: Teacher | None = None
+    config: TrainConfig,
+    pictures: TrainingSet,
+    recipe: Recipe | None,
+    ranks: Ranks,
+    mapper: Mapper = map,
+    teacher: Teacher | None = None,
 ) -> Draw:
-    """The function that makes this rank's share of the batch of a step, on the ranks' device: lr, hr, and what the losses aim at."""
-    draw = _in_memory(config, pictures, ranks) if config.in_memory else _one_by_one(config, pictures, recipe, ranks, mapper)
+    """The function that makes this rank's share of the batch of a step, on the ranks' device: lr, hr, and what the
+    losses aim at.
+    """
+    draw = (
+        _in_memory(config, pictures, ranks)
+        if config.in_memory
+        else _one_by_one(config, pictures, recipe, ranks, mapper)
+    )
     if teacher is None:
         return draw
 
@@ -43,7 +56,9 @@ def _in_memory(config: TrainConfig, pictures: TrainingSet, ranks: Ranks) -> Draw
     return draw
 
 
-def _one_by_one(config: TrainConfig, pictures: TrainingSet, recipe: Recipe | None, ranks: Ranks, mapper: Mapper) -> Draw:
+def _one_by_one(
+    config: TrainConfig, pictures: TrainingSet, recipe: Recipe | None, ranks: Ranks, mapper: Mapper
+) -> Draw:
     regions = DegradedRegionCache()
 
     def draw(step: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,6 +67,10 @@ def _one_by_one(config: TrainConfig, pictures: TrainingSet, recipe: Recipe | Non
             regions=regions,
         )  # fmt: skip
         hr = to_tensor(batch.hr, ranks.device)
-        return to_tensor(batch.lr, ranks.device), hr, hr if batch.target is None else to_tensor(batch.target, ranks.device)
+        return (
+            to_tensor(batch.lr, ranks.device),
+            hr,
+            hr if batch.target is None else to_tensor(batch.target, ranks.device),
+        )
 
     return draw

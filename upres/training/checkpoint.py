@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file per saved step, written atomically, with a SHA-256 of its content in the header.
 
-Nothing is pickled. A truncated or corrupted checkpoint does not match its hash; it is skipped with a warning and the previous one is
-used. Every later format must keep the header (the JSON text `facts`, which holds the format version, and the `sha256` of `_digest`), so
-that this version can tell a newer file from a damaged one.
+Nothing is pickled. A truncated or corrupted checkpoint does not match its hash; it is skipped with a warning and the
+previous one is used. Every later format must keep the header (the JSON text `facts`, which holds the format version,
+and the `sha256` of `_digest`), so that this version can tell a newer file from a damaged one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def _digest(tensors: Mapping[str, NDArray[np.generic]], facts: str) -> str:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int, pinned: Collection[int] = ()) -> Path:
-    """Write the checkpoint atomically to `folder`, then delete all but the newest `keep` and those of the steps in `pinned`.
+    """Write the checkpoint atomically to `folder`, then delete all but the newest `keep` and those of the steps in
+    `pinned`.
 
     Raises `OutputError`, and deletes nothing, if the disk is full.
     """
@@ -116,16 +117,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
     version = values.pop("format", 0)
     if version > FORMAT:
         raise NewerFormat(
-            f"{path} has checkpoint format {version}, but this version of upres reads formats up to {FORMAT}: upgrade upres "
+            f"{path} has checkpoint format {version}, but this version of upres reads formats up to {FORMAT}: upgrade "
+            "upres "
             "to continue the run (pip install --upgrade upres), or start a new run in another folder"
         )
     return Checkpoint(int(values.pop("step")), tensors, values)
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest intact checkpoint in `folder`, None if there are no checkpoints; damaged ones are skipped with a warning.
+    """The newest intact checkpoint in `folder`, None if there are no checkpoints; damaged ones are skipped with a
+    warning.
 
-    Raises `DataError` if all are damaged, and `NewerFormat` if a newer upres wrote the newest: falling back would lose steps.
+    Raises `DataError` if all are damaged, and `NewerFormat` if a newer upres wrote the newest: falling back would lose
+    steps.
     """
     candidates = list_checkpoints(folder)
     for path in reversed(candidates):
@@ -136,5 +140,7 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
         except DataError as error:
             _log.warning("%s; trying the previous one", error)
     if candidates:
-        raise DataError(f"none of the {len(candidates)} checkpoints in {folder} is intact: start again in another `out`")
+        raise DataError(
+            f"none of the {len(candidates)} checkpoints in {folder} is intact: start again in another `out`"
+        )
     return None

@@ -1,4 +1,6 @@
-"""`TrainConfig`: every setting that determines a run, and the checks on it. Recipes (`recipes.py`) are complete configurations."""
+"""`TrainConfig`: every setting that determines a run, and the checks on it. Recipes (`recipes.py`) are complete
+configurations.
+"""
 
 from __future__ import annotations
 
@@ -22,26 +24,35 @@ Below1 = Annotated[float, Meta(ge=0.0, lt=1.0, description="a number in [0, 1)")
 Rate = Annotated[float, Meta(gt=0.0, lt=1.0, description="a number between 0 and 1")]
 Norm = Annotated[float, Meta(gt=0.0, description="a number above 0 (inf switches clipping off)")]
 PatchSide = Annotated[int, Meta(ge=8, description="a whole number of 8 or more")]
-Factors = Annotated[tuple[Annotated[float, Meta(gt=0.0, le=1.0)], ...], Meta(min_length=1, description="numbers in (0, 1]")]
-Fractions = Annotated[tuple[Annotated[float, Meta(gt=0.0, lt=1.0)], ...], Meta(description="fractions of the steps, in (0, 1)")]
+Factors = Annotated[
+    tuple[Annotated[float, Meta(gt=0.0, le=1.0)], ...], Meta(min_length=1, description="numbers in (0, 1]")
+]
+Fractions = Annotated[
+    tuple[Annotated[float, Meta(gt=0.0, lt=1.0)], ...], Meta(description="fractions of the steps, in (0, 1)")
+]
 Betas = Annotated[tuple[Below1, Below1], Meta(description="two numbers in [0, 1)")]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All settings of a run. Sizes are in LR pixels; a step is one optimizer update of every network; weights are always float32."""
+    """All settings of a run.
+
+    Sizes are in LR pixels; a step is one optimizer update of every network; weights are always float32.
+    """
 
     recipe: str
     scale: int
     source: str = ""  # publication the recipe's values come from
 
-    # Generator. depth: inner convolutions of compact and residual (multiples of 4 in residual), blocks of RRDB and SRResNet.
+    # Generator. depth: inner convolutions of compact and residual (multiples of 4 in residual), blocks of RRDB and
+    # SRResNet.
     network: Literal["compact", "residual", "rrdb", "srresnet"] = "compact"
     width: Count = 32
     depth: Count = 12
     growth: Count = 32  # rrdb: channels added by each convolution of a dense block
     branched: bool = True  # compact, residual: parallel linear branches while training, merged for inference
-    gradient_checkpointing: bool = False  # rrdb: store only the blocks' inputs and recompute the rest in the backward pass
+    # rrdb: store only the blocks' inputs and recompute the rest in the backward pass
+    gradient_checkpointing: bool = False
 
     # Data.
     batch: Count = 8  # samples per update, over all ranks
@@ -50,14 +61,17 @@ class TrainConfig:
     hr_scales: Factors = (1.0, 0.5)  # each HR picture is also used downscaled by these factors
     channels: Literal[0, 1, 3] = 0  # 1: gray, 3: color; 0: as the data
     bits: Literal[0, 8, 16] = 0  # bit depth of stored samples; 0: as the data
-    degradation: str = ""  # a recipe of upres/degradation/recipes/ or a TOML file; empty: LR is MATLAB's bicubic, or the paired file
-    reuse: Literal[1, 4] = 1  # 4: each region is degraded once for the patches of four steps; a third of the work, less variety
+    # a recipe of upres/degradation/recipes/ or a TOML file; empty: LR is MATLAB's bicubic, or the paired file
+    degradation: str = ""
+    # 4: each region is degraded once for the patches of four steps; a third of the work, less variety
+    reuse: Literal[1, 4] = 1
     turns: Literal["all", "mirror"] = "all"  # augment with all 8 flips and rotations, or with horizontal flips only
     color_augment: Share = 0.0  # probability of permuting a patch's channels and inverting some
     mixup: Share = 0.0  # mixup, cutmix, cutblur: probability of each; a sample gets at most one
     cutmix: Share = 0.0
     cutblur: Share = 0.0
-    in_memory: bool = False  # keep stored pairs on the device and crop and flip patches there; draws other samples than the loader
+    # keep stored pairs on the device and crop and flip patches there; draws other samples than the loader
+    in_memory: bool = False
     workers: Natural = 0  # threads that draw samples; 0: the prefetch thread alone. Never changes a sample
 
     # Optimization.
@@ -68,17 +82,21 @@ class TrainConfig:
     schedule: Literal["cosine", "multistep", "wsd"] = "cosine"
     cycles: Count = 1  # cosine: number of equal cycles, each starting at the full rate
     milestones: Fractions = (0.5, 0.8, 0.9, 0.95)  # multistep: fractions of `steps` at which the rate is halved
-    decay_fraction: Share = 0.2  # wsd: the final fraction of the steps, which decays to final_learning_rate; 1: all of it after the warm-up
+    # wsd: the final fraction of the steps, which decays to final_learning_rate; 1: all of it after the warm-up
+    decay_fraction: Share = 0.2
     betas: Betas = (0.9, 0.99)
-    clip_norm: Norm = 0.1  # of the generator's gradient; inf: off. The median norm of a healthy compact run in stage one is 0.03
+    # of the generator's gradient; inf: off. The median norm of a healthy compact run in stage one is 0.03
+    clip_norm: Norm = 0.1
     ema_decay: Below1 = 0.999
 
     # The generator's loss is a weighted sum; terms of weight 0 are not computed.
     loss: Literal["l1", "charbonnier", "mse"] = "l1"
     final_loss: Literal["l1", "charbonnier", "mse"] = "l1"
     final_fraction: Share = 0.0  # the final fraction of the steps, which uses `final_loss`
-    teacher_share: Share = 1.0  # weight of the teacher's output in the target of the losses, if there is a teacher; the rest is HR
-    teacher_color_px: Natural = 0  # HR pixels: over areas of this side the teacher's mean colors are replaced by HR's; 0: kept
+    # weight of the teacher's output in the target of the losses, if there is a teacher; the rest is HR
+    teacher_share: Share = 1.0
+    # HR pixels: over areas of this side the teacher's mean colors are replaced by HR's; 0: kept
+    teacher_color_px: Natural = 0
     teacher_ramp_steps: Natural = 0  # steps over which that weight falls to 0; 0: constant
     pixel_weight: Weight = 1.0
     pixel_steps: Natural = 0  # initial steps of an adversarial run with the pixel loss alone
@@ -102,7 +120,8 @@ class TrainConfig:
     gradient_penalty_weight: Weight = 0.0
 
     # Machine. precision: of convolutions in training.
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"  # auto: bfloat16 where the processor supports it natively
+    # auto: bfloat16 where the processor supports it natively
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
     channels_last: bool = True
     convolutions: Literal["auto", "winograd", "torch"] = "auto"  # winograd: on a CPU, in float32; needs a C++ compiler
     fused: bool = True  # one kernel for the whole Adam step
@@ -150,7 +169,9 @@ def change_config(config: TrainConfig, changes: Iterable[str]) -> TrainConfig:
 
 
 def _plain(text: str, kind: Any) -> object:
-    """A typed value as msgspec expects it: lists split at commas, underscores removed from numbers, yes and no as booleans."""
+    """A typed value as msgspec expects it: lists split at commas, underscores removed from numbers, yes and no as
+    booleans.
+    """
     if get_origin(kind) is tuple:
         return [part.strip() for part in text.split(",")]
     if kind is bool:
@@ -161,7 +182,8 @@ def _plain(text: str, kind: Any) -> object:
 
 
 def shrink_config(config: TrainConfig, shrink: int) -> TrainConfig:
-    """The schedule divided by `shrink`, for a trial: steps, warm-up, and the intervals of validations and checkpoints (at most 20 of each).
+    """The schedule divided by `shrink`, for a trial: steps, warm-up, and the intervals of validations and checkpoints
+    (at most 20 of each).
 
     The weight average must forget faster in proportion, so its decay becomes decay ** shrink (a half-life of 1/shrink).
     """
@@ -202,7 +224,8 @@ def check_share(config: TrainConfig, processes: int) -> None:
     """Raises `UsageError` if the batch cannot be divided evenly among `processes` and their micro-batches."""
     if config.batch % (processes * config.accumulate):
         raise UsageError(
-            f"`batch` must be a multiple of `processes` times `accumulate`, got {config.batch}, {processes} and {config.accumulate}"
+            f"`batch` must be a multiple of `processes` times `accumulate`, got {config.batch}, {processes} and "
+            f"{config.accumulate}"
         )
 
 
@@ -219,14 +242,22 @@ def check_config(config: TrainConfig) -> None:
     if config.pixel_steps and not config.pixel_weight:
         raise UsageError("`pixel_steps` needs a `pixel_weight` above 0: these steps have no other loss")
     if not any(getattr(config, key) for key in _LOSS_WEIGHTS):
-        raise UsageError("all weights of the generator's loss are 0: set `pixel_weight`, `feature_weight` or `gan_weight`")
+        raise UsageError(
+            "all weights of the generator's loss are 0: set `pixel_weight`, `feature_weight` or `gan_weight`"
+        )
     if config.scale not in _SCALES[config.network]:
-        raise UsageError(f"`scale` of {config.network} must be one of {', '.join(map(str, _SCALES[config.network]))}, got {config.scale}")
+        raise UsageError(
+            f"`scale` of {config.network} must be one of {', '.join(map(str, _SCALES[config.network]))}, got "
+            f"{config.scale}"
+        )
     if config.network == "residual" and config.depth % 4:
-        raise UsageError(f"`depth` of residual must be a multiple of 4 (each skip spans four convolutions), got {config.depth}")
+        raise UsageError(
+            f"`depth` of residual must be a multiple of 4 (each skip spans four convolutions), got {config.depth}"
+        )
     if not 0.0 <= config.final_learning_rate <= config.learning_rate:
         raise UsageError(
-            f"`final_learning_rate` must be in [0, learning_rate], got {config.final_learning_rate} and {config.learning_rate}"
+            f"`final_learning_rate` must be in [0, learning_rate], got {config.final_learning_rate} and "
+            f"{config.learning_rate}"
         )
     if sum(cast("float", getattr(config, key)) for key in _MIXES) > 1.0:
         chances = ", ".join(f"{key} {getattr(config, key):g}" for key in _MIXES)
@@ -239,7 +270,9 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError("`in_memory=true` cannot be combined with degradation, mixup, cutmix or cutblur")
     hr_px = config.patch_px * config.scale
     if config.teacher_color_px and hr_px % config.teacher_color_px:
-        raise UsageError(f"`teacher_color_px` must divide the side of an HR patch ({hr_px}), got {config.teacher_color_px}")
+        raise UsageError(
+            f"`teacher_color_px` must divide the side of an HR patch ({hr_px}), got {config.teacher_color_px}"
+        )
     if config.batch % config.accumulate:
         raise UsageError(f"`batch` must be a multiple of `accumulate`, got {config.batch} and {config.accumulate}")
     if config.convolutions == "winograd" and (config.compile or config.precision == "bfloat16"):

@@ -1,4 +1,6 @@
-"""Parameters, multiply-adds, memory and time of a run, estimated before step 1; the time from a few real steps on noise."""
+"""Parameters, multiply-adds, memory and time of a run, estimated before step 1; the time from a few real steps on
+noise.
+"""
 
 from __future__ import annotations
 
@@ -62,17 +64,22 @@ class Estimate:
         lines = [
             f"parameters: {listed}",
             f"multiply-adds: {self.macs / 1e9:,.1f} G per step of {config.batch} samples, forward and backward",
-            f"memory: about {words_for_bytes(self.needed_bytes)} per process, {words_for_bytes(self.free_bytes)} available",
+            f"memory: about {words_for_bytes(self.needed_bytes)} per process, {words_for_bytes(self.free_bytes)} "
+            "available",
         ]
         if self.step_s is not None:
             total = self.step_s * config.steps
-            lines.append(f"time: {self.step_s:.2f} s per step on this machine, {words_for_estimate(total)} for {config.steps:,} steps")
+            lines.append(
+                f"time: {self.step_s:.2f} s per step on this machine, {words_for_estimate(total)} for {config.steps:,} "
+                "steps"
+            )
             lines.append(f"samples: {self.samples_s:.2f} s of one core per step, drawn during the previous step")
         return lines
 
 
 def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bool = True) -> Estimate:
-    """Estimate the cost of `config` on this machine, its batch shared by `processes`; feature networks get random weights.
+    """Estimate the cost of `config` on this machine, its batch shared by `processes`; feature networks get random
+    weights.
 
     Raises `UsageError` if the batch cannot be shared evenly.
     """

@@ -1,8 +1,8 @@
 """The training loop: pictures in, a plain network out. Stage one trains with `pixel_step`, stage two with `gan_step`.
 
-A run's folder holds `config.json` (the resolved configuration), `checkpoints/`, `tensorboard/`, `crops/`, `validation.jsonl` and, from
-the first validation on, `model.safetensors` (the averaged weights, merged into the plain network) and `best.safetensors` (the best of
-these: by PSNR in stage one, by the perceptual distance in stage two).
+A run's folder holds `config.json` (the resolved configuration), `checkpoints/`, `tensorboard/`, `crops/`,
+`validation.jsonl` and, from the first validation on, `model.safetensors` (the averaged weights, merged into the plain
+network) and `best.safetensors` (the best of these: by PSNR in stage one, by the perceptual distance in stage two).
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ from upres.training.data.roots import Root, load_training_set
 from upres.training.data.sampling import degrade_pairs
 from upres.training.distributed.ranks import Ranks
 from upres.training.losses import formulas
-from upres.training.losses.generator_loss import add_terms, autocast, generator_terms, mean_logit, parts, stage_of, widened
+from upres.training.losses.generator_loss import (
+    add_terms,
+    autocast,
+    generator_terms,
+    mean_logit,
+    parts,
+    stage_of,
+    widened,
+)
 from upres.training.memory import check_memory
 from upres.training.monitoring.stability import StabilityGuard
 from upres.training.monitoring.tensorboard import TrainingMonitor
@@ -53,7 +61,16 @@ from upres.training.run_folder import (
     make_folder,
     sweep_from_parent,
 )
-from upres.training.state import TrainState, average, averaged_net, build_state, learning_rate_at, pack, set_rates, unpack
+from upres.training.state import (
+    TrainState,
+    average,
+    averaged_net,
+    build_state,
+    learning_rate_at,
+    pack,
+    set_rates,
+    unpack,
+)
 from upres.training.teacher import open_teacher
 from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
@@ -99,20 +116,15 @@ def train(
 ) -> Path:
     """Train as `config` says on the pictures of `data`; returns the path of the merged plain network.
 
-    config: the resolved recipe.
-    data: folders or shards to train on.
-    out: the run's folder.
-    validation: folders to validate on; None: pictures held out from `data`.
-    resume: continue from the newest intact checkpoint in `out`, bit for bit (same machine, ranks and threads).
-    guard: if training becomes unstable, go back once to the last good checkpoint and halve the learning rates; else only warn.
-    sources: initial weights, feature network and teacher.
-    ranks: this process among those of the run.
-    report: called after every step.
-    say: receives messages, on rank 0.
+    config: the resolved recipe. data: folders or shards to train on. out: the run's folder. validation: folders to
+    validate on; None: pictures held out from `data`. resume: continue from the newest intact checkpoint in `out`, bit
+    for bit (same machine, ranks and threads). guard: if training becomes unstable, go back once to the last good
+    checkpoint and halve the learning rates; else only warn. sources: initial weights, feature network and teacher.
+    ranks: this process among those of the run. report: called after every step. say: receives messages, on rank 0.
     should_stop: asked after every step; if true, a checkpoint is saved and KeyboardInterrupt raised.
 
-    Raises `DataError` for unusable data or a run folder of another configuration, `EngineError` for a loss that is not finite,
-    `OutputError` for a full disk.
+    Raises `DataError` for unusable data or a run folder of another configuration, `EngineError` for a loss that is not
+    finite, `OutputError` for a full disk.
     """
     say = say if say is not None and ranks.rank == 0 else lambda _: None
     check_share(config, ranks.count)
@@ -125,7 +137,9 @@ def train(
     pictures = load_training_set(config, data, validation)
     for words in (*(f"left out: {words}" for words in pictures.left_out), *pictures.notes):
         say(words)
-    config = replace(config, channels=pictures.channels, bits=pictures.depth, precision=choose_precision(config, ranks.device))
+    config = replace(
+        config, channels=pictures.channels, bits=pictures.depth, precision=choose_precision(config, ranks.device)
+    )
     recipe = load_recipe(config.degradation) if config.degradation else None
     held_out = degrade_pairs(pictures.validation, recipe, config.scale)
     check_pairs(held_out)
@@ -208,7 +222,18 @@ def train(
                 save_checkpoint(out / "checkpoints", now, keep=config.keep_checkpoints, pinned=stability.pinned(done))
             monitor.step(step + 1, terms, rate, run.clock.milliseconds())
             if report is not None and ranks.rank == 0:
-                report(Progress(step + 1, config.steps, terms["total"], rate, data_s, time.perf_counter() - begun, terms, quality))
+                report(
+                    Progress(
+                        step + 1,
+                        config.steps,
+                        terms["total"],
+                        rate,
+                        data_s,
+                        time.perf_counter() - begun,
+                        terms,
+                        quality,
+                    )
+                )
             if stopping:
                 ranks.barrier()  # no rank leaves while rank 0 saves
                 say(f"stopped after step {done}; the checkpoint is saved: use `resume=True` to continue")
@@ -222,7 +247,8 @@ def train(
 
 
 def pixel_step(run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int) -> dict[str, float]:
-    """Update the generator once without a discriminator; returns the weighted terms, their `total` and the gradient norm.
+    """Update the generator once without a discriminator; returns the weighted terms, their `total` and the gradient
+    norm.
 
     lr `b c h w`, hr `b c h*scale w*scale`: this rank's share of the batch.
     """
@@ -244,14 +270,17 @@ def pixel_step(run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int) -
     return values
 
 
-def gan_step(run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int, target: Tensor | None = None) -> dict[str, float]:
-    """Update generator and discriminator once on the same batch; returns what `pixel_step` does and the discriminator's terms.
+def gan_step(
+    run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int, target: Tensor | None = None
+) -> dict[str, float]:
+    """Update generator and discriminator once on the same batch; returns what `pixel_step` does and the discriminator's
+    terms.
 
     `target` is what losses other than the adversarial one compare with, if not `hr`: Real-ESRGAN sharpens it.
 
-    D(hr) and D(sr) are computed once. The generator's loss is differentiated with respect to `sr` only, so it leaves no gradient in D; the
-    discriminator's loss with respect to D's parameters only, so it leaves none in G. The result equals BasicSR's, which updates G first
-    and then lets D see the same `sr` again, with five passes through D.
+    D(hr) and D(sr) are computed once. The generator's loss is differentiated with respect to `sr` only, so it leaves no
+    gradient in D; the discriminator's loss with respect to D's parameters only, so it leaves none in G. The result
+    equals BasicSR's, which updates G first and then lets D see the same `sr` again, with five passes through D.
     """
     assert state.discriminator is not None and state.discriminator_optimizer is not None
     config, clock, ranks = run.config, run.clock, run.ranks

@@ -24,8 +24,8 @@ from upres.training.state import TrainState
 from upres.training.timing import Stopwatch
 
 TRIAL = 2  # samples: batch statistics need more than one value
-# Measured on five recipes (RRDB, compact; every discriminator): gradients in flight and convolution workspaces take 0.4 of what autograd
-# stores, and torch allocates another 100 MB in its first step.
+# Measured on five recipes (RRDB, compact; every discriminator): gradients in flight and convolution workspaces take 0.4
+# of what autograd stores, and torch allocates another 100 MB in its first step.
 _WORKSPACE = 1.4
 _FIRST_STEP_BYTES = 100 * 2**20
 
@@ -56,7 +56,10 @@ def needed_bytes(run: Run, state: TrainState) -> int:
 
 
 def measure_needs(run: Run, state: TrainState) -> Needs:
-    """Measure what autograd stores for a few samples. Copies of the networks run forward once; the originals stay as they are."""
+    """Measure what autograd stores for a few samples.
+
+    Copies of the networks run forward once; the originals stay as they are.
+    """
     config, device = run.config, run.ranks.device
     untimed = replace(run, clock=Stopwatch(device))
     kept: dict[int, int] = {}
@@ -76,7 +79,8 @@ def measure_needs(run: Run, state: TrainState) -> Needs:
         alive: list[object] = [sr, *generator_terms(untimed, state, sr, lr, hr, 0).values()]
         if trial.discriminator is not None:
             judged = hr.requires_grad_(config.r1_weight > 0.0)
-            alive += [trial.discriminator(judged), trial.discriminator(sr)]  # kept alive: no freed address is counted again
+            # kept alive: no freed address is counted again
+            alive += [trial.discriminator(judged), trial.discriminator(sr)]
             if config.r1_weight:
                 alive.append(formulas.r1_penalty(cast(formulas.Logits, alive[-2]), judged))
             if config.gradient_penalty_weight:
@@ -98,7 +102,14 @@ def check_memory(run: Run, state: TrainState) -> None:
     share, processes = config.batch // ranks.count, local_count(ranks) if ranks.device.type == "cpu" else 1
     if processes * needs.of(share // config.accumulate) <= free:
         return
-    fits = next((n for n in range(config.accumulate + 1, share + 1) if share % n == 0 and processes * needs.of(share // n) <= free), None)
+    fits = next(
+        (
+            n
+            for n in range(config.accumulate + 1, share + 1)
+            if share % n == 0 and processes * needs.of(share // n) <= free
+        ),
+        None,
+    )
     smaller = "reduce `batch` or `patch_px`"
     remedy = f"`accumulate={fits}` splits the same batch into {fits} micro-batches" if fits else smaller
     each = f" in each of {processes} processes" if processes > 1 else ""

@@ -1,4 +1,5 @@
-"""Everything a run loads from elsewhere: feature networks, NIQE's parameters, initial weights, the compiled Winograd kernel.
+"""Everything a run loads from elsewhere: feature networks, NIQE's parameters, initial weights, the compiled Winograd
+kernel.
 
 A file that one rank cannot load is used by none.
 """
@@ -40,7 +41,9 @@ def check_names(config: TrainConfig) -> None:
 
 
 def open_features(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> Features:
-    """The recipe's feature network, or its fallback if the first is unavailable; `say` reports which. Raises `ModelError`."""
+    """The recipe's feature network, or its fallback if the first is unavailable; `say` reports which. Raises
+    `ModelError`.
+    """
     if not config.feature_weight:
         return Features(None, {}, "")
     try:
@@ -57,7 +60,8 @@ def open_features(config: TrainConfig, source: Path | None, ranks: Ranks, say: S
 
 
 def choose_precision(config: TrainConfig, device: torch.device) -> Literal["float32", "bfloat16"]:
-    """The precision of convolutions in training: as configured, or for "auto" bfloat16 where `device` supports it natively.
+    """The precision of convolutions in training: as configured, or for "auto" bfloat16 where `device` supports it
+    natively.
 
     On CPUs that means AVX512-BF16 or AMX; elsewhere bfloat16 is emulated, many times slower than float32.
     """
@@ -72,7 +76,10 @@ def choose_precision(config: TrainConfig, device: torch.device) -> Literal["floa
 
 
 def choose_convolutions(config: TrainConfig, ranks: Ranks, say: Say) -> bool:
-    """Whether to use Winograd convolutions. "auto" uses them where they work and reports where not. Raises `EngineError`."""
+    """Whether to use Winograd convolutions.
+
+    "auto" uses them where they work and reports where not. Raises `EngineError`.
+    """
     possible = ranks.device.type == "cpu" and config.precision == "float32" and not config.compile
     if config.convolutions == "torch" or (config.convolutions == "auto" and not possible):
         return False
@@ -87,7 +94,9 @@ def choose_convolutions(config: TrainConfig, ranks: Ranks, say: Say) -> bool:
 
 
 def features_layers(config: TrainConfig, name: str) -> dict[str, float]:
-    """Layers and weights of the feature network `name`: the configured ones for `config.features`, else the network's defaults."""
+    """Layers and weights of the feature network `name`: the configured ones for `config.features`, else the network's
+    defaults.
+    """
     own = parse_layers(config.feature_layers) if name == config.features else {}
     return own or dict(FEATURES[name].default_layers)
 
@@ -107,12 +116,17 @@ def _together(fetch: Callable[[], T], ranks: Ranks, what: str) -> T:
                 problem = error
         ranks.barrier()
     if ranks.any(problem is not None):
-        raise problem or ModelError(f"another process of this run could not load {what}: give all processes the same files")
+        raise problem or ModelError(
+            f"another process of this run could not load {what}: give all processes the same files"
+        )
     return had[0]
 
 
 def open_perceptual_metric(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> PerceptualMetric:
-    """The measures `config` asks for. Validation goes on without those that are unavailable, and says so: no weight depends on them."""
+    """The measures `config` asks for.
+
+    Validation goes on without those that are unavailable, and says so: no weight depends on them.
+    """
     distance = parameters = None
     title = ""
     if config.judge:
@@ -125,7 +139,11 @@ def open_perceptual_metric(config: TrainConfig, source: Path | None, ranks: Rank
         except ModelError as error:
             say(f"validating without a feature distance: {error}")
     if config.niqe:
-        beside = source / PARAMETERS.name if source is not None and source.is_dir() and (source / PARAMETERS.name).is_file() else None
+        beside = (
+            source / PARAMETERS.name
+            if source is not None and source.is_dir() and (source / PARAMETERS.name).is_file()
+            else None
+        )
         try:
             parameters = _together(lambda: fetch_parameters(beside), ranks, PARAMETERS.name)
         except ModelError as error:
@@ -168,12 +186,15 @@ def _load_discriminator(discriminator: nn.Module, path: Path) -> None:
             continue
         if name not in state or tuple(state[name].shape) != tuple(tensor.shape):
             found = f"shape {tuple(state[name].shape)}" if name in state else "no such tensor"
-            raise DataError(f"{path} is not this recipe's discriminator: {name} should have shape {tuple(tensor.shape)}, found {found}")
+            raise DataError(
+                f"{path} is not this recipe's discriminator: {name} should have shape {tuple(tensor.shape)}, found "
+                f"{found}"
+            )
     more = sorted(state.keys() - own.keys())
     if more:
-        raise DataError(f"{path} is not this recipe's discriminator: unexpected tensor {more[0]} and {len(more) - 1} more")
+        raise DataError(
+            f"{path} is not this recipe's discriminator: unexpected tensor {more[0]} and {len(more) - 1} more"
+        )
     with torch.no_grad():
         for name in own.keys() & state.keys():
             own[name].copy_(torch.from_numpy(np.array(state[name])))
-
-

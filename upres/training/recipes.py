@@ -1,4 +1,5 @@
-"""Recipes: functions that return a whole configuration. `--set key=value` changes one field; what ran is written beside the run.
+"""Recipes: functions that return a whole configuration. `--set key=value` changes one field; what ran is written beside
+the run.
 
 | recipe | published in |
 |---|---|
@@ -37,10 +38,11 @@ def compact_x2() -> TrainConfig:
 
 
 def standard_x4() -> TrainConfig:
-    """The house's residual network, 64 wide, 16 convolutions (624 K parameters), on clean pictures: a run without an end.
+    """The house's residual network, 64 wide, 16 convolutions (624 K parameters), on clean pictures: a run without an
+    end.
 
-    It stands at its rate for as long as there is time; `--init RUN/model.safetensors --set decay_fraction=1 --set steps=N` is the decay
-    that makes a network to ship.
+    It stands at its rate for as long as there is time; `--init RUN/model.safetensors --set decay_fraction=1 --set
+    steps=N` is the decay that makes a network to ship.
     """
     return TrainConfig(
         recipe="standard-x4", source="docs/training.md", scale=4, network="residual", width=64, depth=16, batch=16, patch_px=48,
@@ -55,7 +57,9 @@ def standard_x2() -> TrainConfig:
 
 
 def photo_x4() -> TrainConfig:
-    """What phones, scanners and the web made of photographs: `standard-x4`'s network on degraded pictures, to learn from a `--teacher`."""
+    """What phones, scanners and the web made of photographs: `standard-x4`'s network on degraded pictures, to learn
+    from a `--teacher`.
+    """
     return dataclasses.replace(standard_x4(), recipe="photo-x4", degradation="real-esrgan", reuse=4, in_memory=False)
 
 
@@ -80,7 +84,9 @@ def esrgan_psnr_x2() -> TrainConfig:
 
 
 def esrgan_x4() -> TrainConfig:
-    """Stage two of ESRGAN, from stage one's network: 1e-2 L1 + VGG-19 conv5_4 before activation + 5e-3 relativistic average GAN."""
+    """Stage two of ESRGAN, from stage one's network: 1e-2 L1 + VGG-19 conv5_4 before activation + 5e-3 relativistic
+    average GAN.
+    """
     return dataclasses.replace(
         esrgan_psnr_x4(), recipe="esrgan-x4", source=_ESRGAN,
         steps=400_000, learning_rate=1e-4, final_learning_rate=0.0, schedule="multistep", milestones=(0.125, 0.25, 0.5, 0.75), cycles=1,
@@ -106,7 +112,9 @@ def srresnet_x4() -> TrainConfig:
 
 
 def compact_gan_x4() -> TrainConfig:
-    """A GAN for a CPU: the house network, a narrow multi-scale PatchGAN, and two terms that keep the LR picture and checkerboards away."""
+    """A GAN for a CPU: the house network, a narrow multi-scale PatchGAN, and two terms that keep the LR picture and
+    checkerboards away.
+    """
     return TrainConfig(
         recipe="compact-gan-x4", source="docs/training.md; terms of ESRGAN, discriminator of pix2pixHD (arXiv:1711.11585, section 3.2)",
         scale=4, batch=8, patch_px=24, steps=1500,
@@ -136,7 +144,9 @@ def real_esrnet_x4() -> TrainConfig:
 
 
 def real_esrgan_x4() -> TrainConfig:
-    """Stage two of Real-ESRGAN, from Real-ESRNet's averaged weights: L1 + five layers of VGG-19 + 0.1 standard GAN, spectral U-Net."""
+    """Stage two of Real-ESRGAN, from Real-ESRNet's averaged weights: L1 + five layers of VGG-19 + 0.1 standard GAN,
+    spectral U-Net.
+    """
     return dataclasses.replace(
         real_esrnet_x4(), recipe="real-esrgan-x4", steps=400_000, learning_rate=1e-4,
         pixel_weight=1.0, feature_weight=1.0, features="vgg19", features_otherwise="vgg19-conv3_1", feature_layers=_FIVE_LAYERS,
@@ -146,7 +156,9 @@ def real_esrgan_x4() -> TrainConfig:
 
 
 def bsrgan_x4() -> TrainConfig:
-    """BSRGAN as its authors' options have it: L1 + five layers of VGG-19 + least-squares GAN, each of weight 1, spectral U-Net."""
+    """BSRGAN as its authors' options have it: L1 + five layers of VGG-19 + least-squares GAN, each of weight 1,
+    spectral U-Net.
+    """
     return dataclasses.replace(
         real_esrgan_x4(), recipe="bsrgan-x4",
         source="Zhang et al., BSRGAN, ICCV 2021 (arXiv:2103.14006), and the options published with KAIR",
@@ -156,9 +168,11 @@ def bsrgan_x4() -> TrainConfig:
 
 
 def compact_wild_x4() -> TrainConfig:
-    """Pictures from the wild on a CPU: `compact-gan-x4` on degraded pictures, without the term that would bring the LR's noise back.
+    """Pictures from the wild on a CPU: `compact-gan-x4` on degraded pictures, without the term that would bring the
+    LR's noise back.
 
-    The first steps learn on pixels alone to take away what was put in, as Real-ESRNet does for Real-ESRGAN; they cost a sixth of the rest.
+    The first steps learn on pixels alone to take away what was put in, as Real-ESRNet does for Real-ESRGAN; they cost a
+    sixth of the rest.
     """
     return dataclasses.replace(
         compact_gan_x4(), recipe="compact-wild-x4", source="docs/training.md; terms as in compact-gan-x4, balance of Real-ESRGAN",
@@ -169,7 +183,9 @@ def compact_wild_x4() -> TrainConfig:
 
 def _twin_x2(config: TrainConfig) -> TrainConfig:
     """The same HR patch for x2."""
-    return dataclasses.replace(config, recipe=config.recipe.removesuffix("x4") + "x2", scale=2, patch_px=2 * config.patch_px)
+    return dataclasses.replace(
+        config, recipe=config.recipe.removesuffix("x4") + "x2", scale=2, patch_px=2 * config.patch_px
+    )
 
 
 def real_esrnet_x2() -> TrainConfig:

@@ -1,4 +1,6 @@
-"""One run on one rank: everything its functions share that does not change during training; what changes is `TrainState`."""
+"""One run on one rank: everything its functions share that does not change during training; what changes is
+`TrainState`.
+"""
 
 from __future__ import annotations
 

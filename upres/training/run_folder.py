@@ -18,7 +18,14 @@ from torch import Tensor
 
 from upres.errors import DataError, EngineError
 from upres.system.files import output_error, write_atomic
-from upres.training.checkpoint import Checkpoint, checkpoint_path, drop_after, latest_checkpoint, list_checkpoints, read_checkpoint
+from upres.training.checkpoint import (
+    Checkpoint,
+    checkpoint_path,
+    drop_after,
+    latest_checkpoint,
+    list_checkpoints,
+    read_checkpoint,
+)
 from upres.training.config import FREE_FIELDS, TrainConfig, plain_config
 from upres.training.distributed.ranks import Ranks
 from upres.training.monitoring.curves import CURVE, read_validations
@@ -63,17 +70,22 @@ def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) ->
     """Raises `DataError` if the run to resume had another configuration, other pictures, files or number of processes."""
     before = cast("dict[str, Any]", start.facts["config"])
     now = cast("dict[str, Any]", facts["config"])
-    before = plain_config(TrainConfig(recipe="", scale=1)) | before  # settings that are newer than the run had their defaults
+    # settings that are newer than the run had their defaults
+    before = plain_config(TrainConfig(recipe="", scale=1)) | before
     newer = sorted(before.keys() - now.keys())
     if newer:
         raise DataError(
-            f"{out} was started by a newer version of upres, which had the setting {newer[0]}: upgrade upres to continue the run"
+            f"{out} was started by a newer version of upres, which had the setting {newer[0]}: upgrade upres to "
+            "continue the run"
         )
-    undecided = [key for key in ("channels", "bits") if not before[key]]  # runs of versions that did not resolve these from the data
+    # runs of versions that did not resolve these from the data
+    undecided = [key for key in ("channels", "bits") if not before[key]]
     changed = sorted(key for key in now if key not in (*FREE_FIELDS, *undecided) and before[key] != now[key])
     if changed:
         words = ", ".join(f"{key} was {before[key]!r} and is {now[key]!r}" for key in changed)
-        raise DataError(f"{out} was started with another configuration ({words}): resume with the same, or choose another `out`")
+        raise DataError(
+            f"{out} was started with another configuration ({words}): resume with the same, or choose another `out`"
+        )
     if start.facts["data"] != facts["data"]:
         raise DataError(f"{out} was started with other pictures than `data` holds now: resume with the same files")
     options = {
@@ -83,13 +95,16 @@ def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) ->
     for key, option in options.items():
         if (start.facts.get(key) or None) != (facts[key] or None):
             raise DataError(
-                f"{out} was started with another {option} ({start.facts.get(key) or 'none'}, now {facts[key] or 'none'}): "
+                f"{out} was started with another {option} ({start.facts.get(key) or 'none'}, now "
+                f"{facts[key] or 'none'}): "
                 "resume with the same, or choose another `out`"
             )
 
 
 def check_same_on_all(facts: Mapping[str, object], ranks: Ranks) -> None:
-    """Raises `DataError` on every rank if the ranks' pictures, files or settings differ: they would train different networks."""
+    """Raises `DataError` on every rank if the ranks' pictures, files or settings differ: they would train different
+    networks.
+    """
     others = ranks.gather(dict(facts))
     for key in facts:
         if any(other[key] != others[0][key] for other in others):
@@ -100,7 +115,8 @@ def check_same_on_all(facts: Mapping[str, object], ranks: Ranks) -> None:
 def check_finite(run: Run, told: Mapping[str, Tensor], step: int, lr: Tensor, hr: Tensor) -> dict[str, float]:
     """The values of a step, averaged over the ranks, checked before any weight changes.
 
-    If one is not finite, saves the batch as `not_finite_step_N.safetensors` (lr, hr) and raises `EngineError`, on every rank.
+    If one is not finite, saves the batch as `not_finite_step_N.safetensors` (lr, hr) and raises `EngineError`, on every
+    rank.
     """
     config, ranks, out = run.config, run.ranks, run.folder
     stacked = ranks.mean_over_ranks(torch.stack([value.detach().float() for value in told.values()]))
@@ -110,7 +126,9 @@ def check_finite(run: Run, told: Mapping[str, Tensor], step: int, lr: Tensor, hr
         return values
     suffix = f"_rank_{ranks.rank}" if ranks.count > 1 else ""
     path = out / f"not_finite_step_{step + 1}{suffix}.safetensors"
-    arrays = {name: np.ascontiguousarray(batch.detach().float().cpu().numpy()) for name, batch in (("lr", lr), ("hr", hr))}
+    arrays = {
+        name: np.ascontiguousarray(batch.detach().float().cpu().numpy()) for name, batch in (("lr", lr), ("hr", hr))
+    }
     write_atomic(path, save_tensors(arrays, metadata={"step": str(step + 1), "not finite": ", ".join(bad)}))
     saved = list_checkpoints(out / "checkpoints")
     kept = f"The newest checkpoint is {saved[-1].name}" if saved else "No checkpoint was written yet"
@@ -122,7 +140,9 @@ def check_finite(run: Run, told: Mapping[str, Tensor], step: int, lr: Tensor, hr
 
 
 def score(config: TrainConfig, quality: Mapping[str, Any]) -> float | None:
-    """What selects `best.safetensors`, higher is better: PSNR, or in stage two minus the perceptual distance; None if not measured."""
+    """What selects `best.safetensors`, higher is better: PSNR, or in stage two minus the perceptual distance; None if
+    not measured.
+    """
     if not config.adversarial:
         return cast("float | None", quality.get("psnr_y"))
     distance = quality.get("feature_distance")
@@ -130,7 +150,9 @@ def score(config: TrainConfig, quality: Mapping[str, Any]) -> float | None:
 
 
 def best_so_far(run: Run, first: int) -> float:
-    """The best score up to step `first` by the same metric; removes the lines of later validations, which will be repeated."""
+    """The best score up to step `first` by the same metric; removes the lines of later validations, which will be
+    repeated.
+    """
     curve = run.folder / CURVE
     if not curve.is_file():
         return -math.inf
@@ -158,13 +180,26 @@ def write_model(path: Path, net: AnyGenerator, config: TrainConfig, step: int) -
 
 
 def append_validation(
-    run: Run, step: int, quality: Quality | None, terms: Mapping[str, float], verdict: Verdict, stability: StabilityGuard
+    run: Run,
+    step: int,
+    quality: Quality | None,
+    terms: Mapping[str, float],
+    verdict: Verdict,
+    stability: StabilityGuard,
 ) -> None:
     """Append one line to `validation.jsonl`: step, scores, losses, the guard's verdict and the time."""
     if quality is None:
         return
-    figures = {key: None if value == math.inf else value for key, value in asdict(quality).items()}  # JSON has no infinity
-    row = {"step": step, **figures, "judge": run.metric.name, "loss": terms["total"], "losses": dict(terms), "time": time.time()}
+    # JSON has no infinity
+    figures = {key: None if value == math.inf else value for key, value in asdict(quality).items()}
+    row = {
+        "step": step,
+        **figures,
+        "judge": run.metric.name,
+        "loss": terms["total"],
+        "losses": dict(terms),
+        "time": time.time(),
+    }
     row |= {"guard": verdict.words, "means": verdict.means, "went_back": stability.memory.went_back}
     with (run.folder / CURVE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
@@ -173,8 +208,9 @@ def append_validation(
 def go_back(run: Run, state: TrainState, stability: StabilityGuard, step: int, to: int) -> float | None:
     """Return from step `step` to the checkpoint of step `to`; returns the best score up to there.
 
-    Deletes later checkpoints and validations; the caller then saves checkpoint `to` again with the guard's new state. A run killed before
-    that reaches the same validation and goes back again. Returns None, and says so, if the checkpoint cannot be read.
+    Deletes later checkpoints and validations; the caller then saves checkpoint `to` again with the guard's new state. A
+    run killed before that reaches the same validation and goes back again. Returns None, and says so, if the checkpoint
+    cannot be read.
     """
     folder = run.folder / "checkpoints"
     path = checkpoint_path(folder, to)
@@ -184,7 +220,10 @@ def go_back(run: Run, state: TrainState, stability: StabilityGuard, step: int, t
     except (DataError, OSError) as error:
         reason = str(error)
     if run.ranks.any(good is None):
-        run.say(f"guard: the good checkpoint {path} cannot be read{f' ({reason})' if reason else ''}: training continues at step {step}")
+        run.say(
+            f"guard: the good checkpoint {path} cannot be read{f' ({reason})' if reason else ''}: training continues "
+            f"at step {step}"
+        )
         return None
     assert good is not None
     for optimizer in filter(None, (state.optimizer, state.discriminator_optimizer)):
@@ -207,4 +246,6 @@ def sweep_from_parent(run: Run, parent: Parent, state: TrainState) -> None:
 
 def generator_of(device: torch.device, *numbers: int) -> torch.Generator:
     """A generator seeded by `numbers` alone, so that its state need not be saved."""
-    return torch.Generator(device).manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))
+    return torch.Generator(device).manual_seed(
+        int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    )

@@ -1,7 +1,7 @@
 """The training state: generator, its weight average, discriminator and both optimizers.
 
-`pack` returns every tensor by name, `unpack` restores them. Nothing else needs saving: the learning rate and the samples are pure functions
-of the step, bfloat16 needs no loss scaler, and nothing draws from a global random generator.
+`pack` returns every tensor by name, `unpack` restores them. Nothing else needs saving: the learning rate and the
+samples are pure functions of the step, bfloat16 needs no loss scaler, and nothing draws from a global random generator.
 """
 
 from __future__ import annotations
@@ -139,13 +139,19 @@ def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 @torch.no_grad()
 def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None:
-    """Restore what `pack` returned into `state`, of the same configuration. Raises `DataError` naming a missing tensor."""
+    """Restore what `pack` returned into `state`, of the same configuration.
+
+    Raises `DataError` naming a missing tensor.
+    """
     expected = {f"ema/{name}" for name in state.ema}
     for title, module, _ in _members(state):
         expected |= {f"{title}/{name}" for name, _ in _own_tensors(module)}
     missing = sorted(expected - arrays.keys())
     if missing:
-        raise DataError(f"the checkpoint lacks {missing[0]} (and {len(missing) - 1} more): it was written by another version of upres")
+        raise DataError(
+            f"the checkpoint lacks {missing[0]} (and {len(missing) - 1} more): it was written by another version of "
+            "upres"
+        )
 
     def stored(name: str) -> Tensor:
         return torch.from_numpy(np.array(arrays[name]))
@@ -174,15 +180,17 @@ def start_ema(net: nn.Module) -> dict[str, Tensor]:
 
 def averaged_tensors(net: nn.Module) -> dict[str, Tensor]:
     """The tensors that are averaged. Running statistics are included: averaged weights need matching statistics."""
-    return {name: tensor for name, tensor in (*net.named_parameters(), *net.named_buffers()) if tensor.is_floating_point()}
+    return {
+        name: tensor for name, tensor in (*net.named_parameters(), *net.named_buffers()) if tensor.is_floating_point()
+    }
 
 
 @torch.no_grad()
 def update_ema(ema: Mapping[str, Tensor], net: nn.Module, decay: float, step: int) -> None:
     """ema <- decay * ema + (1 - decay) * tensor, after the optimizer's step.
 
-    The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that the random initialization is forgotten (as in TensorFlow's
-    ExponentialMovingAverage with `num_updates`).
+    The decay is warmed up as min(decay, (1 + step) / (10 + step)), so that the random initialization is forgotten (as
+    in TensorFlow's ExponentialMovingAverage with `num_updates`).
     """
     weight = 1.0 - min(decay, (1.0 + step) / (10.0 + step))
     names = list(ema)
@@ -193,12 +201,13 @@ def update_ema(ema: Mapping[str, Tensor], net: nn.Module, decay: float, step: in
 def schedule_factor(config: TrainConfig, step: int) -> float:
     """The factor on the learning rates at step `step` (counted from 0): linear warm-up, then the schedule.
 
-    cosine: `cycles` equal cycles, each from 1 down to final_learning_rate / learning_rate (Loshchilov and Hutter, SGDR, ICLR 2017,
+    cosine: `cycles` equal cycles, each from 1 down to final_learning_rate / learning_rate (Loshchilov and Hutter, SGDR,
+    ICLR 2017,
         equation 5, restarting at the full rate).
-    multistep: halved at each milestone, as in ESRGAN.
-    wsd (warm-up, stable, decay): the full rate, then over the final `decay_fraction` of the steps low + (1 - low) (1 - sqrt(phase)) with
-        low = final_learning_rate / learning_rate (Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training
-        Durations", NeurIPS 2024, equation 1).
+    multistep: halved at each milestone, as in ESRGAN. wsd (warm-up, stable, decay): the full rate, then over the final
+    `decay_fraction` of the steps low + (1 - low) (1 - sqrt(phase)) with
+        low = final_learning_rate / learning_rate (Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond
+        Fixed Training Durations", NeurIPS 2024, equation 1).
     """
     low = config.final_learning_rate / config.learning_rate
     if config.schedule == "cosine":

@@ -23,12 +23,17 @@ class Mark(Protocol):
 class Stopwatch:
     """Milliseconds of named sections: `with clock("generator"): ...`; repeated names add up.
 
-    On a GPU a section lies between two events of the current stream. They are read once the GPU has passed them, a step or more later, so
-    that nothing waits for them. A section without GPU work, such as loading data, is the GPU's idle time.
+    On a GPU a section lies between two events of the current stream. They are read once the GPU has passed them, a step
+    or more later, so that nothing waits for them. A section without GPU work, such as loading data, is the GPU's idle
+    time.
     """
 
     def __init__(
-        self, device: torch.device, *, now: Callable[[], float] = time.perf_counter, mark: Callable[[], Mark] | None = None
+        self,
+        device: torch.device,
+        *,
+        now: Callable[[], float] = time.perf_counter,
+        mark: Callable[[], Mark] | None = None,
     ) -> None:
         self._now = now
         on_gpu = device.type == "cuda"

@@ -42,7 +42,10 @@ def resize_plane(plane: Array, size: tuple[int, int], *, wrap: bool = False) -> 
 
 
 def _resize_round(plane: Array, axis: int, length: int) -> Array:
-    """Resize one axis of a wrapping plane. It is padded by a whole number of samples both before and after the resize."""
+    """Resize one axis of a wrapping plane.
+
+    It is padded by a whole number of samples both before and after the resize.
+    """
     here = plane.shape[axis]
     if here == length:
         return plane

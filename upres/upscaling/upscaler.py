@@ -138,8 +138,8 @@ class Upscaler:
 
         picture: A `Picture`, of which gray, depth, profile, metadata and DPI are kept. Or a numpy array: h w (gray),
             h w 1, h w 2 (gray and alpha), h w 3 (RGB) or h w 4 (RGBA); uint8 and uint16 results are rounded and
-            clipped, floats are in [0, 1] and not clipped, so edges may overshoot a little. Or a PIL image of mode L, LA, RGB,
-            RGBA, 1, P or I;16, of which ICC profile, DPI, EXIF and XMP are kept.
+            clipped, floats are in [0, 1] and not clipped, so edges may overshoot a little. Or a PIL image of mode L,
+            LA, RGB, RGBA, 1, P or I;16, of which ICC profile, DPI, EXIF and XMP are kept.
         size: The output size.
         progress: Called as `progress(done, total)` in output pixels after each tile. Its exceptions propagate.
         scale: Factor of the sides, instead of `size`.

@@ -1,8 +1,10 @@
-"""ncnn's `.param` (text: a list of layers) and `.bin` (their weights, without names): read and checked here, before ncnn sees a byte.
+"""ncnn's `.param` (text: a list of layers) and `.bin` (their weights, without names): read and checked here, before
+ncnn sees a byte.
 
-ncnn trusts what it loads: a kernel of size 0 divides by zero, a number of channels that does not fit reads beyond its memory. So only the
-layer types of `ncnn_layers` pass, every number that a size is made of is checked, the weights must fill the `.bin` exactly, and what is
-then given to ncnn is written anew from what was read (`program`). Formats: ncnn's wiki, "param and model file structure", and modelbin.cpp.
+ncnn trusts what it loads: a kernel of size 0 divides by zero, a number of channels that does not fit reads beyond its
+memory. So only the layer types of `ncnn_layers` pass, every number that a size is made of is checked, the weights must
+fill the `.bin` exactly, and what is then given to ncnn is written anew from what was read (`program`). Formats: ncnn's
+wiki, "param and model file structure", and modelbin.cpp.
 """
 
 from __future__ import annotations
@@ -26,13 +28,16 @@ _BINARY_PARAM = struct.pack("<i", 7767517)
 _MAX_TEXT_BYTES = 4 * 2**20
 _MAX_LAYERS = 5_000  # an RRDBNet of 23 blocks has a thousand
 _MAX_BIN_BYTES = 2**31
-_HALF, _INT8, _RAW = 0x01306B47, 0x000D4B38, 0x0002C056  # tags before weights; 0: raw float32; any other: a table of 256 values
+# tags before weights; 0: raw float32; any other: a table of 256 values
+_HALF, _INT8, _RAW = 0x01306B47, 0x000D4B38, 0x0002C056
 _ARRAY_BASE = -23300  # a key of this minus n gives parameter n as a list: its length, then its values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NcnnModel:
-    """A checked network: `layers` in the order in which they run, `weights` those of each, all float32. One input, one output."""
+    """A checked network: `layers` in the order in which they run, `weights` those of each, all float32. One input, one
+    output.
+    """
 
     path: Path
     layers: tuple[NcnnLayer, ...]
@@ -53,10 +58,15 @@ def is_param(data: bytes) -> bool:
 
 
 def find_pair(path: Path) -> tuple[Path, Path] | None:
-    """(.param, .bin) for the path of either; None where the file is of another kind. Raises ModelError where its other half is missing."""
+    """(.param, .bin) for the path of either; None where the file is of another kind. Raises ModelError where its other
+    half is missing.
+    """
     start = _start(path)
     if start.startswith(_BINARY_PARAM):
-        raise ModelError(f"model file {path}: it is ncnn's binary .param. Give the text .param, which begins with 7767517, and its .bin")
+        raise ModelError(
+            f"model file {path}: it is ncnn's binary .param. Give the text .param, which begins with 7767517, and its "
+            ".bin"
+        )
     if is_param(start):
         other = path.with_suffix(".bin")
         if not other.is_file():
@@ -69,7 +79,9 @@ def find_pair(path: Path) -> tuple[Path, Path] | None:
     if other.is_file() and is_param(_start(other)):
         return other, path
     if start[:4] == struct.pack("<I", _HALF):
-        raise ModelError(f"model file {path}: it is an ncnn .bin file (float16 weights without names). Put {other.name} beside it")
+        raise ModelError(
+            f"model file {path}: it is an ncnn .bin file (float16 weights without names). Put {other.name} beside it"
+        )
     return None
 
 
@@ -78,11 +90,16 @@ def _start(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(16)
     except OSError as error:
-        raise ModelError(f"model file {path}: it cannot be read ({error.strerror}). Check its path and permissions") from error
+        raise ModelError(
+            f"model file {path}: it cannot be read ({error.strerror}). Check its path and permissions"
+        ) from error
 
 
 def read_ncnn(param: Path, weights: Path) -> NcnnModel:
-    """The network of two files. Raises ModelError for all that is wrong with either: damaged, too large, of layers that are not known."""
+    """The network of two files.
+
+    Raises ModelError for all that is wrong with either: damaged, too large, of layers that are not known.
+    """
     text = _bounded(param, _MAX_TEXT_BYTES)
     data = _bounded(weights, _MAX_BIN_BYTES)
     origin = Origin(str(param), len(text))
@@ -105,7 +122,9 @@ def _bounded(path: Path, most: int) -> bytes:
         size = path.stat().st_size
         data = path.read_bytes() if path.is_file() and size <= most else None
     except OSError as error:
-        raise ModelError(f"model file {path}: it cannot be read ({error.strerror}). Check its path and permissions") from error
+        raise ModelError(
+            f"model file {path}: it cannot be read ({error.strerror}). Check its path and permissions"
+        ) from error
     if data is None:
         raise ModelError(f"model file {path}: it has {size:,} bytes, or is not a file; expected at most {most:,} bytes")
     return data
@@ -123,7 +142,9 @@ def parse_param(text: bytes, origin: Origin) -> tuple[NcnnLayer, ...]:
     if counts is None:
         raise origin.refuse("it begins as an ncnn .param, but the counts of its layers and blobs do not follow")
     if int(counts[1]) != len(lines) - 2 or len(lines) > _MAX_LAYERS:
-        raise origin.refuse(f"it declares {int(counts[1]):,} layers, but {len(lines) - 2:,} follow; at most {_MAX_LAYERS:,} can be read")
+        raise origin.refuse(
+            f"it declares {int(counts[1]):,} layers, but {len(lines) - 2:,} follow; at most {_MAX_LAYERS:,} can be read"
+        )
     layers = tuple(_parse_line(line, origin) for line in lines[2:])
     written: set[str] = set()
     for layer in layers:
@@ -131,7 +152,9 @@ def parse_param(text: bytes, origin: Origin) -> tuple[NcnnLayer, ...]:
         twice = next((name for name in layer.outputs if name in written), None)
         if missing is not None or twice is not None or len(set(layer.outputs)) != len(layer.outputs):
             what = f"reads {missing!r}, which no earlier layer writes"
-            raise origin.refuse(f"layer {layer.name!r} {what if missing is not None else f'writes {twice!r}, which is written already'}")
+            raise origin.refuse(
+                f"layer {layer.name!r} {what if missing is not None else f'writes {twice!r}, which is written already'}"
+            )
         written.update(layer.outputs)
         check_layer(layer, origin)
     return layers
@@ -139,12 +162,18 @@ def parse_param(text: bytes, origin: Origin) -> tuple[NcnnLayer, ...]:
 
 def _parse_line(line: str, origin: Origin) -> NcnnLayer:
     words = line.split()
-    if len(words) < 4 or not all(re.fullmatch(r"\d{1,3}", word) for word in words[2:4]) or any(len(word) > 255 for word in words):
+    if (
+        len(words) < 4
+        or not all(re.fullmatch(r"\d{1,3}", word) for word in words[2:4])
+        or any(len(word) > 255 for word in words)
+    ):
         raise origin.refuse(f"expected a layer on each line, got {line[:60]!r}")
     taken, given = int(words[2]), int(words[3])
     blobs, settings = words[4 : 4 + taken + given], words[4 + taken + given :]
     if len(blobs) != taken + given or any("=" in blob for blob in blobs):
-        raise origin.refuse(f"layer {words[1]!r}: {taken} inputs and {given} outputs are declared, but not all are named")
+        raise origin.refuse(
+            f"layer {words[1]!r}: {taken} inputs and {given} outputs are declared, but not all are named"
+        )
     params: dict[int, Number | tuple[Number, ...]] = {}
     for word in settings:
         match = re.fullmatch(r"(-?\d{1,5})=([-+0-9.eE,]{1,4000})", word)
@@ -156,7 +185,9 @@ def _parse_line(line: str, origin: Origin) -> NcnnLayer:
         if key <= _ARRAY_BASE:
             key = _ARRAY_BASE - key
             if numbers[0] != len(numbers) - 1:
-                raise origin.refuse(f"layer {words[1]!r}: a list of {numbers[0]} numbers is declared, but {len(numbers) - 1} follow")
+                raise origin.refuse(
+                    f"layer {words[1]!r}: a list of {numbers[0]} numbers is declared, but {len(numbers) - 1} follow"
+                )
             params[key] = numbers[1:]
         elif len(numbers) == 1:
             params[key] = numbers[0]
@@ -193,7 +224,8 @@ def _read_array(data: bytes, at: int, weights: Weights, layer: NcnnLayer, origin
         size = count * np.dtype(dtype).itemsize
         if at + size > len(data):
             raise origin.refuse(
-                f"layer {layer.name!r} needs {size:,} bytes at {at:,}, and the file ends at {len(data):,}: it is cut short, "
+                f"layer {layer.name!r} needs {size:,} bytes at {at:,}, and the file ends at {len(data):,}: it is cut "
+                "short, "
                 "or does not belong to its .param"
             )
         values = np.frombuffer(data, dtype, count, at)
@@ -204,19 +236,26 @@ def _read_array(data: bytes, at: int, weights: Weights, layer: NcnnLayer, origin
     if tag == _HALF:
         values = take(weights.count, "<f2").astype(np.float32)
     elif tag == _INT8:
-        raise origin.refuse(f"layer {layer.name!r} has int8 weights, which upres cannot run. Take the float16 or float32 files")
+        raise origin.refuse(
+            f"layer {layer.name!r} has int8 weights, which upres cannot run. Take the float16 or float32 files"
+        )
     elif tag in (0, _RAW):
         values = take(weights.count, "<f4").astype(np.float32)
     else:
         table = take(256, "<f4")
         values = table[take(weights.count, "u1").astype(np.intp)].astype(np.float32)
     if not np.isfinite(values).all():
-        raise origin.refuse(f"layer {layer.name!r} has weights that are not finite: the file is damaged, or does not belong to its .param")
+        raise origin.refuse(
+            f"layer {layer.name!r} has weights that are not finite: the file is damaged, or does not belong to its "
+            ".param"
+        )
     return values, at
 
 
 def program(model: NcnnModel) -> tuple[str, list[Array]]:
-    """The checked network as ncnn reads it: the text, and the weights in float32, each behind its tag where ncnn expects one."""
+    """The checked network as ncnn reads it: the text, and the weights in float32, each behind its tag where ncnn
+    expects one.
+    """
     lines: list[str] = []
     chunks: list[Array] = []
     for layer, arrays in zip(model.layers, model.weights, strict=True):

@@ -1,7 +1,8 @@
 """The layer types of ncnn that are run, what each reads from the `.bin`, and which of its numbers must be what.
 
-Numbers of parameters, their defaults and the order of weights are those of ncnn's `docs/developer-guide/operators.md` and of the
-`load_model` of each layer. A type that is not here is refused: it may have weights whose size is not known, or be a program of its own.
+Numbers of parameters, their defaults and the order of weights are those of ncnn's `docs/developer-guide/operators.md`
+and of the `load_model` of each layer. A type that is not here is refused: it may have weights whose size is not known,
+or be a program of its own.
 """
 
 from __future__ import annotations
@@ -51,14 +52,30 @@ class NcnnLayer:
         """A square kernel of stride 1 without dilation, with that padding of zeros all around."""
         pads = [self.integer(4), self.integer(14, self.integer(4)), self.integer(15, self.integer(4))]
         pads.append(self.integer(16, pads[1]))
-        ones = [self.integer(2, 1), self.integer(12, self.integer(2, 1)), self.integer(3, 1), self.integer(13, self.integer(3, 1))]
+        ones = [
+            self.integer(2, 1),
+            self.integer(12, self.integer(2, 1)),
+            self.integer(3, 1),
+            self.integer(13, self.integer(3, 1)),
+        ]
         dynamic = self.integer(19)
-        return self.kernel[0] == self.kernel[1] and set(pads) == {padding} and set(ones) == {1} and not self.real(18) and not dynamic
+        return (
+            self.kernel[0] == self.kernel[1]
+            and set(pads) == {padding}
+            and set(ones) == {1}
+            and not self.real(18)
+            and not dynamic
+        )
 
     def is_nearest(self, scale: int) -> bool:
         """An Interp that repeats each pixel `scale` times."""
         fixed = self.integer(3) or self.integer(4) or self.integer(5)
-        return self.integer(0) == 1 and self.real(1, 1.0) == self.real(2, 1.0) == scale and not fixed and len(self.inputs) == 1
+        return (
+            self.integer(0) == 1
+            and self.real(1, 1.0) == self.real(2, 1.0) == scale
+            and not fixed
+            and len(self.inputs) == 1
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +133,50 @@ _WEIGHTS: dict[str, Callable[[NcnnLayer], list[Weights]]] = {
 }
 # What takes each value by itself and gives one of it, and has no weights.
 _POINTWISE = frozenset(
-    {"AbsVal", "BNLL", "CELU", "Clip", "Dropout", "ELU", "Erf", "Exp", "GELU", "HardSigmoid", "HardSwish", "Log", "Mish", "Noop"}
+    {
+        "AbsVal",
+        "BNLL",
+        "CELU",
+        "Clip",
+        "Dropout",
+        "ELU",
+        "Erf",
+        "Exp",
+        "GELU",
+        "HardSigmoid",
+        "HardSwish",
+        "Log",
+        "Mish",
+        "Noop",
+    }
     | {"Power", "ReLU", "SELU", "Sigmoid", "Softplus", "Swish", "TanH", "UnaryOp"}
 )
 _MOVING = frozenset(
-    {"BinaryOp", "Concat", "Crop", "Eltwise", "ExpandDims", "Flatten", "Input", "Interp", "MatMul", "Padding", "Permute", "PixelShuffle"}
+    {
+        "BinaryOp",
+        "Concat",
+        "Crop",
+        "Eltwise",
+        "ExpandDims",
+        "Flatten",
+        "Input",
+        "Interp",
+        "MatMul",
+        "Padding",
+        "Permute",
+        "PixelShuffle",
+    }
     | {"Pooling", "Reduction", "Reorg", "Reshape", "ShuffleChannel", "Slice", "Softmax", "Split", "Squeeze"}
 )
 _ONE_TO_ONE = _POINTWISE | {"PReLU", "BatchNorm", "Bias", "InstanceNorm", "Interp", "Pooling"}
-_INPUTS = {"Input": (0, 0), "MemoryData": (0, 0), "BinaryOp": (1, 2), "Concat": (1, 255), "Eltwise": (2, 255), "MatMul": (2, 2)}
+_INPUTS = {
+    "Input": (0, 0),
+    "MemoryData": (0, 0),
+    "BinaryOp": (1, 2),
+    "Concat": (1, 255),
+    "Eltwise": (2, 255),
+    "MatMul": (2, 2),
+}
 _CONVS = frozenset({"Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise"})
 
 
@@ -134,7 +186,9 @@ def weights_of(layer: NcnnLayer) -> list[Weights]:
 
 
 def check_layer(layer: NcnnLayer, origin: Origin) -> None:
-    """Raises ModelError for a type that is not known, and for numbers that ncnn would divide by, allocate or run beyond its memory with."""
+    """Raises ModelError for a type that is not known, and for numbers that ncnn would divide by, allocate or run beyond
+    its memory with.
+    """
     if layer.kind not in _WEIGHTS and layer.kind not in _POINTWISE | _MOVING:
         raise origin.refuse(
             f"layer {layer.name!r} is of the type {layer.kind!r}, which upres does not run",
@@ -151,7 +205,9 @@ def check_layer(layer: NcnnLayer, origin: Origin) -> None:
     least, most = _INPUTS.get(layer.kind, (1, 1))
     outputs = 255 if layer.kind in ("Split", "Slice") else 1
     if not least <= len(layer.inputs) <= most or not 1 <= len(layer.outputs) <= outputs:
-        raise origin.refuse(f"layer {layer.name!r} ({layer.kind}) has {len(layer.inputs)} inputs and {len(layer.outputs)} outputs")
+        raise origin.refuse(
+            f"layer {layer.name!r} ({layer.kind}) has {len(layer.inputs)} inputs and {len(layer.outputs)} outputs"
+        )
     if layer.kind in _CONVS:
         _check_conv(layer, expect, origin)
     elif layer.kind == "Pooling":
@@ -171,18 +227,33 @@ def check_layer(layer: NcnnLayer, origin: Origin) -> None:
     elif layer.kind == "Padding":
         for key in (0, 1, 2, 3, 7, 8):
             expect(key, 0, _MAX_SIDE, "a padding", 0)
-    elif layer.kind in ("InnerProduct", "PReLU", "BatchNorm", "Scale", "Bias", "InstanceNorm", "LayerNorm", "GroupNorm"):
+    elif layer.kind in (
+        "InnerProduct",
+        "PReLU",
+        "BatchNorm",
+        "Scale",
+        "Bias",
+        "InstanceNorm",
+        "LayerNorm",
+        "GroupNorm",
+    ):
         expect(0, 1, _MAX_CHANNELS, "its size", 0)
         if layer.kind == "GroupNorm":
             channels = expect(1, 1, _MAX_CHANNELS, "the number of channels", 0)
             if channels % layer.integer(0):
-                raise origin.refuse(f"layer {layer.name!r} (GroupNorm): {channels} channels do not make {layer.integer(0)} groups")
+                raise origin.refuse(
+                    f"layer {layer.name!r} (GroupNorm): {channels} channels do not make {layer.integer(0)} groups"
+                )
         if layer.kind == "InnerProduct":
             size = expect(2, 1, 2**31 - 1, "the number of weights", 0)
             if size % layer.integer(0) or layer.integer(8):
-                raise origin.refuse(f"layer {layer.name!r} (InnerProduct): {size} weights for {layer.integer(0)} outputs, or int8 ones")
+                raise origin.refuse(
+                    f"layer {layer.name!r} (InnerProduct): {size} weights for {layer.integer(0)} outputs, or int8 ones"
+                )
     elif layer.kind == "BinaryOp" and (len(layer.inputs) == 1) != bool(layer.integer(1)):
-        raise origin.refuse(f"layer {layer.name!r} (BinaryOp) has {len(layer.inputs)} inputs, which does not fit its constant")
+        raise origin.refuse(
+            f"layer {layer.name!r} (BinaryOp) has {len(layer.inputs)} inputs, which does not fit its constant"
+        )
     elif layer.kind == "MemoryData":
         for key in (0, 1, 2, 11):
             expect(key, 0, _MAX_CHANNELS, "a size", 0)
@@ -191,7 +262,12 @@ def check_layer(layer: NcnnLayer, origin: Origin) -> None:
 
 def _check_conv(layer: NcnnLayer, expect: Callable[..., int], origin: Origin) -> None:
     out = expect(0, 1, _MAX_CHANNELS, "the number of outputs", 0)
-    for key, like, what in ((1, 1, "the kernel"), (11, 1, "the kernel"), (2, 2, "the dilation"), (12, 2, "the dilation")):
+    for key, like, what in (
+        (1, 1, "the kernel"),
+        (11, 1, "the kernel"),
+        (2, 2, "the dilation"),
+        (12, 2, "the dilation"),
+    ):
         expect(key, 1, _MAX_SIDE, what, layer.integer(like, 0 if like == 1 else 1))
     for key in (3, 13):
         expect(key, 1, _MAX_SIDE, "the stride", layer.integer(3, 1))
@@ -199,13 +275,20 @@ def _check_conv(layer: NcnnLayer, expect: Callable[..., int], origin: Origin) ->
         expect(key, 0, _MAX_SIDE, "a padding", 0, _SAME)
     deconv = layer.kind.startswith("Deconvolution")
     if layer.integer(28 if deconv else 19):
-        raise origin.refuse(f"layer {layer.name!r} ({layer.kind}) takes its weights from another layer, which upres does not run")
+        raise origin.refuse(
+            f"layer {layer.name!r} ({layer.kind}) takes its weights from another layer, which upres does not run"
+        )
     if layer.integer(8):
-        raise origin.refuse(f"layer {layer.name!r} has int8 weights, which upres cannot run. Take the float16 or float32 files")
+        raise origin.refuse(
+            f"layer {layer.name!r} has int8 weights, which upres cannot run. Take the float16 or float32 files"
+        )
     size = expect(6, 1, 2**31 - 1, "the number of weights", 0)
     groups = expect(7, 1, _MAX_CHANNELS, "the number of groups") if layer.kind.endswith("DepthWise") else 1
     if size % (out * layer.kernel[0] * layer.kernel[1]) or out % groups:
-        raise origin.refuse(f"layer {layer.name!r} ({layer.kind}): {size} weights do not fit {out} outputs with a kernel of {layer.kernel}")
+        raise origin.refuse(
+            f"layer {layer.name!r} ({layer.kind}): {size} weights do not fit {out} outputs with a kernel of "
+            f"{layer.kernel}"
+        )
 
 
 def taken_channels(layer: NcnnLayer) -> int:
@@ -261,7 +344,10 @@ def _follow(layers: tuple[NcnnLayer, ...], entrance: str, candidate: int) -> tup
         elif layer.kind == "PixelShuffle" and first is not None:
             area = layer.integer(0, 1) ** 2
             if first % area:
-                return f"layer {layer.name!r} (PixelShuffle) cannot make squares of {area} out of {first} channels", confirmed
+                return (
+                    f"layer {layer.name!r} (PixelShuffle) cannot make squares of {area} out of {first} channels",
+                    confirmed,
+                )
             given = first // area
         elif layer.kind == "Reorg" and first is not None:
             given = first * layer.integer(0, 1) ** 2

@@ -1,8 +1,9 @@
 """A reader of the pickles in torch files that cannot run code: an own machine for the few opcodes that data needs.
 
-Python's unpickler imports and calls whatever a file names. Here each allowed name (`pickle_values.py`) stands for an inert value of ours:
-nothing is imported, nothing of the file is called. Anything but data (objects with code, unknown names, other opcodes) is refused by name.
-Size of the pickle, number of opcodes and size of integers are bounded; the work is linear in the opcodes.
+Python's unpickler imports and calls whatever a file names. Here each allowed name (`pickle_values.py`) stands for an
+inert value of ours: nothing is imported, nothing of the file is called. Anything but data (objects with code, unknown
+names, other opcodes) is refused by name. Size of the pickle, number of opcodes and size of integers are bounded; the
+work is linear in the opcodes.
 
 The opcodes are those of `pickletools` in the standard library.
 """
@@ -14,7 +15,16 @@ from dataclasses import dataclass
 from typing import final
 
 from upres.errors import ModelError
-from upres.weights.pickle_values import Meaning, OpaqueObject, PickledDict, PickledList, PickledTuple, Storage, is_key, kind
+from upres.weights.pickle_values import (
+    Meaning,
+    OpaqueObject,
+    PickledDict,
+    PickledList,
+    PickledTuple,
+    Storage,
+    is_key,
+    kind,
+)
 from upres.weights.tensors import Origin
 
 MAX_PICKLE_BYTES = 32 * 2**20
@@ -61,9 +71,12 @@ class _Machine:
             if opcode == b".":
                 return Pickle(self._pop(), self._at, self._meaning.storages)
             self._step(opcode)
-        raise self._origin.refuse(f"its pickle has more than {MAX_OPCODES:,} opcodes, far more than the weights of a network need")
+        raise self._origin.refuse(
+            f"its pickle has more than {MAX_OPCODES:,} opcodes, far more than the weights of a network need"
+        )
 
-    # -- bytes ---------------------------------------------------------------------------------------------------------------------------
+    # -- bytes
+    # ---------------------------------------------------------------------------------------------------------------------------
 
     def _take(self, size: int) -> bytes:
         if size > self._end - self._at:
@@ -91,7 +104,8 @@ class _Machine:
     def _damaged(self, found: str) -> ModelError:
         return self._meaning.damaged(f"{found} at byte {self._at:,}")
 
-    # -- stack ---------------------------------------------------------------------------------------------------------------------------
+    # -- stack
+    # ---------------------------------------------------------------------------------------------------------------------------
 
     def _pop(self) -> object:
         if not self._stack or self._stack[-1] is _MARK:
@@ -142,7 +156,9 @@ class _Machine:
             case b"\x8a" | b"\x8b":  # LONG1, LONG4
                 size = self._unsigned(1 if opcode == b"\x8a" else 4)
                 if size > MAX_INTEGER_BYTES:
-                    raise self._origin.refuse(f"its pickle has an integer of {size:,} bytes; expected at most {MAX_INTEGER_BYTES}")
+                    raise self._origin.refuse(
+                        f"its pickle has an integer of {size:,} bytes; expected at most {MAX_INTEGER_BYTES}"
+                    )
                 push(int.from_bytes(self._take(size), "little", signed=True))
             case b"G":
                 push(struct.unpack(">d", self._take(8))[0])

@@ -1,4 +1,5 @@
-"""What a torch pickle may hold: the names that it may use, the inert values of ours that stand for what it says, and what each call means.
+"""What a torch pickle may hold: the names that it may use, the inert values of ours that stand for what it says, and
+what each call means.
 
 The rebuild functions and their arguments are those of `torch/_utils.py`; the storages those of `torch/storage.py`.
 """
@@ -95,7 +96,9 @@ class Storage:
 @final
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A view of a storage: offset and strides count elements of `dtype`. Nothing of it has been checked against the storage."""
+    """A view of a storage: offset and strides count elements of `dtype`. Nothing of it has been checked against the
+    storage.
+    """
 
     storage: Storage
     dtype: str
@@ -104,12 +107,16 @@ class Tensor:
     stride: tuple[int, ...]
 
 
-Key = str | int | float | bool | bytes | None  # what a dict of the file may have as key: hashed without looking into anything
+# what a dict of the file may have as key: hashed without looking into anything
+Key = str | int | float | bool | bytes | None
 KEY_BOUND = 2**53
 
 
 def is_key(value: object) -> TypeGuard[Key]:
-    """Whether a dict of the file may have this key. Python hashes integers modulo 2^61 - 1: large ones could be made to collide at will."""
+    """Whether a dict of the file may have this key.
+
+    Python hashes integers modulo 2^61 - 1: large ones could be made to collide at will.
+    """
     return isinstance(value, Key) and not (isinstance(value, int) and abs(value) >= KEY_BOUND)
 
 
@@ -129,7 +136,9 @@ def kind(value: object) -> str:
 
 
 class Meaning:
-    """Stateful only in `storages`: every root storage met so far, by key. Every method raises ModelError for what is not allowed."""
+    """Stateful only in `storages`: every root storage met so far, by key. Every method raises ModelError for what is
+    not allowed.
+    """
 
     def __init__(self, origin: Origin) -> None:
         self.storages: dict[str, Storage] = {}
@@ -166,7 +175,9 @@ class Meaning:
         """("storage", type, key, device, count[, view]) of a persistent id; a view is None or (key, start, count)."""
         parts = tuple(ident) if isinstance(ident, PickledTuple) and len(ident) <= 6 else ()
         match parts[:5]:
-            case "storage", StorageType(dtype=dtype), str(key), str(), int(numel) if len(key) <= 100 and 0 <= numel <= MAX_ELEMENTS * 8:
+            case "storage", StorageType(dtype=dtype), str(key), str(), int(numel) if (
+                len(key) <= 100 and 0 <= numel <= MAX_ELEMENTS * 8
+            ):
                 root = Storage(key, dtype, 0, numel, numel)
             case _:
                 raise self.damaged("a reference that is not a torch storage")
@@ -207,9 +218,16 @@ class Meaning:
             case "_rebuild_tensor" | "_rebuild_tensor_v2", (Storage() as storage, offset, shape, stride, *rest):
                 self._refuse_flags(rest[2:])  # after requires_grad and backward_hooks
                 return self._tensor(storage, storage.dtype, offset, shape, stride)
-            case "_rebuild_tensor_v3", (Storage() as storage, offset, shape, stride, _, _, Global(module="torch", name=dtype), *rest) if (
-                dtype in DTYPES
-            ):
+            case "_rebuild_tensor_v3", (
+                Storage() as storage,
+                offset,
+                shape,
+                stride,
+                _,
+                _,
+                Global(module="torch", name=dtype),
+                *rest,
+            ) if dtype in DTYPES:
                 self._refuse_flags(rest)
                 return self._tensor(storage, dtype, offset, shape, stride)
             case _:
@@ -227,7 +245,9 @@ class Meaning:
         return made
 
     def _refuse_flags(self, metadata: list[object]) -> None:
-        """torch notes in a tensor's metadata that its numbers are to be negated or conjugated: such numbers are not what the file shows."""
+        """torch notes in a tensor's metadata that its numbers are to be negated or conjugated: such numbers are not
+        what the file shows.
+        """
         if any(item is not None and item != {} for item in metadata):
             raise self._origin.refuse(
                 "a tensor in it is stored as the negative or the conjugate of its numbers; expected plain numbers",

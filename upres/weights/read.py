@@ -1,7 +1,7 @@
 """Model files that name their weights, to arrays: without torch, and without running anything that a file says.
 
-The content decides the format, never the name: `.safetensors` and both containers of `torch.save`. Everything else is refused, with what it
-is.
+The content decides the format, never the name: `.safetensors` and both containers of `torch.save`. Everything else is
+refused, with what it is.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ MAX_FILE_BYTES = 4 * 2**30  # a hundred times the largest network that we run
 
 
 def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
-    """The state dict in `path`: arrays by name, floats of any width as float32, integers and bool as stored, all finite.
+    """The state dict in `path`: arrays by name, floats of any width as float32, integers and bool as stored, all
+    finite.
 
-    Of a checkpoint, what lies under `params_ema`, `params-ema`, `params`, `state_dict` or `model` (the first that is there) is taken, or
-    else the whole. Tied tensors are one array. Raises ModelError, and nothing else, for whatever is wrong with the file.
+    Of a checkpoint, what lies under `params_ema`, `params-ema`, `params`, `state_dict` or `model` (the first that is
+    there) is taken, or else the whole. Tied tensors are one array. Raises ModelError, and nothing else, for whatever is
+    wrong with the file.
     """
     if _is_file(path) and find_pair(path) is not None:
-        raise ModelError(f"model file {path}: it is an ncnn network, whose weights have no names. upres.load_model reads it")
+        raise ModelError(
+            f"model file {path}: it is an ncnn network, whose weights have no names. upres.load_model reads it"
+        )
     try:
         status = path.stat()
         data = path.read_bytes() if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES else None
@@ -44,7 +48,8 @@ def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
         found = "a device or a pipe"
     raise ModelError(
-        f"model file {path}: it is {found}; expected a .safetensors or .pth file of at most {MAX_FILE_BYTES:,} bytes. Name the file"
+        f"model file {path}: it is {found}; expected a .safetensors or .pth file of at most {MAX_FILE_BYTES:,} bytes. "
+        "Name the file"
     )
 
 

@@ -1,7 +1,9 @@
-"""The safetensors container: an int64 header size, a JSON header, the numbers. Read with every claim checked, written deterministically.
+"""The safetensors container: an int64 header size, a JSON header, the numbers. Read with every claim checked, written
+deterministically.
 
-Layout: https://github.com/huggingface/safetensors#format. Files of ours carry `upres.sha256` in their metadata: the SHA-256 of the header
-without that entry (JSON, keys sorted, no spaces), followed by the numbers. It covers names, shapes, metadata and every number.
+Layout: https://github.com/huggingface/safetensors#format. Files of ours carry `upres.sha256` in their metadata: the
+SHA-256 of the header without that entry (JSON, keys sorted, no spaces), followed by the numbers. It covers names,
+shapes, metadata and every number.
 """
 
 from __future__ import annotations
@@ -42,10 +44,16 @@ _CODE_OF = {DTYPES[dtype]: code for code, dtype in _CODES.items() if dtype != "b
 
 
 def read_safetensors(data: bytes, origin: Origin) -> dict[str, NDArray[np.generic]]:
-    """Tensors by name, floats as float32. Raises ModelError where header and numbers do not fit exactly, or the checksum does not."""
+    """Tensors by name, floats as float32.
+
+    Raises ModelError where header and numbers do not fit exactly, or the checksum does not.
+    """
     (size,) = struct.unpack_from("<Q", data)
     if size > min(len(data) - 8, MAX_HEADER_BYTES):
-        raise origin.refuse(f"its header should have {size:,} bytes, the file has {len(data) - 8:,} after it begins: truncated or damaged")
+        raise origin.refuse(
+            f"its header should have {size:,} bytes, the file has {len(data) - 8:,} after it begins: truncated or "
+            "damaged"
+        )
     header = _parse(data[8 : 8 + size], origin)
     metadata = header.pop("__metadata__", {})
     entries = {name: _entry(name, value, origin) for name, value in header.items()}
@@ -55,7 +63,9 @@ def read_safetensors(data: bytes, origin: Origin) -> dict[str, NDArray[np.generi
     at = 0
     for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
         if begin != at:
-            raise origin.refuse(f"tensor {name!r} begins at byte {begin:,}; expected {at:,}: gap or overlap, it is damaged")
+            raise origin.refuse(
+                f"tensor {name!r} begins at byte {begin:,}; expected {at:,}: gap or overlap, it is damaged"
+            )
         at = end
     if at != len(numbers):
         raise origin.refuse(f"its tensors should take {at:,} bytes, found {len(numbers):,}: it is truncated or damaged")
@@ -99,7 +109,9 @@ def _entry(name: str, value: object, origin: Origin) -> tuple[str, tuple[int, ..
     if not 0 <= begin <= end <= origin.size:
         raise origin.refuse(f"tensor {name!r} lies outside the file of {origin.size:,} bytes: truncated or damaged")
     if end - begin != expected:
-        raise origin.refuse(f"tensor {name!r} of shape {sizes} and dtype {code} needs {expected:,} bytes, found {end - begin:,}")
+        raise origin.refuse(
+            f"tensor {name!r} of shape {sizes} and dtype {code} needs {expected:,} bytes, found {end - begin:,}"
+        )
     return dtype, sizes, begin, end
 
 
@@ -125,11 +137,15 @@ def _verify(metadata: object, header: Mapping[str, object], numbers: memoryview,
     if not all(isinstance(text, str) for text in texts.values()):
         raise origin.refuse("its metadata is not a table of strings: it is damaged")
     if SHA256_KEY in texts and texts[SHA256_KEY] != (found := _digest(header, texts, numbers)):
-        raise origin.refuse(f"its content has the SHA-256 {found}, but it says {str(texts[SHA256_KEY])[:64]!r}: it was changed or damaged")
+        raise origin.refuse(
+            f"its content has the SHA-256 {found}, but it says {str(texts[SHA256_KEY])[:64]!r}: it was changed or "
+            "damaged"
+        )
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, NDArray[np.generic]], metadata: Mapping[str, str]) -> None:
-    """Write `tensors` with their dtypes as `path`, all or nothing, with their SHA-256 in the metadata; equal content gives equal bytes.
+    """Write `tensors` with their dtypes as `path`, all or nothing, with their SHA-256 in the metadata; equal content
+    gives equal bytes.
 
     Raises ModelError for a dtype that the format or we lack, OutputError where `path` cannot be written.
     """
@@ -139,7 +155,8 @@ def write_safetensors(path: Path, tensors: Mapping[str, NDArray[np.generic]], me
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         if array.dtype not in _CODE_OF or name == "__metadata__":
             raise ModelError(
-                f"cannot write {path}: tensor {name!r} has the dtype {array.dtype}; expected one of {', '.join(_CODES.values())}"
+                f"cannot write {path}: tensor {name!r} has the dtype {array.dtype}; expected one of "
+                f"{', '.join(_CODES.values())}"
             )
         arrays.append((name, _CODE_OF[array.dtype], array))
     arrays.sort(key=lambda item: (-item[2].itemsize, item[0]))  # wide numbers first: each lies aligned

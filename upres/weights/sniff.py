@@ -38,8 +38,8 @@ _LATEST_IR_VERSION = 63  # 13 in 2025
 def is_onnx(start: bytes, size: int) -> bool:
     """Whether a file of `size` bytes that begins with `start` (its first `START_BYTES`) is ONNX, whole or cut short.
 
-    ONNX has no magic number: it is a protobuf message, whose fields are walked. It begins with the version of the format and another known
-    field, or, in any order, consists of known fields of which one is the graph.
+    ONNX has no magic number: it is a protobuf message, whose fields are walked. It begins with the version of the
+    format and another known field, or, in any order, consists of known fields of which one is the graph.
     """
     fields: list[int] = []
     at = 0
@@ -67,7 +67,10 @@ def _varint(data: bytes, at: int) -> tuple[int | None, int]:
 
 
 def recognize(data: bytes, name: str) -> tuple[str, str]:
-    """What the file is and the remedy, as the two halves of a message. `data` is neither safetensors nor a container of torch.save."""
+    """What the file is and the remedy, as the two halves of a message.
+
+    `data` is neither safetensors nor a container of torch.save.
+    """
     for start, found, remedy in _STARTS:
         if data.startswith(start):
             return found, remedy
@@ -78,11 +81,17 @@ def recognize(data: bytes, name: str) -> tuple[str, str]:
     if not data.strip(b"\0"):
         return f"it is {len(data):,} zero bytes: a download that never finished", _AGAIN
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<error")):
-        return "it is a web page: you saved the page and not the file that it offers", "Use the page's download button or its raw link"
+        return (
+            "it is a web page: you saved the page and not the file that it offers",
+            "Use the page's download button or its raw link",
+        )
     if text.startswith((b"{", b"[")):
         return "it is JSON text, perhaps the error message of a web server", _AGAIN
     if data[_TAR] == b"ustar":
-        return "it is a tar archive, such as torch wrote before version 0.1.11", "Load and save it again with a recent torch"
+        return (
+            "it is a tar archive, such as torch wrote before version 0.1.11",
+            "Load and save it again with a recent torch",
+        )
     if is_onnx(data[:START_BYTES], len(data)):
         return "it is an ONNX file, which holds a program and not only weights", _ELSE
     if suffix == ".bin" and (data[:4] == b"\0\0\0\0" or data[:4] in (b"\x38\x4b\x0d\x00", b"\x56\xc0\x02\x00")):

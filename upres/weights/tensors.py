@@ -41,7 +41,9 @@ class Origin:
     name: str
     size: int
 
-    def refuse(self, found: str, *, remedy: str = "Download it again, or export it again with the program that made it") -> ModelError:
+    def refuse(
+        self, found: str, *, remedy: str = "Download it again, or export it again with the program that made it"
+    ) -> ModelError:
         """The error `model file NAME: FOUND. REMEDY`."""
         return ModelError(f"model file {self.name}: {found}. {remedy}")
 
@@ -52,11 +54,19 @@ class Origin:
 
 
 def count(shape: Sequence[int], origin: Origin, name: str) -> int:
-    """Number of elements of a tensor. Raises ModelError for negative, too many or absurd dimensions, also where the product is 0."""
-    if len(shape) > MAX_DIMENSIONS or any(size < 0 for size in shape) or math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
+    """Number of elements of a tensor.
+
+    Raises ModelError for negative, too many or absurd dimensions, also where the product is 0.
+    """
+    if (
+        len(shape) > MAX_DIMENSIONS
+        or any(size < 0 for size in shape)
+        or math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS
+    ):
         listed = ", ".join(str(size) if abs(size) < 10**19 else "a huge number" for size in shape[:MAX_DIMENSIONS])
         raise origin.refuse(
-            f"tensor {name!r} claims the shape ({listed}); expected at most {MAX_DIMENSIONS} dimensions and {MAX_ELEMENTS:,} elements"
+            f"tensor {name!r} claims the shape ({listed}); expected at most {MAX_DIMENSIONS} dimensions and "
+            f"{MAX_ELEMENTS:,} elements"
         )
     return math.prod(shape)
 
@@ -64,7 +74,8 @@ def count(shape: Sequence[int], origin: Origin, name: str) -> int:
 def decode(stored: NDArray[np.generic], dtype: str, origin: Origin, name: str) -> NDArray[np.generic]:
     """A fresh C-contiguous array of what the file stores: floats as float32, integers and bool as they are.
 
-    `stored` has the numpy dtype `DTYPES[dtype]`, any strides. Raises ModelError where a number is nan, infinite, or beyond float32.
+    `stored` has the numpy dtype `DTYPES[dtype]`, any strides. Raises ModelError where a number is nan, infinite, or
+    beyond float32.
     """
     if dtype == "bool":
         return np.array(stored.view(np.uint8) != 0, order="C")  # a byte other than 0 and 1 is no bool to numpy
@@ -78,11 +89,15 @@ def decode(stored: NDArray[np.generic], dtype: str, origin: Origin, name: str) -
     finite = np.isfinite(values)
     if not finite.all():
         bad = values.size - int(np.count_nonzero(finite))
-        raise origin.refuse(f"tensor {name!r} has {bad:,} of {values.size:,} numbers that are not finite float32 (nan or infinite)")
+        raise origin.refuse(
+            f"tensor {name!r} has {bad:,} of {values.size:,} numbers that are not finite float32 (nan or infinite)"
+        )
     return values
 
 
 def check_name(name: str, origin: Origin) -> None:
     """Raises ModelError for the name of a tensor that no message could hold."""
     if len(name) > MAX_NAME:
-        raise origin.refuse(f"the name of a tensor has {len(name):,} characters ({name[:40]!r}...); expected at most {MAX_NAME}")
+        raise origin.refuse(
+            f"the name of a tensor has {len(name):,} characters ({name[:40]!r}...); expected at most {MAX_NAME}"
+        )

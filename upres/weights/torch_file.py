@@ -1,8 +1,9 @@
-"""State dicts from the two containers of `torch.save`, without torch: the zip, and the older stream that most old ESRGAN files are.
+"""State dicts from the two containers of `torch.save`, without torch: the zip, and the older stream that most old
+ESRGAN files are.
 
-zip: NAME/data.pkl refers to storages NAME/data/KEY; NAME/byteorder says "little" or "big".
-stream: five pickles (magic number, protocol, sys_info, the object, the list of storage keys), then for each key its element count as int64
-and its raw numbers. Both as written by `torch/serialization.py`.
+zip: NAME/data.pkl refers to storages NAME/data/KEY; NAME/byteorder says "little" or "big". stream: five pickles (magic
+number, protocol, sys_info, the object, the list of storage keys), then for each key its element count as int64 and its
+raw numbers. Both as written by `torch/serialization.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 STREAM_START = b"\x80\x02\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little") + b"."
 _STREAM_PROTOCOL = 1001
 
-# The first that is there is taken: averaged weights before raw ones, and before `model`, which others also use for whatever they like.
+# The first that is there is taken: averaged weights before raw ones, and before `model`, which others also use for
+# whatever they like.
 WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model")
 _MAX_TIED = 4  # names may share a tensor, but all of them together claim at most this many times the file's size
 
@@ -76,8 +78,12 @@ def read_stream(data: bytes, origin: Origin) -> dict[str, NDArray[np.generic]]:
     return _materialize(pick_state(pickle.value, origin), places.__getitem__, origin)
 
 
-def _stream_places(data: bytes, at: int, keys: list[object], storages: Mapping[str, Storage], origin: Origin) -> dict[str, memoryview]:
-    """Where the numbers of each storage lie: an int64 count, then the numbers, in the order of the keys, to the end of the file."""
+def _stream_places(
+    data: bytes, at: int, keys: list[object], storages: Mapping[str, Storage], origin: Origin
+) -> dict[str, memoryview]:
+    """Where the numbers of each storage lie: an int64 count, then the numbers, in the order of the keys, to the end of
+    the file.
+    """
     places: dict[str, memoryview] = {}
     view = memoryview(data)
     for key in keys:
@@ -86,10 +92,14 @@ def _stream_places(data: bytes, at: int, keys: list[object], storages: Mapping[s
             raise origin.refuse("its list of storages does not belong to its tensors: it is damaged")
         size = storage.root_numel * DTYPES[storage.dtype].itemsize
         if len(data) - at < 8 + size:
-            raise origin.refuse(f"it is truncated: storage {key!r} needs {8 + size:,} bytes, {len(data) - at:,} are left")
+            raise origin.refuse(
+                f"it is truncated: storage {key!r} needs {8 + size:,} bytes, {len(data) - at:,} are left"
+            )
         (numel,) = struct.unpack_from("<q", data, at)
         if numel != storage.root_numel:
-            raise origin.refuse(f"storage {key!r} should have {storage.root_numel:,} elements, the file has {numel:,}: it is damaged")
+            raise origin.refuse(
+                f"storage {key!r} should have {storage.root_numel:,} elements, the file has {numel:,}: it is damaged"
+            )
         places[storage.key] = view[at + 8 : at + 8 + size]
         at += 8 + size
     if len(places) != len(storages):
@@ -100,9 +110,13 @@ def _stream_places(data: bytes, at: int, keys: list[object], storages: Mapping[s
 
 
 def pick_state(value: object, origin: Origin) -> dict[str, Tensor]:
-    """The state dict of a checkpoint: what lies under the first of `WRAPPERS` that is a dict, or else the checkpoint itself."""
+    """The state dict of a checkpoint: what lies under the first of `WRAPPERS` that is a dict, or else the checkpoint
+    itself.
+    """
     if not isinstance(value, PickledDict):
-        raise origin.refuse("it holds a single object; expected a dict of tensors", remedy="Save model.state_dict() instead")
+        raise origin.refuse(
+            "it holds a single object; expected a dict of tensors", remedy="Save model.state_dict() instead"
+        )
     wrapper = next((name for name in WRAPPERS if isinstance(value.get(name), PickledDict)), None)
     inner = value if wrapper is None else value[wrapper]
     assert isinstance(inner, PickledDict)
@@ -126,7 +140,8 @@ def _materialize(state: Mapping[str, Tensor], fetch: FetchStorage, origin: Origi
     distinct = {tensor: sizes[name] for name, tensor in state.items()}
     if sum(distinct.values()) > origin.budget or sum(sizes.values()) > _MAX_TIED * origin.size:
         raise origin.refuse(
-            f"its tensors claim {sum(sizes.values()):,} bytes, but the whole file has {origin.size:,}: they overlap, or it is a size bomb",
+            f"its tensors claim {sum(sizes.values()):,} bytes, but the whole file has {origin.size:,}: they overlap, "
+            "or it is a size bomb",
             remedy="Save the state dict with every tensor cloned (tensor.clone()), if you trust its author",
         )
     raws: dict[str, memoryview] = {}
@@ -139,18 +154,25 @@ def _materialize(state: Mapping[str, Tensor], fetch: FetchStorage, origin: Origi
             raws[storage.key] = fetch(storage.key)
         expected = storage.root_numel * DTYPES[storage.dtype].itemsize
         if len(raws[storage.key]) != expected:
-            raise origin.refuse(f"storage {storage.key!r} should have {expected:,} bytes, found {len(raws[storage.key]):,}")
+            raise origin.refuse(
+                f"storage {storage.key!r} should have {expected:,} bytes, found {len(raws[storage.key]):,}"
+            )
         made[tensor] = decode(_view(raws[storage.key], tensor), tensor.dtype, origin, name)
     return {name: made[tensor] for name, tensor in state.items()}
 
 
 def _checked_bytes(name: str, tensor: Tensor, origin: Origin) -> int:
-    """Bytes of a tensor that lies inside its storage and uses no element of it twice. Raises ModelError for any other."""
+    """Bytes of a tensor that lies inside its storage and uses no element of it twice.
+
+    Raises ModelError for any other.
+    """
     elements = count(tensor.shape, origin, name)
     itemsize = DTYPES[tensor.dtype].itemsize
     numel = tensor.storage.numel * DTYPES[tensor.storage.dtype].itemsize // itemsize
     if not 0 <= tensor.offset <= numel or any(not 0 <= step <= MAX_ELEMENTS for step in tensor.stride):
-        raise origin.refuse(f"tensor {name!r} begins outside its storage, runs backwards or in steps beyond every storage")
+        raise origin.refuse(
+            f"tensor {name!r} begins outside its storage, runs backwards or in steps beyond every storage"
+        )
     if elements == 0:
         return 0
     reach = 0  # the furthest element that the dimensions looked at so far lead to
@@ -159,7 +181,8 @@ def _checked_bytes(name: str, tensor: Tensor, origin: Origin) -> int:
             continue
         if step <= reach:
             raise origin.refuse(
-                f"tensor {name!r} uses numbers more than once (shape {tensor.shape}, stride {tensor.stride}), as size bombs do"
+                f"tensor {name!r} uses numbers more than once (shape {tensor.shape}, stride {tensor.stride}), as size "
+                "bombs do"
             )
         reach += step * (size - 1)
     if tensor.offset + reach >= numel:
@@ -173,7 +196,10 @@ def _view(raw: memoryview, tensor: Tensor) -> NDArray[np.generic]:
     start = tensor.storage.start * DTYPES[tensor.storage.dtype].itemsize + tensor.offset * dtype.itemsize
     if 0 in tensor.shape:
         return np.zeros(tensor.shape, dtype)
-    strides = tuple(step * dtype.itemsize if size > 1 else dtype.itemsize for step, size in zip(tensor.stride, tensor.shape, strict=True))
+    strides = tuple(
+        step * dtype.itemsize if size > 1 else dtype.itemsize
+        for step, size in zip(tensor.stride, tensor.shape, strict=True)
+    )
     return np.ndarray(tensor.shape, dtype, raw, start, strides)
 
 
@@ -187,7 +213,9 @@ def _check_byte_order(little: bool, origin: Origin) -> None:
 
 def _foreign_zip(names: frozenset[str], origin: Origin) -> ModelError:
     if names and all(name.endswith(".npy") for name in names):
-        return origin.refuse("it is a NumPy archive (.npz); expected a torch file", remedy="Save its arrays as .safetensors")
+        return origin.refuse(
+            "it is a NumPy archive (.npz); expected a torch file", remedy="Save its arrays as .safetensors"
+        )
     listed = ", ".join(repr(name[:60]) for name in sorted(names)[:3]) or "nothing"
     return origin.refuse(
         f"it is a zip, but not one that torch.save wrote: it holds {listed}",

@@ -71,9 +71,20 @@ def test_all_figures_are_kept_with_their_date() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"format": 2}', '{"format": 1, "machines": {"a": {}}}', '{"format": 1, "machines": []}', b"\xff\xfe"],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"format": 2}',
+        '{"format": 1, "machines": {"a": {}}}',
+        '{"format": 1, "machines": []}',
+        b"\xff\xfe",
+    ],
 )
-def test_a_damaged_file_counts_as_empty_and_is_written_anew(text: str | bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_counts_as_empty_and_is_written_anew(
+    text: str | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     choices_file().parent.mkdir(parents=True)
     choices_file().write_bytes(text if isinstance(text, bytes) else text.encode())
     assert read_choices() == []
@@ -124,7 +135,9 @@ def test_two_at_once_measure_once() -> None:
         pytest.skip("Windows has no flock: there both measure")
     begun, measured, chosen = threading.Event(), [], []
 
-    def slow(candidates: Sequence[Candidate], structure: dict[str, Any], *, side: int, threads: int) -> tuple[Measured, ...]:
+    def slow(
+        candidates: Sequence[Candidate], structure: dict[str, Any], *, side: int, threads: int
+    ) -> tuple[Measured, ...]:
         measured.append(1)
         begun.set()
         threading.Event().wait(0.2)
@@ -142,7 +155,8 @@ def test_two_at_once_measure_once() -> None:
 
 def test_two_processes_that_write_lose_nothing(tmp_path: Path) -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import tests.engines.autotune.test_choose as t; t.choose.is_busy = lambda: False\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); import tests.engines.autotune.test_choose as t; t.choose.is_busy "
+        "= lambda: False\n"
         "for threads in range(int(sys.argv[2]), int(sys.argv[2]) + 5):\n"
         "    t.ask(t.Stopwatch(ncnn=1.0, onnx=0.5, openvino=1.0), threads=threads)"
     )

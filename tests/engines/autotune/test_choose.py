@@ -36,14 +36,18 @@ MANY_PX = 10**12  # worth any measurement
 
 
 class Stopwatch:
-    """Stands in for `race`: gives the seconds of its table, and keeps what it was asked. A text in the table is how the engine crashed."""
+    """Stands in for `race`: gives the seconds of its table, and keeps what it was asked. A text in the table is how the
+    engine crashed.
+    """
 
     def __init__(self, **seconds: float | str) -> None:
         self.seconds = seconds
         self.asked: list[list[Candidate]] = []
         self.sides: list[int] = []
 
-    def __call__(self, candidates: Sequence[Candidate], structure: dict[str, Any], *, side: int, threads: int) -> tuple[Measured, ...]:
+    def __call__(
+        self, candidates: Sequence[Candidate], structure: dict[str, Any], *, side: int, threads: int
+    ) -> tuple[Measured, ...]:
         self.asked.append(list(candidates))
         self.sides.append(side)
         return tuple(self._measured(candidate) for candidate in candidates)
@@ -144,7 +148,9 @@ def test_the_user_is_told_in_two_lines(caplog: pytest.LogCaptureFixture) -> None
     ("macs", "picture_px", "side"),
     [(1e3, 1, 64), (1e3, 64 * 64, 64), (1e3, 64 * 64 + 1, 128), (1e3, 10**9, 512), (1e6, 10**9, 64), (2e7, 10**9, 64)],
 )
-def test_what_is_measured_is_of_the_size_of_the_pictures_and_takes_no_seconds(macs: float, picture_px: int, side: int) -> None:
+def test_what_is_measured_is_of_the_size_of_the_pictures_and_takes_no_seconds(
+    macs: float, picture_px: int, side: int
+) -> None:
     assert choose.probe_side(macs, picture_px) == side
     assert side == choose.SIDES[0] or macs * side**2 <= choose.PROBE_MACS
 
@@ -171,7 +177,9 @@ def test_where_not_even_ncnn_answers_nothing_is_concluded() -> None:
 
 
 def device(index: int, kind: Any, *, fp16: bool = True) -> VulkanDevice:
-    return VulkanDevice(index=index, name="a card", kind=kind, default=index == 0, fp16=fp16, bf16=False, budget_bytes=None)
+    return VulkanDevice(
+        index=index, name="a card", kind=kind, default=index == 0, fp16=fp16, bf16=False, budget_bytes=None
+    )
 
 
 def test_what_a_gpu_adds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,9 +209,18 @@ def test_what_a_gpu_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert ask(never, machine=nvidia) == Candidate("torch", "cuda", "fp16")
     assert len(listed) == 1  # a driver is loaded only where something is measured
-    assert ask(stopwatch, machine=replace(nvidia, engines=("ncnn 1.0", "torch 2.9.0+cpu", "onnxruntime 1.0"))).engine == "onnx"
+    assert (
+        ask(stopwatch, machine=replace(nvidia, engines=("ncnn 1.0", "torch 2.9.0+cpu", "onnxruntime 1.0"))).engine
+        == "onnx"
+    )
     assert {candidate.engine for candidate in stopwatch.asked[1]} == {"ncnn", "onnx"}
-    apple = replace(MACHINE, gpus=("apple",), system="Darwin 25 arm64", installed=("ncnn", "torch"), engines=("ncnn 1.0", "torch 2.9.0"))
+    apple = replace(
+        MACHINE,
+        gpus=("apple",),
+        system="Darwin 25 arm64",
+        installed=("ncnn", "torch"),
+        engines=("ncnn 1.0", "torch 2.9.0"),
+    )
     assert ask(stopwatch, machine=apple) == Candidate("torch", "mps", "fp16")
     intel = replace(MACHINE, gpus=("intel 0x56a0",))
     assert ask(Stopwatch(ncnn=1.0, onnx=1.0, openvino=0.5), machine=intel).engine == "openvino"
@@ -216,7 +233,9 @@ def test_a_device_narrows_the_choice() -> None:
     assert stopwatch.asked == [[Candidate("torch", "cuda:1", "fp16"), Candidate("onnx", "cuda:1", "fp16")]]
     assert ask(never, machine=gpu, device="vulkan") == Candidate("ncnn", "vulkan", "fp16")
     assert ask(stopwatch, machine=gpu, device="cpu") == Candidate("onnx", "cpu", "fp32")
-    with pytest.raises(EngineError, match=r"device 'npu' needs engine openvino, which is not installed; .* 'upres\[openvino\]'"):
+    with pytest.raises(
+        EngineError, match=r"device 'npu' needs engine openvino, which is not installed; .* 'upres\[openvino\]'"
+    ):
         ask(never, machine=gpu, device="npu")
 
 
@@ -231,7 +250,10 @@ def test_of_two_engines_for_a_named_gpu_the_one_that_crashed_is_not_taken_again(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"engine": "ncnn", "device": "cuda"}, "engine 'ncnn' has no device 'cuda': it runs on cpu, .*needs `engine` torch or onnx"),
+        (
+            {"engine": "ncnn", "device": "cuda"},
+            "engine 'ncnn' has no device 'cuda': it runs on cpu, .*needs `engine` torch or onnx",
+        ),
         ({"engine": "torch", "device": "vulkan:1"}, "engine 'torch' has no device 'vulkan:1'.*needs `engine` ncnn"),
         ({"engine": "onnx", "device": "npu"}, "`device='npu'` needs `engine` openvino"),
         ({"device": "quantum"}, "`device` must be auto or one of cpu, vulkan, .*; got 'quantum'"),

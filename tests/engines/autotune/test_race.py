@@ -38,7 +38,9 @@ def told(text: str) -> list[dict[str, Any]]:
 
 def answers(program: str, **options: Any) -> Measured:
     """Of a race with one child, which is this program."""
-    (result,) = race([NCNN], structure(compact(2)), side=32, threads=1, program=[sys.executable, "-c", program], **options)
+    (result,) = race(
+        [NCNN], structure(compact(2)), side=32, threads=1, program=[sys.executable, "-c", program], **options
+    )
     return result
 
 
@@ -48,7 +50,10 @@ def answers(program: str, **options: Any) -> Measured:
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "it was ended by signal SIGSEGV"),
         ("import sys; sys.exit('driver too old')", "it ended with code 1 (driver too old)"),
         ("print('what a driver says')", "it ended with code 0"),
-        ("import os; input(); print('upres-child {\"load_s\": 1}', flush=True); input(); os.abort()", "it was ended by signal SIGABRT"),
+        (
+            "import os; input(); print('upres-child {\"load_s\": 1}', flush=True); input(); os.abort()",
+            "it was ended by signal SIGABRT",
+        ),
     ],
 )
 def test_a_process_that_dies_is_told_by_how(program: str, words: str) -> None:
@@ -78,7 +83,14 @@ def test_the_fastest_run_counts() -> None:
 def test_a_refusal_is_an_answer(capfd: pytest.CaptureFixture[str]) -> None:
     import io
 
-    request = {"structure": structure(compact(2)), "engine": "ncnn", "device": "cpu", "precision": "fp32", "threads": 1, "side": 16}
+    request = {
+        "structure": structure(compact(2)),
+        "engine": "ncnn",
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "side": 16,
+    }
     said = io.StringIO()
     serve(io.StringIO(json.dumps({**request, "device": "cuda"}) + "\n"), said)
     assert "has no device 'cuda'" in told(said.getvalue())[0]["error"]

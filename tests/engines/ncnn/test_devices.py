@@ -1,4 +1,6 @@
-"""Which Vulkan devices there are: asked in a process of its own, with a reason where there are none. No driver is needed here."""
+"""Which Vulkan devices there are: asked in a process of its own, with a reason where there are none. No driver is
+needed here.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ def test_asking_for_devices_is_light_and_prints_nothing() -> None:
 
 @pytest.mark.parametrize("loader", ["as installed", "missing"])
 def test_without_a_driver_the_reason_and_the_remedy_are_told(loader: str, tmp_path: Path) -> None:
-    # The list of drivers names none: to Vulkan that is a machine without one. The empty libraries hide the loader, where there is one.
+    # The list of drivers names none: to Vulkan that is a machine without one. The empty libraries hide the loader,
+    # where there is one.
     for name in ("libvulkan.so", "libvulkan.so.1"):
         (tmp_path / name).touch()
     done = run_python(
@@ -56,13 +59,18 @@ def test_without_a_driver_the_reason_and_the_remedy_are_told(loader: str, tmp_pa
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("echo loading >&2; kill -SEGV $$", r"failed to list its devices: its process was ended by signal SIGSEGV \(load"),
+        (
+            "echo loading >&2; kill -SEGV $$",
+            r"failed to list its devices: its process was ended by signal SIGSEGV \(load",
+        ),
         ("exit 3", "its process ended with code 3; update it"),
         ("exec sleep 20", "did not answer within 0.3 s"),
         ("echo hello; echo 'upres-child {\"devices\": []}'; kill -SEGV $$", "no Vulkan device found"),
     ],
 )
-def test_a_driver_that_crashes_or_hangs_is_a_reason(script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_crashes_or_hangs_is_a_reason(
+    script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)

@@ -33,7 +33,8 @@ def test_the_engines_mat_is_a_copy() -> None:
 
 
 def test_an_array_that_is_no_block_of_memory_is_copied_before_its_own_copy_is_freed() -> None:
-    # 64 KB come from the heap, which writes into what is freed: without a name for the copy the first values are not those of the picture.
+    # 64 KB come from the heap, which writes into what is freed: without a name for the copy the first values are not
+    # those of the picture.
     turned = RNG.random((3, 73, 75), dtype=np.float32).transpose(0, 2, 1)
     for _ in range(20):
         np.testing.assert_array_equal(np.array(own_mat(turned)), turned)
@@ -61,7 +62,9 @@ def test_results_are_our_own_memory(tmp_path: Path) -> None:
 
 
 def test_a_mat_of_ncnn_borrows_and_ours_does_not(tmp_path: Path) -> None:
-    """`ncnn.Mat(array)` is the array's own memory and keeps nothing alive: what is written there later is what ncnn would compute with."""
+    """`ncnn.Mat(array)` is the array's own memory and keeps nothing alive: what is written there later is what ncnn
+    would compute with.
+    """
     array = np.zeros((1, 4, 4), np.float32)
     mat = ncnn.Mat(array)
     copy = ncnn.Mat(array).clone()

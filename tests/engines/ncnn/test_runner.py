@@ -25,9 +25,12 @@ def identity(channels: int = 4) -> Graph:
 
 
 def run_python(text: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # glibc: what is freed goes back at once, to be had again or not
+    # glibc: what is freed goes back at once, to be had again or not
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     command = [sys.executable, "-c", text]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=REPOSITORY, env=environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=REPOSITORY, env=environment
+    )
 
 
 # Half precision
@@ -44,7 +47,9 @@ def test_what_the_cpu_does_not_do_in_half_precision_is_refused(monkeypatch: pyte
 
 @pytest.mark.parametrize(("precision", "bits"), [("fp16", 10), ("bf16", 7)])
 def test_precision_is_what_values_are_truly_kept_in(precision: str, bits: int) -> None:
-    """Of an identity, all that is lost is what the format cannot hold: a value of 23 bits comes back with no more than the format's."""
+    """Of an identity, all that is lost is what the format cannot hold: a value of 23 bits comes back with no more than
+    the format's.
+    """
     lr = RNG.uniform(1.0, 2.0, (1, 4, 8, 8)).astype(np.float32)
     np.testing.assert_array_equal(NcnnRunner(identity(), threads=1)(lr), lr)
     try:
@@ -69,13 +74,16 @@ def test_an_unknown_device_is_refused() -> None:
 def test_on_the_cpu_no_driver_is_looked_for_and_nothing_is_printed() -> None:
     done = run_python(
         "import numpy as np, ncnn\n"
-        "for name in ('get_gpu_count', 'get_gpu_info', 'get_gpu_device', 'get_default_gpu_index', 'create_gpu_instance'):\n"
+        "for name in ('get_gpu_count', 'get_gpu_info', 'get_gpu_device', 'get_default_gpu_index', "
+        "'create_gpu_instance'):\n"
         "    setattr(ncnn, name, None)\n"
         "from tests.tiny import compact\n"
         "from upres.engines.ncnn.runner import NcnnRunner\n"
         "runner = NcnnRunner(compact(2), threads=1, device='cpu')\n"
-        "print(runner(np.ones((1, 3, 8, 8), np.float32)).shape, runner.device, runner.precision, runner.device_bytes(), runner.notes)\n"
-        "print(any('libvulkan' in line for line in open('/proc/self/maps')) if __import__('sys').platform == 'linux' else False)\n"
+        "print(runner(np.ones((1, 3, 8, 8), np.float32)).shape, runner.device, runner.precision, "
+        "runner.device_bytes(), runner.notes)\n"
+        "print(any('libvulkan' in line for line in open('/proc/self/maps')) if __import__('sys').platform == 'linux' "
+        "else False)\n"
     )
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout.splitlines() == ["(1, 3, 16, 16) cpu fp32 None ()", "False"]
@@ -86,7 +94,9 @@ def test_on_the_cpu_no_driver_is_looked_for_and_nothing_is_printed() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space can be limited on Linux alone")
 def test_memory_that_runs_short_is_told_and_the_next_tile_still_runs(tmp_path: Path) -> None:
-    """Real shortages at each of several moments, in a process of its own: an error each time, no crash, and the pools stay usable."""
+    """Real shortages at each of several moments, in a process of its own: an error each time, no crash, and the pools
+    stay usable.
+    """
     made_ncnn.bilinear_x2(tmp_path)
     done = run_python(
         "import resource, sys, numpy as np\n"
@@ -98,7 +108,8 @@ def test_memory_that_runs_short_is_told_and_the_next_tile_still_runs(tmp_path: P
         f"foreign = Path({str(tmp_path)!r}) / 'net.param'\n"
         "def picture(side): return np.random.default_rng(0).random((1, 3, side, side), dtype=np.float32)\n"
         "graph, small = compact(2, width=16), picture(16)\n"
-        "for side, make in ((700, lambda: NcnnProgram(foreign, threads=1)), (400, lambda: NcnnRunner(graph, threads=1)),\n"
+        "for side, make in ((700, lambda: NcnnProgram(foreign, threads=1)), (400, lambda: NcnnRunner(graph, "
+        "threads=1)),\n"
         "                   (400, lambda: NcnnRunner(graph, threads=1, exact=True))):\n"
         "    large = picture(side)\n"
         "    told, engine = 0, make()\n"

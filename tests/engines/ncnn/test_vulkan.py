@@ -1,4 +1,6 @@
-"""ncnn on Vulkan, with whatever driver there is: Debian's software driver (scripts/software-vulkan) does. Skipped where there is none."""
+"""ncnn on Vulkan, with whatever driver there is: Debian's software driver (scripts/software-vulkan) does. Skipped where
+there is none.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +58,15 @@ def picture(channels: int, height: int, width: int, seed: int = 0) -> Array:
 
 def conv(name: str, source: str, out: int, taken: int, activation: Activation | None = None, **settings: int) -> Conv:
     weight = RNG.normal(0, 0.3, (out, taken, 3, 3)).astype(np.float32)
-    return Conv(name, source, weight, RNG.normal(0, 0.1, out).astype(np.float32), padding=1, activation=activation, **settings)
+    return Conv(
+        name, source, weight, RNG.normal(0, 0.1, out).astype(np.float32), padding=1, activation=activation, **settings
+    )
 
 
 def every_node() -> Graph:
-    """One network with all that our graphs know, on channels that are no multiple of a vector's width and on some that are."""
+    """One network with all that our graphs know, on channels that are no multiple of a vector's width and on some that
+    are.
+    """
     slopes = RNG.random(7, dtype=np.float32) - 0.3
     nodes = [
         Resample("pixel_unshuffle", "down", "input", 2),  # 12
@@ -86,7 +92,9 @@ def every_node() -> Graph:
 def test_the_device_that_is_told_is_the_one_that_is_opened(device: VulkanDevice) -> None:
     for asked in ("vulkan", f"vulkan:{device.index}"):
         assert vulkan.opened(asked).device == device
-    with pytest.raises(EngineError, match=rf"device 'vulkan:91' does not exist; this machine has vulkan:0 \(.*{device.name.split()[0]}"):
+    with pytest.raises(
+        EngineError, match=rf"device 'vulkan:91' does not exist; this machine has vulkan:0 \(.*{device.name.split()[0]}"
+    ):
         NcnnRunner(compact(2), device="vulkan:91")
 
 
@@ -118,7 +126,9 @@ def test_rrdb_in_two_parts_agrees_with_torch(device: VulkanDevice) -> None:
 
 
 def test_a_tile_equals_its_part_of_the_whole(device: VulkanDevice) -> None:
-    """Exact: to the bit, wherever the tile lies. Otherwise to rounding, and to the bit nearly everywhere on the runner's grid."""
+    """Exact: to the bit, wherever the tile lies. Otherwise to rounding, and to the bit nearly everywhere on the
+    runner's grid.
+    """
     graph, lr = compact(2, width=16, depth=3, strength=0.01), picture(3, 44, 52)
     seen, scale = graph.receptive_field, graph.scale
 
@@ -177,7 +187,9 @@ def test_a_tile_beyond_the_devices_memory_is_refused_and_a_smaller_one_runs(devi
     assert 0 < free <= MAX_RUN_BYTES
     assert 0 < (runner.device_bytes() or 0) <= MAX_RUN_BYTES
     huge = np.broadcast_to(np.float32(0.5), (1, 3, 20000, 20000))  # of no memory here
-    with pytest.raises(OutOfMemoryError, match=r"20000 x 20000 pixels needs \d+ MB on .*, where one run may use \d+ MB; try"):
+    with pytest.raises(
+        OutOfMemoryError, match=r"20000 x 20000 pixels needs \d+ MB on .*, where one run may use \d+ MB; try"
+    ):
         runner(huge)
     np.testing.assert_array_equal(runner(lr), before)
     assert free_device_bytes("cpu") is None
@@ -187,7 +199,9 @@ def test_memory_that_cannot_be_reserved_is_told(monkeypatch: pytest.MonkeyPatch)
     calls: list[str] = []
     allocator = SimpleNamespace(clear=lambda: calls.append("clear"), fastMalloc=lambda size: None)  # pyright: ignore[reportUnknownLambdaType]
     handle = SimpleNamespace(
-        get_heap_budget=lambda: 512, acquire_blob_allocator=lambda: allocator, reclaim_blob_allocator=lambda _: calls.append("back")
+        get_heap_budget=lambda: 512,
+        acquire_blob_allocator=lambda: allocator,
+        reclaim_blob_allocator=lambda _: calls.append("back"),
     )
     gpu = Gpu(VulkanDevice(77, "card", "discrete", True, True, True, None), handle)
     with pytest.raises(OutOfMemoryError, match="9 x 9 pixels needs 100 MB on card, which has less"):
@@ -199,7 +213,9 @@ def test_memory_that_cannot_be_reserved_is_told(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space can be limited on Linux alone")
 def test_short_memory_never_gives_a_black_picture(device: VulkanDevice) -> None:
-    """Real shortages, at several moments (a software driver's memory is the process's): the right picture or an error, and no crash."""
+    """Real shortages, at several moments (a software driver's memory is the process's): the right picture or an error,
+    and no crash.
+    """
     if device.kind != "cpu":
         pytest.skip("this driver's memory is not the process's")
     done = run_python(

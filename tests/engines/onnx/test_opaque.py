@@ -24,5 +24,7 @@ def test_a_file_of_unknown_make_says_that_memory_was_short(tmp_path: Path, monke
         raise engine.FAILURES[0]("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc")
 
     monkeypatch.setattr(program, "_session", SimpleNamespace(run=run))
-    with pytest.raises(OutOfMemoryError, match="out of memory on 4 x 5 pixels: 6 : RUNTIME_EXCEPTION : std::bad_alloc; try a smaller"):
+    with pytest.raises(
+        OutOfMemoryError, match="out of memory on 4 x 5 pixels: 6 : RUNTIME_EXCEPTION : std::bad_alloc; try a smaller"
+    ):
         program(np.zeros((1, 3, 4, 5), np.float32))

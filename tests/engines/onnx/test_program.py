@@ -18,7 +18,10 @@ def test_half_precision_is_inside_only() -> None:
     model = onnx.load_from_string(onnx_bytes(graph, half=True))
     onnx.checker.check_model(model, full_check=True)
     kinds = onnx.TensorProto
-    assert [value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)] == [kinds.FLOAT, kinds.FLOAT]
+    assert [value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)] == [
+        kinds.FLOAT,
+        kinds.FLOAT,
+    ]
     inside = {value.type.tensor_type.elem_type for value in onnx.shape_inference.infer_shapes(model).graph.value_info}
     assert inside == {kinds.FLOAT16}
     single = {tensor.name for tensor in model.graph.initializer if tensor.data_type == kinds.FLOAT}

@@ -57,7 +57,12 @@ def test_cuda_is_asked_for_without_tensorfloat_and_without_a_way_back(
     runtime = with_runtime(monkeypatch, ["TensorrtExecutionProvider", "CUDAExecutionProvider"])
     runner = OnnxRunner(small(), device="cuda:1")
     ((((name, options),), rest),) = runtime.asked
-    assert (name, options["device_id"], options["use_tf32"], rest) == ("CUDAExecutionProvider", "1", "0", {"enable_fallback": 0})
+    assert (name, options["device_id"], options["use_tf32"], rest) == (
+        "CUDAExecutionProvider",
+        "1",
+        "0",
+        {"enable_fallback": 0},
+    )
     assert (runner.device, runner.notes, runtime.preloaded) == ("cuda:1", (), 1)
     assert capsys.readouterr() == ("", "")
     assert OnnxRunner(small(), device="cuda").device == "cuda:0"
@@ -93,7 +98,9 @@ def test_tensorrt_says_that_it_rounds(allowed: bool, monkeypatch: pytest.MonkeyP
 
 def test_a_provider_that_is_there_but_cannot_be_loaded_is_no_cpu_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with_runtime(monkeypatch, ["CUDAExecutionProvider"], loads=[])
-    with pytest.raises(EngineError, match="CUDAExecutionProvider but cannot load it, and would run on CPUExecutionProvider; "):
+    with pytest.raises(
+        EngineError, match="CUDAExecutionProvider but cannot load it, and would run on CPUExecutionProvider; "
+    ):
         OnnxRunner(small(), device="cuda")
 
 
@@ -101,7 +108,9 @@ def test_a_provider_that_is_not_in_this_build_is_named_with_its_package() -> Non
     """The real runtime: that of the CPU, wherever tests run."""
     present = ", ".join(engine._RUNTIME.get_available_providers())
     for device, package in (("directml", "onnxruntime-directml"), ("rocm", "onnxruntime-migraphx or onnxruntime-rocm")):
-        with pytest.raises(EngineError, match=f"this onnxruntime has {present}, not .*; remedy: .* pip install {package}"):
+        with pytest.raises(
+            EngineError, match=f"this onnxruntime has {present}, not .*; remedy: .* pip install {package}"
+        ):
             OnnxRunner(small(), device=device)
 
 
@@ -120,10 +129,15 @@ def test_every_exception_of_the_runtime_becomes_ours() -> None:
     for kind in own:
 
         def run(*_: object, kind: type[Exception] = kind) -> None:
-            raise kind("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 7\nmore")
+            raise kind(
+                "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size "
+                "7\nmore"
+            )
 
         runner._session = SimpleNamespace(run=run)
-        with pytest.raises(OutOfMemoryError, match=r"on 4 x 5 pixels: 6 : RUNTIME_EXCEPTION : Failed to .* size 7; try a smaller tile"):
+        with pytest.raises(
+            OutOfMemoryError, match=r"on 4 x 5 pixels: 6 : RUNTIME_EXCEPTION : Failed to .* size 7; try a smaller tile"
+        ):
             runner(lr)
 
     def run_out_of_luck(*_: object) -> None:
@@ -148,7 +162,9 @@ def test_an_unknown_precision_is_refused() -> None:
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="ARM processors compute in float16")
 def test_half_precision_on_the_cpu_is_what_its_note_says() -> None:
-    """On x86 only the weights are float16, and the runtime rounds nothing else: with weights that float16 holds, nothing changes."""
+    """On x86 only the weights are float16, and the runtime rounds nothing else: with weights that float16 holds,
+    nothing changes.
+    """
     state = state_of(randomized(SRVGGNetCompact(width=8, convs=8, scale=2), 1))
     graph = graph_from_state_dict({name: array.astype(np.float16).astype(np.float32) for name, array in state.items()})
     half, single = OnnxRunner(graph, threads=1, precision="fp16"), OnnxRunner(graph, threads=1)

@@ -87,11 +87,15 @@ def test_a_file_with_the_same_bytes_is_known_under_its_own_path(file: Path, tmp_
     assert isinstance(found, OpaqueModel) and (found.path, probe.count) == (str(other), 1)
 
 
-def test_another_file_or_version_or_format_is_measured_again(file: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_or_version_or_format_is_measured_again(
+    file: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load_model(str(file))
     for number, name in enumerate(("ncnn", "upres"), 2):
         plain = cache.version_of
-        monkeypatch.setattr(cache, "version_of", lambda asked, name=name, plain=plain: "9" if asked == name else plain(asked))
+        monkeypatch.setattr(
+            cache, "version_of", lambda asked, name=name, plain=plain: "9" if asked == name else plain(asked)
+        )
         load_model(str(file))
         load_model(str(file))
         assert probe.count == number, name
@@ -143,13 +147,20 @@ def refuse(error: Exception) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("where", ["below a file", "no folder", "no file"])
 def test_a_cache_that_cannot_be_written_is_no_fault(
-    where: str, file: Path, tmp_path: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    where: str,
+    file: Path,
+    tmp_path: Path,
+    probe: Probe,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     if where == "below a file":
         monkeypatch.setenv("UPRES_CACHE", str(file))
     else:  # by hand: no permission holds the superuser back, as whom containers run
-        error = PermissionError(13, "Permission denied") if where == "no folder" else OutputError("a read-only file system")
+        error = (
+            PermissionError(13, "Permission denied") if where == "no folder" else OutputError("a read-only file system")
+        )
         place, name = (Path, "mkdir") if where == "no folder" else (cache, "write_atomic")
         monkeypatch.setattr(place, name, refuse(error))
     for count in (1, 2):

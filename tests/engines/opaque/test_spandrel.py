@@ -1,4 +1,6 @@
-"""A network that only spandrel knows: probed in a process of its own, run by torch. The package itself is stood for by a small fake."""
+"""A network that only spandrel knows: probed in a process of its own, run by torch. The package itself is stood for by
+a small fake.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,13 @@ def test_what_spandrel_knows_is_run(tmp_path: Path) -> None:
     save_file({"doubler.weight": kernel()}, path)
     model = load_model(str(path)).networks[0]
     assert isinstance(model, OpaqueModel)
-    assert (model.kind, model.family, model.scale, model.receptive_field, model.macs_per_pixel) == ("spandrel", "Doubler", 2, 1, 81.0)
+    assert (model.kind, model.family, model.scale, model.receptive_field, model.macs_per_pixel) == (
+        "spandrel",
+        "Doubler",
+        2,
+        1,
+        81.0,
+    )
     what = "m.safetensors is a Doubler network, run by spandrel"
     assert model.notes[0].startswith(f"{what}: scale 2, 3 channels, values 0 to 1, receptive field 1 px")
     lr = np.random.default_rng(0).random((20, 14, 3), dtype=np.float32)
@@ -63,5 +71,7 @@ def test_what_spandrel_knows_is_run(tmp_path: Path) -> None:
 def test_what_spandrel_does_not_know_either(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save_file({"other.weight": kernel()}, path)
-    with pytest.raises(ModelError, match=r"m.safetensors: spandrel does not know this architecture either \(no architecture fits\)"):
+    with pytest.raises(
+        ModelError, match=r"m.safetensors: spandrel does not know this architecture either \(no architecture fits\)"
+    ):
         load_model(str(path))

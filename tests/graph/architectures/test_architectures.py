@@ -1,4 +1,6 @@
-"""What holds for state dicts of every family: prefixes are taken off, half precision is widened, foreign networks are refused by name."""
+"""What holds for state dicts of every family: prefixes are taken off, half precision is widened, foreign networks are
+refused by name.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def test_other_families_are_named(key: str, family: str) -> None:
 
 
 def test_unknown_and_empty_state_dicts() -> None:
-    with pytest.raises(ModelError, match=r"unknown network: found 5 tensors with keys like a0 \(2,\), .*Known families: RRDB.*SRVGG"):
+    with pytest.raises(
+        ModelError, match=r"unknown network: found 5 tensors with keys like a0 \(2,\), .*Known families: RRDB.*SRVGG"
+    ):
         graph_from_state_dict({f"a{i}": np.ones(2, np.float32) for i in range(5)})
     with pytest.raises(ModelError, match="holds no tensors"):
         graph_from_state_dict({})

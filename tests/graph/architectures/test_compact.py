@@ -40,7 +40,10 @@ def test_damaged_compact_names_the_tensor() -> None:
         (state | {"body.1.weight": np.ones(5, np.float32)}, r"'body.1.weight' has shape \(5,\); expected \(6\)"),
         (state | {"tail.weight": np.ones(5, np.float32)}, "have no place in this network: tail.weight"),
         ({key: a for key, a in state.items() if key[5] in "024"}, "does not say which|'body.6"),
-        (state | {"body.6.weight": np.ones((13, 6, 3, 3), np.float32), "body.6.bias": np.ones(13, np.float32)}, "SRVGGNetCompact: "),
+        (
+            state | {"body.6.weight": np.ones((13, 6, 3, 3), np.float32), "body.6.bias": np.ones(13, np.float32)},
+            "SRVGGNetCompact: ",
+        ),
     ]
     for broken, words in damaged:
         with pytest.raises(ModelError, match=words):

@@ -37,7 +37,9 @@ def test_the_function(scale: int, colors: int, value_range: float, engine: str) 
     graph = graph_from_state_dict(state_of(module))
     assert (graph.family, graph.scale, graph.in_channels, graph.alignment) == ("ecbsr", scale, colors, 1)
     expected = answer(module, pixels(colors), value_range)
-    np.testing.assert_allclose(engines.load(graph, engine=engine, threads=1)(pixels(colors)), expected, rtol=0, atol=5e-6)
+    np.testing.assert_allclose(
+        engines.load(graph, engine=engine, threads=1)(pixels(colors)), expected, rtol=0, atol=5e-6
+    )
 
 
 def test_a_deployed_file() -> None:
@@ -51,7 +53,9 @@ def test_a_deployed_file() -> None:
         state[f"backbone.{number}.conv3x3.bias"] = conv.bias * np.float32(255)  # type: ignore[union-attr]
     state |= {key: array for key, array in state_of(module).items() if ".act." in key}
     lr = pixels(1)
-    deployed, trained = (engines.load(graph, engine="torch", threads=1)(lr) for graph in (graph_from_state_dict(state), full))
+    deployed, trained = (
+        engines.load(graph, engine="torch", threads=1)(lr) for graph in (graph_from_state_dict(state), full)
+    )
     np.testing.assert_allclose(deployed, trained, rtol=0, atol=1e-6)
 
 
@@ -74,7 +78,10 @@ def test_damaged_files_name_the_tensor() -> None:
     damaged = [
         (gone, r"ECBSR: tensor 'backbone.1.conv1x1_sby.mask' is missing; expected shape \(6, 1, 3, 3\)"),
         ({key: a for key, a in state.items() if ".act." not in key}, "without PReLU slopes at backbone.0.act"),
-        ({key: a for key, a in state.items() if not key.startswith("backbone.2.")}, "'backbone.2.conv3x3.weight' is missing"),
+        (
+            {key: a for key, a in state.items() if not key.startswith("backbone.2.")},
+            "'backbone.2.conv3x3.weight' is missing",
+        ),
         (state | {"tail.weight": np.ones(3, np.float32)}, "no place in this network: tail.weight"),
         (state_of(ECBSR(colors=2, width=4, blocks=1)), "2 channels in and 8 before the pixel shuffle"),
     ]

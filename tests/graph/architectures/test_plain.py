@@ -17,8 +17,12 @@ from upres.graph.architectures import UnknownNetworkError, graph_from_state_dict
 State = dict[str, np.ndarray]
 
 
-def stack(colors: int = 3, scale: int = 2, adds: bool = False, value_range: float = 1.0, kernel: int = 5) -> nn.Sequential:
-    """A Sequential that keeps flat grays: channels of the first layer carry the colors on, the last hands them to every pixel."""
+def stack(
+    colors: int = 3, scale: int = 2, adds: bool = False, value_range: float = 1.0, kernel: int = 5
+) -> nn.Sequential:
+    """A Sequential that keeps flat grays: channels of the first layer carry the colors on, the last hands them to every
+    pixel.
+    """
     generator = torch.Generator().manual_seed(1)
     sizes = [colors, 8, 6, colors * scale**2]
     layers: list[nn.Module] = []
@@ -44,7 +48,9 @@ def answer(module: nn.Module, lr: np.ndarray, scale: int, adds: bool, value_rang
 
 
 @pytest.mark.parametrize("prefix", ["", "net.", "backbone.", "layers.body."])
-@pytest.mark.parametrize(("colors", "scale", "adds", "value_range"), [(3, 2, False, 1.0), (3, 4, True, 1.0), (1, 3, False, 255.0)])
+@pytest.mark.parametrize(
+    ("colors", "scale", "adds", "value_range"), [(3, 2, False, 1.0), (3, 4, True, 1.0), (1, 3, False, 255.0)]
+)
 def test_function(prefix: str, colors: int, scale: int, adds: bool, value_range: float) -> None:
     module = stack(colors, scale, adds, value_range)
     graph = graph_from_state_dict({prefix + key: array for key, array in state_of(module).items()})
@@ -52,7 +58,9 @@ def test_function(prefix: str, colors: int, scale: int, adds: bool, value_range:
     lr = np.random.default_rng(1).random((1, colors, 9, 12), dtype=np.float32)
     found = engines.load(graph, engine="torch", threads=1)(lr)
     # Biases that do not show which range it is are small beside either.
-    np.testing.assert_allclose(found, answer(module, lr, scale, adds, value_range), rtol=0, atol=0.01 if value_range == 255.0 else 3e-6)
+    np.testing.assert_allclose(
+        found, answer(module, lr, scale, adds, value_range), rtol=0, atol=0.01 if value_range == 255.0 else 3e-6
+    )
 
 
 def test_a_range_of_255_that_shows() -> None:

@@ -1,4 +1,6 @@
-"""ncnn files of an RRDBNet or a compact network get the family's names back, to the bit where the file holds the very weights."""
+"""ncnn files of an RRDBNet or a compact network get the family's names back, to the bit where the file holds the very
+weights.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def test_weights_of_a_graph_as_converters_write_it_are_equal_to_the_bit(name: st
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_of_our_own_exports_give_the_file_again(name: str, half: bool, tmp_path: Path) -> None:
-    """Exports are simplified: an RRDBNet's residuals are folded into its kernels, and taken out again with a rounding of float32."""
+    """Exports are simplified: an RRDBNet's residuals are folded into its kernels, and taken out again with a rounding
+    of float32.
+    """
     state = made(name)
     write_ncnn(graph_from_state_dict(state), tmp_path / "m.param", tmp_path / "m.bin", half=half)
     found = recover_weights(read(tmp_path / "m.param"))
@@ -67,7 +71,9 @@ def test_weights_of_our_own_exports_give_the_file_again(name: str, half: bool, t
         np.testing.assert_allclose(found[key], array, rtol=0, atol=(0.5 / 1024 / 0.2 + 1e-3) if half else 4e-6)
     colors = graph_from_state_dict(state).in_channels
     lr = pixels(16, 12, colors)
-    sr = NcnnRunner(graph_from_state_dict(found), threads=1, exact=True)(lr.transpose(2, 0, 1)[None])[0].transpose(1, 2, 0)
+    sr = NcnnRunner(graph_from_state_dict(found), threads=1, exact=True)(lr.transpose(2, 0, 1)[None])[0].transpose(
+        1, 2, 0
+    )
     np.testing.assert_allclose(sr, by_ncnn(tmp_path / "m.param", lr, "data", "output"), rtol=0, atol=2e-5)
 
 
@@ -120,7 +126,11 @@ def other_slope(node: object) -> object:
 
 
 def other_order(node: object) -> object:
-    return replace(node, inputs=node.inputs[1:] + node.inputs[:1]) if isinstance(node, Concat) and len(node.inputs) == 3 else node
+    return (
+        replace(node, inputs=node.inputs[1:] + node.inputs[:1])
+        if isinstance(node, Concat) and len(node.inputs) == 3
+        else node
+    )
 
 
 def no_long_skip(node: object) -> object:

@@ -1,4 +1,6 @@
-"""The file of a residual network becomes the network that its names say, in every engine; damaged ones are refused by name."""
+"""The file of a residual network becomes the network that its names say, in every engine; damaged ones are refused by
+name.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def expected(net: ResidualNet, lr: np.ndarray) -> np.ndarray:
         return net(torch.from_numpy(lr)).numpy()
 
 
-@pytest.mark.parametrize(("scale", "colors", "groups", "length"), [(1, 3, 1, 4), (2, 1, 2, 4), (3, 3, 1, 2), (4, 3, 3, 4), (8, 3, 1, 1)])
+@pytest.mark.parametrize(
+    ("scale", "colors", "groups", "length"), [(1, 3, 1, 4), (2, 1, 2, 4), (3, 3, 1, 2), (4, 3, 3, 4), (8, 3, 1, 1)]
+)
 def test_names_and_shapes_decide_everything(scale: int, colors: int, groups: int, length: int) -> None:
     net = made(scale=scale, colors=colors, groups=groups, length=length)
     graph = graph_from_state_dict(state_of(net))
@@ -60,7 +64,9 @@ def test_engines_agree(engine: str, size: tuple[int, int]) -> None:
 def test_tiles_are_exact(engine: str) -> None:
     graph = graph_from_state_dict(state_of(made()))
     lr = pixels(40, 33, 3)
-    whole, tiled = (Upscaler(graph, engine=engine, threads=1, exact=True, tile_px=px).upscale_array(lr) for px in (None, 16))
+    whole, tiled = (
+        Upscaler(graph, engine=engine, threads=1, exact=True, tile_px=px).upscale_array(lr) for px in (None, 16)
+    )
     np.testing.assert_array_equal(tiled, whole)
 
 
@@ -74,11 +80,23 @@ def test_damaged_files_name_the_tensor() -> None:
     state = state_of(made())
     ones = np.ones
     damaged: list[tuple[State, str]] = [
-        ({k: v for k, v in state.items() if k != "groups.1.2.bias"}, r"residual network: tensor 'groups.1.2.bias' is missing"),
+        (
+            {k: v for k, v in state.items() if k != "groups.1.2.bias"},
+            r"residual network: tensor 'groups.1.2.bias' is missing",
+        ),
         ({k: v for k, v in state.items() if not k.startswith("groups.0.3")}, "'groups.0.3.weight' is missing"),
-        (state | {"join.weight": ones((8, 8, 3, 3), np.float32)}, r"'join.weight' has shape \(8, 8, 3, 3\); expected \(8, 8, 1, 1\)"),
-        (state | {"tail.weight": ones((47, 8, 3, 3), np.float32), "tail.bias": ones(47, np.float32)}, "gives 47 channels; expected 3"),
-        (state | {"groups.0.0.slopes": ones(8, np.float32)}, "1 of .* tensors have no place in this network: groups.0.0.slopes"),
+        (
+            state | {"join.weight": ones((8, 8, 3, 3), np.float32)},
+            r"'join.weight' has shape \(8, 8, 3, 3\); expected \(8, 8, 1, 1\)",
+        ),
+        (
+            state | {"tail.weight": ones((47, 8, 3, 3), np.float32), "tail.bias": ones(47, np.float32)},
+            "gives 47 channels; expected 3",
+        ),
+        (
+            state | {"groups.0.0.slopes": ones(8, np.float32)},
+            "1 of .* tensors have no place in this network: groups.0.0.slopes",
+        ),
     ]
     for broken, words in damaged:
         with pytest.raises(ModelError, match=words):

@@ -1,4 +1,6 @@
-"""State dicts of RRDBNet in every dialect become the network they came from; damaged ones are refused by the name of a tensor."""
+"""State dicts of RRDBNet in every dialect become the network they came from; damaged ones are refused by the name of a
+tensor.
+"""
 
 from __future__ import annotations
 
@@ -40,15 +42,39 @@ def test_rrdb_of_gray_pictures(ups: int, unshuffle: int) -> None:
 def test_damaged_rrdb_names_the_tensor() -> None:
     state = state_of(small())
     damaged = [
-        (without(state, "body.1.rdb2.conv3.bias"), r"RRDBNet: tensor 'body.1.rdb2.conv3.bias' is missing; expected shape \(4\)"),
-        (without(state, "body.0.rdb1.conv1.weight"), r"'body.0.rdb1.conv1.weight' is missing; expected shape \(any, 8, 3, 3\)"),
+        (
+            without(state, "body.1.rdb2.conv3.bias"),
+            r"RRDBNet: tensor 'body.1.rdb2.conv3.bias' is missing; expected shape \(4\)",
+        ),
+        (
+            without(state, "body.0.rdb1.conv1.weight"),
+            r"'body.0.rdb1.conv1.weight' is missing; expected shape \(any, 8, 3, 3\)",
+        ),
         (without(state, "conv_up1.weight"), "have no place in this network: conv_up1.bias, conv_up2.weight"),
-        (state | {"body.0.rdb1.conv2.weight": np.ones((4, 11, 3, 3), np.float32)}, r"has shape \(4, 11, 3, 3\); expected \(4, 12, 3, 3\)"),
-        (state | {"conv_first.weight": np.ones((8, 6, 3, 3), np.float32)}, "takes 6 channels and the last gives 3; expected 3, 12 or 48"),
-        (state | {"conv_hr.weight": np.ones((8, 8, 3, 3), np.int32)}, "'conv_hr.weight' is of type int32; expected floats"),
-        (state | {"attention.weight": np.ones(3, np.float32)}, r"1 of \d+ tensors have no place in this network: attention.weight"),
-        (state | {"body.0.rdb1.conv1x1.weight": np.ones((4, 8, 1, 1), np.float32)}, r"ESRGAN\+ network \(extra conv1x1 branches"),
-        (state | {"body.5.rdb1.conv1.weight": np.ones((4, 8, 3, 3), np.float32)}, "'body.2.rdb1.conv1.weight' is missing"),
+        (
+            state | {"body.0.rdb1.conv2.weight": np.ones((4, 11, 3, 3), np.float32)},
+            r"has shape \(4, 11, 3, 3\); expected \(4, 12, 3, 3\)",
+        ),
+        (
+            state | {"conv_first.weight": np.ones((8, 6, 3, 3), np.float32)},
+            "takes 6 channels and the last gives 3; expected 3, 12 or 48",
+        ),
+        (
+            state | {"conv_hr.weight": np.ones((8, 8, 3, 3), np.int32)},
+            "'conv_hr.weight' is of type int32; expected floats",
+        ),
+        (
+            state | {"attention.weight": np.ones(3, np.float32)},
+            r"1 of \d+ tensors have no place in this network: attention.weight",
+        ),
+        (
+            state | {"body.0.rdb1.conv1x1.weight": np.ones((4, 8, 1, 1), np.float32)},
+            r"ESRGAN\+ network \(extra conv1x1 branches",
+        ),
+        (
+            state | {"body.5.rdb1.conv1.weight": np.ones((4, 8, 3, 3), np.float32)},
+            "'body.2.rdb1.conv1.weight' is missing",
+        ),
     ]
     for broken, words in damaged:
         with pytest.raises(ModelError, match=words):

@@ -1,4 +1,6 @@
-"""SPAN files become the network that their branches say, in every engine; stale copies are not read; damaged ones are refused by name."""
+"""SPAN files become the network that their branches say, in every engine; stale copies are not read; damaged ones are
+refused by name.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,17 @@ def pixels(channels: int = 3, height: int = 13, width: int = 17) -> np.ndarray:
 def test_scale_mean_and_function(scale: int, norm: bool) -> None:
     module = made(scale=scale, norm=norm)
     graph = graph_from_state_dict(state_of(module))
-    assert (graph.family, graph.scale, graph.in_channels, graph.out_channels, graph.alignment) == ("span", scale, 3, 3, 1)
+    assert (graph.family, graph.scale, graph.in_channels, graph.out_channels, graph.alignment) == (
+        "span",
+        scale,
+        3,
+        3,
+        1,
+    )
     expected = answer(module, pixels())
-    np.testing.assert_allclose(TorchRunner(graph, threads=1)(pixels()), expected, rtol=0, atol=3e-6 * max(1.0, np.abs(expected).max()))
+    np.testing.assert_allclose(
+        TorchRunner(graph, threads=1)(pixels()), expected, rtol=0, atol=3e-6 * max(1.0, np.abs(expected).max())
+    )
 
 
 def test_the_mean_stands_for_the_border() -> None:
@@ -105,8 +115,11 @@ def test_published_size() -> None:
 def test_tiles_are_exact(engine: str) -> None:
     graph = graph_from_state_dict(state_of(made()))
     lr = pixels(3, 60, 31)[0].transpose(1, 2, 0)
-    whole, tiled = (Upscaler(graph, engine=engine, threads=1, exact=True, tile_px=px).upscale_array(lr) for px in (None, 12))
-    # torch's sigmoid rounds the last few values of a row of memory in another way than the rest, wherever that row ends.
+    whole, tiled = (
+        Upscaler(graph, engine=engine, threads=1, exact=True, tile_px=px).upscale_array(lr) for px in (None, 12)
+    )
+    # torch's sigmoid rounds the last few values of a row of memory in another way than the rest, wherever that row
+    # ends.
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=0 if engine == "ncnn" else 1e-6)
 
 
@@ -118,12 +131,27 @@ def test_damaged_files_name_the_tensor() -> None:
     state = state_of(made())
     ones = np.ones
     damaged = [
-        (without(state, "block_3.c2_r.conv.1.weight"), r"SPAN: tensor 'block_3.c2_r.conv.1.weight' is missing; .*\(any, 16, 3, 3\)"),
+        (
+            without(state, "block_3.c2_r.conv.1.weight"),
+            r"SPAN: tensor 'block_3.c2_r.conv.1.weight' is missing; .*\(any, 16, 3, 3\)",
+        ),
         (without(state, "conv_cat.bias"), "'conv_cat.bias' is missing"),
-        ({key: a for key, a in state.items() if not key.startswith("block_6.c3_r")}, "'block_6.c3_r.eval_conv.weight' is missing"),
-        (state | {"block_2.c1_r.sk.weight": ones((8, 9, 1, 1), np.float32)}, r"has shape \(8, 9, 1, 1\); expected \(8, 8, 1, 1\)"),
-        (state | {"block_7.c1_r.sk.weight": ones((8, 8, 1, 1), np.float32)}, "no place in this network: block_7.c1_r.sk.weight"),
-        (state | {"upsampler.0.weight": ones((13, 8, 3, 3), np.float32), "upsampler.0.bias": ones(13, np.float32)}, "gives 13 channels"),
+        (
+            {key: a for key, a in state.items() if not key.startswith("block_6.c3_r")},
+            "'block_6.c3_r.eval_conv.weight' is missing",
+        ),
+        (
+            state | {"block_2.c1_r.sk.weight": ones((8, 9, 1, 1), np.float32)},
+            r"has shape \(8, 9, 1, 1\); expected \(8, 8, 1, 1\)",
+        ),
+        (
+            state | {"block_7.c1_r.sk.weight": ones((8, 8, 1, 1), np.float32)},
+            "no place in this network: block_7.c1_r.sk.weight",
+        ),
+        (
+            state | {"upsampler.0.weight": ones((13, 8, 3, 3), np.float32), "upsampler.0.bias": ones(13, np.float32)},
+            "gives 13 channels",
+        ),
     ]
     for broken, words in damaged:
         with pytest.raises(ModelError, match=words):

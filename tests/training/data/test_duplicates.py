@@ -82,7 +82,10 @@ def test_the_reduced_luma_is_that_of_a_resize_of_all_pixels(shape: tuple[int, in
     levels = as_levels(imresize(coarse, size=shape[:2]))
     found = reduced_luma(levels, 128)
     gray = (levels @ np.array([0.299, 0.587, 0.114]) if shape[2] == 3 else levels[:, :, 0]).astype(float)
-    assert max(found.shape) == min(128, max(shape[:2])) and np.abs(found - imresize(gray, size=found.shape, kernel="linear")).mean() < 1.0
+    assert (
+        max(found.shape) == min(128, max(shape[:2]))
+        and np.abs(found - imresize(gray, size=found.shape, kernel="linear")).mean() < 1.0
+    )
     wide = reduced_luma(levels.astype(np.uint16) * np.uint16(257), 128)
     assert wide == pytest.approx(found, abs=1e-2)
 
@@ -101,12 +104,15 @@ def test_the_hash_is_of_the_cosine_transform(photos: list[np.ndarray]) -> None:
     assert thumb is not None and np.linalg.norm(thumb) == pytest.approx(1.0, abs=1e-5)
     low = fft.dctn(thumb.astype(float), type=2)[:8, :8]
     bits = "".join("1" if x > np.median(low) else "0" for x in low.reshape(-1))
-    assert bin(int(bits, 2) ^ perceptual_hash(thumb)).count("1") <= 1  # a coefficient next to the median may fall on either side
+    # a coefficient next to the median may fall on either side
+    assert bin(int(bits, 2) ^ perceptual_hash(thumb)).count("1") <= 1
 
 
 @pytest.mark.slow
 def test_real_photographs_are_not_called_copies(assets: Path) -> None:
     entries = [of(read_levels(path), path.name) for path in find_pictures(assets / "data" / "test" / "Set14")]
     assert len(entries) == 14 and find_duplicates(entries) == []
-    copies = [of(imresize(read_levels(path), 0.7)[:, ::-1]) for path in find_pictures(assets / "data" / "test" / "Set14")[:5]]
+    copies = [
+        of(imresize(read_levels(path), 0.7)[:, ::-1]) for path in find_pictures(assets / "data" / "test" / "Set14")[:5]
+    ]
     assert [index for index, _, exact in find_duplicates(copies, entries) if not exact] == [0, 1, 2, 3, 4]

@@ -42,7 +42,9 @@ CHANGES = {
     "a part": part,
     "a reduced part": lambda x: imresize(part(x), 0.6),
     "an enlarged part": lambda x: imresize(part(x), 1.9),
-    "a recompressed part": lambda x: np.rint(recode(part(x) / np.float32(255), "jpeg", 40, True, (0, 0)) * 255).astype(np.uint8),
+    "a recompressed part": lambda x: np.rint(recode(part(x) / np.float32(255), "jpeg", 40, True, (0, 0)) * 255).astype(
+        np.uint8
+    ),
     "a darker part": lambda x: np.rint(part(x) * 0.7).astype(np.uint8),
     "in a frame": lambda x: np.pad(x, ((60, 20), (30, 90), (0, 0))),
     "beside another": lambda x: np.concatenate([part(x)[:, ::-1], part(x)], axis=1),
@@ -75,7 +77,14 @@ def test_nothing_is_found_in_nothing(photos: list[np.ndarray]) -> None:
 
 @pytest.mark.slow
 def test_the_butterfly_is_cut_out_of_the_monarch(assets: Path) -> None:
-    """Set5's butterfly is a part of Set14's monarch, and their woman's head a copy of the face; the others share nothing."""
-    known = Excerpts([keypoints(path.stem, read_levels(path)) for path in find_pictures(assets / "data" / "test" / "Set14")])
-    found = {path.stem: known.find(keypoints(path.stem, read_levels(path))) for path in find_pictures(assets / "data" / "test" / "Set5")}
+    """Set5's butterfly is a part of Set14's monarch, and their woman's head a copy of the face; the others share
+    nothing.
+    """
+    known = Excerpts(
+        [keypoints(path.stem, read_levels(path)) for path in find_pictures(assets / "data" / "test" / "Set14")]
+    )
+    found = {
+        path.stem: known.find(keypoints(path.stem, read_levels(path)))
+        for path in find_pictures(assets / "data" / "test" / "Set5")
+    }
     assert {name: of for name, of in found.items() if of} == {"butterfly": "monarch", "head": "face"}

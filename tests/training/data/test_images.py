@@ -7,7 +7,17 @@ import pytest
 
 from upres.errors import DataError
 from upres.images.resize import imresize
-from upres.training.data.images import Pair, center, convert, draw_weights, find_pictures, load_pairs, make_pair, read_levels, read_rgb
+from upres.training.data.images import (
+    Pair,
+    center,
+    convert,
+    draw_weights,
+    find_pictures,
+    load_pairs,
+    make_pair,
+    read_levels,
+    read_rgb,
+)
 
 
 def _picture(seed: int, height: int = 40, width: int = 52) -> np.ndarray:
@@ -115,7 +125,9 @@ def test_pictures_of_one_channel_and_16_bits_make_such_pairs(folder: Path) -> No
 def test_chances_follow_the_side_and_not_the_area() -> None:
     pairs = [make_pair("small", _picture(0, 20, 20), 2), make_pair("large", _picture(0, 40, 80), 2)]
     assert draw_weights(pairs).tolist() == pytest.approx([1 / (1 + 8**0.5), 8**0.5 / (1 + 8**0.5)])
-    assert draw_weights([Pair(pair.name, pair.hr, None) for pair in pairs]).tolist() == pytest.approx(draw_weights(pairs).tolist())
+    assert draw_weights([Pair(pair.name, pair.hr, None) for pair in pairs]).tolist() == pytest.approx(
+        draw_weights(pairs).tolist()
+    )
 
 
 def test_the_center_is_the_middle() -> None:

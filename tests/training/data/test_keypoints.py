@@ -20,7 +20,8 @@ def test_keypoints_move_with_the_picture(photos: list[np.ndarray]) -> None:
     """Not ours: the shift of an array."""
     one, two = (keypoints("", photos[0][top : top + 150, :200]).places for top in (0, 8))
     distance = np.abs(one[:, None, :] - np.array([8, 0, 0]) - two[None, :, :]).max(axis=2).min(axis=1)
-    assert len(one) > 30 and np.mean(distance < 0.5) > 0.6  # an octave sees every second pixel, so many of its extrema are the same
+    # an octave sees every second pixel, so many of its extrema are the same
+    assert len(one) > 30 and np.mean(distance < 0.5) > 0.6
     half = keypoints("", imresize(photos[0], 0.5)).places
     whole = keypoints("", photos[0]).places
     coarse = whole[whole[:, 2] > 4]

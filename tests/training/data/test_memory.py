@@ -23,7 +23,10 @@ CONFIG = TrainConfig(recipe="test", scale=2, batch=16, patch_px=8, in_memory=Tru
 def pairs(dtype: type = np.uint8, channels: int = 3) -> list[Pair]:
     rng = np.random.default_rng(0)
     sizes = ((40, 60), (36, 32), (90, 44))
-    return [make_pair(str(size), rng.integers(0, np.iinfo(dtype).max + 1, (*size, channels)).astype(dtype), 2) for size in sizes]
+    return [
+        make_pair(str(size), rng.integers(0, np.iinfo(dtype).max + 1, (*size, channels)).astype(dtype), 2)
+        for size in sizes
+    ]
 
 
 def held(given: list[Pair]) -> PairsInMemory:
@@ -39,7 +42,9 @@ def place_of(lr: np.ndarray, given: list[Pair]) -> tuple[int, int, int, int]:
     """(picture, y, x, turn) of a patch of LR levels, by looking everywhere."""
     side = lr.shape[0]
     for number, pair in enumerate(given):
-        windows = np.lib.stride_tricks.sliding_window_view(pair.stored_lr, (side, side), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
+        windows = np.lib.stride_tricks.sliding_window_view(pair.stored_lr, (side, side), axis=(0, 1)).transpose(
+            0, 1, 3, 4, 2
+        )
         for turn, view in enumerate(turns(lr)):  # each turn undoes one
             found = np.argwhere((windows == view).all(axis=(2, 3, 4)))
             if len(found):
@@ -54,9 +59,15 @@ def test_every_patch_is_a_turned_piece_and_its_hr_the_same_piece(dtype: type, ch
     memory = held(given)
     for step in range(4):
         lr, hr = memory.draw(CONFIG, step)
-        assert lr.shape == (16, channels, 8, 8) and hr.shape == (16, channels, 16, 16) and lr.dtype == hr.dtype == torch.float32
+        assert (
+            lr.shape == (16, channels, 8, 8)
+            and hr.shape == (16, channels, 16, 16)
+            and lr.dtype == hr.dtype == torch.float32
+        )
         for small, large in zip(lr, hr, strict=True):
-            levels, wide = (np.rint(x.permute(1, 2, 0).numpy().astype(np.float64) * top).astype(dtype) for x in (small, large))
+            levels, wide = (
+                np.rint(x.permute(1, 2, 0).numpy().astype(np.float64) * top).astype(dtype) for x in (small, large)
+            )
             number, y, x, turn = place_of(levels, given)
             np.testing.assert_array_equal(turns(wide)[turn], given[number].hr[2 * y : 2 * y + 16, 2 * x : 2 * x + 16])
             seen.add((number, turn))

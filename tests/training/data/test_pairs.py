@@ -1,4 +1,6 @@
-"""Pairs of files: found by name, refused where they do not fit, and their misalignment against scikit-image and closed forms."""
+"""Pairs of files: found by name, refused where they do not fit, and their misalignment against scikit-image and closed
+forms.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ def test_a_shift_of_parts_of_a_pixel_is_found(shift: tuple[float, float]) -> Non
     found = phase_shift(first, second)
     assert found == pytest.approx(shift, abs=0.02)
     theirs = skimage.phase_cross_correlation(first, second, upsample_factor=100)[0]
-    assert found == pytest.approx([-value for value in theirs], abs=0.0101)  # theirs is what moves the second onto the first
+    # theirs is what moves the second onto the first
+    assert found == pytest.approx([-value for value in theirs], abs=0.0101)
 
 
 def photograph(height: int = 128, width: int = 160) -> np.ndarray:
@@ -50,11 +53,15 @@ def photograph(height: int = 128, width: int = 160) -> np.ndarray:
 
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (4, 0), (-2, 1), (0, 3)])
 def test_misalignment_is_told_in_lr_pixels(down: int, right: int) -> None:
-    """HR moved by whole pixels moves LR by quarters of one; noise and another kernel hide nothing (the window holds it back a little)."""
+    """HR moved by whole pixels moves LR by quarters of one; noise and another kernel hide nothing (the window holds it
+    back a little).
+    """
     whole = photograph()
     hr = whole[16:112, 16:144]
     shifted = whole[16 - down : 112 - down, 16 - right : 144 - right]
-    lr = imresize(shifted.astype(np.float64), 0.25, kernel="lanczos") + np.random.default_rng(2).normal(0, 2, (24, 32, 3))
+    lr = imresize(shifted.astype(np.float64), 0.25, kernel="lanczos") + np.random.default_rng(2).normal(
+        0, 2, (24, 32, 3)
+    )
     found = misalignment(hr, np.clip(np.rint(lr), 0, 255).astype(np.uint8), 4)
     assert found == pytest.approx((down / 4, right / 4), abs=0.1)
 
@@ -63,7 +70,9 @@ def test_misalignment_is_told_in_lr_pixels(down: int, right: int) -> None:
 def test_noise_does_not_move_a_picture(seed: int) -> None:
     """A deviation of 25 of 255: the phases of most frequencies are random."""
     hr = photograph()
-    lr = imresize(hr[:, :, :1].repeat(3, axis=2).astype(np.float64), 0.25) + np.random.default_rng(seed).normal(0, 25, (32, 40, 3))
+    lr = imresize(hr[:, :, :1].repeat(3, axis=2).astype(np.float64), 0.25) + np.random.default_rng(seed).normal(
+        0, 25, (32, 40, 3)
+    )
     found = misalignment(hr[:, :, :1].repeat(3, axis=2), np.clip(np.rint(lr), 0, 255).astype(np.uint8), 4)
     assert found is not None and np.hypot(*found) < 0.2
 
@@ -145,5 +154,10 @@ def test_hr_is_cropped_to_a_multiple_of_the_scale(tmp_path: Path, lr_size: tuple
 
 def test_words_of_shifts() -> None:
     assert words_of_shifts([]) == []
-    assert words_of_shifts([("a", 0.1), ("b", 0.2)]) == ["LR files are 0.15 LR pixels off their HR files on average, 0.20 at most (b)"]
-    assert "1 of 2 LR files are more than 0.25 LR pixels off their HR files (b)" in words_of_shifts([("a", 0.1), ("b", 0.3)])[1]
+    assert words_of_shifts([("a", 0.1), ("b", 0.2)]) == [
+        "LR files are 0.15 LR pixels off their HR files on average, 0.20 at most (b)"
+    ]
+    assert (
+        "1 of 2 LR files are more than 0.25 LR pixels off their HR files (b)"
+        in words_of_shifts([("a", 0.1), ("b", 0.3)])[1]
+    )

@@ -41,7 +41,9 @@ def write_gray(path: Path, height: int = 64, width: int = 64, depth: int = 8, se
     write_picture(Picture(np.clip(imresize(coarse, size=(height, width)), 0, 1), depth=depth), path)
 
 
-@pytest.mark.parametrize(("side", "expected"), [(48, [0]), (30, [0]), (49, [0, 1]), (80, [0, 32]), (100, [0, 32, 52]), (112, [0, 32, 64])])
+@pytest.mark.parametrize(
+    ("side", "expected"), [(48, [0]), (30, [0]), (49, [0, 1]), (80, [0, 32]), (100, [0, 32, 52]), (112, [0, 32, 64])]
+)
 def test_crops_cover_every_pixel(side: int, expected: list[int]) -> None:
     assert places(side, 48, 32) == expected
 
@@ -50,7 +52,9 @@ def test_crops_are_the_pixels_of_their_pictures(photos: Path, tmp_path: Path) ->
     report = prepare([photos], tmp_path / "s", SMALL)
     index = json.loads((tmp_path / "s" / INDEX).read_text())
     shards = open_shards(tmp_path / "s")
-    assert report.crops == len(shards.crops) == len(index["crops"]) > 9 and report.pictures == 7 and report.validation == 2
+    assert (
+        report.crops == len(shards.crops) == len(index["crops"]) > 9 and report.pictures == 7 and report.validation == 2
+    )
     for (name, levels), row in zip(shards.crops, index["crops"], strict=True):
         top, left = row[5:7]
         assert np.array_equal(levels, read_levels(photos / name)[top : top + 48, left : left + 48])
@@ -76,13 +80,17 @@ def test_broken_small_and_doubled_pictures_are_named_and_the_rest_goes_on(photos
     (photos / "more" / "cut.png").write_bytes(first.read_bytes()[:300])
     (photos / "more" / "same.png").write_bytes(first.read_bytes())
     image = read_levels(first)
-    write_picture(Picture(imresize(image, 0.7)[:, ::-1].astype(np.float32) / np.float32(255)), photos / "more" / "near.png")
+    write_picture(
+        Picture(imresize(image, 0.7)[:, ::-1].astype(np.float32) / np.float32(255)), photos / "more" / "near.png"
+    )
     write_gray(photos / "more" / "tiny.png", 16, 60)
     report = prepare([photos], tmp_path / "s", SMALL)
     words = "\n".join(report.left_out)
     for name in ("empty.png", "text.jpg", "cut.png", "tiny.png is 60x16, smaller than `smallest_px=32`"):
         assert name in words
-    assert f"same.png is an exact copy of {first.name}" in words and f"near.png is nearly a copy of {first.name}" in words
+    assert (
+        f"same.png is an exact copy of {first.name}" in words and f"near.png is nearly a copy of {first.name}" in words
+    )
     assert len(report.left_out) == 6 and report.pictures + report.validation == 9
 
 
@@ -130,7 +138,9 @@ def test_gray_and_16_bit_stay_as_they_are(tmp_path: Path) -> None:
 
 def test_gray_and_color_are_not_mixed_without_being_told(photos: Path, tmp_path: Path) -> None:
     write_gray(photos / "gray.png")
-    with pytest.raises(DataError, match=r"gray and color pictures are mixed: .*gray\.png is gray, .* `channels=3` .*`channels=1`"):
+    with pytest.raises(
+        DataError, match=r"gray and color pictures are mixed: .*gray\.png is gray, .* `channels=3` .*`channels=1`"
+    ):
         prepare([photos], tmp_path / "s", SMALL)
     assert not (tmp_path / "s").exists()
     assert prepare([photos], tmp_path / "s", Options(48, 32, 32, channels=3)).pictures == 8
@@ -157,7 +167,11 @@ def test_it_refuses_what_cannot_be_before_any_work(photos: Path, tmp_path: Path)
         (UsageError, "is in .*photos, whose pictures are read", {"out": photos / "s"}),
         (UsageError, "`step_px` in \\[1, crop\\]", {"options": Options(crop_px=48, step_px=49, smallest_px=32)}),
         (UsageError, "`scales` must be in", {"options": Options(scales=(2.0,))}),
-        (UsageError, "`validation` must be a number of pictures, or a share below 1, got 2.5", {"options": Options(validation=2.5)}),
+        (
+            UsageError,
+            "`validation` must be a number of pictures, or a share below 1, got 2.5",
+            {"options": Options(validation=2.5)},
+        ),
         (DataError, "none of the pictures can be used:", {"options": Options(crop_px=9000, smallest_px=9000)}),
     ]
     for kind, words, changes in cases:
@@ -233,14 +247,19 @@ def test_alpha_is_left_out(photos: Path, tmp_path: Path) -> None:
     prepare([photos], tmp_path / "a", SMALL)
     for path in photos.glob("*.png"):
         image = read_levels(path).astype(np.float32) / np.float32(255)
-        write_picture(Picture(image, alpha=np.linspace(0.5, 1, image[..., 0].size, dtype=np.float32).reshape(image.shape[:2])), path)
+        write_picture(
+            Picture(image, alpha=np.linspace(0.5, 1, image[..., 0].size, dtype=np.float32).reshape(image.shape[:2])),
+            path,
+        )
     prepare([photos], tmp_path / "b", SMALL)
     assert open_shards(tmp_path / "a").fingerprint == open_shards(tmp_path / "b").fingerprint
 
 
 def test_fewer_pictures_to_validate_on_than_asked_for_are_told(photos: Path, tmp_path: Path) -> None:
     report = prepare([photos], tmp_path / "s", Options(48, 32, 32, validation=5))
-    assert report.validation == 2 and report.notes == ["2 pictures are kept for validation, not 5: at most a quarter of 9"]
+    assert report.validation == 2 and report.notes == [
+        "2 pictures are kept for validation, not 5: at most a quarter of 9"
+    ]
 
 
 def test_a_picture_that_changes_meanwhile_is_an_error(photos: Path, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def test_prepare_leaves_it_out(photos: list[np.ndarray], tmp_path: Path) -> None
         (tmp_path / folder).mkdir()
         for i, image in enumerate(images):
             write_picture(Picture(image.astype(np.float32) / np.float32(255)), tmp_path / folder / f"{i}.png")
-    report = prepare([tmp_path / "photos"], tmp_path / "s", Options(96, 64, 96, validation=0), exclude=[tmp_path / "test"])
+    report = prepare(
+        [tmp_path / "photos"], tmp_path / "s", Options(96, 64, 96, validation=0), exclude=[tmp_path / "test"]
+    )
     assert report.pictures == 4 and len(report.left_out) == 1
     assert report.left_out[0].endswith(f"1.png shares a part with {tmp_path / 'test' / '0.png'} (`exclude`)")

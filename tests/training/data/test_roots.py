@@ -57,7 +57,10 @@ def test_one_plain_folder_is_what_it_was(tmp_path: Path) -> None:
     paths = [path for path in sorted(folder.iterdir()) if path.name not in held_out]
     pairs, _ = load_pairs(paths, scale=2, patch_px=8, hr_scales=(1.0, 0.5))
     assert [pair.name for pair in found.pairs] == [pair.name for pair in pairs]
-    assert all(np.array_equal(a.hr, b.hr) and np.array_equal(a.stored_lr, b.stored_lr) for a, b in zip(found.pairs, pairs, strict=True))
+    assert all(
+        np.array_equal(a.hr, b.hr) and np.array_equal(a.stored_lr, b.stored_lr)
+        for a, b in zip(found.pairs, pairs, strict=True)
+    )
     np.testing.assert_array_equal(found.weights, draw_weights(pairs))
     state = hashlib.sha256()
     for pair in pairs:
@@ -96,7 +99,9 @@ def test_with_a_degradation_lr_is_made_later_but_for_validation(tmp_path: Path) 
 
 def test_gray_data_are_gray_and_16_bits_are_16(tmp_path: Path) -> None:
     gray = load_training_set(CONFIG, fill(tmp_path / "gray", 4, channels=1), None)
-    assert (gray.channels, gray.depth) == (1, 8) and {pair.hr.shape[2] for pair in [*gray.pairs, *gray.validation]} == {1}
+    assert (gray.channels, gray.depth) == (1, 8) and {pair.hr.shape[2] for pair in [*gray.pairs, *gray.validation]} == {
+        1
+    }
     assert "gray" in str(gray)
     fill(tmp_path / "deep", 3)
     deep = fill(tmp_path / "deep", 1, 3, depth=16)
@@ -118,7 +123,8 @@ def test_gray_and_color_are_not_mixed_without_a_word(tmp_path: Path) -> None:
     np.testing.assert_array_equal(color.pairs[3].hr, levels(3, channels=1).repeat(3, axis=2))
     luma = load_training_set(dataclasses.replace(CONFIG, channels=1), tmp_path, tmp_path)
     np.testing.assert_allclose(luma.pairs[0].hr[:, :, 0], levels(0) @ [0.299, 0.587, 0.114], atol=0.502)
-    validated = load_training_set(CONFIG, fill(tmp_path / "color", 1), [Root(tmp_path)])  # the pictures to validate on may be mixed
+    # the pictures to validate on may be mixed
+    validated = load_training_set(CONFIG, fill(tmp_path / "color", 1), [Root(tmp_path)])
     assert {pair.hr.shape[2] for pair in validated.validation} == {3}
 
 
@@ -130,7 +136,10 @@ def test_a_validation_picture_that_is_too_small_on_the_grid_is_left_out_by_name(
     config = dataclasses.replace(CONFIG, scale=3)
     found = load_training_set(config, photographs, shown)
     assert [pair.name for pair in found.validation] == ["00.png", "small2.png"]
-    assert len(found.left_out) == 2 and "small1.png is 32x32, too small to validate on at x3: at least 33 pixels" in found.left_out[1]
+    assert (
+        len(found.left_out) == 2
+        and "small1.png is 32x32, too small to validate on at x3: at least 33 pixels" in found.left_out[1]
+    )
 
 
 def shard(folder: Path, crops: list[np.ndarray], validation: list[np.ndarray]) -> Path:
@@ -179,7 +188,10 @@ def test_shards_and_folders_go_together(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.pairs[0].hr, levels(0).astype(np.uint16) * 257)
     assert [pair.lr is None for pair in found.pairs] == [True] * 2 + [False] * 6
     assert [pair.name for pair in found.validation] == ["2.png", "04.png"]
-    assert "channels of 8 bits to 3 of 16, in memory" in found.notes[0] and "hr_scales does not apply to shards" in found.notes[1]
+    assert (
+        "channels of 8 bits to 3 of 16, in memory" in found.notes[0]
+        and "hr_scales does not apply to shards" in found.notes[1]
+    )
     fill(tmp_path / "gray", 1, channels=1)
     with pytest.raises(DataError, match="gray and color pictures are mixed"):
         load_training_set(CONFIG, [Root(shards), Root(tmp_path / "gray")], None)
@@ -195,5 +207,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no picture"):
         load_training_set(CONFIG, [Root(folder), Root(tmp_path / "empty")], None)
-    with pytest.raises(DataError, match=r"none of the pictures can be used for training:\n.*smaller than one patch of 80x80"):
+    with pytest.raises(
+        DataError, match=r"none of the pictures can be used for training:\n.*smaller than one patch of 80x80"
+    ):
         load_training_set(dataclasses.replace(CONFIG, patch_px=40), [Root(folder)], None)

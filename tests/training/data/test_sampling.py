@@ -21,7 +21,10 @@ CONFIG = TrainConfig(recipe="test", scale=2, patch_px=8, batch=4, steps=10)
 
 def _picture(seed: int, height: int = 40, width: int = 52, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
     top = np.iinfo(dtype).max
-    coarse = np.random.default_rng(seed).integers(0, top + 1, (height // 4 + 1, width // 4 + 1, channels)).astype(np.float32) / top
+    coarse = (
+        np.random.default_rng(seed).integers(0, top + 1, (height // 4 + 1, width // 4 + 1, channels)).astype(np.float32)
+        / top
+    )
     large = imresize(coarse, size=(height, width))
     return np.rint(np.clip(large, 0, 1) * top).astype(dtype)
 
@@ -41,7 +44,9 @@ def _draw(pairs: list[Pair], step: int = 0, **changes: object) -> Batch:
 
 def _equal(a: Batch, b: Batch) -> bool:
     same = np.array_equal(a.lr, b.lr) and np.array_equal(a.hr, b.hr)
-    return same and (a.target is None) == (b.target is None) and (a.target is None or np.array_equal(a.target, b.target))
+    return (
+        same and (a.target is None) == (b.target is None) and (a.target is None or np.array_equal(a.target, b.target))
+    )
 
 
 def test_patches_are_aligned_and_cover_all_eight_turns() -> None:
@@ -108,7 +113,9 @@ def test_without_a_stored_lr_it_is_that_of_the_whole_picture(channels: int, dtyp
 
 
 def test_recolored_patches_are_still_pairs() -> None:
-    """The LR of a whole picture that is permuted and inverted is the permuted and inverted LR, but for ties in rounding."""
+    """The LR of a whole picture that is permuted and inverted is the permuted and inverted LR, but for ties in
+    rounding.
+    """
     pair = make_pair("p", _picture(3, 64, 64), 4)
     plain, recolored = (_draw([pair], scale=4, patch_px=16, batch=8, color_augment=chance) for chance in (0.0, 1.0))
     changed = 0
@@ -182,7 +189,9 @@ def test_a_recipe_file_can_be_named(tmp_path: Path) -> None:
 
 
 def test_reused_regions_give_the_same_samples_with_and_without_memory() -> None:
-    """Four steps share a region: the samples depend on (seed, step, position) alone, whatever was drawn before, by whom and how often."""
+    """Four steps share a region: the samples depend on (seed, step, position) alone, whatever was drawn before, by whom
+    and how often.
+    """
     pairs = [_pair(i, height=96, width=104) for i in range(3)]
     options = {"recipe": load_recipe("real-esrgan"), "reuse": 4}
     kept = DegradedRegionCache()

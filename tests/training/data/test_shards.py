@@ -13,7 +13,10 @@ from upres.training.data.shards import INDEX, Entry, ShardWriter, begin, is_shar
 
 def crops(channels: int = 3, dtype: type = np.uint8) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    return [rng.integers(0, np.iinfo(dtype).max + 1, (h, w, channels), dtype=dtype) for h, w in ((7, 5), (16, 16), (1, 1), (9, 33))]
+    return [
+        rng.integers(0, np.iinfo(dtype).max + 1, (h, w, channels), dtype=dtype)
+        for h, w in ((7, 5), (16, 16), (1, 1), (9, 33))
+    ]
 
 
 def written(folder: Path, images: list[np.ndarray], most_bytes: int = 2**20) -> list[Entry]:
@@ -49,7 +52,10 @@ def test_shards_are_cut_at_their_size(tmp_path: Path) -> None:
     entries = written(tmp_path / "s", images, most_bytes=700)
     assert [e.shard for e in entries] == [0, 0, 1, 1, 2, 2, 3] and all(e.offset % 64 == 0 for e in entries)
     assert sorted(p.name for p in (tmp_path / "s").iterdir()) == [INDEX, *(f"shard_{i:04d}.bin" for i in range(4))]
-    assert all(np.array_equal(found, image) for (_, found), image in zip(open_shards(tmp_path / "s").crops, images, strict=False))
+    assert all(
+        np.array_equal(found, image)
+        for (_, found), image in zip(open_shards(tmp_path / "s").crops, images, strict=False)
+    )
 
 
 def test_one_flipped_bit_is_seen(tmp_path: Path) -> None:
@@ -58,7 +64,9 @@ def test_one_flipped_bit_is_seen(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[100] ^= 4
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"shard_0000\.bin is damaged: its SHA-256 does not match the index\. Make the shards again"):
+    with pytest.raises(
+        DataError, match=r"shard_0000\.bin is damaged: its SHA-256 does not match the index\. Make the shards again"
+    ):
         open_shards(tmp_path / "s")
     assert open_shards(tmp_path / "s", verify=False).crops
 
@@ -130,7 +138,9 @@ def test_what_somebody_else_made_is_a_stranger(tmp_path: Path, name: str) -> Non
         ({"shards": None}, "does not match its shards"),
     ],
 )
-def test_an_index_that_does_not_fit_is_refused_whatever_its_hash(tmp_path: Path, change: dict[str, object], words: str) -> None:
+def test_an_index_that_does_not_fit_is_refused_whatever_its_hash(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
     written(tmp_path / "s", crops())
     path = tmp_path / "s" / INDEX
     body = {**json.loads(path.read_text()), **change}

@@ -47,8 +47,12 @@ if rank == 0:
 
 @pytest.fixture(autouse=True)
 def unnamed_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch names the events in its log after their methods, sought among all loaded modules: half a second a launch in a test run."""
-    monkeypatch.setattr("torch.distributed.elastic.rendezvous.dynamic_rendezvous.get_method_name", lambda depth=2: "", raising=False)
+    """torch names the events in its log after their methods, sought among all loaded modules: half a second a launch in
+    a test run.
+    """
+    monkeypatch.setattr(
+        "torch.distributed.elastic.rendezvous.dynamic_rendezvous.get_method_name", lambda depth=2: "", raising=False
+    )
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -125,7 +129,9 @@ print("warnings of", rank, file=sys.stderr)
     assert run(toy(script, tmp_path), tmp_path, processes=3) == (0, [])
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     for rank in range(3):
-        assert (tmp_path / f"place{rank}").read_text() == f"{rank} 3 {rank} 127.0.0.1 {max(1, cores // 3)} {os.getpid()}"
+        assert (
+            tmp_path / f"place{rank}"
+        ).read_text() == f"{rank} 3 {rank} 127.0.0.1 {max(1, cores // 3)} {os.getpid()}"
     assert capfd.readouterr() == ("words of 0 ${local_rank} $$\n", "warnings of 0\n")
     assert (tmp_path / "logs" / "attempt-1-rank-2.err").read_text() == "warnings of 2\n"
     assert dict(os.environ) == before
@@ -154,7 +160,9 @@ else:
 """
 
 
-def test_a_killed_worker_starts_all_again_as_long_as_there_is_progress(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_worker_starts_all_again_as_long_as_there_is_progress(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     code, said = run(toy(KILLED, tmp_path), tmp_path)
     killed = "rank 1 was killed by SIGKILL (the system does this when memory runs out): restarting from step "
     assert (code, said) == (0, [f"{killed}{step}" for step in (2, 4, 6)])
@@ -178,7 +186,13 @@ sys.exit(75)
     said: list[str] = []
     words = "rank 1 lost another rank, and 3 attempts in a row made no new checkpoint: see .*logs; if memory ran out"
     with pytest.raises(EngineError, match=words):
-        launch(toy(script, tmp_path), processes=2, progress_of=lambda: step_of(tmp_path), say=said.append, log_folder=tmp_path / "logs")
+        launch(
+            toy(script, tmp_path),
+            processes=2,
+            progress_of=lambda: step_of(tmp_path),
+            say=said.append,
+            log_folder=tmp_path / "logs",
+        )
     assert said == ["rank 1 lost another rank: restarting from step 10"] * 2 + ["rank 1: no more memory in 3"]
     assert (tmp_path / "starts").read_text() == "3"
 
@@ -197,7 +211,8 @@ time.sleep(60)
 """
     assert run(toy(script, tmp_path), tmp_path) == (code, ["rank 1: upres: no picture in é"] if culprit else [])
     assert (tmp_path / "starts").read_text() == "1"
-    assert capfd.readouterr().err == ("" if culprit else "upres: no picture in é\n")  # once on the terminal, by whichever way
+    # once on the terminal, by whichever way
+    assert capfd.readouterr().err == ("" if culprit else "upres: no picture in é\n")
 
 
 # Requests to stop.
@@ -255,7 +270,9 @@ time.sleep(60)
 (folder / "survived").touch()
 """
     begun = time.monotonic()
-    sender = Sender([signal.SIGINT] * 2, lambda index: all((tmp_path / f"ready{rank}{index}").exists() for rank in range(2)))
+    sender = Sender(
+        [signal.SIGINT] * 2, lambda index: all((tmp_path / f"ready{rank}{index}").exists() for rank in range(2))
+    )
     assert run(toy(script, tmp_path), tmp_path) == (130, [])
     sender.join()
     assert time.monotonic() - begun < 60
@@ -263,8 +280,12 @@ time.sleep(60)
 
 
 @pytest.mark.slow
-def test_real_ranks_are_started_again_and_only_the_cause_speaks(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """First rank 1 is killed in the middle of a step, then it meets an error: rank 0, which lost it both times, stays silent."""
+def test_real_ranks_are_started_again_and_only_the_cause_speaks(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """First rank 1 is killed in the middle of a step, then it meets an error: rank 0, which lost it both times, stays
+    silent.
+    """
     script = """
 import os, signal, sys
 from pathlib import Path
@@ -325,7 +346,10 @@ wait_for(lambda: read("starts") == 2)
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        assert run(toy(script, tmp_path), tmp_path, processes=1, nodes=2, rdzv=meeting, local_addr="127.0.0.1") == (0, [])
+        assert run(toy(script, tmp_path), tmp_path, processes=1, nodes=2, rdzv=meeting, local_addr="127.0.0.1") == (
+            0,
+            [],
+        )
         assert other.communicate(timeout=60)[0] == "0\n"
     finally:
         other.kill()

@@ -1,4 +1,6 @@
-"""Ranks: two gloo processes with half the batch each against one with all of it, and what happens when one of them is gone."""
+"""Ranks: two gloo processes with half the batch each against one with all of it, and what happens when one of them is
+gone.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from tests.training.forked import run_ranks_of  # noqa: E402
 from upres.errors import EngineError, UsageError  # noqa: E402
 from upres.training.distributed.ranks import RankLost, Ranks, join_ranks  # noqa: E402
 
-# What every process and the test itself begin with: a net in double precision and eight samples, of which rank r takes r, r + count, ...
+# What every process and the test itself begin with: a net in double precision and eight samples, of which rank r takes
+# r, r + count, ...
 COMMON = """
 import json, os, sys
 import torch
@@ -180,7 +183,9 @@ def whole_batch(alone: dict[str, Any], name: str) -> tuple[float, list[Tensor]]:
 
 
 @pytest.mark.parametrize("name", ["squared", "relativistic", "curvature"])
-def test_value_and_gradient_of_two_ranks_are_those_of_the_whole_batch(two: list[dict[str, Any]], alone: dict[str, Any], name: str) -> None:
+def test_value_and_gradient_of_two_ranks_are_those_of_the_whole_batch(
+    two: list[dict[str, Any]], alone: dict[str, Any], name: str
+) -> None:
     loss, gradients = whole_batch(alone, name)
     for result in two:
         assert result[name][0] == pytest.approx(loss, rel=1e-12)
@@ -230,7 +235,10 @@ def test_broadcast_gives_rank_0s_bits_in_any_dtype_and_layout(two: list[dict[str
 
 
 def test_any_and_gather(two: list[dict[str, Any]]) -> None:
-    values = [{"rank": 0, "words": "", "values": [0.1, None, True]}, {"rank": 1, "words": "é", "values": [0.1, None, True]}]
+    values = [
+        {"rank": 0, "words": "", "values": [0.1, None, True]},
+        {"rank": 1, "words": "é", "values": [0.1, None, True]},
+    ]
     for result in two:
         assert result["any"] == [False, True, True]
         assert result["gather"] == [values, ["x" * 40, ""], [0, 1]]
@@ -258,7 +266,9 @@ def test_a_process_alone_changes_nothing() -> None:
     ranks.average_gradients(net.parameters())
     ranks.broadcast(net.parameters())
     ranks.barrier()
-    assert [parameter.grad.tolist() for parameter in net.parameters() if parameter.grad is not None] == [g.tolist() for g in before]
+    assert [parameter.grad.tolist() for parameter in net.parameters() if parameter.grad is not None] == [
+        g.tolist() for g in before
+    ]
     assert ranks.any(True) and not ranks.any(False)
     assert ranks.gather((1, "two")) == [[1, "two"]]
 
@@ -299,7 +309,11 @@ STORE = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
         (STORE | {"RANK": "a", "WORLD_SIZE": "2"}, "cpu", "must be whole numbers"),
         (STORE | {"RANK": "0", "WORLD_SIZE": "2"}, "cuda:1", "got `device=cuda:1`"),
         (STORE | {"RANK": "0", "WORLD_SIZE": "2"}, "cuda", "lacks LOCAL_RANK"),
-        (STORE | {"RANK": "0", "WORLD_SIZE": "99", "LOCAL_RANK": "98"}, "cuda", r"process 99 of .* \d+ were found: lower `processes`"),
+        (
+            STORE | {"RANK": "0", "WORLD_SIZE": "99", "LOCAL_RANK": "98"},
+            "cuda",
+            r"process 99 of .* \d+ were found: lower `processes`",
+        ),
     ],
 )
 def test_an_environment_that_cannot_work_is_refused(
@@ -312,9 +326,17 @@ def test_an_environment_that_cannot_work_is_refused(
 
 
 def test_others_that_never_come_are_a_lost_rank_after_the_timeout(place: pytest.MonkeyPatch) -> None:
-    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}.items():
+    for name, value in {
+        "RANK": "0",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }.items():
         place.setenv(name, value)
-    with pytest.raises(RankLost, match="another rank was lost while meeting the other ranks"), join_ranks(timeout_s=0.5):
+    with (
+        pytest.raises(RankLost, match="another rank was lost while meeting the other ranks"),
+        join_ranks(timeout_s=0.5),
+    ):
         pass
 
 
@@ -339,7 +361,9 @@ with join_ranks():
 def test_a_worker_dies_with_its_launcher_and_does_not_outlive_one_that_is_gone() -> None:
     starter = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
     command = [sys.executable, "-c", starter, WORKER]
-    with subprocess.Popen(command, env=os.environ | {"UPRES_LAUNCHER_PID": "1"}, stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        command, env=os.environ | {"UPRES_LAUNCHER_PID": "1"}, stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         try:
             assert parent.stdout.readline() == "the launcher (process 1) is gone\n"

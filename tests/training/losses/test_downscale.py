@@ -1,4 +1,6 @@
-"""The differentiable imresize against images/resize (itself pinned to MATLAB's definition), against torch, and by finite differences."""
+"""The differentiable imresize against images/resize (itself pinned to MATLAB's definition), against torch, and by
+finite differences.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def batch(*pictures: np.ndarray, dtype: torch.dtype = torch.float64) -> torch.Te
 @pytest.mark.parametrize("factor", [1 / 8, 0.25, 1 / 3, 0.5, 0.37, 0.9, 1.0, 1.3, 2.0, 4.0])
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (13, 17), (32, 24)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
-def test_equals_the_resize_of_pictures(size: tuple[int, int], factor: float, dtype: torch.dtype, tolerance: float) -> None:
+def test_equals_the_resize_of_pictures(
+    size: tuple[int, int], factor: float, dtype: torch.dtype, tolerance: float
+) -> None:
     pictures = [noise(*size, seed=seed) for seed in range(2)]
     result = imresize(batch(*pictures, dtype=dtype), factor)
     assert result.dtype == dtype

@@ -74,7 +74,9 @@ def test_a_named_file_is_taken_as_it_is(tmp_path: Path) -> None:
     sha256 = saved(tmp_path / "mine.pth")
     assert sha256 != FEATURES[_SMALL].sha256
     assert fetch_features(_SMALL, tmp_path / "mine.pth").sha256 == sha256
-    with pytest.raises(ModelError, match=r"feature network vgg19: .*mine.pth holds vgg19-conv3_1. Give the file vgg19-dcbb9e9d.pth, or"):
+    with pytest.raises(
+        ModelError, match=r"feature network vgg19: .*mine.pth holds vgg19-conv3_1. Give the file vgg19-dcbb9e9d.pth, or"
+    ):
         fetch_features("vgg19", tmp_path / "mine.pth")
     with pytest.raises(ModelError, match="no such file"):
         fetch_features(_SMALL, tmp_path / "none.pth")
@@ -82,17 +84,23 @@ def test_a_named_file_is_taken_as_it_is(tmp_path: Path) -> None:
 
 def test_the_file_of_a_folder_is_verified(published: Path) -> None:
     assert fetch_features(_SMALL, published).sha256 == FEATURES[_SMALL].sha256
-    with pytest.raises(ModelError, match=r"feature network vgg19: the folder .*weights has no vgg19-dcbb9e9d.pth. Put it there"):
+    with pytest.raises(
+        ModelError, match=r"feature network vgg19: the folder .*weights has no vgg19-dcbb9e9d.pth. Put it there"
+    ):
         fetch_features("vgg19", published)
     path = published / FEATURES[_SMALL].file
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(ModelError, match=rf"{path.name} has the SHA-256 [0-9a-f]{{64}}, expected {FEATURES[_SMALL].sha256}. Download"):
+    with pytest.raises(
+        ModelError, match=rf"{path.name} has the SHA-256 [0-9a-f]{{64}}, expected {FEATURES[_SMALL].sha256}. Download"
+    ):
         fetch_features(_SMALL, published)
 
 
 def test_the_cache_is_asked_first(published: Path, tmp_path: Path) -> None:
     file = FEATURES[_SMALL].file
-    with pytest.raises(ModelError, match=rf"its file has no known address. Put {file} \(\d+ bytes, sha256 [0-9a-f]+\) into .*cache, or"):
+    with pytest.raises(
+        ModelError, match=rf"its file has no known address. Put {file} \(\d+ bytes, sha256 [0-9a-f]+\) into .*cache, or"
+    ):
         fetch_features(_SMALL, None)
     (tmp_path / "cache").mkdir(exist_ok=True)
     (tmp_path / "cache" / file).write_bytes((published / file).read_bytes())
@@ -107,14 +115,18 @@ def test_a_failed_download_says_what_it_was_for(monkeypatch: pytest.MonkeyPatch)
         raise ModelError("no network")
 
     monkeypatch.setattr(feature_files, "fetch", fetch)
-    with pytest.raises(ModelError, match=r"feature network vgg19: no network; or give `features`, the file or its folder"):
+    with pytest.raises(
+        ModelError, match=r"feature network vgg19: no network; or give `features`, the file or its folder"
+    ):
         fetch_features("vgg19", None)
     assert asked == [FEATURES["vgg19"].source()]
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     for ask in (lambda: fetch_features("vgg19-conv3", None), lambda: random_features("vgg19-conv3")):
-        with pytest.raises(UsageError, match=r"unknown feature network 'vgg19-conv3'. Did you mean vgg19-conv3_1\? There are: vgg19, "):
+        with pytest.raises(
+            UsageError, match=r"unknown feature network 'vgg19-conv3'. Did you mean vgg19-conv3_1\? There are: vgg19, "
+        ):
             ask()
 
 
@@ -140,7 +152,9 @@ def test_published_vgg_is_scaled_to_unit_activations(assets: Path, photograph: T
 
 
 def test_published_small_vgg_sees_what_the_large_one_sees(assets: Path, photograph: Tensor) -> None:
-    """Its file has 1x1 heads that imitate the full network's activations: they confirm each other's colors, range, padding and pools."""
+    """Its file has 1x1 heads that imitate the full network's activations: they confirm each other's colors, range,
+    padding and pools.
+    """
     large, small = published_network(_SMALL, assets), published_network("vgg19-16x", assets)
     state = read_weights(assets / "weights" / "perceptual" / FEATURES["vgg19-16x"].file)
     heads = {key: torch.from_numpy(value) for key, value in state.items() if "aux" in key}
@@ -148,24 +162,36 @@ def test_published_small_vgg_sees_what_the_large_one_sees(assets: Path, photogra
 
     def correlation(x: Tensor, layer: str) -> float:
         number = layer.removeprefix("relu").replace("_", "")
-        seen = F.relu(F.conv2d(small(x, [layer])[layer], heads[f"conv{number}_aux.weight"], heads[f"conv{number}_aux.bias"]))
+        seen = F.relu(
+            F.conv2d(small(x, [layer])[layer], heads[f"conv{number}_aux.weight"], heads[f"conv{number}_aux.bias"])
+        )
         return torch.corrcoef(torch.stack([seen.flatten(), large(photograph, [layer])[layer].flatten()]))[0, 1].item()
 
     right = [correlation(photograph, layer) for layer in layers]
     swapped = [correlation(photograph.flip(1), layer) for layer in layers]
     shifted = [correlation(photograph.roll(1, dims=3), layer) for layer in layers]
     assert right[0] > 0.97 and right[1] > 0.88 and right[2] > 0.8
-    assert all(r > s for r, s in zip(right, swapped, strict=True)) and all(r > s for r, s in zip(right, shifted, strict=True))
+    assert all(r > s for r, s in zip(right, swapped, strict=True)) and all(
+        r > s for r, s in zip(right, shifted, strict=True)
+    )
 
 
 def test_published_squeezenet_lives_in_0_to_255(assets: Path, photograph: Tensor) -> None:
-    """Fed as torchvision's own training, its biases drown the picture: the last layer hardly tells a photograph from its mean color."""
+    """Fed as torchvision's own training, its biases drown the picture: the last layer hardly tells a photograph from
+    its mean color.
+    """
     net = published_network("squeezenet1_1", assets)
     state = read_weights(assets / "weights" / "perceptual" / FEATURES["squeezenet1_1"].file)
-    wrong = FeatureNetwork("squeezenet1_1-torchvision", {f"features.{key}": value for key, value in state.items()}, "none")
+    wrong = FeatureNetwork(
+        "squeezenet1_1-torchvision", {f"features.{key}": value for key, value in state.items()}, "none"
+    )
     flat = photograph.mean((2, 3), keepdim=True).expand_as(photograph)
 
     def likeness(network: FeatureNetwork) -> float:
-        return F.cosine_similarity(network(photograph, ["relu9"])["relu9"], network(flat, ["relu9"])["relu9"], dim=1).mean().item()
+        return (
+            F.cosine_similarity(network(photograph, ["relu9"])["relu9"], network(flat, ["relu9"])["relu9"], dim=1)
+            .mean()
+            .item()
+        )
 
     assert likeness(net) < 0.2 and likeness(wrong) > 0.5

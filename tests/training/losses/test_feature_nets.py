@@ -18,7 +18,10 @@ from torch.overrides import TorchFunctionMode  # noqa: E402
 from upres.errors import InputError, ModelError, UsageError  # noqa: E402
 from upres.training.losses.feature_nets import FAMILIES, FeatureNetwork, random_state, recognize  # noqa: E402
 
-_MEAN, _DEVIATION = torch.tensor([0.485, 0.456, 0.406])[:, None, None], torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+_MEAN, _DEVIATION = (
+    torch.tensor([0.485, 0.456, 0.406])[:, None, None],
+    torch.tensor([0.229, 0.224, 0.225])[:, None, None],
+)
 _CAFFE_MEAN = torch.tensor([104.0, 117.0, 123.0])[:, None, None]  # of B, G, R
 Plain = Callable[[Tensor], dict[str, Tensor]]
 
@@ -29,7 +32,9 @@ def tensors(name: str) -> Mapping[str, Tensor]:
     generator = torch.Generator().manual_seed(1)
     made = {key: torch.from_numpy(value) for key, value in random_state(name, 1).items()}
     fixed = ("0.bias", "conv0.bias")
-    return {k: v if v.dim() == 4 or k in fixed else torch.randn(v.shape, generator=generator) * 0.1 for k, v in made.items()}
+    return {
+        k: v if v.dim() == 4 or k in fixed else torch.randn(v.shape, generator=generator) * 0.1 for k, v in made.items()
+    }
 
 
 @functools.cache
@@ -84,7 +89,18 @@ def squeezenet() -> nn.Sequential:
     )  # fmt: skip
 
 
-_SQUEEZE_AT = {"conv1": 0, "relu1": 1, "relu2": 3, "relu3": 4, "relu4": 6, "relu5": 7, "relu6": 9, "relu7": 10, "relu8": 11, "relu9": 12}
+_SQUEEZE_AT = {
+    "conv1": 0,
+    "relu1": 1,
+    "relu2": 3,
+    "relu3": 4,
+    "relu4": 6,
+    "relu5": 7,
+    "relu6": 9,
+    "relu7": 10,
+    "relu8": 11,
+    "relu9": 12,
+}
 
 
 def plain_squeezenet(x: Tensor) -> dict[str, Tensor]:
@@ -108,14 +124,25 @@ def plain_torchvision_squeezenet(x: Tensor) -> dict[str, Tensor]:
 def plain_vgg19(x: Tensor) -> dict[str, Tensor]:
     net = TorchvisionVGG((2, 2, 4, 4, 4))
     net.load_state_dict(tensors("vgg19"))
-    at = {"conv1_1": 0, "conv1_2": 2, "conv2_2": 7, "relu2_2": 8, "conv3_1": 10, "conv3_4": 16, "conv4_4": 25, "conv5_1": 28, "conv5_4": 34}
+    at = {
+        "conv1_1": 0,
+        "conv1_2": 2,
+        "conv2_2": 7,
+        "relu2_2": 8,
+        "conv3_1": 10,
+        "conv3_4": 16,
+        "conv4_4": 25,
+        "conv5_1": 28,
+        "conv5_4": 34,
+    }
     return outputs(net.features, (x - _MEAN) / _DEVIATION, at)
 
 
 def plain_vgg16(x: Tensor) -> dict[str, Tensor]:
     net = TorchvisionVGG((2, 2, 3, 3, 3))
     net.load_state_dict(tensors("vgg16"))
-    at = {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22, "relu5_3": 29, "conv5_3": 28}  # those of LPIPS, and one before
+    # those of LPIPS, and one before
+    at = {"relu1_2": 3, "relu2_2": 8, "relu3_3": 15, "relu4_3": 22, "relu5_3": 29, "conv5_3": 28}
     return outputs(net.features, (x - _MEAN) / _DEVIATION, at)
 
 
@@ -128,7 +155,16 @@ def plain_conv3_1(x: Tensor) -> dict[str, Tensor]:
     def pool() -> nn.MaxPool2d:
         return nn.MaxPool2d(2, 2, ceil_mode=True)
 
-    layers = [nn.Conv2d(3, 3, 1), *conv(3, 64), *conv(64, 64), pool(), *conv(64, 128), *conv(128, 128), pool(), *conv(128, 256)]
+    layers = [
+        nn.Conv2d(3, 3, 1),
+        *conv(3, 64),
+        *conv(64, 64),
+        pool(),
+        *conv(64, 128),
+        *conv(128, 128),
+        pool(),
+        *conv(128, 256),
+    ]
     net = nn.Sequential(*layers)
     net.load_state_dict(tensors("vgg19-conv3_1"))
     at = {"conv1_1": 2, "relu1_1": 3, "conv1_2": 5, "conv2_1": 9, "conv2_2": 12, "conv3_1": 16, "relu3_1": 17}
@@ -194,7 +230,9 @@ def test_frozen_and_always_in_eval_mode() -> None:
     around = nn.Sequential(nn.BatchNorm2d(3), net)
     around.train()
     assert around.training and not net.training and not any(module.training for module in net.modules())
-    assert sum(p.numel() for p in net.parameters()) == sum(int(np.prod(shape)) for shape in FAMILIES["vgg19-16x"].shapes().values())
+    assert sum(p.numel() for p in net.parameters()) == sum(
+        int(np.prod(shape)) for shape in FAMILIES["vgg19-16x"].shapes().values()
+    )
     x = picture(32, 32).requires_grad_()
     net(x, ["conv5_1", "conv1_2"])["conv5_1"].square().mean().backward()
     assert x.grad is not None and x.grad.abs().sum() > 0
@@ -314,12 +352,16 @@ def test_too_small_a_picture_is_refused_exactly_where_torch_cannot_go_on(name: s
 def test_what_cannot_be_asked_is_refused_by_name() -> None:
     net = network("vgg19-conv3_1")
     x = picture(16, 16)
-    with pytest.raises(UsageError, match=r"vgg19-conv3_1 has no layer 'conv5_4'. Its layers: conv1_1, relu1_1, .*, relu3_1$"):
+    with pytest.raises(
+        UsageError, match=r"vgg19-conv3_1 has no layer 'conv5_4'. Its layers: conv1_1, relu1_1, .*, relu3_1$"
+    ):
         net(x, ["conv1_1", "conv5_4"])
     with pytest.raises(UsageError, match="name at least one"):
         net(x, [])
     for wrong in (x[:, :2], x[0], (x * 255).to(torch.uint8)):
-        with pytest.raises(InputError, match=r"needs RGB pictures `b 3 h w` of floats in \[0,1\], at least 2x2 pixels, got"):
+        with pytest.raises(
+            InputError, match=r"needs RGB pictures `b 3 h w` of floats in \[0,1\], at least 2x2 pixels, got"
+        ):
             net(wrong, ["conv1_1"])
 
 
@@ -333,16 +375,23 @@ def test_families_are_told_by_names_and_shapes() -> None:
     assert recognize(shapes("vgg19") | more, "f") == "vgg19"
     assert recognize(shapes("vgg16") | more, "f") == "vgg16"
     assert recognize(shapes("squeezenet1_1-torchvision") | more, "f") == "squeezenet1_1-torchvision"
-    assert recognize(shapes("vgg19-16x") | {"conv11_aux.weight": np.zeros((64, 16, 1, 1), np.float32)}, "f") == "vgg19-16x"
+    assert (
+        recognize(shapes("vgg19-16x") | {"conv11_aux.weight": np.zeros((64, 16, 1, 1), np.float32)}, "f") == "vgg19-16x"
+    )
     assert [recognize(shapes(name), "f") for name in FAMILIES] == list(FAMILIES)
 
 
 def test_another_network_is_refused() -> None:
     deeper = shapes("vgg19-conv3_1") | {"19.weight": np.zeros((256, 256, 3, 3), np.float32)}
-    with pytest.raises(ModelError, match=r"feature network f.pth: expected only the tensors of vgg19-conv3_1, found also '19.weight'"):
+    with pytest.raises(
+        ModelError, match=r"feature network f.pth: expected only the tensors of vgg19-conv3_1, found also '19.weight'"
+    ):
         recognize(deeper, "f.pth")
     wider = shapes("vgg19") | {"features.34.bias": np.zeros(7, np.float32)}
-    with pytest.raises(ModelError, match=r"'features.34.bias' of vgg19 should have shape \(512,\) and floating point values, found \(7,\)"):
+    with pytest.raises(
+        ModelError,
+        match=r"'features.34.bias' of vgg19 should have shape \(512,\) and floating point values, found \(7,\)",
+    ):
         recognize(wider, "f.pth")
     whole = shapes("vgg19") | {"features.34.bias": np.zeros(512, np.int64)}
     with pytest.raises(ModelError, match="of int64"):

@@ -1,4 +1,6 @@
-"""Losses: closed forms on small tensors, torch's own losses and plain loops as oracles, and gradients by finite differences."""
+"""Losses: closed forms on small tensors, torch's own losses and plain loops as oracles, and gradients by finite
+differences.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,8 @@ def test_agree_with_torch_and_have_gradients(name: str) -> None:
     assert torch.autograd.gradcheck(lambda x: LOSSES[name](x, hr), (sr,))
 
 
-# ---- perceptual -----------------------------------------------------------------------------------------------------------------------
+# ---- perceptual
+# -----------------------------------------------------------------------------------------------------------------------
 
 
 def test_perceptual_is_a_weighted_sum_of_l1() -> None:
@@ -83,7 +86,10 @@ def test_perceptual_gradient_goes_into_sr_alone() -> None:
 
 
 def test_perceptual_sums_half_precision_in_float32() -> None:
-    sr, hr = torch.full((1, 1, 64, 64), 1.0, dtype=torch.bfloat16), torch.full((1, 1, 64, 64), 0.99609375, dtype=torch.bfloat16)
+    sr, hr = (
+        torch.full((1, 1, 64, 64), 1.0, dtype=torch.bfloat16),
+        torch.full((1, 1, 64, 64), 0.99609375, dtype=torch.bfloat16),
+    )
     value = perceptual({"a": sr}, {"a": hr}, {"a": 1.0})
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx(0.00390625, rel=1e-6)
@@ -97,12 +103,14 @@ def test_a_layer_that_the_features_lack_is_named() -> None:
         perceptual(features, features, {})
 
 
-# ---- frequency and LR consistency -----------------------------------------------------------------------------------------------------
+# ---- frequency and LR consistency
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_frequency_closed_forms() -> None:
     hr = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
-    # A constant c has one coefficient, c * sqrt(16) at frequency 0, among the 4 x 3 of the half plane with two parts each.
+    # A constant c has one coefficient, c * sqrt(16) at frequency 0, among the 4 x 3 of the half plane with two parts
+    # each.
     assert frequency(hr + 0.5, hr).item() == pytest.approx(0.5 * 4 / 24)
     # A single pixel at the origin has 1 / sqrt(16) everywhere in the real part.
     dot = hr.clone()
@@ -120,7 +128,9 @@ def test_frequency_equals_numpy_and_finite_differences() -> None:
 
 
 def test_frequency_does_not_grow_with_the_patch() -> None:
-    small, large = (frequency(gaussian(1, 1, n, n), torch.zeros(1, 1, n, n, dtype=torch.float64)).item() for n in (16, 128))
+    small, large = (
+        frequency(gaussian(1, 1, n, n), torch.zeros(1, 1, n, n, dtype=torch.float64)).item() for n in (16, 128)
+    )
     assert large == pytest.approx(small, rel=0.1)
 
 
@@ -132,7 +142,9 @@ def test_lr_consistency_is_zero_for_a_patch_of_the_picture_itself(scale: int) ->
     hr = torch.from_numpy(whole[6 * scale : 18 * scale, 6 * scale : 18 * scale].transpose(2, 0, 1).copy())[None]
     lr = torch.from_numpy(small[6:18, 6:18].transpose(2, 0, 1).copy())[None]
     assert lr_consistency(hr, lr, scale).item() < 1e-12
-    border = torch.from_numpy(resize.imresize(whole[6 * scale : 18 * scale, 6 * scale : 18 * scale], 1.0 / scale).transpose(2, 0, 1).copy())
+    border = torch.from_numpy(
+        resize.imresize(whole[6 * scale : 18 * scale, 6 * scale : 18 * scale], 1.0 / scale).transpose(2, 0, 1).copy()
+    )
     assert (border - lr[0])[:, 1].abs().max() > 1e-4  # the second row does differ, so the border is needed
     assert lr_consistency(hr + 0.25, lr, scale).item() == pytest.approx(0.25)
 
@@ -140,13 +152,16 @@ def test_lr_consistency_is_zero_for_a_patch_of_the_picture_itself(scale: int) ->
 def test_lr_consistency_gradient_and_refusals() -> None:
     sr, lr = noise(1, 1, 12, 14, seed=1).requires_grad_(True), noise(1, 1, 6, 7, seed=2)
     assert torch.autograd.gradcheck(lambda x: lr_consistency(x, lr, 2), (sr,))
-    with pytest.raises(UsageError, match=r"more than 4 px a side and an SR 2 times as large, got 6x7 and 12x12 \(h x w\)"):
+    with pytest.raises(
+        UsageError, match=r"more than 4 px a side and an SR 2 times as large, got 6x7 and 12x12 \(h x w\)"
+    ):
         lr_consistency(sr[..., :12], lr, 2)
     with pytest.raises(UsageError, match="more than 4 px a side"):
         lr_consistency(noise(1, 1, 8, 16), noise(1, 1, 4, 8), 2)
 
 
-# ---- artifacts ------------------------------------------------------------------------------------------------------------------------
+# ---- artifacts
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 def literal_map(sr: np.ndarray, hr: np.ndarray, ema: np.ndarray) -> np.ndarray:
@@ -165,12 +180,16 @@ def test_artifact_equals_a_plain_loop() -> None:
     expected = np.stack([literal_map(*(t[i].numpy() for t in (sr, hr, ema))) for i in range(2)])[:, None]
     assert (expected == 0).any() and (expected > 0).any()
     np.testing.assert_allclose(artifact_map(sr, hr, ema).numpy(), expected, rtol=1e-9, atol=1e-15)
-    np.testing.assert_allclose(artifact_map(sr.float(), hr.float(), ema.float()).numpy(), expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        artifact_map(sr.float(), hr.float(), ema.float()).numpy(), expected, rtol=1e-4, atol=1e-7
+    )
     assert artifact(sr, hr, ema).item() == pytest.approx(np.mean(expected * np.abs(sr.numpy() - hr.numpy())), rel=1e-9)
 
 
 def test_artifact_closed_form() -> None:
-    """One wrong pixel in the middle of 7x7: the variance of the patch and of the pixel's own window is that of 48 zeros and a 3 d."""
+    """One wrong pixel in the middle of 7x7: the variance of the patch and of the pixel's own window is that of 48 zeros
+    and a 3 d.
+    """
     hr = torch.zeros(1, 3, 7, 7, dtype=torch.float64)
     sr = hr.clone()
     sr[..., 3, 3] = 0.2
@@ -200,7 +219,8 @@ def test_artifact_of_a_perfect_picture_has_a_finite_gradient() -> None:
     assert sr.grad is not None and torch.equal(sr.grad, torch.zeros_like(sr))
 
 
-# ---- adversarial ----------------------------------------------------------------------------------------------------------------------
+# ---- adversarial
+# ----------------------------------------------------------------------------------------------------------------------
 
 REAL, FAKE = column(1.0, 3.0), column(0.0, 2.0)  # means 2 and 1
 UP, DOWN = math.log(1.0 + math.exp(2.0)), math.log(1.0 + math.exp(-2.0))  # softplus(2), softplus(-2)
@@ -247,8 +267,11 @@ def test_hinge_stops_at_the_margin() -> None:
 @pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
 def test_adversarial_gradients_by_finite_differences(kind: str) -> None:
     real, fake = gaussian(2, 1, 3, 2, seed=1), gaussian(2, 1, 3, 2, seed=2)
-    assert torch.autograd.gradcheck(lambda f: gan_generator_loss(kind, (real,), (f,)), (fake.clone().requires_grad_(True),))
-    constants = {round(t.mean().item(), 9): t.mean() for t in (real, fake)}  # the discriminator's form holds the means still
+    assert torch.autograd.gradcheck(
+        lambda f: gan_generator_loss(kind, (real,), (f,)), (fake.clone().requires_grad_(True),)
+    )
+    # the discriminator's form holds the means still
+    constants = {round(t.mean().item(), 9): t.mean() for t in (real, fake)}
 
     def held(x: Tensor) -> Tensor:
         return min(constants.values(), key=lambda mean: abs(mean.item() - x.mean().item()))
@@ -261,8 +284,11 @@ def test_the_generators_relativistic_gradient_flows_through_the_mean() -> None:
     real = gaussian(4, 1, seed=1)
     fake = gaussian(4, 1, seed=2).requires_grad_(True)
     (whole,) = torch.autograd.grad(gan_generator_loss("relativistic", (real,), (fake,)), fake)
-    (without,) = torch.autograd.grad(gan_generator_loss("relativistic", (real,), (fake,), lambda x: x.mean().detach()), fake)
-    # d/dfake_i of 1/2 mean softplus(real - mean(fake)) is -1/(2 N) mean sigmoid(real - mean(fake)), the same for every i
+    (without,) = torch.autograd.grad(
+        gan_generator_loss("relativistic", (real,), (fake,), lambda x: x.mean().detach()), fake
+    )
+    # d/dfake_i of 1/2 mean softplus(real - mean(fake)) is -1/(2 N) mean sigmoid(real - mean(fake)), the same for every
+    # i
     missing = -torch.sigmoid(real - fake.mean()).mean() / (2 * 4)
     torch.testing.assert_close(whole - without, missing.detach().expand(4, 1))
     assert missing.abs() > 0.02
@@ -284,7 +310,8 @@ def test_the_discriminators_relativistic_gradient_is_that_of_two_halves_with_det
     real, fake = net(hr), net(sr)
     attached = bce(real - fake.mean(), torch.ones_like(real)) + bce(fake - real.mean(), torch.zeros_like(fake))
     (0.5 * attached).backward()
-    assert net.weight.grad is not None and (net.weight.grad - ours[0]).abs().max() > 1e-3  # the paper's own gradient is another one
+    # the paper's own gradient is another one
+    assert net.weight.grad is not None and (net.weight.grad - ours[0]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
@@ -316,7 +343,9 @@ def test_shares_of_two_ranks_average_to_the_whole_batch() -> None:
         shares = []
         for half in (slice(0, 2), slice(2, 4)):
             answers = iter([means["fake"], means["real"]])  # in the order of the formula
-            shares.append(loss("relativistic", (real[half],), (fake[half],), lambda _, answers=answers: next(answers)).item())
+            shares.append(
+                loss("relativistic", (real[half],), (fake[half],), lambda _, answers=answers: next(answers)).item()
+            )
         assert sum(shares) / 2 == pytest.approx(loss("relativistic", (real,), (fake,)).item(), rel=1e-12)
 
 
@@ -347,7 +376,8 @@ def test_an_unknown_kind_is_refused() -> None:
             loss("wgan", (REAL,), (FAKE,))
 
 
-# ---- penalties ------------------------------------------------------------------------------------------------------------------------
+# ---- penalties
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_r1_closed_form() -> None:
@@ -382,7 +412,10 @@ def test_gradient_penalty_closed_form() -> None:
     """D(x) = w x has the slope w everywhere: (|w| - 1)^2, wherever between hr and sr it is asked."""
     weight = torch.full((3, 2, 2), 0.5, dtype=torch.float64)
     value = gradient_penalty(
-        lambda x: ((x * weight).flatten(1).sum(1, keepdim=True),), noise(2, 3, 2, 2), noise(2, 3, 2, 2), torch.Generator()
+        lambda x: ((x * weight).flatten(1).sum(1, keepdim=True),),
+        noise(2, 3, 2, 2),
+        noise(2, 3, 2, 2),
+        torch.Generator(),
     )
     assert value.item() == pytest.approx((0.5 * math.sqrt(12) - 1.0) ** 2, rel=1e-12)
 
@@ -407,20 +440,27 @@ def test_gradient_penalty_asks_between_hr_and_sr_where_the_generator_says() -> N
 
 def test_gradient_penalty_leaves_the_global_generator_alone() -> None:
     before = torch.random.get_rng_state()
-    gradient_penalty(lambda x: (x.square().sum((1, 2, 3))[:, None],), noise(2, 1, 2, 2), noise(2, 1, 2, 2, seed=1), torch.Generator())
+    gradient_penalty(
+        lambda x: (x.square().sum((1, 2, 3))[:, None],), noise(2, 1, 2, 2), noise(2, 1, 2, 2, seed=1), torch.Generator()
+    )
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_gradient_penalty_gradient_by_finite_differences() -> None:
     hr, sr = noise(2, 1, 2, 3, seed=1), noise(2, 1, 2, 3, seed=3)
     weight = gaussian(1, 2, 3, seed=2).requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda w: gradient_penalty(lambda x: scored(x, w), hr, sr, torch.Generator().manual_seed(1)), (weight,))
+    assert torch.autograd.gradcheck(
+        lambda w: gradient_penalty(lambda x: scored(x, w), hr, sr, torch.Generator().manual_seed(1)), (weight,)
+    )
 
 
 def test_gradient_penalty_of_a_flat_discriminator_is_finite() -> None:
     weight = torch.zeros(1, 2, 2, dtype=torch.float64, requires_grad=True)
     value = gradient_penalty(
-        lambda x: ((x * weight).sum((1, 2, 3))[:, None],), noise(2, 1, 2, 2), noise(2, 1, 2, 2, seed=1), torch.Generator()
+        lambda x: ((x * weight).sum((1, 2, 3))[:, None],),
+        noise(2, 1, 2, 2),
+        noise(2, 1, 2, 2, seed=1),
+        torch.Generator(),
     )
     assert value.item() == 1.0
     value.backward()

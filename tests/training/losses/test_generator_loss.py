@@ -23,7 +23,13 @@ from upres.training.state import build_state  # noqa: E402
 def test_every_term_has_its_weight_and_its_pictures() -> None:
     """Of the artifact loss: the picture of the averaged generator, not of the present one."""
     config = dataclasses.replace(
-        QUIET, pixel_weight=0.5, artefact_weight=3.0, frequency_weight=5.0, consistency_weight=7.0, lattice_weight=11.0, loss="mse"
+        QUIET,
+        pixel_weight=0.5,
+        artefact_weight=3.0,
+        frequency_weight=5.0,
+        consistency_weight=7.0,
+        lattice_weight=11.0,
+        loss="mse",
     )
     state = build_state(config, ALONE)
     for tensor in state.ema.values():

@@ -50,7 +50,10 @@ def test_layers_exist_and_are_those_of_the_published_measure() -> None:
     assert LAYERS.keys() == FAMILIES.keys()
     for name, layers in LAYERS.items():
         assert set(layers) <= {step.name for step in FAMILIES[name].steps}
-    channels = [tensor.shape[1] for tensor in random_features("squeezenet1_1")(torch.zeros(1, 3, 64, 64), LAYERS["squeezenet1_1"]).values()]
+    channels = [
+        tensor.shape[1]
+        for tensor in random_features("squeezenet1_1")(torch.zeros(1, 3, 64, 64), LAYERS["squeezenet1_1"]).values()
+    ]
     assert channels == [64, 128, 256, 384, 384, 512, 512]  # Zhang et al., released weights v0.1
 
 
@@ -69,7 +72,10 @@ def test_closed_form() -> None:
 def test_agrees_with_numpy_in_float64() -> None:
     net = random_features("vgg19-conv3_1")
     sr, hr = torch.rand((2, 2, 3, 20, 24), generator=torch.Generator().manual_seed(3)).unbind()
-    linear = {layer: torch.linspace(0, 1, c).reshape(1, c, 1, 1) for layer, c in zip(LAYERS[net.name], (64, 128, 256), strict=True)}
+    linear = {
+        layer: torch.linspace(0, 1, c).reshape(1, c, 1, 1)
+        for layer, c in zip(LAYERS[net.name], (64, 128, 256), strict=True)
+    }
     expected = np.zeros(2)
     for layer in LAYERS[net.name]:
         a, b = (net(x, [layer])[layer].numpy().astype(np.float64) for x in (sr, hr))
@@ -80,7 +86,9 @@ def test_agrees_with_numpy_in_float64() -> None:
 
 @pytest.mark.parametrize("name", ["squeezenet1_1-torchvision", "vgg16"])
 def test_networks_of_lpips_get_its_own_input(name: str) -> None:
-    """LPIPS takes RGB in [-1,1] and scales it by constants of its own (its ScalingLayer); ours take [0,1] and give the network the same."""
+    """LPIPS takes RGB in [-1,1] and scales it by constants of its own (its ScalingLayer); ours take [0,1] and give the
+    network the same.
+    """
     net, x = random_features(name), torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     shift, scale = (torch.tensor(values)[:, None, None] for values in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))
     torch.testing.assert_close(F.conv2d(x, net.color, net.shift), (2.0 * x - 1.0 - shift) / scale, rtol=1e-5, atol=1e-5)
@@ -108,7 +116,10 @@ def test_a_gradient_leads_back_to_the_picture(photograph: Tensor) -> None:
     assert x.grad is not None and torch.isfinite(x.grad).all()
     with torch.no_grad():
         step = x.grad * 0.02 / x.grad.norm()
-        predicted, found = (x.grad * step).sum().item(), (distance(net, x + step / 2, target) - distance(net, x - step / 2, target)).item()
+        predicted, found = (
+            (x.grad * step).sum().item(),
+            (distance(net, x + step / 2, target) - distance(net, x - step / 2, target)).item(),
+        )
     assert found == pytest.approx(predicted, rel=0.1) and predicted > 0
 
 
@@ -117,7 +128,9 @@ def test_features_that_are_all_zero_give_no_nan() -> None:
     x[0, :, 0, 0] = torch.tensor([3.0, 0.0, 4.0, 0.0])
     x.requires_grad_()
     scaled = unit(x)
-    assert scaled[0, :, 0, 0].tolist() == pytest.approx([0.6, 0.0, 0.8, 0.0]) and scaled.abs().sum().item() == pytest.approx(1.4)
+    assert scaled[0, :, 0, 0].tolist() == pytest.approx(
+        [0.6, 0.0, 0.8, 0.0]
+    ) and scaled.abs().sum().item() == pytest.approx(1.4)
     (scaled - 1).square().sum().backward()
     assert x.grad is not None and torch.isfinite(x.grad).all() and not x.grad[0, :, 1, 1].any()
 
@@ -127,7 +140,9 @@ def test_what_does_not_belong_together_is_refused() -> None:
     x = torch.zeros(1, 3, 16, 16)
     with pytest.raises(InputError, match=r"the same shape, got sr \(1, 3, 16, 16\) and hr \(1, 3, 16, 15\)"):
         distance(net, x, x[..., :15])
-    with pytest.raises(UsageError, match=r"vgg19-conv3_1 is compared at relu1_2, relu2_2, relu3_1, but the weights are for relu1. Load"):
+    with pytest.raises(
+        UsageError, match=r"vgg19-conv3_1 is compared at relu1_2, relu2_2, relu3_1, but the weights are for relu1. Load"
+    ):
         distance(net, x, x, {"relu1": torch.ones(1, 64, 1, 1)})
     with pytest.raises(UsageError, match=r"layer relu1_2 has 64 channels, but the weights are for 7"):
         distance(net, x, x, dict.fromkeys(LAYERS["vgg19-conv3_1"], torch.ones(1, 7, 1, 1)))
@@ -137,16 +152,29 @@ def test_only_lpips_is_called_lpips() -> None:
     linear = {"relu1": torch.ones(1, 64, 1, 1)}
     name = "squeezenet1_1-torchvision"
     state = random_state(name, 0)
-    assert distance_name(FeatureNetwork(name, state, FEATURES[name].sha256), linear) == "LPIPS (squeezenet1_1-torchvision)"
-    assert distance_name(FeatureNetwork(name, state, FEATURES[name].sha256)) == "feature distance (squeezenet1_1-torchvision)"
-    assert distance_name(FeatureNetwork(name, state, "0" * 64), linear) == "weighted feature distance (squeezenet1_1-torchvision)"
-    assert distance_name(random_features(name), linear) == "weighted feature distance (squeezenet1_1-torchvision, random weights)"
+    assert (
+        distance_name(FeatureNetwork(name, state, FEATURES[name].sha256), linear) == "LPIPS (squeezenet1_1-torchvision)"
+    )
+    assert (
+        distance_name(FeatureNetwork(name, state, FEATURES[name].sha256))
+        == "feature distance (squeezenet1_1-torchvision)"
+    )
+    assert (
+        distance_name(FeatureNetwork(name, state, "0" * 64), linear)
+        == "weighted feature distance (squeezenet1_1-torchvision)"
+    )
+    assert (
+        distance_name(random_features(name), linear)
+        == "weighted feature distance (squeezenet1_1-torchvision, random weights)"
+    )
     caffe = FeatureNetwork("squeezenet1_1", random_state("squeezenet1_1", 0), FEATURES["squeezenet1_1"].sha256)
     assert distance_name(caffe, linear) == "weighted feature distance (squeezenet1_1)"
 
 
 def linear_file(path: Path, channels: list[int], *, low: float = 0.0) -> Path:
-    torch.save({f"lin{i}.model.1.weight": torch.linspace(low, 1, c).reshape(1, c, 1, 1) for i, c in enumerate(channels)}, path)
+    torch.save(
+        {f"lin{i}.model.1.weight": torch.linspace(low, 1, c).reshape(1, c, 1, 1) for i, c in enumerate(channels)}, path
+    )
     return path
 
 
@@ -154,7 +182,9 @@ def test_weights_are_told_by_their_channels(tmp_path: Path) -> None:
     squeeze = load_linear(linear_file(tmp_path / "a.pth", [64, 128, 256, 384, 384, 512, 512]))
     assert tuple(squeeze) == LAYERS["squeezenet1_1"] and squeeze["relu9"].shape == (1, 512, 1, 1)
     assert tuple(load_linear(linear_file(tmp_path / "b.pth", [64, 128, 256, 512, 512]))) == LAYERS["vgg16"]
-    with pytest.raises(ModelError, match=r"expected lin0.model.1.weight .* channels, found \(64, 192, 384, 256, 256\). Give lpips_lin"):
+    with pytest.raises(
+        ModelError, match=r"expected lin0.model.1.weight .* channels, found \(64, 192, 384, 256, 256\). Give lpips_lin"
+    ):
         load_linear(linear_file(tmp_path / "alex.pth", [64, 192, 384, 256, 256]))
     with pytest.raises(ModelError, match="relu1_2 has negative weights"):
         load_linear(linear_file(tmp_path / "c.pth", [64, 128, 256, 512, 512], low=-0.1))

@@ -22,7 +22,9 @@ def noise(seed: int, height: int = 100, width: int = 100) -> Levels:
 def find(sheet: Levels, image: Levels) -> tuple[int, int]:
     """Where `image` stands in `sheet`, pixel for pixel."""
     height, width = image.shape[:2]
-    starts = np.argwhere((sheet[: sheet.shape[0] - height + 1, : sheet.shape[1] - width + 1] == image[0, 0]).all(axis=2))
+    starts = np.argwhere(
+        (sheet[: sheet.shape[0] - height + 1, : sheet.shape[1] - width + 1] == image[0, 0]).all(axis=2)
+    )
     found = [(y, x) for y, x in starts if np.array_equal(sheet[y : y + height, x : x + width], image)]
     assert len(found) == 1
     return found[0]
@@ -50,7 +52,9 @@ def test_words_stay_above_their_panel_and_do_not_touch_each_other() -> None:
     name = "a very long name of a file that nobody will read to its end.png"
     panels = [Panel(black, "LR", name), Panel(black, name, "31.42 dB (Y)"), Panel(black, "")]
     sheet = contact_sheet([panels], "title")
-    first, _, last = (x for x in np.flatnonzero((sheet[-20] == 0).all(axis=1) & np.append(True, (sheet[-20, :-1] != 0).any(axis=1))))
+    first, _, last = (
+        x for x in np.flatnonzero((sheet[-20] == 0).all(axis=1) & np.append(True, (sheet[-20, :-1] != 0).any(axis=1)))
+    )
     line = (sheet[42:64] != GROUND).any(axis=(0, 2))  # columns with letters, above the panels
     assert line[first : first + 256].sum() > 100 and line[first + 266 : first + 522].sum() > 100
     assert not line[last:].any() and not line[first + 257 : first + 265].any()

@@ -59,7 +59,9 @@ def test_a_panel_for_every_figure_that_was_measured(tmp_path: Path) -> None:
 
 def test_curves_are_drawn_over_values_that_are_missing_or_infinite(tmp_path: Path) -> None:
     (tmp_path / "validation.jsonl").write_text(
-        row(1000, **FULL) + row(2000, psnr_y=None, lr_psnr=float("inf"), color_shift_255=None) + row(3000, **{**FULL, "lattice_4": None})
+        row(1000, **FULL)
+        + row(2000, psnr_y=None, lr_psnr=float("inf"), color_shift_255=None)
+        + row(3000, **{**FULL, "lattice_4": None})
     )
     pixels = read_picture(plot_curves(tmp_path)).pixels
     assert pixels.shape[2] == 3 and np.ptp(pixels) > 0.5

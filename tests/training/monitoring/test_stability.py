@@ -18,7 +18,8 @@ from upres.training.recipes import resolve_recipe  # noqa: E402
 
 GAN = dataclasses.replace(resolve_recipe("compact-gan-x4"), checkpoint_every=250, validate_every=250)
 WELL = {"discriminator": 0.6, "gan": 0.2, "D(real)": 0.5, "D(fake)": 0.2}
-# The hour of docs/log.md, at step 250, 500, ...: LR-PSNR, color shift, and the means of D's loss and of D(real) - D(fake) over 250 steps.
+# The hour of docs/log.md, at step 250, 500, ...: LR-PSNR, color shift, and the means of D's loss and of D(real) -
+# D(fake) over 250 steps.
 HOUR = [
     (48.89, (0.04, -0.02, 0.01), 0.6825, 0.0287), (48.93, (0.06, 0.00, 0.01), 0.6743, 0.0531),
     (49.00, (0.06, -0.01, 0.01), 0.6715, 0.0610), (48.93, (0.06, 0.00, 0.00), 0.6670, 0.0750),
@@ -51,7 +52,9 @@ class Run:
     def __init__(self, acts: bool = False, adversarial: bool = True, checkpoint_every: int = 250) -> None:
         config = GAN if adversarial else resolve_recipe("compact-x4")
         self.said: list[str] = []
-        self.stability = StabilityGuard(dataclasses.replace(config, checkpoint_every=checkpoint_every), acts, None, self.said.append)
+        self.stability = StabilityGuard(
+            dataclasses.replace(config, checkpoint_every=checkpoint_every), acts, None, self.said.append
+        )
         self.done = 0
 
     def __call__(self, measured: Quality | None = None, terms: Mapping[str, float] = WELL) -> Verdict:
@@ -63,7 +66,10 @@ class Run:
 
 @pytest.mark.parametrize("kind", sorted(GAN_LOSSES))
 def test_the_loss_of_a_blind_discriminator_is_the_least_over_equal_logits(kind: str) -> None:
-    blind = [gan_discriminator_loss(kind, (torch.full((2, 1), c),), (torch.full((2, 1), c),)) for c in torch.linspace(-3, 3, 601)]
+    blind = [
+        gan_discriminator_loss(kind, (torch.full((2, 1), c),), (torch.full((2, 1), c),))
+        for c in torch.linspace(-3, 3, 601)
+    ]
     assert min(map(float, blind)) == pytest.approx(BLIND_LOSS[kind], abs=1e-6)
 
 
@@ -92,7 +98,9 @@ def test_a_start_from_nothing_is_well_while_it_gets_better() -> None:
 
 
 @pytest.mark.parametrize(("before", "well", "wrong"), [(49.0, 36.4, 36.1), (40.0, 33.4, 33.1), (28.0, 22.1, 21.9)])
-def test_the_limit_of_lr_psnr_is_twice_the_error_and_three_levels_more(before: float, well: float, wrong: float) -> None:
+def test_the_limit_of_lr_psnr_is_twice_the_error_and_three_levels_more(
+    before: float, well: float, wrong: float
+) -> None:
     for reading, expected in ((well, 0), (wrong, 1)):
         run = Run()
         run(quality(before))
@@ -124,7 +132,8 @@ def test_a_channel_that_drifts_is_named(channel: int, sign: float) -> None:
 def test_a_slow_drift_is_measured_from_where_it_began() -> None:
     run = Run()
     found = [run(quality(shift=(0.3 * step, 0.0, 0.0))).words for step in range(9)]
-    assert [bool(words) for words in found] == [False] * 7 + [True] * 2  # 0, 0.3, ... 1.8 are within 2 of the least, which was 0
+    # 0, 0.3, ... 1.8 are within 2 of the least, which was 0
+    assert [bool(words) for words in found] == [False] * 7 + [True] * 2
 
 
 @pytest.mark.parametrize(
@@ -188,9 +197,15 @@ def test_goes_back_once_to_the_checkpoint_before_the_last_validation_that_was_we
     assert verdict.back_to == 500 and "Going back to the good checkpoint of step 500" in run.said[-1]
     assert run.stability.rate_factor == 1.0
     run.stability.goes_back(at_200, 750, 500)
-    assert run.stability.rate_factor == 0.5 and run.stability.memory.went_back == (750, 500) and run.stability.memory.good == 200
+    assert (
+        run.stability.rate_factor == 0.5
+        and run.stability.memory.went_back == (750, 500)
+        and run.stability.memory.good == 200
+    )
     assert run(quality(20.0)).back_to is None
-    assert run.said[-1].endswith("Training continues: it went back from step 750 to step 500 and has used half the learning rates since")
+    assert run.said[-1].endswith(
+        "Training continues: it went back from step 750 to step 500 and has used half the learning rates since"
+    )
 
 
 def test_without_a_good_checkpoint_it_says_so() -> None:

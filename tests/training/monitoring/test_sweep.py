@@ -79,7 +79,9 @@ def test_the_ends_are_the_two_networks(swept: tuple[list[dict[str, object]], Pat
     assert rows[0]["psnr_y"] != pytest.approx(rows[-1]["psnr_y"], abs=0.01)
 
 
-def test_between_lies_the_mixture_of_their_weights(swept: tuple[list[dict[str, object]], Path], pairs: list[Pair]) -> None:
+def test_between_lies_the_mixture_of_their_weights(
+    swept: tuple[list[dict[str, object]], Path], pairs: list[Pair]
+) -> None:
     parent, gan = plain(1), plain(2)
     mixed = {name: 0.75 * parent[name] + 0.25 * gan[name] for name in parent}
     assert_alike(swept[0][1], validate(loaded(mixed), pairs, scale=2, metric=JUDGE))
@@ -96,7 +98,9 @@ def test_rows_plot_and_crops_are_written(swept: tuple[list[dict[str, object]], P
     assert {p.name for p in out.iterdir()} == {"sweep.json", "sweep.png", "sweep_crops.png"}
 
 
-def test_it_is_the_same_every_time_and_draws_nothing_from_the_global_generator(pairs: list[Pair], tmp_path: Path) -> None:
+def test_it_is_the_same_every_time_and_draws_nothing_from_the_global_generator(
+    pairs: list[Pair], tmp_path: Path
+) -> None:
     before = torch.random.get_rng_state()
     run = run_of(CONFIG, tmp_path, metric=JUDGE, held_out=pairs)
     first, second = (sweep(run, plain(1), plain(2), (0.0, 0.3)) for _ in range(2))
@@ -105,19 +109,26 @@ def test_it_is_the_same_every_time_and_draws_nothing_from_the_global_generator(p
 
 
 def test_niqe_gets_a_plot_of_its_own_and_an_infinite_figure_no_point(tmp_path: Path) -> None:
-    rows = [{"alpha": a, "psnr_y": 30.0 - a, "feature_distance": 0.3 - 0.1 * a, "niqe": None} for a in (0.0, 0.5, 0.5, 1.0)]
+    rows = [
+        {"alpha": a, "psnr_y": 30.0 - a, "feature_distance": 0.3 - 0.1 * a, "niqe": None} for a in (0.0, 0.5, 0.5, 1.0)
+    ]
     plot_sweep(rows, tmp_path / "one.png")
-    plot_sweep([{**row, "niqe": 5.0} for row in rows] + [{"alpha": 2.0, "psnr_y": None, "niqe": 4.0}], tmp_path / "two.png")
+    plot_sweep(
+        [{**row, "niqe": 5.0} for row in rows] + [{"alpha": 2.0, "psnr_y": None, "niqe": 4.0}], tmp_path / "two.png"
+    )
     one, two = (read_header(tmp_path / name) for name in ("one.png", "two.png"))
     assert two.width == 2 * one.width and two.height == one.height
 
 
 def test_an_infinite_figure_is_null_in_the_file(tmp_path: Path) -> None:
-    flat = make_pair("flat.png", np.full((32, 32, 3), 128, np.uint8), 2)  # a network whose last layer is 0 repeats pixels: no error here
+    # a network whose last layer is 0 repeats pixels: no error here
+    flat = make_pair("flat.png", np.full((32, 32, 3), 128, np.uint8), 2)
     state = {name: torch.zeros_like(tensor) for name, tensor in plain(1).items()}
     (row,) = sweep(run_of(CONFIG, tmp_path, metric=JUDGE, held_out=[flat]), state, state, (1.0,))
     assert row["psnr_y"] == math.inf
-    (written,) = json.loads((tmp_path / "sweep.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    (written,) = json.loads(
+        (tmp_path / "sweep.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON")
+    )
     assert written["psnr_y"] is None
 
 

@@ -104,7 +104,11 @@ def test_crops_are_drawn_as_lr_sr_hr_into_a_file_and_into_tensorboard(tmp_path: 
     sheet = quantize(read_picture(tmp_path / "crops" / "step_000001000.png").pixels, 8)
     lines = [enlarge_nearest(image, factor)[100] for image, factor in ((triple.lr, 4), (triple.sr, 2), (triple.hr, 2))]
     for line in lines:
-        hits = [(y, x) for y, x in np.argwhere((sheet == line[0]).all(axis=2)) if np.array_equal(sheet[y, x : x + 256], line)]
+        hits = [
+            (y, x)
+            for y, x in np.argwhere((sheet == line[0]).all(axis=2))
+            if np.array_equal(sheet[y, x : x + 256], line)
+        ]
         assert len({x for _, x in hits}) == 1 and len({y for y, _ in hits}) >= 2  # once a row, in one column
     events = logged(tmp_path)
     (image,) = events.Images("validation/crops")
@@ -114,7 +118,9 @@ def test_crops_are_drawn_as_lr_sr_hr_into_a_file_and_into_tensorboard(tmp_path: 
 def test_scalars_are_grouped_and_can_be_read_back(tmp_path: Path) -> None:
     with TrainingMonitor(run_of(CONFIG, tmp_path), 0) as monitor:
         monitor.scalars(1, {"anything/at all": 2.0, "not measured": None})
-        monitor.step(3, {"pixel": 0.5, "D(real)": 1.5, "D(fake)": -1.5, "gradient norm/generator": 9.0}, 1e-4, {"data": 7.0})
+        monitor.step(
+            3, {"pixel": 0.5, "D(real)": 1.5, "D(fake)": -1.5, "gradient norm/generator": 9.0}, 1e-4, {"data": 7.0}
+        )
     events = logged(tmp_path)
     expected = {
         "anything/at_all": (1, 2.0), "loss/pixel": (3, 0.5), "discriminator/real": (3, 1.5), "discriminator/fake": (3, -1.5),
@@ -145,7 +151,9 @@ def test_a_validation_is_logged_with_its_crops_and_curves(tmp_path: Path) -> Non
         assert not (tmp_path / "crops").exists()
         (tmp_path / "validation.jsonl").write_text(json.dumps({"step": 8, **dataclasses.asdict(quality)}) + "\n")
         monitor.validation(8, quality, net)
-    assert [p.name for p in (tmp_path / "crops").iterdir()] == ["step_000000008.png"] and (tmp_path / "curves.png").is_file()
+    assert [p.name for p in (tmp_path / "crops").iterdir()] == ["step_000000008.png"] and (
+        tmp_path / "curves.png"
+    ).is_file()
     events = logged(tmp_path)
     assert events.Scalars("validation/psnr_y")[0].value == pytest.approx(quality.psnr_y)
     assert events.Scalars("validation/color_shift_255/green")[0].value == pytest.approx(quality.color_shift_255[1])
@@ -169,7 +177,9 @@ def test_the_figure_of_a_crop_is_its_psnr() -> None:
     assert [panel.note for panel in _row(triple)][1] == f"{psnr(triple.sr, triple.hr, border=0, luma=True):.2f} dB (Y)"
 
 
-def test_without_tensorboard_and_matplotlib_it_says_so_once_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tensorboard_and_matplotlib_it_says_so_once_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("tensorboard", "matplotlib"):
         monkeypatch.setitem(sys.modules, name, None)
     said: list[str] = []
@@ -177,7 +187,9 @@ def test_without_tensorboard_and_matplotlib_it_says_so_once_and_writes_nothing(t
     with TrainingMonitor(run_of(CONFIG, tmp_path, held_out=[pair], say=said.append), 0) as monitor:
         monitor.step(1, {"pixel": 0.5, "total": 0.5}, 1e-3, {"data": 1.0})
         monitor.validation(1, validate(net, [pair], scale=2), net)
-    assert [words.split(" ")[0] for words in said] == ["tensorboard", "matplotlib"] and "no scalars are logged" in said[0]
+    assert [words.split(" ")[0] for words in said] == ["tensorboard", "matplotlib"] and "no scalars are logged" in said[
+        0
+    ]
     assert list(tmp_path.iterdir()) == []
 
 

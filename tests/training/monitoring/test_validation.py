@@ -1,4 +1,6 @@
-"""Validation: the mean formula, clamping and rounding, every figure against another program, modes, and any number of ranks."""
+"""Validation: the mean formula, clamping and rounding, every figure against another program, modes, and any number of
+ranks.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,8 @@ def always(picture: np.ndarray) -> nn.Module:
 
 
 def test_the_mean_is_the_sum_over_the_count() -> None:
-    assert mean_quality([QUALITY] * 5) == QUALITY  # one trainer divides by n - 1 and adds 1: five pictures of 30 dB then have 38.5
+    # one trainer divides by n - 1 and adds 1: five pictures of 30 dB then have 38.5
+    assert mean_quality([QUALITY] * 5) == QUALITY
     other = dataclasses.replace(QUALITY, psnr_y=33.0, color_shift_255=(0.5, 0.2, -0.3))
     mean = mean_quality([QUALITY, QUALITY, other])
     assert mean.psnr_y == 31.0
@@ -102,7 +105,8 @@ def test_pictures_are_clamped_and_rounded_before_they_are_measured() -> None:
     hr[:8], hr[8:16] = 0, 255
     pair = make_pair("a", hr, 2)
     levels = hr / 255.0
-    nudged = np.where(hr == 0, -0.7, np.where(hr == 255, 1.9, levels + 0.4 / 255.0))  # truncation would pass, no clamp would not
+    # truncation would pass, no clamp would not
+    nudged = np.where(hr == 0, -0.7, np.where(hr == 255, 1.9, levels + 0.4 / 255.0))
     for network in (nudged, np.where(hr == 0, -0.7, np.where(hr == 255, 1.9, levels - 0.4 / 255.0))):
         quality = validate(always(network), [pair], scale=2)
         assert quality is not None and quality.psnr_rgb == math.inf and quality.color_shift_255 == (0.0, 0.0, 0.0)
@@ -118,13 +122,17 @@ def test_every_figure_is_that_of_another_program() -> None:
     inner = (slice(2, -2), slice(2, -2))
     expected = peak_signal_noise_ratio(rgb2ycbcr(pair.hr[inner])[..., 0], rgb2ycbcr(sr[inner])[..., 0], data_range=255)
     assert quality.psnr_y == pytest.approx(expected, abs=1e-9)
-    assert quality.psnr_rgb == pytest.approx(peak_signal_noise_ratio(pair.hr[inner], sr[inner], data_range=255), abs=1e-9)
+    assert quality.psnr_rgb == pytest.approx(
+        peak_signal_noise_ratio(pair.hr[inner], sr[inner], data_range=255), abs=1e-9
+    )
     luma = [rgb2ycbcr(image[inner])[..., 0] for image in (pair.hr, sr)]
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255, "full": True}
     assert quality.ssim_y == pytest.approx(structural_similarity(*luma, **options)[1][5:-5, 5:-5].mean(), abs=1e-9)
     planes = [imresize_literal(sr[..., i], pair.lr.shape[:2], (0.5, 0.5)) for i in range(3)]
     reduced = np.floor(np.clip(np.stack(planes, axis=2), 0.0, 255.0) + 0.5)
-    assert quality.lr_psnr == pytest.approx(peak_signal_noise_ratio(pair.lr.astype(float), reduced, data_range=255), abs=1e-9)
+    assert quality.lr_psnr == pytest.approx(
+        peak_signal_noise_ratio(pair.lr.astype(float), reduced, data_range=255), abs=1e-9
+    )
     assert quality.color_shift_255 == pytest.approx((sr.astype(float) - pair.hr).mean(axis=(0, 1)), abs=1e-9)
     assert (quality.lattice_2, quality.lattice_4) == tuple(lattice_ratio(sr, pair.hr, period) for period in (2, 4))
     assert (quality.contrast_2, quality.contrast_4) == tuple(lattice_contrast(sr, period) for period in (2, 4))
@@ -200,7 +208,9 @@ def test_any_number_of_ranks_gives_the_same_figures_and_shares_the_work(count: i
     distance = lambda sr, hr: (sr - hr).abs().mean(dim=(1, 2, 3))  # noqa: E731
     alone = validate(Nearest(), many, scale=2, metric=PerceptualMetric(distance))
     nets = [Nearest() for _ in range(count)]
-    found = on_ranks(count, lambda ranks: validate(nets[ranks.rank], many, scale=2, metric=PerceptualMetric(distance), ranks=ranks))
+    found = on_ranks(
+        count, lambda ranks: validate(nets[ranks.rank], many, scale=2, metric=PerceptualMetric(distance), ranks=ranks)
+    )
     assert found == [alone] * count
     assert [net.seen for net in nets] == [len(range(rank, 5, count)) for rank in range(count)]
 
@@ -229,7 +239,9 @@ def test_niqe_is_the_mean_over_the_pictures_that_have_one() -> None:
     net = Nearest()
     quality = validate(net, [large[0], *pairs(1), large[1]], scale=2, metric=PerceptualMetric(niqe=parameters))
     assert quality is not None
-    assert quality.niqe == pytest.approx(np.mean([niqe(enlarge(net, pair.lr), parameters) for pair in large]), rel=1e-12)
+    assert quality.niqe == pytest.approx(
+        np.mean([niqe(enlarge(net, pair.lr), parameters) for pair in large]), rel=1e-12
+    )
     small = validate(net, pairs(1), scale=2, metric=PerceptualMetric(niqe=parameters))
     assert small is not None and small.niqe is None
 
@@ -262,7 +274,9 @@ def test_16_bits_are_measured_with_their_own_peak_and_in_their_own_steps() -> No
     inner = slice(2, -2)
     mse = np.mean((sr[inner, inner].astype(float) - hr[inner, inner]) ** 2)
     assert quality.psnr_rgb == pytest.approx(10 * math.log10(65535**2 / mse))
-    assert measure(hr + np.uint16(257), make_pair("a", hr, 2), scale=2).color_shift_255 == pytest.approx((1.0, 1.0, 1.0), abs=1e-9)
+    assert measure(hr + np.uint16(257), make_pair("a", hr, 2), scale=2).color_shift_255 == pytest.approx(
+        (1.0, 1.0, 1.0), abs=1e-9
+    )
     eight, same = smooth(1), smooth(2)
     narrow = measure(same, make_pair("a", eight, 2), scale=2)
     wide = measure(same.astype(np.uint16) * 257, make_pair("a", eight.astype(np.uint16) * 257, 2), scale=2)

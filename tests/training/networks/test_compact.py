@@ -25,7 +25,9 @@ def test_merged_kernel_equals_its_branches(sizes: tuple[int, int]) -> None:
     for e, edge in enumerate(conv.edges):
         pointed = F.conv2d(x, conv.edge_point[e][:, :, None, None])
         depthwise = edge.expand(sizes[1], 1, 3, 3)
-        expected = expected + conv.edge_gain[e][None, :, None, None] * F.conv2d(pointed, depthwise, padding=1, groups=sizes[1])
+        expected = expected + conv.edge_gain[e][None, :, None, None] * F.conv2d(
+            pointed, depthwise, padding=1, groups=sizes[1]
+        )
     expected = expected + conv.bias[None, :, None, None]
     if sizes[0] == sizes[1]:
         expected = expected + x

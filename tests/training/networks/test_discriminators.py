@@ -1,4 +1,6 @@
-"""Discriminators against literal readings of the published ones, spectral norm against torch's and the SVD, two gloo ranks against one."""
+"""Discriminators against literal readings of the published ones, spectral norm against torch's and the SVD, two gloo
+ranks against one.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ def made(kind: str, width: int = 4) -> nn.Module:
         return build_discriminator(kind, width)
 
 
-# ---- the networks ---------------------------------------------------------------------------------------------------------------------
+# ---- the networks
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "parameters"), [("vgg", 14_499_401), ("unet", 4_376_897), ("patch", 3 * 2_764_737)])
@@ -65,7 +68,8 @@ def test_any_size_gives_logits_and_gradients(kind: str, size: tuple[int, int]) -
         assert [t.shape[2] for t in logits] == sorted((t.shape[2] for t in logits), reverse=True)
     sum(t.square().mean() for t in logits).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in discriminator.parameters())
-    assert x.grad is not None and (x.grad.abs().sum(1) > 0).float().mean() > 0.99  # every pixel is looked at, the last rows too
+    # every pixel is looked at, the last rows too
+    assert x.grad is not None and (x.grad.abs().sum(1) > 0).float().mean() > 0.99
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -95,7 +99,9 @@ def test_gray_pictures_are_judged_by_a_gray_discriminator(kind: str) -> None:
 
 def test_one_value_a_channel_cannot_be_normalized() -> None:
     discriminator = made("vgg")
-    with pytest.raises(UsageError, match="normalizes over the batch: one patch below 64 px is too little, raise `batch`"):
+    with pytest.raises(
+        UsageError, match="normalizes over the batch: one patch below 64 px is too little, raise `batch`"
+    ):
         discriminator(noise(1, 3, 63, 40))
     discriminator(noise(2, 3, 63, 40))
     discriminator(noise(1, 3, 64, 40))
@@ -148,7 +154,9 @@ def literal_unet(state: dict[str, Tensor], x: Tensor) -> Tensor:
 
     def weight(name: str) -> Tensor:
         w = state[f"{name}.weight_orig"]
-        return w / torch.einsum("o,ok,k->", state[f"{name}.weight_u"], w.reshape(w.shape[0], -1), state[f"{name}.weight_v"])
+        return w / torch.einsum(
+            "o,ok,k->", state[f"{name}.weight_u"], w.reshape(w.shape[0], -1), state[f"{name}.weight_v"]
+        )
 
     def up(x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
@@ -202,7 +210,8 @@ def test_scales_of_the_patch_share_no_weights() -> None:
     assert [len(PatchDiscriminator(2, scales, 2)(noise(1, 3, 64, 64))) for scales in (1, 2)] == [1, 2]
 
 
-# ---- spectral normalization -----------------------------------------------------------------------------------------------------------
+# ---- spectral normalization
+# -----------------------------------------------------------------------------------------------------------
 
 
 def spectral() -> SpectralConv2d:
@@ -224,7 +233,9 @@ def test_sigma_becomes_the_largest_singular_value() -> None:
 
 
 def test_each_step_is_torchs() -> None:
-    """Against torch.nn.utils.spectral_norm, which the published discriminators were trained with: outputs, gradients and state."""
+    """Against torch.nn.utils.spectral_norm, which the published discriminators were trained with: outputs, gradients
+    and state.
+    """
     conv = spectral()
     twin = nn.utils.spectral_norm(nn.Conv2d(3, 5, 4, 2, 1))
     with torch.no_grad():
@@ -253,7 +264,10 @@ def test_vectors_move_in_training_and_rest_in_eval(kind: str) -> None:
         before = [(m.weight_u.clone(), m.weight_v.clone()) for m in layers]
         with torch.no_grad():
             discriminator.train(mode)(x)
-        moved = [not torch.equal(m.weight_u, u) and not torch.equal(m.weight_v, v) for m, (u, v) in zip(layers, before, strict=True)]
+        moved = [
+            not torch.equal(m.weight_u, u) and not torch.equal(m.weight_v, v)
+            for m, (u, v) in zip(layers, before, strict=True)
+        ]
         assert moved == [mode] * len(layers)
     assert not any(buffer.requires_grad for buffer in discriminator.buffers())
     assert not any("weight_u" in name or "weight_v" in name for name, _ in discriminator.named_parameters())
@@ -301,7 +315,8 @@ def test_an_untrained_layer_is_normalized_in_eval_mode() -> None:
     assert largest == pytest.approx(1.0, abs=0.05)
 
 
-# ---- batch normalization over ranks ---------------------------------------------------------------------------------------------------
+# ---- batch normalization over ranks
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_alone_it_is_torchs_own() -> None:
@@ -393,7 +408,8 @@ def test_two_ranks_judge_as_one_with_the_whole_batch(tmp_path: Path) -> None:
             torch.testing.assert_close(torch.tensor(ours).double(), torch.tensor(theirs).double(), rtol=1e-6, atol=1e-9)
 
 
-# ---- training with them ---------------------------------------------------------------------------------------------------------------
+# ---- training with them
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -405,7 +421,10 @@ def test_a_pass_under_bfloat16_autocast(kind: str) -> None:
         logits = discriminator(x)
     assert {t.dtype for t in logits} == {torch.bfloat16}
     gan_discriminator_loss("relativistic", logits, logits).backward()
-    assert all(p.grad is not None and p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all() for p in discriminator.parameters())
+    assert all(
+        p.grad is not None and p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all()
+        for p in discriminator.parameters()
+    )
     for ours, theirs in zip(logits, expected, strict=True):
         torch.testing.assert_close(ours.float(), theirs, rtol=0.05, atol=0.05)
 
@@ -440,7 +459,9 @@ def test_steps_of_the_discriminator_lower_its_loss(kind: str, loss: str) -> None
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("penalty", ["r1", "gradient"])
 def test_penalties_reach_the_weights_of_every_discriminator(kind: str, penalty: str) -> None:
-    """Second derivatives through convolutions, activations in place and normalizations: along one direction, by finite differences."""
+    """Second derivatives through convolutions, activations in place and normalizations: along one direction, by finite
+    differences.
+    """
     discriminator = made(kind, width=2).double().eval()
     hr, sr = noise(2, 3, 32, 32, dtype=torch.float64), noise(2, 3, 32, 32, seed=1, dtype=torch.float64)
     if kind == "vgg":

@@ -72,7 +72,11 @@ def test_it_begins_near_torchs_bilinear_enlargement(scale: int, branched: bool) 
 
 @pytest.mark.parametrize("branched", [True, False])
 def test_it_takes_a_network_of_another_scale_and_keeps_its_own_tail(branched: bool) -> None:
-    double, net, before = made(1, scale=2, branched=branched), made(2, branched=branched), made(2, branched=branched).merged_state_dict()
+    double, net, before = (
+        made(1, scale=2, branched=branched),
+        made(2, branched=branched),
+        made(2, branched=branched).merged_state_dict(),
+    )
     net.load_plain(double.merged_state_dict())
     after = net.merged_state_dict()
     for name, tensor in double.merged_state_dict().items():

@@ -1,4 +1,6 @@
-"""RRDBNet against the plain reference network, value by value and gradient by gradient; its shape, its beginning, its dialects."""
+"""RRDBNet against the plain reference network, value by value and gradient by gradient; its shape, its beginning, its
+dialects.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,14 @@ def pixels(*shape: int, seed: int = 1) -> Tensor:
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_values_and_gradients_are_those_of_the_reference(scale: int) -> None:
-    """Also what trap 13 names: the residuals of 0.2, LeakyReLU 0.2, the long skip, nearest and then conv, the last two convolutions."""
+    """Also what trap 13 names: the residuals of 0.2, LeakyReLU 0.2, the long skip, nearest and then conv, the last two
+    convolutions.
+    """
     ups, unshuffle = SCALES[scale]
     net = small(scale).double()
     oracle = oracles.RRDBNet(width=8, growth=4, blocks=2, ups=ups, unshuffle=unshuffle).double()
-    oracle.load_state_dict(oracles.randomized(net, 5, gain=1.5).state_dict(), strict=True)  # weights large enough for all to matter
+    # weights large enough for all to matter
+    oracle.load_state_dict(oracles.randomized(net, 5, gain=1.5).state_dict(), strict=True)
     lr = pixels(2, 3, 8, 12).double().requires_grad_()
     twin = lr.detach().clone().requires_grad_()
     sr, expected = net(lr), oracle(twin)
@@ -57,7 +62,9 @@ def test_values_and_gradients_are_those_of_the_reference(scale: int) -> None:
 
 
 def test_a_dense_block_by_hand() -> None:
-    """One pixel of -1, every weight 1: y = -0.2, -0.24, -0.288, -0.3456, then -2.0736 unactivated, a fifth of it added to -1."""
+    """One pixel of -1, every weight 1: y = -0.2, -0.24, -0.288, -0.3456, then -2.0736 unactivated, a fifth of it added
+    to -1.
+    """
     weights = [torch.zeros(1, taken, 3, 3) for taken in range(1, 6)]
     for weight in weights:
         weight[:, :, 1, 1] = 1.0
@@ -125,7 +132,9 @@ def test_the_beginning_is_a_function_of_the_seed() -> None:
 @pytest.mark.parametrize(("scale", "factor"), [(1, 4), (2, 2)])
 @pytest.mark.parametrize("size", [(8, 8), (9, 14), (11, 13), (10, 7)])
 def test_odd_sizes_are_mirrored_and_cropped(scale: int, factor: int, size: tuple[int, int]) -> None:
-    """Trap 15, against the reference behind numpy's mirror, and against what `upres upscale` makes of the same file and picture."""
+    """Trap 15, against the reference behind numpy's mirror, and against what `upres upscale` makes of the same file and
+    picture.
+    """
     net = small(scale)
     oracle = oracles.RRDBNet(width=8, growth=4, blocks=2, ups=2, unshuffle=factor)
     oracle.load_state_dict(net.merged_state_dict())
@@ -237,17 +246,27 @@ def test_another_network_is_refused_by_the_name_of_its_tensor() -> None:
     known = small().merged_state_dict()
     before = small().merged_state_dict()
     refused = [
-        (small(2).merged_state_dict(), r"tensor 'conv_first.weight' is \(8, 12, 3, 3\), expected \(8, 3, 3, 3\): set scale, width, depth"),
+        (
+            small(2).merged_state_dict(),
+            r"tensor 'conv_first.weight' is \(8, 12, 3, 3\), expected \(8, 3, 3, 3\): set scale, width, depth",
+        ),
         (small(8).merged_state_dict(), r"tensor 'conv_up3.weight' is \(8, 8, 3, 3\), expected no such tensor"),
-        ({k: v for k, v in known.items() if k != "body.1.rdb3.conv5.bias"}, r"'body.1.rdb3.conv5.bias' is missing, expected \(8,\)"),
-        ({f"model.{i}.sub.0.RDB1.conv1.0.weight": torch.ones(1) for i in (1,)}, "cannot be read: RRDBNet, old key names"),
+        (
+            {k: v for k, v in known.items() if k != "body.1.rdb3.conv5.bias"},
+            r"'body.1.rdb3.conv5.bias' is missing, expected \(8,\)",
+        ),
+        (
+            {f"model.{i}.sub.0.RDB1.conv1.0.weight": torch.ones(1) for i in (1,)},
+            "cannot be read: RRDBNet, old key names",
+        ),
         ({}, "'conv_first.weight' is missing"),
     ]
     net = small()
     for state, words in refused:
         with pytest.raises(DataError, match=words):
             net.load_plain(state)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in net.merged_state_dict().items())  # nothing was half loaded
+    # nothing was half loaded
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.merged_state_dict().items())
 
 
 def test_other_scales_are_refused() -> None:

@@ -1,4 +1,6 @@
-"""SRResNet against the paper's figure, the folded network against the trained one, and the way back from a file into training."""
+"""SRResNet against the paper's figure, the folded network against the trained one, and the way back from a file into
+training.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Residual(nn.Module):
 
 
 def paper(scale: int, width: int, blocks: int) -> nn.Sequential:
-    """Figure 4 of Ledig et al., read from left to right: k9n64s1, B times k3n64s1, k3n64s1, k3n256s1 and shuffle, k9n3s1."""
+    """Figure 4 of Ledig et al., read from left to right: k9n64s1, B times k3n64s1, k3n64s1, k3n256s1 and shuffle,
+    k9n3s1.
+    """
 
     def conv(taken: int, given: int, kernel: int, bias: bool = True) -> nn.Conv2d:
         return nn.Conv2d(taken, given, kernel, 1, kernel // 2, bias=bias)
@@ -102,11 +106,20 @@ def buffers_of(module: nn.Module) -> list[Tensor]:
 
 
 def test_parameters_of_the_published_network() -> None:
-    """Counted by hand: convolutions without bias before a normalization, which has a gain and a shift a channel; a slope a channel."""
+    """Counted by hand: convolutions without bias before a normalization, which has a gain and a shift a channel; a
+    slope a channel.
+    """
     with torch.device("meta"):
         net = SRResNet(scale=4)
     total = sum(p.numel() for p in net.parameters())
-    assert total == (9 * 9 * 3 * 64 + 64) + 33 * (9 * 64 * 64 + 2 * 64) + 2 * (9 * 64 * 256 + 256) + (9 * 9 * 64 * 3 + 3) + 19 * 64
+    assert (
+        total
+        == (9 * 9 * 3 * 64 + 64)
+        + 33 * (9 * 64 * 64 + 2 * 64)
+        + 2 * (9 * 64 * 256 + 256)
+        + (9 * 9 * 64 * 3 + 3)
+        + 19 * 64
+    )
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
@@ -116,7 +129,11 @@ def test_the_folded_network_is_the_trained_one_in_eval_mode(scale: int, engine: 
     state = net.merged_state_dict()
     assert not any("bn" in name for name in state)
     graph = graph_from_state_dict(arrays(state))
-    assert (graph.family, graph.scale, graph.parameters) == ("srresnet", scale, sum(tensor.numel() for tensor in state.values()))
+    assert (graph.family, graph.scale, graph.parameters) == (
+        "srresnet",
+        scale,
+        sum(tensor.numel() for tensor in state.values()),
+    )
     lr = pixels(1, 3, 17, 22)
     with torch.no_grad():
         expected = net(lr).numpy()
@@ -141,7 +158,11 @@ def test_a_folded_file_is_taken_up() -> None:
         torch.testing.assert_close(tensor, known.merged_state_dict()[name], rtol=1e-6, atol=1e-7)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None and module.num_batches_tracked is not None
+            assert (
+                module.running_mean is not None
+                and module.running_var is not None
+                and module.num_batches_tracked is not None
+            )
             assert not module.running_mean.any() and (module.running_var == 1).all() and module.num_batches_tracked == 0
     lr = pixels(2, 3, 8, 8)
     with torch.no_grad():
@@ -180,8 +201,14 @@ def test_training_moves_the_statistics_and_evaluation_does_not() -> None:
 def test_another_network_is_refused_by_the_name_of_its_tensor() -> None:
     known = small().merged_state_dict()
     refused = [
-        (small(2).merged_state_dict(), r"'up2.conv.weight' is missing, expected \(32, 8, 3, 3\): set scale, width and depth to those"),
-        (SRResNet(scale=4, width=8, blocks=3).merged_state_dict(), r"'blocks.2.conv1.weight' is \(8, 8, 3, 3\), expected no such tensor"),
+        (
+            small(2).merged_state_dict(),
+            r"'up2.conv.weight' is missing, expected \(32, 8, 3, 3\): set scale, width and depth to those",
+        ),
+        (
+            SRResNet(scale=4, width=8, blocks=3).merged_state_dict(),
+            r"'blocks.2.conv1.weight' is \(8, 8, 3, 3\), expected no such tensor",
+        ),
         (known | {"tail.weight": torch.ones(3, 4, 9, 9)}, r"'tail.weight' is \(3, 4, 9, 9\), expected \(3, 8, 9, 9\)"),
     ]
     net = small(seed=3)

@@ -1,4 +1,6 @@
-"""Convolutions by Winograd's filtering against torch's in float64: values, gradients and theirs, and what is left to torch."""
+"""Convolutions by Winograd's filtering against torch's in float64: values, gradients and theirs, and what is left to
+torch.
+"""
 
 from __future__ import annotations
 
@@ -57,19 +59,28 @@ def compare(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
 KINDS = [(3, 1, 1), (3, 1, 0), (4, 2, 1)]  # kernel, stride, padding
 
 
-# The last two sizes need several chunks of tiles, forward and in the gradient of the weights; the last has few tiles and many weights.
+# The last two sizes need several chunks of tiles, forward and in the gradient of the weights; the last has few tiles
+# and many weights.
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", [(1, 16, 16, 4, 4), (2, 32, 48, 10, 14), (1, 48, 16, 6, 20), (2, 16, 32, 72, 68), (2, 160, 320, 6, 8)])
+@pytest.mark.parametrize(
+    "size", [(1, 16, 16, 4, 4), (2, 32, 48, 10, 14), (1, 48, 16, 6, 20), (2, 16, 32, 72, 68), (2, 160, 320, 6, 8)]
+)
 def test_equals_torchs_convolution(kind: tuple[int, int, int], size: tuple[int, ...]) -> None:
     kernel, stride, padding = kind
     batch, inputs, outputs, height, width = size
     weight = torch.randn(outputs, inputs, kernel, kernel) / (kernel * inputs**0.5)
-    compare(lambda x, w, b: conv2d(x, w, b, stride, padding), [torch.randn(batch, inputs, height, width), weight, torch.randn(outputs)])
+    compare(
+        lambda x, w, b: conv2d(x, w, b, stride, padding),
+        [torch.randn(batch, inputs, height, width), weight, torch.randn(outputs)],
+    )
 
 
 @pytest.mark.parametrize("height", [1, 3, 5, 7])
 def test_odd_sizes(height: int) -> None:
-    compare(lambda x, w, b: conv2d(x, w, b, 1, 1), [torch.randn(1, 16, height, 9), torch.randn(16, 16, 3, 3), torch.randn(16)])
+    compare(
+        lambda x, w, b: conv2d(x, w, b, 1, 1),
+        [torch.randn(1, 16, height, 9), torch.randn(16, 16, 3, 3), torch.randn(16)],
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,7 +88,11 @@ def test_any_memory_format_and_no_bias(kind: tuple[int, int, int]) -> None:
     kernel, stride, padding = kind
     x, weight = torch.randn(2, 16, 8, 12), torch.randn(32, 16, kernel, kernel)
     layout = torch.channels_last
-    for pair in ((x.to(memory_format=layout), weight), (x, weight.to(memory_format=layout)), (x[:, :, :, 2:-2], weight)):
+    for pair in (
+        (x.to(memory_format=layout), weight),
+        (x, weight.to(memory_format=layout)),
+        (x[:, :, :, 2:-2], weight),
+    ):
         compare(lambda x, w: conv2d(x, w, None, stride, padding), pair)
 
 
@@ -149,11 +164,21 @@ def test_only_the_gradients_that_are_asked_for_are_computed(monkeypatch: pytest.
     assert called == ["input_gradient"] * 7 and by_x.abs().sum() > 0 and second.weight.grad is None
     called.clear()
     y.backward(inputs=[third.weight], retain_graph=True)
-    assert called == ["weight_gradients"] and x.grad is None and second.weight.grad is None and third.weight.grad is not None
+    assert (
+        called == ["weight_gradients"]
+        and x.grad is None
+        and second.weight.grad is None
+        and third.weight.grad is not None
+    )
     called.clear()
     y.backward(inputs=[second.weight, *block])
     assert sorted(called) == ["input_gradient"] * 6 + ["weight_gradients"] * 2
-    assert x.grad is None and second.bias is not None and second.bias.grad is None and all(t.grad is not None for t in block)
+    assert (
+        x.grad is None
+        and second.bias is not None
+        and second.bias.grad is None
+        and all(t.grad is not None for t in block)
+    )
 
 
 def test_gradients_can_be_differentiated() -> None:
@@ -165,7 +190,12 @@ def test_gradients_can_be_differentiated() -> None:
         (by_x,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
         return by_x.square().sum()
 
-    tensors = [torch.randn(1, 16, 8, 8), torch.randn(16, 16, 3, 3) / 12, torch.randn(16, 16, 4, 4) / 16, *dense_tensors(16, 16)]
+    tensors = [
+        torch.randn(1, 16, 8, 8),
+        torch.randn(16, 16, 3, 3) / 12,
+        torch.randn(16, 16, 4, 4) / 16,
+        *dense_tensors(16, 16),
+    ]
     exact = [t.double().requires_grad_() for t in tensors]
     expected = torch.autograd.grad(penalty(*exact), exact, allow_unused=True)
     given = [t.requires_grad_() for t in tensors]
@@ -190,9 +220,19 @@ def test_what_does_not_fit_is_left_to_torch() -> None:
     x, weight = torch.randn(1, 16, 8, 8), torch.randn(16, 16, 3, 3)
     assert run(x, weight) == "ConvolutionBackward0"
     with winograd():
-        assert run(x, torch.randn(24, 16, 3, 3)) == run(torch.randn(1, 3, 8, 8), torch.randn(16, 3, 3, 3)) == "ConvolutionBackward0"
-        assert run(x, weight, 2) == run(x, torch.randn(16, 16, 1, 1), 1, 0) == run(x[:0], weight) == "ConvolutionBackward0"
-        assert run(x[:, :, 1:], torch.randn(16, 16, 4, 4), 2) == run(x.double(), weight.detach().double()) == "ConvolutionBackward0"
+        assert (
+            run(x, torch.randn(24, 16, 3, 3))
+            == run(torch.randn(1, 3, 8, 8), torch.randn(16, 3, 3, 3))
+            == "ConvolutionBackward0"
+        )
+        assert (
+            run(x, weight, 2) == run(x, torch.randn(16, 16, 1, 1), 1, 0) == run(x[:0], weight) == "ConvolutionBackward0"
+        )
+        assert (
+            run(x[:, :, 1:], torch.randn(16, 16, 4, 4), 2)
+            == run(x.double(), weight.detach().double())
+            == "ConvolutionBackward0"
+        )
         with torch.autocast("cpu", torch.bfloat16):
             assert conv2d(x, weight, None, 1, 1).dtype == torch.bfloat16
         with winograd(False):
@@ -228,6 +268,12 @@ def test_the_module_is_torchs_in_all_but_speed() -> None:
     x = torch.randn(2, 16, 8, 8)
     with torch.no_grad(), winograd():
         assert distance(copy.deepcopy(ours)(x), plain.double()(x.double())) < TOLERANCE
-        for options in ({"dilation": 2}, {"groups": 2}, {"padding_mode": "reflect"}, {"padding": "same"}, {"stride": (1, 2)}):
+        for options in (
+            {"dilation": 2},
+            {"groups": 2},
+            {"padding_mode": "reflect"},
+            {"padding": "same"},
+            {"stride": (1, 2)},
+        ):
             module = Conv2d(16, 16, 3, **{"padding": 1, **options})
             assert torch.equal(module(x), nn.Conv2d.forward(module, x)), options

@@ -37,11 +37,15 @@ def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(EngineError, match=r"need the compiler no-such-compiler, which is not installed: install it, or use torch's"):
+    with pytest.raises(
+        EngineError, match=r"need the compiler no-such-compiler, which is not installed: install it, or use torch's"
+    ):
         load()
 
 
-def test_the_words_of_a_failing_compiler_are_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
+def test_the_words_of_a_failing_compiler_are_passed_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+) -> None:
     monkeypatch.setenv("CXX", a_compiler(tmp_path / "c++", "echo 'unknown option -march' >&2; exit 1"))
     with pytest.raises(EngineError, match=r"cannot compile winograd\.cpp: unknown option -march"):
         load()
@@ -81,6 +85,17 @@ def test_the_sources_compile_without_a_warning(tmp_path: Path) -> None:
     if compiler is None:
         pytest.skip("g++ is not installed")
     for width in ((), ("-mavx512f",)) if "avx" in Path("/proc/cpuinfo").read_text() else ((),):
-        command = [compiler, "-std=c++17", "-O0", "-fopenmp", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", *width]
+        command = [
+            compiler,
+            "-std=c++17",
+            "-O0",
+            "-fopenmp",
+            "-fsyntax-only",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-psabi",
+            *width,
+        ]
         result = subprocess.run([*command, str(kernel.SOURCES[0])], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr

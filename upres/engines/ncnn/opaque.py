@@ -1,4 +1,6 @@
-"""A user's `.param` and `.bin`, run by ncnn as they are: for graphs that are not made of our nodes alone (`upres.graph.from_ncnn`)."""
+"""A user's `.param` and `.bin`, run by ncnn as they are: for graphs that are not made of our nodes alone
+(`upres.graph.from_ncnn`).
+"""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeStubs=false, reportAttributeAccessIssue=false
@@ -28,7 +30,9 @@ class NcnnProgram:
     takes_bytes = False
 
     def __init__(self, path: Path, *, threads: int = 0, exact: bool = False) -> None:
-        """exact: no convolution whose sums depend on where in a tile a pixel lies. Raises ModelError for what is wrong with the files."""
+        """exact: no convolution whose sums depend on where in a tile a pixel lies. Raises ModelError for what is wrong
+        with the files.
+        """
         pair = find_pair(path)
         if pair is None:
             raise ModelError(f"model file {path}: it is not an ncnn .param file")
@@ -69,7 +73,9 @@ class NcnnProgram:
 
 
 class NcnnPair:
-    """Two files given to ncnn as other programs give them: loaded by their paths, run by the names of their blobs. For what we export."""
+    """Two files given to ncnn as other programs give them: loaded by their paths, run by the names of their blobs. For
+    what we export.
+    """
 
     name = NAME
 

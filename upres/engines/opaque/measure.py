@@ -21,7 +21,8 @@ def probe(path: Path, kind: Kind) -> OpaqueModel:
         raise ModelError(f"model file {path}: running it on a small picture took more than {_TIMEOUT_S:.0f} seconds")
     if not outcome.told:
         raise ModelError(
-            f"model file {path}: running it on a small picture {outcome.ending}. The file is damaged, or not for pictures"
+            f"model file {path}: running it on a small picture {outcome.ending}. The file is damaged, or not for "
+            "pictures"
         )
     answer = outcome.told[-1]
     if "error" in answer:

@@ -65,7 +65,9 @@ class FileRunner:
         padded = np.pad(lr, margins, mode="reflect" if min(height, width) > 1 else "edge")
         windows = plan_windows(*padded.shape[2:], size=(rows, columns), overlap_px=model.window_overlap or 0)
         run = partial(run_once, program, model)
-        return run_tiles(run, padded, windows, scale=scale, channels=model.out_channels)[:, :, : height * scale, : width * scale]
+        return run_tiles(run, padded, windows, scale=scale, channels=model.out_channels)[
+            :, :, : height * scale, : width * scale
+        ]
 
     def close(self) -> None:
         """Free the engine's memory."""

@@ -1,7 +1,7 @@
 """State dict to graph: names and shapes alone decide the family, the scale, the width and the depth. No torch.
 
-One file a family, each with a `find(state) -> Graph | None`: None where the keys are another family's, ModelError where the family is
-certain but a tensor is missing, left over or of a wrong shape.
+One file a family, each with a `find(state) -> Graph | None`: None where the keys are another family's, ModelError where
+the family is certain but a tensor is missing, left over or of a wrong shape.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class UnknownNetworkError(ModelError):
 
 _PREFIXES = ("module.", "netG.", "generator.", "net_g.", "model_g.")
 
-# A key fragment that only this family has. Named in the refusal, so that the user knows that the file is sound but not for us.
+# A key fragment that only this family has. Named in the refusal, so that the user knows that the file is sound but not
+# for us.
 _FOREIGN: tuple[tuple[str, str], ...] = (
     ("relative_position_bias_table_oca", "HAT"),
     ("overlap_attn", "HAT"),
@@ -74,8 +75,9 @@ _FOREIGN: tuple[tuple[str, str], ...] = (
 def graph_from_state_dict(state: Mapping[str, NDArray[np.generic]]) -> Graph:
     """The network whose parameters these are: arrays by their torch names, floats of any width.
 
-    Prefixes that wrappers add to every key (`module.`, `netG.`, `generator.`) are taken off. Raises UnknownNetworkError when the family is
-    unknown (naming what was found), and ModelError when it is known but a tensor is missing, left over or of a shape that does not fit.
+    Prefixes that wrappers add to every key (`module.`, `netG.`, `generator.`) are taken off. Raises UnknownNetworkError
+    when the family is unknown (naming what was found), and ModelError when it is known but a tensor is missing, left
+    over or of a shape that does not fit.
     """
     stripped = _without_prefix({name: np.asarray(array) for name, array in state.items()})
     if not stripped:
@@ -90,10 +92,11 @@ def graph_from_state_dict(state: Mapping[str, NDArray[np.generic]]) -> Graph:
 
 
 def canonical(state: Mapping[str, T]) -> dict[str, T]:
-    """The tensors under the names that their family goes by here, wrappers' prefixes taken off: two files of one network get equal keys.
+    """The tensors under the names that their family goes by here, wrappers' prefixes taken off: two files of one
+    network get equal keys.
 
-    The tensors are passed on as they are (arrays, or torch's). Keys of an unknown family stay. Raises ModelError for an RRDBNet of 2018
-    whose layers are in disorder.
+    The tensors are passed on as they are (arrays, or torch's). Keys of an unknown family stay. Raises ModelError for an
+    RRDBNet of 2018 whose layers are in disorder.
     """
     stripped = _without_prefix(dict(state))
     renamed = rrdb.canonical(stripped)

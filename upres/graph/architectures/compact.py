@@ -1,8 +1,9 @@
-"""SRVGGNetCompact (Real-ESRGAN's srvgg_arch): a plain chain of convolutions, a pixel shuffle, and the input upsampled and added.
+"""SRVGGNetCompact (Real-ESRGAN's srvgg_arch): a plain chain of convolutions, a pixel shuffle, and the input upsampled
+and added.
 
-Keys are `body.N.*`: convolutions at even N, one PReLU (one slope a channel) after each but the last. A variant whose activation is ReLU
-or LeakyReLU stores nothing for it and leaves its odd N empty; which of the two it was cannot be told from the file, and the pictures
-would differ, so such a file is refused.
+Keys are `body.N.*`: convolutions at even N, one PReLU (one slope a channel) after each but the last. A variant whose
+activation is ReLU or LeakyReLU stores nothing for it and leaves its odd N empty; which of the two it was cannot be told
+from the file, and the pictures would differ, so such a file is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ _NAME = "SRVGGNetCompact"
 
 
 def find(state: State) -> Graph | None:
-    """The graph, or None where the keys are not this family's. Raises ModelError for a compact network that is damaged or a variant."""
+    """The graph, or None where the keys are not this family's.
+
+    Raises ModelError for a compact network that is damaged or a variant.
+    """
     matches = [re.fullmatch(r"body\.(\d+)\.(weight|bias)", key) for key in state]
     first = state.get("body.0.weight")
     if first is None or first.ndim != 4 or sum(match is not None for match in matches) < 0.5 * len(state):
@@ -33,16 +37,21 @@ def find(state: State) -> Graph | None:
     slopes = [index for index in range(1, last, 2) if index in indices]
     if not slopes and last >= 2:
         raise ModelError(
-            f"{_NAME} without PReLU slopes (convolutions at body.0, body.2, ... body.{last}, nothing between): its activation is ReLU or "
-            "LeakyReLU, and the file does not say which; store it as PReLU, with slopes of 0 (ReLU) or 0.1 (LeakyReLU) at the odd numbers"
+            f"{_NAME} without PReLU slopes (convolutions at body.0, body.2, ... body.{last}, nothing between): its "
+            "activation is ReLU or "
+            "LeakyReLU, and the file does not say which; store it as PReLU, with slopes of 0 (ReLU) or 0.1 (LeakyReLU) "
+            "at the odd numbers"
         )
     if last < 2 or last % 2:
-        raise ModelError(f"{_NAME}: expected convolutions at body.0, body.2, ... with a PReLU between; the last found is body.{last}")
+        raise ModelError(
+            f"{_NAME}: expected convolutions at body.0, body.2, ... with a PReLU between; the last found is body.{last}"
+        )
     return _build(Keys(state, _NAME), last)
 
 
 def recover(layers: Sequence[Layer]) -> State | None:
-    """The state dict of a compact network whose convolutions these would be, each with the activation behind it; else None.
+    """The state dict of a compact network whose convolutions these would be, each with the activation behind it; else
+    None.
 
     relu and leaky_relu become slopes, which a file of this family can hold.
     """
@@ -74,11 +83,15 @@ def _build(keys: Keys, last: int) -> Graph:
     scale = isqrt(weight.shape[0] // colors)
     if scale < 1 or colors * scale * scale != weight.shape[0]:
         raise ModelError(
-            f"{_NAME}: the last convolution gives {weight.shape[0]} channels; expected {colors} colors times the square of the scale"
+            f"{_NAME}: the last convolution gives {weight.shape[0]} channels; expected {colors} colors times the "
+            "square of the scale"
         )
     base = "input"
     if scale > 1:
-        nodes += [Resample("pixel_shuffle", "shuffled", value, scale), Resample("upsample_nearest", "base", "input", scale)]
+        nodes += [
+            Resample("pixel_shuffle", "shuffled", value, scale),
+            Resample("upsample_nearest", "base", "input", scale),
+        ]
         value, base = "shuffled", "base"
     nodes.append(Add("output", (value, base), (1.0, 1.0)))
     return Graph.of(nodes, output="output", in_channels=colors, family=FAMILY)

@@ -37,13 +37,18 @@ class Keys:
         self._taken: set[str] = set()
 
     def take(self, key: str, shape: Iterable[int | None]) -> Array:
-        """The tensor as float32. `None` in `shape` fits any size. Raises ModelError where it is missing or does not fit."""
+        """The tensor as float32.
+
+        `None` in `shape` fits any size. Raises ModelError where it is missing or does not fit.
+        """
         expected = tuple(shape)
         array = self._state.get(key)
         words = ", ".join("any" if size is None else str(size) for size in expected)
         if array is None:
             raise ModelError(f"{self._family}: tensor {key!r} is missing; expected shape ({words})")
-        fits = array.ndim == len(expected) and all(want in (None, size) for size, want in zip(array.shape, expected, strict=True))
+        fits = array.ndim == len(expected) and all(
+            want in (None, size) for size, want in zip(array.shape, expected, strict=True)
+        )
         if not fits or array.size == 0:
             raise ModelError(f"{self._family}: tensor {key!r} has shape {tuple(array.shape)}; expected ({words})")
         if not np.issubdtype(array.dtype, np.floating):
@@ -57,8 +62,12 @@ class Keys:
         return weight, self.take(f"{stem}.bias", (weight.shape[0],))
 
     def finish(self) -> None:
-        """Raises ModelError where a key was not taken: a network with parts that we do not know must not run without them."""
+        """Raises ModelError where a key was not taken: a network with parts that we do not know must not run without
+        them.
+        """
         left = [key for key in self._state if key not in self._taken]
         if left:
             shown = ", ".join(left[:4]) + (", ..." if len(left) > 4 else "")
-            raise ModelError(f"{self._family}: {len(left)} of {len(self._state)} tensors have no place in this network: {shown}")
+            raise ModelError(
+                f"{self._family}: {len(left)} of {len(self._state)} tensors have no place in this network: {shown}"
+            )

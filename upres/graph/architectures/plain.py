@@ -1,9 +1,11 @@
-"""A plain stack: convolutions in a row with a PReLU after each but the last, then a pixel shuffle, as small networks are deployed.
+"""A plain stack: convolutions in a row with a PReLU after each but the last, then a pixel shuffle, as small networks
+are deployed.
 
-The keys are those of one `Sequential` under any name or none (`net.0.weight`, `net.1.weight`, ...): a convolution has four dimensions, the
-slopes of a PReLU one. What a file does not say is read off the weights, by what a flat gray picture becomes (`flat_response`), because
-every enlarger keeps it: whether the enlarged input is added at the end (then the stack itself gives 0), and whether pictures are in [0,1]
-or in 0 ... 255. Where neither is clear, and where an activation left no trace in the file, the network is refused.
+The keys are those of one `Sequential` under any name or none (`net.0.weight`, `net.1.weight`, ...): a convolution has
+four dimensions, the slopes of a PReLU one. What a file does not say is read off the weights, by what a flat gray
+picture becomes (`flat_response`), because every enlarger keeps it: whether the enlarged input is added at the end (then
+the stack itself gives 0), and whether pictures are in [0,1] or in 0 ... 255. Where neither is clear, and where an
+activation left no trace in the file, the network is refused.
 """
 
 from __future__ import annotations
@@ -65,8 +67,10 @@ def find(state: State) -> Graph | None:
             slopes = keys.take(f"{after}.weight", (None,))
         elif after:
             raise ModelError(
-                f"{_NAME} ({convs[0]} to {convs[-1]}): nothing is stored between {stem} and {after}; which activation was there, or "
-                "whether one was, cannot be told from the file. Store it as PReLU, with slopes of 0 (ReLU) or 0.1 (LeakyReLU)"
+                f"{_NAME} ({convs[0]} to {convs[-1]}): nothing is stored between {stem} and {after}; which activation "
+                "was there, or "
+                "whether one was, cannot be told from the file. Store it as PReLU, with slopes of 0 (ReLU) or 0.1 "
+                "(LeakyReLU)"
             )
         layers.append(Layer(weight, bias, slopes))
     keys.finish()
@@ -85,14 +89,18 @@ def _stems(state: State) -> list[str] | None:
         prefixes.add(match[1])
         found[int(match[2])] = f"{match[1]}{match[2]}"
     stems = [found[number] for number in sorted(found)]
-    if len(prefixes) != 1 or any(f"{stem}.weight" not in state or state[f"{stem}.weight"].ndim not in (1, 4) for stem in stems):
+    if len(prefixes) != 1 or any(
+        f"{stem}.weight" not in state or state[f"{stem}.weight"].ndim not in (1, 4) for stem in stems
+    ):
         return None
     slopes = [stem for stem in stems if state[f"{stem}.weight"].ndim == 1]
     return None if any(f"{stem}.bias" in state for stem in slopes) else stems  # with a bias it is a normalization
 
 
 def flat_response(layers: list[Layer], gray: float) -> float:
-    """Mean over the last channels of what a flat picture of that gray becomes, away from the border: a product of matrices a layer."""
+    """Mean over the last channels of what a flat picture of that gray becomes, away from the border: a product of
+    matrices a layer.
+    """
     value = np.full(layers[0].weight.shape[1], gray, np.float64)
     for layer in layers:
         value = _flat(layer, value)
@@ -106,17 +114,26 @@ def _flat(layer: Layer, value: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def misses(layers: list[Layer], *, adds_input: bool, value_range: float) -> float:
     """How far flat grays come out from what they were, as a share of the range, at worst."""
-    return max(abs(flat_response(layers, gray * value_range) / value_range - (0.0 if adds_input else gray)) for gray in _GRAYS)
+    return max(
+        abs(flat_response(layers, gray * value_range) / value_range - (0.0 if adds_input else gray)) for gray in _GRAYS
+    )
 
 
 def _reading(layers: list[Layer]) -> tuple[bool, float]:
-    """(whether the enlarged input is added, the range of pictures): the reading that keeps a flat gray, if just one does."""
-    errors = {(adds, span): misses(layers, adds_input=adds, value_range=span) for adds in (False, True) for span in (1.0, 255.0)}
+    """(whether the enlarged input is added, the range of pictures): the reading that keeps a flat gray, if just one
+    does.
+    """
+    errors = {
+        (adds, span): misses(layers, adds_input=adds, value_range=span)
+        for adds in (False, True)
+        for span in (1.0, 255.0)
+    }
     best = min(errors, key=lambda reading: errors[reading])
     other = min(errors[not best[0], span] for span in (1.0, 255.0))
     if errors[best] > _CLEAR or other < 2.0 * _CLEAR:
         raise ModelError(
-            f"{_NAME}: a flat gray comes out {errors[best]:.0%} of the range away from what it was, with the enlarged input added or not: "
+            f"{_NAME}: a flat gray comes out {errors[best]:.0%} of the range away from what it was, with the enlarged "
+            "input added or not: "
             "what such a network does at its end cannot be told from the file"
         )
     # Small biases make both ranges nearly one function; [0,1] is what most are trained on.
@@ -126,8 +143,8 @@ def _reading(layers: list[Layer]) -> tuple[bool, float]:
 def build(layers: list[Layer], scale: int, colors: int, *, adds_input: bool, value_range: float, family: str) -> Graph:
     """The graph of a stack. `value_range` is what the weights were trained with: 1, or 255.
 
-    PReLU and convolution are homogeneous, f(255 x) = 255 f(x) without the biases; so a network of another range is that of [0,1] with its
-    biases divided by the range.
+    PReLU and convolution are homogeneous, f(255 x) = 255 f(x) without the biases; so a network of another range is that
+    of [0,1] with its biases divided by the range.
     """
     nodes: list[Node] = []
     value = "input"

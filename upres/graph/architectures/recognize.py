@@ -1,8 +1,9 @@
-"""From a graph without names of weights (an ncnn file) back to the state dict of its family: RRDBNet or SRVGGNetCompact.
+"""From a graph without names of weights (an ncnn file) back to the state dict of its family: RRDBNet or
+SRVGGNetCompact.
 
-Names in such files say nothing, so the network decides: its convolutions, in order, are given the names that they would have in the
-family; the family's own graph is built from them; and only where that is the same network, layer by layer and number by number, are they
-returned.
+Names in such files say nothing, so the network decides: its convolutions, in order, are given the names that they would
+have in the family; the family's own graph is built from them; and only where that is the same network, layer by layer
+and number by number, are they returned.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from upres.graph.nodes import Activate, Conv
 
 
 def recover_weights(graph: Graph) -> State | None:
-    """The state dict under the family's names (BasicSR's for an RRDBNet) from which this very network is built; None where there is none.
+    """The state dict under the family's names (BasicSR's for an RRDBNet) from which this very network is built; None
+    where there is none.
 
-    The arrays are those of the graph. Of a graph that was simplified before it was written, as `upres export` does, the last convolution
-    of each dense block is taken apart again, exact to float32 rounding.
+    The arrays are those of the graph. Of a graph that was simplified before it was written, as `upres export` does, the
+    last convolution of each dense block is taken apart again, exact to float32 rounding.
     """
     layers = _layers(graph)
     for find, state in _candidates(layers):

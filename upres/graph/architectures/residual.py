@@ -1,13 +1,15 @@
-"""The house's residual network: plain 3x3 convolutions with SiLU, a skip over each group of them, one over all, one pixel shuffle.
+"""The house's residual network: plain 3x3 convolutions with SiLU, a skip over each group of them, one over all, one
+pixel shuffle.
 
-No attention, no enlarged input: all that it computes at the size of LR are convolutions, SiLU and sums, which every engine has.
+No attention, no enlarged input: all that it computes at the size of LR are convolutions, SiLU and sums, which every
+engine has.
 
     features = head(lr)
     x = features; for each group: x = x + conv_k(silu(... silu(conv_0(x))))
     sr = pixel_shuffle(tail(features + join(x)))
 
-The long skip and the 1x1 `join` are those of EDSR (Lim et al., CVPR workshops 2017), SiLU and skips over several convolutions those of the
-winners of NTIRE's challenges on efficient super-resolution.
+The long skip and the 1x1 `join` are those of EDSR (Lim et al., CVPR workshops 2017), SiLU and skips over several
+convolutions those of the winners of NTIRE's challenges on efficient super-resolution.
 
 | part | keys |
 |---|---|
@@ -33,10 +35,15 @@ _SILU = Activation("silu")
 
 
 def find(state: State) -> Graph | None:
-    """The graph, or None where the keys are not this family's. Raises ModelError for a residual network that is damaged."""
+    """The graph, or None where the keys are not this family's.
+
+    Raises ModelError for a residual network that is damaged.
+    """
     if not {"head.weight", "join.weight", "tail.weight", "groups.0.0.weight"} <= state.keys():
         return None
-    places = [(int(m[1]), int(m[2])) for key in state if (m := re.fullmatch(r"groups\.(\d{1,4})\.(\d{1,4})\.weight", key))]
+    places = [
+        (int(m[1]), int(m[2])) for key in state if (m := re.fullmatch(r"groups\.(\d{1,4})\.(\d{1,4})\.weight", key))
+    ]
     groups, length = (max(numbers) + 1 for numbers in zip(*places, strict=True))
     return _build(Keys(state, _NAME), groups, length)
 
@@ -64,7 +71,8 @@ def _build(keys: Keys, groups: int, length: int) -> Graph:
     scale = isqrt(weight.shape[0] // colors)
     if scale < 1 or colors * scale * scale != weight.shape[0]:
         raise ModelError(
-            f"{_NAME}: the last convolution gives {weight.shape[0]} channels; expected {colors} colors times the square of the scale"
+            f"{_NAME}: the last convolution gives {weight.shape[0]} channels; expected {colors} colors times the "
+            "square of the scale"
         )
     nodes.append(Conv("tail", "features", weight, bias, padding=1))
     if scale > 1:

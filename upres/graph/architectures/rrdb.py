@@ -1,4 +1,5 @@
-"""RRDBNet (Wang et al., ESRGAN, 2018): residual-in-residual dense blocks, in the three key dialects of the field, x1, x2, x4 and x8.
+"""RRDBNet (Wang et al., ESRGAN, 2018): residual-in-residual dense blocks, in the three key dialects of the field, x1,
+x2, x4 and x8.
 
 | part | old ESRGAN (2018) | ESRGAN | BasicSR, Real-ESRGAN |
 |---|---|---|---|
@@ -8,9 +9,10 @@
 | after each upsampling | model.3, model.6, ... | upconv1, upconv2, ... | conv_up1, conv_up2 |
 | last two | next two numbers | HRconv, conv_last | conv_hr, conv_last |
 
-Keys of the last two are read into BasicSR's names. The scale is 2 to the number of upsampling convs, divided by the pixel-unshuffle
-that the first conv's input channels show: BasicSR always has two upsamplings, and its x2 unshuffles by 2 (12 channels in for RGB), its
-x1 by 4 (48 channels). (A rare old x3 network, one upsampling by 3, has the keys of an x2 one and cannot be told from it.)
+Keys of the last two are read into BasicSR's names. The scale is 2 to the number of upsampling convs, divided by the
+pixel-unshuffle that the first conv's input channels show: BasicSR always has two upsamplings, and its x2 unshuffles by
+2 (12 channels in for RGB), its x1 by 4 (48 channels). (A rare old x3 network, one upsampling by 3, has the keys of an
+x2 one and cannot be told from it.)
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ T = TypeVar("T")
 
 
 def canonical(state: Mapping[str, T]) -> dict[str, T] | None:
-    """The tensors under BasicSR's names, whichever of the three dialects they come in; None where the keys are not this family's.
+    """The tensors under BasicSR's names, whichever of the three dialects they come in; None where the keys are not this
+    family's.
 
     Raises ModelError where the layers of an old file do not stand as an RRDBNet's do.
     """
@@ -52,12 +55,17 @@ def canonical(state: Mapping[str, T]) -> dict[str, T] | None:
 
 
 def find(state: State) -> Graph | None:
-    """The graph, or None where the keys are not this family's. Raises ModelError for an RRDBNet that is damaged or a variant."""
+    """The graph, or None where the keys are not this family's.
+
+    Raises ModelError for an RRDBNet that is damaged or a variant.
+    """
     renamed = canonical(state)
     if renamed is None:
         return None
     if any("conv1x1" in key for key in renamed):
-        raise ModelError(f"{_NAME}: an ESRGAN+ network (extra conv1x1 branches in its dense blocks), a variant that upres cannot run")
+        raise ModelError(
+            f"{_NAME}: an ESRGAN+ network (extra conv1x1 branches in its dense blocks), a variant that upres cannot run"
+        )
     return _build(Keys(renamed, _NAME), renamed)
 
 
@@ -68,14 +76,27 @@ def _from_esrgan(key: str) -> str:
 
 
 def _from_old(state: Mapping[str, T]) -> dict[str, T]:
-    """Old names count the layers of one sequence: 0 first, 1 trunk, then [upsample, conv, act] times n, conv, act, conv."""
+    """Old names count the layers of one sequence: 0 first, 1 trunk, then [upsample, conv, act] times n, conv, act,
+    conv.
+    """
     blocks = [int(match[1]) for key in state if (match := re.match(r"model\.1\.sub\.(\d+)\.RDB", key))]
     after = max(blocks) + 1
-    top = sorted({int(match[1]) for key in state if (match := re.fullmatch(r"model\.(\d+)\.(?:weight|bias)", key)) and match[1] != "0"})
+    top = sorted(
+        {
+            int(match[1])
+            for key in state
+            if (match := re.fullmatch(r"model\.(\d+)\.(?:weight|bias)", key)) and match[1] != "0"
+        }
+    )
     ups = top[:-2]
     if len(top) < 2 or ups != [3 + 3 * i for i in range(len(ups))] or top[-2:] != [2 + 3 * len(ups), 4 + 3 * len(ups)]:
-        raise ModelError(f"{_NAME}, old key names: convolutions at model.{top}; expected 3, 6, ... (one an upsampling), then n and n + 2")
-    names = {0: "conv_first", top[-2]: "conv_hr", top[-1]: "conv_last"} | {at: f"conv_up{i}" for i, at in enumerate(ups, 1)}
+        raise ModelError(
+            f"{_NAME}, old key names: convolutions at model.{top}; expected 3, 6, ... (one an upsampling), then n and "
+            "n + 2"
+        )
+    names = {0: "conv_first", top[-2]: "conv_hr", top[-1]: "conv_last"} | {
+        at: f"conv_up{i}" for i, at in enumerate(ups, 1)
+    }
 
     def rename(key: str) -> str:
         if match := re.fullmatch(r"model\.(\d+)\.(weight|bias)", key):
@@ -90,8 +111,8 @@ def _from_old(state: Mapping[str, T]) -> dict[str, T]:
 def recover(layers: Sequence[Layer]) -> Iterator[State]:
     """State dicts of the RRDBNets whose convolutions these could be, in BasicSR's names, the likeliest first.
 
-    The second is for a simplified graph, as `upres export` writes it: there the last convolution of each dense block has its residual
-    scale, and the center of its kernel the block's input.
+    The second is for a simplified graph, as `upres export` writes it: there the last convolution of each dense block
+    has its residual scale, and the center of its kernel the block's input.
     """
     convs = [conv for conv, _ in layers]
     blocks, ups = divmod(len(convs) - 4, _CONVS_OF_A_BLOCK)
@@ -116,7 +137,10 @@ def _unfolded(state: State, stem: str, width: int) -> State:
     if ".rdb3." in stem:  # the scale of the whole block is in it too
         weight, bias = weight / _RESIDUAL, bias / _RESIDUAL
     weight[np.arange(width), np.arange(width), 1, 1] -= 1.0
-    return {f"{stem}.weight": (weight / _RESIDUAL).astype(np.float32), f"{stem}.bias": (bias / _RESIDUAL).astype(np.float32)}
+    return {
+        f"{stem}.weight": (weight / _RESIDUAL).astype(np.float32),
+        f"{stem}.bias": (bias / _RESIDUAL).astype(np.float32),
+    }
 
 
 def _build(keys: Keys, state: State) -> Graph:

@@ -1,16 +1,18 @@
-"""SPAN (Wan et al., "Swift Parameter-free Attention Network", CVPR workshops 2024): six attention blocks, joined, then a pixel shuffle.
+"""SPAN (Wan et al., "Swift Parameter-free Attention Network", CVPR workshops 2024): six attention blocks, joined, then
+a pixel shuffle.
 
-A block (figure 2 of the paper) is three 3x3 convolutions with SiLU between; out3 is what the third gives and x what came in:
+A block (figure 2 of the paper) is three 3x3 convolutions with SiLU between; out3 is what the third gives and x what
+came in:
 
     block(x) = (out3 + x) * (sigmoid(out3) - 0.5)
 
-After the blocks a 1x1 convolution joins the head's output, the last block's through one more convolution, the first block's, and what lies
-between the first and the second convolution of the last block. The published code applies SiLU in place, so that inner value is the
-activated one, and files are trained that way.
+After the blocks a 1x1 convolution joins the head's output, the last block's through one more convolution, the first
+block's, and what lies between the first and the second convolution of the last block. The published code applies SiLU
+in place, so that inner value is the activated one, and files are trained that way.
 
-While it is trained a convolution is several (`Conv3XC`): 1x1, 3x3, 1x1 in a row, beside a 1x1 skip. They are linear, so they are one 3x3;
-`eval_conv` in a file is a copy of that, made whenever the network was last evaluated, so it may be older than the branches: where the
-branches are there they are merged, and it is not read.
+While it is trained a convolution is several (`Conv3XC`): 1x1, 3x3, 1x1 in a row, beside a 1x1 skip. They are linear, so
+they are one 3x3; `eval_conv` in a file is a copy of that, made whenever the network was last evaluated, so it may be
+older than the branches: where the branches are there they are merged, and it is not read.
 
 | part | keys |
 |---|---|
@@ -44,7 +46,10 @@ _SIGMOID = Activation("sigmoid")
 
 
 def find(state: State) -> Graph | None:
-    """The graph, or None where the keys are not this family's. Raises ModelError for a SPAN that is damaged or a variant."""
+    """The graph, or None where the keys are not this family's.
+
+    Raises ModelError for a SPAN that is damaged or a variant.
+    """
     heads = ("conv_1.sk.weight", "conv_1.conv.0.weight", "conv_1.eval_conv.weight")
     if not any(key in state for key in heads) or not any(key.startswith("block_1.c1_r.") for key in state):
         return None
@@ -74,7 +79,8 @@ def _build(keys: Keys, state: State) -> Graph:
     scale = isqrt(weight.shape[0] // colors)
     if scale < 1 or colors * scale * scale != weight.shape[0]:
         raise ModelError(
-            f"{_NAME}: the last convolution gives {weight.shape[0]} channels; expected {colors} colors times the square of the scale"
+            f"{_NAME}: the last convolution gives {weight.shape[0]} channels; expected {colors} colors times the "
+            "square of the scale"
         )
     nodes.append(Conv("last", "mixed", weight, bias, padding=1))
     if scale > 1:
@@ -83,9 +89,15 @@ def _build(keys: Keys, state: State) -> Graph:
 
 
 def _normalize(colors: int) -> Conv:
-    """(x - mean) * range as a 1x1 convolution. Not folded into the head, whose zero padding stands for the mean and not for black."""
+    """(x - mean) * range as a 1x1 convolution.
+
+    Not folded into the head, whose zero padding stands for the mean and not for black.
+    """
     if colors != len(_MEAN):
-        raise ModelError(f"{_NAME}: it takes {colors} channels and has no key 'no_norm', but the mean that it takes off is of 3 colors")
+        raise ModelError(
+            f"{_NAME}: it takes {colors} channels and has no key 'no_norm', but the mean that it takes off is of 3 "
+            "colors"
+        )
     weight = np.eye(colors, dtype=np.float32).reshape(colors, colors, 1, 1) * np.float32(_RANGE)
     return Conv("normal", "input", weight, np.array([-_RANGE * mean for mean in _MEAN], np.float32))
 
@@ -101,12 +113,17 @@ def _block(nodes: list[Node], keys: Keys, state: State, stem: str, source: str, 
             nodes.append(Mul(value, (conv, f"{stem}.gate{number}")))
     nodes.append(Add(f"{stem}.sum", (f"{stem}.out3", source), (1.0, 1.0)))
     nodes.append(Mul(f"{stem}.gated", (f"{stem}.sum", f"{stem}.gate3")))
-    nodes.append(Add(stem, (f"{stem}.gated", f"{stem}.sum"), (1.0, -0.5)))  # sum * (gate - 0.5), without a node for constants
+    # sum * (gate - 0.5), without a node for constants
+    nodes.append(Add(stem, (f"{stem}.gated", f"{stem}.sum"), (1.0, -0.5)))
     return stem
 
 
-def _merged(keys: Keys, state: State, stem: str, out: int | None = None, into: int | None = None) -> tuple[Array, Array]:
-    """Weight (out, into, 3, 3) and bias (out,) of a `Conv3XC`: its branches in one, or the copy where a file holds that alone."""
+def _merged(
+    keys: Keys, state: State, stem: str, out: int | None = None, into: int | None = None
+) -> tuple[Array, Array]:
+    """Weight (out, into, 3, 3) and bias (out,) of a `Conv3XC`: its branches in one, or the copy where a file holds that
+    alone.
+    """
     copy = f"{stem}.eval_conv"
     if f"{stem}.sk.weight" not in state and f"{stem}.conv.0.weight" not in state:
         return _conv(keys, state, copy, out, into, 3)

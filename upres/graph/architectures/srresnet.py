@@ -1,7 +1,9 @@
-"""SRResNet (Ledig et al., SRGAN, CVPR 2017, figure 4): residual blocks between two 9x9 convolutions, enlarged by pixel shuffles.
+"""SRResNet (Ledig et al., SRGAN, CVPR 2017, figure 4): residual blocks between two 9x9 convolutions, enlarged by pixel
+shuffles.
 
-The network was trained with batch normalization. A file of ours holds it as it runs: each normalization folded into the convolution before
-it, so only convolutions (weight and bias) and PReLU slopes are left. No published file has these names; they are ours:
+The network was trained with batch normalization. A file of ours holds it as it runs: each normalization folded into the
+convolution before it, so only convolutions (weight and bias) and PReLU slopes are left. No published file has these
+names; they are ours:
 
 | part | keys |
 |---|---|
@@ -40,7 +42,10 @@ def find(state: State) -> Graph | None:
 def _build(keys: Keys, blocks: int, ups: int) -> Graph:
     weight, bias = keys.conv("head.conv", None, None, _LARGE)
     width, colors = weight.shape[:2]
-    nodes: list[Node] = [Conv("head.conv", "input", weight, bias, padding=_LARGE // 2), _prelu(keys, "head", "head.conv")]
+    nodes: list[Node] = [
+        Conv("head.conv", "input", weight, bias, padding=_LARGE // 2),
+        _prelu(keys, "head", "head.conv"),
+    ]
     value = "head.act"
     for block in range(blocks):
         value = _residual(nodes, keys, f"blocks.{block}", value, width)

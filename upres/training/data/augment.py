@@ -15,7 +15,9 @@ _MIX_ALPHA: Final = 1.2  # MixUp's ratio follows Beta(alpha, alpha) (Yoo et al.,
 
 @dataclass(frozen=True)
 class Sample:
-    """lr `p p c` and hr `p*scale p*scale c` as stored; target: what pixel and feature losses compare with, float32; None: hr."""
+    """lr `p p c` and hr `p*scale p*scale c` as stored; target: what pixel and feature losses compare with, float32;
+    None: hr.
+    """
 
     lr: Levels
     hr: Levels
@@ -57,10 +59,11 @@ def cutmix(a: Sample, b: Sample, rng: np.random.Generator, scale: int) -> Sample
 
 
 def cutblur(sample: Sample, rng: np.random.Generator, scale: int) -> Sample:
-    """Replace a square of lr, or all but one, by the clean downscaled hr, so that the network also learns where to restore.
+    """Replace a square of lr, or all but one, by the clean downscaled hr, so that the network also learns where to
+    restore.
 
-    Yoo et al., "Rethinking Data Augmentation for Image Super-resolution", CVPR 2020, paste at HR size, for networks with an upscaled
-    input. Ours take LR, so the clean part is HR downscaled.
+    Yoo et al., "Rethinking Data Augmentation for Image Super-resolution", CVPR 2020, paste at HR size, for networks
+    with an upscaled input. Ours take LR, so the clean part is HR downscaled.
     """
     clean = sample.hr if scale == 1 else reduced(sample.hr, size=(sample.lr.shape[0], sample.lr.shape[1]))
     rows, columns = _box(sample.lr.shape[0], rng)

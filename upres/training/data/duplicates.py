@@ -1,7 +1,8 @@
 """Finds duplicates of pictures: equal pixels, and resized, recompressed, brightened, flipped or rotated copies.
 
-Each picture has a 64-bit perceptual hash (signs of the low DCT frequencies of its downscaled luma), compared in all eight orientations.
-Candidates count only if their downscaled lumas correlate. `excerpts.py` finds pictures that share a part.
+Each picture has a 64-bit perceptual hash (signs of the low DCT frequencies of its downscaled luma), compared in all
+eight orientations. Candidates count only if their downscaled lumas correlate. `excerpts.py` finds pictures that share a
+part.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from upres.training.data.images import Levels
 
 _THUMB_PX: Final = 32
 _LOW: Final = 8  # frequencies per axis
-# Differing bits of 64, and correlation of the downscaled lumas. In 748,000 comparisons of 433 photographs in 8 orientations, 18 pairs of
-# different photographs differ in 14 bits or fewer, with correlations up to 0.60; some that differ in 20 bits correlate to 0.93.
+# Differing bits of 64, and correlation of the downscaled lumas. In 748,000 comparisons of 433 photographs in 8
+# orientations, 18 pairs of different photographs differ in 14 bits or fewer, with correlations up to 0.60; some that
+# differ in 20 bits correlate to 0.93.
 _MOST_BITS: Final = 14
 _LEAST_CORRELATION: Final = 0.93
-LEAST_CONTRAST_255: Final = 3.0  # of the downscaled luma: flatter pictures all look alike, so only their pixels are compared
+# of the downscaled luma: flatter pictures all look alike, so only their pixels are compared
+LEAST_CONTRAST_255: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,12 @@ def signature(name: str, levels: Levels, pixels: str) -> Signature:
 
 
 def reduced_luma(levels: Levels, most_px: int) -> NDArray[np.float32]:
-    """The BT.601 luma of a picture `h w c` in 0..255, `h w`, with `most_px` or less on its longer side; uses little memory."""
+    """The BT.601 luma of a picture `h w c` in 0..255, `h w`, with `most_px` or less on its longer side; uses little
+    memory.
+    """
     height, width, channels = levels.shape
-    block = max(1, max(height, width) // (2 * most_px))  # averaging whole blocks first is much faster than resizing all pixels
+    # averaging whole blocks first is much faster than resizing all pixels
+    block = max(1, max(height, width) // (2 * most_px))
     block = min(block, height, width)
     height, width = height // block, width // block
     total = np.zeros((height, width, channels), np.float32)
@@ -67,7 +73,8 @@ def reduced_luma(levels: Levels, most_px: int) -> NDArray[np.float32]:
 
 
 def find_duplicates(signatures: Sequence[Signature], against: Sequence[Signature] = ()) -> list[tuple[int, str, bool]]:
-    """(index, name of the original, whether it is exact) for each of `signatures` that copies one of `against` or an earlier one.
+    """(index, name of the original, whether it is exact) for each of `signatures` that copies one of `against` or an
+    earlier one.
 
     The first of several copies is the original. Quadratic in the number of pictures.
     """

@@ -1,7 +1,8 @@
 """Finds pictures of which one shows a part of the other, at any scale, flipped or rotated by quarter turns.
 
-Matched keypoints (`keypoints.py`) vote on scale and position (Lowe, IJCV 2004); a match counts only if the common part then correlates.
-Pictures are compared at 512 pixels on the longer side, so parts below about a fifth of a picture's side are not found.
+Matched keypoints (`keypoints.py`) vote on scale and position (Lowe, IJCV 2004); a match counts only if the common part
+then correlates. Pictures are compared at 512 pixels on the longer side, so parts below about a fifth of a picture's
+side are not found.
 """
 
 from __future__ import annotations
@@ -30,17 +31,23 @@ _DIRECTIONS: Final = 32
 
 
 class Excerpts:
-    """Searches for pictures that share a part with one of `known`, whose keypoints and lumas it holds: half a megabyte each."""
+    """Searches for pictures that share a part with one of `known`, whose keypoints and lumas it holds: half a megabyte
+    each.
+    """
 
     def __init__(self, known: Sequence[Keypoints]) -> None:
         self._known = [replace(entry, descriptors=NO_KEYPOINTS.descriptors) for entry in known]  # `_every` holds them
         self._begins = np.cumsum([0, *(len(entry.places) for entry in known)])
         every = np.concatenate([NO_KEYPOINTS.descriptors, *(entry.descriptors for entry in known)])
-        # Distance in a few principal directions is a lower bound of the full distance, so most pairs need no full product. Turning a
-        # picture permutes the entries of its descriptors, so the other picture is turned: 400 rows, not 400 for each known picture.
+        # Distance in a few principal directions is a lower bound of the full distance, so most pairs need no full
+        # product. Turning a picture permutes the entries of its descriptors, so the other picture is turned: 400 rows,
+        # not 400 for each known picture.
         self._directions = np.linalg.eigh(every.T @ every)[1][:, -_DIRECTIONS:]
         short = every @ self._directions
-        self._every, self._short = every, np.concatenate([short, -0.5 * np.square(short).sum(axis=1, keepdims=True)], axis=1).T.copy()
+        self._every, self._short = (
+            every,
+            np.concatenate([short, -0.5 * np.square(short).sum(axis=1, keepdims=True)], axis=1).T.copy(),
+        )
 
     def find(self, other: Keypoints) -> str | None:
         """The name of a known picture that shares a part with `other`; None if there is none."""
@@ -65,7 +72,9 @@ class Excerpts:
 
 
 def _turned_places(entry: Keypoints, turn: int) -> tuple[NDArray[np.uint8], Image]:
-    """`luma` and `places` of the picture after `turn % 4` quarter turns as by `np.rot90`, then mirrored if `turn` is 4 or more."""
+    """`luma` and `places` of the picture after `turn % 4` quarter turns as by `np.rot90`, then mirrored if `turn` is 4
+    or more.
+    """
     height, width = entry.luma.shape
     y, x, sigma = entry.places.T
     luma = entry.luma
@@ -116,7 +125,9 @@ def _correlate(one: NDArray[np.uint8], other: NDArray[np.uint8], scale: float, c
     high = np.minimum(corner + scale * (np.array(other.shape) - 0.5), np.array(one.shape) - 0.5)
     extent = high - low
     area = float(np.prod(np.maximum(extent, 0.0)))
-    if min(min(extent), min(extent / scale)) < _LEAST_EXTENT_PX or area < _LEAST_PART * min(one.size, other.size * scale**2):
+    if min(min(extent), min(extent / scale)) < _LEAST_EXTENT_PX or area < _LEAST_PART * min(
+        one.size, other.size * scale**2
+    ):
         return False
     a = _window(one, low, high)
     b = _window(other, (low - corner) / scale, (high - corner) / scale)
@@ -147,7 +158,8 @@ def _turns() -> list[NDArray[np.intp]]:
     turns: list[NDArray[np.intp]] = []
     for turn in range(8):
         cells = np.arange(CELLS * CELLS * ANGLES).reshape(CELLS, CELLS, ANGLES)
-        for _ in range(turn % 4):  # (y, x) -> (-x, y): a gradient of angle 0, along x, then points up, at 90 degrees for OpenCV
+        # (y, x) -> (-x, y): a gradient of angle 0, along x, then points up, at 90 degrees for OpenCV
+        for _ in range(turn % 4):
             cells = np.roll(np.rot90(cells), ANGLES // 4, axis=2)
         if turn >= 4:  # x -> -x: angle a becomes 180 degrees - a
             cells = cells[:, ::-1][:, :, (ANGLES // 2 - np.arange(ANGLES)) % ANGLES]

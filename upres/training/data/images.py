@@ -1,8 +1,8 @@
 """Training pictures as arrays: pairs, conversion to common channels and bit depth, and sampling weights.
 
-Where no LR file is given, LR is made from the whole HR picture by the MATLAB-equal resize and rounded, as in DIV2K and the test sets, so
-that an LR patch has its true surroundings at its edges. `roots.py` and `pairs.py` read the files; codecs are imported only to decode, so
-that training on shards works without them.
+Where no LR file is given, LR is made from the whole HR picture by the MATLAB-equal resize and rounded, as in DIV2K and
+the test sets, so that an LR patch has its true surroundings at its edges. `roots.py` and `pairs.py` read the files;
+codecs are imported only to decode, so that training on shards works without them.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class TrainingSet:
         names = len({pair.name for pair in self.pairs})
         megapixels = sum(pair.hr.shape[0] * pair.hr.shape[1] for pair in self.pairs) / 1e6
         kind = (", gray" if self.channels == 1 else "") + (", 16 bit" if self.depth == 16 else "")
-        held = f"{megapixels:.1f} MP in {len(self.pairs)} pieces"  # crops, or whole pictures and their downscaled copies
+        # crops, or whole pictures and their downscaled copies
+        held = f"{megapixels:.1f} MP in {len(self.pairs)} pieces"
         return f"{names} training pictures{kind}, {held}; {len(self.validation)} validation pictures"
 
 
@@ -94,7 +95,9 @@ def find_pictures(folder: Path, parameter: str = "data") -> list[Path]:
         raise DataError(f"{folder} is not a folder: `{parameter}` takes a folder of pictures")
     found = find_files(folder, READABLE_SUFFIXES)
     if not found.files:
-        raise DataError(f"{folder} holds no pictures (looked for {', '.join(sorted(READABLE_SUFFIXES))}; skipped: {found.words})")
+        raise DataError(
+            f"{folder} holds no pictures (looked for {', '.join(sorted(READABLE_SUFFIXES))}; skipped: {found.words})"
+        )
     return sorted(found.files)
 
 
@@ -114,8 +117,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def convert(levels: Levels, channels: int, depth: int) -> Levels:
     """`levels` `h w c` in `channels` (1 or 3) and `depth` (8 or 16), contiguous; the same array if nothing changes.
 
-    8 bits are widened exactly (times 257), 16 rounded to the nearest of 8. Gray is repeated; color becomes its full-range BT.601 luma,
-    rounded, so that R = G = B keeps its value.
+    8 bits are widened exactly (times 257), 16 rounded to the nearest of 8. Gray is repeated; color becomes its
+    full-range BT.601 luma, rounded, so that R = G = B keeps its value.
     """
     if levels.shape[2] == 3 and channels == 1:
         top = float(np.iinfo(levels.dtype).max)
@@ -178,10 +181,14 @@ def load_pairs(
             copy = image if factor == 1.0 else reduced(image, factor)
             if min(copy.shape[:2]) < needed:
                 continue
-            pairs.append(make_pair(path.name, copy, scale) if reduce else Pair(path.name, packed(on_grid(copy, scale)), None))
+            pairs.append(
+                make_pair(path.name, copy, scale) if reduce else Pair(path.name, packed(on_grid(copy, scale)), None)
+            )
         if len(pairs) == before:
             at = "" if 1.0 in hr_scales else f" (at {max(hr_scales):g} of its size)"
-            left_out.append(f"{path} is {image.shape[1]}x{image.shape[0]}, smaller{at} than one patch of {needed}x{needed}")
+            left_out.append(
+                f"{path} is {image.shape[1]}x{image.shape[0]}, smaller{at} than one patch of {needed}x{needed}"
+            )
         if progress is not None:
             progress(index + 1, len(paths))
     return usable(pairs, left_out)
@@ -195,7 +202,8 @@ def usable(pairs: list[Pair], left_out: list[str]) -> tuple[list[Pair], list[str
 
 
 def draw_weights(pairs: list[Pair]) -> NDArray[np.float64]:
-    """Probability of each picture: proportional to the square root of its pixels, so that a few large ones do not dominate.
+    """Probability of each picture: proportional to the square root of its pixels, so that a few large ones do not
+    dominate.
 
     Either all of `pairs` have an LR or none has.
     """

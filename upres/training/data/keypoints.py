@@ -1,7 +1,7 @@
 """Keypoints that can be found again at another scale: OpenCV's SIFT (Lowe, IJCV 2004) without rotation invariance.
 
-Pictures are stored upright, up to quarter turns, and descriptors that keep their orientation are more distinctive. OpenCV comes with
-the extra `prepare`.
+Pictures are stored upright, up to quarter turns, and descriptors that keep their orientation are more distinctive.
+OpenCV comes with the extra `prepare`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from upres.training.data.images import Levels
 _SEEN_PX: Final = 512  # longer side at which pictures are compared
 _SMALLEST_PX: Final = 24
 _MOST_KEYPOINTS: Final = 400
-_LEAST_CONTRAST: Final = 3 / 255  # one level of a difference of Gaussians; OpenCV divides by its three layers per octave
+# one level of a difference of Gaussians; OpenCV divides by its three layers per octave
+_LEAST_CONTRAST: Final = 3 / 255
 CELLS: Final = 4
 ANGLES: Final = 8
 
@@ -64,7 +65,8 @@ def keypoints(name: str, levels: Levels) -> Keypoints:
     if min(luma.shape) < _SMALLEST_PX:
         return nothing
     sift = cv2.SIFT.create(contrastThreshold=_LEAST_CONTRAST)
-    upright = {(point.pt, point.size): point for point in sift.detect(luma, None)}  # SIFT lists a place once per orientation
+    # SIFT lists a place once per orientation
+    upright = {(point.pt, point.size): point for point in sift.detect(luma, None)}
     strongest = sorted(upright.values(), key=lambda point: -point.response)[:_MOST_KEYPOINTS]
     for point in strongest:
         point.angle = 0.0

@@ -1,8 +1,9 @@
 """Pairs that live on the device once: a batch is two gathers, without a loader between pictures and network.
 
-All pixels of all pictures lie in one tensor of rows of channels, and a sample is an affine walk through it: where it begins, and the
-strides of its rows and columns, which a flip makes negative and a transposition swaps. What a batch holds is a pure function of (seed,
-step, position), as everywhere; the samples are others than those of `sampling.py`, which degrades and mixes.
+All pixels of all pictures lie in one tensor of rows of channels, and a sample is an affine walk through it: where it
+begins, and the strides of its rows and columns, which a flip makes negative and a transposition swaps. What a batch
+holds is a pure function of (seed, step, position), as everywhere; the samples are others than those of `sampling.py`,
+which degrades and mixes.
 """
 
 from __future__ import annotations
@@ -26,12 +27,16 @@ _DRAWS = 8  # numbers in [0, 1) that decide one sample
 class PairsInMemory:
     """The pairs of a clean task on one device, 8 or 16 bits a value.
 
-    pairs: each with a stored LR. weights: their chances. Raises `UsageError` where a pair has no stored LR or the device has no room.
+    pairs: each with a stored LR. weights: their chances. Raises `UsageError` where a pair has no stored LR or the
+    device has no room.
     """
 
     def __init__(self, pairs: Sequence[Pair], weights: NDArray[np.float64], scale: int, device: torch.device) -> None:
         if any(pair.lr is None for pair in pairs):
-            raise UsageError("in_memory needs pairs of HR and LR: shards and degraded pictures are drawn beside the step (in_memory=false)")
+            raise UsageError(
+                "in_memory needs pairs of HR and LR: shards and degraded pictures are drawn beside the step "
+                "(in_memory=false)"
+            )
         self._edges = np.cumsum(weights) / np.sum(weights)
         self._scale = scale
         self._sides = np.array([pair.stored_lr.shape[:2] for pair in pairs], np.int64)
@@ -44,9 +49,13 @@ class PairsInMemory:
             raise UsageError(f"{device} has no room for the pictures: use fewer, or in_memory=false") from error
 
     def draw(self, config: TrainConfig, step: int, rank: int = 0, ranks: int = 1) -> tuple[Tensor, Tensor]:
-        """The share of `rank` in the batch of `step`: lr `b c p p` and hr `b c p*scale p*scale`, float32 in [0,1], on the device."""
+        """The share of `rank` in the batch of `step`: lr `b c p p` and hr `b c p*scale p*scale`, float32 in [0,1], on
+        the device.
+        """
         share = config.batch // ranks
-        numbers = np.random.default_rng((config.seed, step)).random((config.batch, _DRAWS))[rank * share : (rank + 1) * share]
+        numbers = np.random.default_rng((config.seed, step)).random((config.batch, _DRAWS))[
+            rank * share : (rank + 1) * share
+        ]
         picture = self._edges.searchsorted(numbers[:, 0], side="right").clip(max=len(self._edges) - 1)
         patch, sides = config.patch_px, self._sides[picture]
         corners = (numbers[:, 1:3] * (sides - patch + 1)).astype(np.int64)
@@ -61,9 +70,17 @@ class PairsInMemory:
         return lr, hr
 
     def _cut(
-        self, rows: Tensor, picture: NDArray[np.int64], corners: NDArray[np.int64], flips: NDArray[np.bool_], patch: int, factor: int
+        self,
+        rows: Tensor,
+        picture: NDArray[np.int64],
+        corners: NDArray[np.int64],
+        flips: NDArray[np.bool_],
+        patch: int,
+        factor: int,
     ) -> Tensor:
-        """`b c p*factor p*factor`: patches whose LR begin at `corners` (y, x), flipped in y and x and transposed as `flips` says."""
+        """`b c p*factor p*factor`: patches whose LR begin at `corners` (y, x), flipped in y and x and transposed as
+        `flips` says.
+        """
         side, width = patch * factor, self._sides[picture, 1] * factor
         start = self._starts[picture] * factor**2 + corners[:, 0] * factor * width + corners[:, 1] * factor
         flip_y, flip_x, transpose = (flips[:, i].astype(np.int64) for i in range(3))  # 1 where it is done
@@ -93,7 +110,9 @@ def _rows(pictures: Sequence[Levels], device: torch.device) -> Tensor:
 
 
 def _recolor(x: Tensor, chosen: NDArray[np.bool_], numbers: NDArray[np.float64]) -> Tensor:
-    """The chosen samples with their channels permuted and each inverted or not: 6 orders times 8 inversions, by a number in [0, 1)."""
+    """The chosen samples with their channels permuted and each inverted or not: 6 orders times 8 inversions, by a
+    number in [0, 1).
+    """
     x = x.clone()
     for index in np.flatnonzero(chosen):
         order, inverted = divmod(int(numbers[index] * 48), 8)

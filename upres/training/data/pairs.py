@@ -1,7 +1,7 @@
 """Folders of HR and LR pictures: matches files by name, checks their sizes, and measures how well they are aligned.
 
-A network learns whatever shift its pairs have, and a blur if it varies. The shift is measured by phase correlation of the LR picture with
-the MATLAB-equal downscaled HR picture.
+A network learns whatever shift its pairs have, and a blur if it varies. The shift is measured by phase correlation of
+the LR picture with the MATLAB-equal downscaled HR picture.
 """
 
 from __future__ import annotations
@@ -52,9 +52,16 @@ def find_partners(
 
 
 def load_paired(
-    files: Sequence[tuple[Path, Path]], *, scale: int, patch_px: int, channels: int, depth: int, shifts: list[tuple[str, float]]
+    files: Sequence[tuple[Path, Path]],
+    *,
+    scale: int,
+    patch_px: int,
+    channels: int,
+    depth: int,
+    shifts: list[tuple[str, float]],
 ) -> tuple[list[Pair], list[str]]:
-    """Decode pairs of files; returns the pairs and messages on those left out. Appends each pair's misalignment to `shifts`.
+    """Decode pairs of files; returns the pairs and messages on those left out. Appends each pair's misalignment to
+    `shifts`.
 
     Leaves out pairs that cannot be read or are smaller than one patch. Raises `DataError` if none remains.
     """
@@ -105,7 +112,8 @@ def words_of_shifts(shifts: Sequence[tuple[str, float]]) -> list[str]:
     if beyond:
         named = ", ".join(beyond[:5]) + (", ..." if len(beyond) > 5 else "")
         words.append(
-            f"warning: {len(beyond)} of {len(shifts)} LR files are more than {_WARN_PX} LR pixels off their HR files ({named}): the "
+            f"warning: {len(beyond)} of {len(shifts)} LR files are more than {_WARN_PX} LR pixels off their HR files "
+            f"({named}): the "
             "network learns that shift, or a blur if it varies. Align them first"
         )
     return words
@@ -114,8 +122,8 @@ def words_of_shifts(shifts: Sequence[tuple[str, float]]) -> list[str]:
 def misalignment(hr: Levels, lr: Levels, scale: int) -> tuple[float, float] | None:
     """The shift (down, right) in LR pixels of `lr` `h w c` against `hr` `h*scale w*scale c`; None for flat pictures.
 
-    Compares the centers, at most 256 LR pixels a side, under a Hann window, which suppresses the border. Low frequencies get most weight:
-    the many high ones have random phases in a noisy picture.
+    Compares the centers, at most 256 LR pixels a side, under a Hann window, which suppresses the border. Low
+    frequencies get most weight: the many high ones have random phases in a noisy picture.
     """
     (top, height), (left, width) = (((side - min(side, _LOOK_PX)) // 2, min(side, _LOOK_PX)) for side in lr.shape[:2])
     large = hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
@@ -134,13 +142,16 @@ def _gray(levels: Levels) -> NDArray[np.float64]:
     return levels.mean(axis=2, dtype=np.float64) / float(np.iinfo(levels.dtype).max)
 
 
-def phase_shift(first: NDArray[np.float64], second: NDArray[np.float64], spread: float | None = None) -> tuple[float, float]:
-    """The shift (down, right) of `second` `h w` against `first`, to a hundredth of a pixel; both are assumed to be periodic.
+def phase_shift(
+    first: NDArray[np.float64], second: NDArray[np.float64], spread: float | None = None
+) -> tuple[float, float]:
+    """The shift (down, right) of `second` `h w` against `first`, to a hundredth of a pixel; both are assumed to be
+    periodic.
 
-    The maximum of the inverse transform of conj(F1) F2 / |F1 F2| (Kuglin and Hines, "The phase correlation image alignment method", 1975),
-    found on the pixel grid and refined on a grid of 1/100 pixel by two matrix products (Guizar-Sicairos, Thurman and Fienup, "Efficient
-    subpixel image registration algorithms", Optics Letters 33, 2008). All frequencies count alike or, with `spread` in cycles per pixel,
-    by a Gaussian of that standard deviation.
+    The maximum of the inverse transform of conj(F1) F2 / |F1 F2| (Kuglin and Hines, "The phase correlation image
+    alignment method", 1975), found on the pixel grid and refined on a grid of 1/100 pixel by two matrix products
+    (Guizar-Sicairos, Thurman and Fienup, "Efficient subpixel image registration algorithms", Optics Letters 33, 2008).
+    All frequencies count alike or, with `spread` in cycles per pixel, by a Gaussian of that standard deviation.
     """
     cross = np.conj(np.fft.fft2(first)) * np.fft.fft2(second)
     cross /= np.maximum(np.abs(cross), 100.0 * np.finfo(np.float64).eps)

@@ -1,4 +1,5 @@
-"""From folders of photographs to shards: checks, removes copies, cuts crops and splits by picture. Holds one picture at a time.
+"""From folders of photographs to shards: checks, removes copies, cuts crops and splits by picture. Holds one picture at
+a time.
 
 Every picture is decoded twice: to check and compare it before anything is written, and to cut it.
 """
@@ -28,14 +29,10 @@ Progress = Callable[[str, int, int], None]
 class Options:
     """How to cut pictures. Sizes are in HR pixels.
 
-    crop_px: side of a crop.
-    step_px: distance between crops.
-    smallest_px: minimum side of a picture.
-    flat_255: crops whose mean absolute difference of neighboring luma pixels is below this, in 8-bit levels, are dropped.
-    validation: number of validation pictures, or below 1 their share.
-    scales: each picture is cut downscaled by each of these factors.
-    channels, depth: of the shards; 0: as the data.
-    shard_mb: maximum size of a shard.
+    crop_px: side of a crop. step_px: distance between crops. smallest_px: minimum side of a picture. flat_255: crops
+    whose mean absolute difference of neighboring luma pixels is below this, in 8-bit levels, are dropped. validation:
+    number of validation pictures, or below 1 their share. scales: each picture is cut downscaled by each of these
+    factors. channels, depth: of the shards; 0: as the data. shard_mb: maximum size of a shard.
     """
 
     crop_px: int = 480
@@ -100,8 +97,8 @@ def prepare(
     overwrite: whether to replace shards in `out`.
     progress: called with (stage, pictures done, pictures in all).
 
-    Raises `DataError` if no picture can be used, `UsageError` for invalid options, `OutputError` if `out` holds other files or cannot be
-    written.
+    Raises `DataError` if no picture can be used, `UsageError` for invalid options, `OutputError` if `out` holds other
+    files or cannot be written.
     """
     _check(options)
     paths = _named(folders)
@@ -112,12 +109,16 @@ def prepare(
 
     report = PrepareReport()
     seen: list[Keypoints] = []
-    against = [entry.signature for entry in _read_all(excluded, "comparing", progress, report, smallest_px=1, see=seen.append)]
+    against = [
+        entry.signature for entry in _read_all(excluded, "comparing", progress, report, smallest_px=1, see=seen.append)
+    ]
     for words in report.left_out:
         report.notes.append(f"not compared with: {words}")
     report.left_out.clear()
     find = Excerpts(seen).find if seen else None
-    checked = list(_read_all(list(paths), "checking", progress, report, smallest_px=options.smallest_px, names=paths, see=find))
+    checked = list(
+        _read_all(list(paths), "checking", progress, report, smallest_px=options.smallest_px, names=paths, see=find)
+    )
     if not checked:
         raise DataError("none of the pictures can be used:\n  " + "\n  ".join(report.left_out[:10]))
     channels, depth = _kind(checked, options)
@@ -149,22 +150,34 @@ def prepare(
 
 
 def _check(options: Options) -> None:
-    if options.crop_px < 32 or not 1 <= options.step_px <= options.crop_px or not 16 <= options.smallest_px <= options.crop_px:
+    if (
+        options.crop_px < 32
+        or not 1 <= options.step_px <= options.crop_px
+        or not 16 <= options.smallest_px <= options.crop_px
+    ):
         raise UsageError(
-            f"`crop_px` must be at least 32, `step_px` in [1, crop] and `smallest_px` in [16, crop], got {options.crop_px}, "
+            "`crop_px` must be at least 32, `step_px` in [1, crop] and `smallest_px` in [16, crop], got "
+            f"{options.crop_px}, "
             f"{options.step_px} and {options.smallest_px}"
         )
     if options.validation < 0 or (options.validation >= 1 and not float(options.validation).is_integer()):
         raise UsageError(f"`validation` must be a number of pictures, or a share below 1, got {options.validation:g}")
     if not options.scales or not all(0.0 < scale <= 1.0 for scale in options.scales):
         raise UsageError(f"`scales` must be in (0, 1], got {', '.join(map(str, options.scales))}")
-    if options.channels not in (0, 1, 3) or options.depth not in (0, 8, 16) or options.flat_255 < 0 or options.shard_mb < 1:
+    if (
+        options.channels not in (0, 1, 3)
+        or options.depth not in (0, 8, 16)
+        or options.flat_255 < 0
+        or options.shard_mb < 1
+    ):
         raise UsageError("`channels` must be 1 or 3, `depth` 8 or 16, `flat_255` at least 0 and `shard_mb` at least 1")
 
 
 def _named(folders: Sequence[Path]) -> dict[Path, str]:
     """Every picture with its name: the path relative to its folder."""
-    return {path: path.relative_to(folder).as_posix() for folder in folders for path in find_pictures(folder, "folders")}
+    return {
+        path: path.relative_to(folder).as_posix() for folder in folders for path in find_pictures(folder, "folders")
+    }
 
 
 def _check_out(folders: Sequence[Path], out: Path, overwrite: bool) -> None:
@@ -185,7 +198,12 @@ def _check_out(folders: Sequence[Path], out: Path, overwrite: bool) -> None:
 def _facts(options: Options, report: PrepareReport) -> dict[str, object]:
     """The index's contents besides the crops."""
     counts = {"pictures": report.pictures, "validation": report.validation, "crops": report.crops, "flat": report.flat}
-    return {"columns": [column.name for column in fields(Entry)], "counts": counts, "options": asdict(options), "left_out": report.left_out}
+    return {
+        "columns": [column.name for column in fields(Entry)],
+        "counts": counts,
+        "options": asdict(options),
+        "left_out": report.left_out,
+    }
 
 
 def _read_all(
@@ -198,7 +216,9 @@ def _read_all(
     names: dict[Path, str] | None = None,
     see: Callable[[Keypoints], str | None] | None = None,
 ) -> Iterator[_Checked]:
-    """Read and check pictures; reports those that cannot be read or are too small. Without `names` they are pictures to exclude."""
+    """Read and check pictures; reports those that cannot be read or are too small. Without `names` they are pictures to
+    exclude.
+    """
     for number, path in enumerate(paths):
         progress(stage, number, len(paths))
         try:
@@ -213,12 +233,16 @@ def _read_all(
         name = names[path] if names is not None else f"{path} (`exclude`)"
         pixels = _digest(levels)
         part_of = see(keypoints(name, levels)) if see is not None else None
-        yield _Checked(path, name, channels, 8 * levels.dtype.itemsize, pixels, signature(name, levels, pixels), part_of)
+        yield _Checked(
+            path, name, channels, 8 * levels.dtype.itemsize, pixels, signature(name, levels, pixels), part_of
+        )
     progress(stage, len(paths), len(paths))
 
 
 def _digest(levels: Levels) -> str:
-    return hashlib.sha256(f"{levels.shape}|{levels.dtype}|".encode() + np.ascontiguousarray(levels).tobytes()).hexdigest()
+    return hashlib.sha256(
+        f"{levels.shape}|{levels.dtype}|".encode() + np.ascontiguousarray(levels).tobytes()
+    ).hexdigest()
 
 
 def _again(entry: _Checked) -> Levels:
@@ -236,14 +260,17 @@ def _kind(checked: Sequence[_Checked], options: Options) -> tuple[int, int]:
     found = {entry.channels: entry.path for entry in checked}
     if not options.channels and len(found) > 1:
         raise DataError(
-            f"gray and color pictures are mixed: {found[1]} is gray, {found[3]} is color. `channels=3` repeats gray to three channels, "
+            f"gray and color pictures are mixed: {found[1]} is gray, {found[3]} is color. `channels=3` repeats gray to "
+            "three channels, "
             "`channels=1` takes the luma of color"
         )
     return options.channels or next(iter(found)), options.depth or max(entry.depth for entry in checked)
 
 
 def _without_copies(checked: list[_Checked], against: list[Signature], report: PrepareReport) -> list[_Checked]:
-    copies = {index: (of, exact) for index, of, exact in find_duplicates([entry.signature for entry in checked], against)}
+    copies = {
+        index: (of, exact) for index, of, exact in find_duplicates([entry.signature for entry in checked], against)
+    }
     kept: list[_Checked] = []
     for index, entry in enumerate(checked):
         if index in copies:
@@ -257,11 +284,15 @@ def _without_copies(checked: list[_Checked], against: list[Signature], report: P
 
 
 def _held_out(checked: list[_Checked], validation: float, report: PrepareReport) -> list[_Checked]:
-    """Chosen by the hash of their pixels, so that adding pictures to a folder moves few of them; a quarter of all at most."""
+    """Chosen by the hash of their pixels, so that adding pictures to a folder moves few of them; a quarter of all at
+    most.
+    """
     wanted = int(validation) if validation >= 1 else round(validation * len(checked))
     count = min(wanted, len(checked) // 4)
     if count < wanted:
-        report.notes.append(f"{count} pictures are kept for validation, not {wanted}: at most a quarter of {len(checked)}")
+        report.notes.append(
+            f"{count} pictures are kept for validation, not {wanted}: at most a quarter of {len(checked)}"
+        )
     return sorted(checked, key=lambda entry: entry.pixels)[:count]
 
 
@@ -291,9 +322,11 @@ def places(side: int, crop: int, step: int) -> list[int]:
 
 
 def changes_255(band: Levels, lefts: Sequence[int], width: int) -> list[float]:
-    """For each part of `band`, `width` wide and starting at one of `lefts`: the mean absolute difference of neighboring luma pixels, in
-    8-bit levels. A clear sky has less than 1, a lawn 10 and more.
+    """For each part of `band`, `width` wide and starting at one of `lefts`: the mean absolute difference of neighboring
+    luma pixels, in 8-bit levels. A clear sky has less than 1, a lawn 10 and more.
     """
     gray = convert(band, 1, 8)[:, :, 0].astype(np.int16)
     down, right = np.abs(np.diff(gray, axis=0)), np.abs(np.diff(gray, axis=1))
-    return [0.5 * float(down[:, left : left + width].mean() + right[:, left : left + width - 1].mean()) for left in lefts]
+    return [
+        0.5 * float(down[:, left : left + width].mean() + right[:, left : left + width - 1].mean()) for left in lefts
+    ]

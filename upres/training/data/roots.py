@@ -1,7 +1,7 @@
 """Loads the pictures of a run from one or several weighted folders of photographs, pairs or shards.
 
-All pictures are converted to one number of channels and one bit depth. Problems of a folder are reported before the first step; single
-unusable pictures are left out, and named.
+All pictures are converted to one number of channels and one bit depth. Problems of a folder are reported before the
+first step; single unusable pictures are left out, and named.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class _Kind:
 
 
 def parse_root(text: str, lr: Path | None = None) -> Root:
-    """Parse `"photos"` or, with a weight, `"photos=3"`; an existing folder whose name holds a "=" counts whole. Raises `UsageError`."""
+    """Parse `"photos"` or, with a weight, `"photos=3"`; an existing folder whose name holds a "=" counts whole. Raises
+    `UsageError`.
+    """
     folder, separator, weight = text.rpartition("=")
     if not separator or Path(text).exists():
         return Root(Path(text), lr)
@@ -85,18 +87,28 @@ def parse_root(text: str, lr: Path | None = None) -> Root:
     except ValueError:
         value = math.nan
     if not 0.0 < value < math.inf:
-        raise UsageError(f"`data` takes DIR or DIR=WEIGHT with a weight above 0, got {text!r}, which is not a folder either")
+        raise UsageError(
+            f"`data` takes DIR or DIR=WEIGHT with a weight above 0, got {text!r}, which is not a folder either"
+        )
     return Root(Path(folder), lr, value)
 
 
-def load_training_set(config: TrainConfig, roots: Path | Sequence[Root], validation: Path | Sequence[Root] | None) -> TrainingSet:
-    """Load all pictures of a run. Without `validation`, five pictures of the folders and the validation pictures of shards are held out.
+def load_training_set(
+    config: TrainConfig, roots: Path | Sequence[Root], validation: Path | Sequence[Root] | None
+) -> TrainingSet:
+    """Load all pictures of a run. Without `validation`, five pictures of the folders and the validation pictures of
+    shards are held out.
 
-    Training pairs have `lr` None if the recipe degrades, and those of shards always; validation pairs have the MATLAB-equal LR, or the LR
-    file. Raises `DataError` for unusable data, `UsageError` for options that contradict each other.
+    Training pairs have `lr` None if the recipe degrades, and those of shards always; validation pairs have the
+    MATLAB-equal LR, or the LR file. Raises `DataError` for unusable data, `UsageError` for options that contradict each
+    other.
     """
     opened = [_open(root, config, "data", "lr") for root in _as_roots(roots)]
-    given = [_open(root, config, "validation", "validation_lr") for root in _as_roots(validation)] if validation is not None else None
+    given = (
+        [_open(root, config, "validation", "validation_lr") for root in _as_roots(validation)]
+        if validation is not None
+        else None
+    )
     kind = _common_kind(config, opened)
     held_out = _hold_out([file for source in opened for file in source.files]) if given is None else []
 
@@ -114,7 +126,12 @@ def load_training_set(config: TrainConfig, roots: Path | Sequence[Root], validat
 
             files = [(hr, lr) for hr, lr in source.files if lr is not None and (hr, lr) not in held_out]
             new, out = load_paired(
-                files, scale=config.scale, patch_px=config.patch_px, channels=kind.channels, depth=kind.depth, shifts=shifts
+                files,
+                scale=config.scale,
+                patch_px=config.patch_px,
+                channels=kind.channels,
+                depth=kind.depth,
+                shifts=shifts,
             )
             if config.hr_scales != (1.0,):
                 notes.append(f"{source.root.hr}: hr_scales does not apply to pictures with LR files")
@@ -128,7 +145,9 @@ def load_training_set(config: TrainConfig, roots: Path | Sequence[Root], validat
         left_out += out
         weights.append(draw_weights(new) * (source.root.weight / total))
 
-    shown = _validation_pairs(opened if given is None else given, held_out if given is None else None, config, kind, left_out, shifts)
+    shown = _validation_pairs(
+        opened if given is None else given, held_out if given is None else None, config, kind, left_out, shifts
+    )
     if shifts:
         from upres.training.data.pairs import words_of_shifts
 
@@ -146,13 +165,20 @@ def _as_roots(given: Path | Sequence[Root]) -> Sequence[Root]:
 def _open(root: Root, config: TrainConfig, parameter: str, lr_parameter: str) -> _Opened:
     """The contents of a root, names and sizes checked, nothing decoded yet."""
     if root.lr is not None and config.degradation:
-        raise UsageError(f"`{lr_parameter}={root.lr}` cannot be combined with degradation={config.degradation}, which makes LR from HR")
+        raise UsageError(
+            f"`{lr_parameter}={root.lr}` cannot be combined with degradation={config.degradation}, which makes LR from "
+            "HR"
+        )
     if root.hr.is_dir() and is_shards(root.hr):
         if root.lr is not None:
-            raise UsageError(f"{root.hr} holds shards, whose LR is made from HR: give `{lr_parameter}` with folders of pictures only")
+            raise UsageError(
+                f"{root.hr} holds shards, whose LR is made from HR: give `{lr_parameter}` with folders of pictures only"
+            )
         shards = open_shards(root.hr)
         if parameter == "validation" and not shards.validation:
-            raise DataError(f"the shards in {root.hr} hold no validation pictures: give `{parameter}` a folder of pictures")
+            raise DataError(
+                f"the shards in {root.hr} hold no validation pictures: give `{parameter}` a folder of pictures"
+            )
         return _Opened(root, shards, [])
     if root.lr is None:
         return _Opened(root, None, [(path, None) for path in find_pictures(root.hr, parameter)])
@@ -173,7 +199,8 @@ def _common_kind(config: TrainConfig, opened: Sequence[_Opened]) -> _Kind:
         depth = max(depth, bits)
     if not config.channels and len(found) > 1:
         raise DataError(
-            f"gray and color pictures are mixed: {found[1]} is gray, {found[3]} is color. Set channels=3 to train on color, with gray "
+            f"gray and color pictures are mixed: {found[1]} is gray, {found[3]} is color. Set channels=3 to train on "
+            "color, with gray "
             "repeated to three channels, or channels=1 to train on the luma"
         )
     return _Kind(config.channels or next(iter(found), 3), config.bits or depth)
@@ -201,13 +228,16 @@ def _hold_out(files: list[File]) -> list[File]:
     return [files[len(files) * i // count] for i in range(count)]
 
 
-def _shard_pairs(source: _Opened, shards: Shards, config: TrainConfig, kind: _Kind, notes: list[str]) -> tuple[list[Pair], list[str]]:
+def _shard_pairs(
+    source: _Opened, shards: Shards, config: TrainConfig, kind: _Kind, notes: list[str]
+) -> tuple[list[Pair], list[str]]:
     """Crops mapped from the files; copied into memory only to convert channels or depth."""
     needed = config.patch_px * config.scale
     same = (shards.channels, shards.depth) == (kind.channels, kind.depth)
     if not same:
         notes.append(
-            f"{source.root.hr}: converting its crops from {shards.channels} channels of {shards.depth} bits to {kind.channels} of "
+            f"{source.root.hr}: converting its crops from {shards.channels} channels of {shards.depth} bits to "
+            f"{kind.channels} of "
             f"{kind.depth}, in memory"
         )
     if config.hr_scales != (1.0,):
@@ -225,15 +255,22 @@ def _validation_pairs(
     sources: Sequence[_Opened], only: list[File] | None, config: TrainConfig, kind: _Kind, left_out: list[str],
     shifts: list[tuple[str, float]],
 ) -> list[Pair]:  # fmt: skip
-    """Validation pairs. `only`: the files held out of the training folders, of which the center is used; None: all files, whole."""
+    """Validation pairs.
+
+    `only`: the files held out of the training folders, of which the center is used; None: all files, whole.
+    """
     most_px = 1 << 30 if only is None else VALIDATION_PX
     pairs: list[Pair] = []
 
     def fits(image: Levels, what: str) -> bool:
         height, width = image.shape[:2]
-        needed = math.ceil(max(SMALLEST_PX, 2 * config.scale) / config.scale) * config.scale  # after cropping to the LR grid
+        # after cropping to the LR grid
+        needed = math.ceil(max(SMALLEST_PX, 2 * config.scale) / config.scale) * config.scale
         if min(height, width) < needed:
-            left_out.append(f"{what} is {width}x{height}, too small to validate on at x{config.scale}: at least {needed} pixels a side")
+            left_out.append(
+                f"{what} is {width}x{height}, too small to validate on at x{config.scale}: at least {needed} pixels a "
+                "side"
+            )
         return min(height, width) >= needed
 
     for source in sources:
@@ -260,7 +297,9 @@ def _validation_pairs(
 
 
 def _fingerprint(opened: Sequence[_Opened], loaded: Sequence[Sequence[Pair]]) -> str:
-    """SHA-256 over names, HR pixels and LR files, or the shards' own fingerprint; with several roots also over their weights."""
+    """SHA-256 over names, HR pixels and LR files, or the shards' own fingerprint; with several roots also over their
+    weights.
+    """
     state = hashlib.sha256()
     for source, pairs in zip(opened, loaded, strict=True):
         if len(opened) > 1:

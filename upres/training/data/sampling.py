@@ -22,7 +22,8 @@ from upres.training.data.images import Levels, Pair, reduced
 Mapper = Callable[[Callable[[int], "Sample"], Iterable[int]], Iterable["Sample"]]
 
 _AROUND_PX: Final = 8  # LR pixels degraded beyond a patch on each side, so that its edges have true surroundings
-_JITTER_PX: Final = 4  # maximum offset of a patch from the center of its region, so that every phase of JPEG's 8x8 grid occurs
+# maximum offset of a patch from the center of its region, so that every phase of JPEG's 8x8 grid occurs
+_JITTER_PX: Final = 4
 _CUBIC_PX: Final = 3  # LR pixels around a patch that its cubic downscaling depends on
 _VALIDATION_SEED: Final = 20_251_125  # of the degradation of validation pictures, whatever the run's seed
 _PARTNER: Final = 1 << 40  # offset of the degradation index of a mixing partner, beyond all samples of a run
@@ -49,19 +50,23 @@ def draw_batch(
     mapper: Mapper = map,
     regions: DegradedRegionCache | None = None,
 ) -> Batch:
-    """Draw the share of rank `rank` in the batch of `step`; `config.batch` counts all ranks, and each draws consecutive samples.
+    """Draw the share of rank `rank` in the batch of `step`; `config.batch` counts all ranks, and each draws consecutive
+    samples.
 
-    config: sizes, seed and augmentation.
-    pairs, weights: the pictures and their relative probabilities.
-    recipe: the degradation, if any.
-    mapper: maps over samples, for example in threads.
-    regions: caches degraded regions for later steps (`config.reuse`); without it the samples are the same, but take longer.
+    config: sizes, seed and augmentation. pairs, weights: the pictures and their relative probabilities. recipe: the
+    degradation, if any. mapper: maps over samples, for example in threads. regions: caches degraded regions for later
+    steps (`config.reuse`); without it the samples are the same, but take longer.
     """
     share = config.batch // ranks
     edges = np.cumsum(weights)
     edges /= edges[-1]  # as in Generator.choice, but once for all samples
     regions = DegradedRegionCache() if regions is None else regions
-    drawn = list(mapper(lambda i: draw_sample(config, pairs, edges, step, i, recipe, regions), range(rank * share, (rank + 1) * share)))
+    drawn = list(
+        mapper(
+            lambda i: draw_sample(config, pairs, edges, step, i, recipe, regions),
+            range(rank * share, (rank + 1) * share),
+        )
+    )
     targets = [sample.target for sample in drawn if sample.target is not None]
     lr, hr = (cast(Levels, np.stack(list(levels))) for levels in zip(*((s.lr, s.hr) for s in drawn), strict=True))
     return Batch(lr, hr, np.stack(targets) if targets else None)
@@ -88,7 +93,9 @@ class DegradedRegionCache:
 
 @dataclass(frozen=True)
 class _Region:
-    """A degraded piece of a picture: lr float `h w c`, hr and target `h*scale w*scale c`, and the order in which it is cut."""
+    """A degraded piece of a picture: lr float `h w c`, hr and target `h*scale w*scale c`, and the order in which it is
+    cut.
+    """
 
     lr: NDArray[np.float32]
     hr: Levels
@@ -110,12 +117,15 @@ def draw_sample(
     The degradation is `draw_plan(recipe, seed=config.seed, index=step // config.reuse * config.batch + index)`.
     """
     if config.reuse > 1 and recipe is not None:  # `check_config` rules out mixing here
-        return _of_region(config, pairs, edges, step, index, recipe, DegradedRegionCache() if regions is None else regions)
+        return _of_region(
+            config, pairs, edges, step, index, recipe, DegradedRegionCache() if regions is None else regions
+        )
     number = step * config.batch + index
     sample = _one(config, pairs, edges, np.random.default_rng((config.seed, step, index)), recipe, number)
     if not config.mixup + config.cutmix + config.cutblur:
         return sample
-    rng = np.random.default_rng((config.seed, step, index, 1))  # a separate stream: mixing leaves other samples unchanged
+    # a separate stream: mixing leaves other samples unchanged
+    rng = np.random.default_rng((config.seed, step, index, 1))
     chance = rng.random()
     if chance < config.mixup:
         return mixup(sample, _one(config, pairs, edges, rng, recipe, _PARTNER + number), rng)
@@ -143,7 +153,12 @@ def _pick(pairs: Sequence[Pair], edges: NDArray[np.float64], rng: np.random.Gene
 
 
 def _one(
-    config: TrainConfig, pairs: Sequence[Pair], edges: NDArray[np.float64], rng: np.random.Generator, recipe: Recipe | None, number: int
+    config: TrainConfig,
+    pairs: Sequence[Pair],
+    edges: NDArray[np.float64],
+    rng: np.random.Generator,
+    recipe: Recipe | None,
+    number: int,
 ) -> Sample:
     """An unmixed sample, randomly flipped (`config.turns`) and recolored (`config.color_augment`)."""
     pair = _pick(pairs, edges, rng)
@@ -170,7 +185,9 @@ def _of_region(
     recipe: Recipe,
     regions: DegradedRegionCache,
 ) -> Sample:
-    """One quarter of a region that is degraded once for four steps: a third of the cost, since the surroundings are shared."""
+    """One quarter of a region that is degraded once for four steps: a third of the cost, since the surroundings are
+    shared.
+    """
     patch, group = config.patch_px, step // config.reuse
     number = group * config.batch + index
 
@@ -182,17 +199,25 @@ def _of_region(
     region = regions.get(number, 4 * config.batch, make)
     rng = np.random.default_rng((config.seed, step, index, 2))
     place = region.order[step % config.reuse]
-    top, left = (_near(half, size, patch, rng) for half, size in zip(divmod(place, 2), region.lr.shape[:2], strict=True))
+    top, left = (
+        _near(half, size, patch, rng) for half, size in zip(divmod(place, 2), region.lr.shape[:2], strict=True)
+    )
     return _patch_of(region, config, top, left)
 
 
-def _degraded(config: TrainConfig, pair: Pair, inner_px: int, rng: np.random.Generator, recipe: Recipe, number: int) -> _Region:
-    """A random piece of a picture, flipped and degraded: `inner_px` LR pixels a side plus a margin, as far as the picture allows."""
+def _degraded(
+    config: TrainConfig, pair: Pair, inner_px: int, rng: np.random.Generator, recipe: Recipe, number: int
+) -> _Region:
+    """A random piece of a picture, flipped and degraded: `inner_px` LR pixels a side plus a margin, as far as the
+    picture allows.
+    """
     scale = config.scale
     sides = [side // scale for side in pair.hr.shape[:2]]
     large = [min(inner_px + 2 * _AROUND_PX, side) for side in sides]
     y, x = (_below(side - size + 1, rng) for side, size in zip(sides, large, strict=True))
-    turned = np.ascontiguousarray(_turn_of(config, rng)(pair.hr[y * scale : (y + large[0]) * scale, x * scale : (x + large[1]) * scale]))
+    turned = np.ascontiguousarray(
+        _turn_of(config, rng)(pair.hr[y * scale : (y + large[0]) * scale, x * scale : (x + large[1]) * scale])
+    )
     plan = draw_plan(recipe, seed=config.seed, index=number, scale=scale)
     hr = sharpened(_as_float(turned), plan)
     return _Region(run_plan(hr, plan), turned, None if recipe.target is None else hr)
@@ -253,8 +278,8 @@ def _store(image: NDArray[np.float32], dtype: np.dtype[Any]) -> Levels:
 def _turn_of(config: TrainConfig, rng: np.random.Generator) -> Callable[[Any], Any]:
     """The flips and color changes of one sample, for lr and hr alike.
 
-    With probability `color_augment` the channels are permuted and each is inverted or not. Linear resizing commutes with both, so `lr`
-    remains the downscaled `hr`; edges between equally bright colors become as common as others.
+    With probability `color_augment` the channels are permuted and each is inverted or not. Linear resizing commutes
+    with both, so `lr` remains the downscaled `hr`; edges between equally bright colors become as common as others.
     """
     flip_h, flip_w, transpose = cast("list[int]", rng.integers(2, size=3).tolist())
     if config.turns == "mirror":

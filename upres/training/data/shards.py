@@ -1,8 +1,9 @@
 """Shards: decoded crops of pictures in a few large memory-mapped files, with an index and hashes.
 
-A folder of shards holds `shard_0000.bin` and so on, raw pixels `h w c` one crop after the other (uint8, or uint16 little-endian), aligned
-to 64 bytes, and `index.json`, which is written last and makes the folder a set of shards. While the set is being written, the folder holds
-a marker, so that a later run can clean up after one that was killed. Reading needs only numpy.
+A folder of shards holds `shard_0000.bin` and so on, raw pixels `h w c` one crop after the other (uint8, or uint16
+little-endian), aligned to 64 bytes, and `index.json`, which is written last and makes the folder a set of shards. While
+the set is being written, the folder holds a marker, so that a later run can clean up after one that was killed. Reading
+needs only numpy.
 """
 
 from __future__ import annotations
@@ -82,42 +83,65 @@ def is_shards(folder: Path) -> bool:
 
 
 def open_shards(folder: Path, verify: bool = True) -> Shards:
-    """Open the shards in `folder`, checking their sizes and, if `verify`, hashes. Raises `DataError` naming a damaged shard."""
+    """Open the shards in `folder`, checking their sizes and, if `verify`, hashes.
+
+    Raises `DataError` naming a damaged shard.
+    """
     index = _read_index(folder)
     try:
         return _map(folder, index, verify)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder / INDEX} does not match its shards ({error!r}): make them again with upres prepare") from error
+        raise DataError(
+            f"{folder / INDEX} does not match its shards ({error!r}): make them again with upres prepare"
+        ) from error
 
 
 def _map(folder: Path, index: dict[str, Any], verify: bool) -> Shards:
     channels, depth = index["channels"], index["depth"]
     if channels not in (1, 3) or depth not in (8, 16):
-        raise DataError(f"{folder / INDEX}: expected 1 or 3 channels of 8 or 16 bits, found {channels} of {depth}: make the shards again")
+        raise DataError(
+            f"{folder / INDEX}: expected 1 or 3 channels of 8 or 16 bits, found {channels} of {depth}: make the shards "
+            "again"
+        )
     dtype = np.dtype(np.uint8 if depth == 8 else "<u2")
     maps: list[NDArray[Any]] = []
     for shard in index["shards"]:
         path = folder / Path(shard["file"]).name
         if not path.is_file() or path.stat().st_size != shard["bytes"]:
             found = f"{path.stat().st_size:,} bytes" if path.is_file() else "no such file"
-            raise DataError(f"{path}: expected {shard['bytes']:,} bytes, found {found}: make the shards again with upres prepare")
+            raise DataError(
+                f"{path}: expected {shard['bytes']:,} bytes, found {found}: make the shards again with upres prepare"
+            )
         if verify and sha256_of(path) != shard["sha256"]:
-            raise DataError(f"{path} is damaged: its SHA-256 does not match the index. Make the shards again with upres prepare")
+            raise DataError(
+                f"{path} is damaged: its SHA-256 does not match the index. Make the shards again with upres prepare"
+            )
         maps.append(np.memmap(path, np.uint8, mode="r"))
 
     def levels(entry: Entry) -> Levels:
         end = entry.offset + entry.height * entry.width * channels * dtype.itemsize
         if min(entry.shard, entry.offset) < 0 or min(entry.height, entry.width) < 1 or end > len(maps[entry.shard]):
             raise IndexError(f"{entry} lies outside")
-        return cast("Levels", np.asarray(maps[entry.shard][entry.offset : end]).view(dtype).reshape(entry.height, entry.width, channels))
+        return cast(
+            "Levels",
+            np.asarray(maps[entry.shard][entry.offset : end]).view(dtype).reshape(entry.height, entry.width, channels),
+        )
 
-    crops, validation = ([(entry.picture, levels(entry)) for entry in _entries(index[key])] for key in ("crops", "validation"))
+    crops, validation = (
+        [(entry.picture, levels(entry)) for entry in _entries(index[key])] for key in ("crops", "validation")
+    )
     return Shards(folder, crops, validation, channels, depth, fingerprint_of(index))
 
 
 def fingerprint_of(index: dict[str, Any]) -> str:
     """SHA-256 over what determines the pixels: the hashes of the shards and the position of each crop."""
-    facts = [[shard["sha256"] for shard in index["shards"]], index["crops"], index["validation"], index["channels"], index["depth"]]
+    facts = [
+        [shard["sha256"] for shard in index["shards"]],
+        index["crops"],
+        index["validation"],
+        index["channels"],
+        index["depth"],
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -135,10 +159,14 @@ def _read_index(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not an index of shards")
     table = cast("dict[str, Any]", index)
     if table.get("version") != _VERSION:
-        raise DataError(f"{path} has version {table.get('version')}, but this upres reads version {_VERSION}: make the shards again")
+        raise DataError(
+            f"{path} has version {table.get('version')}, but this upres reads version {_VERSION}: make the shards again"
+        )
     body = {key: value for key, value in table.items() if key != "sha256"}
     if table.get("sha256") != _digest(body):
-        raise DataError(f"{path} is damaged: its content does not match its SHA-256. Make the shards again with upres prepare")
+        raise DataError(
+            f"{path} is damaged: its content does not match its SHA-256. Make the shards again with upres prepare"
+        )
     return table
 
 
@@ -150,7 +178,8 @@ def _digest(body: dict[str, Any]) -> str:
 class ShardWriter:
     """Writes crops into `folder`, at most `most_bytes` per shard (but at least one crop); `finish` writes the index.
 
-    Each shard is written under a temporary name and renamed when complete. Raises `OutputError`; the folder is then no set of shards.
+    Each shard is written under a temporary name and renamed when complete. Raises `OutputError`; the folder is then no
+    set of shards.
     """
 
     folder: Path
@@ -182,7 +211,10 @@ class ShardWriter:
     def finish(self, crops: Sequence[Entry], validation: Sequence[Entry], facts: dict[str, Any]) -> None:
         """Close the last shard and write the index, including `facts`."""
         self._close()
-        rows = {name: [list(vars(entry).values()) for entry in entries] for name, entries in (("crops", crops), ("validation", validation))}
+        rows = {
+            name: [list(vars(entry).values()) for entry in entries]
+            for name, entries in (("crops", crops), ("validation", validation))
+        }
         body = {
             "format": _FORMAT, "version": _VERSION, "channels": self.channels, "depth": self.depth, "shards": self.shards, **rows, **facts,
         }  # fmt: skip
@@ -221,7 +253,9 @@ class ShardWriter:
         except OSError as error:
             raise output_error(self.folder, error) from error
         self._file = None
-        self.shards.append({"file": f"shard_{len(self.shards):04d}.bin", "bytes": self._bytes, "sha256": self._hash.hexdigest()})
+        self.shards.append(
+            {"file": f"shard_{len(self.shards):04d}.bin", "bytes": self._bytes, "sha256": self._hash.hexdigest()}
+        )
 
 
 def begin(folder: Path) -> None:
@@ -239,7 +273,9 @@ def begin(folder: Path) -> None:
 
 
 def strangers(folder: Path) -> list[str]:
-    """Names of the files in `folder` that this module did not write; all of them if it holds no shards, complete or not."""
+    """Names of the files in `folder` that this module did not write; all of them if it holds no shards, complete or
+    not.
+    """
     ours = {*_own(folder), folder / _MARK} if is_shards(folder) or (folder / _MARK).exists() else set[Path]()
     return sorted(path.name for path in folder.iterdir() if path not in ours)
 

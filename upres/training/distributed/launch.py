@@ -1,7 +1,7 @@
 """Starts worker processes with torch.distributed's launcher, and restarts them when one is lost.
 
-The launcher (torchrun's agent) starts the workers, assigns ranks, and ends all workers when one fails. This module decides which failures
-are worth a restart, collects the output of the ranks, and turns Ctrl-C into "save, then stop".
+The launcher (torchrun's agent) starts the workers, assigns ranks, and ends all workers when one fails. This module
+decides which failures are worth a restart, collects the output of the ranks, and turns Ctrl-C into "save, then stop".
 """
 
 from __future__ import annotations
@@ -54,15 +54,17 @@ class End:
 def end_of(exit_codes: Mapping[int, int]) -> End:
     """Find the cause among the workers that failed; `exit_codes` by rank, negative for a signal, as in `subprocess`.
 
-    A worker's own exit code decides: a restart would meet the same error. Workers killed by a signal, or that only lost another rank (75),
-    are worth a restart. SIGTERM is what the launcher ends the others with, so it counts last.
+    A worker's own exit code decides: a restart would meet the same error. Workers killed by a signal, or that only lost
+    another rank (75), are worth a restart. SIGTERM is what the launcher ends the others with, so it counts last.
     """
     if not exit_codes:
         return End(0)
     for rank, code in sorted(exit_codes.items()):
         if code > 0 and code != RankLost.exit_code:
             return End(code, rank)
-    rank, code = min(exit_codes.items(), key=lambda item: (item[1] == -signal.SIGTERM, item[1] == RankLost.exit_code, item[0]))
+    rank, code = min(
+        exit_codes.items(), key=lambda item: (item[1] == -signal.SIGTERM, item[1] == RankLost.exit_code, item[0])
+    )
     if code == RankLost.exit_code:
         return End(None, rank, f"rank {rank} lost another rank")
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -82,7 +84,8 @@ def launch(
     log_folder: Path,
     debug: bool = False,
 ) -> int:
-    """Run `command` as `processes` workers on each of `nodes` machines until they are done; returns the exit code of the run.
+    """Run `command` as `processes` workers on each of `nodes` machines until they are done; returns the exit code of
+    the run.
 
     command: program and arguments of a worker.
     processes: workers on this machine.
@@ -94,13 +97,14 @@ def launch(
     log_folder: for the output of all ranks but local rank 0, which writes to the terminal.
     debug: whether the launcher logs to the terminal.
 
-    On one machine, when a worker was killed, all are restarted from the newest checkpoint; `EngineError` after three attempts in a row
-    without a new one. A worker's own exit code ends the run. On several machines the launcher itself restarts all, at most three times and
-    whatever the reason; which machine becomes rank 0 is decided when they meet, so `log_folder` and everything the ranks share must be on a
-    shared disk, and each machine must be stopped separately.
+    On one machine, when a worker was killed, all are restarted from the newest checkpoint; `EngineError` after three
+    attempts in a row without a new one. A worker's own exit code ends the run. On several machines the launcher itself
+    restarts all, at most three times and whatever the reason; which machine becomes rank 0 is decided when they meet,
+    so `log_folder` and everything the ranks share must be on a shared disk, and each machine must be stopped
+    separately.
 
-    The first SIGINT, SIGTERM or SIGHUP reaches the workers as SIGINT: they save and end with 130. A second one kills them. Both return 130.
-    Must be called in the main thread, where Python allows signal handlers.
+    The first SIGINT, SIGTERM or SIGHUP reaches the workers as SIGINT: they save and end with 130. A second one kills
+    them. Both return 130. Must be called in the main thread, where Python allows signal handlers.
     """
     _refuse_what_cannot_work(processes, nodes, rdzv)
     try:
@@ -123,15 +127,24 @@ def launch(
             fruitless = 0 if newest is not None and (before is None or newest > before) else fruitless + 1
             if fruitless == ATTEMPTS or nodes > 1:
                 _show(logs, end.rank, say)
-                done = f"{ATTEMPTS} attempts in a row made no new checkpoint" if nodes == 1 else f"{ATTEMPTS} restarts did not help"
+                done = (
+                    f"{ATTEMPTS} attempts in a row made no new checkpoint"
+                    if nodes == 1
+                    else f"{ATTEMPTS} restarts did not help"
+                )
                 raise EngineError(
-                    f"{end.words}, and {done}: see {log_folder}; if memory ran out, use fewer `processes` or a smaller batch"
+                    f"{end.words}, and {done}: see {log_folder}; if memory ran out, use fewer `processes` or a smaller "
+                    "batch"
                 )
             say(f"{end.words}: restarting from {'the beginning' if newest is None else f'step {newest}'}")
             attempt += 1
 
     try:
-        with _signals_as_requests() as requests, _launcher_log(log_folder, debug), _environment(_worker_environment(processes, nodes)):
+        with (
+            _signals_as_requests() as requests,
+            _launcher_log(log_folder, debug),
+            _environment(_worker_environment(processes, nodes)),
+        ):
             return attempts(requests)
     except SignalException:
         return INTERRUPTED
@@ -147,10 +160,14 @@ def _refuse_what_cannot_work(processes: int, nodes: int, rdzv: str | None) -> No
     if sys.platform == "win32":
         raise UsageError("several processes need Linux or macOS: train with `processes=1`")
     if "shutdown_timeout" not in {field.name for field in dataclasses.fields(LaunchConfig)}:
-        raise EngineError(f"several processes need torch 2.12 or newer, found {torch.__version__}: pip install --upgrade torch")
+        raise EngineError(
+            f"several processes need torch 2.12 or newer, found {torch.__version__}: pip install --upgrade torch"
+        )
 
 
-def _launch_config(processes: int, nodes: int, rdzv: str | None, local_addr: str | None, logs: LogsSpecs) -> LaunchConfig:
+def _launch_config(
+    processes: int, nodes: int, rdzv: str | None, local_addr: str | None, logs: LogsSpecs
+) -> LaunchConfig:
     return LaunchConfig(
         min_nodes=nodes,
         max_nodes=nodes,
@@ -171,21 +188,25 @@ def _run(command: Sequence[str], config: LaunchConfig) -> dict[int, int]:
     """Run one attempt; returns the exit codes of the workers that failed, by rank."""
     arguments = [word.replace("$", "$$") for word in command[1:]]  # the launcher expands ${local_rank} in arguments
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)  # the launcher does not close the workers' streams
+        # the launcher does not close the workers' streams
+        warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
         try:
             elastic_launch(config, command[0])(*arguments)
         except ChildFailedError as error:
             return {rank: failure.exitcode for rank, failure in error.failures.items()}
         except (RendezvousError, dist.DistError) as error:
             raise EngineError(
-                f"the machines did not meet at {config.rdzv_endpoint} ({type(error).__name__}: {error}): start the same command on all "
+                f"the machines did not meet at {config.rdzv_endpoint} ({type(error).__name__}: {error}): start the "
+                "same command on all "
                 f"{config.min_nodes}, and check that they reach this address and that no firewall blocks it"
             ) from error
     return {}
 
 
 class _Logs(LogsSpecs):
-    """Local rank 0 keeps the terminal, with its progress bar; the others' streams go to files named by attempt and rank."""
+    """Local rank 0 keeps the terminal, with its progress bar; the others' streams go to files named by attempt and
+    rank.
+    """
 
     def __init__(self, folder: Path, attempt: int) -> None:
         super().__init__(log_dir=str(folder))
@@ -226,8 +247,9 @@ def _show(logs: _Logs, rank: int, say: Callable[[str], None]) -> None:
 
 
 def _worker_environment(processes: int, nodes: int) -> dict[str, str]:
-    """What workers inherit, unless the user has set it: their share of the cores and, on one machine, the loopback device for gloo, which
-    would otherwise resolve the host name and fail where that is impossible."""
+    """What workers inherit, unless the user has set it: their share of the cores and, on one machine, the loopback
+    device for gloo, which would otherwise resolve the host name and fail where that is impossible.
+    """
     wanted = {"OMP_NUM_THREADS": str(max(1, threads_or_default(0) // processes))}
     if nodes == 1:
         wanted["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
@@ -250,8 +272,8 @@ def _environment(values: Mapping[str, str]) -> Generator[None, None, None]:
 def _signals_as_requests() -> Generator[list[int], None, None]:
     """Turn signals to stop into the launcher's exception, which sends SIGINT to all workers and waits for them.
 
-    A second signal interrupts the wait: the launcher then ends them with SIGTERM, and whatever is left ends with this process. Yields the
-    list of the signals received.
+    A second signal interrupts the wait: the launcher then ends them with SIGTERM, and whatever is left ends with this
+    process. Yields the list of the signals received.
     """
     requests: list[int] = []
 
@@ -259,7 +281,9 @@ def _signals_as_requests() -> Generator[list[int], None, None]:
         requests.append(number)
         raise SignalException("asked to stop", signal.SIGINT)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
+    before = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    }
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or before[number] != signal.SIG_IGN:  # nohup
             signal.signal(number, handle)

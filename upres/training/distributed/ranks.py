@@ -1,8 +1,8 @@
 """Processes that train as one, over torch.distributed (gloo on CPUs, NCCL on GPUs).
 
-Only this module and `launch.py` import torch.distributed. Every rank holds the whole network and a share of the batch. The methods of
-`Ranks` are collective: all ranks call the same ones in the same order, with tensors of the same shapes. A single process needs no
-torch.distributed, and its values are unchanged.
+Only this module and `launch.py` import torch.distributed. Every rank holds the whole network and a share of the batch.
+The methods of `Ranks` are collective: all ranks call the same ones in the same order, with tensors of the same shapes.
+A single process needs no torch.distributed, and its values are unchanged.
 """
 
 from __future__ import annotations
@@ -58,31 +58,35 @@ class Ranks:
     def mean_over_ranks(self, x: Tensor) -> Tensor:
         """y = (x_1 + ... + x_N) / N, element by element, the same on every rank; differentiable, also twice.
 
-        Rank s computes its own loss L_s, the mean over its samples, from y and its own tensors; the loss of the whole batch is
-        L = (L_1 + ... + L_N) / N. Parameters θ reach L_s directly and, on each rank r, through x_r:
+        Rank s computes its own loss L_s, the mean over its samples, from y and its own tensors; the loss of the whole
+        batch is L = (L_1 + ... + L_N) / N. Parameters θ reach L_s directly and, on each rank r, through x_r:
 
             dL/dθ = 1/N Σ_s [∂L_s/∂θ + Σ_r ∂L_s/∂y · ∂y/∂x_r · ∂x_r/∂θ]        with ∂y/∂x_r = 1/N
                   = 1/N Σ_r [∂L_r/∂θ + (1/N Σ_s ∂L_s/∂y) · ∂x_r/∂θ]
 
-        The outer mean is `average_gradients`. So rank r's backward must hand (1/N Σ_s ∂L_s/∂y) to x_r: the mean over ranks of the
-        incoming gradients, which is this same function again. With it the average of the ranks' gradients is the gradient of the whole
-        batch, as in the relativistic loss with its mean over all ranks (Jolicoeur-Martineau, arXiv:1807.00734, equations 8 and 9).
+        The outer mean is `average_gradients`. So rank r's backward must hand (1/N Σ_s ∂L_s/∂y) to x_r: the mean over
+        ranks of the incoming gradients, which is this same function again. With it the average of the ranks' gradients
+        is the gradient of the whole batch, as in the relativistic loss with its mean over all ranks
+        (Jolicoeur-Martineau, arXiv:1807.00734, equations 8 and 9).
         """
         return x if self.count == 1 else cast(Tensor, _MeanOverRanks.apply(x, self.count))
 
     @torch.no_grad()
     def average_gradients(self, parameters: Iterable[nn.Parameter | tuple[str, nn.Parameter]]) -> None:
-        """Replace each `.grad` by its mean over ranks, bit-identical on all; `named_parameters()` gives clearer errors than `parameters()`.
+        """Replace each `.grad` by its mean over ranks, bit-identical on all; `named_parameters()` gives clearer errors
+        than `parameters()`.
 
-        Gradients are exchanged in flat buckets in the given order, summed and then divided by the count. Raises `EngineError` for a
-        parameter without gradient: on one rank alone it would block the others.
+        Gradients are exchanged in flat buckets in the given order, summed and then divided by the count. Raises
+        `EngineError` for a parameter without gradient: on one rank alone it would block the others.
         """
         gradients: list[Tensor] = []
         for index, item in enumerate(parameters):
             name, parameter = (f"number {index}", item) if isinstance(item, nn.Parameter) else item
             if parameter.grad is None:
                 shape = "x".join(map(str, parameter.shape))
-                raise EngineError(f"parameter {name} ({shape}) has no gradient on rank {self.rank}: the loss does not depend on it")
+                raise EngineError(
+                    f"parameter {name} ({shape}) has no gradient on rank {self.rank}: the loss does not depend on it"
+                )
             gradients.append(parameter.grad)
         if self.count == 1:
             return
@@ -113,7 +117,10 @@ class Ranks:
             return bool(shared.item())
 
     def gather(self, value: T) -> list[T]:
-        """The `value` of every rank in rank order, on all ranks. It is sent as JSON, so tuples become lists, also for a single process."""
+        """The `value` of every rank in rank order, on all ranks.
+
+        It is sent as JSON, so tuples become lists, also for a single process.
+        """
         text = json.dumps(value).encode()
         if self.count == 1:
             return [json.loads(text)]
@@ -154,13 +161,14 @@ class _MeanOverRanks(torch.autograd.Function):
 
 @contextmanager
 def join_ranks(device: str = "cpu", *, timeout_s: float = 600.0) -> Generator[Ranks, None, None]:
-    """Join the ranks of torchrun's environment (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT); without it, train alone.
+    """Join the ranks of torchrun's environment (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT); without it,
+    train alone.
 
     device: `cpu` (gloo), or `cuda` (NCCL), where local rank n gets GPU n; a single process may use any device.
     timeout_s: after waiting this long for the others, a rank raises `RankLost`.
 
-    Raises `UsageError` for an incomplete environment, or a device that several ranks cannot share. On Linux a worker dies with its launcher
-    (prctl(2), PR_SET_PDEATHSIG); elsewhere it ends after `timeout_s`.
+    Raises `UsageError` for an incomplete environment, or a device that several ranks cannot share. On Linux a worker
+    dies with its launcher (prctl(2), PR_SET_PDEATHSIG); elsewhere it ends after `timeout_s`.
     """
     place = _read_place(os.environ)
     launched = "TORCHELASTIC_RUN_ID" in os.environ
@@ -182,8 +190,9 @@ def join_ranks(device: str = "cpu", *, timeout_s: float = 600.0) -> Generator[Ra
     try:
         yield ranks
     except UpresError as error:
-        # One message is enough, and the exit code should be that of the cause. The launcher ends all ranks as soon as one ends, so a rank
-        # that lost another waits before it reports that, and an error common to all ranks is reported by rank 0.
+        # One message is enough, and the exit code should be that of the cause. The launcher ends all ranks as soon as
+        # one ends, so a rank that lost another waits before it reports that, and an error common to all ranks is
+        # reported by rank 0.
         if launched and (ranks.rank != 0 or isinstance(error, RankLost)):
             time.sleep(_LOST_WAIT_S if isinstance(error, RankLost) else _ERROR_WAIT_S)
         raise
@@ -204,7 +213,9 @@ def _read_place(environment: Mapping[str, str]) -> _Place | None:
     missing = [name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in environment]
     if missing:
         lacks = ", ".join(missing)
-        raise UsageError(f"the environment is that of one of several processes but lacks {lacks}: use `processes`, or torchrun")
+        raise UsageError(
+            f"the environment is that of one of several processes but lacks {lacks}: use `processes`, or torchrun"
+        )
     try:
         rank, count = int(environment["RANK"]), int(environment["WORLD_SIZE"])
         local = int(environment["LOCAL_RANK"]) if "LOCAL_RANK" in environment else None
@@ -221,10 +232,15 @@ def _own_device(device: str, place: _Place) -> torch.device:
     if device != "cuda":
         raise UsageError(f"{place.count} processes train on cpu, or on cuda with one GPU each, got `device={device}`")
     if place.local_rank is None:
-        raise UsageError("the environment lacks LOCAL_RANK, which selects this process's GPU: use `processes`, or torchrun")
+        raise UsageError(
+            "the environment lacks LOCAL_RANK, which selects this process's GPU: use `processes`, or torchrun"
+        )
     found = torch.cuda.device_count()
     if place.local_rank >= found:
-        raise UsageError(f"process {place.local_rank + 1} of this machine needs its own GPU, but {found} were found: lower `processes`")
+        raise UsageError(
+            f"process {place.local_rank + 1} of this machine needs its own GPU, but {found} were found: lower "
+            "`processes`"
+        )
     own = torch.device("cuda", place.local_rank)
     torch.cuda.set_device(own)  # kernels compiled at run time use the current device
     return own
@@ -234,7 +250,9 @@ def _die_with_parent(environment: Mapping[str, str]) -> None:
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)):
+    if libc.prctl(
+        _PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)
+    ):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     launcher = environment.get(LAUNCHER_PID)
     if launcher is not None and os.getppid() != int(launcher):  # it died before prctl took effect
@@ -247,9 +265,12 @@ def _noticing_loss(doing: str) -> Generator[None, None, None]:
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, torch.cuda.OutOfMemoryError) or not (isinstance(error, dist.DistError) or _LOST.search(str(error))):
+        if isinstance(error, torch.cuda.OutOfMemoryError) or not (
+            isinstance(error, dist.DistError) or _LOST.search(str(error))
+        ):
             raise
-        words = re.sub(r"^\[[^]]*]\s*", "", str(error)).split(". ")[0].split("\n")[0]  # without the backend's source line and advice
+        # without the backend's source line and advice
+        words = re.sub(r"^\[[^]]*]\s*", "", str(error)).split(". ")[0].split("\n")[0]
         raise RankLost(f"another rank was lost while {doing} ({words})") from error
 
 

@@ -1,7 +1,7 @@
 """The differentiable twin of `upres.images.resize.imresize`: cubic, antialiased, symmetric border, on torch batches.
 
-Resizing is linear, one band matrix per axis, so the gradient is the product with the transposed matrices. The weights come from
-`upres.images.resize`: the kernel is defined only there.
+Resizing is linear, one band matrix per axis, so the gradient is the product with the transposed matrices. The weights
+come from `upres.images.resize`: the kernel is defined only there.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ def _band(size_in: int, size_out: int, factor: float, device: torch.device, dtyp
 
 
 def imresize(x: Tensor, factor: float) -> Tensor:
-    """Resize a batch `b c h w` as MATLAB's `imresize` does: -> `b c ceil(h * factor) ceil(w * factor)`, not clipped, differentiable.
+    """Resize a batch `b c h w` as MATLAB's `imresize` does: -> `b c ceil(h * factor) ceil(w * factor)`, not clipped,
+    differentiable.
 
     float64 is kept, narrower types are computed and returned in float32, also inside autocast. On CUDA
-    `torch.set_float32_matmul_precision` applies: TF32 gives three digits. Raises `UsageError` for another number of axes, an empty batch,
-    or a factor that is not positive and finite.
+    `torch.set_float32_matmul_precision` applies: TF32 gives three digits. Raises `UsageError` for another number of
+    axes, an empty batch, or a factor that is not positive and finite.
     """
     if x.dim() != 4 or 0 in x.shape:
         raise UsageError(f"imresize expects a non-empty batch b c h w, got shape {tuple(x.shape)}")

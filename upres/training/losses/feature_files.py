@@ -1,7 +1,8 @@
-"""Feature networks for the perceptual loss and for validation: which exist, where their files come from, and how they are loaded.
+"""Feature networks for the perceptual loss and for validation: which exist, where their files come from, and how they
+are loaded.
 
-The package ships none of them. A file is given by the user, as a path or in a folder, or comes from the cache, or is downloaded and
-verified (`upres/system/download.py`). Files are read without torch's unpickler and without torchvision.
+The package ships none of them. A file is given by the user, as a path or in a folder, or comes from the cache, or is
+downloaded and verified (`upres/system/download.py`). Files are read without torch's unpickler and without torchvision.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ RANDOM = "random weights"  # in place of a SHA-256
 class FeatureCard:
     """A feature network and its published file.
 
-    default_layers: layer -> weight in a perceptual loss that names no layers. ESRGAN's loss (conv5_4 of vgg19, weight 1) is 0.8 to 1.0 in
-        published logs. The weights of vgg19-conv3_1, vgg19-16x and squeezenet1_1 give about as much for a x4 bicubic enlargement of the
-        repository's example photograph, so that they can be exchanged. Those of the last two are not measured.
+    default_layers: layer -> weight in a perceptual loss that names no layers. ESRGAN's loss (conv5_4 of vgg19, weight
+    1) is 0.8 to 1.0 in
+        published logs. The weights of vgg19-conv3_1, vgg19-16x and squeezenet1_1 give about as much for a x4 bicubic
+        enlargement of the repository's example photograph, so that they can be exchanged. Those of the last two are not
+        measured.
     """
 
     name: str
@@ -121,20 +124,27 @@ FEATURES: dict[str, FeatureCard] = {card.name: card for card in _CARDS}
 
 
 def load_features(path: Path, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
-    """Load a feature network from a file, recognizing its family by names and shapes. Raises `ModelError` for any other file."""
+    """Load a feature network from a file, recognizing its family by names and shapes.
+
+    Raises `ModelError` for any other file.
+    """
     state = read_weights(path)
     return FeatureNetwork(recognize(state, str(path)), state, _sha256(path), precision)
 
 
 def random_features(name: str, seed: int = 0, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
-    """The feature network `name` with random weights from its own generator, for estimates and tests. Raises `UsageError`."""
+    """The feature network `name` with random weights from its own generator, for estimates and tests.
+
+    Raises `UsageError`.
+    """
     return FeatureNetwork(card_of(name).name, random_state(name, seed), RANDOM, precision)
 
 
 def fetch_features(name: str, source: Path | None, *, precision: torch.dtype = torch.float32) -> FeatureNetwork:
     """The feature network `name`.
 
-    source: its file, whose SHA-256 is recorded but not checked; a folder with the published file, which is verified; or None: the user's
+    source: its file, whose SHA-256 is recorded but not checked; a folder with the published file, which is verified; or
+    None: the user's
         cache, else a download, both verified.
 
     Raises `UsageError` for an unknown name, `ModelError` with a remedy if the network is unavailable.
@@ -148,7 +158,9 @@ def fetch_features(name: str, source: Path | None, *, precision: torch.dtype = t
         path = source
     network = load_features(path, precision=precision)
     if network.name != name:
-        raise ModelError(f"feature network {name}: {path} holds {network.name}. Give the file {card.file}, or choose {network.name}")
+        raise ModelError(
+            f"feature network {name}: {path} holds {network.name}. Give the file {card.file}, or choose {network.name}"
+        )
     return network
 
 
@@ -156,7 +168,10 @@ def card_of(name: str) -> FeatureCard:
     """The card of the network `name`. Raises `UsageError` naming the closest one."""
     if name not in FEATURES:
         near = difflib.get_close_matches(name, FEATURES, n=1, cutoff=0.5)
-        raise UsageError(f"unknown feature network {name!r}. {f'Did you mean {near[0]}? ' if near else ''}There are: {', '.join(FEATURES)}")
+        raise UsageError(
+            f"unknown feature network {name!r}. {f'Did you mean {near[0]}? ' if near else ''}There are: "
+            f"{', '.join(FEATURES)}"
+        )
     return FEATURES[name]
 
 
@@ -165,9 +180,12 @@ def _fetched(card: FeatureCard) -> Path:
         return fetch(card.source())
     except ModelError as error:
         if card.urls:
-            raise ModelError(f"feature network {card.name}: {error}; or give `features`, the file or its folder") from error
+            raise ModelError(
+                f"feature network {card.name}: {error}; or give `features`, the file or its folder"
+            ) from error
         raise ModelError(
-            f"feature network {card.name}: its file has no known address. Put {card.file} ({card.bytes} bytes, sha256 {card.sha256}) "
+            f"feature network {card.name}: its file has no known address. Put {card.file} ({card.bytes} bytes, sha256 "
+            f"{card.sha256}) "
             f"into {cache_folder()}, or give `features`, the file or its folder"
         ) from error
 
@@ -175,11 +193,15 @@ def _fetched(card: FeatureCard) -> Path:
 def _in_folder(card: FeatureCard, folder: Path) -> Path:
     path = folder / card.file
     if not path.is_file():
-        raise ModelError(f"feature network {card.name}: the folder {folder} has no {card.file}. Put it there, or give the file itself")
+        raise ModelError(
+            f"feature network {card.name}: the folder {folder} has no {card.file}. Put it there, or give the file "
+            "itself"
+        )
     found = _sha256(path)
     if found != card.sha256:
         raise ModelError(
-            f"feature network {card.name}: {path} has the SHA-256 {found}, expected {card.sha256}. Download it again, or give the file "
+            f"feature network {card.name}: {path} has the SHA-256 {found}, expected {card.sha256}. Download it again, "
+            "or give the file "
             "itself to use it as it is"
         )
     return path
@@ -189,7 +211,9 @@ def _sha256(path: Path) -> str:
     try:
         return sha256_of(path)
     except OSError as error:
-        raise ModelError(f"feature network file {path}: it cannot be read ({error.strerror or error}). Check its permissions") from error
+        raise ModelError(
+            f"feature network file {path}: it cannot be read ({error.strerror or error}). Check its permissions"
+        ) from error
 
 
 @dataclass(frozen=True)

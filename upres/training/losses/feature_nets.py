@@ -8,8 +8,9 @@
 | squeezenet1_1 | SqueezeNet 1.1 as trained in Caffe (Iandola et al., 2016) | B G R in 0..255, less their means | conv1, fire2 ... fire9 |
 | squeezenet1_1-torchvision | torchvision's training of the same layers | as vgg19 | the same |
 
-The names stand for outputs before the activation (of a `fire`, both branches concatenated); with `relu` instead of `conv` or `fire`, as in
-relu3_1 and relu9, after it. The second and third VGG reflect the border (they come from style transfer), all others pad with 0.
+The names stand for outputs before the activation (of a `fire`, both branches concatenated); with `relu` instead of
+`conv` or `fire`, as in relu3_1 and relu9, after it. The second and third VGG reflect the border (they come from style
+transfer), all others pad with 0.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ class Conv:
     stride: int = 1
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {f"{self.key}.weight": (self.channels[1], self.channels[0], 3, 3), f"{self.key}.bias": (self.channels[1],)}
+        return {
+            f"{self.key}.weight": (self.channels[1], self.channels[0], 3, 3),
+            f"{self.key}.bias": (self.channels[1],),
+        }
 
     def needs(self, size: int) -> int:
         if self.padding == "none":
@@ -54,7 +58,9 @@ class Conv:
     def __call__(self, x: Tensor, weights: Weights) -> Tensor:
         if self.padding == "reflect":
             x = F.pad(x, (1, 1, 1, 1), mode="reflect")
-        return conv2d(x, weights(f"{self.key}.weight"), weights(f"{self.key}.bias"), self.stride, int(self.padding == "zeros"))
+        return conv2d(
+            x, weights(f"{self.key}.weight"), weights(f"{self.key}.bias"), self.stride, int(self.padding == "zeros")
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,11 @@ class Fire:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         wide, narrow, out = self.channels
-        kernels = {"squeeze": (narrow, wide, 1, 1), "expand1x1": (out // 2, narrow, 1, 1), "expand3x3": (out // 2, narrow, 3, 3)}
+        kernels = {
+            "squeeze": (narrow, wide, 1, 1),
+            "expand1x1": (out // 2, narrow, 1, 1),
+            "expand3x3": (out // 2, narrow, 3, 3),
+        }
         weights = {f"{self.key}.{part}.weight": shape for part, shape in kernels.items()}
         return weights | {f"{self.key}.{part}.bias": shape[:1] for part, shape in kernels.items()}
 
@@ -119,7 +129,9 @@ class Pool:
 Step = Conv | Fire | Relu | Pool
 
 
-def _vgg(blocks: Iterable[tuple[int, ...]], keys: Iterable[str], padding: Literal["zeros", "reflect"], ceil: bool) -> tuple[Step, ...]:
+def _vgg(
+    blocks: Iterable[tuple[int, ...]], keys: Iterable[str], padding: Literal["zeros", "reflect"], ceil: bool
+) -> tuple[Step, ...]:
     """`blocks`: the output channels of each block's convolutions; a pool separates blocks."""
     steps: list[Step] = []
     last, key = 3, iter(keys)
@@ -164,7 +176,9 @@ class Family:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor that a file must have, by name."""
         shapes = {name: shape for step in self.steps for name, shape in step.shapes().items()}
-        return shapes | ({f"{self.color}.weight": (3, 3, 1, 1), f"{self.color}.bias": (3,)} if isinstance(self.color, str) else {})
+        return shapes | (
+            {f"{self.color}.weight": (3, 3, 1, 1), f"{self.color}.bias": (3,)} if isinstance(self.color, str) else {}
+        )
 
 
 _WIDTHS_19 = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
@@ -186,29 +200,38 @@ PRECISIONS = (torch.float32, torch.bfloat16)  # activations of a VGG can exceed 
 
 
 def recognize(state: Mapping[str, NDArray[np.generic]], origin: str) -> str:
-    """The family of a state dict, by names and shapes. Raises `ModelError`, naming the file `origin`, for any other network."""
+    """The family of a state dict, by names and shapes.
+
+    Raises `ModelError`, naming the file `origin`, for any other network.
+    """
     name = next((name for name, family in FAMILIES.items() if family.shapes().keys() <= state.keys()), None)
     if name is None:
         raise ModelError(
-            f"feature network {origin}: expected the tensors of one of {', '.join(FAMILIES)}, found {len(state)} others: "
-            f"{', '.join(repr(key[:60]) for key in list(state)[:4])} ... Give the published file of one of these networks"
+            f"feature network {origin}: expected the tensors of one of {', '.join(FAMILIES)}, found {len(state)} "
+            "others: "
+            f"{', '.join(repr(key[:60]) for key in list(state)[:4])} ... Give the published file of one of these "
+            "networks"
         )
     shapes = FAMILIES[name].shapes()
     for key, tensor in state.items():
         if key in shapes and (tensor.shape != shapes[key] or tensor.dtype.kind != "f"):
             raise ModelError(
-                f"feature network {origin}: {key!r} of {name} should have shape {shapes[key]} and floating point values, found "
+                f"feature network {origin}: {key!r} of {name} should have shape {shapes[key]} and floating point "
+                "values, found "
                 f"{tensor.shape} of {tensor.dtype}. Give the published file"
             )
         if key not in shapes and not re.match(FAMILIES[name].ignored, key):
             raise ModelError(
-                f"feature network {origin}: expected only the tensors of {name}, found also {key[:60]!r}. Give the published file"
+                f"feature network {origin}: expected only the tensors of {name}, found also {key[:60]!r}. Give the "
+                "published file"
             )
     return name
 
 
 def random_state(name: str, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Weights of the family `name` that preserve the scale of activations (He et al., ICCV 2015), from their own generator."""
+    """Weights of the family `name` that preserve the scale of activations (He et al., ICCV 2015), from their own
+    generator.
+    """
     generator = torch.Generator().manual_seed(seed)
     family = FAMILIES[name]
     state: dict[str, Tensor] = {}
@@ -216,7 +239,10 @@ def random_state(name: str, seed: int) -> dict[str, NDArray[np.float32]]:
         drawn = torch.randn(shape, generator=generator) if len(shape) == 4 else torch.zeros(shape)
         state[key] = drawn * (2.0 / max(1, int(np.prod(shape[1:])))) ** 0.5
     if isinstance(family.color, str):
-        state |= {f"{family.color}.weight": torch.tensor(_CAFFE[0])[:, :, None, None], f"{family.color}.bias": torch.tensor(_CAFFE[1])}
+        state |= {
+            f"{family.color}.weight": torch.tensor(_CAFFE[0])[:, :, None, None],
+            f"{family.color}.bias": torch.tensor(_CAFFE[1]),
+        }
     return {key: tensor.numpy() for key, tensor in state.items()}
 
 
@@ -226,7 +252,9 @@ class FeatureNetwork(nn.Module):
     Computes in `precision`, float32 or bfloat16, also inside autocast.
     """
 
-    def __init__(self, name: str, state: Mapping[str, NDArray[np.generic]], sha256: str, precision: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, name: str, state: Mapping[str, NDArray[np.generic]], sha256: str, precision: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         if precision not in PRECISIONS:
             raise UsageError(f"feature networks compute in {' or '.join(map(str, PRECISIONS))}, got {precision}")
@@ -241,7 +269,9 @@ class FeatureNetwork(nn.Module):
         self.color, self.shift = _frozen(matrix, torch.float32), _frozen(shift, torch.float32)
         keys = (key for step in family.steps for key in step.shapes())
         # Names of parameters must not contain dots.
-        self._weights = nn.ParameterDict({key.replace(".", "/"): _frozen(torch.from_numpy(state[key]), precision) for key in keys})
+        self._weights = nn.ParameterDict(
+            {key.replace(".", "/"): _frozen(torch.from_numpy(state[key]), precision) for key in keys}
+        )
         super().train(False)
 
     def train(self, mode: bool = True) -> FeatureNetwork:
@@ -253,15 +283,16 @@ class FeatureNetwork(nn.Module):
 
         x: RGB in [0,1], `b 3 h w`, or gray `b 1 h w`, taken as R = G = B; any memory format.
 
-        Runs up to the deepest of `layers`; gradients flow to x, not to the weights. Raises `UsageError` for an unknown layer, `InputError`
-        for an x of another shape or too small for the deepest layer.
+        Runs up to the deepest of `layers`; gradients flow to x, not to the weights. Raises `UsageError` for an unknown
+        layer, `InputError` for an x of another shape or too small for the deepest layer.
         """
         steps, wanted = self._steps_to(layers)
         x = x.expand(-1, 3, -1, -1) if x.dim() == 4 and x.shape[1] == 1 else x
         self._check(x, steps)
         found: dict[str, Tensor] = {}
         with _no_autocast(x.device.type):
-            x = F.conv2d(x.float(), self.color, self.shift).to(self.precision)  # bfloat16 cannot hold 0..255 before the mean is subtracted
+            # bfloat16 cannot hold 0..255 before the mean is subtracted
+            x = F.conv2d(x.float(), self.color, self.shift).to(self.precision)
             for step in steps:
                 x = step(x, self._weight)
                 if step.name in wanted:
@@ -286,7 +317,8 @@ class FeatureNetwork(nn.Module):
             smallest = step.needs(smallest)
         if x.dim() != 4 or x.shape[1] != 3 or not x.is_floating_point() or min(x.shape[2:]) < smallest:
             raise InputError(
-                f"layer {steps[-1].name} of feature network {self.name} needs RGB pictures `b 3 h w` of floats in [0,1], at least "
+                f"layer {steps[-1].name} of feature network {self.name} needs RGB pictures `b 3 h w` of floats in "
+                "[0,1], at least "
                 f"{smallest}x{smallest} pixels, got {tuple(x.shape)} of {x.dtype}"
             )
 
@@ -296,4 +328,8 @@ def _frozen(tensor: Tensor, precision: torch.dtype) -> nn.Parameter:
 
 
 def _no_autocast(device_type: str) -> contextlib.AbstractContextManager[object]:
-    return torch.autocast(device_type, enabled=False) if torch.amp.is_autocast_available(device_type) else contextlib.nullcontext()
+    return (
+        torch.autocast(device_type, enabled=False)
+        if torch.amp.is_autocast_available(device_type)
+        else contextlib.nullcontext()
+    )

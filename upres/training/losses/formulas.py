@@ -1,10 +1,11 @@
 """Losses as pure functions, with their sources. `sr`, `hr`: `b c h w` float32 in [0,1]; each returns a scalar mean.
 
-Discriminators return tuples of logits (one tensor, or one per scale); a loss averages over the scales. Everything is computed in at least
-float32, also under autocast.
+Discriminators return tuples of logits (one tensor, or one per scale); a loss averages over the scales. Everything is
+computed in at least float32, also under autocast.
 
-Each rank returns the mean of its share of the batch; gradients are averaged over the ranks afterwards, so that the loss of the whole batch
-is minimized. Only the relativistic loss has a mean inside its formula, and takes `ranks.mean` for it.
+Each rank returns the mean of its share of the batch; gradients are averaged over the ranks afterwards, so that the loss
+of the whole batch is minimized. Only the relativistic loss has a mean inside its formula, and takes `ranks.mean` for
+it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def _wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-# ---- pictures -------------------------------------------------------------------------------------------------------------------------
+# ---- pictures
+# -------------------------------------------------------------------------------------------------------------------------
 
 
 def l1(sr: Tensor, hr: Tensor) -> Tensor:
@@ -53,10 +55,11 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1, "mse": mse, "
 
 
 def perceptual(sr: Mapping[str, Tensor], hr: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """sum over layers of weight * mean |phi(sr) - phi(hr)|, phi before the activation (Wang et al., ESRGAN, ECCVW 2018, section 3.3).
+    """sum over layers of weight * mean |phi(sr) - phi(hr)|, phi before the activation (Wang et al., ESRGAN, ECCVW 2018,
+    section 3.3).
 
-    `sr` and `hr` are the features of a network, by layer; no gradient flows to `hr`. Raises `UsageError` for no layers, or for layers that
-    the features lack.
+    `sr` and `hr` are the features of a network, by layer; no gradient flows to `hr`. Raises `UsageError` for no layers,
+    or for layers that the features lack.
     """
     missing = sorted(weights.keys() - (sr.keys() & hr.keys()))
     if missing or not weights:
@@ -67,20 +70,24 @@ def perceptual(sr: Mapping[str, Tensor], hr: Mapping[str, Tensor], weights: Mapp
 
 
 def frequency(sr: Tensor, hr: Tensor) -> Tensor:
-    """mean |FFT(sr) - FFT(hr)|, over real and imaginary parts of the half plane of a real picture (Cho et al., MIMO-UNet, ICCV 2021).
+    """mean |FFT(sr) - FFT(hr)|, over real and imaginary parts of the half plane of a real picture (Cho et al.,
+    MIMO-UNet, ICCV 2021).
 
-    The transform is orthonormal, so the value does not grow with the patch, and linear, so one transform of the difference suffices.
+    The transform is orthonormal, so the value does not grow with the patch, and linear, so one transform of the
+    difference suffices.
     """
     spectrum = cast(Tensor, torch.fft.rfft2(_wide(sr) - _wide(hr), norm="ortho"))
     return torch.view_as_real(spectrum).abs().mean()
 
 
 def lattice(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
-    """A penalty on checkerboards, patterns with the period of the LR pixels, as pixel shuffles and strided discriminators make them.
+    """A penalty on checkerboards, patterns with the period of the LR pixels, as pixel shuffles and strided
+    discriminators make them.
 
-    With d = sr - hr split into its scale^2 phases d_p (pixel-unshuffle) and a local mean A over 8 x 8 LR pixels: the mean over places and
-    phases of |A d_p - mean over q of A d_q|. Texture has no fixed phase and averages out; a checkerboard does not. The artifact is that of
-    Odena et al., "Deconvolution and checkerboard artifacts" (Distill, 2016); the penalty is ours. Sizes are multiples of `scale`.
+    With d = sr - hr split into its scale^2 phases d_p (pixel-unshuffle) and a local mean A over 8 x 8 LR pixels: the
+    mean over places and phases of |A d_p - mean over q of A d_q|. Texture has no fixed phase and averages out; a
+    checkerboard does not. The artifact is that of Odena et al., "Deconvolution and checkerboard artifacts" (Distill,
+    2016); the penalty is ours. Sizes are multiples of `scale`.
     """
     phases = F.pixel_unshuffle(sr - hr, scale)
     height, width = (min(8, size) for size in phases.shape[2:])
@@ -92,13 +99,14 @@ def lattice(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
 def lr_consistency(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
     """mean |imresize(sr, 1 / scale) - lr|: the downscaled `sr` must equal the LR (LR-PSNR: Lugmayr et al., NTIRE 2021).
 
-    The outer 2 LR pixels do not count: they depend on HR pixels outside of the patch. Raises `UsageError` if the sizes do not fit or
-    nothing remains.
+    The outer 2 LR pixels do not count: they depend on HR pixels outside of the patch. Raises `UsageError` if the sizes
+    do not fit or nothing remains.
     """
     height, width = lr.shape[2:]
     if sr.shape[2:] != (height * scale, width * scale) or min(height, width) <= 2 * _UNKNOWN_BORDER:
         raise UsageError(
-            f"LR consistency at x{scale} needs an LR of more than {2 * _UNKNOWN_BORDER} px a side and an SR {scale} times as large, "
+            f"LR consistency at x{scale} needs an LR of more than {2 * _UNKNOWN_BORDER} px a side and an SR {scale} "
+            "times as large, "
             f"got {height}x{width} and {sr.shape[2]}x{sr.shape[3]} (h x w)"
         )
     inner = slice(_UNKNOWN_BORDER, -_UNKNOWN_BORDER)
@@ -108,18 +116,20 @@ def lr_consistency(sr: Tensor, lr: Tensor, scale: int) -> Tensor:
 def artifact(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
     """LDL: mean |M * (sr - hr)|, M the map of `artifact_map` (Liang et al., "Details or Artifacts", CVPR 2022).
 
-    M is a constant: no gradient flows through it. The authors' program lets it flow, which also rewards uniform residuals and gives no
-    number where sr = hr, since the slope of var^(1/5) at 0 is infinite.
+    M is a constant: no gradient flows through it. The authors' program lets it flow, which also rewards uniform
+    residuals and gives no number where sr = hr, since the slope of var^(1/5) at 0 is infinite.
     """
     return (artifact_map(sr, hr, sr_ema) * (_wide(sr) - _wide(hr)).abs()).mean()
 
 
 @torch.no_grad()
 def artifact_map(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
-    """M, `b 1 h w` (h and w at least 4): var(R)^(1/5) of the whole patch times the variance of R in the 7x7 around each pixel.
+    """M, `b 1 h w` (h and w at least 4): var(R)^(1/5) of the whole patch times the variance of R in the 7x7 around each
+    pixel.
 
-    R = sum over channels |hr - sr|; both variances are unbiased, the border is reflected. M is 0 where the residual of `sr_ema`, the
-    averaged generator's output, exceeds R: there the generator beats its average, and its details are kept.
+    R = sum over channels |hr - sr|; both variances are unbiased, the border is reflected. M is 0 where the residual of
+    `sr_ema`, the averaged generator's output, exceeds R: there the generator beats its average, and its details are
+    kept.
     """
     sr, hr, sr_ema = _wide(sr), _wide(hr), _wide(sr_ema)
     residual = (hr - sr).abs().sum(1, keepdim=True)
@@ -131,7 +141,8 @@ def artifact_map(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
     return torch.where(residual < (hr - sr_ema).abs().sum(1, keepdim=True), 0.0, patch * local)
 
 
-# ---- adversaries ----------------------------------------------------------------------------------------------------------------------
+# ---- adversaries
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def _says_real(logits: Tensor) -> Tensor:
@@ -155,7 +166,10 @@ def _standard_discriminator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
 
 
 def _least_squares_generator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
-    """1/2 mean (fake - 1)^2 (Mao et al., LSGAN, ICCV 2017, equation 9). BasicSR and KAIR omit the 1/2, here and below."""
+    """1/2 mean (fake - 1)^2 (Mao et al., LSGAN, ICCV 2017, equation 9).
+
+    BasicSR and KAIR omit the 1/2, here and below.
+    """
     return 0.5 * (fake - 1.0).square().mean()
 
 
@@ -175,7 +189,8 @@ def _hinge_discriminator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
 
 
 def _relativistic_generator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
-    """1/2 [BCE(real - mean(fake), 0) + BCE(fake - mean(real), 1)] (Jolicoeur-Martineau, ICLR 2019; ESRGAN, equation 2; 1/2 from BasicSR).
+    """1/2 [BCE(real - mean(fake), 0) + BCE(fake - mean(real), 1)] (Jolicoeur-Martineau, ICLR 2019; ESRGAN, equation 2;
+    1/2 from BasicSR).
 
     `real` is a constant. The gradient flows through `mean(fake)` in the first half, too.
     """
@@ -184,10 +199,11 @@ def _relativistic_generator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
 
 
 def _relativistic_discriminator(real: Tensor, fake: Tensor, mean: Mean) -> Tensor:
-    """1/2 [BCE(real - mean(fake), 1) + BCE(fake - mean(real), 0)] (ESRGAN, equation 1; 1/2 from BasicSR), with constant means.
+    """1/2 [BCE(real - mean(fake), 1) + BCE(fake - mean(real), 0)] (ESRGAN, equation 1; 1/2 from BasicSR), with constant
+    means.
 
-    In the paper the gradient flows through the means. BasicSR, which made the published weights, computes the halves one after the other
-    with the other's mean detached; this is that gradient, in one backward pass.
+    In the paper the gradient flows through the means. BasicSR, which made the published weights, computes the halves
+    one after the other with the other's mean detached; this is that gradient, in one backward pass.
     """
     return 0.5 * (_says_real(real - mean(fake.detach())) + _says_fake(fake - mean(real.detach())))
 
@@ -202,7 +218,9 @@ GAN_LOSSES: dict[str, tuple[GanForm, GanForm]] = {  # generator, discriminator
 
 
 def gan_generator_loss(kind: str, real: Logits, fake: Logits, mean: Mean = torch.mean) -> Tensor:
-    """The generator's adversarial loss, a `kind` of `GAN_LOSSES`; only "relativistic" uses `real` = D(hr), as a constant."""
+    """The generator's adversarial loss, a `kind` of `GAN_LOSSES`; only "relativistic" uses `real` = D(hr), as a
+    constant.
+    """
     return _over_scales(_forms(kind)[0], real, fake, mean)
 
 
@@ -222,21 +240,28 @@ def _over_scales(form: GanForm, real: Logits, fake: Logits, mean: Mean) -> Tenso
 
 
 def r1_penalty(real: Logits, hr: Tensor) -> Tensor:
-    """mean over samples of |dD/dhr|^2 (Mescheder et al., ICML 2018, equation 9, without gamma / 2, which is the caller's weight).
+    """mean over samples of |dD/dhr|^2 (Mescheder et al., ICML 2018, equation 9, without gamma / 2, which is the
+    caller's weight).
 
-    `real` = D(hr), computed with `hr.requires_grad_()`; D of a sample is the mean of its logits over places and scales. Differentiable.
-    Batch normalization mixes samples: the gradient is then that of the batch's sum.
+    `real` = D(hr), computed with `hr.requires_grad_()`; D of a sample is the mean of its logits over places and scales.
+    Differentiable. Batch normalization mixes samples: the gradient is then that of the batch's sum.
     """
     return _slopes(real, hr).square().sum(1).mean()
 
 
-def gradient_penalty(discriminator: Callable[[Tensor], Logits], hr: Tensor, sr: Tensor, generator: torch.Generator) -> Tensor:
-    """mean over samples of (|dD/dx| - 1)^2 at x = e hr + (1 - e) sr, e uniform in [0,1) per sample (Gulrajani et al., WGAN-GP, NIPS 2017).
+def gradient_penalty(
+    discriminator: Callable[[Tensor], Logits], hr: Tensor, sr: Tensor, generator: torch.Generator
+) -> Tensor:
+    """mean over samples of (|dD/dx| - 1)^2 at x = e hr + (1 - e) sr, e uniform in [0,1) per sample (Gulrajani et al.,
+    WGAN-GP, NIPS 2017).
 
-    Without the factor lambda, 10 in the paper. e is drawn from `generator`, on its device. D of a sample as in `r1_penalty`; the paper
-    advises against batch normalization here. Runs the discriminator forward, which updates spectral-norm vectors and running statistics.
+    Without the factor lambda, 10 in the paper. e is drawn from `generator`, on its device. D of a sample as in
+    `r1_penalty`; the paper advises against batch normalization here. Runs the discriminator forward, which updates
+    spectral-norm vectors and running statistics.
     """
-    share = torch.rand((hr.shape[0], 1, 1, 1), generator=generator, device=generator.device, dtype=hr.dtype).to(hr.device)
+    share = torch.rand((hr.shape[0], 1, 1, 1), generator=generator, device=generator.device, dtype=hr.dtype).to(
+        hr.device
+    )
     x = torch.lerp(sr.detach(), hr.detach(), share).requires_grad_(True)
     steepness = cast(Tensor, torch.linalg.vector_norm(_slopes(discriminator(x), x), dim=1))
     return (steepness - 1.0).square().mean()

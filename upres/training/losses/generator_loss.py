@@ -47,12 +47,22 @@ def stage_of(config: TrainConfig, step: int) -> TrainConfig:
     if step >= config.pixel_steps:
         return config
     return replace(
-        config, feature_weight=0.0, gan_weight=0.0, artefact_weight=0.0, frequency_weight=0.0, consistency_weight=0.0, lattice_weight=0.0
+        config,
+        feature_weight=0.0,
+        gan_weight=0.0,
+        artefact_weight=0.0,
+        frequency_weight=0.0,
+        consistency_weight=0.0,
+        lattice_weight=0.0,
     )
 
 
-def add_terms(told: dict[str, Tensor], terms: Mapping[str, Tensor], count: int, others: Mapping[str, Tensor] | None = None) -> None:
-    """Add a micro-batch's terms, their `total` and `others` to `told`, the means over the `count` micro-batches of a step."""
+def add_terms(
+    told: dict[str, Tensor], terms: Mapping[str, Tensor], count: int, others: Mapping[str, Tensor] | None = None
+) -> None:
+    """Add a micro-batch's terms, their `total` and `others` to `told`, the means over the `count` micro-batches of a
+    step.
+    """
     for name, value in {**terms, "total": torch.stack(list(terms.values())).sum(), **(others or {})}.items():
         share = value.detach() / count
         told[name] = told[name] + share if name in told else share

@@ -1,7 +1,7 @@
 """Contact sheets: captioned pictures side by side, pixel for pixel, in one 8-bit picture.
 
-matplotlib draws text and curves with its own font; pictures are copied in, enlarged by whole factors only, so that nothing is filtered.
-matplotlib and the codecs are imported when something is drawn: training works without them.
+matplotlib draws text and curves with its own font; pictures are copied in, enlarged by whole factors only, so that
+nothing is filtered. matplotlib and the codecs are imported when something is drawn: training works without them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,15 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], title: str) -> Levels:
     figure = Figure(figsize=((size[1] + 0.01) / _DPI, (size[0] + 0.01) / _DPI), dpi=_DPI, facecolor=PAPER)
     canvas = FigureCanvasAgg(figure)
 
-    def write(text: str, left: float, bottom: float, room: float, align: str = "left", color: str = INK, weight: str = "normal") -> float:
+    def write(
+        text: str,
+        left: float,
+        bottom: float,
+        room: float,
+        align: str = "left",
+        color: str = INK,
+        weight: str = "normal",
+    ) -> float:
         """Draw text that ends above `bottom`, shortened to `room` pixels; returns its width."""
         text = _cut(canvas, text, room, weight)
         figure.text(

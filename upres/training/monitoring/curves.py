@@ -1,4 +1,7 @@
-"""Curves of a run's validations, and the style of all our plots. Drawn without pyplot, which keeps figures in a global list."""
+"""Curves of a run's validations, and the style of all our plots.
+
+Drawn without pyplot, which keeps figures in a global list.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,9 @@ _DASHED = ", dashed"
 
 
 def read_validations(run_folder: Path, *, may_be_empty: bool = False) -> list[dict[str, Any]]:
-    """The rows of `validation.jsonl`, sorted by step. The last row of a step counts (it is measured again after resuming), and a truncated
-    last line is ignored. Raises `DataError` for a file without rows, or an invalid line."""
+    """The rows of `validation.jsonl`, sorted by step. The last row of a step counts (it is measured again after
+    resuming), and a truncated last line is ignored. Raises `DataError` for a file without rows, or an invalid line.
+    """
     path = run_folder / CURVE
     if not path.is_file():
         raise DataError(f"{run_folder} holds no {CURVE}: the first validation of a run writes it")
@@ -54,7 +58,9 @@ def plot_curves(run_folder: Path) -> Path:
     def series(name: str, channel: int | None = None) -> NDArray[np.float64]:
         values = [row.get(name) for row in rows]
         picked = [value if channel is None or value is None else value[channel] for value in values]
-        return np.array([value if value is not None and math.isfinite(value) else np.nan for value in picked], np.float64)
+        return np.array(
+            [value if value is not None and math.isfinite(value) else np.nan for value in picked], np.float64
+        )
 
     shift = "color_shift_255"
     panels: list[tuple[str, str, dict[str, tuple[NDArray[np.float64], str]]]] = [
@@ -92,7 +98,9 @@ def _short(value: float, _: int | None) -> str:
     return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
 
 
-def _draw(axes: Axes, steps: list[int], title: str, what: str, curves: Mapping[str, tuple[NDArray[np.float64], str]]) -> None:
+def _draw(
+    axes: Axes, steps: list[int], title: str, what: str, curves: Mapping[str, tuple[NDArray[np.float64], str]]
+) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     style(axes, title, what)

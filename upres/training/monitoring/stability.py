@@ -1,8 +1,10 @@
-"""The stability guard: detects at each validation that a run has gone wrong. Pure arithmetic, without networks or files.
+"""The stability guard: detects at each validation that a run has gone wrong. Pure arithmetic, without networks or
+files.
 
-Long adversarial runs go wrong slowly and silently: colors drift, the output departs from its LR picture, the discriminator wins outright or
-stops learning. `faults` names what is wrong, `StabilityGuard` remembers and decides. Its memory, `GuardMemory`, is part of every
-checkpoint, so that a resumed run judges, warns and goes back exactly as an uninterrupted one, on every rank.
+Long adversarial runs go wrong slowly and silently: colors drift, the output departs from its LR picture, the
+discriminator wins outright or stops learning. `faults` names what is wrong, `StabilityGuard` remembers and decides. Its
+memory, `GuardMemory`, is part of every checkpoint, so that a resumed run judges, warns and goes back exactly as an
+uninterrupted one, on every rank.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from upres.training.config import TrainConfig
 from upres.training.monitoring.validation import Quality
 
 GAN_TERMS = ("discriminator", "gan", "D(real)", "D(fake)")
-BLIND_LOSS = {  # of a discriminator that returns the same for all pictures: the minimum of `gan_discriminator_loss` over equal logits
+# of a discriminator that returns the same for all pictures: the minimum of `gan_discriminator_loss` over equal logits
+BLIND_LOSS = {
     "relativistic": math.log(2.0),
     "standard": 2.0 * math.log(2.0),
     "least_squares": 0.25,
@@ -29,18 +32,21 @@ ONLY_TOLD = ("idle",)  # faults that no earlier checkpoint would fix
 class Limits:
     """Limits of a healthy run, set so that none of our good runs exceeds them and a lost one does.
 
-    LR-PSNR is converted to an error of 255 * 10^(-LR-PSNR / 20) 8-bit levels. Wrong: more than `lr_error_times` the best of this run and
-    more than `lr_error_255` above it. No limit in dB would do: a healthy stage one of the compact network fell from 49.2 to 41.0 dB (0.9 to
-    2.3 levels), an hour of `esrgan-x4` from 49.0 to 47.3, and a run on degraded pictures may start at 28 dB (10 levels). So 49 dB may fall
-    to 36, about that of bicubic, and 28 to 22. "Best" is the median of the three best, so that no outlier sets it.
+    LR-PSNR is converted to an error of 255 * 10^(-LR-PSNR / 20) 8-bit levels. Wrong: more than `lr_error_times` the
+    best of this run and more than `lr_error_255` above it. No limit in dB would do: a healthy stage one of the compact
+    network fell from 49.2 to 41.0 dB (0.9 to 2.3 levels), an hour of `esrgan-x4` from 49.0 to 47.3, and a run on
+    degraded pictures may start at 28 dB (10 levels). So 49 dB may fall to 36, about that of bicubic, and 28 to 22.
+    "Best" is the median of the three best, so that no outlier sets it.
 
-    Color: a channel's mean is off by more than `color_shift_255` beyond its smallest shift in this run. Healthy runs stayed within 0.52;
-    2 of 255 in all channels of a middle gray are 0.8 of CIELAB's delta E: detected before it is visible.
+    Color: a channel's mean is off by more than `color_shift_255` beyond its smallest shift in this run. Healthy runs
+    stayed within 0.52; 2 of 255 in all channels of a middle gray are 0.8 of CIELAB's delta E: detected before it is
+    visible.
 
-    Balance, from means over all steps since the last validation. `won`: D's loss is below this share of a blind one's (relativistic:
-    0.0014, logits of real and fake some 6.6 apart). Healthy: 0.61 to 0.69 here; logs of ESRGAN in BasicSR's issues go down to 0.0015 (144),
-    the lost run in its issue 204 has 1e-5 and less. `learnt`: below this share D can tell real from fake. `blind`: a D that could is above
-    this share again, with D(real) - D(fake) below `blind_gap` of its maximum. `idle_steps`: by then D should have learned; ours needed 500.
+    Balance, from means over all steps since the last validation. `won`: D's loss is below this share of a blind one's
+    (relativistic: 0.0014, logits of real and fake some 6.6 apart). Healthy: 0.61 to 0.69 here; logs of ESRGAN in
+    BasicSR's issues go down to 0.0015 (144), the lost run in its issue 204 has 1e-5 and less. `learnt`: below this
+    share D can tell real from fake. `blind`: a D that could is above this share again, with D(real) - D(fake) below
+    `blind_gap` of its maximum. `idle_steps`: by then D should have learned; ours needed 500.
     """
 
     lr_error_times: float = 2.0
@@ -83,7 +89,9 @@ class GuardMemory:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of one validation: means since the last one, a sentence for each fault, and the step to go back to, if any."""
+    """The result of one validation: means since the last one, a sentence for each fault, and the step to go back to, if
+    any.
+    """
 
     means: Mapping[str, float]
     words: tuple[str, ...]
@@ -96,11 +104,17 @@ def lr_error_255(lr_psnr: float) -> float:
 
 
 def faults(
-    memory: GuardMemory, step: int, means: Mapping[str, float], quality: Quality | None, blind_loss: float | None, limits: Limits = LIMITS
+    memory: GuardMemory,
+    step: int,
+    means: Mapping[str, float],
+    quality: Quality | None,
+    blind_loss: float | None,
+    limits: Limits = LIMITS,
 ) -> dict[str, str]:
     """The faults at the validation after `step` adversarial updates, a sentence by kind; empty for a healthy run.
 
-    `means` of GAN_TERMS over the steps since the last validation; `blind_loss` from BLIND_LOSS, None without a discriminator.
+    `means` of GAN_TERMS over the steps since the last validation; `blind_loss` from BLIND_LOSS, None without a
+    discriminator.
     """
     found: dict[str, str] = {}
     if quality is not None and memory.lr_errors:
@@ -111,9 +125,13 @@ def faults(
                 f"the best of this run was {best:.1f}"
             )
     if quality is not None and memory.least_shift:
-        for name, shift, least in zip(("red", "green", "blue"), quality.color_shift_255, memory.least_shift, strict=True):
+        for name, shift, least in zip(
+            ("red", "green", "blue"), quality.color_shift_255, memory.least_shift, strict=True
+        ):
             if abs(shift) > least + limits.color_shift_255 and "colour" not in found:
-                found["colour"] = f"{name} is off by {shift:+.1f} of 255 on average, the best of this run was {least:.1f}"
+                found["colour"] = (
+                    f"{name} is off by {shift:+.1f} of 255 on average, the best of this run was {least:.1f}"
+                )
     if blind_loss is None or not memory.steps:
         return found
     loss, gap = means["discriminator"], means["D(real)"] - means["D(fake)"]
@@ -123,12 +141,18 @@ def faults(
     elif memory.learnt and loss > limits.blind * blind_loss and gap < limits.blind_gap * memory.widest_gap:
         found["blind"] = f"the discriminator no longer tells real from fake {told}"
     elif not memory.learnt and loss > limits.learnt * blind_loss and step >= limits.idle_steps:
-        found["idle"] = f"the discriminator has not learned to tell real from fake {told}: try a higher discriminator_learning_rate"
+        found["idle"] = (
+            f"the discriminator has not learned to tell real from fake {told}: try a higher discriminator_learning_rate"
+        )
     return found
 
 
 def remember(
-    memory: GuardMemory, means: Mapping[str, float], quality: Quality | None, blind_loss: float | None, limits: Limits = LIMITS
+    memory: GuardMemory,
+    means: Mapping[str, float],
+    quality: Quality | None,
+    blind_loss: float | None,
+    limits: Limits = LIMITS,
 ) -> GuardMemory:
     """`memory` with the values of a healthy validation, against which later ones are judged."""
     if quality is not None:
@@ -155,7 +179,12 @@ class StabilityGuard:
     """
 
     def __init__(
-        self, config: TrainConfig, acts: bool, facts: Mapping[str, object] | None, say: Callable[[str], None], limits: Limits | None = None
+        self,
+        config: TrainConfig,
+        acts: bool,
+        facts: Mapping[str, object] | None,
+        say: Callable[[str], None],
+        limits: Limits | None = None,
     ) -> None:
         self._blind_loss = BLIND_LOSS[config.gan_loss] if config.adversarial else None
         self._checkpoint_every = config.checkpoint_every
@@ -192,8 +221,9 @@ class StabilityGuard:
     def assess(self, step: int, quality: Quality | None) -> Verdict:
         """Judge the validation after `step` updates; warns once of each lasting fault.
 
-        If `back_to` is set, the caller loads that checkpoint and calls `goes_back`. Good is the newest scheduled checkpoint, at a multiple
-        of checkpoint_every, up to a healthy validation; never one saved because the run was stopped, which an uninterrupted run lacks.
+        If `back_to` is set, the caller loads that checkpoint and calls `goes_back`. Good is the newest scheduled
+        checkpoint, at a multiple of checkpoint_every, up to a healthy validation; never one saved because the run was
+        stopped, which an uninterrupted run lacks.
         """
         memory = self.memory
         means = {name: total / memory.steps for name, total in memory.sums.items()}
@@ -223,11 +253,17 @@ class StabilityGuard:
             return "Training continues"
         if not self._acts:
             return "Training continues; started with `guard=True` it would go back to the last good checkpoint, once, and halve the rates"
-        return f"Training continues: it {self._went_back()}" if self.memory.went_back else "Training continues: no checkpoint was good yet"
+        return (
+            f"Training continues: it {self._went_back()}"
+            if self.memory.went_back
+            else "Training continues: no checkpoint was good yet"
+        )
 
 
 def _memory_of(facts: Mapping[str, object] | None) -> GuardMemory:
     """The memory in a checkpoint's facts; empty for a new run, or one older than the guard."""
     stored = cast("Mapping[str, Any]", (facts or {}).get("health") or {})
-    values: dict[str, Any] = {name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value for name, value in stored.items()}
+    values: dict[str, Any] = {
+        name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value for name, value in stored.items()
+    }
     return GuardMemory(**values)

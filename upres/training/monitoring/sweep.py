@@ -1,8 +1,8 @@
 """Interpolates from the PSNR network to the GAN network and measures each step.
 
-No network has both the least distortion and the best perceptual quality, only a point on a curve between them (Blau and Michaeli, "The
-perception-distortion tradeoff", CVPR 2018). Interpolated weights follow that curve (Wang et al., ESRGAN, ECCVW 2018, section 3.4), so that
-users of a model can choose their own point.
+No network has both the least distortion and the best perceptual quality, only a point on a curve between them (Blau and
+Michaeli, "The perception-distortion tradeoff", CVPR 2018). Interpolated weights follow that curve (Wang et al., ESRGAN,
+ECCVW 2018, section 3.4), so that users of a model can choose their own point.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from torch import Tensor
 from upres.errors import DataError
 from upres.graph.interpolate import interpolate
 from upres.system.files import write_atomic
-from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_plot, render, write_png
+from upres.training.monitoring.contact_sheet import (
+    Panel,
+    contact_sheet,
+    enlarge_nearest,
+    missing_to_plot,
+    render,
+    write_png,
+)
 from upres.training.monitoring.curves import style
 from upres.training.monitoring.tensorboard import Triple, choose_crops, cut, words_of_psnr
 from upres.training.monitoring.validation import validate
@@ -41,20 +48,24 @@ _REACH_PX, _LABEL_PX = 19.0, 22.0  # distance of a label from its point, and its
 def sweep(
     run: Run, parent_state: Mapping[str, Tensor], gan_state: Mapping[str, Tensor], alphas: Sequence[float] = ALPHAS
 ) -> list[dict[str, Any]]:
-    """Measure the networks (1 - alpha) parent + alpha GAN on the held-out pairs; returns one row per alpha, with the fields of `Quality`.
+    """Measure the networks (1 - alpha) parent + alpha GAN on the held-out pairs; returns one row per alpha, with the
+    fields of `Quality`.
 
     run: its configuration is that of both networks.
     parent_state, gan_state: plain networks.
     alphas: where to measure.
 
-    Rank 0 writes to the run's folder: `sweep.json` (the rows, infinity as null), `sweep.png` (PSNR against feature distance, and NIQE if
-    measured) and `sweep_crops.png` (one crop as LR, at up to six alphas, and HR). Raises `DataError` without pictures or alphas,
-    `ModelError` for states that do not fit, and KeyboardInterrupt before the next alpha once `should_stop` returns true.
+    Rank 0 writes to the run's folder: `sweep.json` (the rows, infinity as null), `sweep.png` (PSNR against feature
+    distance, and NIQE if measured) and `sweep_crops.png` (one crop as LR, at up to six alphas, and HR). Raises
+    `DataError` without pictures or alphas, `ModelError` for states that do not fit, and KeyboardInterrupt before the
+    next alpha once `should_stop` returns true.
     """
     pairs, out, ranks = run.held_out, run.folder, run.ranks
     if not pairs or not alphas:
         raise DataError("a sweep needs at least one validation picture and one alpha")
-    parent, gan = ({name: tensor.detach().cpu().numpy() for name, tensor in state.items()} for state in (parent_state, gan_state))
+    parent, gan = (
+        {name: tensor.detach().cpu().numpy() for name, tensor in state.items()} for state in (parent_state, gan_state)
+    )
     places = choose_crops(pairs, 1, _CROP_PX)
     shown = _spread(alphas, _SHOWN)
     rows: list[dict[str, Any]] = []
@@ -104,7 +115,11 @@ def plot_sweep(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     canvas = FigureCanvasAgg(figure)
     drawn: list[tuple[Axes, list[tuple[float, float, float]]]] = []
     for axes, (name, title) in zip(figure.subplots(1, max(1, len(panels)), squeeze=False).flat, panels, strict=False):
-        points = [(row["alpha"], row["psnr_y"], row[name]) for row in rows if row["psnr_y"] is not None and row.get(name) is not None]
+        points = [
+            (row["alpha"], row["psnr_y"], row[name])
+            for row in rows
+            if row["psnr_y"] is not None and row.get(name) is not None
+        ]
         _draw(axes, points, title)
         drawn.append((axes, points))
     canvas.draw()  # determines the positions of the points
@@ -127,7 +142,9 @@ def _draw(axes: Axes, points: Sequence[tuple[float, float, float]], title: str) 
 
 
 def _label(axes: Axes, points: Sequence[tuple[float, float, float]]) -> None:
-    """Write alpha beside every point, perpendicular to the curve, below or at the right; farther away where it is crowded."""
+    """Write alpha beside every point, perpendicular to the curve, below or at the right; farther away where it is
+    crowded.
+    """
     spots = [np.asarray(axes.transData.transform((x, y)), np.float64) for _, x, y in points]
     taken: list[Any] = []
     for i, (alpha, x, y) in enumerate(points):
@@ -148,7 +165,9 @@ def _label(axes: Axes, points: Sequence[tuple[float, float, float]]) -> None:
 
 
 def draw_crops(crops: Sequence[tuple[float, Triple]], path: Path) -> None:
-    """One crop as LR, through the networks of `crops` in order of alpha, and as HR, four per row; values are those of the crop."""
+    """One crop as LR, through the networks of `crops` in order of alpha, and as HR, four per row; values are those of
+    the crop.
+    """
     _, first = crops[0]
     factor = first.hr.shape[0] // first.lr.shape[0]
     panels = [Panel(enlarge_nearest(first.lr, factor), "LR", first.name)]

@@ -60,7 +60,10 @@ class TrainingMonitor:
         if run.ranks.rank > 0:
             return
         if find_spec("tensorboard") is None:
-            run.say("tensorboard is not installed: no scalars are logged (validation.jsonl is written). pip install tensorboard")
+            run.say(
+                "tensorboard is not installed: no scalars are logged (validation.jsonl is written). pip install "
+                "tensorboard"
+            )
         else:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -68,14 +71,18 @@ class TrainingMonitor:
         missing = missing_to_plot()
         self._plots = not missing
         if missing:
-            run.say(f"{' and '.join(missing)} not installed: no crops and curves are drawn. pip install {' '.join(missing)}")
+            run.say(
+                f"{' and '.join(missing)} not installed: no crops and curves are drawn. pip install {' '.join(missing)}"
+            )
         else:
             self._places = choose_crops(run.held_out, crops, crop_px)
 
     def __enter__(self) -> TrainingMonitor:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._writer is not None:
             self._writer.close()
 
@@ -95,11 +102,19 @@ class TrainingMonitor:
             if value is not None:
                 self._writer.add_scalar(_ILLEGAL.sub("_", name), value, step)
 
-    def step(self, step: int, terms: Mapping[str, float], learning_rate: float, milliseconds: Mapping[str, float]) -> None:
-        """Log a step. "D(real)" and "D(fake)" are the discriminator's outputs; any other term without a group is a loss."""
+    def step(
+        self, step: int, terms: Mapping[str, float], learning_rate: float, milliseconds: Mapping[str, float]
+    ) -> None:
+        """Log a step.
+
+        "D(real)" and "D(fake)" are the discriminator's outputs; any other term without a group is a loss.
+        """
         named = {re.sub(r"^D\((\w+)\)$", r"discriminator/\1", name): value for name, value in terms.items()}
         self.scalars(step, {name if "/" in name else f"loss/{name}": value for name, value in named.items()})
-        self.scalars(step, {"learning_rate": learning_rate, **{f"milliseconds/{name}": value for name, value in milliseconds.items()}})
+        self.scalars(
+            step,
+            {"learning_rate": learning_rate, **{f"milliseconds/{name}": value for name, value in milliseconds.items()}},
+        )
 
     def validation(self, step: int, quality: Quality | None, net: nn.Module) -> None:
         """Log a validation, draw the crops with `net`, and plot the curves so far."""
@@ -124,7 +139,9 @@ def flat(quality: Quality) -> dict[str, float | None]:
     """The values by name, with the color shift of each channel."""
     figures = dict(vars(quality))
     shift: tuple[float, float, float] = figures.pop("color_shift_255")
-    return figures | {f"color_shift_255/{name}": value for name, value in zip(("red", "green", "blue"), shift, strict=True)}
+    return figures | {
+        f"color_shift_255/{name}": value for name, value in zip(("red", "green", "blue"), shift, strict=True)
+    }
 
 
 def _row(triple: Triple) -> list[Panel]:
@@ -143,11 +160,12 @@ def words_of_psnr(triple: Triple) -> str:
 
 
 def choose_crops(pairs: Sequence[Pair], count: int, crop_px: int) -> list[tuple[int, int, int]]:
-    """The most textured crop of each of `count` pictures spread over `pairs`: (index of the pair, y, x), in HR pixels on the LR grid.
+    """The most textured crop of each of `count` pictures spread over `pairs`: (index of the pair, y, x), in HR pixels
+    on the LR grid.
 
-    Texture is the mean of sqrt(|gradient of green or gray|); the root favors many fine edges over one hard edge between flat areas. With
-    fewer pictures than crops, a picture gives several that do not overlap, as far as it has room. `crop_px` is rounded down to a multiple
-    of the scale; smaller pictures are shown whole.
+    Texture is the mean of sqrt(|gradient of green or gray|); the root favors many fine edges over one hard edge between
+    flat areas. With fewer pictures than crops, a picture gives several that do not overlap, as far as it has room.
+    `crop_px` is rounded down to a multiple of the scale; smaller pictures are shown whole.
     """
     shared = min(count, len(pairs))
     chosen = [len(pairs) * i // shared for i in range(shared)] if shared else []
@@ -165,7 +183,9 @@ def _textured(pair: Pair, count: int, crop_px: int) -> list[tuple[int, int]]:
     down, right = np.diff(green, axis=0, append=green[-1:]), np.diff(green, axis=1, append=green[:, -1:])
     total = np.zeros((green.shape[0] + 1, green.shape[1] + 1))
     total[1:, 1:] = np.sqrt(np.hypot(down, right)).cumsum(axis=0).cumsum(axis=1)
-    score = (total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width])[::scale, ::scale]
+    score = (total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width])[
+        ::scale, ::scale
+    ]
     rows, columns = (np.arange(side) * scale for side in score.shape)
     places: list[tuple[int, int]] = []
     while len(places) < count and np.isfinite(score).any():
@@ -177,7 +197,10 @@ def _textured(pair: Pair, count: int, crop_px: int) -> list[tuple[int, int]]:
 
 
 def cut(net: nn.Module, pairs: Sequence[Pair], places: Sequence[tuple[int, int, int]], crop_px: int) -> list[Triple]:
-    """The crops at `places`, from `choose_crops`. `net` runs on whole pictures, so that crops have their true surroundings."""
+    """The crops at `places`, from `choose_crops`.
+
+    `net` runs on whole pictures, so that crops have their true surroundings.
+    """
     enlarged: dict[int, Levels] = {}
     triples: list[Triple] = []
     for index, y, x in places:
@@ -187,5 +210,7 @@ def cut(net: nn.Module, pairs: Sequence[Pair], places: Sequence[tuple[int, int, 
         scale = pair.hr.shape[0] // pair.stored_lr.shape[0]
         side = crop_px // scale * scale
         small = pair.stored_lr[y // scale : (y + side) // scale, x // scale : (x + side) // scale]
-        triples.append(Triple(pair.name, small, enlarged[index][y : y + side, x : x + side], pair.hr[y : y + side, x : x + side]))
+        triples.append(
+            Triple(pair.name, small, enlarged[index][y : y + side, x : x + side], pair.hr[y : y + side, x : x + side])
+        )
     return triples

@@ -1,8 +1,9 @@
 """Validation on whole pictures: the usual measures, and those that show when a GAN cheats.
 
-PSNR must fall in adversarial training, so three more questions are asked: does the downscaled output equal the LR picture (`lr_psnr`), does
-it keep brightness and color (`color_shift_255`), does it show the pattern of upsampling layers (`lattice_*`, `contrast_*`)? Everything is
-measured on the output as saved, clipped and rounded to 8 or 16 bits; NIQE, which is defined for 8 bits, on 8.
+PSNR must fall in adversarial training, so three more questions are asked: does the downscaled output equal the LR
+picture (`lr_psnr`), does it keep brightness and color (`color_shift_255`), does it show the pattern of upsampling
+layers (`lattice_*`, `contrast_*`)? Everything is measured on the output as saved, clipped and rounded to 8 or 16 bits;
+NIQE, which is defined for 8 bits, on 8.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from upres.metrics.spectrum import lattice_contrast, lattice_ratio
 from upres.training.data.images import SMALLEST_PX, Levels, Pair, convert
 from upres.training.distributed.ranks import Ranks
 
-PerceptualDistance = Callable[[Tensor, Tensor], Tensor]  # sr, hr `b c h w` in [0,1] -> the distance of each of the `b` pictures
+# sr, hr `b c h w` in [0,1] -> the distance of each of the `b` pictures
+PerceptualDistance = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ class Quality:
     """The quality of one picture, or the mean over several. PSNR is infinite for equal pictures.
 
     psnr_y, psnr_rgb, ssim_y: on Y or RGB, without a border as wide as the scale; for gray pictures on their own pixels.
-    lr_psnr: RGB PSNR of the MATLAB-equal, rounded downscaled SR against LR (`reference`, if LR was degraded), with the border.
-    color_shift_255: mean(SR) - mean(HR) of R, G and B in 8-bit levels; three equal values for gray.
-    lattice_2, lattice_4: energy at periods of 2 and of 4 pixels (which include those of 2), relative to HR.
-    contrast_2, contrast_4: that energy relative to its neighbors in the spectrum of SR (upres/metrics/spectrum.py).
-    niqe, feature_distance: None if not measured.
+    lr_psnr: RGB PSNR of the MATLAB-equal, rounded downscaled SR against LR (`reference`, if LR was degraded), with the
+    border. color_shift_255: mean(SR) - mean(HR) of R, G and B in 8-bit levels; three equal values for gray. lattice_2,
+    lattice_4: energy at periods of 2 and of 4 pixels (which include those of 2), relative to HR. contrast_2,
+    contrast_4: that energy relative to its neighbors in the spectrum of SR (upres/metrics/spectrum.py). niqe,
+    feature_distance: None if not measured.
     """
 
     psnr_y: float
@@ -65,7 +67,9 @@ class Quality:
 
 @dataclass(frozen=True)
 class PerceptualMetric:
-    """The optional measures: `distance` in a network other than the loss's, NIQE's parameters; None for those not measured."""
+    """The optional measures: `distance` in a network other than the loss's, NIQE's parameters; None for those not
+    measured.
+    """
 
     distance: Callable[[Tensor, Tensor], Tensor] | None = None
     niqe: NiqeParameters | None = None
@@ -82,8 +86,8 @@ def validate(
 ) -> Quality | None:
     """The mean quality of `net` over `pairs`, the same on every rank and for any number of ranks; None without pairs.
 
-    Rank r processes the pictures r, r + count, ... `net` runs in eval mode without gradients; its modes are restored. Raises `DataError`
-    for pictures that are too small, `InputError` if `net` does not enlarge by `scale`.
+    Rank r processes the pictures r, r + count, ... `net` runs in eval mode without gradients; its modes are restored.
+    Raises `DataError` for pictures that are too small, `InputError` if `net` does not enlarge by `scale`.
     """
     if not pairs:
         return None
@@ -102,7 +106,8 @@ def check_pairs(pairs: Sequence[Pair]) -> None:
         height, width = pair.hr.shape[:2]
         if min(height, width) < SMALLEST_PX:
             raise DataError(
-                f"the validation picture {pair.name} is {height}x{width} (h x w), expected at least {SMALLEST_PX}x{SMALLEST_PX} pixels: "
+                f"the validation picture {pair.name} is {height}x{width} (h x w), expected at least "
+                f"{SMALLEST_PX}x{SMALLEST_PX} pixels: "
                 "leave it out or use a larger one"
             )
 
@@ -132,13 +137,17 @@ def measure(
         **{f"contrast_{period}": lattice_contrast(whole, period) for period in (2, 4)},
     }
     unit = 257.0 if hr.dtype == np.uint16 else 1.0  # 16-bit levels per 8-bit level
-    shifts = [float(sr[..., i].mean(dtype=np.float64) - hr[..., i].mean(dtype=np.float64)) / unit for i in range(hr.shape[2])]
+    shifts = [
+        float(sr[..., i].mean(dtype=np.float64) - hr[..., i].mean(dtype=np.float64)) / unit for i in range(hr.shape[2])
+    ]
     red, green, blue = shifts if color else shifts * 3
     distance = None
     if metric.distance is not None:
         with torch.no_grad():
             distance = float(metric.distance(to_tensor(sr[None], device), to_tensor(hr[None], device)).item())
-    return Quality(**figures, color_shift_255=(red, green, blue), niqe=_niqe(sr, metric.niqe), feature_distance=distance)
+    return Quality(
+        **figures, color_shift_255=(red, green, blue), niqe=_niqe(sr, metric.niqe), feature_distance=distance
+    )
 
 
 def _for_spectrum(levels: Levels) -> NDArray[Any]:
@@ -162,9 +171,13 @@ def mean_quality(qualities: Sequence[Quality]) -> Quality:
     """
     if not qualities:
         raise ValueError("the mean of no qualities is not defined")
-    columns: dict[str, list[Any]] = {field.name: [getattr(quality, field.name) for quality in qualities] for field in fields(Quality)}
+    columns: dict[str, list[Any]] = {
+        field.name: [getattr(quality, field.name) for quality in qualities] for field in fields(Quality)
+    }
     shifts = columns.pop("color_shift_255")
-    means: dict[str, Any] = {name: _mean([value for value in values if value is not None]) for name, values in columns.items()}
+    means: dict[str, Any] = {
+        name: _mean([value for value in values if value is not None]) for name, values in columns.items()
+    }
     red, green, blue = (math.fsum(shift[channel] for shift in shifts) / len(shifts) for channel in range(3))
     return Quality(color_shift_255=(red, green, blue), **means)
 
@@ -179,11 +192,14 @@ def _mean(values: list[float]) -> float | None:
 def _quality(row: dict[str, Any]) -> Quality:
     """A `Quality` from JSON, where tuples are lists."""
     red, green, blue = row["color_shift_255"]
-    return Quality(color_shift_255=(red, green, blue), **{name: value for name, value in row.items() if name != "color_shift_255"})
+    return Quality(
+        color_shift_255=(red, green, blue), **{name: value for name, value in row.items() if name != "color_shift_255"}
+    )
 
 
 def enlarge(net: nn.Module, lr: Levels) -> Levels:
-    """Run `net` on one whole picture: `h w c` -> `h*scale w*scale c` of the type of `lr`, clipped and rounded as if saved.
+    """Run `net` on one whole picture: `h w c` -> `h*scale w*scale c` of the type of `lr`, clipped and rounded as if
+    saved.
 
     Raises `OutputError` if the output is not finite.
     """
@@ -213,5 +229,8 @@ def to_tensor(batch: Levels | NDArray[np.float32], device: torch.device) -> Tens
     """uint8 or uint16 `b h w c`, or float32 in [0,1] -> float32 `b c h w` in [0,1] on `device`, channels last."""
     if batch.dtype == np.float32:
         return torch.from_numpy(batch).to(device).permute(0, 3, 1, 2)
-    plain = batch if batch.dtype == np.uint8 else batch.astype(np.int32)  # torch hardly supports uint16, on some devices not at all
-    return torch.from_numpy(plain).to(device).permute(0, 3, 1, 2).to(torch.float32) / (255.0 if batch.dtype == np.uint8 else 65535.0)
+    # torch hardly supports uint16, on some devices not at all
+    plain = batch if batch.dtype == np.uint8 else batch.astype(np.int32)
+    return torch.from_numpy(plain).to(device).permute(0, 3, 1, 2).to(torch.float32) / (
+        255.0 if batch.dtype == np.uint8 else 65535.0
+    )

@@ -1,8 +1,9 @@
 """SRVGGNetCompact with branched convolutions in training; exported as the plain network.
 
-`BranchedConv` is a 3x3 convolution whose kernel is a sum of parallel linear branches (3x3, 1x1, 1x1 -> 3x3, edge filters, identity), as in
-ECBSR (Zhang et al., ACM MM 2021) and RepVGG (Ding et al., CVPR 2021). Those run each branch on the activations and merge afterwards.
-Convolution is linear, so we merge first, in every step: the gradient is that of the branches, the cost that of one convolution.
+`BranchedConv` is a 3x3 convolution whose kernel is a sum of parallel linear branches (3x3, 1x1, 1x1 -> 3x3, edge
+filters, identity), as in ECBSR (Zhang et al., ACM MM 2021) and RepVGG (Ding et al., CVPR 2021). Those run each branch
+on the activations and merge afterwards. Convolution is linear, so we merge first, in every step: the gradient is that
+of the branches, the cost that of one convolution.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class PlainConv(Conv2d):
 
 
 class BranchedConv(nn.Module):
-    """A 3x3 convolution (zero padding 1) parametrized by parallel linear branches, merged in weight space on every call."""
+    """A 3x3 convolution (zero padding 1) parametrized by parallel linear branches, merged in weight space on every
+    call.
+    """
 
     edges: Tensor
 
@@ -63,7 +66,9 @@ class BranchedConv(nn.Module):
         self.register_buffer("edges", _EDGES.clone(), persistent=False)
         gain = _BRANCH_GAIN if self.same else 1.0
         for weight in (self.full, self.point, self.squeeze, self.expand, self.edge_point):
-            nn.init.kaiming_normal_(weight.view(-1, *weight.shape[2:]) if weight is self.edge_point else weight, a=_PRELU_START)
+            nn.init.kaiming_normal_(
+                weight.view(-1, *weight.shape[2:]) if weight is self.edge_point else weight, a=_PRELU_START
+            )
         with torch.no_grad():
             self.full.mul_(gain)
             self.point.mul_(gain * 0.3)
@@ -85,7 +90,8 @@ class BranchedConv(nn.Module):
 
 
 class Compact(nn.Module):
-    """SRVGGNetCompact of Real-ESRGAN: 3x3 convolutions with PReLU and one pixel shuffle, added to the nearest-upsampled input.
+    """SRVGGNetCompact of Real-ESRGAN: 3x3 convolutions with PReLU and one pixel shuffle, added to the nearest-upsampled
+    input.
 
     lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped.
 
@@ -117,7 +123,8 @@ class Compact(nn.Module):
 
     @torch.no_grad()
     def load_plain(self, state: Mapping[str, Tensor]) -> None:
-        """Start from a plain network of this shape (`merged_state_dict` of another): the 3x3 branches absorb the difference to the others.
+        """Start from a plain network of this shape (`merged_state_dict` of another): the 3x3 branches absorb the
+        difference to the others.
 
         Raises `DataError` for missing or unexpected tensors, or other shapes.
         """
@@ -137,7 +144,9 @@ class Compact(nn.Module):
 
     @torch.no_grad()
     def merged_state_dict(self) -> dict[str, Tensor]:
-        """The plain network under Real-ESRGAN's key names: `body.N.weight` / `.bias`, convolutions even, PReLU slopes odd."""
+        """The plain network under Real-ESRGAN's key names: `body.N.weight` / `.bias`, convolutions even, PReLU slopes
+        odd.
+        """
         state: dict[str, Tensor] = {}
         for index, conv in enumerate(self.convs):
             assert isinstance(conv, PlainConv | BranchedConv)

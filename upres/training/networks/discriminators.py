@@ -1,7 +1,8 @@
 """Discriminators: VGG-style, U-Net and multi-scale PatchGAN, with the two normalizations they use.
 
-Each takes `b c h w` in [0,1], c 3, or 1 for gray pictures, of any size above its minimum, and returns a tuple of logits, one tensor or one
-per scale; above 0 means "a photograph". Weights have torch's default initialization, as in the original trainers.
+Each takes `b c h w` in [0,1], c 3, or 1 for gray pictures, of any size above its minimum, and returns a tuple of
+logits, one tensor or one per scale; above 0 means "a photograph". Weights have torch's default initialization, as in
+the original trainers.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _EPSILON = 1e-12
 
 
 class RankBatchNorm(nn.BatchNorm2d):
-    """Batch normalization over the batch of all ranks (Ioffe and Szegedy, ICML 2015, algorithm 1); torch's own for a single process.
+    """Batch normalization over the batch of all ranks (Ioffe and Szegedy, ICML 2015, algorithm 1); torch's own for a
+    single process.
 
     x `b c h w`, the same shape on every rank. `ranks` may be set after construction.
     """
@@ -42,7 +44,9 @@ class RankBatchNorm(nn.BatchNorm2d):
         with torch.no_grad():
             count = self.ranks.count * x.numel() / x.shape[1]
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum or 0.0)
-            self.running_var.lerp_((variance * (count / (count - 1.0))).to(self.running_var.dtype), self.momentum or 0.0)
+            self.running_var.lerp_(
+                (variance * (count / (count - 1.0))).to(self.running_var.dtype), self.momentum or 0.0
+            )
             self.num_batches_tracked.add_(1)
         gain = self.weight * torch.rsqrt(variance + self.eps)
         return (centered * gain[:, None, None] + self.bias[:, None, None]).to(input.dtype)
@@ -51,15 +55,18 @@ class RankBatchNorm(nn.BatchNorm2d):
 class SpectralConv2d(nn.Module):
     """A convolution with weight W / sigma(W), sigma the largest singular value of W as an `out x (in * k * k)` matrix.
 
-    Miyato et al., "Spectral normalization for GANs", ICLR 2018, algorithm 1: each forward in training mode takes one step of the power
-    method, v = W^T u / |W^T u|, u = W v / |W v|, and sigma = u^T W v with u and v constant in the gradient. Eval mode keeps u and v.
-    Keys are those of torch.nn.utils.spectral_norm, so that published discriminators load: weight_orig, weight_u, weight_v, bias.
+    Miyato et al., "Spectral normalization for GANs", ICLR 2018, algorithm 1: each forward in training mode takes one
+    step of the power method, v = W^T u / |W^T u|, u = W v / |W v|, and sigma = u^T W v with u and v constant in the
+    gradient. Eval mode keeps u and v. Keys are those of torch.nn.utils.spectral_norm, so that published discriminators
+    load: weight_orig, weight_u, weight_v, bias.
     """
 
     weight_u: Tensor
     weight_v: Tensor
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, padding: int, bias: bool) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, padding: int, bias: bool
+    ) -> None:
         super().__init__()
         plain = nn.Conv2d(channels_in, channels_out, kernel, bias=bias)
         self.weight_orig, self.bias = plain.weight, plain.bias
@@ -80,7 +87,8 @@ class SpectralConv2d(nn.Module):
                     v = F.normalize(matrix.mT @ self.weight_u, dim=0, eps=_EPSILON)
                 along = matrix @ v
                 u = F.normalize(along.detach(), dim=0, eps=_EPSILON)
-                with torch.no_grad():  # the graph must not refer to the buffers: another forward may precede the backward
+                # the graph must not refer to the buffers: another forward may precede the backward
+                with torch.no_grad():
                     self.weight_u.copy_(u)
                     self.weight_v.copy_(v)
             else:
@@ -102,17 +110,19 @@ def _check_size(x: Tensor, channels: int, smallest: int, name: str) -> None:
     height, width = x.shape[2:]
     if min(height, width) < smallest:
         raise UsageError(
-            f"the {name} discriminator takes pictures of at least {smallest}x{smallest} px, got {height}x{width} (h x w): "
+            f"the {name} discriminator takes pictures of at least {smallest}x{smallest} px, got {height}x{width} (h x "
+            "w): "
             "use larger patches, or another discriminator"
         )
 
 
 class VGGDiscriminator(nn.Module):
-    """The discriminator of SRGAN and ESRGAN (Ledig et al., CVPR 2017, figure 4), with the layers and keys of BasicSR's for 128 px.
+    """The discriminator of SRGAN and ESRGAN (Ledig et al., CVPR 2017, figure 4), with the layers and keys of BasicSR's
+    for 128 px.
 
-    Five pairs of a 3x3 and a 4x4 convolution of stride 2, all but the first normalized over the batch of all ranks, then two linear layers.
-    x `b c h w`, h and w at least 32 -> (logits `b 1`,). Features are averaged to 4x4 before the linear layers, so that any size works; at
-    128 px they are 4x4 already and the network is the published one.
+    Five pairs of a 3x3 and a 4x4 convolution of stride 2, all but the first normalized over the batch of all ranks,
+    then two linear layers. x `b c h w`, h and w at least 32 -> (logits `b 1`,). Features are averaged to 4x4 before the
+    linear layers, so that any size works; at 128 px they are 4x4 already and the network is the published one.
     """
 
     SMALLEST = 32
@@ -137,7 +147,9 @@ class VGGDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         _check_size(x, self.channels, self.SMALLEST, "VGG")
         if self.training and self.bn0_1.ranks.count * x.shape[0] * (x.shape[2] // 32) * (x.shape[3] // 32) == 1:
-            raise UsageError("the VGG discriminator normalizes over the batch: one patch below 64 px is too little, raise `batch`")
+            raise UsageError(
+                "the VGG discriminator normalizes over the batch: one patch below 64 px is too little, raise `batch`"
+            )
         x = _leaky(self.conv0_0(x))
         x = _leaky(self.bn0_1(self.conv0_1(x)))  # b width h/2 w/2
         for stage in range(1, 5):
@@ -157,11 +169,12 @@ def _mean_to(x: Tensor, size: int, axis: int) -> Tensor:
 
 
 class UNetDiscriminator(nn.Module):
-    """The U-Net with spectral normalization of Real-ESRGAN (Wang et al., ICCVW 2021, figure 6; keys of its published weights).
+    """The U-Net with spectral normalization of Real-ESRGAN (Wang et al., ICCVW 2021, figure 6; keys of its published
+    weights).
 
-    x `b c h w`, h and w at least 8 -> (logits `b 1 h w`,), one per pixel. The decoder enlarges features bilinearly to the size of the skip
-    connection, which is twice theirs or, if odd, one pixel more. So nothing is padded or cropped, and sizes divisible by 8 give the
-    published network.
+    x `b c h w`, h and w at least 8 -> (logits `b 1 h w`,), one per pixel. The decoder enlarges features bilinearly to
+    the size of the skip connection, which is twice theirs or, if odd, one pixel more. So nothing is padded or cropped,
+    and sizes divisible by 8 give the published network.
     """
 
     SMALLEST = 8
@@ -198,11 +211,13 @@ def _enlarge(x: Tensor, like: Tensor) -> Tensor:
 
 
 class PatchDiscriminator(nn.Module):
-    """Multi-scale PatchGAN: a network each at 1, 1/2, 1/4, ... of the resolution, no shared weights (Wang et al., pix2pixHD, CVPR 2018).
+    """Multi-scale PatchGAN: a network each at 1, 1/2, 1/4, ... of the resolution, no shared weights (Wang et al.,
+    pix2pixHD, CVPR 2018).
 
-    Each judges overlapping patches of 70x70 px of its resolution (`layers` = 3; Isola et al., CVPR 2017, section 6.1.2), the coarsest of
-    three about 280 px. Spectral normalization replaces the papers' batch or instance normalization, on the same layers.
-    x `b c h w`, h and w at least 2^(layers + scales - 1) -> a map of logits per scale, about 1/2^layers of its resolution.
+    Each judges overlapping patches of 70x70 px of its resolution (`layers` = 3; Isola et al., CVPR 2017, section
+    6.1.2), the coarsest of three about 280 px. Spectral normalization replaces the papers' batch or instance
+    normalization, on the same layers. x `b c h w`, h and w at least 2^(layers + scales - 1) -> a map of logits per
+    scale, about 1/2^layers of its resolution.
     """
 
     def __init__(self, width: int = 64, scales: int = 3, layers: int = 3, channels: int = 3) -> None:
@@ -222,14 +237,17 @@ class PatchDiscriminator(nn.Module):
 
 
 class _OnePatch(nn.Module):
-    """4x4 convolutions padded by 2: `layers` of stride 2, one of stride 1, and the logits; all but the outer two are normalized."""
+    """4x4 convolutions padded by 2: `layers` of stride 2, one of stride 1, and the logits; all but the outer two are
+    normalized.
+    """
 
     def __init__(self, width: int, layers: int, channels: int) -> None:
         super().__init__()
         widths = [width * min(2**index, 8) for index in range(layers + 1)]
         self.first = Conv2d(channels, width, 4, stride=2, padding=2)
         self.inner = nn.ModuleList(
-            SpectralConv2d(widths[i], widths[i + 1], 4, stride=2 if i < layers - 1 else 1, padding=2, bias=True) for i in range(layers)
+            SpectralConv2d(widths[i], widths[i + 1], 4, stride=2 if i < layers - 1 else 1, padding=2, bias=True)
+            for i in range(layers)
         )
         self.last = Conv2d(widths[-1], 1, 4, padding=2)
 

@@ -20,7 +20,9 @@ class Generator(Protocol):
     scale: int
 
     def forward(self, lr: Tensor) -> Tensor:
-        """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped, of the dtype of `lr`; c is 3, or 1 for gray pictures."""
+        """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped, of the dtype of `lr`; c is 3, or 1 for gray
+        pictures.
+        """
         ...
 
     def merged_state_dict(self) -> dict[str, Tensor]:
@@ -42,13 +44,21 @@ def channels_of(config: TrainConfig) -> int:
 
 def _compact(config: TrainConfig) -> AnyGenerator:
     return Compact(
-        width=config.width, depth=config.depth, scale=config.scale, branched=config.branched, channels=channels_of(config)
+        width=config.width,
+        depth=config.depth,
+        scale=config.scale,
+        branched=config.branched,
+        channels=channels_of(config),
     )
 
 
 def _residual(config: TrainConfig) -> AnyGenerator:
     return Residual(
-        width=config.width, depth=config.depth, scale=config.scale, branched=config.branched, channels=channels_of(config)
+        width=config.width,
+        depth=config.depth,
+        scale=config.scale,
+        branched=config.branched,
+        channels=channels_of(config),
     )
 
 

@@ -13,8 +13,8 @@ from upres.graph.architectures import canonical
 def matching_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], settings: str) -> dict[str, Tensor]:
     """`state` under the names of `expected`, from other dialects and without wrappers' prefixes.
 
-    Raises `DataError` naming the first tensor that is missing, unexpected or of another shape; `settings` names the recipe's settings that
-    determine the shapes.
+    Raises `DataError` naming the first tensor that is missing, unexpected or of another shape; `settings` names the
+    recipe's settings that determine the shapes.
     """
     try:
         found = canonical(state)

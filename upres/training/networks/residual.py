@@ -1,7 +1,7 @@
 """The house's residual network, to train (see `upres.graph.architectures.residual`).
 
-Its 3x3 convolutions are trained as sums of linear branches that are merged in weight space in every call (`compact.BranchedConv`); what is
-shipped is the plain network.
+Its 3x3 convolutions are trained as sums of linear branches that are merged in weight space in every call
+(`compact.BranchedConv`); what is shipped is the plain network.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from upres.training.winograd.conv import Conv2d
 
 GROUP = 4  # convolutions that a skip passes over
 _TAIL_GAIN = 0.02  # of the tail's random kernels
-_LAST_GAIN = 0.1  # of the last convolution of a group at the start: the trunk keeps near unit variance whatever the depth
+# of the last convolution of a group at the start: the trunk keeps near unit variance whatever the depth
+_LAST_GAIN = 0.1
 
 
 class Residual(nn.Module):
     """Plain 3x3 convolutions with SiLU, a skip over each four, one over all features, one pixel shuffle.
 
-    `depth` counts the inner convolutions, a multiple of 4. lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped; c is `channels`:
-    3, or 1 for gray pictures.
+    `depth` counts the inner convolutions, a multiple of 4. lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not
+    clamped; c is `channels`: 3, or 1 for gray pictures.
     """
 
     def __init__(self, *, width: int, depth: int, scale: int, branched: bool = True, channels: int = 3) -> None:
@@ -55,12 +56,15 @@ class Residual(nn.Module):
 
     @torch.no_grad()
     def _begin_with_bilinear(self, colors: int) -> None:
-        """Let the first features carry the colors and the tail enlarge them bilinearly: training begins with a picture, not with dots.
+        """Let the first features carry the colors and the tail enlarge them bilinearly: training begins with a picture,
+        not with dots.
 
-        A pixel shuffle of random kernels prints a pattern of its period that takes thousands of steps to fade (Aitken et al., "Checkerboard
-        artifact free sub-pixel convolution", 2017, begin with nearest neighbors). The skip over all is linear, so this costs no layer.
+        A pixel shuffle of random kernels prints a pattern of its period that takes thousands of steps to fade (Aitken
+        et al., "Checkerboard artifact free sub-pixel convolution", 2017, begin with nearest neighbors). The skip over
+        all is linear, so this costs no layer.
         """
-        places = (torch.arange(self.scale) + 0.5) / self.scale - 0.5  # of the HR pixels of a cell, in LR pixels from its middle
+        # of the HR pixels of a cell, in LR pixels from its middle
+        places = (torch.arange(self.scale) + 0.5) / self.scale - 0.5
         line = (1.0 - (places[:, None] - torch.tensor([-1.0, 0.0, 1.0])).abs()).clamp(min=0.0)  # scale 3
         bilinear = torch.einsum("iy,jx->ijyx", line, line).flatten(0, 1)  # scale*scale 3 3
         head, tail = (conv.kernel()[0].clone() for conv in (self.head, self.tail))
@@ -85,14 +89,19 @@ class Residual(nn.Module):
 
     @torch.no_grad()
     def load_plain(self, state: Mapping[str, Tensor]) -> None:
-        """Begin with a plain network of this shape (`merged_state_dict` of another): the 3x3 branches take up what the others do not make.
+        """Begin with a plain network of this shape (`merged_state_dict` of another): the 3x3 branches take up what the
+        others do not make.
 
-        A network of another scale gives all but its tail, which keeps its fresh weights. Raises `DataError` where a tensor is missing, left
-        over or of another shape.
+        A network of another scale gives all but its tail, which keeps its fresh weights. Raises `DataError` where a
+        tensor is missing, left over or of another shape.
         """
         expected = self.merged_state_dict()
         tail = state.get("tail.weight")
-        own_tail = tail is not None and tail.shape[1:] == expected["tail.weight"].shape[1:] and tail.shape != expected["tail.weight"].shape
+        own_tail = (
+            tail is not None
+            and tail.shape[1:] == expected["tail.weight"].shape[1:]
+            and tail.shape != expected["tail.weight"].shape
+        )
         if own_tail:
             state = {**state, "tail.weight": expected["tail.weight"], "tail.bias": expected["tail.bias"]}
         state = matching_state(state, expected, "scale, width and depth")
@@ -105,7 +114,9 @@ class Residual(nn.Module):
         """The plain network under the keys of `upres.graph.architectures.residual`."""
         state: dict[str, Tensor] = {}
         for stem, conv in self._convs():
-            weight, bias = conv.kernel() if isinstance(conv, PlainConv | BranchedConv) else (conv.weight, cast(Tensor, conv.bias))
+            weight, bias = (
+                conv.kernel() if isinstance(conv, PlainConv | BranchedConv) else (conv.weight, cast(Tensor, conv.bias))
+            )
             state[f"{stem}.weight"] = weight.detach().clone(memory_format=torch.contiguous_format)
             state[f"{stem}.bias"] = bias.detach().clone()
         return state

@@ -1,7 +1,7 @@
 """RRDBNet, the generator of ESRGAN (Wang et al., ECCVW 2018, figures 3 and 4, section 3.1).
 
-Modules have BasicSR's names, so that the state dict is the exported file. x2 and x1 put a pixel-unshuffle before the x4 network (Wang et
-al., Real-ESRGAN, ICCVW 2021, section 3.2); x8 has a third upsampling.
+Modules have BasicSR's names, so that the state dict is the exported file. x2 and x1 put a pixel-unshuffle before the x4
+network (Wang et al., Real-ESRGAN, ICCVW 2021, section 3.2); x8 has a third upsampling.
 """
 
 from __future__ import annotations
@@ -72,22 +72,29 @@ def _checkpointed(block: nn.Module, x: Tensor) -> Tensor:
 
 
 class RRDBNet(nn.Module):
-    """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped. 16,697,987 parameters at x4 as published (64, 23, 32).
+    """lr `b c h w` in [0,1] -> sr `b c h*scale w*scale`, not clamped. 16,697,987 parameters at x4 as published (64, 23,
+    32).
 
-    scale: 1, 2, 4 or 8. At x2 and x1 the input is reflected to a multiple of 2 or 4, and the output cropped.
-    width: channels of the trunk.
-    blocks: number of RRDBs.
-    growth: channels added by each convolution of a dense block.
-    checkpoint: in training, store only the input of each RRDB and recompute the rest in the backward pass: bit-identical gradients, less
+    scale: 1, 2, 4 or 8. At x2 and x1 the input is reflected to a multiple of 2 or 4, and the output cropped. width:
+    channels of the trunk. blocks: number of RRDBs. growth: channels added by each convolution of a dense block.
+    checkpoint: in training, store only the input of each RRDB and recompute the rest in the backward pass:
+    bit-identical gradients, less
         memory, and the time of a second forward pass.
     channels: 3, or 1 for gray pictures.
 
-    Dense blocks are initialized as kaiming_normal (fan_in) times 0.1 with bias 0, all else as torch does. Raises `UsageError` for another
-    scale.
+    Dense blocks are initialized as kaiming_normal (fan_in) times 0.1 with bias 0, all else as torch does. Raises
+    `UsageError` for another scale.
     """
 
     def __init__(
-        self, *, scale: int, width: int = 64, blocks: int = 23, growth: int = 32, checkpoint: bool = False, channels: int = 3
+        self,
+        *,
+        scale: int,
+        width: int = 64,
+        blocks: int = 23,
+        growth: int = 32,
+        checkpoint: bool = False,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         if scale not in _UPS:
@@ -123,7 +130,10 @@ class RRDBNet(nn.Module):
         height, width = lr.shape[-2:]
         below, right = -height % factor, -width % factor
         if below >= height or right >= width:
-            raise DataError(f"an LR picture of {height} x {width} pixels is too small to be reflected to a multiple of {factor} pixels")
+            raise DataError(
+                f"an LR picture of {height} x {width} pixels is too small to be reflected to a multiple of {factor} "
+                "pixels"
+            )
         return F.pad(lr, (0, right, 0, below), mode="reflect") if below or right else lr
 
     @torch.no_grad()

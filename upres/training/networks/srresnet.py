@@ -1,7 +1,7 @@
 """SRResNet, the generator of SRGAN (Ledig et al., CVPR 2017, figure 4 and section 3.2).
 
-Training uses batch normalization; `merged_state_dict` folds it into the preceding convolutions, with the running statistics, under the
-names of `upres.graph.architectures.srresnet`.
+Training uses batch normalization; `merged_state_dict` folds it into the preceding convolutions, with the running
+statistics, under the names of `upres.graph.architectures.srresnet`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class SRResNet(nn.Module):
     width, blocks: 64 and 16 as published.
     channels: 3, or 1 for gray pictures.
 
-    Each PReLU has one slope per channel: the paper cites He et al. (ICCV 2015), whose equation 1 has one per channel and calls the shared
-    one a variant. Raises `UsageError` for another scale.
+    Each PReLU has one slope per channel: the paper cites He et al. (ICCV 2015), whose equation 1 has one per channel
+    and calls the shared one a variant. Raises `UsageError` for another scale.
     """
 
     def __init__(self, *, scale: int, width: int = 64, blocks: int = 16, channels: int = 3) -> None:
@@ -87,9 +87,9 @@ class SRResNet(nn.Module):
     def load_plain(self, state: Mapping[str, Tensor]) -> None:
         """Start from a plain network of this shape (`merged_state_dict` of another).
 
-        Convolutions take the folded weights; each batch normalization becomes the identity plus the bias (mean 0, variance 1). In eval mode
-        the result is the plain network; in training mode it needs `calibrate`, since the statistics of a batch differ. Raises `DataError`
-        for missing or unexpected tensors, or other shapes.
+        Convolutions take the folded weights; each batch normalization becomes the identity plus the bias (mean 0,
+        variance 1). In eval mode the result is the plain network; in training mode it needs `calibrate`, since the
+        statistics of a batch differ. Raises `DataError` for missing or unexpected tensors, or other shapes.
         """
         plain = matching_state(state, self.merged_state_dict(), "scale, width and depth")
         for stem, conv, bn in self._convs():
@@ -106,12 +106,13 @@ class SRResNet(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, lr: Tensor) -> None:
-        """Give each batch normalization the statistics of the batch `lr`, adjusting gain and shift to keep the function of eval mode.
+        """Give each batch normalization the statistics of the batch `lr`, adjusting gain and shift to keep the function
+        of eval mode.
 
-        After `load_plain` training would start from another function, since features are normalized by other statistics. After this, it
-        starts from the loaded network: on `lr` itself training and eval mode agree. The idea is the data-dependent initialization of Glow
-        (Kingma and Dhariwal, NeurIPS 2018, section 3.1), here preserving the output. Call it before the weight average starts, with the
-        same batch on every rank.
+        After `load_plain` training would start from another function, since features are normalized by other
+        statistics. After this, it starts from the loaded network: on `lr` itself training and eval mode agree. The idea
+        is the data-dependent initialization of Glow (Kingma and Dhariwal, NeurIPS 2018, section 3.1), here preserving
+        the output. Call it before the weight average starts, with the same batch on every rank.
         """
 
         def normalized(conv: nn.Conv2d, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
@@ -130,7 +131,10 @@ class SRResNet(nn.Module):
         found: list[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]] = [("head.conv", self.head, None)]
         for index, block in enumerate(self.blocks):
             assert isinstance(block, _Block)
-            found += [(f"blocks.{index}.conv1", block.conv1, block.bn1), (f"blocks.{index}.conv2", block.conv2, block.bn2)]
+            found += [
+                (f"blocks.{index}.conv1", block.conv1, block.bn1),
+                (f"blocks.{index}.conv2", block.conv2, block.bn2),
+            ]
         found.append(("trunk", self.trunk, self.trunk_bn))
         for number, conv in enumerate(self.ups, 1):
             assert isinstance(conv, nn.Conv2d)

@@ -1,8 +1,9 @@
 """Winograd convolutions for training on a CPU: `conv2d` and `Conv2d` in place of torch's, and ESRGAN's dense block.
 
-Inside `with winograd():`, float32 convolutions on the CPU of 3x3 (stride 1, padding 1 or none) and 4x4 (stride 2, padding 1), with channels
-in multiples of 16, use Winograd's minimal filtering (winograd.cpp), forward and backward, with about twice the rounding error of direct
-summation. All others are torch's. Second derivatives (`create_graph`) are torch's, too.
+Inside `with winograd():`, float32 convolutions on the CPU of 3x3 (stride 1, padding 1 or none) and 4x4 (stride 2,
+padding 1), with channels in multiples of 16, use Winograd's minimal filtering (winograd.cpp), forward and backward,
+with about twice the rounding error of direct summation. All others are torch's. Second derivatives (`create_graph`) are
+torch's, too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _active: ContextVar[Kernel | None] = ContextVar("winograd", default=None)
 
 @contextmanager
 def winograd(active: bool = True) -> Generator[None]:
-    """Let this module's convolutions, in this thread, use Winograd's filtering where it applies (with False: torch's alone).
+    """Let this module's convolutions, in this thread, use Winograd's filtering where it applies (with False: torch's
+    alone).
 
     Compiles the kernel on first use. Raises `EngineError` if that fails.
     """
@@ -63,10 +65,12 @@ class Conv2d(nn.Conv2d):
 
 
 def dense_block(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
-    """x + 0.2 conv5([x, y1..y4]), where yk = LeakyReLU(convk([x, y1..yk-1])): the residual dense block of ESRGAN, figure 4.
+    """x + 0.2 conv5([x, y1..y4]), where yk = LeakyReLU(convk([x, y1..yk-1])): the residual dense block of ESRGAN,
+    figure 4.
 
-    x `b c h w`; five 3x3 kernels, `growth, c + k growth, 3, 3` for k = 0..3 and `c, c + 4 growth, 3, 3`, each with its bias. The fifth has
-    no activation. With Winograd [x, y1..y4] is one buffer that all five read and write in place, kept for the backward pass.
+    x `b c h w`; five 3x3 kernels, `growth, c + k growth, 3, 3` for k = 0..3 and `c, c + 4 growth, 3, 3`, each with its
+    bias. The fifth has no activation. With Winograd [x, y1..y4] is one buffer that all five read and write in place,
+    kept for the backward pass.
     """
     kernel = _kernel()
     if kernel is None or not _suits_dense_block(x, weights, biases):
@@ -107,8 +111,9 @@ def _empty(like: Tensor, channels: int, height: int, width: int) -> Tensor:
 
 
 def _wanted(ctx: Any, index: int) -> bool:
-    """Whether the gradient of tensor argument `index` will be used: `autograd.grad` and `backward(inputs=...)` want only some, which
-    `ctx.needs_input_grad` does not reflect."""
+    """Whether the gradient of tensor argument `index` will be used: `autograd.grad` and `backward(inputs=...)` want
+    only some, which `ctx.needs_input_grad` does not reflect.
+    """
     node = ctx.next_functions[index][0]
     if node is None:
         return False
@@ -135,7 +140,9 @@ class _Conv(torch.autograd.Function):
         ctx.save_for_backward(x, weight, bias)
         ctx.kind, ctx.kernel = kind, kernel
         stride, padding = _STRIDE_AND_PADDING[kind]
-        height, width = ((size + 2 * padding - taps) // stride + 1 for size, taps in zip(x.shape[2:], weight.shape[2:], strict=True))
+        height, width = (
+            (size + 2 * padding - taps) // stride + 1 for size, taps in zip(x.shape[2:], weight.shape[2:], strict=True)
+        )
         out = _empty(x, weight.shape[0], height, width)
         kernel.convolve(kind, _nhwc(x), weight, _nhwc(out), bias=bias)
         return out
@@ -187,8 +194,8 @@ class _DenseBlock(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (None, *_differentiable(ctx, _plain_dense_block, (x, *tensors), gradient))
         weights, biases = tensors[:5], tensors[5:]
-        # by_seen[..., :n] accumulates the gradients of the first n channels, from the last convolution to the first. Once convolution k + 1
-        # has added its share, that of y_k is complete, and passes through y_k's activation.
+        # by_seen[..., :n] accumulates the gradients of the first n channels, from the last convolution to the first.
+        # Once convolution k + 1 has added its share, that of y_k is complete, and passes through y_k's activation.
         received, by_seen, by_x = _nhwc(gradient), torch.empty_like(seen), _empty(x, *x.shape[1:])
         incoming, scale = received, _RESIDUAL
         shares: list[Share] = []

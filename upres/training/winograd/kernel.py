@@ -1,7 +1,7 @@
 """The kernel of winograd.cpp: compiled for this processor on first use, cached, and called with torch tensors.
 
-It knows nothing of gradients or modules (see conv.py). Its tensors are views `b h w c` with c contiguous and no gaps between rows and
-pictures, such as a slice of channels of a channels-last batch.
+It knows nothing of gradients or modules (see conv.py). Its tensors are views `b h w c` with c contiguous and no gaps
+between rows and pictures, such as a slice of channels of a channels-last batch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ _Quad = c_int64 * 4
 class _Geometry(ctypes.Structure):
     _fields_ = (
         *((name, c_int64) for name in ("taps", "batch", "in_height", "in_width", "in_step", "rows", "columns")),
-        *((name, c_int64) for name in ("out_height", "out_width", "out_step", "out_row", "out_column", "tap_step", "groups")),
+        *(
+            (name, c_int64)
+            for name in ("out_height", "out_width", "out_step", "out_row", "out_column", "tap_step", "groups")
+        ),
         *((name, _Quad) for name in ("group_row", "group_column", "first_row", "first_column")),
     )
 
@@ -50,7 +53,10 @@ class _Image(ctypes.Structure):
 
 
 class _Weights(ctypes.Structure):
-    _fields_ = (("data", c_void_p), *((name, c_int64) for name in ("inputs", "outputs", "into", "out", "row", "column")))
+    _fields_ = (
+        ("data", c_void_p),
+        *((name, c_int64) for name in ("inputs", "outputs", "into", "out", "row", "column")),
+    )
 
 
 class _Finish(ctypes.Structure):
@@ -66,7 +72,8 @@ class _Target(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Share:
-    """The gradients to compute for one convolution: `weight` and `bias` <- `scale` times theirs, given `received` of its output.
+    """The gradients to compute for one convolution: `weight` and `bias` <- `scale` times theirs, given `received` of
+    its output.
 
     received `b h w o`; weight `o i k k`, where i may be fewer channels than the input has: its first.
     """
@@ -94,8 +101,8 @@ class Kernel:
     ) -> None:  # fmt: skip
         """out <- scale * leaky_relu(conv(x, weight) + bias) + first + second; `first` and `second` may be `out`.
 
-        x `b h w i`, weight `o i k k`, out `b h w o` (3x3/valid: `b h-2 w-2 o`; 4x4/2: `b h/2 w/2 o`, h and w even), first and second of
-        out's shape.
+        x `b h w i`, weight `o i k k`, out `b h w o` (3x3/valid: `b h-2 w-2 o`; 4x4/2: `b h/2 w/2 o`, h and w even),
+        first and second of out's shape.
         """
         finish = _Finish(_pointer(bias), slope, scale, _image(first), _image(second), _image(None), 0)
         self._run(_forward(kind, x.shape[:3]), x, _weights(weight), out, finish)
@@ -106,12 +113,19 @@ class Kernel:
     ) -> None:  # fmt: skip
         """out <- scale * (gradient of the convolution's input) + first + second.
 
-        gradient `b h w o`, out `b h w i` (3x3/valid: `b h+2 w+2 i`; 4x4/2: `b 2h 2w i`). With `mask`, of out's shape, the channels from
-        `mask_from` on are multiplied by the slope of a leaky ReLU whose output was `mask`.
+        gradient `b h w o`, out `b h w i` (3x3/valid: `b h+2 w+2 i`; 4x4/2: `b 2h 2w i`). With `mask`, of out's shape,
+        the channels from `mask_from` on are multiplied by the slope of a leaky ReLU whose output was `mask`.
         """
-        finish = _Finish(None, 1.0 if mask is None else slope, scale, _image(first), _image(second), _image(mask), mask_from)
+        finish = _Finish(
+            None, 1.0 if mask is None else slope, scale, _image(first), _image(second), _image(mask), mask_from
+        )
         weights = _weights(weight)
-        weights.inputs, weights.outputs, weights.into, weights.out = weights.outputs, weights.inputs, weights.out, weights.into
+        weights.inputs, weights.outputs, weights.into, weights.out = (
+            weights.outputs,
+            weights.inputs,
+            weights.out,
+            weights.into,
+        )
         for geometry in _backward(kind, gradient.shape[:3]):
             self._run(geometry, gradient, weights, out, finish)
 
@@ -123,7 +137,10 @@ class Kernel:
     def weight_gradients(self, kind: Kind, x: Tensor, shares: Sequence[Share]) -> None:
         """Compute the gradients of several convolutions of one input x `b h w i`, which is transformed only once."""
         targets = (_Target * len(shares))(
-            *(_Target(_image(share.received), _weights(share.weight), _pointer(share.bias), share.scale) for share in shares)
+            *(
+                _Target(_image(share.received), _weights(share.weight), _pointer(share.bias), share.scale)
+                for share in shares
+            )
         )
         geometry = ctypes.addressof(_forward(kind, x.shape[:3]))
         threads = torch.get_num_threads()
@@ -147,7 +164,9 @@ def _image(x: Tensor | None) -> _Image:
     for size, stride in zip(x.shape[2::-1], x.stride()[2::-1], strict=True):
         pixel = pixel or (stride if size > 1 else 0)
         if size > 1 and stride != pixel * below:
-            raise ValueError(f"a picture b h w c must have no gaps between rows, got shape {tuple(x.shape)} and strides {x.stride()}")
+            raise ValueError(
+                f"a picture b h w c must have no gaps between rows, got shape {tuple(x.shape)} and strides {x.stride()}"
+            )
         below *= size
     if x.stride(3) != 1:
         raise ValueError(f"a picture b h w c must have its channels side by side, got strides {x.stride()}")
@@ -166,7 +185,9 @@ def _forward(kind: Kind, size: tuple[int, ...]) -> _Geometry:
         padding = 1 if kind == "3x3" else 0
         rows, columns = height + 2 * padding - 2, width + 2 * padding - 2
         zero, before = _Quad(0), _Quad(-padding)
-        return _Geometry(3, batch, height, width, 1, rows, columns, rows, columns, 1, 0, 0, 1, 1, before, before, zero, zero)
+        return _Geometry(
+            3, batch, height, width, 1, rows, columns, rows, columns, 1, 0, 0, 1, 1, before, before, zero, zero
+        )
     # Phase (r, s): the input pixels 2y + r - 1, 2x + s - 1 against the taps r, r + 2 and s, s + 2.
     r, s = (0, 0, 1, 1), (0, 1, 0, 1)
     begins = (_Quad(*(value - 1 for value in r)), _Quad(*(value - 1 for value in s)), _Quad(*r), _Quad(*s))
@@ -176,14 +197,21 @@ def _forward(kind: Kind, size: tuple[int, ...]) -> _Geometry:
 
 @functools.lru_cache(maxsize=1024)
 def _backward(kind: Kind, size: tuple[int, ...]) -> tuple[_Geometry, ...]:
-    """The input gradient is a convolution of the output gradient with flipped kernels; with stride 2, one per phase of the input."""
+    """The input gradient is a convolution of the output gradient with flipped kernels; with stride 2, one per phase of
+    the input.
+    """
     batch, height, width = size
     if kind != "4x4/2":
         padding = 1 if kind == "3x3" else 2
         rows, columns = height + 2 * padding - 2, width + 2 * padding - 2
         last, before = _Quad(2), _Quad(-padding)
-        return (_Geometry(3, batch, height, width, 1, rows, columns, rows, columns, 1, 0, 0, -1, 1, before, before, last, last),)
-    # The pixel 2n + 1 (r = 0) saw the outputs n, n + 1 by the taps 2, 0; the pixel 2n (r = 1) n - 1, n by the taps 3, 1.
+        return (
+            _Geometry(
+                3, batch, height, width, 1, rows, columns, rows, columns, 1, 0, 0, -1, 1, before, before, last, last
+            ),
+        )
+    # The pixel 2n + 1 (r = 0) saw the outputs n, n + 1 by the taps 2, 0; the pixel 2n (r = 1) n - 1, n by the taps 3,
+    # 1.
     return tuple(
         _Geometry(
             *(2, batch, height, width, 1, height, width, 2 * height, 2 * width, 2, 1 - r, 1 - s),
@@ -195,10 +223,13 @@ def _backward(kind: Kind, size: tuple[int, ...]) -> tuple[_Geometry, ...]:
 
 
 def suits(kind: Kind, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: int | None = None) -> bool:
-    """Whether the kernel can convolve x `b i h w` (or its shape with `inputs` channels) with `weight` `o i k k`: matching float32 tensors
-    on the CPU, i and o multiples of 16, h and w even for 4x4/2 and large enough."""
+    """Whether the kernel can convolve x `b i h w` (or its shape with `inputs` channels) with `weight` `o i k k`:
+    matching float32 tensors on the CPU, i and o multiples of 16, h and w even for 4x4/2 and large enough.
+    """
     tensors = (x, weight) if bias is None else (x, weight, bias)
-    plain = all(type(t) in (Tensor, nn.Parameter) and t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+    plain = all(
+        type(t) in (Tensor, nn.Parameter) and t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors
+    )
     if not plain or x.dim() != 4 or weight.dim() != 4 or not x.numel() or weight.shape[1] != (inputs or x.shape[1]):
         return False
     taps = (4, 4) if kind == "4x4/2" else (3, 3)
@@ -211,13 +242,18 @@ def suits(kind: Kind, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: in
 
 @functools.cache
 def load_kernel() -> Kernel:
-    """Compile (a few seconds, once per machine) and load. Raises `EngineError` without Linux, g++ or a cache, or if it fails."""
+    """Compile (a few seconds, once per machine) and load.
+
+    Raises `EngineError` without Linux, g++ or a cache, or if it fails.
+    """
     if sys.platform != "linux":
         raise EngineError(f"Winograd convolutions need Linux, this is {sys.platform}: use torch's own")
     named = os.environ.get("CXX", "g++")
     compiler = shutil.which(named)
     if compiler is None:
-        raise EngineError(f"Winograd convolutions need the compiler {named}, which is not installed: install it, or use torch's own")
+        raise EngineError(
+            f"Winograd convolutions need the compiler {named}, which is not installed: install it, or use torch's own"
+        )
     target = cache_folder() / f"winograd-{_fingerprint(compiler)}.so"
     try:
         if not _is_whole(target):
@@ -225,19 +261,24 @@ def load_kernel() -> Kernel:
         return Kernel(target)
     except (OSError, OutputError) as error:  # the folder cannot be written to, or forbids execution
         raise EngineError(
-            f"the compiled Winograd convolutions cannot be stored in {target.parent} ({error}): set UPRES_CACHE to another folder, or "
+            f"the compiled Winograd convolutions cannot be stored in {target.parent} ({error}): set UPRES_CACHE to "
+            "another folder, or "
             "use torch's own"
         ) from error
 
 
 def _build(compiler: str, target: Path) -> None:
-    """Compile to a temporary file, then store the library before its digest: other processes and power cuts must not see half of it."""
+    """Compile to a temporary file, then store the library before its digest: other processes and power cuts must not
+    see half of it.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         built = Path(folder) / target.name
         result = _compiler(compiler, *_FLAGS, str(SOURCES[0]), "-o", str(built))
         if result.returncode:
-            raise EngineError(f"{compiler} cannot compile {SOURCES[0].name}: {result.stderr.strip()[-500:]}: use torch's own")
+            raise EngineError(
+                f"{compiler} cannot compile {SOURCES[0].name}: {result.stderr.strip()[-500:]}: use torch's own"
+            )
         library = built.read_bytes()
     write_atomic(target, library)
     write_atomic(_digest_path(target), hashlib.sha256(library).hexdigest().encode())
@@ -259,12 +300,18 @@ def _compiler(*command: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise EngineError(f"the compiler {command[0]} cannot be started ({error.strerror}): use torch's own convolutions") from error
+        raise EngineError(
+            f"the compiler {command[0]} cannot be started ({error.strerror}): use torch's own convolutions"
+        ) from error
 
 
 def _fingerprint(compiler: str) -> str:
-    """A hash of everything that determines the library: source, flags, compiler and processor (the cache may be shared)."""
+    """A hash of everything that determines the library: source, flags, compiler and processor (the cache may be
+    shared).
+    """
     version = _compiler(compiler, "--version").stdout
-    processor = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("flags", "Features"))), "")
+    processor = next(
+        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("flags", "Features"))), ""
+    )
     words = "\n".join([*_FLAGS, version, platform.machine(), processor])
     return hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES) + words.encode()).hexdigest()[:16]
