@@ -17,9 +17,10 @@ from upres.images.io import Picture, read_picture, write_picture  # noqa: E402
 from upres.images.resize import imresize  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import read_levels  # noqa: E402
-from upres.training.loop import PretrainedFiles, train  # noqa: E402
+from upres.training.loop import train  # noqa: E402
 from upres.training.monitoring.validation import enlarge  # noqa: E402
 from upres.training.networks.compact import Compact  # noqa: E402
+from upres.training.pretrained import PretrainedFiles  # noqa: E402
 from upres.weights.read import read_weights  # noqa: E402
 
 CONFIG = TrainConfig(

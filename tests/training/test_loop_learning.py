@@ -19,7 +19,9 @@ from upres.metrics.psnr_ssim import psnr  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import find_pictures, make_pair, read_rgb  # noqa: E402
-from upres.training.loop import PretrainedFiles, Progress, train  # noqa: E402
+from upres.training.loop import train  # noqa: E402
+from upres.training.pretrained import PretrainedFiles  # noqa: E402
+from upres.training.run import Progress  # noqa: E402
 from upres.weights.read import read_weights  # noqa: E402
 
 STAGE_ONE = TrainConfig(

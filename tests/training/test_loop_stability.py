@@ -21,9 +21,10 @@ from upres.training import loop, run_folder  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
-from upres.training.loop import Progress, train  # noqa: E402
+from upres.training.loop import train  # noqa: E402
 from upres.training.monitoring.validation import Quality  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
+from upres.training.run import Progress  # noqa: E402
 from upres.training.state import TrainState, learning_rate_at  # noqa: E402
 
 SETTINGS: dict[str, Any] = {

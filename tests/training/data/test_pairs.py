@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.data.test_roots import CONFIG, levels, save
+from tests.training.data.test_training_set import CONFIG, levels, save
 from upres.errors import DataError
 from upres.images.resize import imresize
 from upres.training.data.pairs import find_partners, misalignment, phase_shift, words_of_shifts
-from upres.training.data.roots import Root, load_training_set
+from upres.training.data.roots import Root
+from upres.training.data.training_set import load_training_set
 
 
 def smooth(seed: int, height: int, width: int) -> np.ndarray:

@@ -15,8 +15,9 @@ from torch.nn import functional as F  # noqa: E402
 
 from upres.errors import EngineError  # noqa: E402
 from upres.training.winograd import conv  # noqa: E402
+from upres.training.winograd.build import load_kernel  # noqa: E402
 from upres.training.winograd.conv import Conv2d, conv2d, dense_block, winograd  # noqa: E402
-from upres.training.winograd.kernel import Kernel, load_kernel  # noqa: E402
+from upres.training.winograd.kernel import Kernel  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("compiled")
 TOLERANCE = 5e-6  # root mean square error over root mean square; direct summation in float32 has 1e-7 to 2e-6

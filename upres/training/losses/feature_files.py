@@ -19,8 +19,8 @@ from upres.errors import ModelError, UsageError
 from upres.system.download import Source, cache_folder, fetch
 from upres.system.files import sha256_of
 from upres.training.losses import formulas
+from upres.training.losses.feature_families import random_state, recognize
 from upres.training.losses.feature_nets import FeatureNetwork as FeatureNetwork
-from upres.training.losses.feature_nets import random_state, recognize
 from upres.weights.read import read_weights
 
 RANDOM = "random weights"  # in place of a SHA-256

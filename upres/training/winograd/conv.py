@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upres.training.winograd.kernel import Kernel, Kind, Share, load_kernel, suits
+from upres.training.winograd.build import load_kernel
+from upres.training.winograd.kernel import Kernel, Kind, Share, suits
 
 _SLOPE: Final = 0.2
 _RESIDUAL: Final = 0.2
