@@ -32,8 +32,8 @@ from upres.training.pretrained import PretrainedFiles  # noqa: E402
 from upres.training.run import Progress  # noqa: E402
 
 CONFIG = TrainConfig(
-    recipe="compact-x2", scale=2, width=8, depth=2, steps=12, batch=2, patch_px=12, warmup_steps=2, hr_scales=(1.0,), threads=1,
-    validate_every=6, checkpoint_every=3, ema_decay=0.9,
+    recipe="compact-x2", scale=2, width=8, depth=2, steps=12, batch=2, patch_px=12, warmup_steps=2, hr_scales=(1.0,),
+    threads=1, validate_every=6, checkpoint_every=3, ema_decay=0.9,
 )  # fmt: skip
 
 

@@ -35,8 +35,9 @@ from upres.training.state import TrainState, build_state  # noqa: E402
 from upres.weights.read import read_weights, write_safetensors  # noqa: E402
 
 SETTINGS = {
-    "steps": 8, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,), "warmup_steps": 0, "threads": 1,
-    "discriminator_width": 2, "judge": "", "niqe": False, "validate_every": 4, "checkpoint_every": 2, "convolutions": "torch",
+    "steps": 8, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,),
+    "warmup_steps": 0, "threads": 1, "discriminator_width": 2, "judge": "", "niqe": False, "validate_every": 4,
+    "checkpoint_every": 2, "convolutions": "torch",
 }  # fmt: skip
 GAN = dataclasses.replace(resolve_recipe("compact-gan-x2"), **SETTINGS)  # type: ignore[arg-type]
 

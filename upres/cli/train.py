@@ -218,8 +218,8 @@ def train(
         ):
             try:
                 model = run(
-                    config, roots, out, validation=shown, resume=resume, guard=guard, sources=sources, ranks=ranks, report=bar.report,
-                    say=bar.say, should_stop=interrupt.pressed,
+                    config, roots, out, validation=shown, resume=resume, guard=guard, sources=sources, ranks=ranks,
+                    report=bar.report, say=bar.say, should_stop=interrupt.pressed,
                 )  # fmt: skip
             except OutputError as error:
                 if newest_step(out / "checkpoints") is None:

@@ -27,8 +27,8 @@ def launch_workers(out: Path, resume: bool, processes: int, nodes: int, rdzv: st
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
     command = [sys.executable, "-m", "upres", *(["--debug"] if debug_enabled() else []), *arguments, "--resume"]
     return launch(
-        command, processes=processes, nodes=nodes, rdzv=rdzv, progress_of=lambda: newest_step(out / "checkpoints"), say=say,
-        log_folder=out / "logs", debug=debug,
+        command, processes=processes, nodes=nodes, rdzv=rdzv, progress_of=lambda: newest_step(out / "checkpoints"),
+        say=say, log_folder=out / "logs", debug=debug,
     )  # fmt: skip
 
 

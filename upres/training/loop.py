@@ -136,9 +136,9 @@ def train(
         sources.init, sources.init_discriminator, state, lambda: draw_of(config, pictures, recipe, whole)(0)[0], say
     )
     facts = {
-        "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity, "init": parent.sha256,
-        "degradation": recipe.sha256 if recipe else "", "processes": ranks.count, "winograd": fast,
-        "guard": "on" if guard else "", "teacher": teacher.identity if teacher is not None else "",
+        "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity,
+        "init": parent.sha256, "degradation": recipe.sha256 if recipe else "", "processes": ranks.count,
+        "winograd": fast, "guard": "on" if guard else "", "teacher": teacher.identity if teacher is not None else "",
     }  # fmt: skip
     if start is not None:
         check_same_run(start, facts, out)

@@ -133,12 +133,13 @@ _WEIGHTS: dict[str, Callable[[NcnnLayer], list[Weights]]] = {
 }
 # What takes each value by itself and gives one of it, and has no weights.
 POINTWISE = frozenset(
-    {"AbsVal", "BNLL", "CELU", "Clip", "Dropout", "ELU", "Erf", "Exp", "GELU", "HardSigmoid", "HardSwish", "Log", "Mish",
-     "Noop", "Power", "ReLU", "SELU", "Sigmoid", "Softplus", "Swish", "TanH", "UnaryOp"}
+    {"AbsVal", "BNLL", "CELU", "Clip", "Dropout", "ELU", "Erf", "Exp", "GELU", "HardSigmoid", "HardSwish", "Log",
+     "Mish", "Noop", "Power", "ReLU", "SELU", "Sigmoid", "Softplus", "Swish", "TanH", "UnaryOp"}
 )  # fmt: skip
 _MOVING = frozenset(
-    {"BinaryOp", "Concat", "Crop", "Eltwise", "ExpandDims", "Flatten", "Input", "Interp", "MatMul", "Padding", "Permute",
-     "PixelShuffle", "Pooling", "Reduction", "Reorg", "Reshape", "ShuffleChannel", "Slice", "Softmax", "Split", "Squeeze"}
+    {"BinaryOp", "Concat", "Crop", "Eltwise", "ExpandDims", "Flatten", "Input", "Interp", "MatMul", "Padding",
+     "Permute", "PixelShuffle", "Pooling", "Reduction", "Reorg", "Reshape", "ShuffleChannel", "Slice", "Softmax",
+     "Split", "Squeeze"}
 )  # fmt: skip
 _INPUTS = {
     "Input": (0, 0),

@@ -313,8 +313,9 @@ def test_channels_last_is_the_same(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "layer", "smallest"),
     [
-        ("vgg19", "conv3_1", 4), ("vgg19-conv3_1", "conv3_1", 5), ("vgg19-conv3_1", "conv1_1", 2), ("vgg19-16x", "conv5_1", 32),
-        ("vgg19-16x", "relu1_1", 2), ("squeezenet1_1", "relu9", 17), ("squeezenet1_1", "conv1", 3),
+        ("vgg19", "conv3_1", 4), ("vgg19-conv3_1", "conv3_1", 5), ("vgg19-conv3_1", "conv1_1", 2),
+        ("vgg19-16x", "conv5_1", 32), ("vgg19-16x", "relu1_1", 2), ("squeezenet1_1", "relu9", 17),
+        ("squeezenet1_1", "conv1", 3),
     ],
 )  # fmt: skip
 def test_too_small_a_picture_is_refused_exactly_where_torch_cannot_go_on(name: str, layer: str, smallest: int) -> None:

@@ -81,8 +81,8 @@ def load_training_set(
         else:
             paths = [hr for hr, _ in source.files if (hr, None) not in held_out]
             new, out = load_pairs(
-                paths, scale=config.scale, patch_px=config.patch_px, hr_scales=config.hr_scales, channels=kind.channels, depth=kind.depth,
-                reduce=not config.degradation,
+                paths, scale=config.scale, patch_px=config.patch_px, hr_scales=config.hr_scales, channels=kind.channels,
+                depth=kind.depth, reduce=not config.degradation,
             )  # fmt: skip
         loaded.append(new)
         left_out += out
@@ -96,8 +96,9 @@ def load_training_set(
 
         notes += words_of_shifts(shifts)
     return TrainingSet(
-        [pair for new in loaded for pair in new], np.concatenate(weights), shown, left_out, _fingerprint(opened, loaded), kind.channels,
-        kind.depth, any(source.root.lr is not None for source in opened), tuple(notes),
+        [pair for new in loaded for pair in new], np.concatenate(weights), shown, left_out,
+        _fingerprint(opened, loaded), kind.channels, kind.depth, any(source.root.lr is not None for source in opened),
+        tuple(notes),
     )  # fmt: skip
 
 

@@ -2,10 +2,10 @@
 
 | family | what it is | input | layers |
 |---|---|---|---|
-| vgg19, vgg16 | torchvision's (Simonyan and Zisserman, ICLR 2015) | ImageNet's mean and deviation | conv1_1 ... conv5_4 (conv5_3) |
-| vgg19-conv3_1 | VGG-19 scaled to a mean activation of 1 (Gatys et al., NIPS 2015) | by its layer `0` | conv1_1 ... conv3_1 |
-| vgg19-16x | VGG-19 in a sixteenth of its weights (Wang et al., CVPR 2020) | by its layer `conv0` | conv1_1 ... conv5_1 |
-| squeezenet1_1 | SqueezeNet 1.1 as trained in Caffe (Iandola et al., 2016) | B G R in 0..255, less their means | conv1, fire2 ... fire9 |
+| vgg19, vgg16 | torchvision's (Simonyan and Zisserman, ICLR 2015) | as for ImageNet | conv1_1 ... conv5_4 (conv5_3) |
+| vgg19-conv3_1 | VGG-19, mean activations of 1 (Gatys et al., NIPS 2015) | by its layer `0` | conv1_1 ... conv3_1 |
+| vgg19-16x | VGG-19, a sixteenth of its weights (Wang et al., CVPR 2020) | by its `conv0` | conv1_1 ... conv5_1 |
+| squeezenet1_1 | trained in Caffe (Iandola et al., 2016) | B G R in 0..255, less their means | conv1, fire2 ... fire9 |
 | squeezenet1_1-torchvision | torchvision's training of the same layers | as vgg19 | the same |
 
 The names stand for outputs before the activation (of a `fire`, both branches concatenated); with `relu` instead of

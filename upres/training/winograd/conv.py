@@ -205,8 +205,9 @@ class _DenseBlock(torch.autograd.Function):
             start, end = weights[k - 1].shape[1] if k else 0, weights[k].shape[1]
             so_far = by_seen[..., :end]
             kernel.input_gradient(
-                "3x3", incoming, weights[k], so_far if k else _nhwc(by_x), scale=scale, first=None if k == 4 else so_far,
-                second=None if k else received, mask=seen if k else None, mask_from=start, slope=_SLOPE,
+                "3x3", incoming, weights[k], so_far if k else _nhwc(by_x), scale=scale,
+                first=None if k == 4 else so_far, second=None if k else received, mask=seen if k else None,
+                mask_from=start, slope=_SLOPE,
             )  # fmt: skip
             incoming, scale = by_seen[..., start:end], 1.0
         if not any(_wanted(ctx, index) for index in range(1, 11)):

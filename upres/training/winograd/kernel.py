@@ -50,8 +50,8 @@ class _Weights(ctypes.Structure):
 
 class _Finish(ctypes.Structure):
     _fields_ = (
-        ("bias", c_void_p), ("slope", c_float), ("scale", c_float), ("first", _Image), ("second", _Image), ("mask", _Image),
-        ("mask_from", c_int64),
+        ("bias", c_void_p), ("slope", c_float), ("scale", c_float), ("first", _Image), ("second", _Image),
+        ("mask", _Image), ("mask_from", c_int64),
     )  # fmt: skip
 
 
@@ -85,8 +85,8 @@ class Kernel:
         self._weight_gradients.argtypes = (c_void_p, _Image, c_int64, c_void_p, c_int64, c_int)
 
     def convolve(
-        self, kind: Kind, x: Tensor, weight: Tensor, out: Tensor, *, bias: Tensor | None = None, slope: float = 1.0, scale: float = 1.0,
-        first: Tensor | None = None, second: Tensor | None = None,
+        self, kind: Kind, x: Tensor, weight: Tensor, out: Tensor, *, bias: Tensor | None = None, slope: float = 1.0,
+        scale: float = 1.0, first: Tensor | None = None, second: Tensor | None = None,
     ) -> None:  # fmt: skip
         """out <- scale * leaky_relu(conv(x, weight) + bias) + first + second; `first` and `second` may be `out`.
 
@@ -97,8 +97,9 @@ class Kernel:
         self._run(_forward(kind, x.shape[:3]), x, _weights(weight), out, finish)
 
     def input_gradient(
-        self, kind: Kind, gradient: Tensor, weight: Tensor, out: Tensor, *, scale: float = 1.0, first: Tensor | None = None,
-        second: Tensor | None = None, mask: Tensor | None = None, mask_from: int = 0, slope: float = 1.0,
+        self, kind: Kind, gradient: Tensor, weight: Tensor, out: Tensor, *, scale: float = 1.0,
+        first: Tensor | None = None, second: Tensor | None = None, mask: Tensor | None = None, mask_from: int = 0,
+        slope: float = 1.0,
     ) -> None:  # fmt: skip
         """out <- scale * (gradient of the convolution's input) + first + second.
 
