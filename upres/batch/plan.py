@@ -84,11 +84,11 @@ class Upscalers:
         """
         return math.prod(network.scale for network in self._networks[self._name(height, width)])
 
-    def record(self, height: int, width: int) -> dict[str, str]:
+    def record(self, height: int, width: int, source: Path | bytes) -> dict[str, str]:
         """The record of the result for a picture of (height, width). Raises as `scale_for` does."""
         size = self._request.size.resolve(height, width, native=self.scale_for(height, width))
         settings = self._request.settings() | {"model": self._labels[self._name(height, width)]}
-        return record.make_record(settings, *size)
+        return record.make_record(settings, *size, source)
 
     def expect(self, height: int, width: int) -> None:
         """Announce a job for a picture of (height, width): the engine is chosen for all jobs together."""
@@ -153,7 +153,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         if place in clashes:
             prepared.failures.append(Outcome(found.name, None, 0, error=clashes[place]))
         elif target is not None and target.exists() and not request.overwrite and not target.is_dir():
-            _keep(prepared, target, upscalers.record(header.height, header.width))
+            _keep(prepared, target, upscalers.record(header.height, header.width, source))
         else:
             wanted.append((found, source, header, target))
             upscalers.expect(header.height, header.width)
@@ -194,10 +194,14 @@ def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:
 
 
 def _refuse_mixing(prepared: Prepared, folder: Path, request: Request) -> None:
-    """Raise `UsageError` if `folder` already contains results of other settings."""
+    """Raise `UsageError` if `folder` already contains results of other settings. A result of another picture is no
+    reason: that input has changed.
+    """
     others = sum(map(len, prepared.other.values()))
     resume.check(folder, request.settings(), len(prepared.existing) + len(prepared.unknown) + others)
     for told, targets in prepared.other.items():
+        if told == record.OTHER_INPUT:
+            continue
         results = str(targets[0]) if len(targets) == 1 else f"{len(targets)} results"
         raise UsageError(
             f"{folder} contains {results} {told}; use the same settings, choose another folder with `out`, "
@@ -239,7 +243,7 @@ def _job(
         depth=header.depth,
         size=request.size,
     )
-    made_with = upscalers.record(header.height, header.width)
+    made_with = upscalers.record(header.height, header.width, source)
     return Job(
         found, source, header, upscaler, request.size, plan, target, destination.format, upscalers.notes, made_with
     )
