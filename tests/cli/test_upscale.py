@@ -136,6 +136,7 @@ def test_every_engine_by_name_and_what_ran_is_told(photo: Path, model: Path, eng
     assert np.abs(made - expected).max() <= 1.01 / 255
 
 
+@pytest.mark.slow
 def test_devices_and_precisions_that_are_not_there_are_refused_with_what_is(photo: Path, model: Path) -> None:
     words = upscale(photo, "-n", model, "--engine", "ncnn", "--device", "cuda", code=2).stderr.decode()
     assert (
@@ -320,6 +321,7 @@ def test_results_too_large_fail_by_input_before_any_work(photo: Path, model: Pat
     assert names(photo.parent) == ["photo.png"]
 
 
+@pytest.mark.slow
 def test_a_missing_input_fails_by_name(tmp_path: Path, model: Path) -> None:
     words = upscale(tmp_path / "gone.png", "-n", model, code=3).stderr.decode()
     assert words.count("gone.png") == 1
@@ -336,6 +338,7 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100_000))) + chunk(b"IEND", b"")
 
 
+@pytest.mark.slow
 def test_bad_pictures_among_good_ones(tmp_path: Path, model: Path, photo: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -393,6 +396,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_leftovers_of_a_killed_run_are_no_pictures(tmp_path: Path, model: Path, photo: Path) -> None:
     (tmp_path / ".photo_x2.png.0123abcd.partial").write_bytes(photo.read_bytes())
     upscale(tmp_path, "-n", model)
@@ -447,6 +451,7 @@ def test_a_full_disk_leaves_no_file_and_stops(tmp_path: Path, model: Path, photo
     assert len(names(tmp_path / "out")) == 5
 
 
+@pytest.mark.slow
 def test_a_full_file_system(model: Path, photo: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
@@ -495,6 +500,7 @@ def test_nothing_on_standard_input(model: Path) -> None:
     assert result.stdout == b""
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone(model: Path, photo: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -508,6 +514,7 @@ def test_a_reader_that_has_gone(model: Path, photo: Path) -> None:
     assert b"Exception" not in result.stderr
 
 
+@pytest.mark.slow
 def test_pictures_are_not_poured_into_a_terminal(model: Path, photo: Path) -> None:
     pty = pytest.importorskip("pty")
     parent, child = pty.openpty()
@@ -530,11 +537,13 @@ def test_inputs_that_collide_are_both_named(tmp_path: Path, model: Path, photo: 
     assert names(tmp_path) == [f"out/{resume.NAME}", "out/photo.png", "photo.jpg", "photo.png"]
 
 
+@pytest.mark.slow
 def test_an_empty_name_is_not_the_present_folder(tmp_path: Path, model: Path, photo: Path) -> None:
     for arguments in (("", "-n", model), (photo, "-n", model, "-o", "")):
         assert "an empty string" in upscale(*arguments, code=2).stderr.decode()
 
 
+@pytest.mark.slow
 def test_a_folder_beside_itself_twice(tmp_path: Path, model: Path, photo: Path) -> None:
     (tmp_path / "notes.txt").touch()
     upscale(tmp_path, "-n", model)
@@ -545,6 +554,7 @@ def test_a_folder_beside_itself_twice(tmp_path: Path, model: Path, photo: Path) 
     assert "photo_x2.png exists" in again
 
 
+@pytest.mark.slow
 def test_a_folder_without_pictures(tmp_path: Path, model: Path) -> None:
     (tmp_path / "notes.txt").touch()
     words = upscale(tmp_path, "-n", model, code=3).stderr.decode()
@@ -552,6 +562,7 @@ def test_a_folder_without_pictures(tmp_path: Path, model: Path) -> None:
     assert "1 x file that is not a picture" in words
 
 
+@pytest.mark.slow
 def test_what_a_format_cannot_hold_is_told_once(tmp_path: Path, model: Path) -> None:
     write_picture(picture(noise(8, 8), noise(8, 8, 1)[:, :, 0]), tmp_path / "soft.png")
     words = upscale(tmp_path / "soft.png", "-n", model, "-o", tmp_path / "flat.jpg").stderr.decode()
@@ -559,6 +570,7 @@ def test_what_a_format_cannot_hold_is_told_once(tmp_path: Path, model: Path) -> 
     assert words.startswith(f"note: {tmp_path / 'soft.png'}: ")
 
 
+@pytest.mark.slow
 def test_odd_names(tmp_path: Path, model: Path, photo: Path) -> None:
     name = tmp_path / "-ümläut 图 [bold]x.png"
     photo.rename(name)
@@ -577,6 +589,7 @@ def test_a_traceback_only_with_debug(tmp_path: Path, model: Path) -> None:
     assert b"Traceback" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_command_line_runs_them_and_says_once_what_was_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

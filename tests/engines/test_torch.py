@@ -69,6 +69,7 @@ def test_settings_are_ours_inside_and_put_back(monkeypatch: pytest.MonkeyPatch) 
     assert settings() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_tiles_of_a_network_with_sigmoids_are_equal_to_the_bit(threads: int) -> None:
     """Sizes whose values are no multiple of a vector, and enough of them (more than 32,768) for torch to give each

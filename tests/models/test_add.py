@@ -136,6 +136,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, store: Path) -> None:
     assert not store.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [".param", ".bin"])
 def test_both_files_of_an_ncnn_model_are_taken_verified_and_removed(half: str, tmp_path: Path, store: Path) -> None:
     param = bilinear_x2(tmp_path)

@@ -186,6 +186,7 @@ def test_every_loss_with_every_discriminator_moves_both_networks(loss: str, kind
     assert wanted <= told.keys()
 
 
+@pytest.mark.slow
 def test_the_discriminator_learns_to_tell(features: Features) -> None:
     """With a generator that stands still D(real) rises above D(fake)."""
     config = dataclasses.replace(

@@ -38,6 +38,7 @@ def made(height: int, width: int) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(tile, np.float32) for name, tile in tiles.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["compact-x2", "compact-x4", "compact-wild-x4", "compact-gan-x4", "published", "published ncnn"]
 )

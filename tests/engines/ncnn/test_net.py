@@ -61,6 +61,7 @@ def test_results_are_our_own_memory(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sr, kept)
 
 
+@pytest.mark.slow
 def test_a_mat_of_ncnn_borrows_and_ours_does_not(tmp_path: Path) -> None:
     """`ncnn.Mat(array)` is the array's own memory and keeps nothing alive: what is written there later is what ncnn
     would compute with.
