@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import InputError
@@ -27,7 +26,7 @@ from upres.images.icc import (
 )
 from upres.images.picture import Header, Picture
 from upres.images.sniff import HEAD_BYTES, NAMES, sniff, sniff_tiff, tiff_has_exif
-from upres.images.vips import VipsError, attempt
+from upres.images.vips import VipsError, attempt, load
 
 _MM_PER_INCH = 25.4
 _PNG_UNSAID = 2.834  # dots per mm that libvips reports for a PNG without a pHYs chunk
@@ -145,22 +144,13 @@ def _identify(source: Path | bytes) -> tuple[str, str]:
 def _open(source: Path | bytes, name: str, form: str) -> Any:
     """A pyvips image with only its header read. Raises `InputError`."""
     try:
-        image = attempt(lambda: _load(source, form, "error"))
+        image = attempt(lambda: load(source, _LOADERS[form], "error"))
     except VipsError as error:
         raise _damaged(name, form, error) from error
     if form == "avif" and _field(image, "heif-compression", "av1") != "av1":
         codec = image.get("heif-compression")
         raise InputError(f"{name} is a HEIF picture with codec {codec}, expected AVIF; convert it to PNG")
     return image
-
-
-def _load(source: Path | bytes, form: str, fail_on: str) -> Any:
-    if isinstance(source, bytes):
-        stream = pyvips.Source.new_from_memory(source)
-    else:
-        path: Any = os.fsencode(source)  # file names need not be UTF-8
-        stream = pyvips.Source.new_from_file(path)
-    return pyvips.Operation.call(f"{_LOADERS[form]}_source", stream, access="sequential", fail_on=fail_on)
 
 
 def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[str]) -> Levels:
@@ -170,10 +160,10 @@ def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[
     progressive JPEG, but harmless stray bytes raise one too and must not reject a photograph.
     """
     try:
-        levels = attempt(lambda: unwrap(_load(source, form, "warning")))
+        levels = attempt(lambda: unwrap(load(source, _LOADERS[form], "warning")))
     except VipsError as doubt:
         try:
-            levels = attempt(lambda: unwrap(_load(source, form, "error")))
+            levels = attempt(lambda: unwrap(load(source, _LOADERS[form], "error")))
         except VipsError as error:
             raise _damaged(name, form, error) from error
         notes.append(f"parts of the picture may be damaged ({doubt}); check the result")

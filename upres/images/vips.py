@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyvips
@@ -72,6 +73,19 @@ def attempt(work: Callable[[], T]) -> T:
             return work()
         except (pyvips.Error, UnicodeDecodeError) as error:
             raise VipsError(_reason(error)) from error
+
+
+def load(source: Path | bytes, loader: str, fail_on: str) -> Any:
+    """A pyvips image with only its header read, by a loader such as "pngload"; call it within `attempt`.
+
+    Its pixels are computed when they are asked for, from top to bottom, once. `fail_on` is "error" or "warning".
+    """
+    if isinstance(source, bytes):
+        stream = pyvips.Source.new_from_memory(source)
+    else:
+        path: Any = os.fsencode(source)  # file names need not be UTF-8
+        stream = pyvips.Source.new_from_file(path)
+    return pyvips.Operation.call(f"{loader}_source", stream, access="sequential", fail_on=fail_on)
 
 
 class _Call:
