@@ -159,6 +159,7 @@ def upscale(
             rich_help_panel=_SPEED,
         ),
     ] = 0,
+    nice: Annotated[bool, typer.Option("--nice", help="Let other programs go first.", rich_help_panel=_SPEED)] = False,
     memory_bytes: Annotated[
         str | None,
         typer.Option(
@@ -240,6 +241,10 @@ def upscale(
         )
         from upres.cli.upscale_job import run_request
 
+        if nice:
+            from upres.system.priority import lower_priority
+
+            lower_priority()
         return run_request(request, quality, png_level, debug or debug_enabled())
 
     run_verb(work, debug)

@@ -254,6 +254,7 @@ class Upscaler:
             grid_px=first.grid_px,
             device_bytes=first.device_bytes,
             max_tile_px=first.max_tile_px,
+            workers=first.workers,
             then=tuple(then),
             extras=Extras(TURNS if options.tta else 1, options.wrap, options.color_lock or options.blend < 1.0),
         )
