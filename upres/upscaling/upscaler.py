@@ -212,7 +212,7 @@ class Upscaler:
             result = enlarge_picture(picture, self.networks, plan, self.options, meter)
             meter.finish()
             self._end()
-            return replace(result, notes=picture.notes + plan.notes + self.notes)
+            return replace(result, notes=result.notes + plan.notes + self.notes)
 
     def plan(
         self,
