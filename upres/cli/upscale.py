@@ -93,7 +93,7 @@ def upscale(
         typer.Option(
             *("-n", "--model"),
             metavar="NAME|FILE",
-            help="Model name or file, blend (a:0.7,b:0.3) or chain ('a>b'). Default: auto, the model that fits each picture.",
+            help="Model name or file, blend (a:0.7,b:0.3) or chain ('a>b'). Default: auto, what fits each picture.",
             rich_help_panel=_MODEL,
         ),
     ] = None,
