@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from upres.engines.opaque.program import model_bytes
 from upres.errors import ModelError
 from upres.graph.opaque import Kind, OpaqueModel
 from upres.system.subprocesses import python_command, run
@@ -30,11 +31,6 @@ def probe(path: Path, kind: Kind) -> OpaqueModel:
     if "error" in answer:
         raise ModelError(f"model file {path}: {answer['error']}")
     return from_answer(answer)
-
-
-def model_bytes(path: Path) -> int:
-    """Bytes of a model file, with ncnn's weights beside it."""
-    return sum(one.stat().st_size for one in {path, path.with_suffix(".bin")} if one.exists())
 
 
 def from_answer(answer: dict[str, Any]) -> OpaqueModel:

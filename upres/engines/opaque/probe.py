@@ -12,8 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from upres.engines.opaque.measure import model_bytes
-from upres.engines.opaque.program import Program
+from upres.engines.opaque.program import Program, model_bytes
 from upres.engines.opaque.runner import open_program, run_once
 from upres.errors import EngineError, ModelError, UpresError
 from upres.graph.opaque import WHOLE_PICTURE_PX, Kind, OpaqueModel
