@@ -6,6 +6,7 @@ from upres.images.alpha import bleed_alpha
 from upres.images.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantize
 from upres.images.read import read_header, read_picture, read_xmp
 from upres.images.vips import set_threads
+from upres.images.whole import read_source
 from upres.images.write import check_writable, encode_picture, write_picture, writing_notes
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "quantize",
     "read_header",
     "read_picture",
+    "read_source",
     "read_xmp",
     "set_threads",
     "write_picture",

@@ -27,6 +27,7 @@ from upres.images.icc import (
 from upres.images.picture import Header, Picture
 from upres.images.sniff import HEAD_BYTES, NAMES, sniff, sniff_tiff, tiff_has_exif
 from upres.images.vips import VipsError, attempt, load
+from upres.images.whole import check_claim, check_complete, read_source, tail_note, unsupported
 
 _MM_PER_INCH = 25.4
 _PNG_UNSAID = 2.834  # dots per mm that libvips reports for a PNG without a pHYs chunk
@@ -49,7 +50,7 @@ def read_header(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     """Read size, channels, depth and format without decoding pixels; `source` and errors as in `read_picture`."""
     source = _path_or_bytes(source)
     name, form = _identify(source)
-    return _header(_open(source, name, form), name, form)
+    return _checked_header(_open(source, name, form), source, name, form)
 
 
 def read_xmp(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
@@ -72,13 +73,14 @@ def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixel
     source = _path_or_bytes(source)
     name, form = _identify(source)
     image = _open(source, name, form)
-    header = _header(image, name, form)
+    header = _checked_header(image, source, name, form)
     if header.height * header.width > max_pixels:
         raise InputError(
             f"{name} has {header.width:,} x {header.height:,} = {header.height * header.width:,} pixels, more than the "
             f"limit of {max_pixels:,}; make the picture smaller, or raise the limit (max_pixels)"
         )
-    notes: list[str] = []
+    tail = tail_note(form, source)
+    notes = [] if tail is None else [tail]
     frames = int(_field(image, "n-pages", 1))
     if frames > 1 and form != "avif":
         notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
@@ -105,11 +107,7 @@ def _path_or_bytes(source: str | os.PathLike[str] | bytes | BinaryIO) -> Path | 
         return Path(source)
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
-    data: object = source.read() if hasattr(source, "read") else None
-    if not isinstance(data, bytes):
-        kind = f"{type(source).__module__}.{type(source).__qualname__}"
-        raise InputError(f"expected a path, bytes or a file open in binary mode, got {kind}; open files with mode 'rb'")
-    return data
+    return read_source(source, "the picture")
 
 
 def _identify(source: Path | bytes) -> tuple[str, str]:
@@ -136,8 +134,7 @@ def _identify(source: Path | bytes) -> tuple[str, str]:
     if form == "tiff":
         form, seems = sniff_tiff(source)
     if form is None:
-        expected = ", ".join(NAMES.values())
-        raise InputError(f"{name} {seems}, expected one of {expected}; convert it to PNG, or choose another file")
+        raise unsupported(name, seems)
     return name, form
 
 
@@ -182,6 +179,14 @@ def _expanded(image: Any, levels: Levels) -> Levels:
 
 def _damaged(name: str, form: str, error: VipsError) -> InputError:
     return InputError(f"{name} is a damaged or truncated {NAMES[form]} ({error}); copy or download it again")
+
+
+def _checked_header(image: Any, source: Path | bytes, name: str, form: str) -> Header:
+    """The header, once the file is complete and can hold what it claims."""
+    header = _header(image, name, form)
+    check_claim(name, header, source)
+    check_complete(name, form, source)
+    return header
 
 
 def _header(image: Any, name: str, form: str) -> Header:
