@@ -89,18 +89,18 @@ def check_complete(name: str, form: str, source: Path | bytes) -> None:
         end = max((end for end in _ends(file, size) if end > size), default=0)
     if end:
         raise InputError(
-            f"{name} is a truncated {NAMES[form]}: it has {size:,} bytes, and its data ends at {end:,}; "
-            "copy or download it again"
+            f"{name} is a damaged or truncated {NAMES[form]} (it has {size:,} bytes, but data up to {end:,}); copy or "
+            "download it again"
         )
 
 
-def tail_note(form: str, source: Path | bytes) -> str | None:
-    """A note for the user if the file ends in zeros where it should have data, as after an unfinished download."""
+def tail_note(form: str, source: Path | bytes) -> tuple[str, ...]:
+    """A note for the user, if the file ends in zeros where it should have data, as after an unfinished download."""
     size = _size(source)
     with _opened(source) as file:
         file.seek(max(0, size - _TAIL_BYTES))
         if form not in ("jpeg", "gif", "webp", "avif") or size <= _TAIL_BYTES or file.read().strip(b"\0"):
-            return None
+            return ()
         file.seek(0)
         data = file.read().rstrip(b"\0")
         ends = {"jpeg": data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) >= 0, "gif": data.endswith(b";")}
@@ -109,8 +109,9 @@ def tail_note(form: str, source: Path | bytes) -> str | None:
         elif form == "avif":
             ends[form] = len(data) + _TAIL_BYTES > max(_ends(io.BytesIO(data), size), default=0)
     if ends[form]:
-        return None
-    return f"parts of the picture may be missing (the file ends in {size - len(data):,} zero bytes); check the result"
+        return ()
+    zeros = size - len(data)
+    return (f"parts of the picture may be missing (the file ends in {zeros:,} zero bytes); check the result",)
 
 
 def _size(source: Path | bytes) -> int:
