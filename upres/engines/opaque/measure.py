@@ -6,9 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from upres.engines.opaque.program import model_bytes
 from upres.errors import ModelError
 from upres.graph.opaque import Kind, OpaqueModel
+from upres.system.files import model_bytes
 from upres.system.subprocesses import python_command, run
 
 _PROBE = "upres.engines.opaque.probe"  # by name: it is run, never imported

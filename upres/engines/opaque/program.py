@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from upres.graph.nodes import Array
@@ -103,8 +102,3 @@ def live_bytes(
         peak = max(peak, sum(sizes.get(name, 0) for name in alive))
         alive -= {name for name in (*inputs, *outputs) if last_read.get(name, -1) <= index}
     return 4.0 * peak
-
-
-def model_bytes(path: Path) -> int:
-    """Bytes of a model file, with ncnn's weights beside it."""
-    return sum(one.stat().st_size for one in {path, path.with_suffix(".bin")} if one.exists())
