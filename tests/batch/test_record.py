@@ -14,7 +14,8 @@ from upres.models.expression import parse
 RECORD = make_record({"model": "a>b", "tta": "", "factor": "2"}, 8, 9)
 CAMERA = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="a camera"/></rdf:RDF></x:xmpmeta>'
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="a camera"/></rdf:RDF>'
+    b"</x:xmpmeta>"
 )
 
 

@@ -1,4 +1,4 @@
-"""The table of models: complete, without two of one name, true to the facts it was made from, and never a made-up hash."""
+"""The table of models: complete, names unique, equal to the facts it was made from, no invented hash."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ _DIGITS = 12
 _MADE = re.compile(rb"""\bupres:made=(?:"([^"]*)"|'([^']*)')""")
 # Our property as we write it, and as other programs rewrite it: an attribute or an element.
 _OURS = re.compile(
-    rb"""<rdf:Description rdf:about="" xmlns:upres="urn:upres:1/" upres:made="[^"]*"/>|\s+upres:made=(?:"[^"]*"|'[^']*')"""
+    rb"""<rdf:Description rdf:about="" xmlns:upres="urn:upres:1/" upres:made="[^"]*"/>"""
+    rb"""|\s+upres:made=(?:"[^"]*"|'[^']*')"""
     rb"""|<upres:made>[^<]*</upres:made>"""
 )
 _END = b"</rdf:RDF>"

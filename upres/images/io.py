@@ -5,6 +5,7 @@ from __future__ import annotations
 from upres.images.alpha import bleed_alpha
 from upres.images.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantize
 from upres.images.read import read_header, read_picture, read_xmp
+from upres.images.resized import resized
 from upres.images.vips import set_threads
 from upres.images.write import check_writable, encode_picture, write_picture, writing_notes
 
@@ -20,6 +21,7 @@ __all__ = [
     "read_header",
     "read_picture",
     "read_xmp",
+    "resized",
     "set_threads",
     "write_picture",
     "writing_notes",

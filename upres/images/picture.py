@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
+from upres.images.ifd import Entry
 
 READABLE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".avif", ".gif"})
 WRITABLE_FORMATS = {
@@ -37,6 +38,9 @@ class Picture:
         exif: A TIFF structure without the "Exif" prefix.
         xmp: An XMP packet.
         dpi: Resolution in dots per inch, (h, w).
+        texts: (keyword, text), as PNG has them; a JPEG's comment has the keyword "Comment".
+        iptc: IPTC records, without the resource of Photoshop around them.
+        tiff_tags: Fields for a TIFF result: georeference, text, calibration.
         format: The format of the source file.
         notes: What the user should know, such as what was lost in reading.
     """
@@ -48,6 +52,9 @@ class Picture:
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    texts: tuple[tuple[str, str], ...] = ()
+    iptc: bytes | None = None
+    tiff_tags: dict[int, Entry] = field(default_factory=dict[int, Entry])
     format: str = "png"
     notes: tuple[str, ...] = ()
 

@@ -51,14 +51,16 @@ _BUNDLED = (
         "compact-gan-x4",
         scale=4,
         sha256="1d39e78fddee5e5336e46b350010cbb8f2efd1e10578a7ca7a811247100d60a3",
-        purpose="crisper enlargement of clean photographs by 4: its finest texture is invented; no repair of compression or noise",
+        purpose="crisper enlargement of clean photographs by 4: its finest texture is invented; no repair of "
+        "compression or noise",
         training_data=_PHOTOGRAPHS,
     ),
     _bundled(
         "compact-wild-x4",
         scale=4,
         sha256="2f89b7f86e69764aaedd676b980ff53b8104f3818eb2a49900e23264d0a18a5d",
-        purpose="photographs from old phones and the web by 4: takes away noise and compression; its finest texture is invented",
+        purpose="photographs from old phones and the web by 4: takes away noise and compression; its finest texture is "
+        "invented",
         training_data=_DEGRADED,
     ),
     _bundled(
@@ -79,7 +81,8 @@ _BUNDLED = (
         "photo-x4",
         scale=4,
         sha256="dec4a799523599bd6c16d5c2e3af0aeaaa9c814ea605cef8b054c4f4b99bdf4b",
-        purpose="photographs from phones, scanners and the web by 4: takes away noise and compression, keeps colors; invents no texture",
+        purpose="photographs from phones, scanners and the web by 4: takes away noise and compression, keeps colors; "
+        "invents no texture",
         training_data=_DISTILLED,
     ),
 )
@@ -171,7 +174,7 @@ def unknown_name(name: str) -> ModelError:
 
 
 def is_path(name_or_path: str) -> bool:
-    """Whether it is taken for the path of a file, and never for a name: it has a separator, or ends as model files do."""
+    """Whether it is the path of a file, not a name: it has a separator or the suffix of a model file."""
     return "/" in name_or_path or "\\" in name_or_path or PurePath(name_or_path).suffix.lower() in MODEL_SUFFIXES
 
 

@@ -92,7 +92,7 @@ def store_folder() -> Path:
 
 
 def must_accept(license: str) -> bool:
-    """Whether a download under `license` needs the user's consent: it forbids some use, or nobody knows what it allows."""
+    """Whether a download under `license` needs the user's consent: the license restricts use, or is unknown."""
     return license.casefold() not in FREE_LICENSES
 
 

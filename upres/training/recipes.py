@@ -3,9 +3,9 @@ the run.
 
 | recipe | published in |
 |---|---|
-| esrgan-psnr-x4, esrgan-x4 | Wang et al., "ESRGAN", ECCVW 2018, section 4.1; Adam and schedule of stage one: BasicSR's options |
+| esrgan-psnr-x4, esrgan-x4 | Wang et al., "ESRGAN", ECCVW 2018, section 4.1; stage one's Adam and schedule: BasicSR |
 | srresnet-x4 | Ledig et al., "SRGAN", CVPR 2017, section 3.2 |
-| compact-gan-x4 | ESRGAN's terms, the discriminator of Wang et al., "pix2pixHD", CVPR 2018, section 3.2, made narrow; docs/training.md |
+| compact-gan-x4 | ESRGAN's losses, a narrow discriminator of Wang et al., "pix2pixHD", CVPR 2018, section 3.2 |
 | real-esrnet-x4, real-esrgan-x4 | Wang et al., "Real-ESRGAN", ICCVW 2021, section 4.1; the options published with it |
 | bsrgan-x4 | Zhang et al., "BSRGAN", ICCV 2021, section 4; the options published with KAIR |
 | compact-wild-x4 | compact-gan-x4 on degraded pictures; docs/training.md |
@@ -45,9 +45,9 @@ def standard_x4() -> TrainConfig:
     steps=N` is the decay that makes a network to ship.
     """
     return TrainConfig(
-        recipe="standard-x4", source="docs/training.md", scale=4, network="residual", width=64, depth=16, batch=16, patch_px=48,
-        in_memory=True, precision="auto", steps=1_000_000, learning_rate=7e-4, final_learning_rate=1e-6, warmup_steps=200, schedule="wsd",
-        validate_every=500, checkpoint_every=500,
+        recipe="standard-x4", source="docs/training.md", scale=4, network="residual", width=64, depth=16, batch=16,
+        patch_px=48, in_memory=True, precision="auto", steps=1_000_000, learning_rate=7e-4, final_learning_rate=1e-6,
+        warmup_steps=200, schedule="wsd", validate_every=500, checkpoint_every=500,
     )  # fmt: skip
 
 
@@ -73,8 +73,8 @@ def esrgan_psnr_x4() -> TrainConfig:
     return TrainConfig(
         recipe="esrgan-psnr-x4", source=_BASICSR, scale=4, network="rrdb", width=64, depth=23, growth=32,
         batch=16, patch_px=32, hr_scales=(1.0,),
-        steps=1_000_000, learning_rate=2e-4, final_learning_rate=1e-7, warmup_steps=0, cycles=4, betas=(0.9, 0.99), clip_norm=math.inf,
-        validate_every=5000, checkpoint_every=5000,
+        steps=1_000_000, learning_rate=2e-4, final_learning_rate=1e-7, warmup_steps=0, cycles=4, betas=(0.9, 0.99),
+        clip_norm=math.inf, validate_every=5000, checkpoint_every=5000,
     )  # fmt: skip
 
 
@@ -89,10 +89,10 @@ def esrgan_x4() -> TrainConfig:
     """
     return dataclasses.replace(
         esrgan_psnr_x4(), recipe="esrgan-x4", source=_ESRGAN,
-        steps=400_000, learning_rate=1e-4, final_learning_rate=0.0, schedule="multistep", milestones=(0.125, 0.25, 0.5, 0.75), cycles=1,
-        pixel_weight=1e-2, feature_weight=1.0, features="vgg19", features_otherwise="vgg19-conv3_1", gan_weight=5e-3,
-        gan_loss="relativistic", discriminator="vgg", discriminator_width=64, discriminator_learning_rate=1e-4,
-        judge="squeezenet1_1-torchvision", niqe=True,
+        steps=400_000, learning_rate=1e-4, final_learning_rate=0.0, schedule="multistep",
+        milestones=(0.125, 0.25, 0.5, 0.75), cycles=1, pixel_weight=1e-2, feature_weight=1.0, features="vgg19",
+        features_otherwise="vgg19-conv3_1", gan_weight=5e-3, gan_loss="relativistic", discriminator="vgg",
+        discriminator_width=64, discriminator_learning_rate=1e-4, judge="squeezenet1_1-torchvision", niqe=True,
     )  # fmt: skip
 
 
@@ -106,8 +106,9 @@ def srresnet_x4() -> TrainConfig:
     return TrainConfig(
         recipe="srresnet-x4", source="Ledig et al., SRGAN, CVPR 2017 (arXiv:1609.04802), section 3.2",
         scale=4, network="srresnet", width=64, depth=16, batch=16, patch_px=24, hr_scales=(1.0,),
-        steps=1_000_000, learning_rate=1e-4, final_learning_rate=0.0, warmup_steps=0, schedule="multistep", milestones=(),
-        betas=(0.9, 0.999), clip_norm=math.inf, loss="mse", final_loss="mse", validate_every=5000, checkpoint_every=5000,
+        steps=1_000_000, learning_rate=1e-4, final_learning_rate=0.0, warmup_steps=0, schedule="multistep",
+        milestones=(), betas=(0.9, 0.999), clip_norm=math.inf, loss="mse", final_loss="mse", validate_every=5000,
+        checkpoint_every=5000,
     )  # fmt: skip
 
 
@@ -116,12 +117,13 @@ def compact_gan_x4() -> TrainConfig:
     checkerboards away.
     """
     return TrainConfig(
-        recipe="compact-gan-x4", source="docs/training.md; terms of ESRGAN, discriminator of pix2pixHD (arXiv:1711.11585, section 3.2)",
-        scale=4, batch=8, patch_px=24, steps=1500,
-        learning_rate=2e-4, final_learning_rate=1e-6, warmup_steps=50, clip_norm=1.0,
+        recipe="compact-gan-x4",
+        source="docs/training.md; terms of ESRGAN, discriminator of pix2pixHD (arXiv:1711.11585, section 3.2)", scale=4,
+        batch=8, patch_px=24, steps=1500, learning_rate=2e-4, final_learning_rate=1e-6, warmup_steps=50, clip_norm=1.0,
         pixel_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", gan_weight=0.25, gan_loss="relativistic",
-        consistency_weight=2.0, lattice_weight=4.0, discriminator="patch", discriminator_width=32, discriminator_learning_rate=5e-4,
-        validate_every=250, checkpoint_every=250, judge="squeezenet1_1-torchvision", niqe=True,
+        consistency_weight=2.0, lattice_weight=4.0, discriminator="patch", discriminator_width=32,
+        discriminator_learning_rate=5e-4, validate_every=250, checkpoint_every=250, judge="squeezenet1_1-torchvision",
+        niqe=True,
     )  # fmt: skip
 
 
@@ -149,9 +151,9 @@ def real_esrgan_x4() -> TrainConfig:
     """
     return dataclasses.replace(
         real_esrnet_x4(), recipe="real-esrgan-x4", steps=400_000, learning_rate=1e-4,
-        pixel_weight=1.0, feature_weight=1.0, features="vgg19", features_otherwise="vgg19-conv3_1", feature_layers=_FIVE_LAYERS,
-        gan_weight=0.1, gan_loss="standard", discriminator="unet", discriminator_width=64, discriminator_learning_rate=1e-4,
-        judge="squeezenet1_1-torchvision", niqe=True,
+        pixel_weight=1.0, feature_weight=1.0, features="vgg19", features_otherwise="vgg19-conv3_1",
+        feature_layers=_FIVE_LAYERS, gan_weight=0.1, gan_loss="standard", discriminator="unet", discriminator_width=64,
+        discriminator_learning_rate=1e-4, judge="squeezenet1_1-torchvision", niqe=True,
     )  # fmt: skip
 
 
@@ -163,7 +165,8 @@ def bsrgan_x4() -> TrainConfig:
         real_esrgan_x4(), recipe="bsrgan-x4",
         source="Zhang et al., BSRGAN, ICCV 2021 (arXiv:2103.14006), and the options published with KAIR",
         degradation="bsrgan", turns="all", patch_px=72, hr_scales=(1.0,), steps=1_000_000, betas=(0.9, 0.999),
-        learning_rate=5e-5, discriminator_learning_rate=5e-5, gan_weight=1.0, gan_loss="least_squares", milestones=(0.8,),
+        learning_rate=5e-5, discriminator_learning_rate=5e-5, gan_weight=1.0, gan_loss="least_squares",
+        milestones=(0.8,),
     )  # fmt: skip
 
 
@@ -175,9 +178,10 @@ def compact_wild_x4() -> TrainConfig:
     sixth of the rest.
     """
     return dataclasses.replace(
-        compact_gan_x4(), recipe="compact-wild-x4", source="docs/training.md; terms as in compact-gan-x4, balance of Real-ESRGAN",
-        degradation="wild", reuse=4, hr_scales=(1.0, 0.5), steps=6_000, pixel_steps=2_500, learning_rate=5e-4, warmup_steps=100,
-        pixel_weight=1.0, gan_weight=0.1, consistency_weight=0.0,
+        compact_gan_x4(), recipe="compact-wild-x4",
+        source="docs/training.md; terms as in compact-gan-x4, balance of Real-ESRGAN", degradation="wild", reuse=4,
+        hr_scales=(1.0, 0.5), steps=6_000, pixel_steps=2_500, learning_rate=5e-4, warmup_steps=100, pixel_weight=1.0,
+        gan_weight=0.1, consistency_weight=0.0,
     )  # fmt: skip
 
 

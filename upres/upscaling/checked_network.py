@@ -9,6 +9,7 @@ fitted.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from upres.engines.runner import Runner, device_bytes_of
+from upres.engines.runner import Runner, device_bytes_of, parallel_of
 from upres.engines.tiles import plan as plan_tiles
 from upres.engines.tiles import run_tiles
 from upres.errors import EngineError, NotFiniteError, OutOfMemoryError
@@ -64,12 +65,17 @@ class CheckedNetwork:
         self._aside = False
         self._own: Counter[Fault] = Counter()
         self._tally = _Tally()
+        self._lock = threading.Lock()  # guards the counts
+        self._asking = threading.Lock()  # the reference runs one tile at a time
 
     @property
     def cost(self) -> NetworkCost:
         """What a plan needs to know about this network now."""
         free = device_bytes_of(self.runner)
-        return NetworkCost(self.graph, self.runner.memory_factor, self.runner.grid_px, free, self.max_tile_px)
+        runner = self.runner
+        return NetworkCost(
+            self.graph, runner.memory_factor, runner.grid_px, free, self.max_tile_px, parallel_of(runner)[0]
+        )
 
     def close(self) -> None:
         """Free the memory of both engines."""
@@ -160,32 +166,39 @@ class CheckedNetwork:
         self._tally.short_px = self._tally.short_px or side
         self.max_tile_px = -(-max(MIN_TILE_PX, -(-side // 2)) // align) * align
 
-    def run(self, batches: Sequence[Array], where: str, room_bytes: int) -> list[Array]:
+    def run(self, batches: Sequence[Array], where: str, room_bytes: int, *, alone: bool = False) -> list[Array]:
         """Run one tile: the results of its batches (1, c, h, w), all finite.
 
         batches: Three channels at once, or one channel each.
         where: Name of the tile in messages.
         room_bytes: Memory for activations when the reference runs.
+        alone: Run in one thread; several threads may then call this at once.
 
         Raises `EngineError` naming the tile if an engine fails; lets `OutOfMemoryError` and `MemoryError` through.
         """
-        self._tally.tiles += 1
-        if self._aside:
-            self._tally.spared += 1
+        with self._lock:
+            self._tally.tiles += 1
+            aside = self._aside
+            self._tally.spared += aside
+        if aside:
             return [self._in_float32(batch, where, room_bytes) for batch in batches]
-        answers, faults = zip(*(self._judged(batch, where, room_bytes) for batch in batches), strict=True)
+        engine = parallel_of(self.runner)[1] if alone else self.runner
+        answers, faults = zip(*(self._judged(engine, batch, where, room_bytes) for batch in batches), strict=True)
         bad = [fault for fault in faults if fault is not None]
-        if bad:
-            self._tally.again[bad[0]] += 1
-        self._in_a_row = self._in_a_row + 1 if bad else 0
-        self._aside = self._in_a_row >= PATIENCE
+        with self._lock:
+            if bad:
+                self._tally.again[bad[0]] += 1
+            self._in_a_row = self._in_a_row + 1 if bad else 0
+            self._aside = self._in_a_row >= PATIENCE
         return list(answers)
 
-    def _judged(self, lr: Array, where: str, room_bytes: int) -> tuple[Array, Fault | None]:
+    def _judged(
+        self, engine: Callable[[Array], Array], lr: Array, where: str, room_bytes: int
+    ) -> tuple[Array, Fault | None]:
         """The result to keep for `lr`, and the fault in the engine's own result, if any."""
         sr: Array | None = None
         try:
-            sr = self.runner(lr)
+            sr = engine(lr)
         except NotFiniteError:
             fault: Fault | None = "not finite"
         except OutOfMemoryError:
@@ -199,13 +212,18 @@ class CheckedNetwork:
         again = self._in_float32(lr, where, room_bytes)
         if sr is None or fault == "not finite" or not agree(sr, again, self.graph.scale):
             return again, fault
-        self._own[fault] += 1
-        if self._own[fault] == 1:
-            self._tally.own.append(fault)
+        with self._lock:
+            self._own[fault] += 1
+            if self._own[fault] == 1:
+                self._tally.own.append(fault)
         return sr, None  # not the reference's: within a picture, rounding stays that of one engine
 
     def _in_float32(self, lr: Array, where: str, room_bytes: int) -> Array:
         """Run `lr` on the reference. Raises `NotFiniteError` if that returns NaN or infinity too."""
+        with self._asking:
+            return self._asked(lr, where, room_bytes)
+
+    def _asked(self, lr: Array, where: str, room_bytes: int) -> Array:
         if self._reference is None:
             self._reference = self._make_reference()
         cause: NotFiniteError | None = None

@@ -26,6 +26,7 @@ class NetworkCost:
     grid_px: Of its engine.
     device_bytes: Free memory of the engine's device; None if that is the host.
     max_tile_px: Side of the tiles that fitted after memory ran out once.
+    workers: Tiles that its engine can run at once, in one thread each.
     """
 
     graph: Network
@@ -33,6 +34,7 @@ class NetworkCost:
     grid_px: int = 1
     device_bytes: int | None = None
     max_tile_px: int | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def make_plan(
     grid_px: int = 1,
     device_bytes: int | None = None,
     max_tile_px: int | None = None,
+    workers: int = 1,
     then: tuple[NetworkCost, ...] = (),
     extras: Extras | None = None,
 ) -> Plan:
@@ -142,14 +145,14 @@ def make_plan(
     depth: Bits per channel of the output, 8 or 16.
     size: The output size wanted.
     budget_bytes: Memory for everything.
-    workspace_factor, grid_px, device_bytes, max_tile_px: As in `NetworkCost`, for `graph`.
+    workspace_factor, grid_px, device_bytes, max_tile_px, workers: As in `NetworkCost`, for `graph`.
     tile_px: Side of the tiles; None: the largest that fits.
     exact: Never cut the overlap of tiles.
     then: The other networks of the chain, each running on the result of the one before.
     extras: What else is done.
     """
     extras = extras or Extras()
-    chain = (NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px), *then)
+    chain = (NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers), *then)
     scale = math.prod(cost.graph.scale for cost in chain)
     out_height, out_width = size.resolve(height, width, native=scale)
     count, notes = count_passes(height, width, (out_height, out_width), scale, clean=size.factor == 1.0)
@@ -203,6 +206,7 @@ def make_plan(
             tile_px=tile_px,
             exact=exact,
             grid_px=cost.grid_px,
+            workers=cost.workers,
         )
         tiling = Tiling(0, 0, 0, math.inf)
         for room in (left // 2, left):

@@ -209,7 +209,7 @@ class Upscaler:
             result = enlarge_picture(picture, self.networks, plan, self.options, meter)
             meter.finish()
             self._end()
-            return replace(result, notes=picture.notes + chosen + plan.notes + self.notes)
+            return replace(result, notes=result.notes + chosen + plan.notes + self.notes)
 
     def _choose(self, picture: Picture, size: OutputSize | None) -> tuple[str, ...]:
         """With "auto", take the networks of the model that fits; returns the note on it."""
@@ -254,6 +254,7 @@ class Upscaler:
             grid_px=first.grid_px,
             device_bytes=first.device_bytes,
             max_tile_px=first.max_tile_px,
+            workers=first.workers,
             then=tuple(then),
             extras=Extras(TURNS if options.tta else 1, options.wrap, options.color_lock or options.blend < 1.0),
         )

@@ -10,10 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import ncnn  # pyright: ignore[reportMissingImports]
 import numpy as np
 
-from upres.engines.ncnn.net import NAME, NcnnNet, own_mat
+from upres.engines.ncnn.arrays import own_mat
+from upres.engines.ncnn.library import ncnn
+from upres.engines.ncnn.net import NAME, NcnnNet
 from upres.engines.opaque.program import Cost, live_bytes
 from upres.engines.runner import threads_or_default
 from upres.errors import EngineError, ModelError
@@ -45,6 +46,7 @@ class NcnnProgram:
         text, chunks = program(self._model)
         refusal = ModelError(f"model file {path}: {NAME} refused it; another version of ncnn may have made it")
         self._net = NcnnNet(text, chunks, threads=threads, exact=exact, sgemm=not exact, refusal=refusal)
+        self._net.load()  # the files may be damaged
 
     def __call__(self, lr: Array) -> Array:
         return self._net(lr[0], self._model.input, self._model.output)[None]
@@ -80,7 +82,7 @@ class NcnnPair:
     name = NAME
 
     def __init__(self, param: Path, weights: Path, names: tuple[str, str], *, threads: int = 0) -> None:
-        """names: of the input and of the output. On the CPU, in float32. Raises EngineError where ncnn refuses a file."""
+        """On the CPU, in float32. names: of input and output. Raises `EngineError` if ncnn refuses a file."""
         self._names = names
         self._net: Any = ncnn.Net()
         options = self._net.opt

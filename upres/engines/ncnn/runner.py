@@ -168,6 +168,7 @@ class NcnnRunner:
         self.device = self._net.device
         self.precision: Precision = self._net.precision
         self.notes = self._net.notes
+        self.parallel_calls = self._net.threads if self._net.gpu is None else 1
         # Measured on compact networks and both parts of RRDB: 4.7 to 6.0 with Winograd (padded copies, transformed
         # tiles, spare blocks of the pools), 11.6 to 14.9 with the matrix product (im2col takes nine times the input).
         # ncnn chooses Winograd output blocks of 2, 4 or 6 values per layer. On Vulkan: 3.4 to 4.4, 1.6 without
@@ -184,9 +185,16 @@ class NcnnRunner:
         return None if self._net.gpu is None else self._net.gpu.free_bytes
 
     def __call__(self, lr: Array) -> Array:
+        return self._run(lr, alone=False)
+
+    def in_one_thread(self, lr: Array) -> Array:
+        """See `runner.parallel_of`."""
+        return self._run(lr, alone=True)
+
+    def _run(self, lr: Array, *, alone: bool) -> Array:
         check_input(self._graph, lr)
         needed = self.memory_factor * self._graph.activation_bytes_per_pixel * lr.shape[2] * lr.shape[3]
-        sr = self._net(lr[0], self._graph.input, self._graph.output, needed_bytes=int(needed))
+        sr = self._net(lr[0], self._graph.input, self._graph.output, needed_bytes=int(needed), alone=alone)
         return check_output(self.name, lr, sr[None], self._graph.scale)
 
     def close(self) -> None:

@@ -11,14 +11,16 @@ from upres.graph.opaque import Kind, OpaqueModel
 from upres.system.subprocesses import python_command, run
 
 _PROBE = "upres.engines.opaque.probe"  # by name: it is run, never imported
-_TIMEOUT_S = 300.0
+# The runs of a probe are small, however large the file is; reading and compiling it takes time by its size.
+_TIMEOUT_S, _LONGEST_S, _BYTES_PER_S = 60.0, 300.0, 1 << 20
 
 
 def probe(path: Path, kind: Kind) -> OpaqueModel:
     """Measure the file in a child process. Raises ModelError with its message, or with how the process ended."""
-    outcome = run([*python_command(_PROBE), kind, str(path.absolute())], timeout_s=_TIMEOUT_S)
+    timeout_s = min(_LONGEST_S, _TIMEOUT_S + model_bytes(path) / _BYTES_PER_S)
+    outcome = run([*python_command(_PROBE), kind, str(path.absolute())], timeout_s=timeout_s)
     if outcome.timed_out:
-        raise ModelError(f"model file {path}: running it on a small picture took more than {_TIMEOUT_S:.0f} seconds")
+        raise ModelError(f"model file {path}: running it on a small picture took more than {timeout_s:.0f} seconds")
     if not outcome.told:
         raise ModelError(
             f"model file {path}: running it on a small picture {outcome.ending}. The file is damaged, or not for "
@@ -28,6 +30,11 @@ def probe(path: Path, kind: Kind) -> OpaqueModel:
     if "error" in answer:
         raise ModelError(f"model file {path}: {answer['error']}")
     return from_answer(answer)
+
+
+def model_bytes(path: Path) -> int:
+    """Bytes of a model file, with ncnn's weights beside it."""
+    return sum(one.stat().st_size for one in {path, path.with_suffix(".bin")} if one.exists())
 
 
 def from_answer(answer: dict[str, Any]) -> OpaqueModel:
