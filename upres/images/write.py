@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from upres.errors import OutputError
 from upres.images.embed import embed, metadata_notes, needs_exif_item
-from upres.images.icc import Levels, color_space, from_srgb, is_srgb, libvips_reason, matrix_profile, wrap
+from upres.images.icc import Levels, color_space, from_srgb, is_srgb, matrix_profile, wrap
 from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
-from upres.images.vips import begin_pixels
+from upres.images.vips import VipsError, attempt, begin_pixels
 from upres.images.xmp import upright
 from upres.system.files import output_error, write_atomic
 
@@ -135,10 +135,10 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None,
     image = _describe(wrap(_levels(picture, format)), picture, format)
     begin_pixels()
     try:
-        data = _save(image, picture, format, quality, png_level)
-    except pyvips.Error as error:
+        data = attempt(lambda: _save(image, picture, format, quality, png_level))
+    except VipsError as error:
         raise OutputError(
-            f"cannot encode {width} x {height} pixels as {format}: {libvips_reason(error)}; choose another format"
+            f"cannot encode {width} x {height} pixels as {format}: {error}; choose another format"
         ) from error
     return embed(data, picture, format)
 
