@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import InputError
@@ -20,7 +19,6 @@ from upres.images.icc import (
     color_space,
     is_srgb,
     is_usable_cmyk,
-    libvips_reason,
     matrix_profile,
     share_outside,
     to_srgb,
@@ -28,6 +26,7 @@ from upres.images.icc import (
 )
 from upres.images.picture import Header, Picture
 from upres.images.sniff import HEAD_BYTES, NAMES, sniff, sniff_tiff, tiff_has_exif
+from upres.images.vips import VipsError, attempt, load
 
 _MM_PER_INCH = 25.4
 _PNG_UNSAID = 2.834  # dots per mm that libvips reports for a PNG without a pHYs chunk
@@ -142,21 +141,16 @@ def _identify(source: Path | bytes) -> tuple[str, str]:
     return name, form
 
 
-def _open(source: Path | bytes, name: str, form: str, fail_on: str = "error") -> Any:
+def _open(source: Path | bytes, name: str, form: str) -> Any:
     """A pyvips image with only its header read. Raises `InputError`."""
     try:
-        if isinstance(source, bytes):
-            stream = pyvips.Source.new_from_memory(source)
-        else:
-            path: Any = os.fsencode(source)  # file names need not be UTF-8
-            stream = pyvips.Source.new_from_file(path)
-        image = pyvips.Operation.call(f"{_LOADERS[form]}_source", stream, access="sequential", fail_on=fail_on)
-        if form == "avif" and _field(image, "heif-compression", "av1") != "av1":
-            codec = image.get("heif-compression")
-            raise InputError(f"{name} is a HEIF picture with codec {codec}, expected AVIF; convert it to PNG")
-        return image
-    except pyvips.Error as error:
+        image = attempt(lambda: load(source, _LOADERS[form], "error"))
+    except VipsError as error:
         raise _damaged(name, form, error) from error
+    if form == "avif" and _field(image, "heif-compression", "av1") != "av1":
+        codec = image.get("heif-compression")
+        raise InputError(f"{name} is a HEIF picture with codec {codec}, expected AVIF; convert it to PNG")
+    return image
 
 
 def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[str]) -> Levels:
@@ -166,15 +160,16 @@ def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[
     progressive JPEG, but harmless stray bytes raise one too and must not reject a photograph.
     """
     try:
-        return _expanded(image, unwrap(_open(source, name, form, "warning")))
-    except (pyvips.Error, InputError) as doubt:
+        levels = attempt(lambda: unwrap(load(source, _LOADERS[form], "warning")))
+    except VipsError as doubt:
         try:
-            levels = unwrap(image)
-        except pyvips.Error as error:
+            levels = attempt(lambda: unwrap(load(source, _LOADERS[form], "error")))
+        except VipsError as error:
             raise _damaged(name, form, error) from error
-        cause = doubt.__cause__ if isinstance(doubt, InputError) and doubt.__cause__ is not None else doubt
-        notes.append(f"parts of the picture may be damaged ({libvips_reason(cause)}); check the result")
-        return _expanded(image, levels)
+        notes.append(f"parts of the picture may be damaged ({doubt}); check the result")
+    if levels.shape != (image.height, image.width, image.bands):
+        raise InputError(f"{name} changed while it was read; read it again once it is complete")
+    return _expanded(image, levels)
 
 
 def _expanded(image: Any, levels: Levels) -> Levels:
@@ -185,10 +180,8 @@ def _expanded(image: Any, levels: Levels) -> Levels:
     return np.bitwise_or(levels, np.right_shift(levels, np.uint16(bits)), dtype=np.uint16)
 
 
-def _damaged(name: str, form: str, error: pyvips.Error) -> InputError:
-    return InputError(
-        f"{name} is a damaged or truncated {NAMES[form]} ({libvips_reason(error)}); copy or download it again"
-    )
+def _damaged(name: str, form: str, error: VipsError) -> InputError:
+    return InputError(f"{name} is a damaged or truncated {NAMES[form]} ({error}); copy or download it again")
 
 
 def _header(image: Any, name: str, form: str) -> Header:

@@ -20,9 +20,9 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
-from upres.images.icc import Levels, color_space, from_srgb, is_srgb, libvips_reason, matrix_profile, wrap
+from upres.images.icc import Levels, color_space, from_srgb, is_srgb, matrix_profile, wrap
 from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
-from upres.images.vips import begin_pixels
+from upres.images.vips import VipsError, attempt, begin_pixels
 from upres.system.files import output_error, write_atomic
 
 _LOG = logging.getLogger(__name__)
@@ -140,10 +140,10 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None,
     image = _describe(wrap(_levels(picture, format)), picture, format)
     begin_pixels()
     try:
-        data = _save(image, picture, format, quality, png_level)
-    except pyvips.Error as error:
+        data = attempt(lambda: _save(image, picture, format, quality, png_level))
+    except VipsError as error:
         raise OutputError(
-            f"cannot encode {width} x {height} pixels as {format}: {libvips_reason(error)}; choose another format"
+            f"cannot encode {width} x {height} pixels as {format}: {error}; choose another format"
         ) from error
     if format == "jpeg":
         return _with_jfif(data, picture.dpi)
