@@ -43,16 +43,17 @@ def _round_trip(levels: NDArray[np.uint8], format: str, quality: int, subsample:
     try:
         import pyvips
 
-        from upres.images.vips import begin_pixels
+        from upres.images.vips import VipsError, attempt, begin_pixels
     except (ImportError, OSError) as error:  # OSError: the package without its library
         raise EngineError(
             f"codecs need libvips, which cannot be loaded ({error}): pip install 'pyvips[binary]'"
         ) from error
     begin_pixels()
     height, width, channels = levels.shape
-    source: Any = pyvips.Image.new_from_memory(levels.data, width, height, channels, "uchar")
-    source = source.copy(interpretation="b-w" if channels == 1 else "srgb")
-    try:
+
+    def round_trip() -> NDArray[np.uint8]:
+        source: Any = pyvips.Image.new_from_memory(levels.data, width, height, channels, "uchar")
+        source = source.copy(interpretation="b-w" if channels == 1 else "srgb")
         if format == "jpeg":
             data = source.jpegsave_buffer(Q=quality, subsample_mode="on" if subsample else "off", keep="none")
             decoded: Any = pyvips.Image.jpegload_buffer(data, access="sequential")
@@ -63,13 +64,14 @@ def _round_trip(levels: NDArray[np.uint8], format: str, quality: int, subsample:
             mode = "on" if subsample else "off"
             data = source.heifsave_buffer(Q=quality, compression="av1", effort=0, subsample_mode=mode, keep="none")
             decoded = pyvips.Image.heifload_buffer(data, access="sequential")
-        pixels = np.frombuffer(decoded.write_to_memory(), np.uint8).reshape(
-            decoded.height, decoded.width, decoded.bands
-        )
-    except pyvips.Error as error:
-        words = str(error).strip()
+        memory = decoded.write_to_memory()
+        return np.frombuffer(memory, np.uint8).reshape(decoded.height, decoded.width, decoded.bands)
+
+    try:
+        pixels = attempt(round_trip)
+    except VipsError as error:
         raise EngineError(
-            f"this libvips cannot encode {format}: {words}. pip install 'pyvips[binary]' brings one that can"
+            f"this libvips cannot encode {format}: {error}. pip install 'pyvips[binary]' brings one that can"
         ) from error
     if pixels.shape[:2] != (height, width):
         raise EngineError(f"{format} returned {pixels.shape[1]}x{pixels.shape[0]} pixels for {width}x{height}")

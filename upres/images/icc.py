@@ -17,8 +17,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.images.icc_matrix import Levels, MatrixProfile, read_matrix_profile
-from upres.images.vips import begin_pixels
-from upres.system.text import first_line
+from upres.images.vips import VipsError, attempt, begin_pixels
 
 _SPACES = {b"GRAY": "gray", b"RGB ": "RGB", b"CMYK": "CMYK"}
 # A profile that moves no color further counts as sRGB: vendors' sRGB profiles differ by about one 8-bit level.
@@ -53,7 +52,7 @@ def is_srgb(icc: bytes) -> bool:
     try:
         found = to_srgb(colors, icc)
         from_srgb(found, icc, 16)  # fails for input-only profiles, which cannot be written back
-    except pyvips.Error as error:
+    except VipsError as error:
         raise ValueError("damaged or input-only") from error
     return float(np.abs(found.astype(np.float32) - colors).max()) <= _SAME_WITHIN * 65535.0
 
@@ -61,12 +60,12 @@ def is_srgb(icc: bytes) -> bool:
 @lru_cache(maxsize=32)
 def is_usable_cmyk(icc: bytes) -> bool:
     """False for a damaged CMYK profile, which libvips silently replaces by its own: the colors are then equal."""
-    if icc == bytes(pyvips.Operation.call("profile_load", "cmyk")):
+    if icc == attempt(lambda: bytes(pyvips.Operation.call("profile_load", "cmyk"))):
         return True
     inks = np.random.default_rng(0).integers(0, 256, (1, 64, 4)).astype(np.uint8)
     try:
         return not np.array_equal(to_srgb(inks, icc, cmyk=True), to_srgb(inks, None, cmyk=True))
-    except pyvips.Error:
+    except VipsError:
         return False
 
 
@@ -84,21 +83,32 @@ def to_srgb(levels: Levels, icc: bytes | None, *, cmyk: bool = False) -> NDArray
 
     Returns:
         `h w 3` levels.
+
+    Raises:
+        VipsError: The profile is unusable.
     """
-    image = wrap(levels)
-    if cmyk:
-        image = image.copy(interpretation="cmyk")
-    if icc is not None:
-        image = _with_profile(image, icc)
-    fallback = "cmyk" if cmyk else "srgb"
-    image = image.icc_import(embedded=icc is not None, input_profile=fallback, pcs="lab", **_intent(cmyk))
-    return unwrap(image.icc_export(output_profile="srgb", depth=16, **_intent(cmyk))).astype(np.uint16, copy=False)
+
+    def convert() -> NDArray[np.uint16]:
+        image = wrap(levels)
+        if cmyk:
+            image = image.copy(interpretation="cmyk")
+        if icc is not None:
+            image = _with_profile(image, icc)
+        fallback = "cmyk" if cmyk else "srgb"
+        image = image.icc_import(embedded=icc is not None, input_profile=fallback, pcs="lab", **_intent(cmyk))
+        return unwrap(image.icc_export(output_profile="srgb", depth=16, **_intent(cmyk))).astype(np.uint16, copy=False)
+
+    return attempt(convert)
 
 
 def from_srgb(levels: Levels, icc: bytes, depth: int) -> Levels:
-    """`h w 3` sRGB -> `h w 3` in the RGB profile `icc`, `depth` 8 or 16 bits a sample."""
-    image = wrap(levels).icc_import(input_profile="srgb", pcs="lab", **_intent(False))
-    return unwrap(_with_profile(image, icc).icc_export(depth=depth, **_intent(False)))
+    """`h w 3` sRGB -> `h w 3` in the RGB profile `icc`, `depth` 8 or 16 bits a sample; raises as `to_srgb` does."""
+
+    def convert() -> Levels:
+        image = wrap(levels).icc_import(input_profile="srgb", pcs="lab", **_intent(False))
+        return unwrap(_with_profile(image, icc).icc_export(depth=depth, **_intent(False)))
+
+    return attempt(convert)
 
 
 def share_outside(levels: Levels, icc: bytes) -> float:
@@ -126,11 +136,6 @@ def unwrap(image: Any) -> Levels:
     begin_pixels()
     dtype = {"uchar": np.uint8, "ushort": np.uint16}[image.format]
     return np.frombuffer(image.write_to_memory(), dtype).reshape(image.height, image.width, image.bands)
-
-
-def libvips_reason(error: BaseException) -> str:
-    """The first line of a libvips error: the cause. Later lines name the callers that passed it on."""
-    return first_line(getattr(error, "detail", "") or str(error)) or "no reason given"
 
 
 def _with_profile(image: Any, icc: bytes) -> Any:

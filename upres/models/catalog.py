@@ -89,13 +89,6 @@ _BUNDLED = (
 MODELS: dict[str, Model] = {model.name: model for model in _BUNDLED}  # bundled with upres
 
 
-def default_model(factor: float) -> str:
-    """The bundled model for an enlargement by `factor`: the smallest scale that reaches it, or else the largest there
-    is.
-    """
-    return "compact-x2" if factor <= 2 else "compact-x4"
-
-
 def list_models(*, family: str | None = None, scale: int | None = None, local: bool = False) -> list[Model]:
     """All models that have a name: bundled, then the user's own, then downloadable ones. Downloads nothing.
 

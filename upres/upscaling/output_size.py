@@ -19,7 +19,7 @@ class OutputSize:
     each other.
     """
 
-    factor: float | None = None  # ratio of output to input side, in (0, 64]
+    factor: float | None = None  # ratio of output to input side, in (0, 64]; 1 cleans: the network runs, then a resize
     width: int | None = None  # in pixels; alone it keeps the proportions, with `height` the picture fits inside the box
     height: int | None = None  # as `width`
     long_side: int | None = None  # longer side, in pixels
