@@ -78,7 +78,7 @@ def test_the_report_as_json(folder: Path, run: Run) -> None:
     assert [source["share"] for source in json.loads(out)["source"]] == pytest.approx([0.7, 0.3])
 
 
-def test_a_picture_of_ones_own(folder: Path, run: Run) -> None:
+def test_a_picture_of_the_user(folder: Path, run: Run) -> None:
     write_picture(picture(noise(20, 24)), folder / "photo.png")
     _, err = run("a.safetensors", "-f", "onnx", "--picture", "photo.png", "--json")
     assert "the picture" in err

@@ -219,7 +219,7 @@ raise ImportError
 
 
 @pytest.mark.slow
-def test_the_import_tells_nobody(tmp_path: Path) -> None:
+def test_the_import_sends_no_telemetry(tmp_path: Path) -> None:
     """Of openvino-telemetry nothing is imported; later it can be, by whoever wants it. The control: openvino alone does
     import it.
     """

@@ -129,7 +129,7 @@ def test_other_failures_are_engine_errors(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("device", ["quantum", "meta", "cuda:x"])
-def test_a_device_that_is_none_is_refused_with_those_that_are(device: str) -> None:
+def test_an_unknown_device_is_refused_with_the_known_ones(device: str) -> None:
     with pytest.raises(EngineError, match=rf"torch cannot use device '{device}': .*; it has .*cpu"):
         TorchRunner(small(), device=device)
 

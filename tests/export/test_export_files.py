@@ -44,7 +44,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, by: float = 0.0, error: BaseException
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_another_picture_fails_and_leaves_nothing(half: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_different_result_leaves_nothing(half: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = compact_file(tmp_path / "m.safetensors")
     spoil(monkeypatch, by=0.02)
     words = r"differs from its source in onnxruntime .*: largest difference 0.01\d* \(PSNR 3\d.\d dB\) "
@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_nothing(kind: str, tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("fails", [1, 2, 3])
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
-def test_two_files_come_together_or_not_at_all(
+def test_both_files_are_written_or_neither(
     fails: int, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rename of the .param, of the .bin or of the report fails: with nothing there before, and with older files
@@ -137,7 +137,7 @@ def test_two_files_come_together_or_not_at_all(
     assert left(tmp_path) == sorted([*old, "m.safetensors"])
 
 
-def test_what_is_there_stays_unless_told_otherwise(tmp_path: Path) -> None:
+def test_existing_files_stay_unless_overwrite_is_given(tmp_path: Path) -> None:
     path = compact_file(tmp_path / "m.safetensors")
     for name in ("m.onnx", "m.onnx.json"):
         (tmp_path / name).write_text("mine")
@@ -153,7 +153,7 @@ def test_what_is_there_stays_unless_told_otherwise(tmp_path: Path) -> None:
         export(str(path), "safetensors", path, overwrite=True)
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
+def test_a_link_remains_a_link(tmp_path: Path) -> None:
     path = compact_file(tmp_path / "m.safetensors")
     (tmp_path / "real.onnx").write_text("old")
     (tmp_path / "m.onnx").symlink_to("real.onnx")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.made_ncnn import bilinear_x2
 from tests.models.test_store import Table, data, files, server, store, table  # noqa: F401  # fixtures, which pytest finds by name
-from tests.system.test_download import Server, whole
+from tests.system.server import Server, whole
 from tests.tiny import compact_file
 from upres.errors import ModelError, UsageError
 from upres.models.add import add

@@ -226,7 +226,7 @@ def test_without_guard_it_only_warns_and_writes_it_down(
 
 
 @pytest.mark.slow
-def test_a_second_time_it_only_warns(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_time_it_only_warns(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, lambda step, full: step >= 9)
     said = go(folder, tmp_path)
     assert [step for step, _, _ in world.trained] == [*range(1, 10), *range(7, 15)]

@@ -84,7 +84,7 @@ def test_one_color_for_a_picture_is_flat(scale: int, channels: int, level: float
 
 
 @pytest.mark.parametrize("lost", [(0, 2), (0, 1), (1,)])
-def test_a_lost_channel_is_found(lost: tuple[int, ...]) -> None:
+def test_a_lost_channel_is_detected(lost: tuple[int, ...]) -> None:
     """Green, blue, magenta: each channel is judged alone, flat or not."""
     lr = sample(3, 64, 64)
     sr = enlarged(lr, 4)

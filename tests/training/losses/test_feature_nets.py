@@ -171,7 +171,7 @@ def test_too_small_a_picture_is_refused_exactly_where_torch_cannot_go_on(name: s
     assert accepted == possible == [smallest, smallest + 1]
 
 
-def test_what_cannot_be_asked_is_refused_by_name() -> None:
+def test_unknown_layers_and_shapes_are_refused_by_name() -> None:
     net = network("vgg19-conv3_1")
     x = picture(16, 16)
     with pytest.raises(
