@@ -11,7 +11,7 @@ Every command has the same shape::
 `work` returns an exit code, or None for 0. The codes are those of docs/exit-codes.md:
 
     0 success; 1 bug in upres; 2 usage; 3 some or all inputs failed; 4 model refused; 5 output cannot be written; 130
-    Ctrl-C
+    Ctrl-C, 143 SIGTERM, 129 SIGHUP
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ import typer
 
 from upres.cli.command import as_options
 from upres.errors import UpresError
+from upres.system import signals
 from upres.system.files import DISK_FULL
 
-DONE, BUG, USAGE, INPUT_FAILED, MODEL_REFUSED, OUTPUT_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+DONE, BUG, USAGE, INPUT_FAILED, MODEL_REFUSED, OUTPUT_FAILED = range(6)
 DEBUG_HELP = "Show the traceback of an error."
 
 _NOT_WRITABLE_ERRNOS = DISK_FULL | {errno.EROFS}
@@ -58,7 +59,7 @@ def exit_code_of(error: BaseException) -> int:
     if isinstance(error, UpresError):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
+        return signals.exit_code()
     if isinstance(error, MemoryError):
         return INPUT_FAILED
     if isinstance(error, BrokenPipeError):
@@ -73,7 +74,7 @@ def words_for(error: BaseException) -> str:
     if isinstance(error, UpresError):
         return f"upres: {error}"
     if isinstance(error, KeyboardInterrupt):
-        return "upres: stopped by Ctrl-C"
+        return f"upres: stopped by {signals.words()}"
     if isinstance(error, MemoryError):
         detail = f" ({error})" if str(error) else ""
         return (
@@ -91,17 +92,18 @@ def words_for(error: BaseException) -> str:
 
 def verb_exit_code(work: Callable[[], int | None], debug: bool = False) -> int:
     """Run `work`, print errors to stderr and return the exit code. Exits and usage errors of typer pass through."""
-    try:
-        return work() or DONE
-    except (typer.Exit, typer.Abort, typer.BadParameter):
-        raise
-    except (Exception, KeyboardInterrupt) as error:  # the outermost handler: users see tracebacks only with --debug
-        if debug or _debug_everywhere:
-            traceback.print_exc()
-        if isinstance(error, BrokenPipeError):
-            _silence_stdout()
-        say(words_for(error))
-        return exit_code_of(error)
+    with signals.as_interrupts():
+        try:
+            return work() or DONE
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # the outermost handler: users see tracebacks only with --debug
+            if debug or _debug_everywhere:
+                traceback.print_exc()
+            if isinstance(error, BrokenPipeError):
+                _silence_stdout()
+            say(words_for(error))
+            return exit_code_of(error)
 
 
 def run_verb(work: Callable[[], int | None], debug: bool = False) -> NoReturn:

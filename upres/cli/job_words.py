@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from upres.cli.engine_options import words_for_engine
 from upres.cli.errors import say
 from upres.cli.progress import failure_line
+from upres.system import signals
 from upres.system.text import words_for_estimate, words_for_seconds
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds:
         f"run the same command again{' without --overwrite' if request.overwrite else ''}; finished pictures are kept"
     )
     if report.interrupted:
-        say(f"upres: stopped by Ctrl-C; {report.left} of {_count(prepared.jobs)} not done: {again}")
+        say(f"upres: stopped by {signals.words()}; {report.left} of {_count(prepared.jobs)} not done: {again}")
     elif report.stopped_by is not None and report.left:
         pictures = "1 picture" if report.left == 1 else f"{report.left} pictures"
         say(f"upres: stopped; {pictures} not started: fix the problem and {again}")
