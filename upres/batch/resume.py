@@ -16,6 +16,7 @@ from typing import Any, cast
 from upres.errors import UsageError
 from upres.system.files import output_error, write_atomic
 from upres.system.lock import FileGuard, is_held
+from upres.system.text import parse_json
 
 NAME = ".upres-job.json"
 _LOCK = ".upres-job."  # and the settings' hash, the process and ".lock"
@@ -99,7 +100,7 @@ def end(folder: Path) -> None:
 def _load(folder: Path) -> dict[str, Any]:
     """The saved file; empty if there is none, or not of ours."""
     try:
-        found: object = json.loads((folder / NAME).read_bytes())
+        found: object = parse_json((folder / NAME).read_bytes())
     except (OSError, ValueError):
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}

@@ -17,7 +17,6 @@ Every command has the same shape::
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from typing import NoReturn
 import typer
 
 from upres.cli.command import as_options
+from upres.cli.streams import say_line, silence
 from upres.errors import UpresError
 from upres.system import signals
 from upres.system.files import DISK_FULL
@@ -33,7 +33,7 @@ from upres.system.files import DISK_FULL
 DONE, BUG, USAGE, INPUT_FAILED, MODEL_REFUSED, OUTPUT_FAILED = range(6)
 DEBUG_HELP = "Show the traceback of an error."
 
-_NOT_WRITABLE_ERRNOS = DISK_FULL | {errno.EROFS}
+_NOT_WRITABLE_ERRNOS = DISK_FULL | {errno.EROFS, errno.EBADF}  # EBADF: standard output is closed
 
 _debug_everywhere = False
 
@@ -51,7 +51,7 @@ def debug_enabled() -> bool:
 
 def say(text: str) -> None:
     """Print a message to stderr, with options in place of parameters; stdout is for results."""
-    print(as_options(text), file=sys.stderr, flush=True)
+    say_line(as_options(text))
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -82,6 +82,8 @@ def words_for(error: BaseException) -> str:
         )
     if isinstance(error, BrokenPipeError):
         return "upres: the program that reads the output closed the pipe"
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        return "upres: cannot write the output: standard output is closed"
     if isinstance(error, OSError) and error.errno in _NOT_WRITABLE_ERRNOS:
         place = f" {error.filename}" if error.filename else ""
         return (
@@ -100,8 +102,8 @@ def verb_exit_code(work: Callable[[], int | None], debug: bool = False) -> int:
         except (Exception, KeyboardInterrupt) as error:  # the outermost handler: users see tracebacks only with --debug
             if debug or _debug_everywhere:
                 traceback.print_exc()
-            if isinstance(error, BrokenPipeError):
-                _silence_stdout()
+            if isinstance(error, OSError):
+                silence(sys.stdout)
             say(words_for(error))
             return exit_code_of(error)
 
@@ -111,12 +113,12 @@ def run_verb(work: Callable[[], int | None], debug: bool = False) -> NoReturn:
     sys.exit(verb_exit_code(work, debug))
 
 
-def _silence_stdout() -> None:
-    """Redirect stdout to nothing, so that the flush at exit cannot fail again (Python's `signal` docs, SIGPIPE)."""
+def finish(code: int) -> NoReturn:
+    """Leave with `code`, once standard output has taken all that was printed."""
     try:
-        descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):  # stdout is not a real file (tests, embedding): no pipe to flush
-        return
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, descriptor)
-    os.close(nothing)
+        sys.stdout.flush()
+    except OSError as error:
+        silence(sys.stdout)
+        say(words_for(error))
+        code = exit_code_of(error)
+    sys.exit(code)

@@ -10,7 +10,7 @@ from upres.cli.engine_options import words_for_engine
 from upres.cli.errors import say
 from upres.cli.progress import failure_line
 from upres.system import signals
-from upres.system.text import words_for_estimate, words_for_seconds
+from upres.system.text import shown, words_for_estimate, words_for_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,13 +81,12 @@ def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds:
             names_of[note].append(outcome.name)
     for note, names in names_of.items():
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        say(f"note: {names[0]}{others}: {note}")
+        say(f"note: {shown(names[0])}{others}: {note}")
     if len(report.done) == 1 and len(report.outcomes) == 1:
         outcome, job = report.done[0], prepared.jobs[0]
         if outcome.target is not None:
-            say(
-                f"{outcome.target}: {job.plan.width} x {job.plan.height}, {words_for_seconds(seconds)}{_engines([job])}"
-            )
+            size, took = f"{job.plan.width} x {job.plan.height}", words_for_seconds(seconds)
+            say(f"{shown(outcome.target)}: {size}, {took}{_engines([job])}")
     elif report.done:
         megapixels = sum(outcome.pixels for outcome in report.done) / 1e6
         folder = prepared.destination.folder
