@@ -195,8 +195,8 @@ def check_targets(pairs: Iterable[tuple[InputFile, Path | None]]) -> dict[int, I
         key = _key(target)
         if key in sources:
             raise UsageError(
-                f"the result of {shown(found.name)} would overwrite the input {shown(sources[key].name)}; choose another "
-                "output"
+                f"the result of {shown(found.name)} would overwrite the input {shown(sources[key].name)}; "
+                "choose another output"
             )
         if key in taken:
             clashes[place] = InputError(

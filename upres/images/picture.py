@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,10 @@ class Picture:
 
 
 def _is_floats(value: Any, axes: int) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype == np.float32 and value.ndim == axes and 0 not in value.shape
+    if not isinstance(value, np.ndarray):
+        return False
+    array = cast("NDArray[Any]", value)
+    return array.dtype == np.float32 and array.ndim == axes and 0 not in array.shape
 
 
 def _is_bytes(value: Any) -> bool:
@@ -108,7 +111,7 @@ _FIELDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("depth", lambda x: isinstance(x, int) and x in (8, 16), "8 or 16"),
     *((name, _is_bytes, "None or bytes") for name in ("icc", "exif", "xmp", "iptc")),
     ("dpi", _is_dpi, "None or two positive numbers, (h, w)"),
-    ("texts", lambda x: isinstance(x, tuple) and all(map(_is_pair, x)), "a tuple of (keyword, text)"),
+    ("texts", lambda x: isinstance(x, tuple) and all(map(_is_pair, cast(Any, x))), "a tuple of (keyword, text)"),
     ("tiff_tags", lambda x: isinstance(x, dict), "a dict"),
     ("format", lambda x: isinstance(x, str), "a string"),
     ("notes", _is_strings, "a tuple of strings"),
@@ -117,7 +120,8 @@ _FIELDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 
 def _words(value: object) -> str:
     if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype} of shape {value.shape}"
+        array = cast("NDArray[Any]", value)
+        return f"an array of {array.dtype} of shape {array.shape}"
     text = repr(value)
     return text if len(text) <= 40 else type(value).__name__
 

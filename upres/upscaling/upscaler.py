@@ -192,7 +192,7 @@ class Upscaler:
         height, width, channels = lr.shape
         begin_engine()
         with self._lock:
-            self._choose(convert.from_array(lr), None)
+            self._choose(Picture(lr), None)
             plan = self.plan(height, width, channels=channels, size=OutputSize(factor=float(self.scale)))
             meter = self._begin(plan, progress)
             sr = run_passes(np.ascontiguousarray(lr, np.float32), self.networks, plan, self.options, meter)
