@@ -6,6 +6,7 @@ encoded. The calling thread only waits, so Ctrl-C takes effect at once, even dur
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import traceback
@@ -19,7 +20,7 @@ from upres.batch.record import with_record
 from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
-from upres.system.files import DISK_FULL
+from upres.system.files import DISK_FULL, sweep_partials
 from upres.upscaling.upscaler import Upscaler
 
 _SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # a photograph as PNG at the default level, measured once; for estimates only
@@ -90,6 +91,8 @@ class _Run:
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
 
     def run(self) -> BatchReport:
+        for folder in {job.target.parent for job in self._jobs if job.target is not None}:
+            sweep_partials(folder)
         try:
             self._all()
         except KeyboardInterrupt:
@@ -100,8 +103,16 @@ class _Run:
             self._readers.close(timeout_s=1.0)
             self._writers.close()
             self._report.abandoned = not self._networks.close(timeout_s=1.0)
+        self._look_again()
         self._report.left = len(self._jobs) - len(self._report.outcomes)
         return self._report
+
+    def _look_again(self) -> None:
+        """A result that someone removed meanwhile is not done."""
+        for place, outcome in enumerate(self._report.outcomes):
+            if outcome.error is None and outcome.target is not None and not os.path.lexists(outcome.target):
+                gone = OutputError(f"{outcome.target} was removed while the job ran; run the same command again")
+                self._report.outcomes[place] = replace(outcome, notes=(), error=gone)
 
     def _all(self) -> None:
         ahead = self._read(0)

@@ -11,7 +11,9 @@ import typer
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
 from upres.cli.progress import JobProgress, counted
+from upres.cli.streams import put
 from upres.errors import OutputError
+from upres.system.text import json_text, shown
 
 if TYPE_CHECKING:
     from upres.engines.options import EngineOptions
@@ -118,7 +120,6 @@ def evaluate(
     """
 
     def work() -> int:
-        import json
         from functools import partial
 
         from upres.engines.options import EngineOptions
@@ -137,16 +138,16 @@ def evaluate(
         measure = partial(measure_pairs, scale=scale, round_luma=round_luma, niqe=parameters, lr_psnr=lr_psnr)
         options = EngineOptions("auto" if engine is None else engine.value, device, precision.value, threads)
         result = _measure(measure, pairs, models or (), scale, options, choose_engine=engine is None)
-        print(format_table(result), flush=True)
+        put(format_table(result))
         if json_file is not None:
-            text = json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+            text = json_text(result.to_json(), indent=2)
             write_atomic(json_file, (text + "\n").encode())
         for note in dict.fromkeys(result.notes):
             say(f"note: {note}")
         if result.failed:
             say(f"{len(result.failed)} of {len(pairs)} pictures failed and are left out of all rows:")
             for name, reason in result.failed.items():
-                say(f"  {reason}" if name in reason else f"  {name}: {reason}")
+                say(f"  {reason}" if shown(name) in reason else f"  {shown(name)}: {reason}")
         return INPUT_FAILED if result.failed else DONE
 
     run_verb(work, debug)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from upres.cli.engine_options import words_for_engine
 from upres.cli.errors import say
 from upres.cli.progress import failure_line
-from upres.system.text import words_for_estimate, words_for_seconds
+from upres.system import signals
+from upres.system.text import shown, words_for_estimate, words_for_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,13 +81,12 @@ def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds:
             names_of[note].append(outcome.name)
     for note, names in names_of.items():
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        say(f"note: {names[0]}{others}: {note}")
+        say(f"note: {shown(names[0])}{others}: {note}")
     if len(report.done) == 1 and len(report.outcomes) == 1:
         outcome, job = report.done[0], prepared.jobs[0]
         if outcome.target is not None:
-            say(
-                f"{outcome.target}: {job.plan.width} x {job.plan.height}, {words_for_seconds(seconds)}{_engines([job])}"
-            )
+            size, took = f"{job.plan.width} x {job.plan.height}", words_for_seconds(seconds)
+            say(f"{shown(outcome.target)}: {size}, {took}{_engines([job])}")
     elif report.done:
         megapixels = sum(outcome.pixels for outcome in report.done) / 1e6
         folder = prepared.destination.folder
@@ -107,7 +107,7 @@ def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds:
         f"run the same command again{' without --overwrite' if request.overwrite else ''}; finished pictures are kept"
     )
     if report.interrupted:
-        say(f"upres: stopped by Ctrl-C; {report.left} of {_count(prepared.jobs)} not done: {again}")
+        say(f"upres: stopped by {signals.words()}; {report.left} of {_count(prepared.jobs)} not done: {again}")
     elif report.stopped_by is not None and report.left:
         pictures = "1 picture" if report.left == 1 else f"{report.left} pictures"
         say(f"upres: stopped; {pictures} not started: fix the problem and {again}")

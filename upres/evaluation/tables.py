@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from upres.system.text import shown
+
 BICUBIC = "bicubic"
 REFERENCE = "hr"  # the row of HR itself
 
@@ -114,7 +116,7 @@ def format_table(evaluation: Evaluation) -> str:
     for file in [*files, None]:
         for position, (name, images) in enumerate(evaluation.scores.items()):
             scores = means[name] if file is None else images[file]
-            label = ("mean" if file is None else file) if position == 0 else ""
+            label = ("mean" if file is None else shown(file)) if position == 0 else ""
             rows.append(
                 [label, name, *(f"{getattr(scores, key):.{decimals}f}" for key, (_, decimals) in columns.items())]
             )
