@@ -5,10 +5,11 @@
 
 The pictures are those that benchmarks/holdout_photos.txt names, in DIR; of each the center. LR comes from the recipes
 bsrgan and real-esrgan, once with each seed, and from a clean MATLAB-equal resize. FOLDER holds
-squeezenet1_1_features.pth (the distance; never a loss of our models) and niqe_pris_params.npz. The last model is compared with: mean paired
-difference and 95 % interval (Student's t; the seeds of a picture are averaged first). `bicubic` is a model too.
-LR-PSNR: the result reduced again, against the clean LR. --badge PICTURE adds the spectrum of the enlarged PICTURE in
-the window --window TOP,LEFT,SIDE (SR pixels): the energy around a period of 2 and of 4 pixels over its neighbors.
+squeezenet1_1_features.pth (the distance; never a loss of our models) and niqe_pris_params.npz. Each model is compared
+with the last: mean paired difference and 95 % interval (Student's t; the seeds of a picture are averaged first).
+`bicubic` is a model too. LR-PSNR: the result reduced again, against the clean LR. --badge PICTURE adds the spectrum of
+the enlarged PICTURE in the window --window TOP,LEFT,SIDE (SR pixels): the energy around a period of 2 and of 4 pixels
+over its neighbors.
 """
 
 from __future__ import annotations
