@@ -84,10 +84,10 @@ class Upscalers:
         """Scale of `model`. Raises `ModelError`, and `UsageError` for a malformed expression."""
         return math.prod(network.scale for network in self._load(model))
 
-    def record(self, model: str, height: int, width: int) -> dict[str, str]:
-        """The record of the result for a picture of (height, width). Raises as `scale_of` does."""
+    def record(self, model: str, height: int, width: int, source: Path | bytes) -> dict[str, str]:
+        """The record of the result for a picture of (height, width) in `source`. Raises as `scale_of` does."""
         size = self._request.size.resolve(height, width, native=self.scale_of(model))
-        return record.make_record(self._request.settings() | {"model": self._labels[model]}, *size)
+        return record.make_record(self._request.settings() | {"model": self._labels[model]}, *size, source)
 
     def expect(self, model: str, height: int, width: int) -> None:
         """Announce a job for a picture of (height, width): the engine is chosen for all jobs of a model together."""
@@ -167,7 +167,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         if place in clashes:
             prepared.failures.append(Outcome(item.found.name, None, 0, error=clashes[place]))
         elif target is not None and target.exists() and not request.overwrite and not target.is_dir():
-            _keep(prepared, target, upscalers.record(item.model, header.height, header.width))
+            _keep(prepared, target, upscalers.record(item.model, header.height, header.width, item.source))
         else:
             wanted.append(item)
             upscalers.expect(item.model, header.height, header.width)
@@ -206,10 +206,14 @@ def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:
 
 
 def _refuse_mixing(prepared: Prepared, folder: Path, request: Request) -> None:
-    """Raise `UsageError` if `folder` already contains results of other settings."""
+    """Raise `UsageError` if `folder` already contains results of other settings. A result of another picture is no
+    reason: that input has changed.
+    """
     others = sum(map(len, prepared.other.values()))
     resume.check(folder, request.settings(), len(prepared.existing) + len(prepared.unknown) + others)
     for told, targets in prepared.other.items():
+        if told == record.OTHER_INPUT:
+            continue
         results = str(targets[0]) if len(targets) == 1 else f"{len(targets)} results"
         raise UsageError(
             f"{folder} contains {results} {told}; use the same settings, choose another folder with `out`, "
@@ -254,6 +258,6 @@ def _job(request: Request, upscalers: Upscalers, destination: Destination, item:
         target,
         destination.format,
         upscalers.notes,
-        upscalers.record(item.model, header.height, header.width),
+        upscalers.record(item.model, header.height, header.width, item.source),
         item.choice,
     )

@@ -16,8 +16,8 @@ from upres.cli.engine_options import tell_measurements
 from upres.cli.errors import BUG, DONE, INTERRUPTED, OUTPUT_FAILED, exit_code_of
 from upres.cli.job_words import TELL_FROM_S, tell_choices, tell_end, tell_left_out, tell_start
 from upres.cli.progress import UpscaleProgress
-from upres.errors import InputError, OutputError, UsageError
-from upres.images.io import set_threads
+from upres.errors import OutputError, UsageError
+from upres.images.io import read_source, set_threads
 
 
 def run_request(request: Request, quality: int | None, png_level: int | None, debug: bool) -> int:
@@ -59,10 +59,7 @@ def run_request(request: Request, quality: int | None, png_level: int | None, de
 def _read_stdin() -> bytes:
     if sys.stdin.isatty():
         raise UsageError("standard input is a terminal; redirect a picture into it (< picture.jpg), or name a file")
-    data = sys.stdin.buffer.read()
-    if not data:
-        raise InputError("standard input is empty, expected a picture")
-    return data
+    return read_source(sys.stdin.buffer, "standard input")
 
 
 def _write_stdout(data: bytes) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from upres.images.vips import begin_pixels
+from upres.errors import OutputError
+from upres.images.vips import VipsError, attempt, begin_pixels
 
 _FONTS = "DejaVu Sans, Noto Sans, Segoe UI, Helvetica Neue, sans-serif"
 
@@ -46,10 +47,15 @@ def draw_text(text: str, height_px: float, bold: bool = False) -> Mask:
 
     text: Cleaned by `clean`; not empty.
     height_px: The em size of the font.
+
+    Raises `OutputError` where no font can draw it.
     """
     begin_pixels()
     font = f"{_FONTS} {'Bold ' if bold else ''}{height_px:g}px"
-    image: Any = pyvips.Image.text(html.escape(text, quote=False), font=font)
+    try:
+        image: Any = attempt(lambda: pyvips.Image.text(html.escape(text, quote=False), font=font).copy_memory())
+    except VipsError as error:
+        raise OutputError(f"cannot draw text ({error}): install a font, such as Debian's fonts-dejavu") from error
     return Mask(np.asarray(image.numpy(), np.uint8).reshape(image.height, image.width), image.xoffset, image.yoffset)
 
 
@@ -74,7 +80,10 @@ def fit_text(text: str, room_px: float, height_px: float, bold: bool = False) ->
 def lossless_webp(levels: NDArray[np.uint8]) -> bytes:
     """Encode uint8 `h w 3` without loss; no side may exceed 16,383 pixels."""
     begin_pixels()
-    image: Any = pyvips.Image.new_from_memory(
-        np.ascontiguousarray(levels).data, levels.shape[1], levels.shape[0], 3, "uchar"
-    ).copy(interpretation="srgb")
-    return image.webpsave_buffer(lossless=True, effort=2, keep="none")
+    pixels = np.ascontiguousarray(levels)
+    image: Any = pyvips.Image.new_from_memory(pixels.data, levels.shape[1], levels.shape[0], 3, "uchar")
+    image = image.copy(interpretation="srgb")
+    try:
+        return attempt(lambda: image.webpsave_buffer(lossless=True, effort=2, keep="none"))
+    except VipsError as error:
+        raise OutputError(f"cannot encode a picture of the page as WebP: {error}") from error

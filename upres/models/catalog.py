@@ -7,6 +7,7 @@ A name is that of a bundled model, of a downloadable one (`bundled/catalog.tsv`)
 from __future__ import annotations
 
 import difflib
+import hashlib
 from pathlib import Path, PurePath
 
 from upres.errors import ModelError, UsageError
@@ -14,7 +15,6 @@ from upres.models.model import Model, downloadable_models, store_folder
 from upres.models.store import added_names, pull, read_added
 from upres.system.checksums import Source
 from upres.system.download import Progress, fetch
-from upres.system.files import sha256_of
 
 # a name that ends so is a path
 MODEL_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param", ".onnx"})
@@ -133,7 +133,7 @@ def resolve(name_or_path: str, *, progress: Progress | None = None) -> Path:
         return _resolve_path(name_or_path)
     match model.kind:
         case "bundled":
-            return _verified(model)
+            return read_bundled(model)[0]
         case "downloadable":
             return pull(model, progress=progress).path
         case "added":
@@ -178,17 +178,21 @@ def is_path(name_or_path: str) -> bool:
     return "/" in name_or_path or "\\" in name_or_path or PurePath(name_or_path).suffix.lower() in MODEL_SUFFIXES
 
 
-def _verified(model: Model) -> Path:
-    """The file of a bundled model, hashed."""
+def read_bundled(model: Model) -> tuple[Path, bytes]:
+    """The file of a bundled model and its content, whose SHA-256 was checked.
+
+    Raises ModelError if the file cannot be read or has changed.
+    """
     (file,) = model.files
     path = model.folder / file.name
     again = "Install upres again, from where you had it (pip install --force-reinstall --no-deps SOURCE)"
     try:
-        found = sha256_of(path)
+        data = path.read_bytes()
     except OSError as error:
         raise ModelError(
             f"bundled model {model.name}: its file {path} cannot be read ({error.strerror}). {again}"
         ) from error
+    found = hashlib.sha256(data).hexdigest()
     if found != file.sha256:
         raise ModelError(f"bundled model {model.name}: {path} has the SHA-256 {found}; expected {file.sha256}. {again}")
-    return path
+    return path, data

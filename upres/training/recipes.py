@@ -1,5 +1,5 @@
-"""Recipes: functions that return a whole configuration. `--set key=value` changes one field; what ran is written beside
-the run.
+"""Recipes: functions that return a whole configuration. `--set key=value` changes one field; the resolved configuration
+is written to the run's folder.
 
 | recipe | published in |
 |---|---|
@@ -38,11 +38,10 @@ def compact_x2() -> TrainConfig:
 
 
 def standard_x4() -> TrainConfig:
-    """The house's residual network, 64 wide, 16 convolutions (624 K parameters), on clean pictures: a run without an
-    end.
+    """A residual network of 64 channels and 16 convolutions (624 K parameters) on clean pictures.
 
-    It stands at its rate for as long as there is time; `--init RUN/model.safetensors --set decay_fraction=1 --set
-    steps=N` is the decay that makes a network to ship.
+    Its learning rate stays constant, so the run can be stopped at any time; a second run with `--init
+    RUN/model.safetensors --set decay_fraction=1 --set steps=N` decays the rate and gives the network to ship.
     """
     return TrainConfig(
         recipe="standard-x4", source="docs/training.md", scale=4, network="residual", width=64, depth=16, batch=16,
@@ -57,9 +56,7 @@ def standard_x2() -> TrainConfig:
 
 
 def photo_x4() -> TrainConfig:
-    """What phones, scanners and the web made of photographs: `standard-x4`'s network on degraded pictures, to learn
-    from a `--teacher`.
-    """
+    """`standard-x4`'s network on photographs degraded as by phones, scanners and the web; meant for a `--teacher`."""
     return dataclasses.replace(standard_x4(), recipe="photo-x4", degradation="real-esrgan", reuse=4, in_memory=False)
 
 
@@ -84,9 +81,7 @@ def esrgan_psnr_x2() -> TrainConfig:
 
 
 def esrgan_x4() -> TrainConfig:
-    """Stage two of ESRGAN, from stage one's network: 1e-2 L1 + VGG-19 conv5_4 before activation + 5e-3 relativistic
-    average GAN.
-    """
+    """Stage two of ESRGAN, from stage one's network: 1e-2 L1 + VGG-19 conv5_4 before activation + 5e-3 RaGAN."""
     return dataclasses.replace(
         esrgan_psnr_x4(), recipe="esrgan-x4", source=_ESRGAN,
         steps=400_000, learning_rate=1e-4, final_learning_rate=0.0, schedule="multistep",
@@ -102,7 +97,7 @@ def esrgan_x2() -> TrainConfig:
 
 
 def srresnet_x4() -> TrainConfig:
-    """The baseline with batch normalization: SRResNet with 16 residual blocks on the mean squared error."""
+    """A baseline with batch normalization: SRResNet with 16 residual blocks on the mean squared error."""
     return TrainConfig(
         recipe="srresnet-x4", source="Ledig et al., SRGAN, CVPR 2017 (arXiv:1609.04802), section 3.2",
         scale=4, network="srresnet", width=64, depth=16, batch=16, patch_px=24, hr_scales=(1.0,),
@@ -113,8 +108,8 @@ def srresnet_x4() -> TrainConfig:
 
 
 def compact_gan_x4() -> TrainConfig:
-    """A GAN for a CPU: the house network, a narrow multi-scale PatchGAN, and two terms that keep the LR picture and
-    checkerboards away.
+    """A GAN that trains on a CPU: the compact network, a narrow multi-scale PatchGAN, and two losses that preserve the
+    LR picture and suppress checkerboards.
     """
     return TrainConfig(
         recipe="compact-gan-x4",
@@ -146,8 +141,8 @@ def real_esrnet_x4() -> TrainConfig:
 
 
 def real_esrgan_x4() -> TrainConfig:
-    """Stage two of Real-ESRGAN, from Real-ESRNet's averaged weights: L1 + five layers of VGG-19 + 0.1 standard GAN,
-    spectral U-Net.
+    """Stage two of Real-ESRGAN, from Real-ESRNet's averaged weights: L1 + five layers of VGG-19 + 0.1 standard GAN with
+    a U-Net discriminator with spectral normalization.
     """
     return dataclasses.replace(
         real_esrnet_x4(), recipe="real-esrgan-x4", steps=400_000, learning_rate=1e-4,
@@ -158,8 +153,8 @@ def real_esrgan_x4() -> TrainConfig:
 
 
 def bsrgan_x4() -> TrainConfig:
-    """BSRGAN as its authors' options have it: L1 + five layers of VGG-19 + least-squares GAN, each of weight 1,
-    spectral U-Net.
+    """BSRGAN with its authors' options: L1 + five layers of VGG-19 + least-squares GAN, each of weight 1, and
+    Real-ESRGAN's discriminator.
     """
     return dataclasses.replace(
         real_esrgan_x4(), recipe="bsrgan-x4",
@@ -171,11 +166,10 @@ def bsrgan_x4() -> TrainConfig:
 
 
 def compact_wild_x4() -> TrainConfig:
-    """Pictures from the wild on a CPU: `compact-gan-x4` on degraded pictures, without the term that would bring the
-    LR's noise back.
+    """`compact-gan-x4` on degraded pictures, without the consistency loss, which would bring the LR's noise back.
 
-    The first steps learn on pixels alone to take away what was put in, as Real-ESRNet does for Real-ESRGAN; they cost a
-    sixth of the rest.
+    The first steps learn from the pixel loss alone to remove the degradation, as Real-ESRNet does for Real-ESRGAN; they
+    cost a sixth of the others.
     """
     return dataclasses.replace(
         compact_gan_x4(), recipe="compact-wild-x4",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from upres.engines.fork import begin_engine
 from upres.engines.runner import Runner
-from upres.errors import UsageError
+from upres.errors import EngineError, UsageError
 from upres.graph.opaque import Network
 from upres.images import convert
 from upres.images.convert import Kind
@@ -89,6 +89,7 @@ class Upscaler:
         self._speed: float | None = None
         self._glance: float | None = None
         self._told_engines = False  # notes of the engines are added to the first picture only
+        self._closed = False
         self._lock = threading.RLock()
 
     @property
@@ -111,9 +112,11 @@ class Upscaler:
         self.close()
 
     def close(self) -> None:
-        """Free the memory of the engines. The upscaler cannot be used afterwards."""
-        for network in self._networks or ():
-            network.close()
+        """Free the memory of the engines, once calls in other threads have ended. Later calls raise `EngineError`."""
+        with self._lock:
+            self._closed = True
+            for network in self._networks or ():
+                network.close()
         if self._auto is not None:
             self._auto.close()
 
@@ -201,10 +204,8 @@ class Upscaler:
         height, width, channels = picture.pixels.shape
         begin_engine()  # before the lock: another thread may have held it when this process was forked
         with self._lock:  # an engine runs one picture at a time
-            chosen = self._choose(picture, size)
-            plan = self.plan(
-                height, width, channels=channels, has_alpha=is_translucent(picture), depth=picture.depth, size=size
-            )
+            chosen, veil = self._choose(picture, size), is_translucent(picture)
+            plan = self.plan(height, width, channels=channels, has_alpha=veil, depth=picture.depth, size=size)
             meter = self._begin(plan, watch)
             result = enlarge_picture(picture, self.networks, plan, self.options, meter)
             meter.finish()
@@ -212,7 +213,9 @@ class Upscaler:
             return replace(result, notes=result.notes + chosen + plan.notes + self.notes)
 
     def _choose(self, picture: Picture, size: OutputSize | None) -> tuple[str, ...]:
-        """With "auto", take the networks of the model that fits; returns the note on it."""
+        """Refuse a call after `close`; with "auto", take the networks that fit, and return the note on them."""
+        if self._closed:
+            raise EngineError("the Upscaler was closed; make a new one")
         if self._auto is None:
             return ()
         self._networks, note = self._auto.open_for(picture, size)
@@ -231,10 +234,8 @@ class Upscaler:
     ) -> Plan:
         """Plan a picture without running it. Raises `InputError` if it does not fit in memory.
 
-        height, width: Of the input.
-        channels: Of its color, 1 or 3.
+        height, width: Of the input, with `channels` of color (1 or 3) of `depth` bits (8 or 16).
         has_alpha: Its alpha varies, and runs through the network too.
-        depth: Bits per channel, 8 or 16.
         size: The output size; None: the model's own scale.
         """
         options = self.options
@@ -289,9 +290,8 @@ class Upscaler:
         """Set `notes`, and log them: callers that pass arrays do not see notes."""
         count = len(self.networks)
         names = [f"network {place} of {count}: " if count > 1 else "" for place in range(1, count + 1)]
-        notes = tuple(
-            name + note for name, network in zip(names, self.networks, strict=True) for note in network.notes()
-        )
+        both = zip(names, self.networks, strict=True)
+        notes = tuple(name + note for name, network in both for note in network.notes())
         for note in notes:
             _log.warning("%s", note)
         if not self._told_engines:

@@ -41,7 +41,7 @@ class NcnnProgram:
         self.channels = (self._model.in_channels,) if self._model.in_channels else (3, 1)
         self.parameters = self._model.parameters
         self.sha256 = self._model.sha256
-        self.memory_factor = 15.0 if exact else 6.0  # as of `engines.ncnn`, whose layers these are
+        self.memory_factor = 4.0 if exact else 8.5  # as of `NcnnRunner` for dense blocks
         self.grid_px = 1 if exact else 12
         text, chunks = program(self._model)
         refusal = ModelError(f"model file {path}: {NAME} refused it; another version of ncnn may have made it")

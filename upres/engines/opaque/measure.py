@@ -8,6 +8,7 @@ from typing import Any
 
 from upres.errors import ModelError
 from upres.graph.opaque import Kind, OpaqueModel
+from upres.system.files import model_bytes
 from upres.system.subprocesses import python_command, run
 
 _PROBE = "upres.engines.opaque.probe"  # by name: it is run, never imported
@@ -30,11 +31,6 @@ def probe(path: Path, kind: Kind) -> OpaqueModel:
     if "error" in answer:
         raise ModelError(f"model file {path}: {answer['error']}")
     return from_answer(answer)
-
-
-def model_bytes(path: Path) -> int:
-    """Bytes of a model file, with ncnn's weights beside it."""
-    return sum(one.stat().st_size for one in {path, path.with_suffix(".bin")} if one.exists())
 
 
 def from_answer(answer: dict[str, Any]) -> OpaqueModel:

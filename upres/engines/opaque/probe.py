@@ -12,12 +12,12 @@ from typing import cast
 
 import numpy as np
 
-from upres.engines.opaque.measure import model_bytes
 from upres.engines.opaque.program import Program
 from upres.engines.opaque.runner import open_program, run_once
 from upres.errors import EngineError, ModelError, UpresError
 from upres.graph.opaque import WHOLE_PICTURE_PX, Kind, OpaqueModel
 from upres.system.child import tell
+from upres.system.files import model_bytes
 from upres.system.memory import limit_memory
 
 _FIRST = (64, 128)
