@@ -40,6 +40,7 @@ ROOMS = {
     "upscaling": "inspection models engines images graph system",
     "batch": "upscaling inspection models images graph system",
     "evaluation": "upscaling inspection models engines graph metrics images system",
+    "comparison": "evaluation upscaling models engines graph metrics images system",
     "export": "models engines images graph weights system",
     "doctor": "models engines images graph weights system",
     "training": "evaluation upscaling models engines degradation metrics images graph weights system",
@@ -50,7 +51,7 @@ ROOMS["__main__"] = "cli"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
-    "pyvips": "images.icc images.vips images.write degradation.codecs",
+    "pyvips": "images.icc images.vips images.write degradation.codecs comparison.vips",
     "ncnn": "engines.ncnn",
     "openvino": "engines.openvino",
     "torch": "engines.torch engines.opaque.spandrel training cli.train",
@@ -70,6 +71,7 @@ HOMES = {
 }
 
 OF_THE_HOUSE = {
+    "test_chromium.py",
     "test_ci.py",
     "test_earlier_versions.py",
     "test_floors.py",

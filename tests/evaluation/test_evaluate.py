@@ -1,4 +1,4 @@
-"""An evaluation: its figures against scikit-image and published ones, its columns, and what is left out of every row."""
+"""An evaluation: its figures against scikit-image's and published ones, its columns, and what is left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from tests.oracles.literal_imresize import imresize_literal
 from tests.tiny import FakeRunner, compact, gray_graph, noise, picture
 from upres.errors import EngineError, InputError, ModelError, UsageError
-from upres.evaluation.evaluate import crop_to_multiple, evaluate, lr_psnr, measure
+from upres.evaluation.evaluate import evaluate, lr_psnr, measure
+from upres.evaluation.pictures import crop_to_multiple
 from upres.evaluation.tables import format_table
 from upres.images.io import Picture, quantize, read_picture, write_picture
 from upres.images.pairing import find_pairs

@@ -1,4 +1,4 @@
-"""What a second opinion costs: a crop where the model itself is the cause, at most twice the tile where the engine is."""
+"""What a second opinion costs: a crop where the model is the cause, at most twice the tile where the engine is."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_one_flat_channel_is_asked_about_where_the_picture_has_detail() -> None:
 
 
 def test_a_tile_is_run_again_for_at_most_twice_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reference takes 15 times the memory of which there is room for 6: tiles of 32 px would read 9 times as much."""
+    """The reference takes 15 times the memory of which there is room for 6: tiles of 32 px would read 9 times more."""
     monkeypatch.setattr(reference_module, "available_bytes", lambda: 1 << 34)
     graph = compact(2, width=4, depth=64)  # reaches 65 px
     opinion = Counted(graph, memory_factor=15.0)

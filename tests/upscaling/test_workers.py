@@ -23,7 +23,7 @@ def tiles(count: int) -> list[Tile]:
 
 
 def test_as_many_tiles_run_at_once_as_there_are_workers() -> None:
-    """Each waits for two others: with fewer workers the barrier would break. Progress is told in the caller's thread."""
+    """Each waits for two others: with fewer workers the barrier would break. Progress is told in this thread."""
     barrier = threading.Barrier(3, timeout=30)
     done: list[tuple[int, int]] = []
     left = tiles(9)

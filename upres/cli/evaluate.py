@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from upres.engines.options import EngineOptions
     from upres.evaluation.tables import Evaluation
     from upres.images.pairing import FilePair
-    from upres.upscaling.upscaler import Upscaler
 
 _PICTURES, _FIGURES = "Pictures", "Models and figures"
 
@@ -170,22 +169,12 @@ def _measure(
 
     from upres.cli.download import have_models
     from upres.evaluation.evaluate import BICUBIC, check_models
-    from upres.graph.opaque import OpaqueModel
-    from upres.models.load import load_model
-    from upres.upscaling.upscaler import Upscaler
+    from upres.evaluation.open_models import open_upscalers
 
-    have_models(name for name in names if name != BICUBIC)
+    named = [name for name in names if name != BICUBIC]  # always measured
+    have_models(named)
     with ExitStack() as stack:
-        upscalers: dict[str, Upscaler] = {}
-        for name in dict.fromkeys(names):
-            if name != BICUBIC:  # always measured
-                networks = load_model(name).networks
-                opaque = any(
-                    isinstance(network, OpaqueModel) for network in networks
-                )  # an unknown architecture has one engine only
-                own = options.replace(engine="ncnn") if choose_engine and not opaque else options
-                upscalers[name] = Upscaler(networks, engine_options=own)
-                stack.callback(upscalers[name].close)
+        upscalers = open_upscalers(named, options, stack, choose_engine=choose_engine)
         check_models(upscalers, scale)
         with JobProgress("measuring", len(pairs), counted("pictures")) as job:
             return measure(pairs, upscalers, progress=job.update)

@@ -17,12 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from upres.errors import InputError, ModelError, UpresError, UsageError
+from upres.evaluation.pictures import Levels, load_test_picture, upscale
 from upres.evaluation.tables import BICUBIC, REFERENCE, Evaluation, Scores
-from upres.images.io import Picture, quantize, read_picture
 from upres.images.pairing import FilePair, check_scale, check_sizes
 from upres.images.resize import imresize
 from upres.metrics.niqe import PARAMETERS, NiqeParameters, niqe
@@ -31,20 +28,7 @@ from upres.upscaling.upscaler import Upscaler
 
 _NAMED = 8  # failures named in one message
 
-Levels = NDArray[np.uint8]  # h w 3
 Progress = Callable[[int, int], None]
-
-
-def _levels(picture: Picture) -> Levels:
-    """8-bit RGB of a picture; gray as R = G = B."""
-    pixels: Levels = quantize(picture.pixels, 8)
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-
-
-def crop_to_multiple(hr: Levels, scale: int) -> Levels:
-    """Crop `h w c` at the bottom and right to multiples of `scale`."""
-    height, width = hr.shape[0] // scale * scale, hr.shape[1] // scale * scale
-    return hr[:height, :width]
 
 
 def measure(sr: Levels, hr: Levels, *, border: int, round_luma: bool = False) -> Scores:
@@ -91,12 +75,6 @@ class Measures:
     def quality(self, image: Levels) -> float | None:
         """NIQE without the border; None if it is not measured."""
         return None if self.niqe is None else niqe(image, self.niqe, self.border)
-
-
-def _upscale(upscaler: Upscaler, lr: Levels) -> Levels:
-    """Run the network at its own scale, 8 bit to 8 bit."""
-    pixels = upscaler.upscale_array(lr.astype(np.float32) / np.float32(255.0))
-    return quantize(pixels, 8)
 
 
 def check_models(upscalers: Mapping[str, Upscaler], scale: int) -> None:
@@ -194,18 +172,15 @@ def _measure_pair(
     pair: FilePair, upscalers: Mapping[str, Upscaler], scale: int, measures: Measures, notes: list[str]
 ) -> tuple[dict[str, Scores], float | None]:
     """The scores by model, and the NIQE of HR if measured."""
-    high = read_picture(pair.hr)
-    if high.alpha is not None:
-        notes.append(f"{pair.name}: transparency is not measured")
-    notes += [f"{pair.name}: {note}" for note in high.notes]
-    hr = crop_to_multiple(_levels(high), scale)
-    size = (hr.shape[0] // scale, hr.shape[1] // scale)
-    lr = imresize(hr, size=size) if pair.lr is None else _levels(read_picture(pair.lr))[: size[0], : size[1]]
+    loaded = load_test_picture(pair.hr, pair.lr, scale)
+    hr, lr = loaded.hr, loaded.lr
+    assert hr is not None
+    notes += loaded.notes
     reference = measures.quality(hr)
     rows = {BICUBIC: measures.score(imresize(lr, size=(hr.shape[0], hr.shape[1])), hr, lr)}
     for name, upscaler in upscalers.items():
         try:
-            rows[name] = measures.score(_upscale(upscaler, lr), hr, lr)
+            rows[name] = measures.score(upscale(upscaler, lr), hr, lr)
             notes += [f"{pair.name}, {name}: {note}" for note in upscaler.notes]
         except ModelError:
             raise

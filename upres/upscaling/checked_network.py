@@ -81,7 +81,7 @@ class CheckedNetwork:
         self._reference.close()
 
     def macs_per_second(self, macs: float, workers: int = 1) -> float:
-        """Measure the engine's speed with gray tiles of about `macs` multiply-adds in all, `workers` of them at once."""
+        """Measure the engine's speed with gray tiles of about `macs` multiply-adds in all, `workers` at once."""
         graph = self.graph
         side = int(np.clip(np.sqrt(macs / workers / graph.macs_per_pixel), 16, 512))
         engine = self.runner if workers == 1 else parallel_of(self.runner)[1]

@@ -106,13 +106,18 @@ class Plan:
         return max((step.tiling.workers for step in self.passes), default=1)
 
 
-def count_passes(height: int, width: int, target: tuple[int, int], scale: int) -> tuple[int, tuple[str, ...]]:
-    """How often a network of `scale` runs on (height, width) to reach `target` (h, w), and notes for the user."""
+def count_passes(
+    height: int, width: int, target: tuple[int, int], scale: int, *, clean: bool = False
+) -> tuple[int, tuple[str, ...]]:
+    """How often a network of `scale` runs on (height, width) to reach `target` (h, w), and notes for the user.
+
+    clean: The network also runs if the target is as large as the picture: its result, reduced, is a cleaned picture.
+    """
     ratio = max(target[0] / height, target[1] / width)
     if scale == 1:
         resized = "the model does not enlarge; its result was resized by cubic interpolation"
         return 1, () if target == (height, width) else (resized,)
-    if target[0] <= height and target[1] <= width:
+    if target[0] <= height and target[1] <= width and not (clean and target == (height, width)):
         return 0, ("the output is not larger than the input: cubic interpolation was used, and no network",)
     if ratio <= scale * PLAIN_STRETCH or (target[0] <= height * scale and target[1] <= width * scale):
         return 1, ()
@@ -163,7 +168,7 @@ def make_plan(
     chain = (NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers), *then)
     scale = math.prod(cost.graph.scale for cost in chain)
     out_height, out_width = size.resolve(height, width, native=scale)
-    count, notes = count_passes(height, width, (out_height, out_width), scale)
+    count, notes = count_passes(height, width, (out_height, out_width), scale, clean=size.factor == 1.0)
     order = _network_order(chain, count)
     planes = channels + has_alpha
     arrays = height * width * planes * FLOAT_BYTES

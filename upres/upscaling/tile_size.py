@@ -121,8 +121,8 @@ def smaller_tiles(
 def tiles_of(
     tiling: Tiling, padded: tuple[int, int], size: tuple[int, int], alignment: int, grid_px: int, margin_px: int = 0
 ) -> list[Tile]:
-    """The tiles of a picture of `size` (h, w), which with its margin and its padding has size `padded`; those that would
-    hold nothing but margin and padding are left out.
+    """The tiles of a picture of `size` (h, w), which with margin and padding has size `padded`; those that would hold
+    nothing but margin and padding are left out.
     """
     kept, overlap = tiling.kept, tiling.overlap_px
     tiles = plan_tiles(*padded, tile_px=kept, overlap_px=overlap, alignment=alignment, grid_px=grid_px)

@@ -82,7 +82,7 @@ class NcnnPair:
     name = NAME
 
     def __init__(self, param: Path, weights: Path, names: tuple[str, str], *, threads: int = 0) -> None:
-        """names: of the input and of the output. On the CPU, in float32. Raises EngineError where ncnn refuses a file."""
+        """On the CPU, in float32. names: of input and output. Raises `EngineError` if ncnn refuses a file."""
         self._names = names
         self._net: Any = ncnn.Net()
         options = self._net.opt
