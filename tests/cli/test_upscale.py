@@ -217,6 +217,25 @@ def test_a_wish_for_other_settings_is_told_where_the_result_is_kept(tmp_path: Pa
     assert "made with a size of 60 x 40; a size of 90 x 60 was not used" in words
 
 
+@pytest.mark.slow
+def test_a_result_of_another_picture_is_told(tmp_path: Path, photo: Path, model: Path) -> None:
+    """Of a file named by -o, and in a folder, of which the rest is done."""
+    other = photo.with_name("other.png")
+    write_picture(picture(noise(30, 20)), other)
+    named = tmp_path / "named.png"
+    upscale(photo, "-n", model, "-o", named)
+    words = upscale(other, "-n", model, "-o", named, code=5).stderr.decode()
+    assert f"kept: {named} exists, made from another picture: add --overwrite, or choose another -o" in words
+    assert "exists (" in upscale("-", "-n", model, "-o", named, stdin=photo.read_bytes()).stderr.decode()
+    out = tmp_path / "out"
+    upscale(photo, other, "-n", model, "-o", out)
+    photo.write_bytes(other.read_bytes())
+    (tmp_path / "new.png").write_bytes(other.read_bytes())
+    words = upscale(photo, other, tmp_path / "new.png", "-n", model, "-o", out, code=5).stderr.decode()
+    assert f"kept: {out / photo.name} exists, made from another picture" in words
+    assert names(out) == sorted([photo.name, "other.png", "new.png"])
+
+
 def test_results_of_other_settings_beside_their_pictures_are_counted_and_the_rest_is_done(
     photo: Path, model: Path
 ) -> None:

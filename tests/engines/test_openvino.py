@@ -52,7 +52,8 @@ from upres.graph.graph import Graph
 from upres.graph.nodes import Conv, Resample
 
 weights = np.ones((256, 1, 3, 3), np.float32), np.ones((16, 256, 3, 3), np.float32)
-nodes = [Conv("c", "input", weights[0], padding=1), Conv("d", "c", weights[1], padding=1), Resample("pixel_shuffle", "o", "d", 4)]
+nodes = [Conv("c", "input", weights[0], padding=1), Conv("d", "c", weights[1], padding=1)]
+nodes.append(Resample("pixel_shuffle", "o", "d", 4))
 runner = OpenVinoRunner(Graph.of(nodes, output="o", in_channels=1, family="test"), threads=1)
 
 def lit(side, value):

@@ -1,4 +1,4 @@
-"""An evaluation: its figures against scikit-image and published ones, its columns, and what is left out of every row."""
+"""An evaluation: its figures against scikit-image's and published ones, its columns, and what is left out."""
 
 from __future__ import annotations
 

@@ -313,7 +313,8 @@ def left(folder: Path) -> list[str]:
 def test_another_picture_fails_and_leaves_nothing(half: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = compact_file(tmp_path / "m.safetensors")
     spoil(monkeypatch, by=0.02)
-    words = r"differs from its source in onnxruntime .*: largest difference 0.01\d* \(PSNR 3\d.\d dB\) at 28 x 28, the sample; the limits"
+    words = r"differs from its source in onnxruntime .*: largest difference 0.01\d* \(PSNR 3\d.\d dB\) "
+    words += "at 28 x 28, the sample; the limits"
     with pytest.raises(EngineError, match=words) as found:
         export(str(path), "onnx", tmp_path, half=half, threads=1)
     assert ("export without `half`" in str(found.value)) == half

@@ -1,6 +1,4 @@
-"""What the tags of a TIFF tell: EXIF, which Pillow writes and we only mention, and pictures that are not what they
-seem.
-"""
+"""Files that are not what they seem."""
 
 from __future__ import annotations
 
@@ -13,39 +11,6 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from upres.errors import InputError
 from upres.images.io import read_header, read_picture
-from upres.images.sniff import tiff_has_exif, tiff_tags
-
-
-def _tiff(exif: bool, *, big: bool = False) -> bytes:
-    tags = Image.Exif()
-    if exif:
-        tags[271], tags[306] = "ACME", "2020:01:01 00:00:00"
-    target = io.BytesIO()
-    Image.new("RGB", (8, 8), (9, 90, 200)).save(target, "TIFF", exif=tags, big_tiff=big)
-    return target.getvalue()
-
-
-@pytest.mark.parametrize("big", [False, True])
-@pytest.mark.parametrize("exif", [False, True])
-def test_exif_in_a_tiff_is_seen(tmp_path: Path, exif: bool, big: bool) -> None:
-    data = _tiff(exif, big=big)
-    (tmp_path / "a.tif").write_bytes(data)
-    assert tiff_has_exif(data) is exif and tiff_has_exif(tmp_path / "a.tif") is exif
-    assert any("EXIF" in note for note in read_picture(data).notes) is exif
-
-
-def test_a_torn_directory_is_no_crash() -> None:
-    data = _tiff(True)
-    for length in range(len(data)):
-        assert tiff_has_exif(data[:length]) in (False, True)
-
-
-def test_tags_are_read_in_both_orders_and_sizes() -> None:
-    for big in (False, True):
-        tags = tiff_tags(_tiff(False, big=big))
-        assert (tags[256], tags[257], tags[262], tags[277]) == (8, 8, 2, 3)  # width, height, RGB, samples a pixel
-    motorola = b"MM\0*" + (8).to_bytes(4, "big") + b"\0\1" + b"\x01\x06\0\3\0\0\0\1\0\2\0\0" + bytes(4)
-    assert tiff_tags(motorola) == {262: 2}
 
 
 @pytest.mark.parametrize(("tag", "value"), [(254, 1), (262, 32803), (262, 34892)])

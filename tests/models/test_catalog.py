@@ -13,7 +13,7 @@ import pytest
 from tests.tiny import compact_file
 from upres.errors import ModelError, UsageError
 from upres.models.add import add
-from upres.models.catalog import MODELS, default_model, find, list_models, resolve
+from upres.models.catalog import MODELS, find, list_models, resolve
 from upres.models.load import load_model
 from upres.models.model import downloadable_models, store_folder
 from upres.weights.read import write_safetensors
@@ -50,14 +50,6 @@ def test_every_bundled_model_is_there_and_is_what_its_description_says(name: str
     assert graph.parameters <= 130_000 and path.stat().st_size < 400_000
     with pytest.raises(FrozenInstanceError):
         model.scale = 3  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(
-    ("factor", "name"),
-    [(0.5, "compact-x2"), (1.5, "compact-x2"), (2, "compact-x2"), (2.01, "compact-x4"), (16, "compact-x4")],
-)
-def test_the_default_follows_the_factor(factor: float, name: str) -> None:
-    assert default_model(factor) == name
 
 
 def test_a_bundled_model_resolves_and_loads(bundled: Path) -> None:

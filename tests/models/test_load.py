@@ -131,6 +131,21 @@ def test_a_known_family_needs_no_probe() -> None:
     assert isinstance(graph_from_state_dict(compact_state(2)), Graph)
 
 
+def test_of_a_bundled_model_the_bytes_that_were_hashed_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is swapped after it was hashed is not seen: it is read once."""
+    read = Path.read_bytes
+    seen: list[Path] = []
+
+    def once(path: Path) -> bytes:
+        if path.suffix != ".safetensors":
+            return read(path)
+        seen.append(path)
+        return read(path) if len(seen) == 1 else b"swapped"
+
+    monkeypatch.setattr(Path, "read_bytes", once)
+    assert load_model("compact-x2").files[0].path == seen[0] and len(seen) == 1
+
+
 def test_without_spandrel_an_unknown_network_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,7 @@ def test_a_checkpoint_of_a_newer_format_is_refused_by_its_version(
     with monkeypatch.context() as newer:
         newer.setattr(module, "FORMAT", module.FORMAT + 1)
         save_checkpoint(tmp_path, _make(2), keep=3)
-    words = rf"step_000000002\.safetensors has checkpoint format {module.FORMAT + 1}, .* up to {module.FORMAT}: upgrade upres"
+    words = rf"step_000000002\.safetensors has checkpoint format {module.FORMAT + 1}, .* up to {module.FORMAT}: upgrade"
     with pytest.raises(DataError, match=words):
         latest_checkpoint(tmp_path)
 

@@ -26,12 +26,14 @@ from tests.training.made import draw_photographs, features_file  # noqa: E402
 from upres.errors import DataError, EngineError, UsageError  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
-from upres.training.loop import PretrainedFiles, Progress, train  # noqa: E402
+from upres.training.loop import train  # noqa: E402
 from upres.training.losses import formulas  # noqa: E402
+from upres.training.pretrained import PretrainedFiles  # noqa: E402
+from upres.training.run import Progress  # noqa: E402
 
 CONFIG = TrainConfig(
-    recipe="compact-x2", scale=2, width=8, depth=2, steps=12, batch=2, patch_px=12, warmup_steps=2, hr_scales=(1.0,), threads=1,
-    validate_every=6, checkpoint_every=3, ema_decay=0.9,
+    recipe="compact-x2", scale=2, width=8, depth=2, steps=12, batch=2, patch_px=12, warmup_steps=2, hr_scales=(1.0,),
+    threads=1, validate_every=6, checkpoint_every=3, ema_decay=0.9,
 )  # fmt: skip
 
 

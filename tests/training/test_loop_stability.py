@@ -1,4 +1,4 @@
-"""Runs that go wrong: what is taken back, at what rate they go on, and that stopping them at any step changes no bit."""
+"""Runs that go wrong: what is undone, at what rate they continue, and that stopping at any step changes no bit."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from upres.training import loop, run_folder  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
-from upres.training.loop import Progress, train  # noqa: E402
+from upres.training.loop import train  # noqa: E402
 from upres.training.monitoring.validation import Quality  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
+from upres.training.run import Progress  # noqa: E402
 from upres.training.state import TrainState, learning_rate_at  # noqa: E402
 
 SETTINGS: dict[str, Any] = {
-    "steps": 14, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,), "warmup_steps": 0,
-    "threads": 1, "discriminator_width": 2, "judge": "", "niqe": False, "validate_every": 3, "checkpoint_every": 2, "convolutions": "torch",
-    "keep_checkpoints": 1, "feature_weight": 0.0,
+    "steps": 14, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,),
+    "warmup_steps": 0, "threads": 1, "discriminator_width": 2, "judge": "", "niqe": False, "validate_every": 3,
+    "checkpoint_every": 2, "convolutions": "torch", "keep_checkpoints": 1, "feature_weight": 0.0,
 }  # fmt: skip
 GAN = dataclasses.replace(resolve_recipe("compact-gan-x2"), **SETTINGS)
 WELL = Quality(30.0, 28.0, 0.9, 48.0, (0.0, 0.0, 0.0), 1.0, 1.0, 1.0, 1.0)
@@ -92,8 +93,8 @@ def state(out: Path) -> dict[str, Any]:
     assert newest is not None
     rows = [json.loads(line) for line in (out / "validation.jsonl").read_text().splitlines()]
     return {
-        "step": newest.step, "tensors": {name: array.tobytes() for name, array in newest.tensors.items()}, "facts": newest.facts,
-        "rows": [{key: value for key, value in row.items() if key != "time"} for row in rows],
+        "step": newest.step, "tensors": {name: array.tobytes() for name, array in newest.tensors.items()},
+        "facts": newest.facts, "rows": [{key: value for key, value in row.items() if key != "time"} for row in rows],
         "model": (out / "model.safetensors").read_bytes(),
     }  # fmt: skip
 

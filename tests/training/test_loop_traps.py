@@ -28,7 +28,6 @@ QUIET = dataclasses.replace(CONFIG, feature_weight=0.0)
 
 
 # ---- the generator
-# --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", [-5.0, 5.0])
@@ -61,7 +60,6 @@ def test_networks_see_levels_over_255() -> None:
 
 
 # ---- the adversarial step
-# -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_step_leaves_the_gradients_of_the_literal_losses() -> None:

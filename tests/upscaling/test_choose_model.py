@@ -31,7 +31,7 @@ UNKNOWN = replace(CLEAN, true_scale=None, noise_sigma_255=None, noise_luma_sigma
         ({"true_scale": 2.0}, "photo", "soft (looks enlarged 2.0 times)"),
         ({"jpeg_quality": 95, "earlier_jpeg_quality": 40}, "photo", "earlier JPEG quality 40"),
         ({"drawn": True}, "art", "drawn"),
-        ({"drawn": True, "jpeg_quality": 60}, "art", "drawn, JPEG quality 60"),
+        ({"drawn": True, "jpeg_quality": 60}, "photo", "drawn, JPEG quality 60"),
     ],
 )
 def test_faults_and_drawings_decide(changes: dict[str, object], role: str, reason: str) -> None:
@@ -54,6 +54,12 @@ def test_a_scale_that_is_none_is_refused(scale: float) -> None:
         choose_model(CLEAN, scale)
 
 
-def test_every_role_has_a_bundled_model_of_its_scale() -> None:
+def test_every_role_has_a_bundled_model_that_reaches_the_scale() -> None:
     for models in MODELS_BY_ROLE.values():
-        assert {scale: MODELS[name].scale for scale, name in models.items()} == {2: 2, 4: 4}
+        assert set(models) == {2, 4}
+        assert all(MODELS[name].scale >= scale for scale, name in models.items())
+
+
+def test_another_model_is_named() -> None:
+    assert choose_model(CLEAN, 4) == ("compact-x4", "clean", "photo-x4")
+    assert choose_model(replace(CLEAN, jpeg_quality=50), 2) == ("photo-x4", "JPEG quality 50", "compact-x2")

@@ -59,6 +59,11 @@ def test_passes_for_a_network_of_x4(target: tuple[int, int], passes: int, words:
         assert re.search(words, notes[0])
 
 
+def test_a_picture_is_cleaned_at_its_own_size_where_that_is_asked_for() -> None:
+    assert count_passes(100, 100, (100, 100), 4, clean=True) == (1, ())
+    assert count_passes(100, 100, (99, 100), 4, clean=True)[0] == 0
+
+
 def test_a_network_of_x1_runs_once_whatever_the_size() -> None:
     assert count_passes(10, 10, (10, 10), 1) == (1, ())
     count, notes = count_passes(10, 10, (20, 20), 1)

@@ -58,7 +58,8 @@ def test_plain_data_equals_the_standard_unpickler(protocol: int) -> None:
 
 
 def test_what_python_2_wrote() -> None:
-    data = b"\x80\x02}q\x00(U\x06weightq\x01ccollections\nOrderedDict\nq\x02]q\x03]q\x04(T\x01\x00\x00\x00aK\x01ea\x85q\x05Rq\x06u."
+    data = b"\x80\x02}q\x00(U\x06weightq\x01ccollections\nOrderedDict\nq\x02]q\x03]q\x04(T\x01\x00\x00\x00aK\x01ea\x85"
+    data += b"q\x05Rq\x06u."
     assert read(data) == {"weight": {"a": 1}} == pickle.loads(data)
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from upres.batch.paths import InputFile
 from upres.errors import UpresError
 from upres.images.io import Header
+from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Plan
 from upres.upscaling.upscaler import Upscaler
@@ -29,6 +30,7 @@ class Job:
     format: To write: "png", "jpeg", ...
     notes: For the user, known before the run.
     record: Its settings, for the XMP of the result.
+    choice: The model and the reason for it; None if the request names one.
     """
 
     found: InputFile
@@ -41,6 +43,7 @@ class Job:
     format: str
     notes: tuple[str, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict[str, str])
+    choice: ModelChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)

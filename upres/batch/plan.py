@@ -10,18 +10,17 @@ from pathlib import Path
 
 from upres.batch import record, resume
 from upres.batch.job import BatchReport, Job, Outcome
+from upres.batch.model_choice import ModelChooser
 from upres.batch.paths import Destination, InputFile, check_targets, choose_destination, find_pictures, make_folder
 from upres.batch.request import Request
 from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
-from upres.models import catalog
 from upres.models.expression import parse
 from upres.models.load import load_model
+from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.tiled_run import TURNS
 from upres.upscaling.upscaler import Upscaler
-
-DEFAULT_FACTOR = 4.0  # if neither a size nor a model is given
 
 
 @dataclass(slots=True)
@@ -68,47 +67,58 @@ class Upscalers:
         engines = tuple(note for network in networks for note in network.runner.notes)
         return (self._asked.notes if self._asked else ()) + measured + engines
 
-    def _name(self, height: int, width: int) -> str:
-        """The requested model, or the bundled one for the factor, loaded. Raises as `load_model` does."""
-        factor = self._request.size.factor_for(height, width)
-        composition = self._asked or parse(catalog.default_model(DEFAULT_FACTOR if factor is None else factor))
-        name = str(composition)
-        if name not in self._networks:
-            self._networks[name] = load_model(composition).networks
-            self._labels[name] = record.label(composition)
-        return name
+    @property
+    def asked(self) -> str | None:
+        """The requested model as an expression; None: one is chosen for each picture."""
+        return None if self._asked is None else str(self._asked)
 
-    def scale_for(self, height: int, width: int) -> int:
-        """Scale of the model for a picture of (height, width). Raises `ModelError`, and `UsageError` for a malformed
-        expression.
+    def _load(self, model: str) -> tuple[Network, ...]:
+        """The networks of `model`, loaded once. Raises as `load_model` does."""
+        if model not in self._networks:
+            composition = self._asked or parse(model)
+            self._networks[model] = load_model(composition).networks
+            self._labels[model] = record.label(composition)
+        return self._networks[model]
+
+    def scale_of(self, model: str) -> int:
+        """Scale of `model`. Raises `ModelError`, and `UsageError` for a malformed expression."""
+        return math.prod(network.scale for network in self._load(model))
+
+    def record(self, model: str, height: int, width: int, source: Path | bytes) -> dict[str, str]:
+        """The record of the result for a picture of (height, width) in `source`. Raises as `scale_of` does."""
+        size = self._request.size.resolve(height, width, native=self.scale_of(model))
+        return record.make_record(self._request.settings() | {"model": self._labels[model]}, *size, source)
+
+    def expect(self, model: str, height: int, width: int) -> None:
+        """Announce a job for a picture of (height, width): the engine is chosen for all jobs of a model together."""
+        self._expected[model].append(height * width)
+
+    def open(self, model: str) -> Upscaler:
+        """The upscaler for `model`, for which a job was announced. Raises as `scale_of` does, `EngineError`, and
+        `UsageError` for its options.
         """
-        return math.prod(network.scale for network in self._networks[self._name(height, width)])
-
-    def record(self, height: int, width: int) -> dict[str, str]:
-        """The record of the result for a picture of (height, width). Raises as `scale_for` does."""
-        size = self._request.size.resolve(height, width, native=self.scale_for(height, width))
-        settings = self._request.settings() | {"model": self._labels[self._name(height, width)]}
-        return record.make_record(settings, *size)
-
-    def expect(self, height: int, width: int) -> None:
-        """Announce a job for a picture of (height, width): the engine is chosen for all jobs together."""
-        self._expected[self._name(height, width)].append(height * width)
-
-    def for_picture(self, height: int, width: int) -> Upscaler:
-        """The upscaler for a picture of (height, width). Raises as `scale_for` does, `EngineError`, and `UsageError`
-        for its options.
-        """
-        name = self._name(height, width)
-        if name not in self._loaded:
-            expected = sorted(self._expected[name]) or [height * width]
+        if model not in self._loaded:
+            expected = sorted(self._expected[model])
             options = self._request.options.replace(
                 denoise=None,  # the networks are blended already
                 denoise_with=None,
                 expected_px=sum(expected) * (TURNS if self._request.options.tta else 1),
                 picture_px=expected[len(expected) // 2],
             )
-            self._loaded[name] = Upscaler(self._networks[name], options)
-        return self._loaded[name]
+            self._loaded[model] = Upscaler(self._load(model), options)
+        return self._loaded[model]
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A picture, its model (and why it was chosen), and where its result goes."""
+
+    found: InputFile
+    source: Path | bytes
+    header: Header
+    model: str
+    choice: ModelChoice | None
+    target: Path | None
 
 
 def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
@@ -134,44 +144,46 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         passed = "".join(f"; skipped {count} x {reason}" for reason, count in sorted(findings.left_out.items()))
         raise InputError(f"{', '.join(request.inputs)} contains no pictures{passed}")
     upscalers = Upscalers(request)
+    folder = destination.folder
+    chooser = ModelChooser(request, {} if folder is None else resume.recorded_models(folder, request.settings()))
     ending = _ending(destination.format if destination.file is None else destination.file.suffix.lower())
-    planned: list[tuple[InputFile, Path | bytes, Header, Path | None]] = []
+    planned: list[_Planned] = []
     for found in findings.pictures:
         try:
             source = read_stdin() if found.path is None else found.path
             header = read_header(source)
+            choice = chooser.choose(found.name, source, header) if upscalers.asked is None else None
         except UpresError as error:
             prepared.failures.append(Outcome(found.name, None, 0, error=error))
             continue
-        suffix = request.size.suffix(
-            header.height, header.width, native=upscalers.scale_for(header.height, header.width)
-        )
-        planned.append((found, source, header, destination.target(found, suffix, ending)))
-    clashes = check_targets((found, target) for found, _, _, target in planned)
-    wanted: list[tuple[InputFile, Path | bytes, Header, Path | None]] = []
-    for place, (found, source, header, target) in enumerate(planned):
+        model = upscalers.asked if choice is None else choice.name
+        assert model is not None
+        suffix = request.size.suffix(header.height, header.width, native=upscalers.scale_of(model))
+        planned.append(_Planned(found, source, header, model, choice, destination.target(found, suffix, ending)))
+    clashes = check_targets((item.found, item.target) for item in planned)
+    wanted: list[_Planned] = []
+    for place, item in enumerate(planned):
+        target, header = item.target, item.header
         if place in clashes:
-            prepared.failures.append(Outcome(found.name, None, 0, error=clashes[place]))
+            prepared.failures.append(Outcome(item.found.name, None, 0, error=clashes[place]))
         elif target is not None and target.exists() and not request.overwrite and not target.is_dir():
-            _keep(prepared, target, upscalers.record(header.height, header.width))
+            _keep(prepared, target, upscalers.record(item.model, header.height, header.width, item.source))
         else:
-            wanted.append((found, source, header, target))
-            upscalers.expect(header.height, header.width)
-    if destination.folder is not None and not request.overwrite:
-        _refuse_mixing(prepared, destination.folder, request)
-    for found, source, header, target in wanted:
-        upscalers.for_picture(
-            header.height, header.width
-        )  # an error of the engine or its options concerns the whole request
+            wanted.append(item)
+            upscalers.expect(item.model, header.height, header.width)
+    if folder is not None and not request.overwrite:
+        _refuse_mixing(prepared, folder, request)
+    for item in wanted:
+        upscalers.open(item.model)  # an error of the engine or its options concerns the whole request
         try:
-            prepared.jobs.append(_job(request, upscalers, destination, found, source, header, target))
+            prepared.jobs.append(_job(request, upscalers, destination, item))
         except UpresError as error:
-            prepared.failures.append(Outcome(found.name, target, 0, error=error))
-    top = destination.folder or (destination.file.parent if destination.file is not None else None)
+            prepared.failures.append(Outcome(item.found.name, item.target, 0, error=error))
+    top = folder or (destination.file.parent if destination.file is not None else None)
     if prepared.jobs and top is not None:
         make_folder(top)
-    if prepared.jobs and destination.folder is not None:
-        resume.begin(destination.folder, request.settings())
+    if prepared.jobs and folder is not None:
+        resume.begin(folder, request.settings(), chooser.models)
     return prepared
 
 
@@ -194,10 +206,14 @@ def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:
 
 
 def _refuse_mixing(prepared: Prepared, folder: Path, request: Request) -> None:
-    """Raise `UsageError` if `folder` already contains results of other settings."""
+    """Raise `UsageError` if `folder` already contains results of other settings. A result of another picture is no
+    reason: that input has changed.
+    """
     others = sum(map(len, prepared.other.values()))
     resume.check(folder, request.settings(), len(prepared.existing) + len(prepared.unknown) + others)
     for told, targets in prepared.other.items():
+        if told == record.OTHER_INPUT:
+            continue
         results = str(targets[0]) if len(targets) == 1 else f"{len(targets)} results"
         raise UsageError(
             f"{folder} contains {results} {told}; use the same settings, choose another folder with `out`, "
@@ -212,18 +228,11 @@ def _ending(format_or_ending: str) -> str:
     return next(ending for ending, name in WRITABLE_FORMATS.items() if name == format_or_ending)
 
 
-def _job(
-    request: Request,
-    upscalers: Upscalers,
-    destination: Destination,
-    found: InputFile,
-    source: Path | bytes,
-    header: Header,
-    target: Path | None,
-) -> Job:
+def _job(request: Request, upscalers: Upscalers, destination: Destination, item: _Planned) -> Job:
+    header, target = item.header, item.target
     if target is not None and target.is_dir():
         raise OutputError(f"{target} is a folder; rename it, or choose another `out`")
-    upscaler = upscalers.for_picture(header.height, header.width)
+    upscaler = upscalers.open(item.model)
     height, width = request.size.resolve(header.height, header.width, native=upscaler.scale)
     if height * width > request.max_pixels:
         raise InputError(
@@ -239,7 +248,16 @@ def _job(
         depth=header.depth,
         size=request.size,
     )
-    made_with = upscalers.record(header.height, header.width)
     return Job(
-        found, source, header, upscaler, request.size, plan, target, destination.format, upscalers.notes, made_with
+        item.found,
+        item.source,
+        header,
+        upscaler,
+        request.size,
+        plan,
+        target,
+        destination.format,
+        upscalers.notes,
+        upscalers.record(item.model, header.height, header.width, item.source),
+        item.choice,
     )

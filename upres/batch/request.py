@@ -20,7 +20,7 @@ class Request:
     inputs: tuple[str, ...]  # paths of pictures and folders; "-" is standard input
     out: str | None = None  # a file, a folder, or "-" for standard output; None: beside each input
     size: OutputSize = field(default_factory=OutputSize)  # size of each result
-    model: str | None = None  # a name, a file or an expression; None: the bundled model for the factor
+    model: str | None = None  # a name, a file or an expression; None: for each picture the bundled one that fits
     options: UpscaleOptions = field(default_factory=UpscaleOptions)  # how to upscale
     format: str | None = None  # "png", "jpeg", ...; None: by the suffix of `out`, or png
     max_pixels: int = 1_000_000_000  # limit on the pixels of a result

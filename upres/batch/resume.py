@@ -46,11 +46,25 @@ def check(folder: Path, settings: Mapping[str, str], kept: int) -> None:
     )
 
 
-def begin(folder: Path, settings: Mapping[str, str]) -> None:
-    """Save the settings of a job whose results go to `folder`. Raises `OutputError` if that fails."""
+def begin(folder: Path, settings: Mapping[str, str], models: Mapping[str, str] | None = None) -> None:
+    """Save the settings of a job whose results go to `folder`. Raises `OutputError` if that fails.
+
+    models: The model chosen for each picture, by its name.
+    """
     note = "settings of an unfinished upres job; removed when the job is done"
-    journal = {"what": note, "format": FORMAT, "settings": dict(settings)}
+    journal: dict[str, object] = {"what": note, "format": FORMAT, "settings": dict(settings)}
+    if models:
+        journal["models"] = dict(models)
     write_atomic(folder / NAME, json.dumps(journal, indent=1).encode())
+
+
+def recorded_models(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """The model of each picture, by name, that an unfinished job with the same settings has chosen."""
+    journal = _load(folder)
+    models: object = journal.get("models")
+    if _read(folder) != settings or not isinstance(models, dict):
+        return {}
+    return {str(name): str(model) for name, model in cast("dict[object, object]", models).items()}
 
 
 def end(folder: Path) -> None:
@@ -58,13 +72,18 @@ def end(folder: Path) -> None:
     (folder / NAME).unlink(missing_ok=True)
 
 
-def _read(folder: Path) -> dict[str, str] | None:
-    """The saved settings by parameter, from any known format; None if there are none."""
+def _load(folder: Path) -> dict[str, Any]:
+    """The saved file; empty if there is none, or not of ours."""
     try:
         found: object = json.loads((folder / NAME).read_bytes())
     except (OSError, ValueError):
-        return None
-    journal = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _read(folder: Path) -> dict[str, str] | None:
+    """The saved settings by parameter, from any known format; None if there are none."""
+    journal = _load(folder)
     settings, number = journal.get("settings"), journal.get("format", 1)
     if isinstance(number, int) and number > FORMAT:
         raise UsageError(

@@ -132,8 +132,8 @@ def degrade(
 
 
 def _run(
-    pictures: list[InputFile], destination: Destination, recipe: Recipe | None, plans: list[dict[str, Any]] | None, seed: int, index: int,
-    scale: int, json_lines: bool, overwrite: bool,
+    pictures: list[InputFile], destination: Destination, recipe: Recipe | None, plans: list[dict[str, Any]] | None,
+    seed: int, index: int, scale: int, json_lines: bool, overwrite: bool,
 ) -> int:  # fmt: skip
     """Degrade all pictures; failures are reported, and the first determines the exit code."""
     import json

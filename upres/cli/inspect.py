@@ -73,9 +73,10 @@ def inspect(
 def _inspect(path: str | None) -> PictureReport:
     import sys
 
+    from upres.images.io import read_source
     from upres.inspection.inspect import inspect_picture
 
-    return inspect_picture(sys.stdin.buffer.read() if path is None else path)
+    return inspect_picture(read_source(sys.stdin.buffer, "standard input") if path is None else path)
 
 
 def json_line(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> str:

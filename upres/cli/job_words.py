@@ -42,6 +42,21 @@ def _tell_kept(targets: Sequence[Path], of_one: str, of_many: str) -> None:
         say(f"kept: {len(targets)} results exist{of_many}")
 
 
+def tell_choices(jobs: Sequence[Job]) -> None:
+    """Report the models that were chosen, one line each, with the reason and how to choose otherwise."""
+    chosen: defaultdict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        if job.choice is not None and job.plan.passes:
+            chosen[job.choice.name].append(job)
+    for name, of_name in chosen.items():
+        first = of_name[0]
+        assert first.choice is not None
+        reason, other = first.choice.reason, first.choice.other
+        if len(jobs) > 1:
+            reason = f"{len(of_name)} of {len(jobs)} pictures ({first.found.name}: {reason})"
+        say(f"{reason}: {name}" + (f" (another: -n {other})" if other else ""))
+
+
 def tell_start(jobs: list[Job], seconds: float) -> None:
     """Announce the estimate of a job that takes long."""
     if seconds <= TELL_FROM_S:

@@ -195,7 +195,7 @@ class TrainingProgress:
         self._job.__exit__(*exit_info)
 
     def report(self, progress: object) -> None:
-        from upres.training.loop import Progress
+        from upres.training.run import Progress
 
         assert isinstance(progress, Progress)
         self._data_s += progress.data_s

@@ -33,7 +33,7 @@ def upscale(
         typer.Option(
             *("--scale", "-s"),
             metavar="FACTOR",
-            help="Scale factor, such as 4 or 2.5. Default: the scale of the model.",
+            help="Scale factor, such as 4 or 2.5; 1 cleans a picture at its own size. Default: the scale of the model.",
             rich_help_panel=_RESULT,
         ),
     ] = None,
@@ -93,7 +93,7 @@ def upscale(
         typer.Option(
             *("-n", "--model"),
             metavar="NAME|FILE",
-            help="Model name or file, blend (a:0.7,b:0.3) or chain ('a>b'). Default: the bundled model for the scale.",
+            help="Model name or file, blend (a:0.7,b:0.3) or chain ('a>b'). Default: auto, what fits each picture.",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -159,6 +159,7 @@ def upscale(
             rich_help_panel=_SPEED,
         ),
     ] = 0,
+    nice: Annotated[bool, typer.Option("--nice", help="Let other programs go first.", rich_help_panel=_SPEED)] = False,
     memory_bytes: Annotated[
         str | None,
         typer.Option(
@@ -219,6 +220,7 @@ def upscale(
     def work() -> int:
         from upres.batch.request import Request
         from upres.system.text import parse_bytes
+        from upres.upscaling.choose_model import AUTO
         from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
         from upres.upscaling.output_size import OutputSize
 
@@ -230,7 +232,7 @@ def upscale(
             inputs=tuple(inputs),
             out=out,
             size=OutputSize(factor, width, height, long_side, megapixels),
-            model=model,
+            model=None if model == AUTO else model,
             options=UpscaleOptions().replace(**{name: plain(given[name]) for name in OPTION_FIELDS if name in given}),
             format=_format_name(format),
             max_pixels=_parse_pixels(max_pixels),
@@ -239,6 +241,10 @@ def upscale(
         )
         from upres.cli.upscale_job import run_request
 
+        if nice:
+            from upres.system.priority import lower_priority
+
+            lower_priority()
         return run_request(request, quality, png_level, debug or debug_enabled())
 
     run_verb(work, debug)

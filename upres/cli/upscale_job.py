@@ -14,10 +14,10 @@ from upres.batch.run import estimate_seconds, run_jobs
 from upres.cli.download import have_models
 from upres.cli.engine_options import tell_measurements
 from upres.cli.errors import BUG, DONE, INTERRUPTED, OUTPUT_FAILED, exit_code_of
-from upres.cli.job_words import TELL_FROM_S, tell_end, tell_left_out, tell_start
+from upres.cli.job_words import TELL_FROM_S, tell_choices, tell_end, tell_left_out, tell_start
 from upres.cli.progress import UpscaleProgress
-from upres.errors import InputError, OutputError, UsageError
-from upres.images.io import set_threads
+from upres.errors import OutputError, UsageError
+from upres.images.io import read_source, set_threads
 
 
 def run_request(request: Request, quality: int | None, png_level: int | None, debug: bool) -> int:
@@ -36,6 +36,7 @@ def run_request(request: Request, quality: int | None, png_level: int | None, de
     if prepared.destination.stdout and prepared.jobs and sys.stdout.isatty():
         raise UsageError("standard output is a terminal; redirect it (> result.png), or name a file with -o")
     tell_left_out(prepared)
+    tell_choices(prepared.jobs)
     start = time.monotonic()
     estimate_s = estimate_seconds(prepared.jobs, TELL_FROM_S)
     tell_start(prepared.jobs, estimate_s)
@@ -58,10 +59,7 @@ def run_request(request: Request, quality: int | None, png_level: int | None, de
 def _read_stdin() -> bytes:
     if sys.stdin.isatty():
         raise UsageError("standard input is a terminal; redirect a picture into it (< picture.jpg), or name a file")
-    data = sys.stdin.buffer.read()
-    if not data:
-        raise InputError("standard input is empty, expected a picture")
-    return data
+    return read_source(sys.stdin.buffer, "standard input")
 
 
 def _write_stdout(data: bytes) -> None:

@@ -50,7 +50,9 @@ def check_inside(box: Box, compared: ComparedPicture) -> None:
 
 
 def difference_map(compared: ComparedPicture) -> Map:
-    """How much the models differ at each pixel: the standard deviation of their luma. One model is held against bicubic."""
+    """How much the models differ at each pixel: the standard deviation of their luma. One model is held against
+    bicubic.
+    """
     versions = compared.models if len(compared.models) > 1 else (compared.versions[1], *compared.models)
     total = np.zeros(compared.size)
     squares = np.zeros(compared.size)

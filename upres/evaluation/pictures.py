@@ -1,4 +1,6 @@
-"""The pictures that are measured or shown side by side: LR and HR in 8 bits, cropped alike, and what a model makes of LR."""
+"""The pictures that are measured or shown side by side: LR and HR in 8 bits, cropped alike, and what a model makes of
+LR.
+"""
 
 from __future__ import annotations
 

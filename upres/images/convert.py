@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from upres.images.picture import Picture, quantize
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+Kind = TypeVar("Kind", Picture, NDArray[Any], "Image")  # what a caller gives, and gets back
 
 _FAR_OUTSIDE = 0.5  # floats further outside [0, 1] than this are not overshoot: the array is probably in 0..255
 _INFO_KEPT = ("icc_profile", "dpi", "exif", "xmp")  # keys of Image.info that stay valid after resizing
@@ -98,3 +102,23 @@ def to_pil(array: NDArray[Any], like: Image) -> Image:
     result = images.fromarray(array)
     result.info.update({name: like.info[name] for name in _INFO_KEPT if name in like.info})
     return result
+
+
+def keep_kind(given: Kind, work: Callable[[Picture], Picture]) -> Kind:
+    """`work` on a picture of any kind; the result has the kind of `given`.
+
+    Raises:
+        InputError: It is no `Picture`, numpy array or PIL image; the message tells how to make one.
+    """
+    if isinstance(given, Picture):
+        return work(given)
+    if isinstance(given, np.ndarray):
+        return to_array(work(from_array(given)), given)
+    if is_pil(given):
+        values = pil_to_array(given)
+        return to_pil(to_array(work(from_array(values)), values), given)
+    kind = f"{type(given).__module__}.{type(given).__qualname__}"
+    remedy = (
+        "upres.read_picture reads files" if isinstance(given, str | os.PathLike) else "numpy.asarray may convert it"
+    )
+    raise InputError(f"expected a numpy array, a PIL image or an upres.Picture, got {kind}; {remedy}")

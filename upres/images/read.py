@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import InputError
+from upres.images.adjust import adjusted
+from upres.images.exif import is_adobe_rgb, read_dpi
+from upres.images.facts import Facts
 from upres.images.icc import (
     Levels,
     color_space,
@@ -25,11 +28,13 @@ from upres.images.icc import (
     unwrap,
 )
 from upres.images.picture import Header, Picture
-from upres.images.sniff import HEAD_BYTES, NAMES, sniff, sniff_tiff, tiff_has_exif
+from upres.images.said_colors import adobe_rgb
+from upres.images.sniff import NAMES
+from upres.images.source import Source, identify
 from upres.images.vips import VipsError, attempt, load
+from upres.images.whole import check_claim, check_complete, tail_note
+from upres.images.xmp import without_claims
 
-_MM_PER_INCH = 25.4
-_PNG_UNSAID = 2.834  # dots per mm that libvips reports for a PNG without a pHYs chunk
 _LOADERS = {form: f"{form}load" for form in NAMES} | {"avif": "heifload"}
 
 _TELL_OUTSIDE = 0.001  # fraction of clipped pixels from which the user is told
@@ -47,15 +52,14 @@ _INTERPRETATIONS = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "
 
 def read_header(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     """Read size, channels, depth and format without decoding pixels; `source` and errors as in `read_picture`."""
-    source = _path_or_bytes(source)
-    name, form = _identify(source)
-    return _header(_open(source, name, form), name, form)
+    found = identify(source)
+    return _header(_open(found.data, found.name, found.format), found)
 
 
 def read_xmp(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
     """The XMP of a picture, without decoding it; None where there is none. Raises as `read_header` does."""
-    source = _path_or_bytes(source)
-    return _blob(_open(source, *_identify(source)), "xmp-data")
+    found = identify(source)
+    return _blob(_open(found.data, found.name, found.format), "xmp-data")
 
 
 def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = 1_000_000_000) -> Picture:
@@ -69,76 +73,40 @@ def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixel
         InputError: The source is unreadable, not a supported picture, damaged, or has more than `max_pixels`.
         ForkedError: The process was forked after its parent had decoded or encoded a picture.
     """
-    source = _path_or_bytes(source)
-    name, form = _identify(source)
-    image = _open(source, name, form)
-    header = _header(image, name, form)
+    found = identify(source)
+    name, form, facts = found.name, found.format, found.facts
+    image = _open(found.data, name, form)
+    header = _header(image, found)
     if header.height * header.width > max_pixels:
         raise InputError(
             f"{name} has {header.width:,} x {header.height:,} = {header.height * header.width:,} pixels, more than the "
             f"limit of {max_pixels:,}; make the picture smaller, or raise the limit (max_pixels)"
         )
-    notes: list[str] = []
+    notes: list[str] = [*facts.notes, *tail_note(form, found.data)]
     frames = int(_field(image, "n-pages", 1))
     if frames > 1 and form != "avif":
         notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
-    if form == "tiff" and tiff_has_exif(source):
-        notes.append("EXIF was lost: it cannot be read from TIFF")
-    levels = _decode(image, source, name, form, notes)
-    icc, levels, alpha = _colors(image, levels, notes)
+    levels = adjusted(_decode(image, found.data, name, form, notes), facts)
+    exif = (_blob(image, "exif-data") or facts.exif or b"").removeprefix(b"Exif\0\0") or None
+    xmp, lost = without_claims(_blob(image, "xmp-data") or b"")
+    notes += [f"{what} was not kept" for what in lost]
+    icc, levels, alpha = _colors(image, levels, _said_profile(image, facts, exif, notes), notes)
     turn = int(_field(image, "orientation", 1))
+    dpi = (None if exif is None or form == "tiff" else read_dpi(exif)) or facts.dpi
     return Picture(
         pixels=_floats(_upright(levels, turn)),
         alpha=None if alpha is None else _floats(_upright(alpha, turn))[:, :, 0],
         depth=header.depth,
         icc=icc,
-        exif=(_blob(image, "exif-data") or b"").removeprefix(b"Exif\0\0") or None,
-        xmp=_blob(image, "xmp-data"),
-        dpi=_dpi(image, form, turn),
+        exif=exif,
+        xmp=xmp or None,
+        dpi=(dpi[1], dpi[0]) if dpi is not None and turn >= 5 else dpi,
+        texts=facts.texts,
+        iptc=facts.iptc,
+        tiff_tags=facts.tags,
         format=form,
         notes=tuple(notes),
     )
-
-
-def _path_or_bytes(source: str | os.PathLike[str] | bytes | BinaryIO) -> Path | bytes:
-    if isinstance(source, str | os.PathLike):
-        return Path(source)
-    if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source)
-    data: object = source.read() if hasattr(source, "read") else None
-    if not isinstance(data, bytes):
-        kind = f"{type(source).__module__}.{type(source).__qualname__}"
-        raise InputError(f"expected a path, bytes or a file open in binary mode, got {kind}; open files with mode 'rb'")
-    return data
-
-
-def _identify(source: Path | bytes) -> tuple[str, str]:
-    """(name for messages, format), by the first bytes."""
-    if isinstance(source, bytes):
-        name, head = "the picture", source[:HEAD_BYTES]
-    else:
-        name = str(source)
-        try:
-            if source.exists() and not (source.is_file() or source.is_dir()):  # opening a pipe may block forever
-                raise InputError(f"{name} is a pipe or a device, expected a file; use - to read from standard input")
-            with source.open("rb") as file:
-                head = file.read(HEAD_BYTES)
-        except FileNotFoundError as error:
-            raise InputError(f"{name} does not exist; check the name") from error
-        except IsADirectoryError as error:
-            raise InputError(f"{name} is a folder, expected a picture") from error
-        except PermissionError as error:  # Windows raises it for folders too
-            what = "is a folder, expected a picture" if source.is_dir() else "is not readable; change its permissions"
-            raise InputError(f"{name} {what}") from error
-        except OSError as error:
-            raise InputError(f"cannot read {name}: {error.strerror or error}; check the disk") from error
-    form, seems = sniff(head)
-    if form == "tiff":
-        form, seems = sniff_tiff(source)
-    if form is None:
-        expected = ", ".join(NAMES.values())
-        raise InputError(f"{name} {seems}, expected one of {expected}; convert it to PNG, or choose another file")
-    return name, form
 
 
 def _open(source: Path | bytes, name: str, form: str) -> Any:
@@ -184,7 +152,9 @@ def _damaged(name: str, form: str, error: VipsError) -> InputError:
     return InputError(f"{name} is a damaged or truncated {NAMES[form]} ({error}); copy or download it again")
 
 
-def _header(image: Any, name: str, form: str) -> Header:
+def _header(image: Any, found: Source) -> Header:
+    """The header, once the file is complete and can hold what it claims."""
+    name, form = found.name, found.format
     depth = {"uchar": 8, "ushort": 16}.get(image.format)
     alpha = bool(image.hasalpha())
     colors = image.bands - alpha
@@ -199,10 +169,26 @@ def _header(image: Any, name: str, form: str) -> Header:
     height, width = image.height, image.width
     if int(_field(image, "orientation", 1)) >= 5:
         height, width = width, height
-    return Header(height, width, 1 if colors == 1 else 3, alpha, depth, form)
+    header = Header(height, width, 1 if colors == 1 or found.facts.gray else 3, alpha, depth, form)
+    check_claim(name, header, found.data)
+    check_complete(name, form, found.data)
+    return header
 
 
-def _colors(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None, _Samples, Levels | None]:
+def _said_profile(image: Any, facts: Facts, exif: bytes | None, notes: list[str]) -> bytes | None:
+    """The profile in the file, else that of the colors which the file says in another way."""
+    icc = _blob(image, "icc-profile-data") or facts.icc
+    if icc is None and exif is not None and image.bands >= 3 and is_adobe_rgb(exif):
+        icc = adobe_rgb()
+        notes.append("EXIF says that the colors are Adobe RGB; the result has that profile")
+    elif icc is not None and icc is facts.icc:
+        notes.append("the file says its colors without a profile; the result has them as a color profile")
+    return icc
+
+
+def _colors(
+    image: Any, levels: Levels, icc: bytes | None, notes: list[str]
+) -> tuple[bytes | None, _Samples, Levels | None]:
     """(profile to keep, colors h w 1 or sRGB h w 3, alpha h w 1 or None).
 
     Converted colors are 16-bit levels, or unclipped floats in units of 1.
@@ -211,7 +197,6 @@ def _colors(image: Any, levels: Levels, notes: list[str]) -> tuple[bytes | None,
     colors = levels if alpha is None else levels[:, :, :-1]
     cmyk, count = image.interpretation == "cmyk", colors.shape[2]
     space = "CMYK" if cmyk else "gray" if count == 1 else "RGB"
-    icc = _blob(image, "icc-profile-data")
     if icc is not None and color_space(icc) != space:
         notes.append(f"the color profile was ignored (expected {space}, got {color_space(icc)})")
         icc = None
@@ -255,32 +240,6 @@ def _floats(levels: _Samples) -> NDArray[np.float32]:
         return np.ascontiguousarray(levels, np.float32)
     top = np.float32(255 if levels.dtype == np.uint8 else 65535)
     return np.divide(levels, top, out=np.empty(levels.shape, np.float32), dtype=np.float32, casting="unsafe")
-
-
-def _dpi(image: Any, form: str, turn: int) -> tuple[float, float] | None:
-    """(h, w) dots per inch, or None if the file has no resolution and libvips reports a default."""
-    if form in ("webp", "avif"):  # these store it only in EXIF, which libvips does not parse for it
-        unit_mm = {"2": _MM_PER_INCH, "3": 10.0}.get(_exif_value(image, "ResolutionUnit"), np.inf)
-        per_mm = [_ratio(_exif_value(image, f"{axis}Resolution")) / unit_mm for axis in "YX"]
-    elif form == "png":
-        unsaid = abs(image.xres - _PNG_UNSAID) < 1e-9 and abs(image.yres - _PNG_UNSAID) < 1e-9
-        per_mm = [0.0, 0.0] if unsaid else [image.yres, image.xres]
-    else:
-        per_mm = [image.yres, image.xres] if image.get_typeof("resolution-unit") else [0.0, 0.0]
-    if not all(0.0 < value < 1e6 for value in per_mm):
-        return None
-    height, width = (round(value * _MM_PER_INCH, 3) for value in per_mm)
-    return (width, height) if turn >= 5 else (height, width)
-
-
-def _exif_value(image: Any, tag: str) -> str:
-    """The value in libvips' text for an EXIF tag: "300/1" of "300/1 (300, Rational, 1 components, 8 bytes)"."""
-    return str(_field(image, f"exif-ifd0-{tag}", "")).split(" ", 1)[0]
-
-
-def _ratio(text: str) -> float:
-    above, _, below = text.partition("/")
-    return int(above) / int(below) if above.isdecimal() and below.isdecimal() and int(below) else 0.0
 
 
 def _field(image: Any, name: str, default: Any) -> Any:

@@ -10,8 +10,6 @@ import errno
 import io
 import logging
 import os
-import re
-import struct
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -20,9 +18,11 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
+from upres.images.embed import embed, metadata_notes, needs_exif_item
 from upres.images.icc import Levels, color_space, from_srgb, is_srgb, matrix_profile, wrap
 from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
 from upres.images.vips import VipsError, attempt, begin_pixels
+from upres.images.xmp import upright
 from upres.system.files import output_error, write_atomic
 
 _LOG = logging.getLogger(__name__)
@@ -32,13 +32,12 @@ _DPI_UNKNOWN = 72.0  # the value that EXIF (CIPA DC-008, tag 282) prescribes for
 _LONGEST_PX = {"png": 1_000_000, "jpeg": 65_500, "webp": 16_383, "tiff": 10_000_000, "avif": 16_384}
 _BITS = {"png": 16, "jpeg": 8, "webp": 8, "tiff": 16, "avif": 12}
 _QUALITY = {"jpeg": 95, "webp": 95, "avif": 80}
-_EXIF_BYTES_JPEG = 65_000  # one APP1 segment, less its prefix
+_NO_EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"  # a block without fields, in place of the one that is embedded later
 _BIGTIFF_FROM = 3_500_000_000  # bytes of pixels; offsets in classic TIFF end at 4 GiB
 # An upscaled 4 MP photograph, one thread, levels 1 / 2 / 3 / 6: filter "up" gives 5.5 / 3.7 / 3.4 / 3.2 MB in
 # 0.05 / 0.08 / 0.10 / 0.31 s; "none" is twice as large, "sub" and "paeth" are larger and slower.
 _PNG_LEVEL = 2
 _STRIP_ROWS = 256
-_TURNED = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>\s*))[2-8]""")  # in XMP, as an attribute or as an element
 
 
 def check_writable(format: str, height: int, width: int, depth: int = 8) -> None:
@@ -64,11 +63,7 @@ def writing_notes(picture: Picture, format: str) -> tuple[str, ...]:
         notes.append(f"16 bits a sample were rounded to {_BITS[format]} for {format}; write png or tiff to keep them")
     if format == "jpeg" and picture.alpha is not None:
         notes.append("transparency was blended with white, since jpeg has none; write png to keep it")
-    if picture.exif is not None:
-        if format == "tiff":
-            notes.append("EXIF is not written to tiff; write png or jpeg to keep it")
-        elif format == "jpeg" and len(picture.exif) > _EXIF_BYTES_JPEG:
-            notes.append(f"{len(picture.exif):,} bytes of EXIF do not fit into jpeg; write png to keep them")
+    notes += metadata_notes(picture, format)
     return tuple(notes)
 
 
@@ -145,9 +140,7 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None,
         raise OutputError(
             f"cannot encode {width} x {height} pixels as {format}: {error}; choose another format"
         ) from error
-    if format == "jpeg":
-        return _with_jfif(data, picture.dpi)
-    return _without_phys(data) if format == "png" and picture.dpi is None else data
+    return embed(data, picture, format)
 
 
 def _check_format(format: str) -> None:
@@ -191,7 +184,7 @@ def _in_profile(pixels: NDArray[np.float32], icc: bytes | None, depth: int) -> L
 
 
 def _describe(image: Any, picture: Picture, format: str) -> Any:
-    """The image with its profile, EXIF, XMP and resolution."""
+    """The image with its profile, XMP and resolution."""
     dpi = picture.dpi or (_DPI_UNKNOWN, _DPI_UNKNOWN)
     image = image.copy(yres=dpi[0] / _MM_PER_INCH, xres=dpi[1] / _MM_PER_INCH)
     image.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
@@ -199,31 +192,15 @@ def _describe(image: Any, picture: Picture, format: str) -> Any:
     space = "gray" if picture.pixels.shape[2] == 1 else "RGB"
     if picture.icc is not None and color_space(picture.icc) == space:
         image.set_type(blob, "icc-profile-data", picture.icc)
-    if picture.exif is not None:  # libvips updates orientation, size and resolution in it
-        image.set_type(blob, "exif-data", _without_thumbnail(picture.exif))
-        image.set_type(pyvips.GValue.gint_type, "orientation", 1)
+    if needs_exif_item(picture, format):
+        image.set_type(blob, "exif-data", _NO_EXIF)
     if picture.xmp is not None:
-        image.set_type(blob, "xmp-data", _TURNED.sub(rb"\g<1>1", picture.xmp))  # the pixels are upright
+        image.set_type(blob, "xmp-data", upright(picture.xmp))
     return image
 
 
-def _without_thumbnail(exif: bytes) -> bytes:
-    """EXIF without its second directory, the thumbnail of the source (TIFF 6.0, section 2: linked directories)."""
-    order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
-    if order not in ("little", "big"):
-        return exif
-    first = int.from_bytes(exif[4:8], order)
-    link = first + 2 + 12 * int.from_bytes(exif[first : first + 2], order)
-    return exif[:link] + bytes(4) + exif[link + 4 :] if link + 4 <= len(exif) else exif
-
-
 def _save(image: Any, picture: Picture, format: str, quality: int | None, png_level: int | None) -> bytes:
-    keep = ["icc", "xmp"]
-    only_place_for_dpi = picture.dpi is not None and format in ("webp", "avif")
-    fits = format != "jpeg" or picture.exif is None or len(picture.exif) <= _EXIF_BYTES_JPEG
-    if (picture.exif is not None or only_place_for_dpi) and fits:
-        keep.append("exif")  # only if needed: libvips would create one
-    common: dict[str, Any] = {"keep": ":".join(keep)}
+    common: dict[str, Any] = {"keep": "icc:xmp:exif" if needs_exif_item(picture, format) else "icc:xmp"}
     q = quality if quality is not None else _QUALITY.get(format, 0)
     level = png_level if png_level is not None else _PNG_LEVEL
     if format == "png":
@@ -237,18 +214,3 @@ def _save(image: Any, picture: Picture, format: str, quality: int | None, png_le
         return image.heifsave_buffer(Q=q, compression="av1", bitdepth=bits, subsample_mode="off", **common)
     size = image.width * image.height * image.bands * (2 if image.format == "ushort" else 1)
     return image.tiffsave_buffer(compression="deflate", predictor="horizontal", bigtiff=size > _BIGTIFF_FROM, **common)
-
-
-def _with_jfif(data: bytes, dpi: tuple[float, float] | None) -> bytes:
-    """Add the JFIF header (JFIF 1.02), which holds the resolution, if neither it nor EXIF is there."""
-    if data[2:4] == b"\xff\xe0" or data[6:10] == b"Exif":
-        return data
-    height, width = (1, 1) if dpi is None else (min(65_535, max(1, round(value))) for value in dpi)
-    fields = struct.pack(">BHHBB", dpi is not None, width, height, 0, 0)
-    return b"".join((data[:2], b"\xff\xe0\0\x10JFIF\0\1\2", fields, data[2:]))
-
-
-def _without_phys(png: bytes) -> bytes:
-    """Remove the pHYs chunk that libvips always writes, for pictures of unknown resolution."""
-    at = png.find(b"pHYs", 0, png.find(b"IDAT")) - 4
-    return png[:at] + png[at + 21 :] if at > 0 else png  # length, name, 9 bytes, checksum

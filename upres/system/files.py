@@ -20,6 +20,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def model_bytes(path: Path) -> int:
+    """Bytes of a model file, with ncnn's weights beside it."""
+    return sum(one.stat().st_size for one in {path, path.with_suffix(".bin")} if one.exists())
+
+
 def partial_path(target: Path) -> Path:
     """The temporary name of `target`: hidden, unique, in the same folder (a rename cannot cross disks)."""
     return target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.partial")

@@ -10,12 +10,15 @@ from upres.inspection.report import PictureReport
 
 Role = Literal["standard", "photo", "art"]
 
+AUTO = "auto"  # stands for a model: it is chosen for each picture
+DEFAULT_FACTOR = 4.0  # without a size
+
 # The model for each role and scale. `standard` enlarges clean pictures faithfully, `photo` removes the damage done by
-# cameras, scanners and compression, `art` is for drawings. A role without its own model at a scale uses the nearest
-# one.
+# cameras, scanners and compression, `art` is for clean drawings. Where a role has no model of its own at a scale, the
+# result of a larger one is reduced.
 MODELS_BY_ROLE: dict[Role, dict[int, str]] = {
     "standard": {2: "compact-x2", 4: "compact-x4"},
-    "photo": {2: "compact-x2", 4: "photo-x4"},
+    "photo": {2: "photo-x4", 4: "photo-x4"},
     "art": {2: "compact-x2", 4: "compact-x4"},
 }
 
@@ -25,10 +28,13 @@ SOFT_FROM = 1.35  # true scale
 
 
 class ModelChoice(NamedTuple):
-    """The name of a bundled model and the reason for it, such as "JPEG quality 70, noise 6"."""
+    """The name of a bundled model, the reason for it, such as "JPEG quality 70, noise 6", and a bundled model that a
+    user may prefer.
+    """
 
     name: str
     reason: str
+    other: str = ""
 
 
 def choose_model(report: PictureReport, scale: float) -> ModelChoice:
@@ -42,16 +48,18 @@ def choose_model(report: PictureReport, scale: float) -> ModelChoice:
     if not (math.isfinite(scale) and scale > 0):
         raise UsageError(f"`scale` must be positive and finite, got {scale}")
     role, reason = choose_role(report)
-    return ModelChoice(MODELS_BY_ROLE[role][2 if scale <= 2 else 4], reason)
+    of_scale = 2 if scale <= 2 else 4
+    other: Role = "standard" if role == "photo" else "photo"
+    return ModelChoice(MODELS_BY_ROLE[role][of_scale], reason, MODELS_BY_ROLE[other][of_scale])
 
 
 def choose_role(report: PictureReport) -> tuple[Role, str]:
-    """(role, reason): "art" for drawings, "photo" for compressed, noisy or soft pictures, otherwise "standard"."""
+    """(role, reason): "photo" for compressed, noisy or soft pictures, "art" for clean drawings, else "standard"."""
     faults = _faults(report)
-    if report.drawn:
-        return "art", ", ".join(["drawn", *faults])
     if faults:
-        return "photo", ", ".join(faults)
+        return "photo", ", ".join(["drawn", *faults] if report.drawn else faults)
+    if report.drawn:
+        return "art", "drawn"
     return "standard", "gray and clean" if report.gray else "clean"
 
 

@@ -13,6 +13,7 @@ Design choices:
 - Networks in a chain run one after the other without rounding in between. Beyond its factor the chain runs again,
   without the networks that only repair (scale 1).
 - Blend and color lock work on the whole picture after the tiles are pasted, so they cannot show tile borders.
+- 16-bit data that use only their lower 8 to 14 bits are stretched for the network and restored afterwards.
 - A seamless picture (`wrap`) continues at its opposite side in every step: networks, resizes, color lock, alpha.
 """
 
@@ -24,10 +25,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.images.io import Picture
+from upres.images.io import Picture, resized
 from upres.upscaling import postprocess
 from upres.upscaling.alpha import bleed, hold_between_neighbors, is_constant
 from upres.upscaling.checked_network import CheckedNetwork
+from upres.upscaling.levels import bits_in_use, restore, stretched
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.plan import Plan
 from upres.upscaling.tiled_run import Meter, run_pass
@@ -45,16 +47,25 @@ def enlarge_picture(
 ) -> Picture:
     """Enlarge pixels and alpha of `picture` as planned; profile, metadata and depth stay."""
     pixels, alpha = picture.pixels, picture.alpha
+    bits = bits_in_use(picture)
+    if bits is not None:
+        pixels = stretched(pixels, bits)
     translucent = is_translucent(picture)
     if alpha is not None and translucent:
         pixels = bleed(pixels, alpha, wrap=options.wrap)
     pixels = _enlarge(pixels, networks, plan, options, meter, lock=options.color_lock)
+    if bits is not None:
+        restore(pixels, bits)
     if alpha is not None:
         if translucent:
             alpha = _enlarge_alpha(alpha, networks, plan, options, meter)
         else:
             alpha = np.full((plan.height, plan.width), alpha.flat[0], np.float32)
-    return replace(picture, pixels=pixels, alpha=alpha)
+    result = resized(picture, pixels, alpha)
+    if bits is None:
+        return result
+    told = f"16-bit samples use {bits} bits (levels 0 to {(1 << bits) - 1:,}); that range was enlarged and kept"
+    return replace(result, notes=(*result.notes, told))
 
 
 def run_passes(

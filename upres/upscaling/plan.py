@@ -26,6 +26,7 @@ class NetworkCost:
     grid_px: Of its engine.
     device_bytes: Free memory of the engine's device; None if that is the host.
     max_tile_px: Side of the tiles that fitted after memory ran out once.
+    workers: Tiles that its engine can run at once, in one thread each.
     """
 
     graph: Network
@@ -33,6 +34,7 @@ class NetworkCost:
     grid_px: int = 1
     device_bytes: int | None = None
     max_tile_px: int | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,18 @@ class Plan:
         return self.height * self.width
 
 
-def count_passes(height: int, width: int, target: tuple[int, int], scale: int) -> tuple[int, tuple[str, ...]]:
-    """How often a network of `scale` runs on (height, width) to reach `target` (h, w), and notes for the user."""
+def count_passes(
+    height: int, width: int, target: tuple[int, int], scale: int, *, clean: bool = False
+) -> tuple[int, tuple[str, ...]]:
+    """How often a network of `scale` runs on (height, width) to reach `target` (h, w), and notes for the user.
+
+    clean: The network also runs if the target is as large as the picture: its result, reduced, is a cleaned picture.
+    """
     ratio = max(target[0] / height, target[1] / width)
     if scale == 1:
         resized = "the model does not enlarge; its result was resized by cubic interpolation"
         return 1, () if target == (height, width) else (resized,)
-    if target[0] <= height and target[1] <= width:
+    if target[0] <= height and target[1] <= width and not (clean and target == (height, width)):
         return 0, ("the output is not larger than the input: cubic interpolation was used, and no network",)
     if ratio <= scale * PLAIN_STRETCH or (target[0] <= height * scale and target[1] <= width * scale):
         return 1, ()
@@ -125,6 +132,7 @@ def make_plan(
     grid_px: int = 1,
     device_bytes: int | None = None,
     max_tile_px: int | None = None,
+    workers: int = 1,
     then: tuple[NetworkCost, ...] = (),
     extras: Extras | None = None,
 ) -> Plan:
@@ -137,17 +145,17 @@ def make_plan(
     depth: Bits per channel of the output, 8 or 16.
     size: The output size wanted.
     budget_bytes: Memory for everything.
-    workspace_factor, grid_px, device_bytes, max_tile_px: As in `NetworkCost`, for `graph`.
+    workspace_factor, grid_px, device_bytes, max_tile_px, workers: As in `NetworkCost`, for `graph`.
     tile_px: Side of the tiles; None: the largest that fits.
     exact: Never cut the overlap of tiles.
     then: The other networks of the chain, each running on the result of the one before.
     extras: What else is done.
     """
     extras = extras or Extras()
-    chain = (NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px), *then)
+    chain = (NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers), *then)
     scale = math.prod(cost.graph.scale for cost in chain)
     out_height, out_width = size.resolve(height, width, native=scale)
-    count, notes = count_passes(height, width, (out_height, out_width), scale)
+    count, notes = count_passes(height, width, (out_height, out_width), scale, clean=size.factor == 1.0)
     order = _network_order(chain, count)
     planes = channels + has_alpha
     arrays = height * width * planes * FLOAT_BYTES
@@ -198,6 +206,7 @@ def make_plan(
             tile_px=tile_px,
             exact=exact,
             grid_px=cost.grid_px,
+            workers=cost.workers,
         )
         tiling = Tiling(0, 0, 0, math.inf)
         for room in (left // 2, left):

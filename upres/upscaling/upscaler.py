@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upres.engines.fork import begin_engine
 from upres.engines.runner import Runner
-from upres.errors import InputError, UsageError
+from upres.errors import EngineError, UsageError
 from upres.graph.opaque import Network
 from upres.images import convert
+from upres.images.convert import Kind
 from upres.images.io import Picture
 from upres.system.memory import available_bytes
+from upres.upscaling.auto import AutoModel
 from upres.upscaling.chain import Model, open_chain
 from upres.upscaling.checked_network import CheckedNetwork, chain_speed
+from upres.upscaling.choose_model import AUTO
 from upres.upscaling.enlarge import enlarge_picture, is_translucent, run_passes
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Extras, Plan, make_plan
 from upres.upscaling.tiled_run import TURNS, Meter, Progress, watched
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 Array = NDArray[np.float32]
-Kind = TypeVar("Kind", Picture, NDArray[Any], "Image")  # the result has the kind of the input
 _log = logging.getLogger(__name__)
 _FREE_SHARE = 0.8  # of the free memory; the rest is left for codecs and other programs
 _CALIBRATION_MACS = 8e9
@@ -43,8 +41,9 @@ _GLANCE_MACS = 1e9
 class Upscaler:
     """Upscales pictures with a model: `upres.Upscaler("compact-x4")(picture)`.
 
-    model: A name, a model file, or an expression as for `upres upscale -n` ("a:0.7,b:0.3", "a>b"); a model from
-        `upres.load_model`; or a `Graph`, or a sequence of them that run one after the other.
+    model: A name, a model file, or an expression as for `upres upscale -n` ("a:0.7,b:0.3", "a>b"); "auto": the bundled
+        model that fits each picture, told in the notes of its result; a model from `upres.load_model`; or a `Graph`, or
+        a sequence of them that run one after the other.
     options: An `UpscaleOptions`.
     runner: For tests: replaces the engine.
     reference: For tests: replaces the float32 CPU engine that decides about rejected tiles.
@@ -70,7 +69,10 @@ class Upscaler:
         # A given runner cannot be opened again after pickling.
         own = model if runner is None and reference is None else None
         self.__setstate__((own, (options or UpscaleOptions()).replace(**keywords)))
-        self._networks = open_chain(model, self.options, runner, reference)
+        if model == AUTO:
+            self._auto = AutoModel(self.options, runner, reference)
+        else:
+            self._networks = open_chain(model, self.options, runner, reference)
 
     def __getstate__(self) -> tuple[Model, UpscaleOptions]:
         """Model and options; engines are opened again."""
@@ -82,15 +84,19 @@ class Upscaler:
         """Open nothing yet: errors belong to the first call, not to a worker pool that unpickles its tasks."""
         self._model, self.options = state
         self._networks: tuple[CheckedNetwork, ...] | None = None
+        self._auto = AutoModel(self.options) if self._model == AUTO else None
         self.notes: tuple[str, ...] = ()
         self._speed: float | None = None
         self._glance: float | None = None
         self._told_engines = False  # notes of the engines are added to the first picture only
+        self._closed = False
         self._lock = threading.RLock()
 
     @property
     def networks(self) -> tuple[CheckedNetwork, ...]:
-        """The network, or the networks of the chain, each with its engine."""
+        """The network, or the networks of the chain, each with its engine; with "auto" those of the last picture."""
+        if self._networks is None and self._auto is not None:
+            raise UsageError('Upscaler("auto") has no network before its first picture; name a model, or call it first')
         if self._networks is None:
             begin_engine()
             with self._lock:
@@ -106,9 +112,13 @@ class Upscaler:
         self.close()
 
     def close(self) -> None:
-        """Free the memory of the engines. The upscaler cannot be used afterwards."""
-        for network in self._networks or ():
-            network.close()
+        """Free the memory of the engines, once calls in other threads have ended. Later calls raise `EngineError`."""
+        with self._lock:
+            self._closed = True
+            for network in self._networks or ():
+                network.close()
+        if self._auto is not None:
+            self._auto.close()
 
     @property
     def graph(self) -> Network:
@@ -153,19 +163,7 @@ class Upscaler:
             raise UsageError("`scale` and `size` exclude each other; set one of them")
         target = OutputSize(factor=scale) if scale is not None else size
         watch = watched(progress, cancel)
-        if isinstance(picture, Picture):
-            return self._run(picture, target, watch)
-        if isinstance(picture, np.ndarray):
-            return convert.to_array(self._run(convert.from_array(picture), target, watch), picture)
-        if convert.is_pil(picture):
-            values = convert.pil_to_array(picture)
-            return convert.to_pil(
-                convert.to_array(self._run(convert.from_array(values), target, watch), values), picture
-            )
-        kind = f"{type(picture).__module__}.{type(picture).__qualname__}"
-        path = isinstance(picture, str | os.PathLike)
-        remedy = "upres.read_picture reads files" if path else "numpy.asarray may convert it"
-        raise InputError(f"expected a numpy array, a PIL image or an upres.Picture, got {kind}; {remedy}")
+        return convert.keep_kind(picture, lambda given: self._run(given, target, watch))
 
     def map(
         self,
@@ -194,6 +192,7 @@ class Upscaler:
         height, width, channels = lr.shape
         begin_engine()
         with self._lock:
+            self._choose(Picture(lr), None)
             plan = self.plan(height, width, channels=channels, size=OutputSize(factor=float(self.scale)))
             meter = self._begin(plan, progress)
             sr = run_passes(np.ascontiguousarray(lr, np.float32), self.networks, plan, self.options, meter)
@@ -205,14 +204,23 @@ class Upscaler:
         height, width, channels = picture.pixels.shape
         begin_engine()  # before the lock: another thread may have held it when this process was forked
         with self._lock:  # an engine runs one picture at a time
-            plan = self.plan(
-                height, width, channels=channels, has_alpha=is_translucent(picture), depth=picture.depth, size=size
-            )
+            chosen, veil = self._choose(picture, size), is_translucent(picture)
+            plan = self.plan(height, width, channels=channels, has_alpha=veil, depth=picture.depth, size=size)
             meter = self._begin(plan, watch)
             result = enlarge_picture(picture, self.networks, plan, self.options, meter)
             meter.finish()
             self._end()
-            return replace(result, notes=picture.notes + plan.notes + self.notes)
+            return replace(result, notes=result.notes + chosen + plan.notes + self.notes)
+
+    def _choose(self, picture: Picture, size: OutputSize | None) -> tuple[str, ...]:
+        """Refuse a call after `close`; with "auto", take the networks that fit, and return the note on them."""
+        if self._closed:
+            raise EngineError("the Upscaler was closed; make a new one")
+        if self._auto is None:
+            return ()
+        self._networks, note = self._auto.open_for(picture, size)
+        self._speed = self._glance = None
+        return (note,)
 
     def plan(
         self,
@@ -226,10 +234,8 @@ class Upscaler:
     ) -> Plan:
         """Plan a picture without running it. Raises `InputError` if it does not fit in memory.
 
-        height, width: Of the input.
-        channels: Of its color, 1 or 3.
+        height, width: Of the input, with `channels` of color (1 or 3) of `depth` bits (8 or 16).
         has_alpha: Its alpha varies, and runs through the network too.
-        depth: Bits per channel, 8 or 16.
         size: The output size; None: the model's own scale.
         """
         options = self.options
@@ -249,6 +255,7 @@ class Upscaler:
             grid_px=first.grid_px,
             device_bytes=first.device_bytes,
             max_tile_px=first.max_tile_px,
+            workers=first.workers,
             then=tuple(then),
             extras=Extras(TURNS if options.tta else 1, options.wrap, options.color_lock or options.blend < 1.0),
         )
@@ -266,9 +273,7 @@ class Upscaler:
         return self._speed
 
     def glance_macs_per_second(self) -> float:
-        """A lower bound of that speed from one run of a small tile, in a tenth of the time; the better figure if
-        already measured.
-        """
+        """A lower bound of that speed from one small tile, in a tenth of the time; the better figure if measured."""
         if self._speed is not None:
             return self._speed
         if self._glance is None:
@@ -285,9 +290,8 @@ class Upscaler:
         """Set `notes`, and log them: callers that pass arrays do not see notes."""
         count = len(self.networks)
         names = [f"network {place} of {count}: " if count > 1 else "" for place in range(1, count + 1)]
-        notes = tuple(
-            name + note for name, network in zip(names, self.networks, strict=True) for note in network.notes()
-        )
+        both = zip(names, self.networks, strict=True)
+        notes = tuple(name + note for name, network in both for note in network.notes())
         for note in notes:
             _log.warning("%s", note)
         if not self._told_engines:

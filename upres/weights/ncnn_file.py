@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.weights.ncnn_layers import NcnnLayer, Number, Weights, check_layer, infer_channels, weights_of
+from upres.weights.ncnn_channels import infer_channels
+from upres.weights.ncnn_layers import NcnnLayer, Number, Weights, check_layer, weights_of
 from upres.weights.tensors import Origin
 
 Array = NDArray[np.float32]
@@ -131,7 +132,7 @@ def _bounded(path: Path, most: int) -> bytes:
 
 
 def parse_param(text: bytes, origin: Origin) -> tuple[NcnnLayer, ...]:
-    """The layers of a `.param`, each of a known type with numbers that can be, its inputs written by layers before it."""
+    """The layers of a `.param`: of known types, their numbers in range, their inputs written by earlier layers."""
     try:
         lines = text.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError:

@@ -132,43 +132,15 @@ _WEIGHTS: dict[str, Callable[[NcnnLayer], list[Weights]]] = {
     "MemoryData": _memory,
 }
 # What takes each value by itself and gives one of it, and has no weights.
-_POINTWISE = frozenset(
-    {
-        "AbsVal",
-        "BNLL",
-        "CELU",
-        "Clip",
-        "Dropout",
-        "ELU",
-        "Erf",
-        "Exp",
-        "GELU",
-        "HardSigmoid",
-        "HardSwish",
-        "Log",
-        "Mish",
-        "Noop",
-    }
-    | {"Power", "ReLU", "SELU", "Sigmoid", "Softplus", "Swish", "TanH", "UnaryOp"}
-)
+POINTWISE = frozenset(
+    {"AbsVal", "BNLL", "CELU", "Clip", "Dropout", "ELU", "Erf", "Exp", "GELU", "HardSigmoid", "HardSwish", "Log",
+     "Mish", "Noop", "Power", "ReLU", "SELU", "Sigmoid", "Softplus", "Swish", "TanH", "UnaryOp"}
+)  # fmt: skip
 _MOVING = frozenset(
-    {
-        "BinaryOp",
-        "Concat",
-        "Crop",
-        "Eltwise",
-        "ExpandDims",
-        "Flatten",
-        "Input",
-        "Interp",
-        "MatMul",
-        "Padding",
-        "Permute",
-        "PixelShuffle",
-    }
-    | {"Pooling", "Reduction", "Reorg", "Reshape", "ShuffleChannel", "Slice", "Softmax", "Split", "Squeeze"}
-)
-_ONE_TO_ONE = _POINTWISE | {"PReLU", "BatchNorm", "Bias", "InstanceNorm", "Interp", "Pooling"}
+    {"BinaryOp", "Concat", "Crop", "Eltwise", "ExpandDims", "Flatten", "Input", "Interp", "MatMul", "Padding",
+     "Permute", "PixelShuffle", "Pooling", "Reduction", "Reorg", "Reshape", "ShuffleChannel", "Slice", "Softmax",
+     "Split", "Squeeze"}
+)  # fmt: skip
 _INPUTS = {
     "Input": (0, 0),
     "MemoryData": (0, 0),
@@ -177,7 +149,7 @@ _INPUTS = {
     "Eltwise": (2, 255),
     "MatMul": (2, 2),
 }
-_CONVS = frozenset({"Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise"})
+CONVS = frozenset({"Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise"})
 
 
 def weights_of(layer: NcnnLayer) -> list[Weights]:
@@ -189,7 +161,7 @@ def check_layer(layer: NcnnLayer, origin: Origin) -> None:
     """Raises ModelError for a type that is not known, and for numbers that ncnn would divide by, allocate or run beyond
     its memory with.
     """
-    if layer.kind not in _WEIGHTS and layer.kind not in _POINTWISE | _MOVING:
+    if layer.kind not in _WEIGHTS and layer.kind not in POINTWISE | _MOVING:
         raise origin.refuse(
             f"layer {layer.name!r} is of the type {layer.kind!r}, which upres does not run",
             remedy="Find the same network as .safetensors, .pth or .onnx",
@@ -208,7 +180,7 @@ def check_layer(layer: NcnnLayer, origin: Origin) -> None:
         raise origin.refuse(
             f"layer {layer.name!r} ({layer.kind}) has {len(layer.inputs)} inputs and {len(layer.outputs)} outputs"
         )
-    if layer.kind in _CONVS:
+    if layer.kind in CONVS:
         _check_conv(layer, expect, origin)
     elif layer.kind == "Pooling":
         expect(0, 0, 1, "its kind", 0)
@@ -289,68 +261,3 @@ def _check_conv(layer: NcnnLayer, expect: Callable[..., int], origin: Origin) ->
             f"layer {layer.name!r} ({layer.kind}): {size} weights do not fit {out} outputs with a kernel of "
             f"{layer.kernel}"
         )
-
-
-def taken_channels(layer: NcnnLayer) -> int:
-    """Channels that a convolution takes."""
-    groups = layer.integer(7, 1) if layer.kind.endswith("DepthWise") else 1
-    return layer.integer(6) // (layer.integer(0) * layer.kernel[0] * layer.kernel[1]) * groups
-
-
-def infer_channels(layers: tuple[NcnnLayer, ...], entrance: str, origin: Origin) -> int | None:
-    """Channels that the network takes, found by following 3, 1 and 4 through its layers; None where no layer tells.
-
-    Raises ModelError where none of them fits: ncnn does not compare and would read beyond its memory.
-    """
-    refusal = ""
-    told = False
-    for candidate in (3, 1, 4):
-        fault, known = _follow(layers, entrance, candidate)
-        if not fault:
-            told = told or known
-            return candidate if known else None
-        refusal = refusal or fault
-    raise origin.refuse(refusal)
-
-
-def _follow(layers: tuple[NcnnLayer, ...], entrance: str, candidate: int) -> tuple[str, bool]:
-    """(what does not fit, or "", whether a convolution has confirmed the candidate)."""
-    channels: dict[str, int | None] = {entrance: candidate}
-    confirmed = False
-    for layer in layers:
-        sources = [channels.get(name) for name in layer.inputs]
-        first = sources[0] if sources else None
-        given: int | None = None
-        if layer.kind == "Input":
-            continue
-        if layer.kind in _CONVS:
-            taken = taken_channels(layer)
-            if first is not None and taken != first:
-                return f"layer {layer.name!r} ({layer.kind}) takes {taken} channels and is given {first}", confirmed
-            confirmed = confirmed or first is not None
-            given = layer.integer(0)
-        elif layer.kind in _ONE_TO_ONE or layer.kind in ("Split", "Scale"):
-            size = layer.integer(0) if layer.kind in ("PReLU", "BatchNorm", "Bias", "Scale", "InstanceNorm") else first
-            if first is not None and size not in (first, 1 if layer.kind == "PReLU" else first):
-                return f"layer {layer.name!r} ({layer.kind}) is for {size} channels and is given {first}", confirmed
-            given = None if layer.kind == "Pooling" and layer.integer(4) else first
-        elif layer.kind == "Concat" and layer.integer(0) == 0:
-            given = None if None in sources else sum(source for source in sources if source is not None)
-        elif layer.kind in ("Eltwise", "BinaryOp"):
-            known = {source for source in sources if source is not None}
-            if layer.kind == "Eltwise" and len(known) > 1:
-                return f"layer {layer.name!r} (Eltwise) is given {sources} channels", confirmed
-            given = max(known) if None not in sources and len(known) == 1 else None
-        elif layer.kind == "PixelShuffle" and first is not None:
-            area = layer.integer(0, 1) ** 2
-            if first % area:
-                return (
-                    f"layer {layer.name!r} (PixelShuffle) cannot make squares of {area} out of {first} channels",
-                    confirmed,
-                )
-            given = first // area
-        elif layer.kind == "Reorg" and first is not None:
-            given = first * layer.integer(0, 1) ** 2
-        for name in layer.outputs:
-            channels[name] = given
-    return "", confirmed

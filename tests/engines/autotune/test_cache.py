@@ -1,4 +1,4 @@
-"""What `--engine auto` remembers: for which question, with which figures, and through damage and two writers at once."""
+"""What `--engine auto` remembers: its keys and figures, damaged files, and two writers at once."""
 
 from __future__ import annotations
 

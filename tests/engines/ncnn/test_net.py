@@ -16,7 +16,8 @@ from tests.engines.ncnn.test_runner import RNG
 from tests.made_ncnn import bilinear_x2
 from tests.models.test_load import pixels
 from tests.tiny import compact
-from upres.engines.ncnn.net import NcnnNet, own_mat
+from upres.engines.ncnn.arrays import own_mat
+from upres.engines.ncnn.net import NcnnNet
 from upres.engines.ncnn.opaque import NcnnProgram
 from upres.engines.ncnn.runner import NcnnRunner
 from upres.errors import EngineError, OutOfMemoryError
@@ -109,7 +110,8 @@ class _Extractor:
 def test_a_code_of_ncnns_becomes_an_error(code: int, kind: type[Exception], words: str) -> None:
     runner = NcnnRunner(compact(2), threads=1)
     net: NcnnNet = runner._net  # pyright: ignore[reportPrivateUsage]
-    net._net = SimpleNamespace(create_extractor=lambda: _Extractor(code), clear=lambda: None)  # pyright: ignore[reportPrivateUsage]
+    broken = SimpleNamespace(create_extractor=lambda: _Extractor(code), clear=lambda: None)
+    net._nets = {1: broken}  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(EngineError, match=words) as caught:
         runner(np.ones((1, 3, 6, 5), np.float32))
     assert type(caught.value) is kind

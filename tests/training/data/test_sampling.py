@@ -208,7 +208,7 @@ def test_reused_regions_give_the_same_samples_with_and_without_memory() -> None:
 
 
 def test_reused_regions_are_aligned() -> None:
-    """With a recipe that only reduces, each patch is the reduction of its HR, away from its border; small pictures too."""
+    """With a recipe that only downscales, a patch is its HR downscaled, but for the border; small pictures too."""
     for height, width in ((96, 104), (18, 40), (16, 16)):
         for step in range(4):
             batch = _draw([_pair(3, height=height, width=width)], step, recipe=load_recipe("bicubic"), reuse=4)

@@ -18,8 +18,9 @@ from upres.errors import ModelError, UsageError  # noqa: E402
 from upres.images.io import read_picture  # noqa: E402
 from upres.system.download import Source  # noqa: E402
 from upres.training.losses import feature_files  # noqa: E402
+from upres.training.losses.feature_families import FAMILIES, random_state  # noqa: E402
 from upres.training.losses.feature_files import FEATURES, fetch_features, load_features, random_features  # noqa: E402
-from upres.training.losses.feature_nets import FAMILIES, FeatureNetwork, random_state  # noqa: E402
+from upres.training.losses.feature_nets import FeatureNetwork  # noqa: E402
 from upres.weights.read import read_weights  # noqa: E402
 
 _SMALL = "vgg19-conv3_1"

@@ -15,8 +15,9 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 
-from upres.errors import InputError, ModelError, UsageError  # noqa: E402
-from upres.training.losses.feature_nets import FAMILIES, FeatureNetwork, random_state, recognize  # noqa: E402
+from upres.errors import InputError, UsageError  # noqa: E402
+from upres.training.losses.feature_families import FAMILIES, random_state  # noqa: E402
+from upres.training.losses.feature_nets import FeatureNetwork  # noqa: E402
 
 _MEAN, _DEVIATION = (
     torch.tensor([0.485, 0.456, 0.406])[:, None, None],
@@ -239,15 +240,6 @@ def test_frozen_and_always_in_eval_mode() -> None:
     assert all(not p.requires_grad and p.grad is None for p in net.parameters())
 
 
-def test_random_weights_draw_from_no_global_generator() -> None:
-    before = torch.get_rng_state()
-    first, again, other = (random_state("squeezenet1_1", seed) for seed in (3, 3, 4))
-    network("squeezenet1_1")
-    assert torch.equal(torch.get_rng_state(), before)
-    assert all(np.array_equal(first[key], again[key]) for key in first)
-    assert not np.array_equal(first["0.weight"], other["0.weight"])
-
-
 @pytest.mark.parametrize("name", ["vgg19-conv3_1", "squeezenet1_1"])
 def test_autocast_does_not_reach_it(name: str) -> None:
     x, layers = picture(24, 24), ["conv2_1"] if name.startswith("vgg") else ["fire9"]
@@ -321,8 +313,9 @@ def test_channels_last_is_the_same(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "layer", "smallest"),
     [
-        ("vgg19", "conv3_1", 4), ("vgg19-conv3_1", "conv3_1", 5), ("vgg19-conv3_1", "conv1_1", 2), ("vgg19-16x", "conv5_1", 32),
-        ("vgg19-16x", "relu1_1", 2), ("squeezenet1_1", "relu9", 17), ("squeezenet1_1", "conv1", 3),
+        ("vgg19", "conv3_1", 4), ("vgg19-conv3_1", "conv3_1", 5), ("vgg19-conv3_1", "conv1_1", 2),
+        ("vgg19-16x", "conv5_1", 32), ("vgg19-16x", "relu1_1", 2), ("squeezenet1_1", "relu9", 17),
+        ("squeezenet1_1", "conv1", 3),
     ],
 )  # fmt: skip
 def test_too_small_a_picture_is_refused_exactly_where_torch_cannot_go_on(name: str, layer: str, smallest: int) -> None:
@@ -363,38 +356,3 @@ def test_what_cannot_be_asked_is_refused_by_name() -> None:
             InputError, match=r"needs RGB pictures `b 3 h w` of floats in \[0,1\], at least 2x2 pixels, got"
         ):
             net(wrong, ["conv1_1"])
-
-
-def shapes(name: str) -> dict[str, np.ndarray]:
-    """A state that takes no memory."""
-    return {key: np.broadcast_to(np.float32(0), shape) for key, shape in FAMILIES[name].shapes().items()}
-
-
-def test_families_are_told_by_names_and_shapes() -> None:
-    more = {"classifier.0.weight": np.zeros((2, 2), np.float32)}
-    assert recognize(shapes("vgg19") | more, "f") == "vgg19"
-    assert recognize(shapes("vgg16") | more, "f") == "vgg16"
-    assert recognize(shapes("squeezenet1_1-torchvision") | more, "f") == "squeezenet1_1-torchvision"
-    assert (
-        recognize(shapes("vgg19-16x") | {"conv11_aux.weight": np.zeros((64, 16, 1, 1), np.float32)}, "f") == "vgg19-16x"
-    )
-    assert [recognize(shapes(name), "f") for name in FAMILIES] == list(FAMILIES)
-
-
-def test_another_network_is_refused() -> None:
-    deeper = shapes("vgg19-conv3_1") | {"19.weight": np.zeros((256, 256, 3, 3), np.float32)}
-    with pytest.raises(
-        ModelError, match=r"feature network f.pth: expected only the tensors of vgg19-conv3_1, found also '19.weight'"
-    ):
-        recognize(deeper, "f.pth")
-    wider = shapes("vgg19") | {"features.34.bias": np.zeros(7, np.float32)}
-    with pytest.raises(
-        ModelError,
-        match=r"'features.34.bias' of vgg19 should have shape \(512,\) and floating point values, found \(7,\)",
-    ):
-        recognize(wider, "f.pth")
-    whole = shapes("vgg19") | {"features.34.bias": np.zeros(512, np.int64)}
-    with pytest.raises(ModelError, match="of int64"):
-        recognize(whole, "f.pth")
-    with pytest.raises(ModelError, match=r"expected the tensors of one of vgg19, .*, found 1 others: 'body.0.weight'"):
-        recognize({"body.0.weight": np.zeros(3, np.float32)}, "f.pth")

@@ -68,7 +68,6 @@ def test_agree_with_torch_and_have_gradients(name: str) -> None:
 
 
 # ---- perceptual
-# -----------------------------------------------------------------------------------------------------------------------
 
 
 def test_perceptual_is_a_weighted_sum_of_l1() -> None:
@@ -104,7 +103,6 @@ def test_a_layer_that_the_features_lack_is_named() -> None:
 
 
 # ---- frequency and LR consistency
-# -----------------------------------------------------------------------------------------------------
 
 
 def test_frequency_closed_forms() -> None:
@@ -136,7 +134,7 @@ def test_frequency_does_not_grow_with_the_patch() -> None:
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_lr_consistency_is_zero_for_a_patch_of_the_picture_itself(scale: int) -> None:
-    """The LR of a patch, cut from the LR of the whole picture: equal to the small patch but for its outer two pixels."""
+    """The LR of a patch, cut from the whole picture's LR, equals the small patch but for its outer two pixels."""
     whole = np.random.default_rng(0).random((24 * scale, 24 * scale, 3))
     small = resize.imresize(whole, 1.0 / scale)
     hr = torch.from_numpy(whole[6 * scale : 18 * scale, 6 * scale : 18 * scale].transpose(2, 0, 1).copy())[None]
@@ -161,7 +159,6 @@ def test_lr_consistency_gradient_and_refusals() -> None:
 
 
 # ---- artifacts
-# ------------------------------------------------------------------------------------------------------------------------
 
 
 def literal_map(sr: np.ndarray, hr: np.ndarray, ema: np.ndarray) -> np.ndarray:
@@ -220,7 +217,6 @@ def test_artifact_of_a_perfect_picture_has_a_finite_gradient() -> None:
 
 
 # ---- adversarial
-# ----------------------------------------------------------------------------------------------------------------------
 
 REAL, FAKE = column(1.0, 3.0), column(0.0, 2.0)  # means 2 and 1
 UP, DOWN = math.log(1.0 + math.exp(2.0)), math.log(1.0 + math.exp(-2.0))  # softplus(2), softplus(-2)
@@ -377,7 +373,6 @@ def test_an_unknown_kind_is_refused() -> None:
 
 
 # ---- penalties
-# ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_r1_closed_form() -> None:

@@ -43,7 +43,6 @@ def made(kind: str, width: int = 4) -> nn.Module:
 
 
 # ---- the networks
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "parameters"), [("vgg", 14_499_401), ("unet", 4_376_897), ("patch", 3 * 2_764_737)])
@@ -211,7 +210,6 @@ def test_scales_of_the_patch_share_no_weights() -> None:
 
 
 # ---- spectral normalization
-# -----------------------------------------------------------------------------------------------------------
 
 
 def spectral() -> SpectralConv2d:
@@ -316,7 +314,6 @@ def test_an_untrained_layer_is_normalized_in_eval_mode() -> None:
 
 
 # ---- batch normalization over ranks
-# ---------------------------------------------------------------------------------------------------
 
 
 def test_alone_it_is_torchs_own() -> None:
@@ -374,7 +371,8 @@ def discriminator(real, fake, ranks):
     ranks.average_gradients(net.parameters())
     value = ranks.mean(gan_generator_loss("relativistic", on_real, on_fake, ranks.mean)).item()
     return {
-        "loss": ranks.mean(loss).item(), "generator": value, "gradients": [p.grad.flatten().tolist() for p in net.parameters()],
+        "loss": ranks.mean(loss).item(), "generator": value,
+        "gradients": [p.grad.flatten().tolist() for p in net.parameters()],
         "buffers": [b.tolist() for b in net.buffers()],
     }
 
@@ -392,7 +390,7 @@ if __name__ == "__main__":
 
 
 def test_two_ranks_judge_as_one_with_the_whole_batch(tmp_path: Path) -> None:
-    """Losses (RaGAN of both sides, R1), averaged gradients and running statistics of a batch-normalized discriminator."""
+    """Losses (both of RaGAN, R1), averaged gradients and running statistics of a batch-normalized discriminator."""
     found = run_ranks(TWO, 2, tmp_path)
     names: dict[str, object] = {"__name__": "here"}
     with torch.random.fork_rng():
@@ -409,7 +407,6 @@ def test_two_ranks_judge_as_one_with_the_whole_batch(tmp_path: Path) -> None:
 
 
 # ---- training with them
-# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,6 +17,7 @@ from upres.engines.opaque.runner import open_program, run_once
 from upres.errors import EngineError, ModelError, UpresError
 from upres.graph.opaque import WHOLE_PICTURE_PX, Kind, OpaqueModel
 from upres.system.child import tell
+from upres.system.files import model_bytes
 from upres.system.memory import limit_memory
 
 _FIRST = (64, 128)
@@ -33,6 +34,8 @@ _RANGES = (  # input and output range
 )
 _TILE_ERROR = 1e-4
 _RESERVED_BYTES = 8 * 2**30  # addresses that engines reserve and never touch
+# Memory of a probe: an engine with its activations on a small image, and a few copies of the weights.
+_MOST_BYTES, _COPIES = 3 * 2**30, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +244,8 @@ def main(arguments: list[str]) -> None:
     Errors caused by the file are part of the answer; other exceptions end the process, which the parent reports.
     """
     kind, path = cast(Kind, arguments[0]), Path(arguments[1])
-    limit_memory(_RESERVED_BYTES)  # against hostile files
     try:
+        limit_memory(_RESERVED_BYTES, _MOST_BYTES + _COPIES * model_bytes(path))  # against hostile files
         program = open_program(kind, path, threads=0, exact=True)
         answer: dict[str, object] = asdict(measure(program, kind, path))
     except (UpresError, MemoryError) as error:

@@ -1,0 +1,46 @@
+"""The model of each picture in a request that names none: chosen by what it shows, and remembered by the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from upres.batch.request import Request
+from upres.images.io import Header
+from upres.inspection.inspect import inspect_picture
+from upres.upscaling.choose_model import DEFAULT_FACTOR, MODELS_BY_ROLE, ModelChoice, choose_model
+
+_KNOWN = frozenset(name for models in MODELS_BY_ROLE.values() for name in models.values())
+_AS_BEFORE = "as when the job began"
+_SMALLER = "reduced without a network"
+
+
+class ModelChooser:
+    """Chooses the bundled model for each picture, once.
+
+    request: Gives the output sizes.
+    recorded: The models of an unfinished job, by picture; these pictures keep theirs and are not looked at.
+    """
+
+    def __init__(self, request: Request, recorded: Mapping[str, str]) -> None:
+        self._request = request
+        self._recorded = {name: model for name, model in recorded.items() if model in _KNOWN}
+        self.models: dict[str, str] = dict(self._recorded)  # by picture: what the job remembers
+
+    def choose(self, picture: str, source: Path | bytes, header: Header) -> ModelChoice:
+        """The model for the picture of that name, whose file or bytes are `source`.
+
+        A picture that will only be reduced, or is too large for the request, is not decoded. Raises `InputError` for
+        one that cannot be.
+        """
+        size = self._request.size
+        asked = size.factor_for(header.height, header.width)
+        factor = DEFAULT_FACTOR if asked is None else asked
+        height, width = size.resolve(header.height, header.width, native=round(DEFAULT_FACTOR))
+        if picture in self._recorded:
+            return ModelChoice(self._recorded[picture], _AS_BEFORE)
+        if factor < 1.0 or height * width > self._request.max_pixels:
+            return ModelChoice(MODELS_BY_ROLE["standard"][2 if factor <= 2 else 4], _SMALLER)
+        choice = choose_model(inspect_picture(source), factor)
+        self.models[picture] = choice.name
+        return choice

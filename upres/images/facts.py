@@ -1,0 +1,140 @@
+"""What a file says of its picture that libvips does not tell, read from the file itself."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from upres.images import said_colors
+from upres.images.avif_boxes import read_boxes
+from upres.images.ifd import Entry
+from upres.images.jpeg_segments import read_segments
+from upres.images.png_chunks import Texts, iptc_of, read_chunks
+from upres.images.tiff import read_tiff
+
+_FULL_RANGE_OF_GRAY = (255.0 / 219.0, 16.0)  # of studio-range luma: gain, and the level of black
+_COLOR_TYPE = 9  # of a PNG, in its header chunk
+_GRAY_TYPES = (0, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts of a file beside its pixels.
+
+    Args:
+        format: The format, or None if the content is of another kind than its beginning says.
+        refusal: The predicate of the message if it cannot be read, with the remedy; empty if nothing is known.
+        notes: What the user should know of it.
+        icc: The profile of colors that the file says by codes or numbers.
+        texts: Its texts by keyword: PNG's text chunks, JPEG's comments ("Comment"), TIFF's ImageDescription.
+        iptc: IPTC records.
+        exif: EXIF that is not in one block: of TIFF, and of PNG's raw profiles.
+        dpi: Dots per inch, (h, w), beside EXIF.
+        tags: Fields that a TIFF result keeps.
+        gray: Whether the decoder's three channels are one.
+        studio_gray: Whether gray is in studio range, 16 to 235.
+        ycbcr: Whether the decoder's RGB is YCbCr.
+        orientation_at: Where a TIFF's orientation out of range stands, with its byte order.
+    """
+
+    format: str | None
+    refusal: str = ""
+    notes: tuple[str, ...] = ()
+    icc: bytes | None = None
+    texts: Texts = ()
+    iptc: bytes | None = None
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    tags: dict[int, Entry] = field(default_factory=dict[int, Entry])
+    gray: bool = False
+    studio_gray: bool = False
+    ycbcr: bool = False
+    orientation_at: tuple[int, str] | None = None
+
+
+def read_facts(source: Path | bytes, form: str) -> Facts:
+    """Facts of a file of a format; damaged parts are left out. Raises `OSError` for a file that cannot be read."""
+    reader = {"png": _png, "jpeg": _jpeg, "tiff": _tiff, "avif": _avif}.get(form)
+    if reader is None:
+        return Facts(form)
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        return reader(file)
+
+
+def repaired(source: Path | bytes, facts: Facts) -> Path | bytes:
+    """`source`, or its bytes without what makes decoders refuse it: a TIFF orientation out of 1 to 8, taken as 1."""
+    if facts.orientation_at is None:
+        return source
+    data = bytearray(source if isinstance(source, bytes) else source.read_bytes())
+    at, order = facts.orientation_at
+    data[at : at + 2] = b"\1\0" if order == "<" else b"\0\1"
+    return bytes(data)
+
+
+def _frames(count: int, words: str) -> tuple[str, ...]:
+    return (f"only the first of {count} {words} was read",) if count > 1 else ()
+
+
+def _png(file: BinaryIO) -> Facts:
+    chunks = read_chunks(file)
+    file.seek(16 + _COLOR_TYPE)
+    gray = file.read(1) in [bytes((kind,)) for kind in _GRAY_TYPES]
+    named = chunks.by_name
+    icc, refusal, notes = None, "", _frames(chunks.frames, "frames")
+    codes = named.get(b"cICP", b"")
+    if len(codes) >= 4 and b"iCCP" not in named:
+        try:
+            icc = said_colors.profile_of_codes(codes[0], codes[1], gray=gray)
+        except ValueError as error:
+            refusal = str(error)
+    elif not named.keys() & {b"iCCP", b"sRGB"} and named.keys() & {b"gAMA", b"cHRM"}:
+        icc = said_colors.profile_of_gamma(named.get(b"gAMA", b""), named.get(b"cHRM", b""), gray=gray)
+    raw = chunks.raw
+    exif = (raw.get("exif") or raw.get("app1") or b"").removeprefix(b"Exif\0\0") or None
+    iptc = iptc_of(raw.get("iptc", b""))
+    return Facts("png", refusal, notes, icc, chunks.texts, iptc, exif, chunks.dpi)
+
+
+def _jpeg(file: BinaryIO) -> Facts:
+    found = read_segments(file)
+    notes: list[str] = []
+    if found.pictures > 1:
+        notes.append(f"only the first of {found.pictures} pictures in the file was read")
+    if found.extended_xmp:
+        notes.append("the second part of XMP (more than 64 KB) was not kept")
+    texts = tuple(("Comment", text) for text in found.comments)
+    return Facts("jpeg", notes=tuple(notes), texts=texts, iptc=found.iptc, dpi=found.dpi)
+
+
+def _tiff(file: BinaryIO) -> Facts:
+    found = read_tiff(file)
+    described = found.description and found.exif is None  # else EXIF has it
+    return Facts(
+        found.format,
+        found.refusal,
+        found.notes,
+        texts=(("Description", found.description),) if described else (),
+        iptc=found.iptc,
+        exif=found.exif,
+        dpi=found.dpi,
+        tags=found.tags,
+        ycbcr=found.ycbcr,
+        orientation_at=found.orientation_at,
+    )
+
+
+def _avif(file: BinaryIO) -> Facts:
+    found = read_boxes(file)
+    facts = Facts("avif", notes=_frames(found.frames, "frames"), gray=found.gray)
+    if found.nclx is None:
+        return facts
+    primaries, transfer, _, full = found.nclx
+    facts = replace(facts, studio_gray=found.gray and not full)
+    if found.has_profile:
+        return facts
+    try:
+        return replace(facts, icc=said_colors.profile_of_codes(primaries, transfer, gray=found.gray))
+    except ValueError as error:
+        return replace(facts, refusal=str(error))

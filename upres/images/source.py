@@ -1,0 +1,83 @@
+"""A file or bytes, identified by content before a decoder sees it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from upres.errors import InputError
+from upres.images.facts import Facts, read_facts, repaired
+from upres.images.sniff import HEAD_BYTES, sniff
+from upres.images.whole import read_source, unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture to decode.
+
+    Args:
+        name: For messages.
+        data: A path or the bytes of the file, repaired where decoders are too strict.
+        format: "png", "jpeg", ...
+        facts: What the file says of its picture.
+    """
+
+    name: str
+    data: Path | bytes
+    format: str
+    facts: Facts
+
+
+def identify(source: str | os.PathLike[str] | bytes | BinaryIO) -> Source:
+    """Identify a picture. Raises `InputError` for an unreadable source and for content that is not supported."""
+    data = _path_or_bytes(source)
+    name, head = ("the picture", data[:HEAD_BYTES]) if isinstance(data, bytes) else (str(data), _head(data))
+    form, seems = sniff(head)
+    facts = Facts(form, seems)
+    if form is not None:
+        try:
+            facts = read_facts(data, form)
+            data = repaired(data, facts)
+        except OSError as error:
+            raise InputError(f"cannot read {name}: {error.strerror or error}; check the disk") from error
+    if facts.format is None:
+        raise unsupported(name, facts.refusal)
+    if facts.refusal:
+        raise InputError(f"{name} {facts.refusal}")
+    return Source(name, data, facts.format, facts)
+
+
+def _path_or_bytes(source: str | os.PathLike[str] | bytes | BinaryIO) -> Path | bytes:
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    return read_source(source, "the picture")
+
+
+def _head(source: Path) -> bytes:
+    """The first bytes of a file."""
+    name = str(source)
+    try:
+        if source.exists() and not (source.is_file() or source.is_dir()):  # opening a pipe may block forever
+            raise InputError(f"{name} is a pipe or a device, expected a file; use - to read from standard input")
+        with source.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except FileNotFoundError as error:
+        raise InputError(f"{name} does not exist; check the name") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{name} is a folder, expected a picture") from error
+    except PermissionError as error:  # Windows raises it for folders too
+        raise InputError(f"{name} {_forbidden(source)}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror or error}; check the disk") from error
+
+
+def _forbidden(source: Path) -> str:
+    try:
+        folder = source.is_dir()
+    except OSError:  # the folder that it is in may not be entered
+        folder = False
+    return "is a folder, expected a picture" if folder else "is not readable; change its permissions"
