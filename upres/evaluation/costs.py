@@ -72,7 +72,7 @@ def facts_of(upscaler: Upscaler, sha256: tuple[str, ...]) -> ModelFacts:
 
 
 def _reset_peak() -> int | None:
-    """Let the kernel count the peak memory from now on (proc(5), clear_refs). Returns the memory now, None elsewhere."""
+    """Have the kernel count peak memory anew (proc(5), clear_refs); returns the memory now, None where it cannot."""
     if not sys.platform.startswith("linux"):
         return None
     try:

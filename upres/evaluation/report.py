@@ -34,8 +34,9 @@ class Report:
         return list(dict.fromkeys(name for one in self.sets.values() for name in one.scores))
 
     def to_json(self) -> dict[str, Any]:
-        """`{"format", "upres", "models": {NAME: {"sha256", "parameters", "macs_per_pixel"}}, "sets": {SET: ...}}`, each set
-        as `Evaluation.to_json` gives it.
+        """`{"format", "upres", "models": {NAME: {"sha256", "parameters", "macs_per_pixel"}}, "sets": {SET: ...}}`.
+
+        Each set is as `Evaluation.to_json` gives it.
         """
         return {
             "format": FORMAT,
