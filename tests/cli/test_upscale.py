@@ -275,7 +275,10 @@ def test_leftovers_of_a_killed_run_are_no_pictures(tmp_path: Path, model: Path, 
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize(("number", "code", "told"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
+def test_a_signal_to_stop_keeps_what_is_finished(
+    number: int, code: int, told: str, tmp_path: Path, model: Path
+) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for index in range(60):
@@ -286,12 +289,12 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, model: Path) -> None:
         preexec_fn=pressable,
     )
     wait_for(lambda: out.is_dir() and len([name for name in names(out) if name.endswith(".png")]) >= 2)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
     _, errors = child.communicate(timeout=60)
     words = errors.decode()
-    assert child.returncode == 130, words
+    assert child.returncode == code, words
     assert "Traceback" not in words
-    assert "stopped by Ctrl-C" in words
+    assert f"stopped by {told}" in words
     assert "run the same command again; finished pictures are kept" in words
     assert 2 <= len(names(out)) - 1 < 60
     assert names(out)[0] == resume.NAME
