@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,10 @@ def test_options_of_engines_have_one_name_in_every_verb(verb: str) -> None:
         assert names[field] == f"--{field}"
 
 
-def library_texts() -> Iterator[tuple[Path, str]]:
+@functools.cache
+def library_texts() -> list[tuple[Path, str]]:
     """The text constants of the library, docstrings left out. The command line is not the library: it names options."""
+    found: list[tuple[Path, str]] = []
     for path in sorted((REPOSITORY / "upres").rglob("*.py")):
         if path.parent.name == "cli":
             continue
@@ -99,9 +101,9 @@ def library_texts() -> Iterator[tuple[Path, str]]:
             and node.body
             and isinstance(node.body[0], ast.Expr)
         }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
-                yield path, node.value
+        texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+        found += [(path, str(node.value)) for node in texts if id(node) not in documents]
+    return found
 
 
 def test_the_library_names_no_option() -> None:
