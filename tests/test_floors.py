@@ -62,7 +62,7 @@ HOMES = {
     "scipy": "training",
     "matplotlib": "training",
     "cv2": "training.data.keypoints training.data.excerpts",
-    "httpx": "system.download",
+    "httpx": "system.download system.package_index",
     "platformdirs": "system.download",
     "filelock": "system.download system.lock engines.autotune.cache",
     "packaging": "doctor.requirements",
