@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.weights.ncnn_layers import NcnnLayer, Number, Weights, check_layer, infer_channels, weights_of
+from upres.weights.ncnn_channels import infer_channels
+from upres.weights.ncnn_layers import NcnnLayer, Number, Weights, check_layer, weights_of
 from upres.weights.tensors import Origin
 
 Array = NDArray[np.float32]

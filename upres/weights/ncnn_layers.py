@@ -17,6 +17,7 @@ from upres.weights.tensors import Origin
 Number: TypeAlias = int | float
 _MAX_SIDE = 4096  # of kernels, strides, paddings, factors
 _MAX_CHANNELS = 2**16
+GIVEN = -233  # a Scale whose factors are its second input
 _SAME = (-233, -234)  # "pad so that the size is kept"
 
 
@@ -96,6 +97,8 @@ def _inner_product(layer: NcnnLayer) -> list[Weights]:
 
 
 def _scale(layer: NcnnLayer) -> list[Weights]:
+    if layer.integer(0) == GIVEN:
+        return []
     return [Weights(layer.integer(0))] * (1 + bool(layer.integer(1)))
 
 
@@ -168,7 +171,7 @@ _MOVING = frozenset(
     }
     | {"Pooling", "Reduction", "Reorg", "Reshape", "ShuffleChannel", "Slice", "Softmax", "Split", "Squeeze"}
 )
-_ONE_TO_ONE = _POINTWISE | {"PReLU", "BatchNorm", "Bias", "InstanceNorm", "Interp", "Pooling"}
+ONE_TO_ONE = _POINTWISE | {"PReLU", "BatchNorm", "Bias", "InstanceNorm", "Interp", "Pooling"}
 _INPUTS = {
     "Input": (0, 0),
     "MemoryData": (0, 0),
@@ -176,8 +179,10 @@ _INPUTS = {
     "Concat": (1, 255),
     "Eltwise": (2, 255),
     "MatMul": (2, 2),
+    "Scale": (1, 2),
+    "Crop": (1, 2),
 }
-_CONVS = frozenset({"Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise"})
+CONVS = frozenset({"Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise"})
 
 
 def weights_of(layer: NcnnLayer) -> list[Weights]:
@@ -208,7 +213,7 @@ def check_layer(layer: NcnnLayer, origin: Origin) -> None:
         raise origin.refuse(
             f"layer {layer.name!r} ({layer.kind}) has {len(layer.inputs)} inputs and {len(layer.outputs)} outputs"
         )
-    if layer.kind in _CONVS:
+    if layer.kind in CONVS:
         _check_conv(layer, expect, origin)
     elif layer.kind == "Pooling":
         expect(0, 0, 1, "its kind", 0)
@@ -224,9 +229,15 @@ def check_layer(layer: NcnnLayer, origin: Origin) -> None:
     elif layer.kind == "Interp":
         expect(3, 0, _MAX_SIDE, "the height", 0)
         expect(4, 0, _MAX_SIDE, "the width", 0)
+    elif layer.kind == "Crop":
+        for key in (0, 1, 2):
+            expect(key, 0, _MAX_SIDE, "an offset", 0)
     elif layer.kind == "Padding":
         for key in (0, 1, 2, 3, 7, 8):
             expect(key, 0, _MAX_SIDE, "a padding", 0)
+    elif layer.kind == "Scale" and len(layer.inputs) == 2:
+        if layer.integer(0) != GIVEN or layer.integer(1):
+            raise origin.refuse(f"layer {layer.name!r} (Scale) has 2 inputs and weights as well")
     elif layer.kind in (
         "InnerProduct",
         "PReLU",
@@ -289,68 +300,3 @@ def _check_conv(layer: NcnnLayer, expect: Callable[..., int], origin: Origin) ->
             f"layer {layer.name!r} ({layer.kind}): {size} weights do not fit {out} outputs with a kernel of "
             f"{layer.kernel}"
         )
-
-
-def taken_channels(layer: NcnnLayer) -> int:
-    """Channels that a convolution takes."""
-    groups = layer.integer(7, 1) if layer.kind.endswith("DepthWise") else 1
-    return layer.integer(6) // (layer.integer(0) * layer.kernel[0] * layer.kernel[1]) * groups
-
-
-def infer_channels(layers: tuple[NcnnLayer, ...], entrance: str, origin: Origin) -> int | None:
-    """Channels that the network takes, found by following 3, 1 and 4 through its layers; None where no layer tells.
-
-    Raises ModelError where none of them fits: ncnn does not compare and would read beyond its memory.
-    """
-    refusal = ""
-    told = False
-    for candidate in (3, 1, 4):
-        fault, known = _follow(layers, entrance, candidate)
-        if not fault:
-            told = told or known
-            return candidate if known else None
-        refusal = refusal or fault
-    raise origin.refuse(refusal)
-
-
-def _follow(layers: tuple[NcnnLayer, ...], entrance: str, candidate: int) -> tuple[str, bool]:
-    """(what does not fit, or "", whether a convolution has confirmed the candidate)."""
-    channels: dict[str, int | None] = {entrance: candidate}
-    confirmed = False
-    for layer in layers:
-        sources = [channels.get(name) for name in layer.inputs]
-        first = sources[0] if sources else None
-        given: int | None = None
-        if layer.kind == "Input":
-            continue
-        if layer.kind in _CONVS:
-            taken = taken_channels(layer)
-            if first is not None and taken != first:
-                return f"layer {layer.name!r} ({layer.kind}) takes {taken} channels and is given {first}", confirmed
-            confirmed = confirmed or first is not None
-            given = layer.integer(0)
-        elif layer.kind in _ONE_TO_ONE or layer.kind in ("Split", "Scale"):
-            size = layer.integer(0) if layer.kind in ("PReLU", "BatchNorm", "Bias", "Scale", "InstanceNorm") else first
-            if first is not None and size not in (first, 1 if layer.kind == "PReLU" else first):
-                return f"layer {layer.name!r} ({layer.kind}) is for {size} channels and is given {first}", confirmed
-            given = None if layer.kind == "Pooling" and layer.integer(4) else first
-        elif layer.kind == "Concat" and layer.integer(0) == 0:
-            given = None if None in sources else sum(source for source in sources if source is not None)
-        elif layer.kind in ("Eltwise", "BinaryOp"):
-            known = {source for source in sources if source is not None}
-            if layer.kind == "Eltwise" and len(known) > 1:
-                return f"layer {layer.name!r} (Eltwise) is given {sources} channels", confirmed
-            given = max(known) if None not in sources and len(known) == 1 else None
-        elif layer.kind == "PixelShuffle" and first is not None:
-            area = layer.integer(0, 1) ** 2
-            if first % area:
-                return (
-                    f"layer {layer.name!r} (PixelShuffle) cannot make squares of {area} out of {first} channels",
-                    confirmed,
-                )
-            given = first // area
-        elif layer.kind == "Reorg" and first is not None:
-            given = first * layer.integer(0, 1) ** 2
-        for name in layer.outputs:
-            channels[name] = given
-    return "", confirmed
