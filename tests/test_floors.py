@@ -47,7 +47,7 @@ ROOMS = {
     "__init__": "upscaling export models metrics engines images graph",  # the public names
 }
 ROOMS["cli"] = " ".join(ROOMS)
-ROOMS["__main__"] = "cli"
+ROOMS["__main__"] = "cli system"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
@@ -64,7 +64,7 @@ HOMES = {
     "cv2": "training.data.keypoints training.data.excerpts",
     "httpx": "system.download",
     "platformdirs": "system.download",
-    "filelock": "system.download engines.autotune.cache",
+    "filelock": "system.download system.lock engines.autotune.cache",
     "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",

@@ -76,6 +76,7 @@ def test_ncnn_file_with_layers_of_its_own(tmp_path: Path) -> None:
         engines.load(model, engine="torch")
 
 
+@pytest.mark.slow
 def test_ncnn_network_that_sees_the_whole_picture(tmp_path: Path) -> None:
     """A global mean (as attention by channel has it) is added: no overlap is exact, and the note says so."""
     weight = np.zeros((3, 3, 1, 1))
@@ -91,6 +92,7 @@ def test_ncnn_network_that_sees_the_whole_picture(tmp_path: Path) -> None:
     assert model.receptive_field == WHOLE_PICTURE_PX and "receptive field over" in model.notes[0]
 
 
+@pytest.mark.slow
 def test_ncnn_network_that_cuts_its_border_off(tmp_path: Path) -> None:
     """As waifu2x does: 3x3 without padding. What is cut is mirrored around the picture first, so sizes are kept."""
     kernel = np.zeros((3, 3, 3, 3))

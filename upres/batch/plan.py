@@ -18,6 +18,7 @@ from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models.expression import parse
 from upres.models.load import load_model
+from upres.system.lock import FileGuard
 from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.tiled_run import TURNS
 from upres.upscaling.upscaler import Upscaler
@@ -34,6 +35,7 @@ class Prepared:
     unknown: Kept results that do not record their settings.
     other: Kept results that were made with other settings, by the description of the difference.
     left_out: Number of skipped files, by reason.
+    lock: Held on the output folder until `settle`.
     """
 
     destination: Destination
@@ -43,6 +45,7 @@ class Prepared:
     unknown: list[Path] = field(default_factory=list[Path])
     other: dict[str, list[Path]] = field(default_factory=dict[str, list[Path]])
     left_out: Counter[str] = field(default_factory=Counter[str])
+    lock: FileGuard | None = None
 
 
 class Upscalers:
@@ -183,15 +186,23 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     if prepared.jobs and top is not None:
         make_folder(top)
     if prepared.jobs and folder is not None:
+        prepared.lock = resume.hold(folder, request.settings())
         resume.begin(folder, request.settings(), chooser.models)
     return prepared
 
 
 def settle(prepared: Prepared, report: BatchReport) -> None:
-    """Call after the jobs have ended: forget the settings of the folder, unless pictures failed or were not started."""
+    """Call after the jobs have ended: forget the settings of the folder, unless pictures failed or were not started.
+
+    Raises `OutputError` if the folder is no longer writable.
+    """
     folder = prepared.destination.folder
-    if folder is not None and not (report.left or report.failed or prepared.failures):
-        resume.end(folder)
+    try:
+        if folder is not None and not (report.left or report.failed or prepared.failures):
+            resume.end(folder)
+    finally:
+        if prepared.lock is not None:
+            prepared.lock.release()
 
 
 def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:

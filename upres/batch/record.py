@@ -20,6 +20,7 @@ from upres.images.io import read_header, read_xmp
 from upres.models import catalog
 from upres.models.expression import Composition, Part
 from upres.system.files import sha256_of
+from upres.system.text import parse_json
 
 NAMESPACE = "urn:upres:1/"
 SIZE = "size"
@@ -98,7 +99,7 @@ def read_record(path: Path) -> dict[str, str] | None:
     if found is None:
         return None
     try:
-        record: Any = json.loads(html.unescape((found[1] or found[2]).decode()))
+        record: Any = parse_json(html.unescape((found[1] or found[2]).decode()))
     except ValueError:
         return None
     if not isinstance(record, dict) or cast("dict[str, Any]", record).get(SIZE) != f"{header.width} x {header.height}":
