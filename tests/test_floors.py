@@ -60,7 +60,7 @@ HOMES = {
     "rich": "cli __main__",
     "tensorboard": "training",
     "scipy": "training",
-    "matplotlib": "training",
+    "matplotlib": "training evaluation.plot",
     "cv2": "training.data.keypoints training.data.excerpts",
     "httpx": "system.download system.package_index",
     "platformdirs": "system.download",
