@@ -83,7 +83,7 @@ def agreement(options: argparse.Namespace) -> list[str]:
             apart = [differences(told, expected) for told in (ours, theirs)]
             figures = [f"{relative[key]:.1e}" for relative in apart for key in ("total of G", "discriminator")]
             lines.append(f"| {number + 1} | {' | '.join(figures)} |")
-    words = "The reference does not repeat itself any better when only its memory format is another: the first steps of Adam are signs of "
+    words = "The reference itself agrees no better in another memory format: the first steps of Adam are signs of "
     return [*lines, "", words + "gradients, and activations near a kink fall on either side of it by rounding.", ""]
 
 

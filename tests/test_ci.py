@@ -15,7 +15,7 @@ from tests import REPOSITORY
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the script is for a POSIX shell")
 
-STEPS = ["test", "software-vulkan", "test -m vulkan", "test --extras", "wheels", "check"]
+STEPS = ["test", "software-vulkan", "test -m vulkan", "chromium", "test --extras", "wheels", "check"]
 CLOSING = {"test": "2000 passed, 9 skipped in 300.00s (0:05:00)", "test -m vulkan": "20 passed in 30.00s"}
 
 
@@ -41,7 +41,7 @@ def test_all_steps_in_a_users_order(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-2:] == ["All steps passed.", CLOSING["test"]]
 
 
-@pytest.mark.parametrize("failing", [step for step in STEPS if step != "software-vulkan"])
+@pytest.mark.parametrize("failing", [step for step in STEPS if step not in ("software-vulkan", "chromium")])
 def test_a_step_that_fails_is_named_and_the_others_run(failing: str, tmp_path: Path) -> None:
     done = run_ci(tmp_path, failing)
     assert done.returncode == 1
@@ -55,3 +55,10 @@ def test_without_a_driver_the_tests_of_vulkan_do_not_run_again(tmp_path: Path) -
     assert done.returncode == 0
     assert (tmp_path / "calls").read_text().splitlines() == [step for step in STEPS if step != "test -m vulkan"]
     assert "the tests of Vulkan were skipped" in done.stderr
+
+
+def test_without_a_browser_the_other_extras_run(tmp_path: Path) -> None:
+    done = run_ci(tmp_path, "chromium")
+    assert done.returncode == 0
+    assert (tmp_path / "calls").read_text().splitlines() == STEPS
+    assert "the tests in a browser were skipped" in done.stderr

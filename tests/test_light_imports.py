@@ -27,7 +27,19 @@ HEAVY = (
     ),
     *("safetensors", "platformdirs", "filelock", "packaging"),
 )
-VERBS = ("upscale", "evaluate", "interpolate", "train", "degrade", "prepare", "models", "doctor", "export", "inspect")
+VERBS = (
+    "upscale",
+    "evaluate",
+    "compare",
+    "interpolate",
+    "train",
+    "degrade",
+    "prepare",
+    "models",
+    "doctor",
+    "export",
+    "inspect",
+)
 CORE = (
     *("evaluation.evaluate", "images.pairing", "images.resize", "upscaling.enlarge", "upscaling.upscaler", "batch.run"),
     *("models.catalog", "models.expression", "weights.read", "graph.graph", "graph.architectures", "graph.interpolate"),

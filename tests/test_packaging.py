@@ -53,7 +53,7 @@ def test_the_wheel_carries_every_module_and_model(wheel_names: set[str]) -> None
     ours = {
         path.relative_to(REPOSITORY).as_posix()
         for path in (REPOSITORY / "upres").rglob("*")
-        if path.suffix in (".py", ".safetensors")
+        if path.suffix in (".py", ".safetensors", ".js", ".css", ".html", ".LICENSE")
     }
     assert ours <= wheel_names
 

@@ -60,7 +60,8 @@ def run_with(wheels: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest
             for requirement in (word for word in command[first:] if not word.startswith("--")):
                 name = requirement.partition(">")[0].partition("<")[0]
                 if name in unknown or lacks(name, python, tag):
-                    words = f"ERROR: Could not find a version that satisfies the requirement {requirement} (from versions: none)\n"
+                    words = f"ERROR: Could not find a version that satisfies the requirement {requirement} "
+                    words += "(from versions: none)\n"
                     return subprocess.CompletedProcess(command, 1, "", "WARNING: noise\n" + words)
             return subprocess.CompletedProcess(command, 0, "", "")
 

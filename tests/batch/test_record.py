@@ -11,10 +11,11 @@ from upres.batch.record import difference, label, make_record, read_record, with
 from upres.images.io import Picture, read_picture, write_picture
 from upres.models.expression import parse
 
-RECORD = make_record({"model": "a>b", "tta": "", "factor": "2"}, 8, 9)
+RECORD = make_record({"model": "a>b", "tta": "", "factor": "2"}, 8, 9, b"a picture")
 CAMERA = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="a camera"/></rdf:RDF></x:xmpmeta>'
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="a camera"/></rdf:RDF>'
+    b"</x:xmpmeta>"
 )
 
 
@@ -25,7 +26,18 @@ def written(path: Path, xmp: bytes | None, side: tuple[int, int] = (8, 9)) -> Pa
 
 
 def test_the_size_stands_for_the_options_that_gave_it() -> None:
-    assert RECORD == {"model": "a>b", "tta": "", "size": "9 x 8"}
+    assert {name: RECORD[name] for name in ("model", "tta", "size")} == {"model": "a>b", "tta": "", "size": "9 x 8"}
+    assert len(RECORD) == 4
+
+
+def test_a_picture_is_known_by_its_bytes(tmp_path: Path) -> None:
+    """By the size, the beginning and the end: not by the name, and not by whether it came from a file."""
+    data = bytes(100_000) + b"end"
+    (tmp_path / "a.png").write_bytes(data)
+    known = make_record({}, 1, 1, data)
+    assert make_record({}, 1, 1, tmp_path / "a.png") == known
+    others = (data[:-1], b"x" + data[1:], data[:-3] + b"END", bytes(1) + data, b"")
+    assert len({known["input"], *(make_record({}, 1, 1, other)["input"] for other in others)}) == 6
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "avif"])
@@ -38,7 +50,7 @@ def test_every_format_keeps_it(tmp_path: Path, ending: str, xmp: bytes | None) -
 
 
 def test_a_later_record_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
-    once = with_record(CAMERA, make_record({"model": "old"}, 1, 1))
+    once = with_record(CAMERA, make_record({"model": "old"}, 1, 1, b""))
     assert with_record(once, RECORD) == with_record(CAMERA, RECORD)
     as_element = CAMERA.replace(b"</rdf:RDF>", b"<upres:made>{}</upres:made></rdf:RDF>")
     assert with_record(as_element, RECORD) == with_record(CAMERA, RECORD)
@@ -49,7 +61,7 @@ def test_a_later_record_takes_the_place_of_an_earlier_one(tmp_path: Path) -> Non
     [
         None,
         CAMERA,
-        with_record(None, make_record({}, 4, 4)),  # the picture was cropped since
+        with_record(None, make_record({}, 4, 4, b"")),  # the picture was cropped since
         with_record(None, RECORD).replace(b"model", b"&bad;"[:3]).replace(b"{", b"["),
         b"xmp",
     ],
@@ -92,6 +104,14 @@ def test_models_by_name_and_files_by_their_bytes(tmp_path: Path) -> None:
             "made with `model=a`, without `tta`; `model=b` and `tta=True` were not used",
         ),
         ({"blend": "0.5"}, {}, "made with `blend=0.5`; the request has other settings"),
+        ({"input": "1"}, {}, ""),
+        ({}, {"input": "2"}, ""),
+        ({"input": "1", "size": "9 x 8"}, {"input": "2", "size": "18 x 16"}, "made from another picture"),
+        (
+            {"model": "a", "input": "1"},
+            {"model": "b", "input": "2"},
+            "made from another picture, with `model=a`; `model=b` was not used",
+        ),
         ({"size": "9 x 8"}, {"size": "18 x 16"}, "made with a size of 9 x 8; a size of 18 x 16 was not used"),
     ],
 )

@@ -17,7 +17,7 @@ import pytest
 from tests import REPOSITORY
 from upres.cli.doctor import text_of
 from upres.cli.main import app
-from upres.doctor.report import Choices, Core, DoctorReport, EngineCheck, Hint, Run
+from upres.doctor.report import Core, DoctorReport, EngineCheck, Hint, Run
 from upres.doctor.requirements import UNTESTED
 from upres.system.hardware import CacheFolder, Cards, Machine, Memory, Processor, Python, System
 from upres.system.packages import install_command
@@ -201,7 +201,7 @@ REPORT = DoctorReport(
             runs=(Run("fp32", False, 0.4, 0.1, ""),),
         ),
     ),
-    choices=Choices("/c/engines.json", 2),
+    choices={"path": "/c/engines.json", "count": 2},
     untested=("ncnn vulkan", "torch cuda"),
     hints=(Hint("two of them are here", "they overwrite each other", "pip uninstall -y one"),),
 )

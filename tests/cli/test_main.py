@@ -33,7 +33,8 @@ def test_help_names_the_verbs_and_the_options(upres: Command) -> None:
     for verb in ("upscale", "evaluate", "train"):
         assert verb in top
     upscale, _ = upres("upscale", "-h")
-    options = "--scale --width --height --long-side --megapixels --model --engine --tile --exact --memory --threads --format --quality"
+    options = "--scale --width --height --long-side --megapixels --model --engine --tile --exact --memory --threads"
+    options += " --format --quality"
     for option in [
         *options.split(),
         "--png-level",
@@ -105,7 +106,8 @@ def in_bash(script: str, home: Path) -> str:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 def test_completion_works_in_bash(tmp_path: Path) -> None:
     # COMPREPLY is what bash offers for the TAB after `upres up`.
-    script = 'eval "$(upres --show-completion)"\nCOMP_WORDS=(upres up) COMP_CWORD=1\n_upres_completion upres\necho "${COMPREPLY[@]}"'
+    script = 'eval "$(upres --show-completion)"\nCOMP_WORDS=(upres up) COMP_CWORD=1\n_upres_completion upres\n'
+    script += 'echo "${COMPREPLY[@]}"'
     in_path = tmp_path / "bin" / "upres"  # the script calls the program through `env`, which knows no functions
     in_path.parent.mkdir()
     in_path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m upres "$@"\n')

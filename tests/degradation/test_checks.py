@@ -15,7 +15,8 @@ NOISE = {"op": "noise", "kind": "gaussian", "sigma_255": 2.0, "gray": False, "se
 CORRELATED = {"op": "noise", "kind": "correlated", "covariance_255": [[9.0, 0, 0], [0, 9.0, 0], [0, 0, 9.0]], "seed": 1}
 SHARPEN = {"op": "sharpen", "amount": 0.5, "radius_px": 7, "threshold_255": 10}
 CAMERA = {
-    "op": "camera", "weights": [0.25] * 4, "rgb_gain": 1.2, "red_gain": 2.0, "blue_gain": 1.7, "shot": 1e-3, "read": 1e-6, "seed": 1,
+    "op": "camera", "weights": [0.25] * 4, "rgb_gain": 1.2, "red_gain": 2.0, "blue_gain": 1.7, "shot": 1e-3,
+    "read": 1e-6, "seed": 1,
 }  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def test_what_is_no_plan_is_refused(change: dict[str, object], words: str) -> No
         ({"op": "blur"}, {"kernel": {"kind": "sinc", "size": 7}}, "kernel lacks 'cutoff'"),
     ],
 )
-def test_a_number_that_cannot_be_worked_with_is_named_before_a_pixel_is_touched(
+def test_an_unusable_number_is_named_before_any_work(
     step: dict[str, object], change: dict[str, object], words: str
 ) -> None:
     plan = {"scale": 4, "steps": [RESIZE, {**step, **change}]}

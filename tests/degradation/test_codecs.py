@@ -48,7 +48,7 @@ def test_chroma_is_halved_only_where_asked() -> None:
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, 5)])
 def test_the_grid_of_blocks_lies_where_it_should(shift: tuple[int, int]) -> None:
-    """At quality 1 a smooth picture is flat blocks: its steps lie on the grid, moved up and to the left by the shift."""
+    """At quality 1 a smooth picture becomes flat blocks, whose edges lie on the grid moved up and left by the shift."""
     rows, columns = np.mgrid[0:64, 0:64].astype(np.float32)
     image = np.repeat((rows + columns)[..., None] / 200, 3, axis=2)
     found = recode(image, "jpeg", 1, True, shift)[..., 1]

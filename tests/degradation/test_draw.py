@@ -76,8 +76,8 @@ def test_real_esrgan_kernels(real: list[Steps], order: int, top: float) -> None:
         uniform([k["cutoff"] for k in kernels if k["kind"] == "sinc" and k["size"] in sizes], low, math.pi)
     gaussians = [k for k in kernels if k["kind"] != "sinc"]
     names = {
-        ("isotropic", True): 0.45, ("anisotropic", False): 0.25, ("generalised", True): 0.12, ("generalised", False): 0.03,
-        ("plateau", True): 0.12, ("plateau", False): 0.03,
+        ("isotropic", True): 0.45, ("anisotropic", False): 0.25, ("generalised", True): 0.12,
+        ("generalised", False): 0.03, ("plateau", True): 0.12, ("plateau", False): 0.03,
     }  # fmt: skip
     shares([(k["kind"], k["sigma_x"] == k["sigma_y"]) for k in gaussians], names)
     uniform([k["sigma_x"] for k in gaussians], 0.2, top)

@@ -146,7 +146,7 @@ def test_decimation_does_not_shift(factor: int) -> None:
 
 
 def test_decimation_is_the_shifted_convolution() -> None:
-    """Against scipy: the picture read (factor - 1) / 2 pixels further, then blurred; a half pixel is the mean of two."""
+    """Against scipy: the picture read (factor - 1) / 2 pixels on, then blurred; half a pixel is the mean of two."""
     image, kernel = picture(40, 36), kernels.isotropic(9, 1.3)
     for factor in (2, 3, 4):
         half, fraction = divmod(factor - 1, 2)

@@ -64,8 +64,9 @@ def test_sinc_is_the_circular_low_pass(cutoff: float) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_all_are_normalized_and_symmetric(size: int) -> None:
     for kernel in (
-        kernels.isotropic(size, 0.2), kernels.anisotropic(size, 0.2, 3.0, 1.0), kernels.generalized(size, 3.0, 0.3, 0.5, 4.0),
-        kernels.plateau(size, 1.0, 1.0, 0.0, 2.0), kernels.sinc(size, 1.1),
+        kernels.isotropic(size, 0.2), kernels.anisotropic(size, 0.2, 3.0, 1.0),
+        kernels.generalized(size, 3.0, 0.3, 0.5, 4.0), kernels.plateau(size, 1.0, 1.0, 0.0, 2.0),
+        kernels.sinc(size, 1.1),
     ):  # fmt: skip
         assert kernel.shape == (size, size) and kernel.sum() == pytest.approx(1.0, abs=1e-12)
         np.testing.assert_allclose(kernel, kernel[::-1, ::-1], atol=1e-14)

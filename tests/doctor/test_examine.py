@@ -109,7 +109,7 @@ def test_the_core_works_or_the_reason_is_told() -> None:
     )
     ok = tuple(checks(of(READY, RIGHT, {"step": "devices", "devices": [], "reason": ""})))
     core, choices = examine._core(of(*told), ok[0])
-    assert core.works is True and core.problems == () and (choices.path, choices.count) == ("/c", 2)
+    assert core.works is True and core.problems == () and choices == {"path": "/c", "count": 2}
     assert examine._core(of(*told), replace(ok[0], state="not-run"))[0].works is None
     core, _ = examine._core(of(*told), replace(ok[0], state="crashed", words="signal"))
     assert core.works is False and "ncnn" in core.problems[0]
@@ -119,7 +119,7 @@ def test_the_core_works_or_the_reason_is_told() -> None:
             core.works is False
             and word in core.problems[0]
             and "ImportError: x" in core.problems[0]
-            and choices.path is None
+            and choices["path"] is None
         )
     core, _ = examine._core(of(*told[:2], told[2] | {"damaged": ["bundled model a: changed"]}, told[3]), ok[0])
     assert core.problems == ("bundled model a: changed",)

@@ -27,10 +27,13 @@ def inherited():
 
 if __name__ == "__main__":
     method, parent = sys.argv[1:3]
-    upscaler = upres.Upscaler("compact-x2", upres.UpscaleOptions(blend=0.5), engine="ncnn", threads=2) if parent == "used" else None
+    upscaler = None
+    if parent == "used":
+        upscaler = upres.Upscaler("compact-x2", upres.UpscaleOptions(blend=0.5), engine="ncnn", threads=2)
     expected = work(upscaler) if upscaler else 0.0
     with multiprocessing.get_context(method).Pool(1) as pool:
-        found = pool.apply(inherited) if method == "fork" and "--pickled" not in sys.argv else pool.apply(work, (upscaler,))
+        is_inherited = method == "fork" and "--pickled" not in sys.argv
+        found = pool.apply(inherited) if is_inherited else pool.apply(work, (upscaler,))
     print(found, abs(found - expected) < 1e-3 if isinstance(found, float) else "", sep="|")
 """
 

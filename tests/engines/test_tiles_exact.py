@@ -87,8 +87,8 @@ def test_published_compact_weights(assets: Path, threads: int) -> None:
 @pytest.mark.parametrize(
     ("name", "size", "tiles"),
     [
-        ("compact-x2", (64, 250), (17, 100)), ("compact-x4", (101, 133), (17, 24, 50, 100)), ("compact-x4", (64, 250), (24,)),
-        ("published", (101, 133), (24, 100)),
+        ("compact-x2", (64, 250), (17, 100)), ("compact-x4", (101, 133), (17, 24, 50, 100)),
+        ("compact-x4", (64, 250), (24,)), ("published", (101, 133), (24, 100)),
     ],
 )  # fmt: skip
 def test_winograd_moves_at_most_one_level_of_ten_thousand_values(

@@ -62,7 +62,8 @@ def test_pictures_without_a_partner_are_named(tmp_path: Path) -> None:
     hr = folder(tmp_path / "hr", a=(8, 8), b=(8, 8))
     with pytest.raises(
         InputError,
-        match=r"(?s)hr and .*lr do not match at x4; expected one LR picture for each .*\n  b\.png has no LR picture in .*lr$",
+        match=r"(?s)hr and .*lr do not match at x4; expected one LR picture for each .*\n"
+        r"  b\.png has no LR picture in .*lr$",
     ):
         find_pairs(hr, folder(tmp_path / "lr", a=(2, 2)), 4)
     with pytest.raises(InputError, match=r"c\.png has no HR picture in .*hr$"):
@@ -97,7 +98,8 @@ def test_sizes_fit_where_hr_is_cropped_to_a_multiple(tmp_path: Path) -> None:
 
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     pairs = find_pairs(folder(tmp_path / "hr", a=(43, 50)), folder(tmp_path / "lr", a=(12, 12)), 4)
-    words = r"1 of 1 LR pictures do not match scale 4: a\.png is 50 x 43, so LR must be 12 x 10 \(or up to 13 x 11\), but it is 12 x 12"
+    words = r"1 of 1 LR pictures do not match scale 4: a\.png is 50 x 43, so LR must be 12 x 10 \(or up to 13 x 11\), "
+    words += "but it is 12 x 12"
     with pytest.raises(InputError, match=words):
         check_sizes(pairs, 4)
 

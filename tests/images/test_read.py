@@ -253,12 +253,10 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_by_its_header() -> None:
     data = png_of_size(50_000, 50_000, bytes(100_000))
     start = time.process_time()
-    with pytest.raises(InputError) as caught:
-        read_picture(data)
+    for read in (read_header, read_picture):
+        with pytest.raises(InputError, match="claims 50,000 x 50,000 pixels in 177 bytes"):
+            read(data)
     assert time.process_time() - start < 1.0
-    assert "50,000 x 50,000" in str(caught.value)
-    assert "1,000,000,000" in str(caught.value)
-    assert read_header(data).width == 50_000
     with pytest.raises(InputError, match=r"more than the limit of 5; .*raise the limit \(max_pixels\)"):
         read_picture(pillow(Image.new("RGB", (3, 2)), "PNG"), max_pixels=5)
     assert read_picture(pillow(Image.new("RGB", (3, 2)), "PNG"), max_pixels=6).pixels.shape == (2, 3, 3)

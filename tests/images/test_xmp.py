@@ -31,7 +31,8 @@ def packet(description: bytes) -> bytes:
             "the video of a motion photo",
         ),
         (
-            b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0" hdrgm:GainMapMax="2"/>',
+            b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0" '
+            b'hdrgm:GainMapMax="2"/>',
             b'<rdf:Description xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"/>',
             "the gain map (brighter highlights on HDR displays)",
         ),

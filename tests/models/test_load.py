@@ -76,6 +76,7 @@ def test_ncnn_file_with_layers_of_its_own(tmp_path: Path) -> None:
         engines.load(model, engine="torch")
 
 
+@pytest.mark.slow
 def test_ncnn_network_that_sees_the_whole_picture(tmp_path: Path) -> None:
     """A global mean (as attention by channel has it) is added: no overlap is exact, and the note says so."""
     weight = np.eye(3).reshape(3, 3, 1, 1)
@@ -92,6 +93,7 @@ def test_ncnn_network_that_sees_the_whole_picture(tmp_path: Path) -> None:
     assert model.receptive_field == WHOLE_PICTURE_PX and "receptive field over" in model.notes[0]
 
 
+@pytest.mark.slow
 def test_ncnn_network_that_halves_the_picture_runs_right_at_odd_sizes(tmp_path: Path) -> None:
     """As Real-CUGAN does: the alignment is found, and nothing is read beyond an operand."""
     model = probed(halving(tmp_path))
@@ -106,6 +108,7 @@ def test_ncnn_network_that_halves_the_picture_runs_right_at_odd_sizes(tmp_path: 
         )
 
 
+@pytest.mark.slow
 def test_ncnn_network_that_gives_only_a_difference(tmp_path: Path) -> None:
     """As Real-CUGAN's for 4x does: the program that comes with it adds the picture, and so do we."""
     lines = [
@@ -128,6 +131,7 @@ def test_a_network_that_gives_no_picture_back_is_refused(tmp_path: Path) -> None
         load_model(str(write(tmp_path, lines, b"")))
 
 
+@pytest.mark.slow
 def test_ncnn_network_that_cuts_its_border_off(tmp_path: Path) -> None:
     """As waifu2x does: 3x3 without padding. What is cut is mirrored around the picture first, so sizes are kept."""
     kernel = np.zeros((3, 3, 3, 3))
@@ -166,6 +170,21 @@ def test_kinds_by_content_and_not_by_name(tmp_path: Path) -> None:
 def test_a_known_family_needs_no_probe() -> None:
     assert isinstance(load_model("compact-x2").networks[0], Graph)
     assert isinstance(graph_from_state_dict(compact_state(2)), Graph)
+
+
+def test_of_a_bundled_model_the_bytes_that_were_hashed_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is swapped after it was hashed is not seen: it is read once."""
+    read = Path.read_bytes
+    seen: list[Path] = []
+
+    def once(path: Path) -> bytes:
+        if path.suffix != ".safetensors":
+            return read(path)
+        seen.append(path)
+        return read(path) if len(seen) == 1 else b"swapped"
+
+    monkeypatch.setattr(Path, "read_bytes", once)
+    assert load_model("compact-x2").files[0].path == seen[0] and len(seen) == 1
 
 
 def test_without_spandrel_an_unknown_network_says_how_to_get_it(

@@ -81,6 +81,7 @@ def test_onnx_whose_sides_are_multiples(tmp_path: Path) -> None:
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), [(0.0, 255.0), (-1.0, 1.0)])
 def test_onnx_of_another_range_of_values(tmp_path: Path, low: float, high: float) -> None:
     """Doubled by pixels; values above 0.3 are raised by 0.1, which is nothing in 0 ... 255, little in -1 ... 1, and a
@@ -139,6 +140,7 @@ def test_onnx_of_bytes_channels_last(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_onnx_of_one_size_runs_in_windows(tmp_path: Path) -> None:
     graph = compact(2, depth=2, strength=0.01)
     model = onnx.load_from_string(onnx_bytes(graph))
@@ -191,6 +193,7 @@ def test_hostile_and_damaged_onnx_files_are_one_error_each(tmp_path: Path) -> No
         load_model(str(shrinks))
 
 
+@pytest.mark.slow
 def test_a_file_that_is_changed_after_the_probe_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.onnx", onnx_bytes(compact(2)))
     model = probed(path)

@@ -1,4 +1,4 @@
-"""The table of models: complete, without two of one name, true to the facts it was made from, and never a made-up hash."""
+"""The table of models: complete, names unique, equal to the facts it was made from, no invented hash."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from upres.models.model import (
     downloadable_models,
     is_archive,
     is_direct,
+    is_package,
     must_accept,
     read_table,
     store_folder,
 )
 from upres.system.checksums import Source
+from upres.system.package_index import PackageFile
 
 HEADER = "\t".join(COLUMNS)
 
@@ -63,18 +65,35 @@ def test_every_model_is_complete() -> None:
         for file in model.files:
             assert file.urls and file.license == model.license
             for url in file.urls:
+                if is_package(url):
+                    package = PackageFile.parse(url)
+                    assert len(package.sha256) == 64 and package.bytes > (file.bytes or 0)
+                    continue
                 assert urlsplit(url).scheme == "https"
                 assert is_direct(url) or is_archive(url) or file.page == url
             assert file.sha256 is None or len(file.sha256) == 64
-            if any(map(is_archive, file.urls)):
+            if any(is_archive(url) or is_package(url) for url in file.urls):
                 assert file.sha256 and file.bytes  # what tells the file inside an archive
 
 
-def test_safetensors_are_preferred_where_there_are_two_formats() -> None:
+def test_safetensors_are_preferred_where_there_are_two_formats_and_ncnn_comes_last() -> None:
     models = downloadable_models().values()
     several = {model.name: [Path(file.name).suffix for file in model.files] for model in models if len(model.files) > 1}
-    assert sorted(several) == ["2x-MLP-StarSample-V1-0", "4x-Nomos2-otf-esrgan", "4x-NomosWebPhoto-esrgan"]
-    assert all(suffixes == [".safetensors", ".pth"] for suffixes in several.values())
+    pairs = ["RealESRGAN_x4plus", "RealESRGAN_x4plus_anime_6B", "realesr-animevideov3"]
+    assert sorted(several) == ["2x-MLP-StarSample-V1-0", "4x-Nomos2-otf-esrgan", "4x-NomosWebPhoto-esrgan", *pairs]
+    for name, suffixes in several.items():
+        assert suffixes == ([".pth", ".param", ".bin"] if name in pairs else [".safetensors", ".pth"])
+
+
+def test_a_table_that_names_two_files_gives_both_their_sizes_and_hashes() -> None:
+    urls = f"pypi:some/some.whl#sha256={'ab' * 32}&bytes=99"
+    cells = ("A", "-", "rrdb", "4", "MIT", "a.param + a.bin", "3 + 40", f"{'01' * 32} + {'02' * 32}", urls, "tests")
+    (files,) = read_table("\t".join(COLUMNS) + "\n" + "\t".join(cells))["A"].formats
+    assert [(file.name, file.bytes, file.sha256) for file in files] == [
+        ("a.param", 3, "01" * 32),
+        ("a.bin", 40, "02" * 32),
+    ]
+    assert all(file.urls == (urls,) and file.page == "" for file in files)
 
 
 def test_a_hash_that_is_not_known_stays_so() -> None:

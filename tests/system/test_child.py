@@ -55,7 +55,8 @@ def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path, monkey
         "import os, time\ndef main(_):\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{REPOSITORY}")
-    program = "import subprocess\nfrom upres.system.subprocesses import python_command\nsubprocess.run(python_command('waiting'))"
+    program = "import subprocess\nfrom upres.system.subprocesses import python_command\n"
+    program += "subprocess.run(python_command('waiting'))"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

@@ -26,12 +26,14 @@ from tests.training.made import draw_photographs, features_file  # noqa: E402
 from upres.errors import DataError, EngineError, UsageError  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
-from upres.training.loop import PretrainedFiles, Progress, train  # noqa: E402
+from upres.training.loop import train  # noqa: E402
 from upres.training.losses import formulas  # noqa: E402
+from upres.training.pretrained import PretrainedFiles  # noqa: E402
+from upres.training.run import Progress  # noqa: E402
 
 CONFIG = TrainConfig(
-    recipe="compact-x2", scale=2, width=8, depth=2, steps=12, batch=2, patch_px=12, warmup_steps=2, hr_scales=(1.0,), threads=1,
-    validate_every=6, checkpoint_every=3, ema_decay=0.9,
+    recipe="compact-x2", scale=2, width=8, depth=2, steps=12, batch=2, patch_px=12, warmup_steps=2, hr_scales=(1.0,),
+    threads=1, validate_every=6, checkpoint_every=3, ema_decay=0.9,
 )  # fmt: skip
 
 
@@ -223,6 +225,7 @@ def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
     assert curves[0] == curves[1] and len(curves[0]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["rrdb", "srresnet"])
 def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, network: str, unplotted: None) -> None:
     config = dataclasses.replace(CONFIG, network=network, depth=1, growth=4, steps=6, validate_every=3)
@@ -286,6 +289,7 @@ def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
         )
 
 
+@pytest.mark.slow
 def test_tensorboard_holds_what_must_be_watched(photographs: Path, features: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

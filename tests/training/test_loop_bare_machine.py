@@ -34,7 +34,8 @@ from pathlib import Path
 from upres.training.config import TrainConfig
 from upres.training.loop import train
 config = TrainConfig(
-    recipe="bare", scale=2, width=4, depth=1, batch=2, patch_px=16, steps=2, warmup_steps=0, validate_every=1, checkpoint_every=2,
+    recipe="bare", scale=2, width=4, depth=1, batch=2, patch_px=16, steps=2, warmup_steps=0, validate_every=1,
+    checkpoint_every=2,
     convolutions="torch", threads=1,
 )
 print(train(config, Path(sys.argv[1]), Path(sys.argv[2]), say=lambda words: print("SAID", words)))

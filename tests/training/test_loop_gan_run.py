@@ -25,17 +25,19 @@ from upres.training import loop  # noqa: E402
 from upres.training.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.data.images import find_pictures, make_pair, read_rgb  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
-from upres.training.loop import PretrainedFiles, Progress, train  # noqa: E402
+from upres.training.loop import train  # noqa: E402
 from upres.training.monitoring.validation import validate  # noqa: E402
 from upres.training.networks.generators import build_generator  # noqa: E402
+from upres.training.pretrained import PretrainedFiles  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
-from upres.training.run import Run  # noqa: E402
+from upres.training.run import Progress, Run  # noqa: E402
 from upres.training.state import TrainState, build_state  # noqa: E402
 from upres.weights.read import read_weights, write_safetensors  # noqa: E402
 
 SETTINGS = {
-    "steps": 8, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,), "warmup_steps": 0, "threads": 1,
-    "discriminator_width": 2, "judge": "", "niqe": False, "validate_every": 4, "checkpoint_every": 2, "convolutions": "torch",
+    "steps": 8, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,),
+    "warmup_steps": 0, "threads": 1, "discriminator_width": 2, "judge": "", "niqe": False, "validate_every": 4,
+    "checkpoint_every": 2, "convolutions": "torch",
 }  # fmt: skip
 GAN = dataclasses.replace(resolve_recipe("compact-gan-x2"), **SETTINGS)  # type: ignore[arg-type]
 
@@ -202,6 +204,7 @@ def test_a_full_disk_ends_a_gan_run_with_5_and_keeps_the_last_good_checkpoint(
     assert state_bytes(tmp_path / "full") == state_bytes(straight)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
     tmp_path: Path, straight: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch, unplotted: None
 ) -> None:

@@ -1,4 +1,4 @@
-"""One adversarial update against a literal one: five passes of D, G updated first, D after it, everything written out."""
+"""One adversarial update against a literal one: five passes of D, G updated before D, everything written out."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from upres.training.losses.feature_files import Features, load_features  # noqa:
 from upres.training.state import TrainState, build_state, set_rates  # noqa: E402
 
 CONFIG = TrainConfig(
-    recipe="test", scale=2, width=8, depth=2, branched=False, batch=4, patch_px=24, steps=50, warmup_steps=0, clip_norm=float("inf"),
-    learning_rate=1e-3, discriminator_learning_rate=1e-3, pixel_weight=0.01, feature_weight=1.0, features="vgg19-conv3_1", gan_weight=0.5,
-    discriminator="vgg", discriminator_width=4, features_otherwise="", schedule="multistep",
+    recipe="test", scale=2, width=8, depth=2, branched=False, batch=4, patch_px=24, steps=50, warmup_steps=0,
+    clip_norm=float("inf"), learning_rate=1e-3, discriminator_learning_rate=1e-3, pixel_weight=0.01, feature_weight=1.0,
+    features="vgg19-conv3_1", gan_weight=0.5, discriminator="vgg", discriminator_width=4, features_otherwise="",
+    schedule="multistep",
 )  # fmt: skip
 ALONE = Ranks()
 NO_FEATURES = Features(None, {}, "")
@@ -159,8 +160,8 @@ def test_spectral_norm_vectors_move_in_every_step(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["vgg", "unet", "patch"])
 def test_every_loss_with_every_discriminator_moves_both_networks(loss: str, kind: str) -> None:
     config = dataclasses.replace(
-        CONFIG, gan_loss=loss, discriminator=kind, feature_weight=0.0, artefact_weight=1.0, frequency_weight=0.1, consistency_weight=1.0,
-        r1_weight=1.0, gradient_penalty_weight=1.0,
+        CONFIG, gan_loss=loss, discriminator=kind, feature_weight=0.0, artefact_weight=1.0, frequency_weight=0.1,
+        consistency_weight=1.0, r1_weight=1.0, gradient_penalty_weight=1.0,
     )  # fmt: skip
     state = build_state(config, ALONE)
     assert state.discriminator is not None
@@ -185,6 +186,7 @@ def test_every_loss_with_every_discriminator_moves_both_networks(loss: str, kind
     assert wanted <= told.keys()
 
 
+@pytest.mark.slow
 def test_the_discriminator_learns_to_tell(features: Features) -> None:
     """With a generator that stands still D(real) rises above D(fake)."""
     config = dataclasses.replace(
@@ -200,7 +202,7 @@ def test_the_discriminator_learns_to_tell(features: Features) -> None:
     assert told[-1]["D(real)"] - told[-1]["D(fake)"] > told[0]["D(real)"] - told[0]["D(fake)"] + 0.5
 
 
-def test_a_batch_worked_off_in_parts_gives_the_same_pixel_gradient() -> None:
+def test_a_batch_in_parts_gives_the_same_pixel_gradient() -> None:
     config = dataclasses.replace(CONFIG, gan_weight=0.0, feature_weight=0.0, pixel_weight=1.0)
     whole, split = build_state(config, ALONE), build_state(config, ALONE)
     one = run(config, whole, 0)

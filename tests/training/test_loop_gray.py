@@ -1,4 +1,4 @@
-"""Gray and 16-bit training from one end to the other: folder, every loss, model file, and the core that runs the file."""
+"""Gray and 16-bit training end to end: folder, every loss, model file, and the core that runs the file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from upres.images.io import Picture, read_picture, write_picture  # noqa: E402
 from upres.images.resize import imresize  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import read_levels  # noqa: E402
-from upres.training.loop import PretrainedFiles, train  # noqa: E402
+from upres.training.loop import train  # noqa: E402
 from upres.training.monitoring.validation import enlarge  # noqa: E402
 from upres.training.networks.compact import Compact  # noqa: E402
+from upres.training.pretrained import PretrainedFiles  # noqa: E402
 from upres.weights.read import read_weights  # noqa: E402
 
 CONFIG = TrainConfig(
-    recipe="gray", scale=2, width=4, depth=1, batch=2, patch_px=16, hr_scales=(1.0,), steps=2, warmup_steps=0, validate_every=2,
-    checkpoint_every=2, convolutions="torch", threads=1,
+    recipe="gray", scale=2, width=4, depth=1, batch=2, patch_px=16, hr_scales=(1.0,), steps=2, warmup_steps=0,
+    validate_every=2, checkpoint_every=2, convolutions="torch", threads=1,
 )  # fmt: skip
 
 
@@ -36,6 +37,7 @@ def gray_folder(folder: Path, depth: int, count: int = 4) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_gray_16_bit_run_makes_a_network_that_the_core_runs(
     tmp_path: Path, upres: Callable[..., tuple[str, str]]
 ) -> None:
@@ -63,13 +65,14 @@ def test_every_loss_and_discriminator_takes_gray(kind: str, tmp_path: Path, unpl
     folder = gray_folder(tmp_path / "pictures", 8)
     features = features_file(tmp_path / "features.safetensors")
     config = dataclasses.replace(
-        CONFIG, gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", feature_layers="conv3_1:0.1", artefact_weight=1.0,
-        frequency_weight=0.1, consistency_weight=0.1, lattice_weight=0.1, discriminator_width=2, color_augment=1.0,
+        CONFIG, gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", feature_layers="conv3_1:0.1",
+        artefact_weight=1.0, frequency_weight=0.1, consistency_weight=0.1, lattice_weight=0.1, discriminator_width=2,
+        color_augment=1.0,
     )  # fmt: skip
     told: dict[str, float] = {}
     train(
-        dataclasses.replace(config, discriminator=kind), folder, tmp_path / "run", sources=PretrainedFiles(features=features),
-        report=lambda progress: told.update(progress.losses),
+        dataclasses.replace(config, discriminator=kind), folder, tmp_path / "run",
+        sources=PretrainedFiles(features=features), report=lambda progress: told.update(progress.losses),
     )  # fmt: skip
     assert told.keys() >= {
         "pixel",

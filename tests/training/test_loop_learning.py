@@ -19,16 +19,19 @@ from upres.metrics.psnr_ssim import psnr  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import find_pictures, make_pair, read_rgb  # noqa: E402
-from upres.training.loop import PretrainedFiles, Progress, train  # noqa: E402
+from upres.training.loop import train  # noqa: E402
+from upres.training.pretrained import PretrainedFiles  # noqa: E402
+from upres.training.run import Progress  # noqa: E402
 from upres.weights.read import read_weights  # noqa: E402
 
 STAGE_ONE = TrainConfig(
-    recipe="test", scale=2, width=16, depth=3, steps=400, batch=4, patch_px=16, warmup_steps=20, hr_scales=(1.0,), learning_rate=3e-3,
-    ema_decay=0.98, validate_every=200, checkpoint_every=200, threads=1,
+    recipe="test", scale=2, width=16, depth=3, steps=400, batch=4, patch_px=16, warmup_steps=20, hr_scales=(1.0,),
+    learning_rate=3e-3, ema_decay=0.98, validate_every=200, checkpoint_every=200, threads=1,
 )  # fmt: skip
 STAGE_TWO = dataclasses.replace(
-    STAGE_ONE, steps=12, learning_rate=1e-3, gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", discriminator="unet",
-    discriminator_width=8, consistency_weight=1.0, validate_every=6, checkpoint_every=6, warmup_steps=0,
+    STAGE_ONE, steps=12, learning_rate=1e-3, gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1",
+    discriminator="unet", discriminator_width=8, consistency_weight=1.0, validate_every=6, checkpoint_every=6,
+    warmup_steps=0,
 )  # fmt: skip
 
 

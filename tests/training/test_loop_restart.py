@@ -29,8 +29,8 @@ STEPS, SAVED_EVERY = 72, 3
 def arguments(folder: Path, out: Path) -> list[str]:
     """Of the verb, for each of the two ranks."""
     settings = (
-        f"steps={STEPS}", "width=4", "depth=1", "batch=2", "patch_px=16", "hr_scales=1", "discriminator_width=2", "judge=", "niqe=false",
-        "validate_every=1000", f"checkpoint_every={SAVED_EVERY}", "threads=2",
+        f"steps={STEPS}", "width=4", "depth=1", "batch=2", "patch_px=16", "hr_scales=1", "discriminator_width=2",
+        "judge=", "niqe=false", "validate_every=1000", f"checkpoint_every={SAVED_EVERY}", "threads=2",
     )  # fmt: skip
     words = ["train", "compact-gan-x2", "--data", str(folder / "pictures"), "--out", str(out)]
     words += ["--features", str(folder / "features.safetensors"), "--init", "random"]

@@ -1,4 +1,4 @@
-"""Runs that go wrong: what is taken back, at what rate they go on, and that stopping them at any step changes no bit."""
+"""Runs that go wrong: what is undone, at what rate they continue, and that stopping at any step changes no bit."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from upres.training import loop, run_folder  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
-from upres.training.loop import Progress, train  # noqa: E402
+from upres.training.loop import train  # noqa: E402
 from upres.training.monitoring.validation import Quality  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
+from upres.training.run import Progress  # noqa: E402
 from upres.training.state import TrainState, learning_rate_at  # noqa: E402
 
 SETTINGS: dict[str, Any] = {
-    "steps": 14, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,), "warmup_steps": 0,
-    "threads": 1, "discriminator_width": 2, "judge": "", "niqe": False, "validate_every": 3, "checkpoint_every": 2, "convolutions": "torch",
-    "keep_checkpoints": 1, "feature_weight": 0.0,
+    "steps": 14, "width": 4, "depth": 1, "branched": False, "batch": 2, "patch_px": 16, "hr_scales": (1.0,),
+    "warmup_steps": 0, "threads": 1, "discriminator_width": 2, "judge": "", "niqe": False, "validate_every": 3,
+    "checkpoint_every": 2, "convolutions": "torch", "keep_checkpoints": 1, "feature_weight": 0.0,
 }  # fmt: skip
 GAN = dataclasses.replace(resolve_recipe("compact-gan-x2"), **SETTINGS)
 WELL = Quality(30.0, 28.0, 0.9, 48.0, (0.0, 0.0, 0.0), 1.0, 1.0, 1.0, 1.0)
@@ -92,8 +93,8 @@ def state(out: Path) -> dict[str, Any]:
     assert newest is not None
     rows = [json.loads(line) for line in (out / "validation.jsonl").read_text().splitlines()]
     return {
-        "step": newest.step, "tensors": {name: array.tobytes() for name, array in newest.tensors.items()}, "facts": newest.facts,
-        "rows": [{key: value for key, value in row.items() if key != "time"} for row in rows],
+        "step": newest.step, "tensors": {name: array.tobytes() for name, array in newest.tensors.items()},
+        "facts": newest.facts, "rows": [{key: value for key, value in row.items() if key != "time"} for row in rows],
         "model": (out / "model.safetensors").read_bytes(),
     }  # fmt: skip
 
@@ -108,6 +109,7 @@ def straight(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return state(out)
 
 
+@pytest.mark.slow
 def test_goes_back_with_half_the_rates_and_what_came_after_is_gone(folder: Path, tmp_path: Path, world: World) -> None:
     said = go(folder, tmp_path)
     assert [step for step, _, _ in world.trained] == [*range(1, 10), *range(7, 15)]
@@ -125,6 +127,7 @@ def test_goes_back_with_half_the_rates_and_what_came_after_is_gone(folder: Path,
     assert [path.name for path in list_checkpoints(tmp_path / "checkpoints")] == ["step_000000014.safetensors"]
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_no_step_twice(folder: Path, tmp_path: Path, world: World) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -192,6 +195,7 @@ def test_killed_while_it_goes_back_equals_never_killed(
     assert state(tmp_path) == straight
 
 
+@pytest.mark.slow
 def test_the_good_checkpoint_outlives_those_that_are_only_newer(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +205,7 @@ def test_the_good_checkpoint_outlives_those_that_are_only_newer(
     assert [step for step, _, _ in world.trained] == [*range(1, 15), *range(8, 15)]
 
 
+@pytest.mark.slow
 def test_without_guard_it_only_warns_and_writes_it_down(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +225,8 @@ def test_without_guard_it_only_warns_and_writes_it_down(
     assert state(tmp_path / "warned")["tensors"] == state(tmp_path / "well")["tensors"]
 
 
-def test_a_second_time_it_only_warns(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_the_second_time_it_only_warns(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, lambda step, full: step >= 9)
     said = go(folder, tmp_path)
     assert [step for step, _, _ in world.trained] == [*range(1, 10), *range(7, 15)]
@@ -232,6 +238,7 @@ def test_before_there_is_a_good_checkpoint_it_says_so(folder: Path, tmp_path: Pa
     assert words.endswith("Training continues: no checkpoint was good yet") and len(world.trained) == 14
 
 
+@pytest.mark.slow
 def test_a_damaged_good_checkpoint_is_named_and_training_goes_on(folder: Path, tmp_path: Path, world: World) -> None:
     def damage(progress: Progress) -> None:
         if progress.step == 8:
@@ -253,6 +260,7 @@ def test_a_run_is_resumed_as_it_was_begun(folder: Path, tmp_path: Path, world: W
         go(folder, tmp_path, guard=False, resume=True)
 
 
+@pytest.mark.slow
 def test_the_verb_hands_on_guard(
     folder: Path, tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

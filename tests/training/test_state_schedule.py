@@ -38,8 +38,8 @@ def test_learning_rate_schedules() -> None:
 def test_wsd_stands_and_then_decays() -> None:
     """Equation 1 of Haegele et al. with its 1 - sqrt cooldown, from the published numbers of a quarter: 1 - 0.5."""
     config = TrainConfig(
-        recipe="test", scale=2, steps=1000, warmup_steps=10, learning_rate=1e-3, final_learning_rate=1e-5, schedule="wsd",
-        decay_fraction=0.2,
+        recipe="test", scale=2, steps=1000, warmup_steps=10, learning_rate=1e-3, final_learning_rate=1e-5,
+        schedule="wsd", decay_fraction=0.2,
     )  # fmt: skip
     found = [learning_rate_at(config, step) for step in (0, 9, 500, 800, 850, 999)]
     expected = [1e-4, 1e-3, 1e-3, 1e-3, 1e-5 + 0.99e-3 * 0.5, 1e-5 + 0.99e-3 * (1.0 - (199 / 200) ** 0.5)]

@@ -16,8 +16,9 @@ from upres.errors import DataError, UsageError  # noqa: E402
 from upres.images.resize import imresize  # noqa: E402
 from upres.training.config import TrainConfig, change_config  # noqa: E402
 from upres.training.data.images import read_levels  # noqa: E402
-from upres.training.loop import PretrainedFiles, pixel_step, train  # noqa: E402
+from upres.training.loop import pixel_step, train  # noqa: E402
 from upres.training.networks.residual import Residual  # noqa: E402
+from upres.training.pretrained import PretrainedFiles  # noqa: E402
 from upres.training.state import build_state  # noqa: E402
 from upres.training.teacher import open_teacher, share_at, with_colors_of  # noqa: E402
 from upres.weights.read import read_weights, write_safetensors  # noqa: E402

@@ -1,4 +1,4 @@
-"""A stopwatch that makes nobody wait: sections add up on the CPU, and events of a GPU are read when it has passed them."""
+"""A stopwatch that never blocks: sections add up on the CPU, and a GPU's events are read once it has passed them."""
 
 from __future__ import annotations
 

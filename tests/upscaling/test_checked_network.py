@@ -220,7 +220,8 @@ def test_such_a_model_on_a_broken_engine() -> None:
 
 def test_a_model_that_is_not_finite_itself_is_an_error_that_names_the_tile() -> None:
     upscaler = Upscaler(GRAPH, runner=FakeRunner(spoil_call=1), reference=FakeRunner(spoil_call=0), tile_px=16)
-    words = r"fake 1 returned NaN or infinity for the tile of rows 0 to \d+, columns 1\d to 32, and so did fake 1 .*model is at"
+    words = r"fake 1 returned NaN or infinity for the tile of rows 0 to \d+, columns 1\d to 32, and so did fake 1 "
+    words += ".*model is at"
     with pytest.raises(EngineError, match=words):
         upscaler.upscale_array(noise(16, 32))
 

@@ -96,6 +96,7 @@ def test_other_sizes_are_one_resize_of_what_the_network_gives() -> None:
     assert result.notes == ()
 
 
+@pytest.mark.slow
 def test_beyond_its_scale_the_network_runs_twice() -> None:
     lr = noise(10, 12)
     upscaler = Upscaler(compact(2))
@@ -108,14 +109,22 @@ def test_beyond_its_scale_the_network_runs_twice() -> None:
     assert "ran twice" in three.notes[0]
 
 
-@pytest.mark.parametrize("factor", [0.5, 1.0])
-def test_nothing_larger_is_a_plain_resize(factor: float) -> None:
+@pytest.mark.parametrize(("size", "shape"), [(OutputSize(factor=0.5), (10, 15)), (OutputSize(width=30), (20, 30))])
+def test_nothing_larger_is_a_plain_resize(size: OutputSize, shape: tuple[int, int]) -> None:
     lr = noise(20, 30)
     runner = FakeRunner()
-    result = Upscaler(compact(2), runner=runner)(picture(lr), size=OutputSize(factor=factor))
-    np.testing.assert_array_equal(result.pixels, imresize(lr, size=(int(20 * factor), int(30 * factor))))
+    result = Upscaler(compact(2), runner=runner)(picture(lr), size=size)
+    np.testing.assert_array_equal(result.pixels, imresize(lr, size=shape))
     assert runner.calls == []
     assert "no network" in result.notes[0]
+
+
+def test_a_factor_of_1_cleans_the_result_of_the_network_is_reduced() -> None:
+    lr = noise(20, 30)
+    upscaler = Upscaler(compact(2))
+    cleaned = upscaler(picture(lr), size=OutputSize(factor=1.0))
+    np.testing.assert_array_equal(cleaned.pixels, imresize(upscaler.upscale_array(lr), size=(20, 30)))
+    assert cleaned.notes == ()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (7, 5)])

@@ -159,6 +159,7 @@ def test_pil_images_that_are_refused() -> None:
         nearest()(Image.open(io.BytesIO(file.getvalue()[:2000])))
 
 
+@pytest.mark.slow
 def test_without_pillow_nothing_of_it_is_loaded() -> None:
     program = (
         "import sys, numpy as np, upres; "
@@ -317,3 +318,42 @@ def test_a_pickled_upscaler_has_the_same_model_and_options(tmp_path: Path) -> No
 def test_an_upscaler_with_an_engine_from_outside_cannot_be_pickled() -> None:
     with pytest.raises(TypeError, match="an Upscaler with a given `runner` or `reference` cannot be pickled"):
         pickle.dumps(nearest())
+
+
+def test_close_waits_for_a_call_in_another_thread() -> None:
+    order: list[str] = []
+    inside, closing = threading.Event(), threading.Event()
+
+    class Slow(FakeRunner):
+        def close(self) -> None:
+            order.append("closed")
+            super().close()
+
+    def progress(done: int, total: int) -> None:
+        inside.set()
+        assert closing.wait(10)
+        if done == total:
+            order.append("done")
+
+    upscaler = Upscaler(compact(2), runner=Slow(2))
+    call = threading.Thread(target=upscaler, args=(noise(6, 6),), kwargs={"progress": progress})
+    call.start()
+    assert inside.wait(10)
+    close = threading.Thread(target=upscaler.close)
+    close.start()
+    close.join(0.1)
+    assert close.is_alive()
+    closing.set()
+    call.join(10)
+    close.join(10)
+    assert order[0] == "done"
+    assert order[-1] == "closed"
+
+
+def test_a_closed_upscaler_refuses_calls() -> None:
+    with nearest() as upscaler:
+        pass
+    with pytest.raises(EngineError, match="the Upscaler was closed; make a new one"):
+        upscaler(noise(6, 6))
+    with pytest.raises(EngineError, match="was closed"):
+        upscaler.upscale_array(noise(6, 6))

@@ -1,4 +1,4 @@
-"""The model of each picture in a request that names none: chosen by what the picture shows, and remembered by the job."""
+"""The model of each picture in a request that names none: chosen by what it shows, and remembered by the job."""
 
 from __future__ import annotations
 

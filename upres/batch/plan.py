@@ -18,6 +18,7 @@ from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models.expression import parse
 from upres.models.load import load_model
+from upres.system.lock import FileGuard
 from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.tiled_run import TURNS
 from upres.upscaling.upscaler import Upscaler
@@ -34,6 +35,7 @@ class Prepared:
     unknown: Kept results that do not record their settings.
     other: Kept results that were made with other settings, by the description of the difference.
     left_out: Number of skipped files, by reason.
+    lock: Held on the output folder until `settle`.
     """
 
     destination: Destination
@@ -43,6 +45,7 @@ class Prepared:
     unknown: list[Path] = field(default_factory=list[Path])
     other: dict[str, list[Path]] = field(default_factory=dict[str, list[Path]])
     left_out: Counter[str] = field(default_factory=Counter[str])
+    lock: FileGuard | None = None
 
 
 class Upscalers:
@@ -84,10 +87,10 @@ class Upscalers:
         """Scale of `model`. Raises `ModelError`, and `UsageError` for a malformed expression."""
         return math.prod(network.scale for network in self._load(model))
 
-    def record(self, model: str, height: int, width: int) -> dict[str, str]:
-        """The record of the result for a picture of (height, width). Raises as `scale_of` does."""
+    def record(self, model: str, height: int, width: int, source: Path | bytes) -> dict[str, str]:
+        """The record of the result for a picture of (height, width) in `source`. Raises as `scale_of` does."""
         size = self._request.size.resolve(height, width, native=self.scale_of(model))
-        return record.make_record(self._request.settings() | {"model": self._labels[model]}, *size)
+        return record.make_record(self._request.settings() | {"model": self._labels[model]}, *size, source)
 
     def expect(self, model: str, height: int, width: int) -> None:
         """Announce a job for a picture of (height, width): the engine is chosen for all jobs of a model together."""
@@ -167,7 +170,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         if place in clashes:
             prepared.failures.append(Outcome(item.found.name, None, 0, error=clashes[place]))
         elif target is not None and target.exists() and not request.overwrite and not target.is_dir():
-            _keep(prepared, target, upscalers.record(item.model, header.height, header.width))
+            _keep(prepared, target, upscalers.record(item.model, header.height, header.width, item.source))
         else:
             wanted.append(item)
             upscalers.expect(item.model, header.height, header.width)
@@ -183,15 +186,23 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     if prepared.jobs and top is not None:
         make_folder(top)
     if prepared.jobs and folder is not None:
+        prepared.lock = resume.hold(folder, request.settings())
         resume.begin(folder, request.settings(), chooser.models)
     return prepared
 
 
 def settle(prepared: Prepared, report: BatchReport) -> None:
-    """Call after the jobs have ended: forget the settings of the folder, unless pictures failed or were not started."""
+    """Call after the jobs have ended: forget the settings of the folder, unless pictures failed or were not started.
+
+    Raises `OutputError` if the folder is no longer writable.
+    """
     folder = prepared.destination.folder
-    if folder is not None and not (report.left or report.failed or prepared.failures):
-        resume.end(folder)
+    try:
+        if folder is not None and not (report.left or report.failed or prepared.failures):
+            resume.end(folder)
+    finally:
+        if prepared.lock is not None:
+            prepared.lock.release()
 
 
 def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:
@@ -206,10 +217,14 @@ def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:
 
 
 def _refuse_mixing(prepared: Prepared, folder: Path, request: Request) -> None:
-    """Raise `UsageError` if `folder` already contains results of other settings."""
+    """Raise `UsageError` if `folder` already contains results of other settings. A result of another picture is no
+    reason: that input has changed.
+    """
     others = sum(map(len, prepared.other.values()))
     resume.check(folder, request.settings(), len(prepared.existing) + len(prepared.unknown) + others)
     for told, targets in prepared.other.items():
+        if told == record.OTHER_INPUT:
+            continue
         results = str(targets[0]) if len(targets) == 1 else f"{len(targets)} results"
         raise UsageError(
             f"{folder} contains {results} {told}; use the same settings, choose another folder with `out`, "
@@ -254,6 +269,6 @@ def _job(request: Request, upscalers: Upscalers, destination: Destination, item:
         target,
         destination.format,
         upscalers.notes,
-        upscalers.record(item.model, header.height, header.width),
+        upscalers.record(item.model, header.height, header.width, item.source),
         item.choice,
     )

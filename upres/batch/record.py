@@ -1,12 +1,14 @@
 """The settings of a result, recorded in its XMP, so that a request for other settings is noticed when a result is kept.
 
-The record holds only what the pixels depend on: `Request.settings`, the model and the size. Of a model file it has the
-name and the beginning of the SHA-256; it has no folder, time or version.
+The record holds only what the pixels depend on: `Request.settings`, the model, the size and the input. Of a model file
+it has the name and the beginning of the SHA-256, of the input a digest; it has no folder, time or version.
 """
 
 from __future__ import annotations
 
+import hashlib
 import html
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -18,24 +20,44 @@ from upres.images.io import read_header, read_xmp
 from upres.models import catalog
 from upres.models.expression import Composition, Part
 from upres.system.files import sha256_of
+from upres.system.text import parse_json
 
 NAMESPACE = "urn:upres:1/"
 SIZE = "size"
+INPUT = "input"
+OTHER_INPUT = "made from another picture"
+_PART_BYTES = (
+    2**16
+)  # of the input that are hashed, at its beginning and at its end: jobs may have thousands of pictures
 _SIZES = ("factor", "width", "height", "long_side", "megapixels")  # replaced by the size of the result
 _DIGITS = 12
 _MADE = re.compile(rb"""\bupres:made=(?:"([^"]*)"|'([^']*)')""")
 # Our property as we write it, and as other programs rewrite it: an attribute or an element.
 _OURS = re.compile(
-    rb"""<rdf:Description rdf:about="" xmlns:upres="urn:upres:1/" upres:made="[^"]*"/>|\s+upres:made=(?:"[^"]*"|'[^']*')"""
+    rb"""<rdf:Description rdf:about="" xmlns:upres="urn:upres:1/" upres:made="[^"]*"/>"""
+    rb"""|\s+upres:made=(?:"[^"]*"|'[^']*')"""
     rb"""|<upres:made>[^<]*</upres:made>"""
 )
 _END = b"</rdf:RDF>"
 _EMPTY = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta>'
 
 
-def make_record(settings: Mapping[str, str], height: int, width: int) -> dict[str, str]:
-    """The record of a result of (height, width). `settings` are those of a request, with the `label` of the model."""
-    return {name: value for name, value in settings.items() if name not in _SIZES} | {SIZE: f"{width} x {height}"}
+def make_record(settings: Mapping[str, str], height: int, width: int, source: Path | bytes) -> dict[str, str]:
+    """The record of a result of (height, width) made from the file or bytes `source`. `settings` are those of a
+    request, with the `label` of the model.
+    """
+    kept = {name: value for name, value in settings.items() if name not in _SIZES}
+    return kept | {SIZE: f"{width} x {height}", INPUT: _digest(source)}
+
+
+def _digest(source: Path | bytes) -> str:
+    """Tells pictures apart by their size in bytes, beginning and end, whatever their name."""
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        parts = [str(size).encode(), file.read(_PART_BYTES)]
+        file.seek(max(0, size - _PART_BYTES))
+        return hashlib.sha256(b"|".join([*parts, file.read()])).hexdigest()[:_DIGITS]
 
 
 def label(composition: Composition) -> str:
@@ -77,7 +99,7 @@ def read_record(path: Path) -> dict[str, str] | None:
     if found is None:
         return None
     try:
-        record: Any = json.loads(html.unescape((found[1] or found[2]).decode()))
+        record: Any = parse_json(html.unescape((found[1] or found[2]).decode()))
     except ValueError:
         return None
     if not isinstance(record, dict) or cast("dict[str, Any]", record).get(SIZE) != f"{header.width} x {header.height}":
@@ -86,14 +108,19 @@ def read_record(path: Path) -> dict[str, str] | None:
 
 
 def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """ "made with `model=a`; `model=b` was not used", or "" if the records are equal."""
-    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    """ "made with `model=a`; `model=b` was not used", `OTHER_INPUT`, or "" if the records are equal.
+
+    Results of earlier versions have no input in their record, which counts as equal.
+    """
+    made_from = OTHER_INPUT if before.get(INPUT, now.get(INPUT)) != now.get(INPUT, before.get(INPUT)) else ""
+    left_out = {INPUT, SIZE} if made_from else {INPUT}  # another picture has another size
+    names = [name for name in sorted({*before, *now} - left_out) if before.get(name) != now.get(name)]
     if not names:
-        return ""
+        return made_from
     made = ", ".join(f"with {_words(name, before[name])}" if name in before else f"without `{name}`" for name in names)
     wished = [_words(name, now[name]) for name in names if name in now]
     verb = "was" if len(wished) == 1 else "were"
-    return f"made {made}; " + (
+    return f"{made_from + ', ' if made_from else 'made '}{made}; " + (
         f"{' and '.join(wished)} {verb} not used" if wished else "the request has other settings"
     )
 

@@ -76,7 +76,7 @@ class Verb(TyperCommand):
                 formatter.write_dl(records)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As click does, but refuse a second value for an option that takes one: it would replace the first silently."""
+        """Like click, but refuse a second value for an option that takes one: it would silently replace the first."""
         if not ctx.resilient_parsing:
             _, _, given = self.make_parser(ctx).parse_args(args=list(args))
             for parameter, count in Counter[Any](given).items():

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from upres.cli.command import as_options
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli.streams import put
+from upres.system.text import json_text
 
 if TYPE_CHECKING:
     from upres.doctor.report import DoctorReport, EngineCheck, Run
@@ -41,11 +41,15 @@ def doctor(
 
         from upres.doctor.examine import examine
 
-        show = _status_line()
+        def show(text: str) -> None:
+            """In place of the text before, on a terminal; elsewhere nothing."""
+            if sys.stderr.isatty():
+                print(f"\r{text:<40}\r", end="", file=sys.stderr, flush=True)
+
         report = examine(quick=quick, tell=lambda what: show(f"trying {what} ..."))
         show("")
-        lines = [json.dumps(asdict(report), indent=2, ensure_ascii=False)] if as_json else text_of(report)
-        print("\n".join(lines), flush=True)
+        lines = [json_text(asdict(report), indent=2)] if as_json else text_of(report)
+        put("\n".join(lines))
         for problem in report.core.problems:
             say(f"upres: {problem}")
         return INPUT_FAILED if report.core.works is False else DONE
@@ -53,20 +57,13 @@ def doctor(
     run_verb(work, debug)
 
 
-def _status_line() -> Callable[[str], None]:
-    """Shows each text in place of the one before, on a terminal; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        return lambda text: None
-    return lambda text: print(f"\r{text:<40}\r", end="", file=sys.stderr, flush=True)
-
-
 def text_of(report: DoctorReport) -> list[str]:
     """The report for a person, line by line."""
     lines = [f"{title:<11}{value}" for title, value in _facts(report).items()]
     lines += ["", *_engines(report.engines)]
     for hint in report.hints:
-        rows = (("hint     ", hint.what), ("  why    ", hint.why), ("  remedy ", hint.remedy))
-        lines += ["", *(line for title, text in rows for line in _wrapped(title, text))]
+        lines += ["", *_wrapped("hint     ", hint.what), *_wrapped("  why    ", hint.why)]
+        lines += _wrapped("  remedy ", hint.remedy)
     untested = f"{', '.join(report.untested)}: this project has never run them; they may work, and reports are welcome"
     private = "nothing was sent anywhere; this text contains paths and device names, and nothing else about you"
     lines += ["", *_wrapped("untested   ", untested), *_wrapped("private    ", private)]
@@ -94,7 +91,7 @@ def _facts(report: DoctorReport) -> dict[str, str]:
         "memory": f"{size(memory.available)} free{total}{limit}",
         "graphics": ", ".join(machine.cards.makers) or ("none found" if system.kind == "linux" else "unknown"),
         "cache": f"{cache.path}, {used}, {size(cache.disk_free)} free on its disk, {state}",
-        "choices": f"{choices.path or 'unknown'}, {choices.count or 0} measured (--engine auto)",
+        "choices": f"{choices['path'] or 'unknown'}, {choices['count'] or 0} measured (--engine auto)",
         "numpy": core.numpy or "NOT INSTALLED",
         "pictures": "DO NOT WORK" if core.libvips is None else codecs,
         "models": "not examined" if core.house_models is None else f"{core.house_models} bundled",

@@ -40,13 +40,19 @@ def pull_aloud(model: Model, *, accept_license: bool = False) -> Pulled:
     quiet_log()
     if not model.local_files():
         check_license(model.name, model.license, accept=accept_license, page=model.page)
-        hosts = dict.fromkeys(urlsplit(url).hostname or url for file in model.files for url in file.urls)
+        hosts = dict.fromkeys(_host(url) for file in model.files for url in file.urls)
         say(f"{model.name}: {model.license}, {_size(model.files[0].bytes)}, from {' or '.join(hosts)}")
     with shown_progress(model.name) as progress:
         pulled = pull(model, accept_license=accept_license, progress=progress)
     if pulled.pinned is not None:
         say(f"{model.name}: its SHA-256 was unknown; the file is trusted, and pinned from now on: {pulled.pinned}")
     return pulled
+
+
+def _host(url: str) -> str:
+    from upres.models.model import is_package
+
+    return "your Python package index" if is_package(url) else urlsplit(url).hostname or url
 
 
 def _size(size: int | None) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from upres.cli.command import Verb
+from upres.cli.compare import compare
 from upres.cli.degrade import degrade
 from upres.cli.doctor import doctor
 from upres.cli.errors import DEBUG_HELP, enable_debug
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command(cls=Verb)(upscale)
 app.command(cls=Verb)(evaluate)
+app.command(cls=Verb)(compare)
 app.command(cls=Verb)(inspect)
 app.command(cls=Verb)(train)
 app.command(cls=Verb)(degrade)

@@ -98,7 +98,7 @@ def prepare(
     """
 
     def work() -> None:
-        from upres.training.data.prepare import Options
+        from upres.training.data.crops import Options
         from upres.training.data.prepare import prepare as run
 
         try:

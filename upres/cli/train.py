@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb, say
+from upres.cli.train_processes import Interrupt, is_worker, launch_workers, sole_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,25 +201,26 @@ def train(
         parent = _parent(config, init)
         if teacher is not None:
             have_models((teacher,))
-        if (processes > 1 or nodes > 1) and not _is_worker():
-            return _launch(out, resume, processes, nodes, rdzv, debug or debug_enabled())
+        if (processes > 1 or nodes > 1) and not is_worker():
+            return launch_workers(out, resume, processes, nodes, rdzv, debug or debug_enabled())
 
         from upres.cli.progress import TrainingProgress
         from upres.training.checkpoint import newest_step
         from upres.training.distributed.ranks import join_ranks
-        from upres.training.loop import PretrainedFiles
         from upres.training.loop import train as run
+        from upres.training.pretrained import PretrainedFiles
 
         sources = PretrainedFiles(parent, init_discriminator, features, teacher)
         with (
             join_ranks(_device(device), timeout_s=1800.0) as ranks,
-            _Interrupt(ranks.rank == 0) as interrupt,
+            sole_run(out, ranks.rank == 0),
+            Interrupt(ranks.rank == 0) as interrupt,
             TrainingProgress(config.steps, ranks.rank == 0) as bar,
         ):
             try:
                 model = run(
-                    config, roots, out, validation=shown, resume=resume, guard=guard, sources=sources, ranks=ranks, report=bar.report,
-                    say=bar.say, should_stop=interrupt.pressed,
+                    config, roots, out, validation=shown, resume=resume, guard=guard, sources=sources, ranks=ranks,
+                    report=bar.report, say=bar.say, should_stop=interrupt.pressed,
                 )  # fmt: skip
             except OutputError as error:
                 if newest_step(out / "checkpoints") is None:
@@ -296,61 +298,3 @@ def _estimate(config: TrainConfig, device: str, count: int) -> int:
     for line in estimate(config, ranks, processes=count).lines(config):
         print(line)
     return 0
-
-
-def _is_worker() -> bool:
-    import os
-
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
-def _launch(out: Path, resume: bool, processes: int, nodes: int, rdzv: str | None, debug: bool) -> int:
-    """Run this command in each process, with torch's launcher; workers always resume from the newest checkpoint."""
-    import sys
-
-    from upres.training.checkpoint import newest_step
-    from upres.training.distributed.launch import launch
-    from upres.training.run_folder import refuse_present_run
-
-    if not resume:
-        refuse_present_run(out)
-
-    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    command = [sys.executable, "-m", "upres", *(["--debug"] if debug_enabled() else []), *arguments, "--resume"]
-    return launch(
-        command, processes=processes, nodes=nodes, rdzv=rdzv, progress_of=lambda: newest_step(out / "checkpoints"), say=say,
-        log_folder=out / "logs", debug=debug,
-    )  # fmt: skip
-
-
-class _Interrupt:
-    """Turns the first Ctrl-C into a request to stop after the current step; a second one stops at once."""
-
-    def __init__(self, talks: bool) -> None:
-        self._talks = talks
-        self._pressed = False
-
-    def __enter__(self) -> _Interrupt:
-        import signal
-
-        # The launcher ends its workers with SIGTERM; for a single process it comes from a scheduler or a shutdown:
-        # save, then stop.
-        asked = [signal.SIGINT] if _is_worker() else [signal.SIGINT, signal.SIGTERM]
-        self._before = {number: signal.signal(number, self._handle) for number in asked}
-        return self
-
-    def __exit__(self, *exit_info: object) -> None:
-        import signal
-
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: object) -> None:
-        if self._pressed:
-            raise KeyboardInterrupt
-        self._pressed = True
-        if self._talks:
-            say("saving and stopping after this step (Ctrl-C again stops at once, without saving)")
-
-    def pressed(self) -> bool:
-        return self._pressed

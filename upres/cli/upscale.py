@@ -93,7 +93,7 @@ def upscale(
         typer.Option(
             *("-n", "--model"),
             metavar="NAME|FILE",
-            help="Model name or file, blend (a:0.7,b:0.3) or chain ('a>b'). Default: auto, the model that fits each picture.",
+            help="Model name or file, blend (a:0.7,b:0.3) or chain ('a>b'). Default: auto, what fits each picture.",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -159,6 +159,7 @@ def upscale(
             rich_help_panel=_SPEED,
         ),
     ] = 0,
+    nice: Annotated[bool, typer.Option("--nice", help="Let other programs go first.", rich_help_panel=_SPEED)] = False,
     memory_bytes: Annotated[
         str | None,
         typer.Option(
@@ -240,6 +241,10 @@ def upscale(
         )
         from upres.cli.upscale_job import run_request
 
+        if nice:
+            from upres.system.priority import lower_priority
+
+            lower_priority()
         return run_request(request, quality, png_level, debug or debug_enabled())
 
     run_verb(work, debug)

@@ -121,15 +121,15 @@ def _weights(x: object) -> str:
 
 _SEED: Final = _whole(0, 2**64 - 1)
 _HEAD: Final[dict[str, Rule]] = {
-    "picture": _any, "recipe": _any, "sha256": _any, "seed": _any, "index": _any, "scale": _whole(1, 1024), "sharpen": _any,
-    "steps": lambda x: "" if isinstance(x, list) else "a list",
+    "picture": _any, "recipe": _any, "sha256": _any, "seed": _any, "index": _any, "scale": _whole(1, 1024),
+    "sharpen": _any, "steps": lambda x: "" if isinstance(x, list) else "a list",
 }  # fmt: skip
 _SHARPEN: Final[dict[str, Rule]] = {
     "amount": _real(0.0, 100.0), "radius_px": _whole(1, 1001, odd=True), "threshold_255": _real(0.0, 255.0),
 }  # fmt: skip
 _KERNEL: Final[dict[str, Rule]] = {
-    "size": _whole(1, 401, odd=True), "sigma_x": _real(0.0), "sigma_y": _real(0.0), "theta": _real(-7.0, 7.0), "beta": _real(1e-3, 1e3),
-    "cutoff": _real(1e-3, 7.0),
+    "size": _whole(1, 401, odd=True), "sigma_x": _real(0.0), "sigma_y": _real(0.0), "theta": _real(-7.0, 7.0),
+    "beta": _real(1e-3, 1e3), "cutoff": _real(1e-3, 7.0),
 }  # fmt: skip
 _NOISES: Final[dict[str, dict[str, Rule]]] = {
     "gaussian": {"sigma_255": _real(0.0), "gray": _flag},
@@ -139,7 +139,9 @@ _NOISES: Final[dict[str, dict[str, Rule]]] = {
 _GAIN: Final = _real(1e-3, 1e3)
 _KEYS: Final[dict[str, dict[str, Rule]]] = {
     "blur": {"kernel": _any},
-    "resize": {"of": _one_of(("input", "target")), "factor": _real(1e-6, 16.0), "mode": _one_of(MODES), "antialias": _flag},
+    "resize": {
+        "of": _one_of(("input", "target")), "factor": _real(1e-6, 16.0), "mode": _one_of(MODES), "antialias": _flag,
+    },
     "decimate": {"factor": _whole(1, 1024), "kernel": _any},
     "noise": {},  # those of its kind
     "codec": {

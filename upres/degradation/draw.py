@@ -199,6 +199,6 @@ def _shuffle(stage: Shuffle, rng: np.random.Generator, now: Now) -> list[Step]:
 
 
 _DRAW: Final[dict[type[Stage], Callable[[Any, np.random.Generator, Now], list[Step]]]] = {
-    Blur: _blur, Sinc: _sinc, Resize: _resize, ToTarget: _to_target, Halve: _halve, Divide: _divide, Decimate: _decimate,
-    Noise: _noise, Codec: _codec, Camera: _camera, Clip: _clip, Choose: _choose, Shuffle: _shuffle,
+    Blur: _blur, Sinc: _sinc, Resize: _resize, ToTarget: _to_target, Halve: _halve, Divide: _divide,
+    Decimate: _decimate, Noise: _noise, Codec: _codec, Camera: _camera, Clip: _clip, Choose: _choose, Shuffle: _shuffle,
 }  # fmt: skip

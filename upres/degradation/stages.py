@@ -17,7 +17,8 @@ from upres.errors import nearest
 from upres.system.structs import check_fields
 
 KINDS: Final = (
-    "isotropic", "anisotropic", "generalised-isotropic", "generalised-anisotropic", "plateau-isotropic", "plateau-anisotropic",
+    "isotropic", "anisotropic", "generalised-isotropic", "generalised-anisotropic", "plateau-isotropic",
+    "plateau-anisotropic",
 )  # fmt: skip
 _GREATEST_SCALE: Final = 16  # of `upres degrade`
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from upres.doctor.hints import hints
-from upres.doctor.report import Choices, Core, DoctorReport, EngineCheck, Run
+from upres.doctor.report import Core, DoctorReport, EngineCheck, Run
 from upres.doctor.requirements import REINSTALL, TESTED, UNTESTED, mend, untested
 from upres.errors import OutputError
 from upres.system.hardware import look
@@ -60,17 +60,10 @@ def examine(*, quick: bool = False, tell: Callable[[str], None] | None = None) -
     core, choices = _core(outcomes["core",], checks[0])
     builds = {job[0]: build for job, outcome in outcomes.items() if (build := outcome.first("build"))}
     return DoctorReport(
-        schema=1,
-        upres=packages["upres"] or "unknown",
-        folder=str(Path(__file__).resolve().parent.parent),
-        machine=machine,
-        packages=packages,
-        core=core,
-        engines=checks,
-        choices=choices,
-        untested=untested(machine),
+        schema=1, upres=packages["upres"] or "unknown", folder=str(Path(__file__).resolve().parent.parent),
+        machine=machine, packages=packages, core=core, engines=checks, choices=choices, untested=untested(machine),
         hints=tuple(hints(machine, packages, checks, builds)),
-    )
+    )  # fmt: skip
 
 
 def _told(outcome: ProcessOutcome, step: str) -> dict[str, Any]:
@@ -79,26 +72,28 @@ def _told(outcome: ProcessOutcome, step: str) -> dict[str, Any]:
 
 def _checks(engine: str, quick: bool, outcomes: dict[Job, ProcessOutcome]) -> list[EngineCheck]:
     """The CPU, then each device that was found, then what keeps the engine from finding more."""
+
+    def blank(device: str, kind: str, name: str = "") -> EngineCheck:
+        tested = TESTED.get((engine, kind), UNTESTED)
+        return EngineCheck(engine, device, kind, name, version, "not-run", "", (), tested, None)
+
     version = next((found for name in builds_of(ENGINES[engine][0]) if (found := version_of(name))), None)
-    blank = EngineCheck(engine, "cpu", "cpu", "", version, "not-run", "", (), TESTED[engine, "cpu"], None)
+    cpu = blank("cpu", "cpu")
     if missing := missing_modules(engine):
         words = f"{' and '.join(missing)} not installed"
-        return [replace(blank, state="missing", words=words, remedy=install_command(engine))]
+        return [replace(cpu, state="missing", words=words, remedy=install_command(engine))]
     if quick:
-        return [blank]
+        return [cpu]
     outcome = outcomes[engine,]
-    checks, found = [_check(blank, outcome)], _told(outcome, "devices")
-    for device, kind, name in found.get("devices", ()):
-        tested = TESTED.get((engine, kind), UNTESTED)
-        one = replace(blank, device=device, kind=kind, device_name=name, tested=tested)
-        checks.append(_check(one, outcomes[engine, device]))
+    found = _told(outcome, "devices")
+    devices = [(device, blank(device, kind, name)) for device, kind, name in found.get("devices", ())]
+    checks = [_check(cpu, outcome), *(_check(check, outcomes[engine, device]) for device, check in devices)]
     if checks[0].runs and not outcome.ended_well:  # the CPU ran: what went wrong came after it
-        others = _failed(replace(blank, device="others", kind="others", tested=UNTESTED), outcome)
+        others = _failed(blank("others", "others"), outcome)
         words = f"while looking for devices: {others.words}"
         checks.append(replace(others, words=words, remedy="update the GPU driver"))
-    if found.get("reason") and len(checks) == 1:
-        absent = replace(blank, device="vulkan", kind="vulkan", tested=UNTESTED)
-        checks.append(replace(absent, state="absent", words=found["reason"]))
+    if found.get("reason") and not devices:
+        checks.append(replace(blank("vulkan", "vulkan"), state="absent", words=found["reason"]))
     return checks
 
 
@@ -127,24 +122,20 @@ def _end(outcome: ProcessOutcome) -> str:
     return outcome.reason if outcome.reason and not outcome.crashed else f"its process {outcome.ending}"
 
 
-def _core(outcome: ProcessOutcome, ncnn: EngineCheck) -> tuple[Core, Choices]:
+def _core(outcome: ProcessOutcome, ncnn: EngineCheck) -> tuple[Core, dict[str, Any]]:
     numpy, codecs, models, choices = (_told(outcome, step) for step in (*_CORE, "choices"))
-    problems: list[str] = []
-    if failed := [needs for step, needs in _CORE.items() if not outcome.first(step)]:
-        package, failure = failed[0]
-        problems.append(f"{failure}: {_end(outcome)}; remedy: {mend(package, outcome.reason) or REINSTALL[package]}")
+    problems = [
+        f"{failure}: {_end(outcome)}; remedy: {mend(package, outcome.reason) or REINSTALL[package]}"
+        for step, (package, failure) in _CORE.items() if not outcome.first(step)
+    ][:1]  # fmt: skip
     problems += [f"{fault}; remedy: {REINSTALL['pyvips']}" for fault in codecs.get("faults", ())]
     problems += models.get("damaged", ())
     if ncnn.state not in ("ok", "not-run"):
         failure = "ncnn, the engine of every installation, does not run"
         problems.append(f"{failure}: {ncnn.words}; remedy: {ncnn.remedy or install_command('ncnn')}")
     core = Core(
-        works=False if problems else None if ncnn.state == "not-run" else True,
-        problems=tuple(problems),
-        numpy=numpy.get("version", version_of("numpy")),
-        libvips=codecs.get("libvips"),
-        reads=tuple(codecs.get("reads", ())),
-        writes=tuple(codecs.get("writes", ())),
-        house_models=models.get("count"),
-    )
-    return core, Choices(choices.get("path"), choices.get("count"))
+        works=False if problems else None if ncnn.state == "not-run" else True, problems=tuple(problems),
+        numpy=numpy.get("version", version_of("numpy")), libvips=codecs.get("libvips"),
+        reads=tuple(codecs.get("reads", ())), writes=tuple(codecs.get("writes", ())), house_models=models.get("count"),
+    )  # fmt: skip
+    return core, {"path": choices.get("path"), "count": choices.get("count")}

@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,16 +59,20 @@ def _core() -> None:
     from upres.models.catalog import MODELS
     from upres.models.load import load_model
 
-    damaged: list[str] = []
-    for name in MODELS:
-        try:
-            load_model(name)
-        except UpresError as error:
-            damaged.append(str(error))
-    tell(step="models", count=len(MODELS), damaged=damaged)
+    faults = filter(None, (_fault_of(lambda name=name: load_model(name)) for name in MODELS))
+    tell(step="models", count=len(MODELS), damaged=list(faults))
     from upres.engines.autotune.cache import choices_file, read_choices
 
     tell(step="choices", path=str(choices_file()), count=len(read_choices()))
+
+
+def _fault_of(work: Callable[[], object]) -> str:
+    """The message of an error of upres that `work` raises; "" if there is none."""
+    try:
+        work()
+    except UpresError as error:
+        return str(error)
+    return ""
 
 
 def _formats() -> tuple[list[str], list[str], list[str]]:
@@ -78,36 +81,30 @@ def _formats() -> tuple[list[str], list[str], list[str]]:
     from upres.images.io import WRITABLE_FORMATS, Picture, encode_picture, read_picture
 
     pixels = sample(3, _SIDE_PX, _SIDE_PX)[0].transpose(1, 2, 0).copy()
-    writes: list[str] = []
-    faults: list[str] = []
-    for name in sorted(set(WRITABLE_FORMATS.values())):
-        try:
-            again = read_picture(encode_picture(Picture(pixels), name, quality=None)).pixels
-        except UpresError as error:
-            faults.append(f"{name}: {error}")
-            continue
+
+    def round_trip(name: str) -> None:
+        again = read_picture(encode_picture(Picture(pixels), name, quality=None)).pixels
         levels = 255 * float(abs(again - pixels).mean())
-        if levels < 8:  # lossy formats differ by one or two
-            writes.append(name)
-        else:
-            faults.append(f"{name}: a picture that is written and read back differs by {levels:.0f} levels on average")
-    with suppress(UpresError):
-        return writes, ["gif"] if read_picture(_GIF).pixels.shape[:2] == (1, 1) else [], faults
-    return writes, [], faults
+        if not levels < 8:  # lossy formats differ by one or two
+            raise UpresError(f"a picture that is written and read back differs by {levels:.0f} levels on average")
+
+    faults = {name: _fault_of(lambda name=name: round_trip(name)) for name in sorted(set(WRITABLE_FORMATS.values()))}
+    only_read = [] if _fault_of(lambda: read_picture(_GIF)) else ["gif"]
+    wrong = [f"{name}: {fault}" for name, fault in faults.items() if fault]
+    return [name for name, fault in faults.items() if not fault], only_read, wrong
 
 
 def _devices(engine: str) -> tuple[list[tuple[str, str, str]], str]:
     """([(device, kind, name)] that the engine's library finds beside the CPU, why there is none)."""
     library: Any = sys.modules[ENGINES[engine][0]]  # as the run on the CPU has imported it
-    reason = ""
     devices: list[tuple[str, str, str]] = []
     if engine == "ncnn":
         from upres.engines.ncnn.devices import vulkan_devices
 
         found, reason = vulkan_devices()
-        kinds = {one.index: "vulkan-software" if one.kind == "cpu" else "vulkan" for one in found}
-        devices = [(f"vulkan:{one.index}", kinds[one.index], one.name) for one in found]
-    elif engine == "torch":
+        kinds = {True: "vulkan-software", False: "vulkan"}
+        return [(f"vulkan:{one.index}", kinds[one.kind == "cpu"], one.name) for one in found], reason
+    if engine == "torch":
         tell(step="build", cuda=library.version.cuda, hip=library.version.hip)
         cuda = "rocm" if library.version.hip else "cuda"
         for name, kind, torch in (("cuda", cuda, library.cuda), ("xpu", "xpu", library.xpu)):
@@ -116,17 +113,15 @@ def _devices(engine: str) -> tuple[list[tuple[str, str, str]], str]:
     elif engine == "onnx":
         providers: list[str] = library.get_available_providers()
         tell(step="build", providers=providers)
-        for provider in providers:
-            device = provider.removesuffix("ExecutionProvider").lower().replace("dml", "directml")
-            if device != "cpu" and (engine, device) in TESTED:
-                devices.append((device, device, provider))
+        names = (one.removesuffix("ExecutionProvider").lower().replace("dml", "directml") for one in providers)
+        both = zip(names, providers, strict=True)
+        devices += [(device, device, provider) for device, provider in both if (engine, device) in TESTED]
     elif engine == "openvino":
         core = library.Core()
         for name in core.available_devices:
             device = name.lower().replace(".", ":")  # "GPU.1"
-            if device != "cpu":
-                devices.append((device, device.partition(":")[0], core.get_property(name, "FULL_DEVICE_NAME")))
-    return devices, reason
+            devices.append((device, device.partition(":")[0], core.get_property(name, "FULL_DEVICE_NAME")))
+    return [one for one in devices if one[1] != "cpu"], ""
 
 
 def _run(engine: str, device: str, precision: Precision) -> None:

@@ -51,14 +51,6 @@ class Core:
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
-    """The measurements of `--engine auto`: their file and number, None where that is not known."""
-
-    path: str | None
-    count: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Hint:
     """A fault or a shortage: what was found, why it matters, and the remedy."""
 
@@ -73,9 +65,9 @@ class DoctorReport:
     upres: str
     folder: str
     machine: Machine
-    packages: dict[str, str | None]  # the installed version of each, None for those that are not installed
+    packages: dict[str, str | None]  # the installed version of each; None: not installed
     core: Core
     engines: tuple[EngineCheck, ...]
-    choices: Choices
+    choices: dict[str, str | int | None]  # of `--engine auto`: "path" of their file and their "count", None if unknown
     untested: tuple[str, ...]
     hints: tuple[Hint, ...]

@@ -9,21 +9,17 @@ from upres.system.packages import ENGINES, builds_of, lowest_version, version_of
 
 UNTESTED = "untested: never run by this project"
 _KINDS = {
-    "ncnn": ("cpu", "vulkan-software", "vulkan"),
-    "torch": ("cpu", "cuda", "rocm", "mps", "xpu"),
-    "onnx": ("cpu", "cuda", "tensorrt", "directml", "coreml", "rocm", "migraphx", "openvino"),
-    "openvino": ("cpu", "gpu", "npu"),
-    "spandrel": ("cpu",),
+    "ncnn": "cpu vulkan-software vulkan",
+    "torch": "cpu cuda rocm mps xpu",
+    "onnx": "cpu cuda tensorrt directml coreml rocm migraphx openvino",
+    "openvino": "cpu gpu npu",
+    "spandrel": "cpu",
 }
-_EVERY_CHANGE = "every change: tests/engines/test_engines.py"
-_TESTED = {
-    ("ncnn", "cpu"): _EVERY_CHANGE,
-    ("ncnn", "vulkan-software"): "every change, where a Vulkan driver is: tests/doctor/test_probe.py (Mesa's llvmpipe)",
-    ("torch", "cpu"): _EVERY_CHANGE,
-    ("onnx", "cpu"): _EVERY_CHANGE,
+_RUN = {(engine, "cpu"): "every change: tests/engines/test_engines.py" for engine in ("ncnn", "torch", "onnx")} | {
     ("openvino", "cpu"): "every change: tests/doctor/test_probe.py",
+    ("ncnn", "vulkan-software"): "every change, where a Vulkan driver is: tests/doctor/test_probe.py (Mesa's llvmpipe)",
 }
-TESTED = {(engine, kind): _TESTED.get((engine, kind), UNTESTED) for engine, kinds in _KINDS.items() for kind in kinds}
+TESTED = {(engine, k): _RUN.get((engine, k), UNTESTED) for engine, kinds in _KINDS.items() for k in kinds.split()}
 _SYSTEM, _PYTHON = ("linux", "x86_64"), ("CPython", "3.11")  # on which the tests run
 
 REINSTALL = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from upres.engines.failures import other_gpus
-from upres.engines.runner import Precision, Runner, device_bytes_of
+from upres.engines.runner import Precision, Runner, device_bytes_of, parallel_of
 from upres.engines.split_runner import TailRunner
 from upres.errors import EngineError, UsageError, nearest
 from upres.graph.graph import Graph
@@ -109,8 +109,17 @@ class NotedRunner:
         """See `runner.device_bytes_of`."""
         return device_bytes_of(self._runner)
 
+    @property
+    def parallel_calls(self) -> int:
+        """See `runner.parallel_of`."""
+        return parallel_of(self._runner)[0]
+
     def __call__(self, lr: Array) -> Array:
         return self._runner(lr)
+
+    def in_one_thread(self, lr: Array) -> Array:
+        """See `runner.parallel_of`."""
+        return parallel_of(self._runner)[1](lr)
 
     def close(self) -> None:
         """Close the runner."""

@@ -10,7 +10,7 @@ import numpy as np
 from upres.errors import EngineError, NotFiniteError
 from upres.graph.nodes import Array
 from upres.graph.opaque import Network
-from upres.system.hardware import cores
+from upres.system.hardware import usable_cores
 
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16"]
 
@@ -83,6 +83,17 @@ def device_bytes_of(runner: Runner) -> int | None:
     return None if measure is None else measure()
 
 
+def parallel_of(runner: Runner) -> tuple[int, Callable[[Array], Array]]:
+    """How many tiles `runner` can run at once, each in one thread, and the function that runs one of them, which may
+    not be called while `runner` itself runs; (1, runner) if it cannot.
+
+    Engines that can have `parallel_calls: int` and `in_one_thread(lr)`; a result is the same to the bit either way.
+    """
+    calls: int = getattr(runner, "parallel_calls", 1)
+    alone: Callable[[Array], Array] | None = getattr(runner, "in_one_thread", None)
+    return (1, runner) if calls < 2 or alone is None else (calls, alone)
+
+
 def check_input(graph: Network, lr: Array) -> None:
     """Raise EngineError unless `lr` is a float32 (1, c, h, w) batch that fits this network."""
     fits = lr.ndim == 4 and lr.shape[0] == 1 and lr.shape[1] == graph.in_channels and min(lr.shape) > 0
@@ -108,5 +119,5 @@ def check_output(engine: str, lr: Array, sr: Array, scale: int) -> Array:
 
 
 def threads_or_default(threads: int) -> int:
-    """`threads`, or if it is 0 the number of cores available to this process."""
-    return threads if threads > 0 else cores()
+    """`threads`, or if it is 0 the number of cores whose time this process gets."""
+    return threads if threads > 0 else usable_cores()

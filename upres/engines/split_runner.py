@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from upres.engines.runner import Precision, Runner, check_input, device_bytes_of
+from upres.engines.runner import Precision, Runner, check_input, device_bytes_of, parallel_of
 from upres.engines.tiles import plan_windows, run_tiles
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
@@ -47,13 +47,25 @@ class TailRunner:
         """As for the trunk, which needs more than the tail; see `runner.device_bytes_of`."""
         return device_bytes_of(self._trunk)
 
+    @property
+    def parallel_calls(self) -> int:
+        """See `runner.parallel_of`."""
+        return min(parallel_of(part)[0] for part in (self._trunk, self._tail))
+
     def __call__(self, lr: Array) -> Array:
+        return self._run(lr, self._trunk, self._tail)
+
+    def in_one_thread(self, lr: Array) -> Array:
+        """See `runner.parallel_of`."""
+        return self._run(lr, parallel_of(self._trunk)[1], parallel_of(self._tail)[1])
+
+    def _run(self, lr: Array, trunk: Callable[[Array], Array], tail: Callable[[Array], Array]) -> Array:
         check_input(self._graph, lr)
-        features = self._trunk(lr)
+        features = trunk(lr)
         height, width = lr.shape[2:]
         # Sources of one size, so that an engine's memory pools reuse their blocks.
         tiles = plan_windows(height, width, size=(self._side(height), self._side(width)), overlap_px=self._overlap)
-        return run_tiles(self._tail, features, tiles, scale=self._graph.scale, channels=self._graph.out_channels)
+        return run_tiles(tail, features, tiles, scale=self._graph.scale, channels=self._graph.out_channels)
 
     def _side(self, length: int) -> int:
         """Of a tile with its overlap, along an axis of the picture."""

@@ -91,11 +91,13 @@ class Tile:
         )
 
 
-def plan(height: int, width: int, *, tile_px: int, overlap_px: int, alignment: int = 1, grid_px: int = 1) -> list[Tile]:
+def plan(
+    height: int, width: int, *, tile_px: int | tuple[int, int], overlap_px: int, alignment: int = 1, grid_px: int = 1
+) -> list[Tile]:
     """Split a picture of (height, width): kept boxes cover it once, row by row from the top. Sides are divided evenly,
     so no last strip is thin.
 
-    tile_px: longest side of a kept box, at least `alignment`.
+    tile_px: longest side of a kept box, or longest (h, w), at least `alignment`.
     overlap_px: how much more than its kept box a tile reads, inside the picture.
     alignment: of the network; all edges, and height and width, are multiples of it, and overlaps grow to reach that.
     grid_px: edges of sources inside the picture are multiples of it; see `Runner.grid_px`.
@@ -113,20 +115,38 @@ def plan(height: int, width: int, *, tile_px: int, overlap_px: int, alignment: i
 
 
 def divide(
-    tile: Tile, height: int, width: int, *, tile_px: int, overlap_px: int, alignment: int = 1, grid_px: int = 1
+    tile: Tile,
+    height: int,
+    width: int,
+    *,
+    tile_px: int | tuple[int, int],
+    overlap_px: int,
+    alignment: int = 1,
+    grid_px: int = 1,
 ) -> list[Tile]:
     """Split the kept box of one tile of a picture of (height, width) into smaller tiles, by the rules of `plan`.
 
     Used when memory runs out halfway through a picture. Raises UsageError for a `tile_px` below the alignment.
     """
-    if tile_px < alignment:
+    tall, wide = (tile_px, tile_px) if isinstance(tile_px, int) else tile_px
+    if min(tall, wide) < alignment:
         raise UsageError(f"`tile_px` must be at least {alignment}, the alignment of the network, got {tile_px}")
     grid = lcm(alignment, grid_px)
     rows, columns = (
-        [(_reach(kept, length, overlap_px, grid), kept) for kept in _kept_intervals(begin, end, tile_px, alignment)]
-        for begin, end, length in ((tile.keep_top, tile.keep_bottom, height), (tile.keep_left, tile.keep_right, width))
+        [(_reach(kept, length, overlap_px, grid), kept) for kept in _kept_intervals(begin, end, longest, alignment)]
+        for begin, end, length, longest in (
+            (tile.keep_top, tile.keep_bottom, height, tall),
+            (tile.keep_left, tile.keep_right, width, wide),
+        )
     )
     return _boxes(rows, columns)
+
+
+def source_lengths(length: int, tile_px: int, *, overlap_px: int, alignment: int = 1, grid_px: int = 1) -> list[int]:
+    """How much each tile of `plan` reads along an axis of `length`, a multiple of `alignment`."""
+    kept = _kept_intervals(0, length, tile_px, alignment)
+    sources = [_reach(interval, length, overlap_px, lcm(alignment, grid_px)) for interval in kept]
+    return [end - begin for begin, end in sources]
 
 
 def plan_windows(height: int, width: int, *, size: tuple[int, int], overlap_px: int) -> list[Tile]:

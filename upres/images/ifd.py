@@ -1,6 +1,7 @@
 """Directories of TIFF files and of EXIF, which has the same layout: read, changed in place, and written anew.
 
-Source: TIFF 6.0, section 2; BigTIFF (version 43) has wider counts and offsets. A malformed directory raises `ValueError`.
+Source: TIFF 6.0, section 2; BigTIFF (version 43) has wider counts and offsets. A malformed directory raises
+`ValueError`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import BinaryIO, Literal
 # Bytes of one value by field type, and struct's code for the numbers (rationals are two of them).
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _CODES = {
-    1: "B", 3: "H", 4: "I", 5: "I", 6: "b", 8: "h", 9: "i", 10: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q",
+    1: "B", 3: "H", 4: "I", 5: "I", 6: "b", 8: "h", 9: "i", 10: "i", 11: "f", 12: "d",
+    13: "I", 16: "Q", 17: "q", 18: "Q",
 }  # fmt: skip
 
 _RATIONALS = frozenset({5, 10})

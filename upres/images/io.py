@@ -7,6 +7,7 @@ from upres.images.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Pi
 from upres.images.read import read_header, read_picture, read_xmp
 from upres.images.resized import resized
 from upres.images.vips import set_threads
+from upres.images.whole import read_source
 from upres.images.write import check_writable, encode_picture, write_picture, writing_notes
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "quantize",
     "read_header",
     "read_picture",
+    "read_source",
     "read_xmp",
     "resized",
     "set_threads",

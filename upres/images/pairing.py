@@ -48,7 +48,7 @@ def _list_names(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _pictures_in(folder: Path, what: str) -> list[Path]:
+def pictures_in(folder: Path, what: str) -> list[Path]:
     """The pictures directly in `folder`, sorted; hidden files and other suffixes are skipped."""
     if not folder.is_dir():
         raise InputError(f"the {what} folder {folder} does not exist or is not a folder")
@@ -69,8 +69,8 @@ def base_name(stem: str, scale: int) -> str:
     `Canon_001_LR4` (RealSR), `photo_GT`, `photo_lq`, `photo_SR`, `HR_photo`.
     """
     affixes = (
-        rf"(.+?)[_-]?x{scale}(?:[md]|w\d?)?", r"(.+?)[_-](?:hr|lr|lrbi|bicubic|gt|hq|lq|sr)", rf"(.+?)[_-](?:lr|srf[_-]){scale}",
-        r"(?:hr|lr|gt|hq|lq)[_-](.+)",
+        rf"(.+?)[_-]?x{scale}(?:[md]|w\d?)?", r"(.+?)[_-](?:hr|lr|lrbi|bicubic|gt|hq|lq|sr)",
+        rf"(.+?)[_-](?:lr|srf[_-]){scale}", r"(?:hr|lr|gt|hq|lq)[_-](.+)",
     )  # fmt: skip
     while found := next(filter(None, (re.fullmatch(affix, stem, re.IGNORECASE) for affix in affixes)), None):
         stem = found[1]
@@ -151,17 +151,17 @@ def find_pairs(hr_folder: Path, lr_folder: Path | None, scale: int) -> list[File
     Raises:
         InputError: A folder has no pictures, or a picture has no partner or several.
     """
-    highs = _pictures_in(hr_folder, "HR")
+    highs = pictures_in(hr_folder, "HR")
     if lr_folder is None:
         return [FilePair(path, None) for path in highs]
-    pairs, faults = match_files(highs, _pictures_in(lr_folder, "LR"), hr_folder, lr_folder, scale)
+    pairs, faults = match_files(highs, pictures_in(lr_folder, "LR"), hr_folder, lr_folder, scale)
     if faults:
         raise InputError(words_of_faults(faults, hr_folder, lr_folder, scale))
     return pairs
 
 
 def common_size(hr: tuple[int, int], lr: tuple[int, int], scale: int) -> tuple[int, int] | None:
-    """Height and width of LR after cropping, those of HR being `scale` times as much; None where the sizes do not fit."""
+    """(h, w) of LR after cropping, with HR `scale` times as large; None if the sizes do not match."""
     fits = all(high // scale <= low <= -(-high // scale) for high, low in zip(hr, lr, strict=True))
     return (hr[0] // scale, hr[1] // scale) if fits else None
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.errors import OutputError
+from upres.errors import InputError, OutputError
 from upres.images.ifd import Entry
 
 READABLE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff", ".avif", ".gif"})
@@ -43,6 +45,11 @@ class Picture:
         tiff_tags: Fields for a TIFF result: georeference, text, calibration.
         format: The format of the source file.
         notes: What the user should know, such as what was lost in reading.
+
+    Empty metadata becomes None.
+
+    Raises:
+        InputError: A field has another type, shape or range.
     """
 
     pixels: NDArray[np.float32]
@@ -57,6 +64,66 @@ class Picture:
     tiff_tags: dict[int, Entry] = field(default_factory=dict[int, Entry])
     format: str = "png"
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, fits, expected in _FIELDS:
+            value = getattr(self, name)
+            if not fits(value):
+                raise InputError(f"`{name}` of a Picture must be {expected}, got {_words(value)}")
+        if self.alpha is not None and self.alpha.shape != self.pixels.shape[:2]:
+            raise InputError(
+                f"`alpha` of a Picture must have the height and width of its pixels, {self.pixels.shape[:2]}, got "
+                f"{self.alpha.shape}"
+            )
+        for name in ("icc", "exif", "xmp", "iptc"):
+            if getattr(self, name) == b"":  # libvips crashes on it
+                object.__setattr__(self, name, None)
+
+
+def _is_floats(value: Any, axes: int) -> bool:
+    if not isinstance(value, np.ndarray):
+        return False
+    array = cast("NDArray[Any]", value)
+    return array.dtype == np.float32 and array.ndim == axes and 0 not in array.shape
+
+
+def _is_bytes(value: Any) -> bool:
+    return value is None or isinstance(value, bytes)
+
+
+def _is_dpi(value: Any) -> bool:
+    if value is None or not isinstance(value, tuple) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        return value is None
+    return all(isinstance(one, int | float) and math.isfinite(one) and one > 0 for one in value)  # pyright: ignore[reportUnknownVariableType]
+
+
+def _is_pair(value: Any) -> bool:
+    return _is_strings(value) and len(value) == 2
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(one, str) for one in value)  # pyright: ignore[reportUnknownVariableType]
+
+
+_FIELDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("pixels", lambda x: _is_floats(x, 3) and x.shape[2] in (1, 3), "a float32 array of shape h w 1 or h w 3"),
+    ("alpha", lambda x: x is None or _is_floats(x, 2), "None or a float32 array of shape h w"),
+    ("depth", lambda x: isinstance(x, int) and x in (8, 16), "8 or 16"),
+    *((name, _is_bytes, "None or bytes") for name in ("icc", "exif", "xmp", "iptc")),
+    ("dpi", _is_dpi, "None or two positive numbers, (h, w)"),
+    ("texts", lambda x: isinstance(x, tuple) and all(map(_is_pair, cast(Any, x))), "a tuple of (keyword, text)"),
+    ("tiff_tags", lambda x: isinstance(x, dict), "a dict"),
+    ("format", lambda x: isinstance(x, str), "a string"),
+    ("notes", _is_strings, "a tuple of strings"),
+)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        array = cast("NDArray[Any]", value)
+        return f"an array of {array.dtype} of shape {array.shape}"
+    text = repr(value)
+    return text if len(text) <= 40 else type(value).__name__
 
 
 @dataclass(frozen=True, slots=True)

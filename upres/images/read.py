@@ -32,6 +32,7 @@ from upres.images.said_colors import adobe_rgb
 from upres.images.sniff import NAMES
 from upres.images.source import Source, identify
 from upres.images.vips import VipsError, attempt, load
+from upres.images.whole import check_claim, check_complete, tail_note
 from upres.images.xmp import without_claims
 
 _LOADERS = {form: f"{form}load" for form in NAMES} | {"avif": "heifload"}
@@ -81,7 +82,7 @@ def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixel
             f"{name} has {header.width:,} x {header.height:,} = {header.height * header.width:,} pixels, more than the "
             f"limit of {max_pixels:,}; make the picture smaller, or raise the limit (max_pixels)"
         )
-    notes: list[str] = list(facts.notes)
+    notes: list[str] = [*facts.notes, *tail_note(form, found.data)]
     frames = int(_field(image, "n-pages", 1))
     if frames > 1 and form != "avif":
         notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
@@ -152,6 +153,7 @@ def _damaged(name: str, form: str, error: VipsError) -> InputError:
 
 
 def _header(image: Any, found: Source) -> Header:
+    """The header, once the file is complete and can hold what it claims."""
     name, form = found.name, found.format
     depth = {"uchar": 8, "ushort": 16}.get(image.format)
     alpha = bool(image.hasalpha())
@@ -167,7 +169,10 @@ def _header(image: Any, found: Source) -> Header:
     height, width = image.height, image.width
     if int(_field(image, "orientation", 1)) >= 5:
         height, width = width, height
-    return Header(height, width, 1 if colors == 1 or found.facts.gray else 3, alpha, depth, form)
+    header = Header(height, width, 1 if colors == 1 or found.facts.gray else 3, alpha, depth, form)
+    check_claim(name, header, found.data)
+    check_complete(name, form, found.data)
+    return header
 
 
 def _said_profile(image: Any, facts: Facts, exif: bytes | None, notes: list[str]) -> bytes | None:

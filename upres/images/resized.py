@@ -14,8 +14,8 @@ from upres.images.tiff import is_calibrated, scaled_tags
 def resized(picture: Picture, pixels: NDArray[np.float32], alpha: NDArray[np.float32] | None) -> Picture:
     """`picture` with other pixels h' w' c and alpha h' w'.
 
-    A georeference and a calibration (TIFF's resolution per centimeter, ImageJ's unit) are scaled, so that lengths on the
-    ground and under the microscope stay what they are, with a note; a print resolution in dots per inch is kept.
+    A georeference and a calibration (TIFF's resolution per centimeter, ImageJ's unit) are scaled, so that lengths on
+    the ground and under the microscope stay what they are, with a note; a print resolution in dots per inch is kept.
     """
     if not picture.tiff_tags:
         return replace(picture, pixels=pixels, alpha=alpha)

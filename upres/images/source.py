@@ -9,7 +9,9 @@ from typing import BinaryIO
 
 from upres.errors import InputError
 from upres.images.facts import Facts, read_facts, repaired
-from upres.images.sniff import HEAD_BYTES, NAMES, sniff
+from upres.images.sniff import HEAD_BYTES, sniff
+from upres.images.whole import read_source, unsupported
+from upres.system.text import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Source:
 def identify(source: str | os.PathLike[str] | bytes | BinaryIO) -> Source:
     """Identify a picture. Raises `InputError` for an unreadable source and for content that is not supported."""
     data = _path_or_bytes(source)
-    name, head = ("the picture", data[:HEAD_BYTES]) if isinstance(data, bytes) else (str(data), _head(data))
+    name, head = ("the picture", data[:HEAD_BYTES]) if isinstance(data, bytes) else (shown(data), _head(data))
     form, seems = sniff(head)
     facts = Facts(form, seems)
     if form is not None:
@@ -42,10 +44,7 @@ def identify(source: str | os.PathLike[str] | bytes | BinaryIO) -> Source:
         except OSError as error:
             raise InputError(f"cannot read {name}: {error.strerror or error}; check the disk") from error
     if facts.format is None:
-        expected = ", ".join(NAMES.values())
-        raise InputError(
-            f"{name} {facts.refusal}, expected one of {expected}; convert it to PNG, or choose another file"
-        )
+        raise unsupported(name, facts.refusal)
     if facts.refusal:
         raise InputError(f"{name} {facts.refusal}")
     return Source(name, data, facts.format, facts)
@@ -56,16 +55,12 @@ def _path_or_bytes(source: str | os.PathLike[str] | bytes | BinaryIO) -> Path | 
         return Path(source)
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
-    data: object = source.read() if hasattr(source, "read") else None
-    if not isinstance(data, bytes):
-        kind = f"{type(source).__module__}.{type(source).__qualname__}"
-        raise InputError(f"expected a path, bytes or a file open in binary mode, got {kind}; open files with mode 'rb'")
-    return data
+    return read_source(source, "the picture")
 
 
 def _head(source: Path) -> bytes:
     """The first bytes of a file."""
-    name = str(source)
+    name = shown(source)
     try:
         if source.exists() and not (source.is_file() or source.is_dir()):  # opening a pipe may block forever
             raise InputError(f"{name} is a pipe or a device, expected a file; use - to read from standard input")

@@ -1,7 +1,7 @@
 """What the first page of a TIFF says of itself, read from its directory before a decoder opens the file.
 
-libvips does not tell declared transparency from other bands, reads uncompressed YCbCr as RGB, and drops georeference and
-text. Source: TIFF 6.0; GeoTIFF 1.1 (OGC 19-008); GDAL's tags 42112 and 42113.
+libvips does not tell declared transparency from other bands, reads uncompressed YCbCr as RGB, and drops georeference
+and text. Source: TIFF 6.0; GeoTIFF 1.1 (OGC 19-008); GDAL's tags 42112 and 42113.
 """
 
 from __future__ import annotations
@@ -232,8 +232,8 @@ def with_tags(
 ) -> bytes:
     """An encoded TIFF with fields of its own, of EXIF and of IPTC, and without a resolution that nobody stated.
 
-    tags: Fields to add. dpi: None if it is unknown. exif: A block, whose maker note is left out, since its offsets count
-    from places in its own file. iptc: Records. description: ImageDescription, if `tags` have none.
+    tags: Fields to add. dpi: None if it is unknown. exif: A block, whose maker note is left out, since its offsets
+    count from places in its own file. iptc: Records. description: ImageDescription, if `tags` have none.
     """
     changes: dict[int, Entry | None] = {}
     body = bytearray(data)

@@ -7,6 +7,7 @@ A name is that of a bundled model, of a downloadable one (`bundled/catalog.tsv`)
 from __future__ import annotations
 
 import difflib
+import hashlib
 from pathlib import Path, PurePath
 
 from upres.errors import ModelError, UsageError
@@ -14,7 +15,6 @@ from upres.models.model import Model, downloadable_models, store_folder
 from upres.models.store import added_names, pull, read_added
 from upres.system.checksums import Source
 from upres.system.download import Progress, fetch
-from upres.system.files import sha256_of
 
 # a name that ends so is a path
 MODEL_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param", ".onnx"})
@@ -51,14 +51,16 @@ _BUNDLED = (
         "compact-gan-x4",
         scale=4,
         sha256="1d39e78fddee5e5336e46b350010cbb8f2efd1e10578a7ca7a811247100d60a3",
-        purpose="crisper enlargement of clean photographs by 4: its finest texture is invented; no repair of compression or noise",
+        purpose="crisper enlargement of clean photographs by 4: its finest texture is invented; no repair of "
+        "compression or noise",
         training_data=_PHOTOGRAPHS,
     ),
     _bundled(
         "compact-wild-x4",
         scale=4,
         sha256="2f89b7f86e69764aaedd676b980ff53b8104f3818eb2a49900e23264d0a18a5d",
-        purpose="photographs from old phones and the web by 4: takes away noise and compression; its finest texture is invented",
+        purpose="photographs from old phones and the web by 4: takes away noise and compression; its finest texture is "
+        "invented",
         training_data=_DEGRADED,
     ),
     _bundled(
@@ -79,7 +81,8 @@ _BUNDLED = (
         "photo-x4",
         scale=4,
         sha256="dec4a799523599bd6c16d5c2e3af0aeaaa9c814ea605cef8b054c4f4b99bdf4b",
-        purpose="photographs from phones, scanners and the web by 4: takes away noise and compression, keeps colors; invents no texture",
+        purpose="photographs from phones, scanners and the web by 4: takes away noise and compression, keeps colors; "
+        "invents no texture",
         training_data=_DISTILLED,
     ),
 )
@@ -130,7 +133,7 @@ def resolve(name_or_path: str, *, progress: Progress | None = None) -> Path:
         return _resolve_path(name_or_path)
     match model.kind:
         case "bundled":
-            return _verified(model)
+            return read_bundled(model)[0]
         case "downloadable":
             return pull(model, progress=progress).path
         case "added":
@@ -171,21 +174,25 @@ def unknown_name(name: str) -> ModelError:
 
 
 def is_path(name_or_path: str) -> bool:
-    """Whether it is taken for the path of a file, and never for a name: it has a separator, or ends as model files do."""
+    """Whether it is the path of a file, not a name: it has a separator or the suffix of a model file."""
     return "/" in name_or_path or "\\" in name_or_path or PurePath(name_or_path).suffix.lower() in MODEL_SUFFIXES
 
 
-def _verified(model: Model) -> Path:
-    """The file of a bundled model, hashed."""
+def read_bundled(model: Model) -> tuple[Path, bytes]:
+    """The file of a bundled model and its content, whose SHA-256 was checked.
+
+    Raises ModelError if the file cannot be read or has changed.
+    """
     (file,) = model.files
     path = model.folder / file.name
     again = "Install upres again, from where you had it (pip install --force-reinstall --no-deps SOURCE)"
     try:
-        found = sha256_of(path)
+        data = path.read_bytes()
     except OSError as error:
         raise ModelError(
             f"bundled model {model.name}: its file {path} cannot be read ({error.strerror}). {again}"
         ) from error
+    found = hashlib.sha256(data).hexdigest()
     if found != file.sha256:
         raise ModelError(f"bundled model {model.name}: {path} has the SHA-256 {found}; expected {file.sha256}. {again}")
-    return path
+    return path, data

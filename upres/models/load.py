@@ -26,7 +26,7 @@ from upres.models import catalog
 from upres.models.expression import Composition, Part, parse
 from upres.models.model import UNKNOWN_LICENSE
 from upres.weights.ncnn_file import find_pair, read_ncnn
-from upres.weights.read import read_weights
+from upres.weights.read import parse_weights, read_weights
 from upres.weights.sniff import START_BYTES, is_onnx
 
 Weights = Mapping[str, NDArray[np.generic]]
@@ -155,9 +155,13 @@ def _blended(parts: list[LoadedModel]) -> LoadedModel:
 
 
 def _load_part(part: Part) -> LoadedModel:
-    path = catalog.resolve(part.model)
     known = catalog.find(part.model)
     license = UNKNOWN_LICENSE if known is None else known.license
+    if known is not None and known.kind == "bundled":  # the very bytes that were hashed are parsed
+        path, data = catalog.read_bundled(known)
+        network, weights = _of_state(part.model, path, parse_weights(data, str(path)))
+        return LoadedModel(part.model, (network,), (ModelFile(path, part.share, license),), weights=weights)
+    path = catalog.resolve(part.model)
     kind = kind_of(path)
     pair = find_pair(path) if kind == "ncnn" else None
     files = tuple(ModelFile(file, part.share, license) for file in pair or (path,))
@@ -179,7 +183,10 @@ def _read(name: str, path: Path, kind: Kind | None) -> tuple[Network, Weights | 
         graph = _exported_graph(path)
         weights = None if graph is None else recover_weights(graph)
         return (graph_from_state_dict(weights) if weights else graph or probe_once((path,), "onnx")), weights
-    state = read_weights(path)
+    return _of_state(name, path, read_weights(path))
+
+
+def _of_state(name: str, path: Path, state: Weights) -> tuple[Network, Weights | None]:
     try:
         return graph_from_state_dict(state), canonical(state)
     except UnknownNetworkError as error:

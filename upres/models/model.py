@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from upres.system.checksums import Source
 from upres.system.download import cache_folder
+from upres.system.package_index import SCHEME
 
 BUNDLED = Path(__file__).resolve().parent / "bundled"
 TABLE = BUNDLED / "catalog.tsv"
@@ -92,7 +93,7 @@ def store_folder() -> Path:
 
 
 def must_accept(license: str) -> bool:
-    """Whether a download under `license` needs the user's consent: it forbids some use, or nobody knows what it allows."""
+    """Whether a download under `license` needs the user's consent: the license restricts use, or is unknown."""
     return license.casefold() not in FREE_LICENSES
 
 
@@ -106,6 +107,11 @@ def is_direct(url: str) -> bool:
     return urlsplit(url).path.lower().endswith((".pth", ".safetensors"))
 
 
+def is_package(url: str) -> bool:
+    """Whether the address is that of a package's file (`system.package_index`), which holds the file among others."""
+    return url.startswith(SCHEME)
+
+
 @cache
 def downloadable_models() -> dict[str, Model]:
     """The models of `bundled/catalog.tsv` by name, in the order of the table."""
@@ -113,7 +119,8 @@ def downloadable_models() -> dict[str, Model]:
 
 
 def read_table(text: str) -> dict[str, Model]:
-    """The models of a tab-separated table with the columns `COLUMNS`.
+    """The models of a tab-separated table with the columns `COLUMNS`. Of a network in two files, ncnn's, the cells of
+    files, sizes and hashes have two values, with " + " between them.
 
     Raises ValueError: the table is ours, and a fault in it a bug.
     """
@@ -125,17 +132,22 @@ def read_table(text: str) -> dict[str, Model]:
         name, aliases, family, scale, license, file, size, sha256, urls, purpose = (
             "" if cell == "-" else cell for cell in line
         )
-        of_page = [url for url in urls.split() if not is_direct(url)]
-        source = Source(
-            file,
-            tuple(urls.split()),
-            sha256 or None,
-            int(size) if size else None,
-            license,
-            page=of_page[0] if of_page else "",
+        of_page = [url for url in urls.split() if not is_direct(url) and not is_package(url)]
+        names = file.split(" + ")
+        sizes, hashes = (cell.split(" + ") if cell else [""] * len(names) for cell in (size, sha256))
+        sources = tuple(
+            Source(
+                one,
+                tuple(urls.split()),
+                of_one or None,
+                int(bytes_of_one) if bytes_of_one else None,
+                license,
+                page=of_page[0] if of_page else "",
+            )
+            for one, bytes_of_one, of_one in zip(names, sizes, hashes, strict=True)
         )
         before = models.get(name)
-        formats = (*before.formats, (source,)) if before else ((source,),)
+        formats = (*before.formats, sources) if before else (sources,)
         models[name] = Model(
             name, "downloadable", family, int(scale), license, formats, purpose, tuple(aliases.split())
         )

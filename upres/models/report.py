@@ -172,7 +172,7 @@ class FileCheck:
 
 
 def verify() -> Iterator[FileCheck]:
-    """Hash every model on this machine: bundled, added, downloaded. A file whose SHA-256 was never known is pinned now."""
+    """Hash every model on this machine: bundled, added, downloaded. Pins files whose SHA-256 was unknown."""
     for model in MODELS.values():
         yield from _checks(model)
     for name in added_names():

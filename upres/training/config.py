@@ -230,7 +230,8 @@ def check_share(config: TrainConfig, processes: int) -> None:
 
 
 _LOSS_WEIGHTS = (
-    "pixel_weight", "feature_weight", "gan_weight", "artefact_weight", "frequency_weight", "consistency_weight", "lattice_weight",
+    "pixel_weight", "feature_weight", "gan_weight", "artefact_weight", "frequency_weight", "consistency_weight",
+    "lattice_weight",
 )  # fmt: skip
 _MIXES = ("mixup", "cutmix", "cutblur")
 _SCALES = {"compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8)}

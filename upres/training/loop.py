@@ -10,9 +10,9 @@ from __future__ import annotations
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,8 +22,9 @@ from upres.degradation.apply import load_recipe
 from upres.training.batches import draw_of
 from upres.training.checkpoint import Checkpoint, save_checkpoint
 from upres.training.config import TrainConfig, check_share, plain_config
-from upres.training.data.roots import Root, load_training_set
+from upres.training.data.roots import Root
 from upres.training.data.sampling import degrade_pairs
+from upres.training.data.training_set import load_training_set
 from upres.training.distributed.ranks import Ranks
 from upres.training.losses import formulas
 from upres.training.losses.generator_loss import (
@@ -38,8 +39,9 @@ from upres.training.losses.generator_loss import (
 from upres.training.memory import check_memory
 from upres.training.monitoring.stability import StabilityGuard
 from upres.training.monitoring.tensorboard import TrainingMonitor
-from upres.training.monitoring.validation import Quality, check_pairs, validate
+from upres.training.monitoring.validation import check_pairs, validate
 from upres.training.pretrained import (
+    PretrainedFiles,
     check_names,
     choose_convolutions,
     choose_precision,
@@ -47,7 +49,7 @@ from upres.training.pretrained import (
     open_features,
     open_perceptual_metric,
 )
-from upres.training.run import Run, Say
+from upres.training.run import Progress, Run, Say
 from upres.training.run_folder import (
     append_validation,
     best_so_far,
@@ -76,30 +78,6 @@ from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Reported after every step."""
-
-    step: int
-    steps: int  # of the whole run
-    loss: float
-    learning_rate: float  # the generator's
-    data_s: float  # waiting for the batch
-    step_s: float  # the whole step
-    losses: Mapping[str, float]  # the weighted terms
-    quality: Quality | None = None  # if the step ended with a validation
-
-
-@dataclass(frozen=True)
-class PretrainedFiles:
-    """Files that a run starts from or measures with."""
-
-    init: Path | None = None  # initial weights of the generator; None: random
-    init_discriminator: Path | None = None
-    features: Path | None = None  # the feature network's file, or its folder; None: cache or download
-    teacher: str | None = None  # name or file of a model whose output becomes the target
-
-
 def train(
     config: TrainConfig,
     data: Path | Sequence[Root],
@@ -108,7 +86,7 @@ def train(
     validation: Path | Sequence[Root] | None = None,
     resume: bool = False,
     guard: bool = False,
-    sources: PretrainedFiles = PretrainedFiles(),  # frozen
+    sources: PretrainedFiles = PretrainedFiles(),  # noqa: B008  # frozen
     ranks: Ranks = Ranks(),  # noqa: B008  # frozen
     report: Callable[[Progress], None] | None = None,
     say: Say | None = None,
@@ -158,9 +136,9 @@ def train(
         sources.init, sources.init_discriminator, state, lambda: draw_of(config, pictures, recipe, whole)(0)[0], say
     )
     facts = {
-        "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity, "init": parent.sha256,
-        "degradation": recipe.sha256 if recipe else "", "processes": ranks.count, "winograd": fast,
-        "guard": "on" if guard else "", "teacher": teacher.identity if teacher is not None else "",
+        "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity,
+        "init": parent.sha256, "degradation": recipe.sha256 if recipe else "", "processes": ranks.count,
+        "winograd": fast, "guard": "on" if guard else "", "teacher": teacher.identity if teacher is not None else "",
     }  # fmt: skip
     if start is not None:
         check_same_run(start, facts, out)
@@ -222,18 +200,8 @@ def train(
                 save_checkpoint(out / "checkpoints", now, keep=config.keep_checkpoints, pinned=stability.pinned(done))
             monitor.step(step + 1, terms, rate, run.clock.milliseconds())
             if report is not None and ranks.rank == 0:
-                report(
-                    Progress(
-                        step + 1,
-                        config.steps,
-                        terms["total"],
-                        rate,
-                        data_s,
-                        time.perf_counter() - begun,
-                        terms,
-                        quality,
-                    )
-                )
+                step_s = time.perf_counter() - begun
+                report(Progress(step + 1, config.steps, terms["total"], rate, data_s, step_s, terms, quality))
             if stopping:
                 ranks.barrier()  # no rank leaves while rank 0 saves
                 say(f"stopped after step {done}; the checkpoint is saved: use `resume=True` to continue")

@@ -28,10 +28,20 @@ from upres.training.losses.feature_files import FEATURES, Features, card_of, fet
 from upres.training.monitoring.validation import PerceptualMetric
 from upres.training.run import Say
 from upres.training.state import TrainState, begin_with
-from upres.training.winograd.kernel import load_kernel
+from upres.training.winograd.build import load_kernel
 from upres.weights.read import read_weights
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PretrainedFiles:
+    """Files that a run starts from or measures with."""
+
+    init: Path | None = None  # initial weights of the generator; None: random
+    init_discriminator: Path | None = None
+    features: Path | None = None  # the feature network's file, or its folder; None: cache or download
+    teacher: str | None = None  # name or file of a model whose output becomes the target
 
 
 def check_names(config: TrainConfig) -> None:

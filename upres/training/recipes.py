@@ -1,11 +1,11 @@
-"""Recipes: functions that return a whole configuration. `--set key=value` changes one field; what ran is written beside
-the run.
+"""Recipes: functions that return a whole configuration. `--set key=value` changes one field; the resolved configuration
+is written to the run's folder.
 
 | recipe | published in |
 |---|---|
-| esrgan-psnr-x4, esrgan-x4 | Wang et al., "ESRGAN", ECCVW 2018, section 4.1; Adam and schedule of stage one: BasicSR's options |
+| esrgan-psnr-x4, esrgan-x4 | Wang et al., "ESRGAN", ECCVW 2018, section 4.1; stage one's Adam and schedule: BasicSR |
 | srresnet-x4 | Ledig et al., "SRGAN", CVPR 2017, section 3.2 |
-| compact-gan-x4 | ESRGAN's terms, the discriminator of Wang et al., "pix2pixHD", CVPR 2018, section 3.2, made narrow; docs/training.md |
+| compact-gan-x4 | ESRGAN's losses, a narrow discriminator of Wang et al., "pix2pixHD", CVPR 2018, section 3.2 |
 | real-esrnet-x4, real-esrgan-x4 | Wang et al., "Real-ESRGAN", ICCVW 2021, section 4.1; the options published with it |
 | bsrgan-x4 | Zhang et al., "BSRGAN", ICCV 2021, section 4; the options published with KAIR |
 | compact-wild-x4 | compact-gan-x4 on degraded pictures; docs/training.md |
@@ -38,16 +38,18 @@ def compact_x2() -> TrainConfig:
 
 
 def standard_x4() -> TrainConfig:
-    """The house's residual network, 64 wide, 16 convolutions (624 K parameters), on clean pictures: a run without an
-    end.
+    """A residual network of 64 channels and 16 convolutions (624 K parameters) on clean pictures.
 
-    It stands at its rate for as long as there is time; `--init RUN/model.safetensors --set decay_fraction=1 --set
-    steps=N` is the decay that makes a network to ship.
+    Its learning rate stays constant, so the run can be stopped at any time; a second run with `--init
+    RUN/model.safetensors --set decay_fraction=1 --set steps=N` decays the rate and gives the network to ship.
+
+    Plain convolutions: with branches, which multiply the effective rate, a rate of 7e-4 left the network at bicubic
+    interpolation for 1,000 steps (docs/log.md).
     """
     return TrainConfig(
-        recipe="standard-x4", source="docs/training.md", scale=4, network="residual", width=64, depth=16, batch=16, patch_px=48,
-        in_memory=True, precision="auto", steps=1_000_000, learning_rate=7e-4, final_learning_rate=1e-6, warmup_steps=200, schedule="wsd",
-        validate_every=500, checkpoint_every=500,
+        recipe="standard-x4", source="docs/training.md", scale=4, network="residual", width=64, depth=16,
+        branched=False, batch=8, patch_px=48, in_memory=True, precision="auto", steps=1_000_000, learning_rate=4e-4,
+        final_learning_rate=1e-6, warmup_steps=200, schedule="wsd", validate_every=500, checkpoint_every=500,
     )  # fmt: skip
 
 
@@ -57,9 +59,7 @@ def standard_x2() -> TrainConfig:
 
 
 def photo_x4() -> TrainConfig:
-    """What phones, scanners and the web made of photographs: `standard-x4`'s network on degraded pictures, to learn
-    from a `--teacher`.
-    """
+    """`standard-x4`'s network on photographs degraded as by phones, scanners and the web; meant for a `--teacher`."""
     return dataclasses.replace(standard_x4(), recipe="photo-x4", degradation="real-esrgan", reuse=4, in_memory=False)
 
 
@@ -73,8 +73,8 @@ def esrgan_psnr_x4() -> TrainConfig:
     return TrainConfig(
         recipe="esrgan-psnr-x4", source=_BASICSR, scale=4, network="rrdb", width=64, depth=23, growth=32,
         batch=16, patch_px=32, hr_scales=(1.0,),
-        steps=1_000_000, learning_rate=2e-4, final_learning_rate=1e-7, warmup_steps=0, cycles=4, betas=(0.9, 0.99), clip_norm=math.inf,
-        validate_every=5000, checkpoint_every=5000,
+        steps=1_000_000, learning_rate=2e-4, final_learning_rate=1e-7, warmup_steps=0, cycles=4, betas=(0.9, 0.99),
+        clip_norm=math.inf, validate_every=5000, checkpoint_every=5000,
     )  # fmt: skip
 
 
@@ -84,15 +84,13 @@ def esrgan_psnr_x2() -> TrainConfig:
 
 
 def esrgan_x4() -> TrainConfig:
-    """Stage two of ESRGAN, from stage one's network: 1e-2 L1 + VGG-19 conv5_4 before activation + 5e-3 relativistic
-    average GAN.
-    """
+    """Stage two of ESRGAN, from stage one's network: 1e-2 L1 + VGG-19 conv5_4 before activation + 5e-3 RaGAN."""
     return dataclasses.replace(
         esrgan_psnr_x4(), recipe="esrgan-x4", source=_ESRGAN,
-        steps=400_000, learning_rate=1e-4, final_learning_rate=0.0, schedule="multistep", milestones=(0.125, 0.25, 0.5, 0.75), cycles=1,
-        pixel_weight=1e-2, feature_weight=1.0, features="vgg19", features_otherwise="vgg19-conv3_1", gan_weight=5e-3,
-        gan_loss="relativistic", discriminator="vgg", discriminator_width=64, discriminator_learning_rate=1e-4,
-        judge="squeezenet1_1-torchvision", niqe=True,
+        steps=400_000, learning_rate=1e-4, final_learning_rate=0.0, schedule="multistep",
+        milestones=(0.125, 0.25, 0.5, 0.75), cycles=1, pixel_weight=1e-2, feature_weight=1.0, features="vgg19",
+        features_otherwise="vgg19-conv3_1", gan_weight=5e-3, gan_loss="relativistic", discriminator="vgg",
+        discriminator_width=64, discriminator_learning_rate=1e-4, judge="squeezenet1_1-torchvision", niqe=True,
     )  # fmt: skip
 
 
@@ -102,26 +100,28 @@ def esrgan_x2() -> TrainConfig:
 
 
 def srresnet_x4() -> TrainConfig:
-    """The baseline with batch normalization: SRResNet with 16 residual blocks on the mean squared error."""
+    """A baseline with batch normalization: SRResNet with 16 residual blocks on the mean squared error."""
     return TrainConfig(
         recipe="srresnet-x4", source="Ledig et al., SRGAN, CVPR 2017 (arXiv:1609.04802), section 3.2",
         scale=4, network="srresnet", width=64, depth=16, batch=16, patch_px=24, hr_scales=(1.0,),
-        steps=1_000_000, learning_rate=1e-4, final_learning_rate=0.0, warmup_steps=0, schedule="multistep", milestones=(),
-        betas=(0.9, 0.999), clip_norm=math.inf, loss="mse", final_loss="mse", validate_every=5000, checkpoint_every=5000,
+        steps=1_000_000, learning_rate=1e-4, final_learning_rate=0.0, warmup_steps=0, schedule="multistep",
+        milestones=(), betas=(0.9, 0.999), clip_norm=math.inf, loss="mse", final_loss="mse", validate_every=5000,
+        checkpoint_every=5000,
     )  # fmt: skip
 
 
 def compact_gan_x4() -> TrainConfig:
-    """A GAN for a CPU: the house network, a narrow multi-scale PatchGAN, and two terms that keep the LR picture and
-    checkerboards away.
+    """A GAN that trains on a CPU: the compact network, a narrow multi-scale PatchGAN, and two losses that preserve the
+    LR picture and suppress checkerboards.
     """
     return TrainConfig(
-        recipe="compact-gan-x4", source="docs/training.md; terms of ESRGAN, discriminator of pix2pixHD (arXiv:1711.11585, section 3.2)",
-        scale=4, batch=8, patch_px=24, steps=1500,
-        learning_rate=2e-4, final_learning_rate=1e-6, warmup_steps=50, clip_norm=1.0,
+        recipe="compact-gan-x4",
+        source="docs/training.md; terms of ESRGAN, discriminator of pix2pixHD (arXiv:1711.11585, section 3.2)", scale=4,
+        batch=8, patch_px=24, steps=1500, learning_rate=2e-4, final_learning_rate=1e-6, warmup_steps=50, clip_norm=1.0,
         pixel_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", gan_weight=0.25, gan_loss="relativistic",
-        consistency_weight=2.0, lattice_weight=4.0, discriminator="patch", discriminator_width=32, discriminator_learning_rate=5e-4,
-        validate_every=250, checkpoint_every=250, judge="squeezenet1_1-torchvision", niqe=True,
+        consistency_weight=2.0, lattice_weight=4.0, discriminator="patch", discriminator_width=32,
+        discriminator_learning_rate=5e-4, validate_every=250, checkpoint_every=250, judge="squeezenet1_1-torchvision",
+        niqe=True,
     )  # fmt: skip
 
 
@@ -144,40 +144,41 @@ def real_esrnet_x4() -> TrainConfig:
 
 
 def real_esrgan_x4() -> TrainConfig:
-    """Stage two of Real-ESRGAN, from Real-ESRNet's averaged weights: L1 + five layers of VGG-19 + 0.1 standard GAN,
-    spectral U-Net.
+    """Stage two of Real-ESRGAN, from Real-ESRNet's averaged weights: L1 + five layers of VGG-19 + 0.1 standard GAN with
+    a U-Net discriminator with spectral normalization.
     """
     return dataclasses.replace(
         real_esrnet_x4(), recipe="real-esrgan-x4", steps=400_000, learning_rate=1e-4,
-        pixel_weight=1.0, feature_weight=1.0, features="vgg19", features_otherwise="vgg19-conv3_1", feature_layers=_FIVE_LAYERS,
-        gan_weight=0.1, gan_loss="standard", discriminator="unet", discriminator_width=64, discriminator_learning_rate=1e-4,
-        judge="squeezenet1_1-torchvision", niqe=True,
+        pixel_weight=1.0, feature_weight=1.0, features="vgg19", features_otherwise="vgg19-conv3_1",
+        feature_layers=_FIVE_LAYERS, gan_weight=0.1, gan_loss="standard", discriminator="unet", discriminator_width=64,
+        discriminator_learning_rate=1e-4, judge="squeezenet1_1-torchvision", niqe=True,
     )  # fmt: skip
 
 
 def bsrgan_x4() -> TrainConfig:
-    """BSRGAN as its authors' options have it: L1 + five layers of VGG-19 + least-squares GAN, each of weight 1,
-    spectral U-Net.
+    """BSRGAN with its authors' options: L1 + five layers of VGG-19 + least-squares GAN, each of weight 1, and
+    Real-ESRGAN's discriminator.
     """
     return dataclasses.replace(
         real_esrgan_x4(), recipe="bsrgan-x4",
         source="Zhang et al., BSRGAN, ICCV 2021 (arXiv:2103.14006), and the options published with KAIR",
         degradation="bsrgan", turns="all", patch_px=72, hr_scales=(1.0,), steps=1_000_000, betas=(0.9, 0.999),
-        learning_rate=5e-5, discriminator_learning_rate=5e-5, gan_weight=1.0, gan_loss="least_squares", milestones=(0.8,),
+        learning_rate=5e-5, discriminator_learning_rate=5e-5, gan_weight=1.0, gan_loss="least_squares",
+        milestones=(0.8,),
     )  # fmt: skip
 
 
 def compact_wild_x4() -> TrainConfig:
-    """Pictures from the wild on a CPU: `compact-gan-x4` on degraded pictures, without the term that would bring the
-    LR's noise back.
+    """`compact-gan-x4` on degraded pictures, without the consistency loss, which would bring the LR's noise back.
 
-    The first steps learn on pixels alone to take away what was put in, as Real-ESRNet does for Real-ESRGAN; they cost a
-    sixth of the rest.
+    The first steps learn from the pixel loss alone to remove the degradation, as Real-ESRNet does for Real-ESRGAN; they
+    cost a sixth of the others.
     """
     return dataclasses.replace(
-        compact_gan_x4(), recipe="compact-wild-x4", source="docs/training.md; terms as in compact-gan-x4, balance of Real-ESRGAN",
-        degradation="wild", reuse=4, hr_scales=(1.0, 0.5), steps=6_000, pixel_steps=2_500, learning_rate=5e-4, warmup_steps=100,
-        pixel_weight=1.0, gan_weight=0.1, consistency_weight=0.0,
+        compact_gan_x4(), recipe="compact-wild-x4",
+        source="docs/training.md; terms as in compact-gan-x4, balance of Real-ESRGAN", degradation="wild", reuse=4,
+        hr_scales=(1.0, 0.5), steps=6_000, pixel_steps=2_500, learning_rate=5e-4, warmup_steps=100, pixel_weight=1.0,
+        gan_weight=0.1, consistency_weight=0.0,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from upres.training.config import TrainConfig
 from upres.training.data.images import Pair
 from upres.training.distributed.ranks import Ranks
 from upres.training.losses.feature_files import Features
-from upres.training.monitoring.validation import PerceptualMetric
+from upres.training.monitoring.validation import PerceptualMetric, Quality
 from upres.training.timing import Stopwatch
 
 Say = Callable[[str], None]
@@ -42,3 +42,17 @@ class Run:
     held_out: Sequence[Pair] = ()
     say: Say = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Reported after every step."""
+
+    step: int
+    steps: int  # of the whole run
+    loss: float
+    learning_rate: float  # the generator's
+    data_s: float  # waiting for the batch
+    step_s: float  # the whole step
+    losses: Mapping[str, float]  # the weighted terms
+    quality: Quality | None = None  # if the step ended with a validation

@@ -67,7 +67,7 @@ def make_folder(out: Path, config: TrainConfig) -> None:
 
 
 def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) -> None:
-    """Raises `DataError` if the run to resume had another configuration, other pictures, files or number of processes."""
+    """Raises `DataError` if the run to resume has another configuration, pictures, files or number of processes."""
     before = cast("dict[str, Any]", start.facts["config"])
     now = cast("dict[str, Any]", facts["config"])
     # settings that are newer than the run had their defaults

@@ -1,7 +1,7 @@
 """A network with its engine, and the recovery from tiles that the engine gets wrong.
 
-A tile that `tile_check` rejects is run again in float32 on the CPU by `reference`: another algorithm on another device,
-opened when first needed. If the reference agrees, the model itself behaves that way and the engine's result is kept. An
+A tile that `tile_check` rejects is run again by `reference`. If that agrees, the model itself behaves that way and the
+engine's result is kept. An
 engine that fails several tiles in a row is not used for the rest of the picture; the next picture starts with it again,
 since the content of one picture may be the cause. After memory ran out once, later tiles are no larger than those that
 fitted.
@@ -9,22 +9,23 @@ fitted.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from upres.engines.runner import Runner, device_bytes_of
-from upres.engines.tiles import plan as plan_tiles
-from upres.engines.tiles import run_tiles
+from upres.engines.runner import Runner, device_bytes_of, parallel_of
 from upres.errors import EngineError, NotFiniteError, OutOfMemoryError
 from upres.graph.nodes import Array
 from upres.graph.opaque import Network
 from upres.upscaling.plan import NetworkCost
+from upres.upscaling.reference import Reference
 from upres.upscaling.tile_check import Fault, agree, find_fault
-from upres.upscaling.tile_size import MIN_TILE_PX, WIDE_FIELD_PX, Tiling, choose_tiling, narrow_note, smaller_tiles
+from upres.upscaling.tile_size import MIN_TILE_PX, WIDE_FIELD_PX, Tiling, narrow_note, smaller_tiles
 
 PATIENCE = 3  # bad tiles in a row before the engine is dropped; confirmations before a fault is ascribed to the model
 _WORDS: dict[Fault, str] = {
@@ -58,36 +59,38 @@ class CheckedNetwork:
     def __init__(self, graph: Network, runner: Runner, reference: Callable[[], Runner], *, exact: bool = False) -> None:
         self.graph, self.runner, self.exact = graph, runner, exact
         self.max_tile_px: int | None = None
-        self._make_reference = reference
-        self._reference: Runner | None = None
+        self._reference = Reference(graph, reference, exact=exact)
         self._in_a_row = 0
         self._aside = False
         self._own: Counter[Fault] = Counter()
         self._tally = _Tally()
+        self._lock = threading.Lock()  # guards the counts
 
     @property
     def cost(self) -> NetworkCost:
         """What a plan needs to know about this network now."""
         free = device_bytes_of(self.runner)
-        return NetworkCost(self.graph, self.runner.memory_factor, self.runner.grid_px, free, self.max_tile_px)
+        runner = self.runner
+        return NetworkCost(
+            self.graph, runner.memory_factor, runner.grid_px, free, self.max_tile_px, parallel_of(runner)[0]
+        )
 
     def close(self) -> None:
         """Free the memory of both engines."""
         self.runner.close()
-        if self._reference is not None:
-            self._reference.close()
-            self._reference = None
+        self._reference.close()
 
-    def macs_per_second(self, macs: float) -> float:
-        """Measure the engine's speed with one gray tile of about `macs` multiply-adds."""
+    def macs_per_second(self, macs: float, workers: int = 1) -> float:
+        """Measure the engine's speed with gray tiles of about `macs` multiply-adds in all, `workers` at once."""
         graph = self.graph
-        side = int(np.clip(np.sqrt(macs / graph.macs_per_pixel), 16, 512))
+        side = int(np.clip(np.sqrt(macs / workers / graph.macs_per_pixel), 16, 512))
+        engine = self.runner if workers == 1 else parallel_of(self.runner)[1]
         while True:
             side = max(1, side // graph.alignment) * graph.alignment
             tile = np.full((1, graph.in_channels, side, side), 0.5, np.float32)
             start = time.perf_counter()
             try:
-                self.runner(tile)
+                _run_copies(engine, tile, workers)
             except NotFiniteError:  # only the time matters here; tiles of a picture will be run again
                 pass
             except (OutOfMemoryError, MemoryError):
@@ -95,7 +98,7 @@ class CheckedNetwork:
                     raise
                 side //= 2
                 continue
-            return graph.macs_per_pixel * side * side / max(time.perf_counter() - start, 1e-6)
+            return graph.macs_per_pixel * side * side * workers / max(time.perf_counter() - start, 1e-6)
 
     def begin(self) -> None:
         """Start a new picture: reset the notes, and use the engine again."""
@@ -111,7 +114,7 @@ class CheckedNetwork:
                 0, f"not enough memory for tiles of {tally.short_px} px, so tiles of {self.max_tile_px} px were used"
             )
         name = f"{self.runner.name} ({self.runner.precision} on {self.runner.device})"
-        other = "" if self._reference is None else f" ({self._reference.name})"
+        other = f" ({self._reference.name})" if self._reference.name else ""
         for fault, count in tally.again.items():
             returned = f"{name} returned {count} of {tally.tiles} tiles {_WORDS[fault]}"
             notes.append(f"{returned}; {'they were' if count > 1 else 'it was'} run again in float32 on the CPU{other}")
@@ -140,7 +143,7 @@ class CheckedNetwork:
             exact=self.exact,
             grid_px=runner.grid_px,
         )
-        note = narrow_note(WIDE_FIELD_PX, self.graph)
+        note = narrow_note(WIDE_FIELD_PX, self.graph, result.work)
         if result.overlap_px < tiling.overlap_px and note not in self._tally.notes:
             self._tally.notes.append(note)
         return result
@@ -160,32 +163,39 @@ class CheckedNetwork:
         self._tally.short_px = self._tally.short_px or side
         self.max_tile_px = -(-max(MIN_TILE_PX, -(-side // 2)) // align) * align
 
-    def run(self, batches: Sequence[Array], where: str, room_bytes: int) -> list[Array]:
+    def run(self, batches: Sequence[Array], where: str, room_bytes: int, *, alone: bool = False) -> list[Array]:
         """Run one tile: the results of its batches (1, c, h, w), all finite.
 
         batches: Three channels at once, or one channel each.
         where: Name of the tile in messages.
         room_bytes: Memory for activations when the reference runs.
+        alone: Run in one thread; several threads may then call this at once.
 
         Raises `EngineError` naming the tile if an engine fails; lets `OutOfMemoryError` and `MemoryError` through.
         """
-        self._tally.tiles += 1
-        if self._aside:
-            self._tally.spared += 1
-            return [self._in_float32(batch, where, room_bytes) for batch in batches]
-        answers, faults = zip(*(self._judged(batch, where, room_bytes) for batch in batches), strict=True)
+        with self._lock:
+            self._tally.tiles += 1
+            aside = self._aside
+            self._tally.spared += aside
+        if aside:
+            return [self._reference(batch, room_bytes, where, self.runner.name) for batch in batches]
+        engine = parallel_of(self.runner)[1] if alone else self.runner
+        answers, faults = zip(*(self._judged(engine, batch, where, room_bytes) for batch in batches), strict=True)
         bad = [fault for fault in faults if fault is not None]
-        if bad:
-            self._tally.again[bad[0]] += 1
-        self._in_a_row = self._in_a_row + 1 if bad else 0
-        self._aside = self._in_a_row >= PATIENCE
+        with self._lock:
+            if bad:
+                self._tally.again[bad[0]] += 1
+            self._in_a_row = self._in_a_row + 1 if bad else 0
+            self._aside = self._in_a_row >= PATIENCE
         return list(answers)
 
-    def _judged(self, lr: Array, where: str, room_bytes: int) -> tuple[Array, Fault | None]:
+    def _judged(
+        self, engine: Callable[[Array], Array], lr: Array, where: str, room_bytes: int
+    ) -> tuple[Array, Fault | None]:
         """The result to keep for `lr`, and the fault in the engine's own result, if any."""
         sr: Array | None = None
         try:
-            sr = self.runner(lr)
+            sr = engine(lr)
         except NotFiniteError:
             fault: Fault | None = "not finite"
         except OutOfMemoryError:
@@ -196,75 +206,36 @@ class CheckedNetwork:
             fault = find_fault(lr, sr)
             if fault is None or self._own[fault] >= PATIENCE:
                 return sr, None
-        again = self._in_float32(lr, where, room_bytes)
-        if sr is None or fault == "not finite" or not agree(sr, again, self.graph.scale):
-            return again, fault
-        self._own[fault] += 1
-        if self._own[fault] == 1:
-            self._tally.own.append(fault)
+        if sr is None or fault == "not finite" or not self._reference.confirms(lr, sr, fault):
+            again = self._reference(lr, room_bytes, where, self.runner.name)
+            if sr is None or fault == "not finite" or not agree(sr, again, self.graph.scale):
+                return again, fault
+        with self._lock:
+            self._own[fault] += 1
+            if self._own[fault] == 1:
+                self._tally.own.append(fault)
         return sr, None  # not the reference's: within a picture, rounding stays that of one engine
 
-    def _in_float32(self, lr: Array, where: str, room_bytes: int) -> Array:
-        """Run `lr` on the reference. Raises `NotFiniteError` if that returns NaN or infinity too."""
-        if self._reference is None:
-            self._reference = self._make_reference()
-        cause: NotFiniteError | None = None
-        try:
-            sr = self._in_tiles(self._reference, lr, room_bytes)
-            if find_fault(lr, sr) != "not finite":
-                return sr
-        except NotFiniteError as error:
-            cause = error
-        except OutOfMemoryError:
-            raise
-        except EngineError as error:
-            raise EngineError(f"{where}: {error}") from error
-        raise NotFiniteError(
-            f"{self.runner.name} returned NaN or infinity for {where}, and so did {self._reference.name} in float32: "
-            "the model is at fault, its file may be damaged; try another model"
-        ) from cause
 
-    def _in_tiles(self, reference: Runner, lr: Array, room_bytes: int) -> Array:
-        """In smaller tiles if need be: the reference may take more memory than the engine that the tile was planned
-        for.
-        """
-        graph = self.graph
-        height, width = lr.shape[2:]
-        per_px = graph.activation_bytes_per_pixel * reference.memory_factor
-        tiling = choose_tiling(
-            height,
-            width,
-            graph,
-            room_bytes=room_bytes,
-            bytes_per_px=per_px,
-            tile_px=None,
-            exact=self.exact,
-            grid_px=reference.grid_px,
-        )
-        tiles = plan_tiles(
-            height,
-            width,
-            tile_px=max(tiling.tile_px or MIN_TILE_PX, graph.alignment),
-            overlap_px=tiling.overlap_px,
-            alignment=graph.alignment,
-            grid_px=reference.grid_px,
-        )
-        if len(tiles) == 1:
-            return reference(lr)
-
-        def run(source: Array) -> Array:
-            return reference(np.ascontiguousarray(source))
-
-        return run_tiles(run, lr, tiles, scale=graph.scale, channels=graph.out_channels)
+def _run_copies(engine: Callable[[Array], Array], tile: Array, count: int) -> None:
+    if count == 1:
+        engine(tile)
+        return
+    with ThreadPoolExecutor(count) as pool:
+        for _ in pool.map(engine, [tile] * count):
+            pass
 
 
-def chain_speed(networks: Sequence[CheckedNetwork], macs: float) -> float:
-    """Measure the multiply-adds per second of a chain, each network weighted by its share of the work."""
+def chain_speed(networks: Sequence[CheckedNetwork], macs: float, workers: int = 1) -> float:
+    """Measure the multiply-adds per second of a chain, each network weighted by its share of the work.
+
+    workers: Tiles at once, where a network's engine can run so many.
+    """
     seconds = total = 0.0
     pixels = 1.0
     for network in networks:
         work = pixels * network.graph.macs_per_pixel
-        seconds += work / network.macs_per_second(macs)
+        seconds += work / network.macs_per_second(macs, min(workers, parallel_of(network.runner)[0]))
         total += work
         pixels *= network.graph.scale**2
     return total / seconds

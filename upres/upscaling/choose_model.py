@@ -54,7 +54,7 @@ def choose_model(report: PictureReport, scale: float) -> ModelChoice:
 
 
 def choose_role(report: PictureReport) -> tuple[Role, str]:
-    """(role, reason): "photo" for compressed, noisy or soft pictures, "art" for clean drawings, otherwise "standard"."""
+    """(role, reason): "photo" for compressed, noisy or soft pictures, "art" for clean drawings, else "standard"."""
     faults = _faults(report)
     if faults:
         return "photo", ", ".join(["drawn", *faults] if report.drawn else faults)

@@ -1,7 +1,7 @@
 """16-bit data that use only the lower bits: a network sees them as a nearly black picture unless they are stretched.
 
-Scanners, microscopes and cameras store 10, 12 or 14 bits in 16. The range in use is mapped to [0, 1] for the network and
-back, so levels keep their meaning; the network was trained on pictures that use their whole range.
+Scanners, microscopes and cameras store 10, 12 or 14 bits in 16. The range in use is mapped to [0, 1] for the network
+and back, so levels keep their meaning; the network was trained on pictures that use their whole range.
 """
 
 from __future__ import annotations

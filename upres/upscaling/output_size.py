@@ -64,7 +64,7 @@ class OutputSize:
         return max(1, math.floor(height * factor + 0.5)), max(1, math.floor(width * factor + 0.5))
 
     def suffix(self, height: int, width: int, *, native: int) -> str:
-        """Suffix for the name of a result written beside its input: `_x4`, `_x2.5`, or `_1920x1080` (width x height)."""
+        """Suffix of a result's name beside its input: `_x4`, `_x2.5`, or `_1920x1080` (width x height)."""
         if self == OutputSize():
             return f"_x{native}"
         if self.factor is not None:

@@ -10,7 +10,15 @@ from upres.errors import InputError
 from upres.graph.opaque import Network
 from upres.system.text import words_for_bytes
 from upres.upscaling.output_size import OutputSize
-from upres.upscaling.tile_size import MAX_TILE_WORK, MIN_TILE_PX, WIDE_FIELD_PX, Tiling, choose_tiling, narrow_note
+from upres.upscaling.tile_size import (
+    MAX_TILE_WORK,
+    MIN_TILE_PX,
+    WIDE_FIELD_PX,
+    Tiling,
+    choose_tiling,
+    narrow_note,
+    tiles_of,
+)
 
 MAX_PASSES = 2
 PLAIN_STRETCH = 1.15  # a cubic resize covers this much beyond the network's scale as well as a second pass does
@@ -26,6 +34,7 @@ class NetworkCost:
     grid_px: Of its engine.
     device_bytes: Free memory of the engine's device; None if that is the host.
     max_tile_px: Side of the tiles that fitted after memory ran out once.
+    workers: Tiles that its engine can run at once, in one thread each.
     """
 
     graph: Network
@@ -33,6 +42,7 @@ class NetworkCost:
     grid_px: int = 1
     device_bytes: int | None = None
     max_tile_px: int | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,11 @@ class Plan:
     def pixels(self) -> int:
         return self.height * self.width
 
+    @property
+    def workers(self) -> int:
+        """Tiles at once, in the pass with most of them."""
+        return max((step.tiling.workers for step in self.passes), default=1)
+
 
 def count_passes(
     height: int, width: int, target: tuple[int, int], scale: int, *, clean: bool = False
@@ -130,6 +145,7 @@ def make_plan(
     grid_px: int = 1,
     device_bytes: int | None = None,
     max_tile_px: int | None = None,
+    workers: int = 1,
     then: tuple[NetworkCost, ...] = (),
     extras: Extras | None = None,
 ) -> Plan:
@@ -142,14 +158,14 @@ def make_plan(
     depth: Bits per channel of the output, 8 or 16.
     size: The output size wanted.
     budget_bytes: Memory for everything.
-    workspace_factor, grid_px, device_bytes, max_tile_px: As in `NetworkCost`, for `graph`.
+    workspace_factor, grid_px, device_bytes, max_tile_px, workers: As in `NetworkCost`, for `graph`.
     tile_px: Side of the tiles; None: the largest that fits.
     exact: Never cut the overlap of tiles.
     then: The other networks of the chain, each running on the result of the one before.
     extras: What else is done.
     """
     extras = extras or Extras()
-    chain = (NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px), *then)
+    chain = (NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers), *then)
     scale = math.prod(cost.graph.scale for cost in chain)
     out_height, out_width = size.resolve(height, width, native=scale)
     count, notes = count_passes(height, width, (out_height, out_width), scale, clean=size.factor == 1.0)
@@ -203,6 +219,7 @@ def make_plan(
             tile_px=tile_px,
             exact=exact,
             grid_px=cost.grid_px,
+            workers=cost.workers,
         )
         tiling = Tiling(0, 0, 0, math.inf)
         for room in (left // 2, left):
@@ -217,10 +234,14 @@ def make_plan(
         passes.append(Pass(*sizes[i], tiling, place, margin))
         seen_px = min(tiling.overlap_px, margin) if extras.wrap else tiling.overlap_px
         if tiling.tile_px and seen_px < cost.graph.receptive_field:
-            notes += (narrow_note(seen_px, cost.graph),)
+            notes += (narrow_note(seen_px, cost.graph, tiling.work, given=tile_px is not None),)
         repeats = 1 if cost.graph.in_channels == channels or channels == 1 else channels
-        work = (tiling.work if tiling.tile_px else 1.0) * extras.turns * (repeats + has_alpha)
-        macs += rows * columns * work * cost.graph.macs_per_pixel
+        read_px = rows * columns * (tiling.work if tiling.tile_px else 1.0)
+        if margin and tiling.tile_px:  # tiles of nothing but margin do not run
+            align = cost.graph.alignment
+            padded = (-(-rows // align) * align, -(-columns // align) * align)
+            read_px = sum(t.source_px for t in tiles_of(tiling, padded, sizes[i], align, cost.grid_px, margin))
+        macs += read_px * extras.turns * (repeats + has_alpha) * cost.graph.macs_per_pixel
     needed = array_bytes
     for place in set(order):
         needed += max(step.tiling.source_bytes for step in passes if step.place == place)

@@ -53,6 +53,23 @@ def find_fault(lr: Array, sr: Array) -> Fault | None:
     return None
 
 
+def suspect_block(lr: Array, sr: Array, fault: Fault) -> tuple[int, int]:
+    """(top, left) in LR pixels of the block of `lr` whose result shows the fault most: whose mean is farthest from its
+    input's, or, in a flat channel, which has most detail.
+    """
+    scale = sr.shape[-1] // lr.shape[-1]
+    means = _block_means(lr, BLOCK_PX)
+    if fault == "flat":
+        flat = (sr.max(axis=(-2, -1), keepdims=True) - sr.min(axis=(-2, -1), keepdims=True)) < FLAT
+        worth = flat * (_block_means(lr * lr, BLOCK_PX) - means * means)
+    else:
+        worth = np.abs(_block_means(sr, BLOCK_PX * scale) - means)
+    worth = worth.reshape(-1, *worth.shape[-2:]).max(axis=0)
+    row, column = divmod(int(worth.argmax()), worth.shape[1])
+    height, width = lr.shape[-2:]
+    return height * row // worth.shape[0], width * column // worth.shape[1]
+
+
 def agree(sr: Array, other: Array, scale: int) -> bool:
     """Whether two finite results (..., c, h*scale, w*scale) of one network are equal within the error of half
     precision.

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.engines.tiles import Tile, divide
-from upres.engines.tiles import plan as plan_tiles
-from upres.errors import OutOfMemoryError
 from upres.upscaling.checked_network import CheckedNetwork
 from upres.upscaling.plan import Pass, Plan
-from upres.upscaling.tile_size import Tiling
+from upres.upscaling.tile_size import Tiling, tiles_of
+from upres.upscaling.workers import run_at_once
 
 Array = NDArray[np.float32]
 TURNS = 8  # of the self-ensemble
@@ -109,27 +108,29 @@ def _run_tiles(
     tall, wide = padded.shape[1:]
     px_macs = (channels if graph.in_channels == 1 else 1) * graph.macs_per_pixel
     tiling = network.fitted(step.tiling, tall, wide)
-    tiles = plan_tiles(tall, wide, tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align, grid_px=grid)
+
+    def planned(tiling: Tiling) -> list[Tile]:
+        return tiles_of(tiling, (tall, wide), (height, width), align, grid, margin)
+
+    tiles = planned(tiling)
     if tiling is not step.tiling:
-        planned = plan_tiles(
-            tall, wide, tile_px=step.tiling.tile_px, overlap_px=step.tiling.overlap_px, alignment=align, grid_px=grid
-        )
-        meter.expect((_work(tiles) - _work(planned)) * px_macs)
+        meter.expect((_work(tiles) - _work(planned(step.tiling))) * px_macs)
+
+    def run(tile: Tile) -> None:
+        if tile.keeps(height, width, margin):  # where tiles were halved, some hold nothing but padding
+            sr = _run_tile(network, tile.cut(padded), tile, tiling)
+            tile.paste(sr, planes, graph.scale, margin_px=margin, share=share, add=add)
+
+    def finished(tile: Tile) -> None:
+        meter.advance(tile.source_px * px_macs)
+
     left = _last_first(tiles)
     while left:
-        tile = left.pop()
-        if tile.keeps(height, width, margin):  # a tile of padding alone is not run
-            try:
-                sr = _run_tile(network, tile.cut(padded), tile, tiling.source_bytes)
-            except (OutOfMemoryError, MemoryError) as error:  # finished tiles stay
-                left.append(tile)
-                before = _work(left)
-                tiling, left = _halved(network, step, left, (tall, wide), error)
-                meter.expect((_work(left) - before) * px_macs)
-                continue
-            tile.paste(sr, planes, graph.scale, margin_px=margin, share=share, add=add)
-            del sr  # not alive while the next tile is computed
-        meter.advance(tile.source_px * px_macs)
+        short = run_at_once(tiling.workers, left, run, finished)
+        if short is not None:  # finished tiles stay
+            before = _work(left)
+            tiling, left = _halved(network, step, left, (tall, wide), short)
+            meter.expect((_work(left) - before) * px_macs)
 
 
 def _halved(
@@ -148,14 +149,14 @@ def _halved(
             part
             for tile in reversed(left)
             for part in divide(
-                tile, *size, tile_px=tiling.tile_px, overlap_px=tiling.overlap_px, alignment=align, grid_px=grid
+                tile, *size, tile_px=tiling.kept, overlap_px=tiling.overlap_px, alignment=align, grid_px=grid
             )
         )
         if left[-1].source_px < failed.source_px:
             return tiling, left
 
 
-def _run_tile(network: CheckedNetwork, planes: Array, tile: Tile, room_bytes: int) -> Array:
+def _run_tile(network: CheckedNetwork, planes: Array, tile: Tile, tiling: Tiling) -> Array:
     """Run one tile, c h w -> c h*scale w*scale, whatever the channels of the network."""
     graph = network.graph
     channels = planes.shape[0]
@@ -167,7 +168,7 @@ def _run_tile(network: CheckedNetwork, planes: Array, tile: Tile, room_bytes: in
         batches = [np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))[None]]
     else:
         batches = [np.ascontiguousarray(planes[c])[None, None] for c in range(channels)]
-    answers = network.run(batches, _box(tile), room_bytes)
+    answers = network.run(batches, _box(tile), tiling.tile_bytes, alone=tiling.workers > 1)
     if graph.in_channels == 3 and channels == 1:
         result = np.einsum("c,chw->hw", _LUMA, answers[0][0])[None]
     else:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from upres.engines.fork import begin_engine
 from upres.engines.runner import Runner
-from upres.errors import UsageError
+from upres.errors import EngineError, UsageError
 from upres.graph.opaque import Network
 from upres.images import convert
 from upres.images.convert import Kind
@@ -86,9 +86,10 @@ class Upscaler:
         self._networks: tuple[CheckedNetwork, ...] | None = None
         self._auto = AutoModel(self.options) if self._model == AUTO else None
         self.notes: tuple[str, ...] = ()
-        self._speed: float | None = None
-        self._glance: float | None = None
+        self._speeds: dict[int, float] = {}  # by tiles at once
+        self._glances: dict[int, float] = {}
         self._told_engines = False  # notes of the engines are added to the first picture only
+        self._closed = False
         self._lock = threading.RLock()
 
     @property
@@ -111,9 +112,11 @@ class Upscaler:
         self.close()
 
     def close(self) -> None:
-        """Free the memory of the engines. The upscaler cannot be used afterwards."""
-        for network in self._networks or ():
-            network.close()
+        """Free the memory of the engines, once calls in other threads have ended. Later calls raise `EngineError`."""
+        with self._lock:
+            self._closed = True
+            for network in self._networks or ():
+                network.close()
         if self._auto is not None:
             self._auto.close()
 
@@ -189,7 +192,7 @@ class Upscaler:
         height, width, channels = lr.shape
         begin_engine()
         with self._lock:
-            self._choose(convert.from_array(lr), None)
+            self._choose(Picture(lr), None)
             plan = self.plan(height, width, channels=channels, size=OutputSize(factor=float(self.scale)))
             meter = self._begin(plan, progress)
             sr = run_passes(np.ascontiguousarray(lr, np.float32), self.networks, plan, self.options, meter)
@@ -201,10 +204,8 @@ class Upscaler:
         height, width, channels = picture.pixels.shape
         begin_engine()  # before the lock: another thread may have held it when this process was forked
         with self._lock:  # an engine runs one picture at a time
-            chosen = self._choose(picture, size)
-            plan = self.plan(
-                height, width, channels=channels, has_alpha=is_translucent(picture), depth=picture.depth, size=size
-            )
+            chosen, veil = self._choose(picture, size), is_translucent(picture)
+            plan = self.plan(height, width, channels=channels, has_alpha=veil, depth=picture.depth, size=size)
             meter = self._begin(plan, watch)
             result = enlarge_picture(picture, self.networks, plan, self.options, meter)
             meter.finish()
@@ -212,7 +213,9 @@ class Upscaler:
             return replace(result, notes=result.notes + chosen + plan.notes + self.notes)
 
     def _choose(self, picture: Picture, size: OutputSize | None) -> tuple[str, ...]:
-        """With "auto", take the networks of the model that fits; returns the note on it."""
+        """Refuse a call after `close`; with "auto", take the networks that fit, and return the note on them."""
+        if self._closed:
+            raise EngineError("the Upscaler was closed; make a new one")
         if self._auto is None:
             return ()
         self._networks, note = self._auto.open_for(picture, size)
@@ -231,10 +234,8 @@ class Upscaler:
     ) -> Plan:
         """Plan a picture without running it. Raises `InputError` if it does not fit in memory.
 
-        height, width: Of the input.
-        channels: Of its color, 1 or 3.
+        height, width: Of the input, with `channels` of color (1 or 3) of `depth` bits (8 or 16).
         has_alpha: Its alpha varies, and runs through the network too.
-        depth: Bits per channel, 8 or 16.
         size: The output size; None: the model's own scale.
         """
         options = self.options
@@ -254,6 +255,7 @@ class Upscaler:
             grid_px=first.grid_px,
             device_bytes=first.device_bytes,
             max_tile_px=first.max_tile_px,
+            workers=first.workers,
             then=tuple(then),
             extras=Extras(TURNS if options.tta else 1, options.wrap, options.color_lock or options.blend < 1.0),
         )
@@ -263,20 +265,19 @@ class Upscaler:
         given = self.options.memory_bytes
         return given if given is not None else int(_FREE_SHARE * available_bytes())
 
-    def macs_per_second(self, calibration_macs: float = _CALIBRATION_MACS) -> float:
-        """Speed of the engine, measured once with a gray tile of about `calibration_macs` multiply-adds."""
-        if self._speed is None:
+    def macs_per_second(self, calibration_macs: float = _CALIBRATION_MACS, workers: int = 1) -> float:
+        """Speed with `workers` tiles at once, measured once with gray tiles of about `calibration_macs` in all."""
+        if workers not in self._speeds:
             # The first run also allocates memory, and other programs may disturb any run: take the fastest.
-            self._speed = max(chain_speed(self.networks, calibration_macs) for _ in range(3))
-        return self._speed
+            self._speeds[workers] = max(chain_speed(self.networks, calibration_macs, workers) for _ in range(3))
+        return self._speeds[workers]
 
-    def glance_macs_per_second(self) -> float:
-        """A lower bound of that speed from one small tile, in a tenth of the time; the better figure if measured."""
-        if self._speed is not None:
-            return self._speed
-        if self._glance is None:
-            self._glance = chain_speed(self.networks, _GLANCE_MACS)
-        return self._glance
+    def glance_macs_per_second(self, workers: int = 1) -> float:
+        """A lower bound of that speed, from small tiles in a tenth of the time; the better figure if measured."""
+        known = self._speeds.get(workers) or self._glances.get(workers)
+        if known is None:
+            known = self._glances[workers] = chain_speed(self.networks, _GLANCE_MACS, workers)
+        return known
 
     def _begin(self, plan: Plan, progress: Progress | None) -> Meter:
         for network in self.networks:
@@ -288,9 +289,8 @@ class Upscaler:
         """Set `notes`, and log them: callers that pass arrays do not see notes."""
         count = len(self.networks)
         names = [f"network {place} of {count}: " if count > 1 else "" for place in range(1, count + 1)]
-        notes = tuple(
-            name + note for name, network in zip(names, self.networks, strict=True) for note in network.notes()
-        )
+        both = zip(names, self.networks, strict=True)
+        notes = tuple(name + note for name, network in both for note in network.notes())
         for note in notes:
             _log.warning("%s", note)
         if not self._told_engines:

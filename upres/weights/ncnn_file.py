@@ -132,7 +132,7 @@ def _bounded(path: Path, most: int) -> bytes:
 
 
 def parse_param(text: bytes, origin: Origin) -> tuple[NcnnLayer, ...]:
-    """The layers of a `.param`, each of a known type with numbers that can be, its inputs written by layers before it."""
+    """The layers of a `.param`: of known types, their numbers in range, their inputs written by earlier layers."""
     try:
         lines = text.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
 """Sizes of what ncnn's layers give, computed before a run: ncnn does not compare the operands of element-wise layers.
 
-Where the sides of a picture do not fit a network (Real-CUGAN halves them twice), its branches have different sizes. ncnn
-then reads beyond the smaller one and gives garbage. Source: the layers' `forward` in ncnn's src/layer.
+Where the sides of a picture do not fit a network (Real-CUGAN halves them twice), its branches have different sizes.
+ncnn then reads beyond the smaller one and gives garbage. Source: the layers' `forward` in ncnn's src/layer.
 """
 
 from __future__ import annotations

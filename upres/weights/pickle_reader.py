@@ -76,7 +76,6 @@ class _Machine:
         )
 
     # -- bytes
-    # ---------------------------------------------------------------------------------------------------------------------------
 
     def _take(self, size: int) -> bytes:
         if size > self._end - self._at:
@@ -105,7 +104,6 @@ class _Machine:
         return self._meaning.damaged(f"{found} at byte {self._at:,}")
 
     # -- stack
-    # ---------------------------------------------------------------------------------------------------------------------------
 
     def _pop(self) -> object:
         if not self._stack or self._stack[-1] is _MARK:

@@ -1,4 +1,4 @@
-"""What a file is, by its content: ONNX or not, and for a file that cannot be read, words and a remedy for its refusal."""
+"""What a file is, by its content: whether it is ONNX, and why an unreadable file is refused, with a remedy."""
 
 from __future__ import annotations
 

@@ -43,7 +43,8 @@ def read_zip(data: bytes, origin: Origin) -> dict[str, NDArray[np.generic]]:
     if f"{root}constants.pkl" in entries.names or any(name.startswith(f"{root}code/") for name in entries.names):
         raise origin.refuse(
             "it is a TorchScript archive: a program, not only weights",
-            remedy="Save the weights alone with torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth'), or find the plain .pth",
+            remedy="Save the weights alone with torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth'), or find "
+            "the plain .pth",
         )
     order = f"{root}byteorder"
     if order in entries.names:

@@ -48,7 +48,8 @@ class ZipEntries:
             raise origin.refuse(
                 f"its entries unpack to {total:,} bytes, but the whole file has {origin.size:,}: a size bomb, or "
                 "packed a second time",
-                remedy="If you trust its author, load it with torch and save it again with torch.save, which packs nothing",
+                remedy="If you trust its author, load it with torch and save it again with torch.save, which does not "
+                "compress",
             )
         self.names = frozenset(self._infos)
         self._data = data

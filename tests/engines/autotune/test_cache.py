@@ -1,4 +1,4 @@
-"""What `--engine auto` remembers: for which question, with which figures, and through damage and two writers at once."""
+"""What `--engine auto` remembers: its keys and figures, damaged files, and two writers at once."""
 
 from __future__ import annotations
 
@@ -153,6 +153,7 @@ def test_two_at_once_measure_once() -> None:
     assert (len(measured), chosen) == (1, [ONNX, ONNX])
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_lose_nothing(tmp_path: Path) -> None:
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import tests.engines.autotune.test_choose as t; t.choose.is_busy "

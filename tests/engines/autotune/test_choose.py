@@ -1,4 +1,4 @@
-"""`--engine auto`: when it measures, what it makes of the figures, and which engine it then takes. Figures are made up."""
+"""`--engine auto`: when it measures, and which engine it picks from the figures, which are made up here."""
 
 from __future__ import annotations
 

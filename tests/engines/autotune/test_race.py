@@ -74,7 +74,8 @@ def test_who_comes_too_late_is_left_out_but_not_called_broken() -> None:
 
 def test_the_fastest_run_counts() -> None:
     program = "import sys\nfor line, said in zip(sys.stdin, ['load_s', 'run_s', 'run_s', 'run_s']):\n"
-    program += "    n = globals().get('n', 0) + 1; print('upres-child {\"%s\": %s}' % (said, [9, 3, 1, 2][n - 1]), flush=True)\n"
+    program += "    n = globals().get('n', 0) + 1\n"
+    program += "    print('upres-child {\"%s\": %s}' % (said, [9, 3, 1, 2][n - 1]), flush=True)\n"
     program += "print('upres-child {\"peak_bytes\": 5}')"
     result = answers(program)
     assert (result.load_s, result.run_s, result.peak_bytes, result.error) == (9, 1, 5, "")

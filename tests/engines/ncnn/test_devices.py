@@ -85,7 +85,8 @@ def test_what_others_write_while_ncnn_is_quiet_comes_out_afterwards(capfd: pytes
     with quiet(hide=b"vkAllocateMemory failed", hidden=hidden):
         os.write(
             2,
-            b"[0 llvmpipe (LLVM 15.0.6, 256 bits)]  queueC=0[1]\ndlopen failed libvulkan.so.1\nload vulkan driver failed\n"
+            b"[0 llvmpipe (LLVM 15.0.6, 256 bits)]  queueC=0[1]\n"
+            b"dlopen failed libvulkan.so.1\nload vulkan driver failed\n"
             b"vkAllocateMemory failed -2\nours\n",
         )
     assert capfd.readouterr().err == "ours\n"

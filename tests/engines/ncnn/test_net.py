@@ -16,7 +16,8 @@ from tests.engines.ncnn.test_runner import RNG
 from tests.made_ncnn import bilinear_x2
 from tests.models.test_load import pixels
 from tests.tiny import compact
-from upres.engines.ncnn.net import NcnnNet, own_mat
+from upres.engines.ncnn.arrays import own_mat
+from upres.engines.ncnn.net import NcnnNet
 from upres.engines.ncnn.opaque import NcnnProgram
 from upres.engines.ncnn.runner import NcnnRunner
 from upres.errors import EngineError, OutOfMemoryError
@@ -61,7 +62,8 @@ def test_results_are_our_own_memory(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sr, kept)
 
 
-def test_a_mat_of_ncnn_borrows_and_ours_does_not(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_our_mat_copies_where_ncnns_borrows(tmp_path: Path) -> None:
     """`ncnn.Mat(array)` is the array's own memory and keeps nothing alive: what is written there later is what ncnn
     would compute with.
     """
@@ -106,10 +108,11 @@ class _Extractor:
         (0, OutOfMemoryError, "out of memory on cpu"),  # an empty value without a code
     ],
 )
-def test_a_code_of_ncnns_becomes_an_error(code: int, kind: type[Exception], words: str) -> None:
+def test_an_ncnn_return_code_becomes_an_error(code: int, kind: type[Exception], words: str) -> None:
     runner = NcnnRunner(compact(2), threads=1)
     net: NcnnNet = runner._net  # pyright: ignore[reportPrivateUsage]
-    net._net = SimpleNamespace(create_extractor=lambda: _Extractor(code), clear=lambda: None)  # pyright: ignore[reportPrivateUsage]
+    broken = SimpleNamespace(create_extractor=lambda: _Extractor(code), clear=lambda: None)
+    net._nets = {1: broken}  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(EngineError, match=words) as caught:
         runner(np.ones((1, 3, 6, 5), np.float32))
     assert type(caught.value) is kind

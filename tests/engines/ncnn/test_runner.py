@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests import REPOSITORY, made_ncnn
+from tests.tiny import compact
 from upres.engines.ncnn.runner import NcnnRunner
-from upres.errors import UsageError
+from upres.engines.runner import parallel_of
+from upres.errors import EngineError, UsageError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Conv
 
@@ -37,7 +40,7 @@ def run_python(text: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_the_cpu_does_not_do_in_half_precision_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upres.engines.ncnn.net._cpu_keeps", lambda precision: False)  # pyright: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr("upres.engines.ncnn.net.cpu_keeps", lambda precision: False)  # pyright: ignore[reportUnknownLambdaType]
     for precision in ("fp16", "bf16"):
         with pytest.raises(UsageError, match=f"engine 'ncnn' has no {precision} on this CPU .*use precision fp32"):
             NcnnRunner(identity(), threads=1, precision=precision)
@@ -92,6 +95,7 @@ def test_on_the_cpu_no_driver_is_looked_for_and_nothing_is_printed() -> None:
 # Memory that runs short
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="address space can be limited on Linux alone")
 def test_memory_that_runs_short_is_told_and_the_next_tile_still_runs(tmp_path: Path) -> None:
     """Real shortages at each of several moments, in a process of its own: an error each time, no crash, and the pools
@@ -131,3 +135,33 @@ def test_memory_that_runs_short_is_told_and_the_next_tile_still_runs(tmp_path: P
     )
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout.split() == ["True", "True", "True"]
+
+
+def test_tiles_in_one_thread_are_the_same_to_the_bit_and_may_run_at_once() -> None:
+    """ncnn packs weights for the number of threads: the program is loaded for each, and both agree."""
+    engine = NcnnRunner(compact(2, width=16, strength=1.0), threads=2)
+    calls, alone = parallel_of(engine)
+    pictures = [RNG.random((1, 3, side, 2 * side), dtype=np.float32) for side in (17, 33, 48, 64)]
+    expected = [engine(lr) for lr in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(alone, pictures * 4))
+    assert calls == 2
+    for sr, wanted in zip(found, expected * 4, strict=True):
+        np.testing.assert_array_equal(sr, wanted)
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        alone(pictures[0])
+
+
+def test_large_weights_are_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upres.engines.ncnn.net._KEPT_TWICE", 100)
+    engine = NcnnRunner(compact(2), threads=2)
+    lr = RNG.random((1, 3, 20, 20), dtype=np.float32)
+    nets: dict[int, object] = engine._net._nets  # pyright: ignore[reportPrivateUsage]
+    assert not nets  # loaded for the first run
+    first = engine(lr)
+    assert set(nets) == {2}
+    np.testing.assert_array_equal(engine.in_one_thread(lr), first)
+    assert set(nets) == {1}
+    np.testing.assert_array_equal(engine(lr), first)
+    assert set(nets) == {2}

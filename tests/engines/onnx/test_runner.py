@@ -1,4 +1,4 @@
-"""What is ONNX Runtime's own: its providers, its way back to the CPU that is not taken, its exceptions, half precision."""
+"""ONNX Runtime: its providers, its silent fallback to the CPU, which is refused, its exceptions, half precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State dicts of SRVGGNetCompact become the network they came from; damaged ones are refused by the name of a tensor."""
+"""State dicts of SRVGGNetCompact become the network they came from; damaged ones are refused by a tensor's name."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_a_file_of_merged_kernels_alone() -> None:
 
 
 def test_published_size() -> None:
-    """48 features, x4, counted by hand: 9 * 3 * 48 for the head, 19 convolutions of 48, the 1x1 of 192, the last of 48."""
+    """48 features, x4, by hand: 9 * 3 * 48 for the head, 19 convolutions of 48, the 1x1 of 192, the last of 48."""
     graph = graph_from_state_dict(state_of(SPAN()))
     assert graph.macs_per_pixel == 9 * 3 * 48 + 19 * 9 * 48 * 48 + 192 * 48 + 9 * 48 * 48
     assert graph.receptive_field == 1 + 18 + 1 + 1

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.data.test_roots import CONFIG, levels, save
+from tests.training.data.test_training_set import CONFIG, levels, save
 from upres.errors import DataError
 from upres.images.resize import imresize
 from upres.training.data.pairs import find_partners, misalignment, phase_shift, words_of_shifts
-from upres.training.data.roots import Root, load_training_set
+from upres.training.data.roots import Root
+from upres.training.data.training_set import load_training_set
 
 
 def smooth(seed: int, height: int, width: int) -> np.ndarray:
@@ -132,7 +133,8 @@ def test_everything_that_does_not_match_is_named_before_the_first_step(tmp_path:
     words = str(caught.value)
     assert f"{root.hr} and {root.lr} do not match at x2" in words
     for part in (
-        "0001.png has no LR picture", "0002x2.png has no HR picture", "0003.png is 52 x 40, so LR must be 26 x 20, but it is 25 x 20",
+        "0001.png has no LR picture", "0002x2.png has no HR picture",
+        "0003.png is 52 x 40, so LR must be 26 x 20, but it is 25 x 20",
         f"0004.png matches several LR pictures in {root.lr}: 0004_LR.png, 0004x2.png",
     ):  # fmt: skip
         assert part in words

@@ -15,10 +15,11 @@ from upres.images.io import Picture, write_picture
 from upres.images.resize import imresize
 from upres.training.config import TrainConfig
 from upres.training.data import prepare as module
+from upres.training.data.crops import Options, changes_255
 from upres.training.data.images import read_levels
-from upres.training.data.prepare import Options, changes_255, places, prepare
-from upres.training.data.roots import load_training_set
+from upres.training.data.prepare import prepare
 from upres.training.data.shards import INDEX, is_shards, open_shards
+from upres.training.data.training_set import load_training_set
 
 SMALL = Options(crop_px=48, step_px=32, smallest_px=32, validation=2)
 
@@ -39,13 +40,6 @@ def names_in(out: Path) -> tuple[set[str], set[str]]:
 def write_gray(path: Path, height: int = 64, width: int = 64, depth: int = 8, seed: int = 0) -> None:
     coarse = np.random.default_rng(seed).random((height // 4, width // 4, 1), dtype=np.float32)
     write_picture(Picture(np.clip(imresize(coarse, size=(height, width)), 0, 1), depth=depth), path)
-
-
-@pytest.mark.parametrize(
-    ("side", "expected"), [(48, [0]), (30, [0]), (49, [0, 1]), (80, [0, 32]), (100, [0, 32, 52]), (112, [0, 32, 64])]
-)
-def test_crops_cover_every_pixel(side: int, expected: list[int]) -> None:
-    assert places(side, 48, 32) == expected
 
 
 def test_crops_are_the_pixels_of_their_pictures(photos: Path, tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ from tests.training.data.test_excerpts import (
     photos,  # noqa: F401  # a fixture, which pytest finds by name
 )
 from upres.images.io import Picture, write_picture
-from upres.training.data.prepare import Options, prepare
+from upres.training.data.crops import Options
+from upres.training.data.prepare import prepare
 
 
+@pytest.mark.slow
 def test_prepare_leaves_it_out(photos: list[np.ndarray], tmp_path: Path) -> None:
     for folder, images in (("photos", photos), ("test", [part(photos[1])])):
         (tmp_path / folder).mkdir()

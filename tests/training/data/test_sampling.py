@@ -188,6 +188,7 @@ def test_a_recipe_file_can_be_named(tmp_path: Path) -> None:
     assert _equal(*(_draw([_pair(0)], recipe=load_recipe(name)) for name in ("bicubic", own)))
 
 
+@pytest.mark.slow
 def test_reused_regions_give_the_same_samples_with_and_without_memory() -> None:
     """Four steps share a region: the samples depend on (seed, step, position) alone, whatever was drawn before, by whom
     and how often.
@@ -208,7 +209,7 @@ def test_reused_regions_give_the_same_samples_with_and_without_memory() -> None:
 
 
 def test_reused_regions_are_aligned() -> None:
-    """With a recipe that only reduces, each patch is the reduction of its HR, away from its border; small pictures too."""
+    """With a recipe that only downscales, a patch is its HR downscaled, but for the border; small pictures too."""
     for height, width in ((96, 104), (18, 40), (16, 16)):
         for step in range(4):
             batch = _draw([_pair(3, height=height, width=width)], step, recipe=load_recipe("bicubic"), reuse=4)

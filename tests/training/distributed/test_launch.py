@@ -1,4 +1,4 @@
-"""The launcher, with toy workers that keep a step in a file: which ends are worth another start, and what Ctrl-C does."""
+"""The launcher, with toy workers that keep a step in a file: which failures are worth a restart; Ctrl-C."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ time.sleep(60)
 
 
 class Sender(threading.Thread):
-    """Sends signals to this very process while it launches, each as soon as `ready` is true for its number in the row."""
+    """Sends signals to this process while it launches, each as soon as `ready` is true for its number."""
 
     def __init__(self, numbers: list[signal.Signals], ready: Callable[[int], bool]) -> None:
         super().__init__()

@@ -77,14 +77,17 @@ with join_ranks() as ranks:
     net(make_batch(torch.float32)[0][share]).square().mean().backward()
     before = [p.grad.is_contiguous(memory_format=torch.channels_last) for p in net.parameters() if p.dim() == 4]
     ranks.average_gradients(net.parameters())
-    out["layout kept"] = before == [p.grad.is_contiguous(memory_format=torch.channels_last) for p in net.parameters() if p.dim() == 4]
+    kernels = [p.grad for p in net.parameters() if p.dim() == 4]
+    out["layout kept"] = before == [kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels]
     out["bits"] = [p.grad.numpy().tobytes().hex() for p in net.parameters()]
     out["gradients"] = [p.grad.tolist() for p in net.parameters()]
 
     r = ranks.rank
     given = [
-        torch.full((2, 3, 4, 5), 1.5 - r).to(memory_format=torch.channels_last), torch.tensor(r == 0), torch.tensor(2**40 + 1 - r),
-        torch.tensor([-0.0, float("nan")], dtype=torch.bfloat16) + r, torch.zeros(0), torch.full((3, 2), 7 - r, dtype=torch.uint8).t(),
+        torch.full((2, 3, 4, 5), 1.5 - r).to(memory_format=torch.channels_last),
+        torch.tensor(r == 0), torch.tensor(2**40 + 1 - r),
+        torch.tensor([-0.0, float("nan")], dtype=torch.bfloat16) + r,
+        torch.zeros(0), torch.full((3, 2), 7 - r, dtype=torch.uint8).t(),
     ]
     ranks.broadcast(given)
     out["broadcast"] = [[str(t.dtype), t.contiguous().view(-1).view(torch.uint8).tolist()] for t in given]
@@ -108,7 +111,8 @@ with join_ranks() as ranks:
     x = torch.ones(3, requires_grad=True)
     doings = {
         "mean": lambda: ranks.mean(x), "gradients": lambda: ranks.average_gradients(net.parameters()),
-        "broadcast": lambda: ranks.broadcast([x.detach()]), "any": lambda: ranks.any(True), "gather": lambda: ranks.gather(1),
+        "broadcast": lambda: ranks.broadcast([x.detach()]),
+        "any": lambda: ranks.any(True), "gather": lambda: ranks.gather(1),
         "barrier": ranks.barrier,
     }
     out["lost"] = {}
@@ -162,7 +166,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def alone() -> dict[str, Any]:
-    """The names of COMMON, for the same sums over the whole batch in this process, by torch.mean and without `Ranks`."""
+    """The values of COMMON from the whole batch in this process, by torch.mean and without `Ranks`."""
     names: dict[str, Any] = {}
     with torch.random.fork_rng():
         exec(COMMON, names)
@@ -194,7 +198,7 @@ def test_value_and_gradient_of_two_ranks_are_those_of_the_whole_batch(
 
 
 def test_a_mean_over_one_rank_only_would_be_noticed(alone: dict[str, Any]) -> None:
-    """The relativistic loss of two halves, each with its own mean, is not that of the whole: the test above can fail."""
+    """The relativistic loss of two halves, each with its own mean, differs from the whole: the test above can fail."""
     real, fake = alone["make_batch"]()
     net = alone["nets"][torch.float64]
     halves = [alone["relativistic"](net, real[r::2], fake[r::2], torch.mean).item() for r in range(2)]
@@ -228,7 +232,8 @@ def test_the_average_of_three_ranks_is_their_sum_over_three(three: list[dict[str
 def test_broadcast_gives_rank_0s_bits_in_any_dtype_and_layout(two: list[dict[str, Any]]) -> None:
     given = [
         torch.full((2, 3, 4, 5), 1.5), torch.tensor(True), torch.tensor(2**40 + 1),
-        torch.tensor([-0.0, float("nan")], dtype=torch.bfloat16) + 0, torch.zeros(0), torch.full((2, 3), 7, dtype=torch.uint8),
+        torch.tensor([-0.0, float("nan")], dtype=torch.bfloat16) + 0, torch.zeros(0),
+        torch.full((2, 3), 7, dtype=torch.uint8),
     ]  # fmt: skip
     expected = [[str(tensor.dtype), tensor.view(-1).view(torch.uint8).tolist()] for tensor in given]
     assert two[0]["broadcast"] == two[1]["broadcast"] == expected
@@ -255,7 +260,7 @@ def test_every_method_tells_of_a_lost_rank(two: list[dict[str, Any]]) -> None:
     assert RankLost.exit_code == 75
 
 
-def test_a_process_alone_changes_nothing() -> None:
+def test_a_single_process_changes_nothing() -> None:
     ranks = Ranks()
     x = torch.arange(6.0).view(2, 3).requires_grad_()
     assert ranks.mean_over_ranks(x) is x

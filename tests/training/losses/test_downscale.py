@@ -61,7 +61,7 @@ def test_the_gradient_by_finite_differences(factor: float) -> None:
 
 
 def test_sums_keep_their_gradient() -> None:
-    """Every row of weights sums to 1, so the gradient of the sum over an enlarged axis sums to the number of outputs."""
+    """Every row of weights sums to 1, so the gradient of the sum over an enlarged axis sums to the output's size."""
     x = batch(noise(12, 8)).requires_grad_(True)
     imresize(x, 0.25).sum().backward()
     assert x.grad is not None

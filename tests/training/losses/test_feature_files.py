@@ -18,8 +18,9 @@ from upres.errors import ModelError, UsageError  # noqa: E402
 from upres.images.io import read_picture  # noqa: E402
 from upres.system.download import Source  # noqa: E402
 from upres.training.losses import feature_files  # noqa: E402
+from upres.training.losses.feature_families import FAMILIES, random_state  # noqa: E402
 from upres.training.losses.feature_files import FEATURES, fetch_features, load_features, random_features  # noqa: E402
-from upres.training.losses.feature_nets import FAMILIES, FeatureNetwork, random_state  # noqa: E402
+from upres.training.losses.feature_nets import FeatureNetwork  # noqa: E402
 from upres.weights.read import read_weights  # noqa: E402
 
 _SMALL = "vgg19-conv3_1"
@@ -151,6 +152,7 @@ def test_published_vgg_is_scaled_to_unit_activations(assets: Path, photograph: T
     assert net(photograph * 255, ["relu3_1"])["relu3_1"].mean().item() > 100
 
 
+@pytest.mark.slow
 def test_published_small_vgg_sees_what_the_large_one_sees(assets: Path, photograph: Tensor) -> None:
     """Its file has 1x1 heads that imitate the full network's activations: they confirm each other's colors, range,
     padding and pools.

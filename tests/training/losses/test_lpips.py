@@ -14,8 +14,9 @@ from torch.nn import functional as F  # noqa: E402
 
 from upres.errors import InputError, ModelError, UsageError  # noqa: E402
 from upres.images.io import read_picture  # noqa: E402
+from upres.training.losses.feature_families import FAMILIES, random_state  # noqa: E402
 from upres.training.losses.feature_files import FEATURES, fetch_features, random_features  # noqa: E402
-from upres.training.losses.feature_nets import FAMILIES, FeatureNetwork, random_state  # noqa: E402
+from upres.training.losses.feature_nets import FeatureNetwork  # noqa: E402
 from upres.training.losses.lpips import LAYERS, distance, distance_name, load_linear, unit  # noqa: E402
 
 _SMALL = ["vgg19-conv3_1", "vgg19-16x", "squeezenet1_1"]

@@ -21,8 +21,8 @@ def row(step: int, **figures: Any) -> str:
 
 
 FULL = {
-    "lr_psnr": 44.0, "feature_distance": 0.2, "niqe": 5.0, "color_shift_255": [0.1, -0.2, 0.6], "lattice_2": 0.5, "lattice_4": 0.7,
-    "contrast_2": 1.5, "contrast_4": 30.0,
+    "lr_psnr": 44.0, "feature_distance": 0.2, "niqe": 5.0, "color_shift_255": [0.1, -0.2, 0.6], "lattice_2": 0.5,
+    "lattice_4": 0.7, "contrast_2": 1.5, "contrast_4": 30.0,
 }  # fmt: skip
 
 

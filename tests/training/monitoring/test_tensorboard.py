@@ -123,8 +123,9 @@ def test_scalars_are_grouped_and_can_be_read_back(tmp_path: Path) -> None:
         )
     events = logged(tmp_path)
     expected = {
-        "anything/at_all": (1, 2.0), "loss/pixel": (3, 0.5), "discriminator/real": (3, 1.5), "discriminator/fake": (3, -1.5),
-        "gradient_norm/generator": (3, 9.0), "learning_rate": (3, 1e-4), "milliseconds/data": (3, 7.0),
+        "anything/at_all": (1, 2.0), "loss/pixel": (3, 0.5), "discriminator/real": (3, 1.5),
+        "discriminator/fake": (3, -1.5), "gradient_norm/generator": (3, 9.0), "learning_rate": (3, 1e-4),
+        "milliseconds/data": (3, 7.0),
     }  # fmt: skip
     found = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
     assert found.keys() == expected.keys()
@@ -142,6 +143,7 @@ def test_what_was_logged_after_the_step_that_is_resumed_from_is_hidden(tmp_path:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_validation_is_logged_with_its_crops_and_curves(tmp_path: Path) -> None:
     pairs, net = [textured(30, 70), textured(8, 8, seed=1)], Blurred()
     quality = validate(net, pairs, scale=2)

@@ -38,8 +38,8 @@ from upres.training.monitoring.validation import (  # noqa: E402
 )
 
 QUALITY = Quality(
-    psnr_y=30.0, psnr_rgb=28.0, ssim_y=0.8, lr_psnr=45.0, color_shift_255=(0.1, -0.2, 0.3), lattice_2=0.5, lattice_4=0.6, contrast_2=1.0,
-    contrast_4=2.0,
+    psnr_y=30.0, psnr_rgb=28.0, ssim_y=0.8, lr_psnr=45.0, color_shift_255=(0.1, -0.2, 0.3), lattice_2=0.5,
+    lattice_4=0.6, contrast_2=1.0, contrast_4=2.0,
 )  # fmt: skip
 
 

@@ -15,8 +15,9 @@ from torch.nn import functional as F  # noqa: E402
 
 from upres.errors import EngineError  # noqa: E402
 from upres.training.winograd import conv  # noqa: E402
+from upres.training.winograd.build import load_kernel  # noqa: E402
 from upres.training.winograd.conv import Conv2d, conv2d, dense_block, winograd  # noqa: E402
-from upres.training.winograd.kernel import Kernel, load_kernel  # noqa: E402
+from upres.training.winograd.kernel import Kernel  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("compiled")
 TOLERANCE = 5e-6  # root mean square error over root mean square; direct summation in float32 has 1e-7 to 2e-6
@@ -149,7 +150,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
 
 def test_only_the_gradients_that_are_asked_for_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the adversarial step: the generator's loss wants D's input gradient alone, D's own loss its weights' alone."""
+    """As in the adversarial step: G's loss needs only the gradient of D's input, D's loss only that of its weights."""
     first, second = Conv2d(3, 16, 3, padding=1), Conv2d(16, 16, 3, padding=1)
     third = Conv2d(16, 16, 4, stride=2, padding=1, bias=False)
     x = torch.randn(1, 3, 8, 8, requires_grad=True)

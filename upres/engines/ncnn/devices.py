@@ -79,7 +79,7 @@ def quiet(hide: bytes = b"", hidden: bytearray | None = None) -> Generator[None]
 
 def list_vulkan_devices() -> tuple[VulkanDevice, ...]:
     """In this process, which a bad driver may crash; see `vulkan_devices`. () without Vulkan or without a device."""
-    import ncnn  # pyright: ignore[reportMissingImports]
+    from upres.engines.ncnn.library import ncnn
 
     with quiet():
         default = ncnn.get_default_gpu_index() if ncnn.get_gpu_count() else -1

@@ -10,10 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import ncnn  # pyright: ignore[reportMissingImports]
 import numpy as np
 
-from upres.engines.ncnn.net import NAME, NcnnNet, own_mat
+from upres.engines.ncnn.arrays import own_mat
+from upres.engines.ncnn.library import ncnn
+from upres.engines.ncnn.net import NAME, NcnnNet
 from upres.engines.opaque.program import Cost, live_bytes
 from upres.engines.runner import threads_or_default
 from upres.errors import EngineError, ModelError
@@ -41,12 +42,13 @@ class NcnnProgram:
         self.channels = (self._model.in_channels,) if self._model.in_channels else (3, 1)
         self.parameters = self._model.parameters
         self.sha256 = self._model.sha256
-        self.memory_factor = 15.0 if exact else 6.0  # as of `engines.ncnn`, whose layers these are
+        self.memory_factor = 4.0 if exact else 8.5  # as of `NcnnRunner` for dense blocks
         self.grid_px = 1 if exact else 12
         self._fitting: set[tuple[int, int, int]] = set()
         text, chunks = program(self._model)
         refusal = ModelError(f"model file {path}: {NAME} refused it; another version of ncnn may have made it")
         self._net = NcnnNet(text, chunks, threads=threads, exact=exact, sgemm=not exact, refusal=refusal)
+        self._net.load()  # the files may be damaged
 
     def __call__(self, lr: Array) -> Array:
         self._check(lr)
@@ -94,7 +96,7 @@ class NcnnPair:
     name = NAME
 
     def __init__(self, param: Path, weights: Path, names: tuple[str, str], *, threads: int = 0) -> None:
-        """names: of the input and of the output. On the CPU, in float32. Raises EngineError where ncnn refuses a file."""
+        """On the CPU, in float32. names: of input and output. Raises `EngineError` if ncnn refuses a file."""
         self._names = names
         self._net: Any = ncnn.Net()
         options = self._net.opt

@@ -28,10 +28,9 @@ def program(graph: Graph, *, exact: bool = False) -> tuple[str, list[Array]]:
 
     Args:
         graph: The network.
-        exact: Avoid convolutions whose sums depend on a pixel's position in a tile. The caller turns off Winograd.
-            The matrix product sums the last columns of a tile in another order unless the number of output channels is
-            a multiple of 4 (measured: no difference for multiples of 4, up to 0.6 % for others), so other layers use
-            direct convolution.
+        exact: Avoid convolutions whose sums depend on a pixel's position in a tile. The caller turns off Winograd and,
+            on the CPU, the matrix product, which sums the last columns of a tile in another order unless the number of
+            output channels is a multiple of 4 (measured: no difference for multiples of 4, up to 0.6 % for others).
 
     Returns:
         The text of the program (.param), and the arrays that its layers read, in order.
@@ -144,7 +143,8 @@ class NcnnRunner:
     Args:
         graph: The network.
         threads: On the CPU; 0 is one per available core.
-        exact: Make values independent of their position in a tile (see `program`), at about half the speed.
+        exact: Make values independent of their position in a tile (see `program`), by direct convolution: at half the
+            speed for networks 64 wide, 0.85 of it for 32 wide ones.
         device: "cpu" (also "auto"), "vulkan" or "vulkan:N".
         precision: "fp32", or "fp16" or "bf16" if the device has it.
 
@@ -163,17 +163,28 @@ class NcnnRunner:
         text, chunks = program(graph, exact=exact)
         refusal = EngineError(f"{NAME} rejected this {graph.family} network; please report it with the model's name")
         self._net = NcnnNet(
-            text, chunks, threads=threads, exact=exact, device=device, precision=precision, refusal=refusal
+            text,
+            chunks,
+            threads=threads,
+            exact=exact,
+            device=device,
+            precision=precision,
+            # Direct convolution is faster than the matrix product, 1.1 times (64 wide) to 1.5 (32 wide), and takes a
+            # third of its memory.
+            sgemm=not exact or device not in ("auto", "cpu"),
+            refusal=refusal,
         )
         self.device = self._net.device
         self.precision: Precision = self._net.precision
         self.notes = self._net.notes
-        # Measured on compact networks and both parts of RRDB: 4.7 to 6.0 with Winograd (padded copies, transformed
-        # tiles, spare blocks of the pools), 11.6 to 14.9 with the matrix product (im2col takes nine times the input).
-        # ncnn chooses Winograd output blocks of 2, 4 or 6 values per layer. On Vulkan: 3.4 to 4.4, 1.6 without
-        # Winograd; blocks of 2 or 4.
+        self.parallel_calls = self._net.threads if self._net.gpu is None else 1
+        # Measured with Winograd 4.4 to 6.0 for plain stacks of convolutions and 7.5 to 8.5 for dense blocks (padded
+        # copies, transformed tiles, spare blocks of the pools); with direct convolution 2.0 to 2.4 and 3.6. ncnn
+        # chooses Winograd output blocks of 2, 4 or 6 values per layer. On Vulkan: 3.4 to 4.4, 1.6 without Winograd;
+        # blocks of 2 or 4.
         if self._net.gpu is None:
-            self.memory_factor = 15.0 if exact else 6.0
+            dense = any(isinstance(node, Concat) for node in graph.nodes)
+            self.memory_factor = (4.0 if dense else 2.75) if exact else (8.5 if dense else 6.0)
             self.grid_px = 1 if exact else 12
         else:
             self.memory_factor = (3.0 if exact else 6.0) * (1.0 if self.precision == "fp32" else 0.5)
@@ -184,9 +195,16 @@ class NcnnRunner:
         return None if self._net.gpu is None else self._net.gpu.free_bytes
 
     def __call__(self, lr: Array) -> Array:
+        return self._run(lr, alone=False)
+
+    def in_one_thread(self, lr: Array) -> Array:
+        """See `runner.parallel_of`."""
+        return self._run(lr, alone=True)
+
+    def _run(self, lr: Array, *, alone: bool) -> Array:
         check_input(self._graph, lr)
         needed = self.memory_factor * self._graph.activation_bytes_per_pixel * lr.shape[2] * lr.shape[3]
-        sr = self._net(lr[0], self._graph.input, self._graph.output, needed_bytes=int(needed))
+        sr = self._net(lr[0], self._graph.input, self._graph.output, needed_bytes=int(needed), alone=alone)
         return check_output(self.name, lr, sr[None], self._graph.scale)
 
     def close(self) -> None:

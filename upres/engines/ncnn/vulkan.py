@@ -25,9 +25,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import ncnn  # pyright: ignore[reportMissingImports]
-
 from upres.engines.ncnn.devices import REMEDY, VulkanDevice, list_vulkan_devices, quiet
+from upres.engines.ncnn.library import ncnn
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 
 # The maxBufferSize and maxMemoryAllocationSize that Vulkan guarantees; ncnn crashes on a buffer that exceeds them.

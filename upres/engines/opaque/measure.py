@@ -8,17 +8,20 @@ from typing import Any
 
 from upres.errors import ModelError
 from upres.graph.opaque import Kind, OpaqueModel
+from upres.system.files import model_bytes
 from upres.system.subprocesses import python_command, run
 
 _PROBE = "upres.engines.opaque.probe"  # by name: it is run, never imported
-_TIMEOUT_S = 300.0
+# The runs of a probe are small, however large the file is; reading and compiling it takes time by its size.
+_TIMEOUT_S, _LONGEST_S, _BYTES_PER_S = 60.0, 300.0, 1 << 20
 
 
 def probe(path: Path, kind: Kind) -> OpaqueModel:
     """Measure the file in a child process. Raises ModelError with its message, or with how the process ended."""
-    outcome = run([*python_command(_PROBE), kind, str(path.absolute())], timeout_s=_TIMEOUT_S)
+    timeout_s = min(_LONGEST_S, _TIMEOUT_S + model_bytes(path) / _BYTES_PER_S)
+    outcome = run([*python_command(_PROBE), kind, str(path.absolute())], timeout_s=timeout_s)
     if outcome.timed_out:
-        raise ModelError(f"model file {path}: running it on a small picture took more than {_TIMEOUT_S:.0f} seconds")
+        raise ModelError(f"model file {path}: running it on a small picture took more than {timeout_s:.0f} seconds")
     if not outcome.told:
         raise ModelError(
             f"model file {path}: running it on a small picture {outcome.ending}. The file is damaged, or not for "

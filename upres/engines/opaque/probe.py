@@ -18,6 +18,7 @@ from upres.errors import EngineError, ModelError, UpresError
 from upres.graph.nodes import Array
 from upres.graph.opaque import WHOLE_PICTURE_PX, Kind, OpaqueModel
 from upres.system.child import tell
+from upres.system.files import model_bytes
 from upres.system.memory import limit_memory
 
 _FIRST = (64, 128)
@@ -26,14 +27,16 @@ _MAX_SCALE = 16
 _PROBE_MACS = 0.15e12  # for one run: a second or two on two cores
 _MAX_PROBE_PX = 256
 _KEPT, _KEPT_OTHER = 0.08, 0.03  # tolerated mean error on a smooth image: for [0, 1], the likely range, and for others
-# Another range is taken if its error is below this share of the error for [0, 1]: networks are nearly linear, and seldom
-# tell ranges apart by less. Measured for networks of known range: 0.003 for the right one, 3 to 6 for wrong ones.
+# Another range is taken if its error is below this share of the error for [0, 1]: networks are nearly linear, so
+# ranges are seldom told apart by less. Measured for known networks: 0.003 for the right range, 3 to 6 for wrong ones.
 _CLEARLY = 0.125
 _RANGE = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 _RANGES = sorted(((low_high, given) for low_high in _RANGE for given in _RANGE), key=lambda pair: pair[0] != pair[1])
 _SIZES_TRIED = 16  # a network may accept only every so many sides
 _TILE_ERROR = 1e-4
 _RESERVED_BYTES = 8 * 2**30  # addresses that engines reserve and never touch
+# Memory of a probe: an engine with its activations on a small image, and a few copies of the weights.
+_MOST_BYTES, _COPIES = 3 * 2**30, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +267,8 @@ def main(arguments: list[str]) -> None:
     Errors caused by the file are part of the answer; other exceptions end the process, which the parent reports.
     """
     kind, path = cast(Kind, arguments[0]), Path(arguments[1])
-    limit_memory(_RESERVED_BYTES)  # against hostile files
     try:
+        limit_memory(_RESERVED_BYTES, _MOST_BYTES + _COPIES * model_bytes(path))  # against hostile files
         program = open_program(kind, path, threads=0, exact=True)
         answer: dict[str, object] = asdict(measure(program, kind, path))
     except (UpresError, MemoryError) as error:

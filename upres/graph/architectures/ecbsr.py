@@ -86,7 +86,7 @@ def _range(layers: list[Layer], colors: int) -> float:
 
 
 def _merged(keys: Keys, stem: str, weight: Array, bias: Array) -> tuple[Array, Array]:
-    """One 3x3 for the five branches: the sum over the middle channels of the inner 1x1 times the outer 3x3, in float64."""
+    """One 3x3 for the five branches: inner 1x1 times outer 3x3, summed over the middle channels, in float64."""
     out, into = weight.shape[:2]
     total, offset = weight.astype(np.float64), bias.astype(np.float64)
     for name in ("conv1x1_3x3", *_FILTERED):

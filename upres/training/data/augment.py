@@ -38,7 +38,7 @@ def mixup(a: Sample, b: Sample, rng: np.random.Generator) -> Sample:
 
 
 def _box(size: int, rng: np.random.Generator) -> tuple[slice, slice]:
-    """A square of LR pixels whose share of the patch's area is uniform (Yun et al., "CutMix", ICCV 2019, equation 2)."""
+    """A square of LR pixels whose share of the patch is uniform (Yun et al., "CutMix", ICCV 2019, equation 2)."""
     side = int(np.clip(round(size * np.sqrt(rng.random())), 1, size - 1))
     top, left = (int(rng.integers(size - side + 1)) for _ in range(2))
     return slice(top, top + side), slice(left, left + side)

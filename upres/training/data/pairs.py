@@ -47,8 +47,12 @@ def find_partners(
             cropped.append(high.name)
     if faults:
         raise DataError(words_of_faults(faults, hr, lr, scale))
-    note = f"{hr}: {len(cropped)} of {len(found)} pairs are cropped to multiples of {scale}, top left kept ({', '.join(cropped[:5])})"
-    return found, [note] if cropped else []
+    if not cropped:
+        return found, []
+    names = ", ".join(cropped[:5])
+    return found, [
+        f"{hr}: {len(cropped)} of {len(found)} pairs are cropped to multiples of {scale}, top left kept ({names})"
+    ]
 
 
 def load_paired(

@@ -216,7 +216,8 @@ class ShardWriter:
             for name, entries in (("crops", crops), ("validation", validation))
         }
         body = {
-            "format": _FORMAT, "version": _VERSION, "channels": self.channels, "depth": self.depth, "shards": self.shards, **rows, **facts,
+            "format": _FORMAT, "version": _VERSION, "channels": self.channels, "depth": self.depth,
+            "shards": self.shards, **rows, **facts,
         }  # fmt: skip
         write_atomic(self.folder / INDEX, json.dumps({**body, "sha256": _digest(body)}).encode())
         (self.folder / _MARK).unlink(missing_ok=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingTypeStubs=false
 import dataclasses
-import logging
 import os
 import signal
 import sys
@@ -20,21 +19,22 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch.distributed.elastic.multiprocessing import LogsDest, LogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing import LogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.rendezvous import RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from upres.engines.runner import threads_or_default
 from upres.errors import EngineError, UsageError
+from upres.system import signals
 from upres.system.files import output_error
+from upres.training.distributed.logs import WorkerLogs, launcher_log
 from upres.training.distributed.ranks import LAUNCHER_PID, RankLost
 
 ATTEMPTS = 3  # give up after this many in a row without a new checkpoint
 INTERRUPTED = 130
 _SAVE_S = 900  # how long workers may save after Ctrl-C before they are killed
 _MEETING_S = 900  # how long the first machine waits for the last
-_TAIL_LINES = 40
 
 
 @dataclass(frozen=True)
@@ -115,18 +115,18 @@ def launch(
     def attempts(requests: Sequence[int]) -> int:
         attempt, fruitless, newest = 1, 0, progress_of()
         while True:
-            logs = _Logs(log_folder, attempt)
+            logs = WorkerLogs(log_folder, attempt)
             end = end_of(_run(command, _launch_config(processes, nodes, rdzv, local_addr, logs)))
             if requests and end.exit_code is None:  # the signal came when the launcher had stopped waiting
                 return INTERRUPTED
             if end.exit_code is not None:
                 if end.exit_code != INTERRUPTED:
-                    _show(logs, end.rank, say)
+                    logs.show(end.rank, say)
                 return end.exit_code
             before, newest = newest, progress_of()
             fruitless = 0 if newest is not None and (before is None or newest > before) else fruitless + 1
             if fruitless == ATTEMPTS or nodes > 1:
-                _show(logs, end.rank, say)
+                logs.show(end.rank, say)
                 done = (
                     f"{ATTEMPTS} attempts in a row made no new checkpoint"
                     if nodes == 1
@@ -142,7 +142,7 @@ def launch(
     try:
         with (
             _signals_as_requests() as requests,
-            _launcher_log(log_folder, debug),
+            launcher_log(log_folder, debug),
             _environment(_worker_environment(processes, nodes)),
         ):
             return attempts(requests)
@@ -203,49 +203,6 @@ def _run(command: Sequence[str], config: LaunchConfig) -> dict[int, int]:
     return {}
 
 
-class _Logs(LogsSpecs):
-    """Local rank 0 keeps the terminal, with its progress bar; the others' streams go to files named by attempt and
-    rank.
-    """
-
-    def __init__(self, folder: Path, attempt: int) -> None:
-        super().__init__(log_dir=str(folder))
-        self._folder = folder
-        self._attempt = attempt
-        self._errors: dict[int, Path] = {}
-
-    @property
-    def root_log_dir(self) -> str:
-        return str(self._folder)
-
-    def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
-        out: dict[int, str] = {}
-        errors: dict[int, str] = {}
-        replies: dict[int, str] = {}
-        for local, environment in envs.items():
-            rank = int(environment["RANK"])
-            attempt = self._attempt + int(environment["TORCHELASTIC_RESTART_COUNT"])
-            stem = self._folder / f"attempt-{attempt}-rank-{rank}"
-            out[local] = f"{stem}.out" if local else ""
-            errors[local] = f"{stem}.err" if local else ""
-            replies[local] = os.devnull
-            environment["TORCHELASTIC_ERROR_FILE"] = ""
-            if local:
-                self._errors[rank] = Path(errors[local])
-        return LogsDest(stdouts=out, stderrs=errors, error_files=replies)
-
-    def errors_of(self, rank: int) -> Path | None:
-        """The stderr file of `rank`; None if that was the terminal, or is on another machine."""
-        return self._errors.get(rank)
-
-
-def _show(logs: _Logs, rank: int, say: Callable[[str], None]) -> None:
-    file = logs.errors_of(rank)
-    if file is not None and file.exists():
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]:
-            say(f"rank {rank}: {line}")
-
-
 def _worker_environment(processes: int, nodes: int) -> dict[str, str]:
     """What workers inherit, unless the user has set it: their share of the cores and, on one machine, the loopback
     device for gloo, which would otherwise resolve the host name and fail where that is impossible.
@@ -279,6 +236,7 @@ def _signals_as_requests() -> Generator[list[int], None, None]:
 
     def handle(number: int, frame: object) -> None:
         requests.append(number)
+        signals.remember(number)
         raise SignalException("asked to stop", signal.SIGINT)
 
     before = {
@@ -292,21 +250,3 @@ def _signals_as_requests() -> Generator[list[int], None, None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _launcher_log(folder: Path, debug: bool) -> Generator[None, None, None]:
-    """Send the launcher's log to `launcher.log`, or with `debug` to the terminal."""
-    if debug:
-        yield
-        return
-    logger = logging.getLogger("torch.distributed")
-    before, propagated = logger.handlers[:], logger.propagate
-    file = logging.FileHandler(folder / "launcher.log", encoding="utf-8", delay=True)
-    file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    logger.handlers[:], logger.propagate = [file], False
-    try:
-        yield
-    finally:
-        logger.handlers[:], logger.propagate = before, propagated
-        file.close()

@@ -19,8 +19,8 @@ from upres.errors import ModelError, UsageError
 from upres.system.download import Source, cache_folder, fetch
 from upres.system.files import sha256_of
 from upres.training.losses import formulas
+from upres.training.losses.feature_families import random_state, recognize
 from upres.training.losses.feature_nets import FeatureNetwork as FeatureNetwork
-from upres.training.losses.feature_nets import random_state, recognize
 from upres.weights.read import read_weights
 
 RANDOM = "random weights"  # in place of a SHA-256
@@ -87,7 +87,8 @@ _CARDS = (
         bytes=3_862_288,
         license="MIT",
         default_layers={"conv5_1": 0.2},
-        note="VGG-19 up to conv5_1 with a sixteenth of its weights, trained to reconstruct pictures (Wang et al., CVPR 2020)",
+        note="VGG-19 up to conv5_1 with a sixteenth of its weights, trained to reconstruct pictures (Wang et al., CVPR "
+        "2020)",
     ),
     FeatureCard(
         name="squeezenet1_1",
@@ -97,7 +98,8 @@ _CARDS = (
         bytes=2_906_197,
         license="MIT",
         default_layers={"fire9": 0.0125},
-        note="small, fast and unrelated to VGG: an independent judge of a VGG loss. Trained in Caffe: LPIPS has no weights for it",
+        note="small, fast and unrelated to VGG: an independent judge of a VGG loss. Trained in Caffe: LPIPS has no "
+        "weights for it",
     ),
     FeatureCard(
         name="squeezenet1_1-torchvision",

@@ -33,7 +33,6 @@ def _wide(x: Tensor) -> Tensor:
 
 
 # ---- pictures
-# -------------------------------------------------------------------------------------------------------------------------
 
 
 def l1(sr: Tensor, hr: Tensor) -> Tensor:
@@ -47,7 +46,7 @@ def mse(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def charbonnier(sr: Tensor, hr: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """mean sqrt((sr - hr)^2 + epsilon^2) (Charbonnier et al., ICIP 1994; epsilon as in Lai et al., LapSRN, CVPR 2017)."""
+    """mean sqrt((sr - hr)^2 + epsilon^2) (Charbonnier et al., ICIP 1994; epsilon of Lai et al., LapSRN, CVPR 2017)."""
     return torch.sqrt((sr - hr).square() + epsilon**2).mean()
 
 
@@ -142,7 +141,6 @@ def artifact_map(sr: Tensor, hr: Tensor, sr_ema: Tensor) -> Tensor:
 
 
 # ---- adversaries
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 def _says_real(logits: Tensor) -> Tensor:

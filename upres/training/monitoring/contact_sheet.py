@@ -77,8 +77,8 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], title: str) -> Levels:
         """Draw text that ends above `bottom`, shortened to `room` pixels; returns its width."""
         text = _cut(canvas, text, room, weight)
         figure.text(
-            left / size[1], 1.0 - (bottom - 7) / size[0], text, ha=align, va="baseline", color=color, fontsize=_WORDS_PX * 72 / _DPI,
-            fontfamily=_FONT, fontweight=weight, parse_math=False,
+            left / size[1], 1.0 - (bottom - 7) / size[0], text, ha=align, va="baseline", color=color,
+            fontsize=_WORDS_PX * 72 / _DPI, fontfamily=_FONT, fontweight=weight, parse_math=False,
         )  # fmt: skip
         return _width(canvas, text, weight)
 
@@ -133,7 +133,7 @@ def missing_to_plot() -> list[str]:
 
 
 def in_font(text: str) -> str:
-    """`text` with a white square for each letter the font lacks (Chinese file names), of which matplotlib would warn."""
+    """`text` with a white square for each letter that the font lacks (Chinese names): matplotlib would warn of it."""
     return "".join(letter if ord(letter) in _letters() else "□" for letter in text)
 
 

@@ -70,7 +70,7 @@ def plot_curves(run_folder: Path) -> Path:
         ("NIQE", "lower is better", {"": (series("niqe"), _BLUE)}),
         (
             "color shift, 8-bit levels", "mean of SR minus that of HR: 0 is best",
-            {name: (series(shift, i), color) for i, (name, color) in enumerate((("R", _RED), ("G", _GREEN), ("B", _BLUE)))},
+            {name: (series(shift, i), (_RED, _GREEN, _BLUE)[i]) for i, name in enumerate("RGB")},
         ),
         (
             "pattern of 2 and 4 px", "energy relative to HR; dashed: to its neighbors in the spectrum",

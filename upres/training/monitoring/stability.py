@@ -252,7 +252,10 @@ class StabilityGuard:
         if not serious:
             return "Training continues"
         if not self._acts:
-            return "Training continues; started with `guard=True` it would go back to the last good checkpoint, once, and halve the rates"
+            return (
+                "Training continues; started with `guard=True` it would go back to the last good checkpoint, once, and "
+                "halve the learning rates"
+            )
         return (
             f"Training continues: it {self._went_back()}"
             if self.memory.went_back

@@ -105,7 +105,7 @@ def _spread(alphas: Sequence[float], count: int) -> set[float]:
 
 
 def plot_sweep(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Plot the perception-distortion curve: feature distance (and NIQE) over PSNR (Y), each point labeled with alpha."""
+    """Plot the perception-distortion curve: feature distance (and NIQE) over PSNR (Y), points labeled with alpha."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -159,8 +159,8 @@ def _label(axes: Axes, points: Sequence[tuple[float, float, float]]) -> None:
         line = {"arrowstyle": "-", "color": "#b6bbc2", "linewidth": 0.7, "shrinkA": 6, "shrinkB": 4}
         offset = tuple(reach * away * 72.0 / axes.figure.dpi)
         axes.annotate(
-            f"{alpha:g}", (x, y), offset, textcoords="offset points", ha="center", va="center", fontsize=8.5, color="#3c4043",
-            arrowprops=line if reach > 2 * _REACH_PX else None,
+            f"{alpha:g}", (x, y), offset, textcoords="offset points", ha="center", va="center", fontsize=8.5,
+            color="#3c4043", arrowprops=line if reach > 2 * _REACH_PX else None,
         )  # fmt: skip
 
 

@@ -100,7 +100,7 @@ class SpectralConv2d(nn.Module):
 
 
 def _leaky(x: Tensor) -> Tensor:
-    """LeakyReLU 0.2, in place: its input is always the output of a convolution or normalization that nothing else uses."""
+    """LeakyReLU 0.2, in place: nothing else uses its input, the output of a convolution or normalization."""
     return F.leaky_relu(x, 0.2, inplace=True)
 
 

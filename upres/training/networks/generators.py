@@ -64,8 +64,8 @@ def _residual(config: TrainConfig) -> AnyGenerator:
 
 def _rrdb(config: TrainConfig) -> AnyGenerator:
     return RRDBNet(
-        scale=config.scale, width=config.width, blocks=config.depth, growth=config.growth, checkpoint=config.gradient_checkpointing,
-        channels=channels_of(config),
+        scale=config.scale, width=config.width, blocks=config.depth, growth=config.growth,
+        checkpoint=config.gradient_checkpointing, channels=channels_of(config),
     )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upres.training.winograd.kernel import Kernel, Kind, Share, load_kernel, suits
+from upres.training.winograd.build import load_kernel
+from upres.training.winograd.kernel import Kernel, Kind, Share, suits
 
 _SLOPE: Final = 0.2
 _RESIDUAL: Final = 0.2
@@ -204,8 +205,9 @@ class _DenseBlock(torch.autograd.Function):
             start, end = weights[k - 1].shape[1] if k else 0, weights[k].shape[1]
             so_far = by_seen[..., :end]
             kernel.input_gradient(
-                "3x3", incoming, weights[k], so_far if k else _nhwc(by_x), scale=scale, first=None if k == 4 else so_far,
-                second=None if k else received, mask=seen if k else None, mask_from=start, slope=_SLOPE,
+                "3x3", incoming, weights[k], so_far if k else _nhwc(by_x), scale=scale,
+                first=None if k == 4 else so_far, second=None if k else received, mask=seen if k else None,
+                mask_from=start, slope=_SLOPE,
             )  # fmt: skip
             incoming, scale = by_seen[..., start:end], 1.0
         if not any(_wanted(ctx, index) for index in range(1, 11)):

@@ -1,4 +1,4 @@
-"""The kernel of winograd.cpp: compiled for this processor on first use, cached, and called with torch tensors.
+"""The kernel of winograd.cpp, compiled by build.py, called with torch tensors.
 
 It knows nothing of gradients or modules (see conv.py). Its tensors are views `b h w c` with c contiguous and no gaps
 between rows and pictures, such as a slice of channels of a channels-last batch.
@@ -8,13 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from ctypes import c_float, c_int, c_int64, c_void_p
 from dataclasses import dataclass
@@ -24,16 +17,12 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
-from upres.errors import EngineError, OutputError
-from upres.system.download import cache_folder
-from upres.system.files import sha256_of, write_atomic
+from upres.errors import EngineError
 
 PANEL: Final = 16  # channels, in and out, must be multiples of this
 MOST_CHANNELS: Final = 4096
 Kind = Literal["3x3", "3x3/valid", "4x4/2"]  # stride 1, padding 1; stride 1, no padding; stride 2, padding 1
 
-SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("winograd.cpp", "winograd.h"))
-_FLAGS: Final = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 _Quad = c_int64 * 4
 
 
@@ -61,8 +50,8 @@ class _Weights(ctypes.Structure):
 
 class _Finish(ctypes.Structure):
     _fields_ = (
-        ("bias", c_void_p), ("slope", c_float), ("scale", c_float), ("first", _Image), ("second", _Image), ("mask", _Image),
-        ("mask_from", c_int64),
+        ("bias", c_void_p), ("slope", c_float), ("scale", c_float), ("first", _Image), ("second", _Image),
+        ("mask", _Image), ("mask_from", c_int64),
     )  # fmt: skip
 
 
@@ -96,8 +85,8 @@ class Kernel:
         self._weight_gradients.argtypes = (c_void_p, _Image, c_int64, c_void_p, c_int64, c_int)
 
     def convolve(
-        self, kind: Kind, x: Tensor, weight: Tensor, out: Tensor, *, bias: Tensor | None = None, slope: float = 1.0, scale: float = 1.0,
-        first: Tensor | None = None, second: Tensor | None = None,
+        self, kind: Kind, x: Tensor, weight: Tensor, out: Tensor, *, bias: Tensor | None = None, slope: float = 1.0,
+        scale: float = 1.0, first: Tensor | None = None, second: Tensor | None = None,
     ) -> None:  # fmt: skip
         """out <- scale * leaky_relu(conv(x, weight) + bias) + first + second; `first` and `second` may be `out`.
 
@@ -108,8 +97,9 @@ class Kernel:
         self._run(_forward(kind, x.shape[:3]), x, _weights(weight), out, finish)
 
     def input_gradient(
-        self, kind: Kind, gradient: Tensor, weight: Tensor, out: Tensor, *, scale: float = 1.0, first: Tensor | None = None,
-        second: Tensor | None = None, mask: Tensor | None = None, mask_from: int = 0, slope: float = 1.0,
+        self, kind: Kind, gradient: Tensor, weight: Tensor, out: Tensor, *, scale: float = 1.0,
+        first: Tensor | None = None, second: Tensor | None = None, mask: Tensor | None = None, mask_from: int = 0,
+        slope: float = 1.0,
     ) -> None:  # fmt: skip
         """out <- scale * (gradient of the convolution's input) + first + second.
 
@@ -238,80 +228,3 @@ def suits(kind: Kind, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: in
     channels = all(count % PANEL == 0 and 0 < count <= MOST_CHANNELS for count in weight.shape[:2])
     added = bias is None or (bias.shape == weight.shape[:1] and bias.is_contiguous())
     return tuple(weight.shape[2:]) == taps and sized and channels and added
-
-
-@functools.cache
-def load_kernel() -> Kernel:
-    """Compile (a few seconds, once per machine) and load.
-
-    Raises `EngineError` without Linux, g++ or a cache, or if it fails.
-    """
-    if sys.platform != "linux":
-        raise EngineError(f"Winograd convolutions need Linux, this is {sys.platform}: use torch's own")
-    named = os.environ.get("CXX", "g++")
-    compiler = shutil.which(named)
-    if compiler is None:
-        raise EngineError(
-            f"Winograd convolutions need the compiler {named}, which is not installed: install it, or use torch's own"
-        )
-    target = cache_folder() / f"winograd-{_fingerprint(compiler)}.so"
-    try:
-        if not _is_whole(target):
-            _build(compiler, target)
-        return Kernel(target)
-    except (OSError, OutputError) as error:  # the folder cannot be written to, or forbids execution
-        raise EngineError(
-            f"the compiled Winograd convolutions cannot be stored in {target.parent} ({error}): set UPRES_CACHE to "
-            "another folder, or "
-            "use torch's own"
-        ) from error
-
-
-def _build(compiler: str, target: Path) -> None:
-    """Compile to a temporary file, then store the library before its digest: other processes and power cuts must not
-    see half of it.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        built = Path(folder) / target.name
-        result = _compiler(compiler, *_FLAGS, str(SOURCES[0]), "-o", str(built))
-        if result.returncode:
-            raise EngineError(
-                f"{compiler} cannot compile {SOURCES[0].name}: {result.stderr.strip()[-500:]}: use torch's own"
-            )
-        library = built.read_bytes()
-    write_atomic(target, library)
-    write_atomic(_digest_path(target), hashlib.sha256(library).hexdigest().encode())
-
-
-def _digest_path(target: Path) -> Path:
-    return target.with_name(f"{target.name}.sha256")
-
-
-def _is_whole(target: Path) -> bool:
-    """Whether the library is complete: loading a truncated one crashes the process."""
-    digest = _digest_path(target)
-    if not target.is_file() or not digest.is_file():
-        return False
-    return sha256_of(target) == digest.read_text(encoding="utf-8", errors="replace")
-
-
-def _compiler(*command: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise EngineError(
-            f"the compiler {command[0]} cannot be started ({error.strerror}): use torch's own convolutions"
-        ) from error
-
-
-def _fingerprint(compiler: str) -> str:
-    """A hash of everything that determines the library: source, flags, compiler and processor (the cache may be
-    shared).
-    """
-    version = _compiler(compiler, "--version").stdout
-    processor = next(
-        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("flags", "Features"))), ""
-    )
-    words = "\n".join([*_FLAGS, version, platform.machine(), processor])
-    return hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES) + words.encode()).hexdigest()[:16]

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("torch")
 
 from upres.errors import EngineError
-from upres.training.winograd import kernel
-from upres.training.winograd.kernel import load_kernel
+from upres.training.winograd import build
+from upres.training.winograd.build import load_kernel
 
 load = load_kernel.__wrapped__  # what a new process would do
 
@@ -30,7 +30,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel.sys, "platform", "darwin")
+    monkeypatch.setattr(build.sys, "platform", "darwin")
     with pytest.raises(EngineError, match="need Linux, this is darwin: use torch's own"):
         load()
 
@@ -43,7 +43,7 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load()
 
 
-def test_the_words_of_a_failing_compiler_are_passed_on(
+def test_the_message_of_a_failing_compiler_is_passed_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
 ) -> None:
     monkeypatch.setenv("CXX", a_compiler(tmp_path / "c++", "echo 'unknown option -march' >&2; exit 1"))
@@ -54,14 +54,14 @@ def test_the_words_of_a_failing_compiler_are_passed_on(
 
 def test_it_is_compiled_once_for_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
     calls = tmp_path / "calls"
-    real = kernel.shutil.which("g++")
+    real = build.shutil.which("g++")
     if real is None:
         pytest.skip("g++ is not installed")
     # A library that has the two names is enough to be loaded.
     stub = tmp_path / "stub.cpp"
     stub.write_text('extern "C" { int upres_convolve() { return 0; } int upres_weight_gradients() { return 0; } }')
-    build = f'echo run >> {calls}; while [ "$1" != -o ]; do shift; done; {real} -shared {stub} -o "$2"'
-    script = f'[ "$1" = --version ] && echo one || {{ {build}; }}'
+    steps = f'echo run >> {calls}; while [ "$1" != -o ]; do shift; done; {real} -shared {stub} -o "$2"'
+    script = f'[ "$1" = --version ] && echo one || {{ {steps}; }}'
     monkeypatch.setenv("CXX", a_compiler(tmp_path / "c++", script))
     first, second = load(), load()
     assert first.library == second.library and first.library.parent == cache
@@ -81,7 +81,7 @@ def test_a_compiler_that_cannot_be_started_is_named(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_sources_compile_without_a_warning(tmp_path: Path) -> None:
-    compiler = kernel.shutil.which("g++")
+    compiler = build.shutil.which("g++")
     if compiler is None:
         pytest.skip("g++ is not installed")
     for width in ((), ("-mavx512f",)) if "avx" in Path("/proc/cpuinfo").read_text() else ((),):
@@ -97,5 +97,5 @@ def test_the_sources_compile_without_a_warning(tmp_path: Path) -> None:
             "-Wno-psabi",
             *width,
         ]
-        result = subprocess.run([*command, str(kernel.SOURCES[0])], capture_output=True, text=True, check=False)
+        result = subprocess.run([*command, str(build.SOURCES[0])], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr

@@ -1,0 +1,58 @@
+// Every word of the page, in English and Chinese. {0}, {1} are filled in.
+const WORDS = {
+  en: {
+    picture: "Picture", slide: "Slider", magnify: "Magnifier", flicker: "Flicker", difference: "Difference",
+    figures: "Figures and times", keys: "Keys", gain: "Gain", other: "中文", dark: "Dark", light: "Light",
+    previous: "Previous picture", next: "Next picture", swap: "Swap A and B", zoomIn: "Enlarge", zoomOut: "Reduce",
+    lr: "LR (nearest)", bicubic: "bicubic", hr: "HR (ground truth)",
+    alt: "{0}, {1}", slideLabel: "Divider between {0} on the left and {1} on the right",
+    slideValue: "{0} %: left {1}, right {2}",
+    slideHint: "Drag the divider, or use ← → and Home, End.",
+    magnifyLabel: "Magnified part of all versions; arrow keys move it, + and − change the zoom",
+    magnifyHint: "Move over any picture (on a touch screen tap or drag sideways). Arrow keys move, + and − zoom.",
+    magnifyValue: "zoom {0}, at {1}, {2}",
+    flickerHint: "A and B show one of them, the space bar or a tap changes between them.",
+    showing: "showing {0}: {1}",
+    differenceText: "|A − B|, times {0}. Mean {1} of 255 levels, largest {2}.",
+    differenceAlt: "Difference between {0} and {1}",
+    cropNote: "Shown is the part of {0} x {1} pixels at ({2}, {3}) on which the models differ most; whole: {4} x {5}.",
+    version: "Version", psnr: "PSNR (Y), dB", ssim: "SSIM (Y)", seconds: "Time, s",
+    meanPsnr: "mean PSNR", meanSsim: "mean SSIM", meanSeconds: "mean time",
+    caption: "{0}; means over {1} pictures. Border {2}, whole picture.",
+    captionBare: "{0}; mean times over {1} pictures. There is no HR, hence no PSNR and SSIM.",
+    footer: "Made by upres {0}. Pictures are stored without loss.",
+    keyList: [["← → Home End", "move the divider (slider focused)"], ["A B Space", "show A, B, the other (flicker)"],
+      ["← → ↑ ↓ + −", "move and zoom (magnifier focused)"], ["[ ]", "previous, next picture"],
+      ["1 2 3 4", "slider, magnifier, flicker, difference"], ["S", "swap A and B"]],
+  },
+  zh: {
+    picture: "图片", slide: "滑动对比", magnify: "放大镜", flicker: "闪烁对比", difference: "差异",
+    figures: "指标与用时", keys: "快捷键", gain: "放大倍数", other: "English", dark: "深色", light: "浅色",
+    previous: "上一张", next: "下一张", swap: "交换 A 和 B", zoomIn: "放大", zoomOut: "缩小",
+    lr: "LR（最近邻）", bicubic: "双三次插值", hr: "HR（原图）",
+    alt: "{0}，{1}", slideLabel: "分隔线：左边 {0}，右边 {1}",
+    slideValue: "{0} %：左边 {1}，右边 {2}",
+    slideHint: "拖动分隔线，或按 ← →、Home、End 键。",
+    magnifyLabel: "所有版本的同一局部；方向键移动，+ 和 − 缩放",
+    magnifyHint: "在任意图上移动指针（触摸屏：点按或左右拖动）。方向键移动，+ 和 − 缩放。",
+    magnifyValue: "放大 {0} 倍，位置 {1}, {2}",
+    flickerHint: "按 A 或 B 显示其中一张，按空格键或点按图片切换。",
+    showing: "正在显示 {0}：{1}",
+    differenceText: "|A − B| 乘以 {0}。平均 {1} 级（共 255 级），最大 {2} 级。",
+    differenceAlt: "{0} 与 {1} 的差异",
+    cropNote: "此处为各模型差异最大的局部：{0} x {1} 像素，位于 ({2}, {3})；整图 {4} x {5}。",
+    version: "版本", psnr: "PSNR (Y)，dB", ssim: "SSIM (Y)", seconds: "用时，秒",
+    meanPsnr: "平均 PSNR", meanSsim: "平均 SSIM", meanSeconds: "平均用时",
+    caption: "{0}；平均值取自 {1} 张图片。去边 {2} 像素，整图。",
+    captionBare: "{0}；平均用时取自 {1} 张图片。没有 HR，因此没有 PSNR 和 SSIM。",
+    footer: "由 upres {0} 生成。图片为无损存储。",
+    keyList: [["← → Home End", "移动分隔线（滑块获得焦点时）"], ["A B 空格", "显示 A、B、另一张（闪烁对比）"],
+      ["← → ↑ ↓ + −", "移动和缩放（放大镜获得焦点时）"], ["[ ]", "上一张、下一张图片"],
+      ["1 2 3 4", "滑动、放大镜、闪烁、差异"], ["S", "交换 A 和 B"]],
+  },
+};
+
+function word(key, ...values) {
+  const text = WORDS[state.language][key];
+  return typeof text === "string" ? text.replace(/\{(\d)\}/g, (_, index) => String(values[Number(index)])) : text;
+}
