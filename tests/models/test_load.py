@@ -93,6 +93,7 @@ def test_ncnn_network_that_sees_the_whole_picture(tmp_path: Path) -> None:
     assert model.receptive_field == WHOLE_PICTURE_PX and "receptive field over" in model.notes[0]
 
 
+@pytest.mark.slow
 def test_ncnn_network_that_halves_the_picture_runs_right_at_odd_sizes(tmp_path: Path) -> None:
     """As Real-CUGAN does: the alignment is found, and nothing is read beyond an operand."""
     model = probed(halving(tmp_path))
@@ -107,6 +108,7 @@ def test_ncnn_network_that_halves_the_picture_runs_right_at_odd_sizes(tmp_path: 
         )
 
 
+@pytest.mark.slow
 def test_ncnn_network_that_gives_only_a_difference(tmp_path: Path) -> None:
     """As Real-CUGAN's for 4x does: the program that comes with it adds the picture, and so do we."""
     lines = [

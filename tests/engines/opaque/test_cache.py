@@ -65,7 +65,6 @@ def cached(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "cache" / "probes").iterdir())
 
 
-@pytest.mark.slow
 def test_the_second_look_starts_no_process_and_finds_the_same(
     file: Path, full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,9 +27,8 @@ _MAX_SCALE = 16
 _PROBE_MACS = 0.15e12  # for one run: a second or two on two cores
 _MAX_PROBE_PX = 256
 _KEPT, _KEPT_OTHER = 0.08, 0.03  # tolerated mean error on a smooth image: for [0, 1], the likely range, and for others
-# Another range is taken if its error is below this share of the error for [0, 1]: networks are nearly linear, and
-# seldom tell ranges apart by less. Measured for networks of known range: 0.003 for the right one, 3 to 6 for wrong
-# ones.
+# Another range is taken if its error is below this share of the error for [0, 1]: networks are nearly linear, so
+# ranges are seldom told apart by less. Measured for known networks: 0.003 for the right range, 3 to 6 for wrong ones.
 _CLEARLY = 0.125
 _RANGE = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 _RANGES = sorted(((low_high, given) for low_high in _RANGE for given in _RANGE), key=lambda pair: pair[0] != pair[1])
