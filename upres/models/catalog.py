@@ -35,8 +35,8 @@ _DEGRADED = (
 )
 _DISTILLED = (
     "274 of the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the "
-    "recipes real-esrgan, bsrgan and wild, lightly or not at all; what RealESRGAN_General_x4_v3 (BSD-3-Clause) makes of "
-    "them, with HR's colors"
+    "recipes real-esrgan, bsrgan and wild, lightly or not at all; what RealESRGAN_General_x4_v3 (BSD-3-Clause) makes "
+    "of them, with HR's colors"
 )
 
 
