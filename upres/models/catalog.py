@@ -40,9 +40,7 @@ _DISTILLED = (
 )
 
 
-def _bundled(
-    name: str, *, scale: int, sha256: str, purpose: str, training_data: str, family: str = "compact"
-) -> Model:
+def _bundled(name: str, *, scale: int, sha256: str, purpose: str, training_data: str, family: str = "compact") -> Model:
     license = "Apache-2.0"
     file = Source(f"{name}.safetensors", (), sha256, None, license)
     return Model(name, "bundled", family, scale, license, ((file,),), purpose, training_data=training_data)
