@@ -12,7 +12,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from tests.oracles.literal_imresize import imresize_literal
 from tests.tiny import FakeRunner, compact, gray_graph, noise, picture
 from upres.errors import EngineError, InputError, ModelError, UsageError
-from upres.evaluation.evaluate import evaluate, lr_psnr, measure
+from upres.evaluation.evaluate import evaluate
+from upres.evaluation.measures import lr_psnr, measure
 from upres.evaluation.pictures import crop_to_multiple
 from upres.evaluation.tables import format_table
 from upres.images.io import Picture, quantize, read_picture, write_picture
@@ -297,12 +298,13 @@ PUBLISHED_PSNR_Y = {"Set5": 28.43, "Set14": 26.09, "BSD100": 25.96}  # cubic x4,
 @pytest.mark.parametrize("name", PUBLISHED_PSNR_Y)
 def test_bicubic_of_the_standard_sets(assets: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # two thirds of the time, and the test below measures it
-    monkeypatch.setattr("upres.evaluation.evaluate.ssim", lambda *_, **__: 1.0)
+    monkeypatch.setattr("upres.evaluation.measures.ssim", lambda *_, **__: 1.0)
     folder = assets / "data" / "test" / name
     mean = evaluate(find_pairs(folder, None, 4), {}, scale=4).means()["bicubic"]
     assert mean.psnr_y == pytest.approx(PUBLISHED_PSNR_Y[name], abs=0.01)
 
 
+@pytest.mark.slow
 def test_bicubic_ssim_of_set5_is_the_published_one_with_rounded_luma(assets: Path) -> None:
     folder = assets / "data" / "test" / "Set5"
     mean = evaluate(find_pairs(folder, None, 4), {}, scale=4, round_luma=True).means()["bicubic"]

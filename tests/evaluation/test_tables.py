@@ -14,7 +14,8 @@ from tests.evaluation.test_evaluate import (
     nearest,
 )
 from upres.evaluation.evaluate import evaluate
-from upres.evaluation.tables import Scores, format_table, mean_scores
+from upres.evaluation.scores import Scores, mean_scores
+from upres.evaluation.tables import format_table
 from upres.images.pairing import find_pairs
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from upres.errors import InputError, UsageError
 from upres.images.resize import imresize
-from upres.metrics.spectrum import lattice_contrast, lattice_energy, lattice_ratio
+from upres.metrics.spectrum import high_band_ratio, lattice_contrast, lattice_energy, lattice_ratio
 
 Levels = np.ndarray
 
@@ -116,3 +116,27 @@ def test_what_cannot_be_measured_is_refused() -> None:
         lattice_energy(np.full((64, 64), np.nan), 2)
     with pytest.raises(InputError, match=r"same shape, got \(64, 60\) and \(64, 64\)"):
         lattice_ratio(good[:, :60], good, 2)
+
+
+def test_the_high_band_of_a_sine_is_its_energy() -> None:
+    """A sine above the band of LR counts, one below it does not."""
+    x = np.arange(256)
+    low, high = np.sin(2 * np.pi * x * 16 / 256), np.sin(2 * np.pi * x * 40 / 256)  # 1/16 and 5/32 cycles per pixel
+
+    def picture(*lines: np.ndarray) -> np.ndarray:
+        return np.tile(np.clip(0.5 + 0.1 * sum(lines), 0, 1).astype(np.float32), (256, 1))
+
+    both = picture(low, high)
+    assert high_band_ratio(both, both, 4) == pytest.approx(1.0)
+    assert high_band_ratio(picture(low), both, 4) < 0.01
+    assert high_band_ratio(picture(low, 0.5 * high), both, 4) == pytest.approx(0.25, abs=0.01)
+    assert high_band_ratio(picture(low, 2 * high), both, 4) == pytest.approx(4.0, abs=0.05)
+    assert high_band_ratio(picture(low), both, 2) == pytest.approx(1.0, abs=0.05)  # 5/32 is within LR's band at x2
+
+
+def test_the_high_band_refuses_what_it_cannot_compare() -> None:
+    image = np.zeros((64, 64), np.uint8)
+    with pytest.raises(UsageError, match="`scale` must be 2 or more"):
+        high_band_ratio(image, image, 1)
+    with pytest.raises(InputError, match="same shape"):
+        high_band_ratio(image, image[:60], 2)

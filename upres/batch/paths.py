@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from upres.errors import InputError, OutputError, UsageError
-from upres.system.folders import FOLDER_INSIDE, find_files
+from upres.system.folders import FOLDER_INSIDE, find_files, own_results
 from upres.system.text import shown
 
 STDIO = "-"
-_OWN_RESULT = re.compile(r"(?P<stem>.+)_(?:x\d+(?:\.\d+)?|\d+x\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +78,10 @@ def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | 
 
 
 def _leave_out_own_results(findings: InputFiles) -> None:
-    known = {(found.path.parent, found.path.stem) for found in findings.pictures if found.path is not None}
-    kept: list[InputFile] = []
-    for found in findings.pictures:
-        match = None if found.path is None else _OWN_RESULT.fullmatch(found.path.stem)
-        if found.path is not None and match is not None and (found.path.parent, match["stem"]) in known:
-            findings.left_out["earlier result beside its picture (name it alone to upscale it)"] += 1
-        else:
-            kept.append(found)
+    results = own_results(found.path for found in findings.pictures if found.path is not None)
+    kept = [found for found in findings.pictures if found.path not in results]
+    if results:
+        findings.left_out["earlier result beside its picture (name it alone to upscale it)"] += len(results)
     findings.pictures = kept
 
 

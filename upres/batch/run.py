@@ -43,24 +43,30 @@ def estimate_seconds(jobs: Sequence[Job], measure_from_s: float = 0.0) -> float:
     measure_from_s: Shorter jobs are not measured. If a slow machine would need less, its time is returned; if a quick
         measurement with one small tile says less, that time is.
     """
-    slow = _estimate(jobs, lambda _: _SLOW_MACS_PER_SECOND)
+    slow = _estimate(jobs, lambda job: _SLOW_MACS_PER_SECOND * _least_share(job.upscaler))
     if slow < measure_from_s:
         return slow
     if measure_from_s > 0.0:
-        glance = _estimate(jobs, lambda upscaler: upscaler.glance_macs_per_second())
+        glance = _estimate(jobs, lambda job: job.upscaler.glance_macs_per_second(job.plan.workers))
         if glance < measure_from_s:
             return glance
     calibration = _CALIBRATION_SHARE * sum(job.plan.macs for job in jobs)
-    return _estimate(
-        jobs,
-        lambda upscaler: upscaler.macs_per_second(min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])),
+    macs = min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])
+    return _estimate(jobs, lambda job: job.upscaler.macs_per_second(macs, job.plan.workers))
+
+
+def _least_share(upscaler: Upscaler) -> float:
+    """Share of a slow machine's speed at least: half precision on a CPU may be emulated."""
+    emulated = any(
+        network.runner.device == "cpu" and network.runner.precision != "fp32" for network in upscaler.networks
     )
+    return 1e-3 if emulated else 1.0
 
 
-def _estimate(jobs: Sequence[Job], speed: Callable[[Upscaler], float]) -> float:
+def _estimate(jobs: Sequence[Job], speed: Callable[[Job], float]) -> float:
     total = tail = 0.0
     for job in jobs:
-        network = job.plan.macs / speed(job.upscaler) if job.plan.macs else 0.0
+        network = job.plan.macs / speed(job) if job.plan.macs else 0.0
         total += max(network, tail)
         tail = job.plan.pixels * _SECONDS_PER_ENCODED_PIXEL
     return total + tail

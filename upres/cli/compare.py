@@ -118,16 +118,17 @@ def compare(
         from upres.comparison.crops import parse_box
         from upres.comparison.names import split_names
         from upres.engines.options import EngineOptions
-        from upres.evaluation.open_models import open_upscalers
+        from upres.evaluation.open_models import open_models
 
         names = split_names(models or ())
         box = None if at is None else parse_box(at)
         page_file = None if no_page else page or out.with_suffix(".html")
         _check_outputs(out, page_file)
-        have_models(names)
+        have_models(name for name in names if not Path(name).is_dir())
         options = EngineOptions("auto" if engine is None else engine.value, device, precision.value, threads)
         with ExitStack() as stack:
-            upscalers = open_upscalers(names, options, stack, choose_engine=engine is None)
+            opened = open_models(names, options, stack, choose_engine=engine is None)
+            upscalers = {name: model.upscaler for name, model in opened.items()}
             scale = check_scales(upscalers)
             files = find_picture_files(pictures or (), hr, scale)
             from upres.comparison.names import short_names

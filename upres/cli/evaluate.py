@@ -1,44 +1,58 @@
-"""`upres evaluate`: find the pairs, load the models, measure them, print a table."""
+"""`upres evaluate`: find the sets, load the models, measure them, print a table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption
-from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
-from upres.cli.progress import JobProgress, counted
+from upres.cli.errors import DEBUG_HELP, run_verb
 from upres.cli.streams import put
-from upres.errors import OutputError
-from upres.system.text import json_text, shown
+from upres.errors import OutputError, UsageError
+from upres.system.text import json_text
 
-if TYPE_CHECKING:
-    from upres.engines.options import EngineOptions
-    from upres.evaluation.tables import Evaluation
-    from upres.images.pairing import FilePair
+_PICTURES, _MODELS, _FIGURES, _RESULT = "Pictures", "Models", "Figures", "Result"
 
-_PICTURES, _FIGURES = "Pictures", "Models and figures"
+
+class Format(enum.StrEnum):
+    """Formats of the printed table."""
+
+    text = "text"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
 
 
 def evaluate(
+    scale: Annotated[
+        int | None,
+        typer.Option("--scale", "-s", metavar="N", help="Scale to measure.", rich_help_panel=_PICTURES),
+    ] = None,
     hr: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--hr", metavar="DIR", help="Folder of HR pictures, without subfolders.", rich_help_panel=_PICTURES
         ),
-    ],
-    scale: Annotated[
-        int, typer.Option("--scale", "-s", metavar="N", help="Scale to measure.", rich_help_panel=_PICTURES)
-    ],
+    ] = None,
     lr: Annotated[
         Path | None,
         typer.Option(
             "--lr",
             metavar="DIR",
-            help="Folder of LR pictures, named like HR, or NAMEx4. Default: cubic resize of HR.",
+            help="Folder of LR pictures, named like HR, or NAMEx4. Default: cubic resize of HR. Without --hr only "
+            "measures that need no HR are taken.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=DIR",
+            help="A set by name, instead of --hr; may be repeated. NAME=HR,LR has LR of its own.",
             rich_help_panel=_PICTURES,
         ),
     ] = None,
@@ -47,8 +61,48 @@ def evaluate(
         typer.Option(
             *("-n", "--model"),
             metavar="NAME|FILE",
-            help="Model name or file; may be repeated. Bicubic is always measured.",
-            rich_help_panel=_FIGURES,
+            help="Model name or file; may be repeated. Bicubic is always measured. A run folder stands for its best "
+            "model.",
+            rich_help_panel=_MODELS,
+        ),
+    ] = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sr",
+            metavar="NAME=DIR",
+            help="Results of another program for the pictures of the only set; may be repeated.",
+            rich_help_panel=_MODELS,
+        ),
+    ] = None,
+    join: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--join",
+            metavar="FILE",
+            help="Add the rows of an earlier --json; may be repeated. Sets must be the same.",
+            rich_help_panel=_MODELS,
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="NAME",
+            help="Also print the differences from this model, paired by picture.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    table_format: Annotated[
+        Format, typer.Option("--format", help="Format of the printed table.", rich_help_panel=_RESULT)
+    ] = Format.text,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Also plot quality against speed and size, and perception against distortion (.png, .svg).",
+            rich_help_panel=_RESULT,
         ),
     ] = None,
     json_file: Annotated[
@@ -57,7 +111,7 @@ def evaluate(
             "--json",
             metavar="FILE",
             help="Also write the results and the protocol to this file.",
-            rich_help_panel=_FIGURES,
+            rich_help_panel=_RESULT,
         ),
     ] = None,
     round_luma: Annotated[
@@ -93,6 +147,20 @@ def evaluate(
             rich_help_panel=_FIGURES,
         ),
     ] = False,
+    ms_ssim: Annotated[
+        bool,
+        typer.Option(
+            "--ms-ssim", help="Also measure MS-SSIM (pictures of 176 pixels or more).", rich_help_panel=_FIGURES
+        ),
+    ] = False,
+    high_band: Annotated[
+        bool,
+        typer.Option(
+            "--high-band",
+            help="Also measure the spectral energy above LR's band: 1 is as much as HR has.",
+            rich_help_panel=_FIGURES,
+        ),
+    ] = False,
     engine: Annotated[
         Engine | None,
         typer.Option(
@@ -111,71 +179,56 @@ def evaluate(
     ] = 0,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
-    """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, with bicubic, per picture and mean.
+    """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, with bicubic, means and intervals.
 
     \b
     Examples:
       upres evaluate --hr Set5 --scale 4 -n compact-x4
+      upres evaluate --set Set5=Set5 --set Set14=Set14 -s 4 -n compact-x4 -n mine.pth --against compact-x4
       upres evaluate --hr HR --lr LR_x4 --scale 4 -n mine.pth --json figures.json
     """
 
     def work() -> int:
-        from functools import partial
 
+        from upres.cli.evaluate_job import find_picture_sets, measure_sets, tell
         from upres.engines.options import EngineOptions
-        from upres.evaluation.evaluate import evaluate as measure_pairs
+        from upres.evaluation.measures import Measures
+        from upres.evaluation.plot import check_plot, draw_plot
+        from upres.evaluation.report import join_reports, read_report
+        from upres.evaluation.summary import FORMATS, differences, summary
         from upres.evaluation.tables import format_table
-        from upres.images.pairing import check_scale, check_sizes, find_pairs
         from upres.metrics.niqe import fetch_parameters
         from upres.system.files import write_atomic
 
-        check_scale(scale)
-        if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
-            raise OutputError(f"--json expects a file in a folder that exists, got {json_file}")
-        pairs = find_pairs(hr, lr, scale)
-        check_sizes(pairs, scale)  # reads headers only, before models are opened or files downloaded
-        parameters = fetch_parameters(niqe_parameters) if niqe or niqe_parameters is not None else None
-        measure = partial(measure_pairs, scale=scale, round_luma=round_luma, niqe=parameters, lr_psnr=lr_psnr)
-        options = EngineOptions("auto" if engine is None else engine.value, device, precision.value, threads)
-        result = _measure(measure, pairs, models or (), scale, options, choose_engine=engine is None)
-        put(format_table(result))
+        for option, file in (("--json", json_file), ("--plot", plot)):
+            if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+                raise OutputError(f"{option} expects a file in a folder that exists, got {file}")
+        if plot is not None:
+            check_plot(plot.name)
+        reports = [read_report(path) for path in join or ()]
+        if hr is not None or lr is not None or sets or not reports:
+            if scale is None:
+                raise UsageError("`scale` is missing: name the scale to measure, such as 4")
+            found = find_picture_sets(scale, hr, lr, sets or (), others or ())
+            parameters = fetch_parameters(niqe_parameters) if niqe or niqe_parameters is not None else None
+            blind = hr is None and not sets  # LR alone: there is nothing else to measure by default
+            measures = Measures(scale, round_luma, parameters, lr_psnr or blind, ms_ssim, high_band)
+            options = EngineOptions("auto" if engine is None else engine.value, device, precision.value, threads)
+            reports.insert(0, measure_sets(found, models or (), scale, measures, options, choose_engine=engine is None))
+        report = join_reports(reports)
+        table = summary(report)
+        paired = None if against is None else differences(report, against)
+        write = FORMATS[table_format.value]
+        if len(report.sets) == 1 and table_format is Format.text:
+            put(format_table(next(iter(report.sets.values()))) + "\n")
+        put(write(table))
+        if paired is not None:
+            put("\n" + write(paired))
         if json_file is not None:
-            text = json_text(result.to_json(), indent=2)
+            text = json_text(report.to_json(), indent=2)
             write_atomic(json_file, (text + "\n").encode())
-        for note in dict.fromkeys(result.notes):
-            say(f"note: {note}")
-        if result.failed:
-            say(f"{len(result.failed)} of {len(pairs)} pictures failed and are left out of all rows:")
-            for name, reason in result.failed.items():
-                say(f"  {reason}" if shown(name) in reason else f"  {shown(name)}: {reason}")
-        return INPUT_FAILED if result.failed else DONE
+        if plot is not None:
+            write_atomic(plot, draw_plot(report, plot.name))
+        return tell(report)
 
     run_verb(work, debug)
-
-
-def _measure(
-    measure: Callable[..., Evaluation],
-    pairs: list[FilePair],
-    names: Sequence[str],
-    scale: int,
-    options: EngineOptions,
-    *,
-    choose_engine: bool,
-) -> Evaluation:
-    """Call `measure(pairs, upscalers, progress=...)` with the named models opened.
-
-    choose_engine: Use ncnn, so that results do not depend on the machine.
-    """
-    from contextlib import ExitStack
-
-    from upres.cli.download import have_models
-    from upres.evaluation.evaluate import BICUBIC, check_models
-    from upres.evaluation.open_models import open_upscalers
-
-    named = [name for name in names if name != BICUBIC]  # always measured
-    have_models(named)
-    with ExitStack() as stack:
-        upscalers = open_upscalers(named, options, stack, choose_engine=choose_engine)
-        check_models(upscalers, scale)
-        with JobProgress("measuring", len(pairs), counted("pictures")) as job:
-            return measure(pairs, upscalers, progress=job.update)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from upres.batch.request import Request
 
 TELL_FROM_S = 30.0  # a longer job announces its estimate
+_TELL_WORK_FROM = 3.0  # times the picture that tiles read: then what makes the job so long is told too
 
 
 def tell_left_out(prepared: Prepared) -> None:
@@ -71,6 +72,13 @@ def tell_start(jobs: list[Job], seconds: float) -> None:
         largest = max((job.plan for job in jobs), key=lambda plan: plan.pixels)
         what = f"{len(jobs)} pictures, {megapixels:,.1f} MP in all, the largest {largest.width} x {largest.height}"
     say(f"{what}: about {words_for_estimate(seconds)} with {engine}")
+    tilings = [step.tiling for job in jobs for step in job.plan.passes]
+    most = max(tilings, key=lambda tiling: tiling.work, default=None)
+    if most is not None and most.work >= _TELL_WORK_FROM:
+        say(
+            f"tiles of {most.tile_px} px that overlap by {most.overlap_px} px make the network read {most.work:.0f} "
+            "times the picture; larger tiles (`memory_bytes`, `tile_px`) or less overlap (no `exact`) take less time"
+        )
 
 
 def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds: float, debug: bool) -> None:

@@ -1,87 +1,61 @@
-"""Measure models as papers do: PSNR and SSIM of networks on pairs of pictures, with the protocol.
+"""Measure models on the pictures of a set as papers do, by one protocol.
 
 The protocol is part of every table and JSON file. HR is cropped to a multiple of the scale from the top left. LR is HR
 reduced by the MATLAB-compatible cubic resize and rounded to 8 bit, unless a folder of LR is given. SR is rounded to 8
 bit. A border as wide as the scale is excluded. Y is BT.601 studio range. Gray pictures are run and measured as R = G =
 B. Alpha is not measured. The row `bicubic` (the same resize upwards) is always included, because it shows whether two
-tables used the same protocol.
+tables used the same protocol. The results of other programs are measured in the same way.
 
-Two more measures are optional. NIQE needs no HR: it is computed on rounded Y without the border, and HR's own NIQE is
-reported for comparison. LR-PSNR shows whether SR still is an enlargement of LR: the PSNR (RGB) of LR and SR reduced
-again.
+Pictures without HR have only the scores that need none: NIQE, and LR-PSNR, which shows whether SR still is an
+enlargement of LR: the PSNR (RGB) of LR and SR reduced again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from upres.errors import InputError, ModelError, UpresError, UsageError
-from upres.evaluation.pictures import Levels, load_test_picture, upscale
-from upres.evaluation.tables import BICUBIC, REFERENCE, Evaluation, Scores
+from upres.evaluation.costs import Costs
+from upres.evaluation.measures import Measures
+from upres.evaluation.pictures import Levels, load_test_picture, to_levels, upscale
+from upres.evaluation.scores import Scores
+from upres.evaluation.sets import LowFile
+from upres.evaluation.tables import BICUBIC, REFERENCE, Evaluation
+from upres.images.io import read_picture
 from upres.images.pairing import FilePair, check_scale, check_sizes
 from upres.images.resize import imresize
-from upres.metrics.niqe import PARAMETERS, NiqeParameters, niqe
-from upres.metrics.psnr_ssim import psnr, ssim
+from upres.metrics.niqe import NiqeParameters
 from upres.upscaling.upscaler import Upscaler
 
 _NAMED = 8  # failures named in one message
 
 Progress = Callable[[int, int], None]
-
-
-def measure(sr: Levels, hr: Levels, *, border: int, round_luma: bool = False) -> Scores:
-    """PSNR and SSIM of 8-bit `sr` and `hr` `h w 3`.
-
-    border: Pixels to exclude on each side.
-    round_luma: Round Y to whole levels.
-    """
-    return Scores(
-        psnr_y=psnr(sr, hr, border=border, luma=True, round_luma=round_luma),
-        ssim_y=ssim(sr, hr, border=border, luma=True, round_luma=round_luma),
-        psnr_rgb=psnr(sr, hr, border=border, luma=False),
-        ssim_rgb=ssim(sr, hr, border=border, luma=False),
-    )
-
-
-def lr_psnr(sr: Levels, lr: Levels) -> float:
-    """PSNR in dB of 8-bit RGB `lr` `h w 3` and `sr` reduced to its size by the MATLAB-compatible cubic resize; no
-    border.
-    """
-    return psnr(imresize(sr, size=(lr.shape[0], lr.shape[1])), lr, border=0, luma=False)
+Others = Mapping[str, Mapping[str, Path]]  # program, picture -> its SR
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
-    """What to measure.
+class _Judged:
+    """What is measured, and what with."""
 
-    border: Pixels to exclude on each side.
-    round_luma: Round Y to whole levels.
-    niqe: Parameters for NIQE; None: not measured.
-    lr_psnr: Measure LR-PSNR.
-    """
-
-    border: int
-    round_luma: bool = False
-    niqe: NiqeParameters | None = None
-    lr_psnr: bool = False
-
-    def score(self, sr: Levels, hr: Levels, lr: Levels) -> Scores:
-        """All measures of 8-bit RGB `h w 3`. Raises `InputError` for a picture that is too small."""
-        scores = measure(sr, hr, border=self.border, round_luma=self.round_luma)
-        return replace(scores, niqe=self.quality(sr), lr_psnr=lr_psnr(sr, lr) if self.lr_psnr else None)
-
-    def quality(self, image: Levels) -> float | None:
-        """NIQE without the border; None if it is not measured."""
-        return None if self.niqe is None else niqe(image, self.niqe, self.border)
+    upscalers: Mapping[str, Upscaler]
+    others: Others
+    scale: int
+    measures: Measures
+    notes: list[str]
+    costs: dict[str, Costs] = field(default_factory=dict[str, Costs])
 
 
-def check_models(upscalers: Mapping[str, Upscaler], scale: int) -> None:
-    """Raise `UsageError` for a model whose scale is not `scale`."""
+def check_models(upscalers: Mapping[str, Upscaler], scale: int, others: Sequence[str] = ()) -> None:
+    """Raise `UsageError` for a model whose scale is not `scale`, and for a name that is taken."""
+    for name in (*upscalers, *others):
+        if name in (BICUBIC, REFERENCE):
+            raise UsageError(f"a model cannot be named {name}, which is always measured")
+    twice = [name for name in others if name in upscalers]
+    if twice:
+        raise UsageError(f"{twice[0]} is both a model and a folder of results; choose another name")
     for name, upscaler in upscalers.items():
-        if name == BICUBIC:
-            raise UsageError(f"a model cannot be named {BICUBIC}, which is always measured")
         if upscaler.scale != scale:  # for a chain, of all its networks
             raise UsageError(
                 f"model {name} has scale {upscaler.scale}, but `scale` is {scale}; "
@@ -89,48 +63,28 @@ def check_models(upscalers: Mapping[str, Upscaler], scale: int) -> None:
             )
 
 
-def make_protocol(scale: int, measures: Measures, *, lr_given: bool) -> dict[str, Any]:
-    """Describe the protocol, for the table and the JSON file."""
-    round_luma = measures.round_luma
-    given = f"read from a folder, cropped to HR / {scale}"
-    protocol: dict[str, Any] = {
-        "scale": scale,
-        "border_px": scale,
-        "hr": f"cropped to a multiple of {scale}, top left kept",
-        "lr": given if lr_given else "MATLAB-equal cubic resize with antialiasing, 8 bit",
-        "sr": "8 bit",
-        "y": "BT.601 studio range, " + ("rounded to whole levels" if round_luma else "not rounded"),
-        "round_luma": round_luma,
-        "ssim": "Gaussian window 11x11, sigma 1.5, valid region, mean over channels",
-        "gray": "as R = G = B",
-    }
-    if measures.niqe is not None:
-        known = measures.niqe.sha256 == PARAMETERS.sha256
-        parameters = "the authors' parameters" if known else f"parameters with the SHA-256 {measures.niqe.sha256}"
-        protocol["niqe"] = f"Y rounded, border {measures.border}, blocks 96x96, {parameters}; {REFERENCE} is HR itself"
-    if measures.lr_psnr:
-        protocol["lr_psnr"] = "RGB, LR against the MATLAB-equal cubic reduction of SR in 8 bit, no border"
-    return protocol
-
-
 def evaluate(
-    pairs: Sequence[FilePair],
+    pairs: Sequence[FilePair | LowFile],
     upscalers: Mapping[str, Upscaler],
     *,
     scale: int,
     round_luma: bool = False,
     niqe: NiqeParameters | None = None,
     lr_psnr: bool = False,
+    measures: Measures | None = None,
+    others: Others | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure `bicubic` and all models on all pairs.
+    """Measure `bicubic`, all models and the results of other programs on all pictures.
 
-    pairs: HR and LR files.
+    pairs: HR and LR files, or LR files alone: all of one kind.
     upscalers: Models by name.
     scale: Of all models and pairs.
     round_luma: Round Y to whole levels.
     niqe: Parameters for NIQE; None: not measured.
     lr_psnr: Measure LR-PSNR.
+    measures: All of the last three and more; replaces them.
+    others: SR files of other programs, by their names and then by the names of the pictures.
     progress: Called as `progress(done, total)` in pictures.
 
     A picture that fails with any model is left out of all rows, so that all means are over the same pictures; `failed`
@@ -140,16 +94,23 @@ def evaluate(
     fit, both before any model runs; `InputError` if no picture can be measured.
     """
     check_scale(scale)
-    check_models(upscalers, scale)
-    good, failed = check_sizes(pairs, scale)
-    lr_given = any(pair.lr is not None for pair in pairs)
-    measures = Measures(scale, round_luma, niqe, lr_psnr)
-    protocol = make_protocol(scale, measures, lr_given=lr_given)
+    others = others or {}
+    check_models(upscalers, scale, tuple(others))
+    with_truth = [pair for pair in pairs if isinstance(pair, FilePair)]
+    checked, failed = check_sizes(with_truth, scale)
+    good = [*checked, *(pair for pair in pairs if not isinstance(pair, FilePair))]
+    truth = bool(with_truth)
+    measures = measures or Measures(scale, round_luma, niqe, lr_psnr)
+    if not measures.columns(truth=truth):
+        raise UsageError("without HR there is nothing to measure but `niqe` and `lr_psnr`; choose at least one")
+    protocol = measures.protocol(scale, truth=truth, lr_given=any(pair.lr is not None for pair in pairs))
     protocol["engines"] = {name: upscaler.runner.name for name, upscaler in upscalers.items()}
-    result = Evaluation(protocol, {name: {} for name in (BICUBIC, *upscalers)}, failed)
+    names = (BICUBIC, *upscalers, *others)
+    judged = _Judged(upscalers, others, scale, measures, [], {name: Costs() for name in upscalers})
+    result = Evaluation(protocol, {name: {} for name in names}, failed, judged.notes, costs=judged.costs)
     for index, pair in enumerate(good):
         try:
-            rows, reference = _measure_pair(pair, upscalers, scale, measures, result.notes)
+            rows, reference = _measure_picture(pair, judged)
         except ModelError:
             raise
         except (UpresError, MemoryError) as error:
@@ -168,22 +129,33 @@ def evaluate(
     return result
 
 
-def _measure_pair(
-    pair: FilePair, upscalers: Mapping[str, Upscaler], scale: int, measures: Measures, notes: list[str]
-) -> tuple[dict[str, Scores], float | None]:
+def _measure_picture(pair: FilePair | LowFile, judged: _Judged) -> tuple[dict[str, Scores], float | None]:
     """The scores by model, and the NIQE of HR if measured."""
-    loaded = load_test_picture(pair.hr, pair.lr, scale)
-    hr, lr = loaded.hr, loaded.lr
-    assert hr is not None
-    notes += loaded.notes
-    reference = measures.quality(hr)
-    rows = {BICUBIC: measures.score(imresize(lr, size=(hr.shape[0], hr.shape[1])), hr, lr)}
-    for name, upscaler in upscalers.items():
+    loaded = load_test_picture(pair.hr, pair.lr, judged.scale)
+    hr, lr, measures = loaded.hr, loaded.lr, judged.measures
+    judged.notes.extend(loaded.notes)
+    size = (lr.shape[0] * judged.scale, lr.shape[1] * judged.scale)
+    reference = None if hr is None else measures.quality(hr)
+    rows = {BICUBIC: measures.score(imresize(lr, size=size), hr, lr)}
+    for name, upscaler in judged.upscalers.items():
         try:
-            rows[name] = measures.score(upscale(upscaler, lr), hr, lr)
-            notes += [f"{pair.name}, {name}: {note}" for note in upscaler.notes]
+            with judged.costs[name].measure(size[0] * size[1]):
+                sr = upscale(upscaler, lr)
+            rows[name] = measures.score(sr, hr, lr)
+            judged.notes.extend(f"{pair.name}, {name}: {note}" for note in upscaler.notes)
         except ModelError:
             raise
         except UpresError as error:
             raise InputError(f"{name}: {error}") from error
+    for name, files in judged.others.items():
+        rows[name] = measures.score(_read_result(name, files[pair.name], size, judged.scale), hr, lr)
     return rows, reference
+
+
+def _read_result(name: str, path: Path, size: tuple[int, int], scale: int) -> Levels:
+    """SR of another program: of the size of HR, cropped as HR is."""
+    levels = to_levels(read_picture(path))
+    height, width = levels.shape[:2]
+    if height // scale * scale != size[0] or width // scale * scale != size[1]:
+        raise InputError(f"{name}: {path.name} is {width} x {height}, expected {size[1]} x {size[0]}")
+    return levels[: size[0], : size[1]]

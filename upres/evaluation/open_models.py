@@ -4,28 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 from upres.engines.options import EngineOptions
+from upres.errors import ModelError
+from upres.evaluation.costs import ModelFacts, facts_of
 from upres.graph.opaque import OpaqueModel
 from upres.models.load import load_model
+from upres.system.files import sha256_of
 from upres.upscaling.upscaler import Upscaler
 
 
-def open_upscalers(
+@dataclass(frozen=True, slots=True)
+class OpenedModel:
+    """A model with its engine, and what is told of it."""
+
+    upscaler: Upscaler
+    facts: ModelFacts
+
+
+def open_models(
     names: Iterable[str], options: EngineOptions, stack: ExitStack, *, choose_engine: bool
-) -> dict[str, Upscaler]:
-    """Upscalers by name, without repetitions; `stack` closes them.
+) -> dict[str, OpenedModel]:
+    """Open models by name, without repetitions; `stack` closes them.
 
     choose_engine: Use ncnn, so that results do not depend on the machine. A file of an unknown architecture has one
         engine only, and keeps it.
 
-    Raises what `load_model` and `Upscaler` raise.
+    A folder is that of a training run, and stands for its best model.
+
+    Raises what `load_model` and `Upscaler` raise, and `ModelError` for a folder without a model.
     """
-    upscalers: dict[str, Upscaler] = {}
+    models: dict[str, OpenedModel] = {}
     for name in dict.fromkeys(names):
-        networks = load_model(name).networks
-        opaque = any(isinstance(network, OpaqueModel) for network in networks)
+        loaded = load_model(_best_of(Path(name)) if Path(name).is_dir() else name)
+        opaque = any(isinstance(network, OpaqueModel) for network in loaded.networks)
         own = options.replace(engine="ncnn") if choose_engine and not opaque else options
-        upscalers[name] = Upscaler(networks, engine_options=own)
-        stack.callback(upscalers[name].close)
-    return upscalers
+        upscaler = Upscaler(loaded.networks, engine_options=own)
+        stack.callback(upscaler.close)
+        models[name] = OpenedModel(upscaler, facts_of(upscaler, tuple(sha256_of(file.path) for file in loaded.files)))
+    return models
+
+
+def _best_of(folder: Path) -> Path:
+    """The model of a run folder: best.safetensors, or model.safetensors of a run that was not validated."""
+    for name in ("best.safetensors", "model.safetensors"):
+        if (folder / name).is_file():
+            return folder / name
+    raise ModelError(f"{folder} is no folder of a training run: it has neither best.safetensors nor model.safetensors")

@@ -48,7 +48,7 @@ def _list_names(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _pictures_in(folder: Path, what: str) -> list[Path]:
+def pictures_in(folder: Path, what: str) -> list[Path]:
     """The pictures directly in `folder`, sorted; hidden files and other suffixes are skipped."""
     if not folder.is_dir():
         raise InputError(f"the {what} folder {folder} does not exist or is not a folder")
@@ -151,10 +151,10 @@ def find_pairs(hr_folder: Path, lr_folder: Path | None, scale: int) -> list[File
     Raises:
         InputError: A folder has no pictures, or a picture has no partner or several.
     """
-    highs = _pictures_in(hr_folder, "HR")
+    highs = pictures_in(hr_folder, "HR")
     if lr_folder is None:
         return [FilePair(path, None) for path in highs]
-    pairs, faults = match_files(highs, _pictures_in(lr_folder, "LR"), hr_folder, lr_folder, scale)
+    pairs, faults = match_files(highs, pictures_in(lr_folder, "LR"), hr_folder, lr_folder, scale)
     if faults:
         raise InputError(words_of_faults(faults, hr_folder, lr_folder, scale))
     return pairs

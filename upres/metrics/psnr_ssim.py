@@ -14,7 +14,7 @@ from upres.images.color import rgb_to_y
 
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
-_WINDOW = 11
+WINDOW_PX = 11
 
 
 def _levels(image: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -35,7 +35,7 @@ def _levels(image: NDArray[np.generic]) -> NDArray[np.float64]:
     return np.floor(np.clip(wide, 0.0, 1.0) * 255.0 + 0.5)
 
 
-def _prepare(
+def prepare_pair(
     sr: NDArray[np.generic], hr: NDArray[np.generic], border: int, luma: bool, round_luma: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Check shapes, crop the border, convert to luma: both images as float64 `h w c` in 0..255."""
@@ -71,14 +71,14 @@ def psnr(
     Raises:
         InputError: Shape or dtype are not accepted or differ, a value is not finite, or `border` leaves nothing.
     """
-    first, second = _prepare(sr, hr, border, luma, round_luma)
+    first, second = prepare_pair(sr, hr, border, luma, round_luma)
     mse = float(np.mean((first - second) ** 2))
     return float("inf") if mse == 0.0 else float(10.0 * np.log10(255.0**2 / mse))
 
 
 def _gaussian_window() -> NDArray[np.float64]:
     """11 samples of a Gaussian with sigma 1.5, summing to 1 (Wang et al. 2004, section III-B)."""
-    x = np.arange(_WINDOW) - _WINDOW // 2
+    x = np.arange(WINDOW_PX) - WINDOW_PX // 2
     window = np.exp(-(x**2) / (2.0 * 1.5**2))
     return window / window.sum()
 
@@ -86,7 +86,7 @@ def _gaussian_window() -> NDArray[np.float64]:
 def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
     """Separable Gaussian filter over the valid region: `h w` -> `h-10 w-10`."""
     for axis in (0, 1):
-        length = image.shape[axis] - _WINDOW + 1
+        length = image.shape[axis] - WINDOW_PX + 1
         total = np.zeros((length, image.shape[1]) if axis == 0 else (image.shape[0], length))
         for i, weight in enumerate(_gaussian_window()):
             total += weight * (image[i : i + length] if axis == 0 else image[:, i : i + length])
@@ -102,18 +102,25 @@ def ssim(
     11x11 Gaussian window of sigma 1.5, valid region only. Arguments and errors as in `psnr`; at least 11x11 pixels
     must remain inside the border.
     """
-    first, second = _prepare(sr, hr, border, luma, round_luma)
-    if min(first.shape[:2]) < _WINDOW:
+    first, second = prepare_pair(sr, hr, border, luma, round_luma)
+    if min(first.shape[:2]) < WINDOW_PX:
         height, width = first.shape[:2]
-        raise InputError(f"SSIM needs {_WINDOW}x{_WINDOW} pixels inside the border, got {height}x{width} (h x w)")
+        raise InputError(f"SSIM needs {WINDOW_PX}x{WINDOW_PX} pixels inside the border, got {height}x{width} (h x w)")
     values: list[float] = []
     for channel in range(first.shape[2]):
-        x, y = first[:, :, channel], second[:, :, channel]
-        mean_x, mean_y = _blur(x), _blur(y)
-        var_x = _blur(x * x) - mean_x**2
-        var_y = _blur(y * y) - mean_y**2
-        covariance = _blur(x * y) - mean_x * mean_y
-        top = (2.0 * mean_x * mean_y + _C1) * (2.0 * covariance + _C2)
-        bottom = (mean_x**2 + mean_y**2 + _C1) * (var_x + var_y + _C2)
-        values.append(float(np.mean(top / bottom)))
+        luminance, structure = ssim_terms(first[:, :, channel], second[:, :, channel])
+        values.append(float(np.mean(luminance * structure)))
     return float(np.mean(values))
+
+
+def ssim_terms(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The two factors of SSIM at each pixel of the valid region: luminance, and contrast times structure.
+
+    x, y: `h w` in 0..255.
+    """
+    mean_x, mean_y = _blur(x), _blur(y)
+    var_x = _blur(x * x) - mean_x**2
+    var_y = _blur(y * y) - mean_y**2
+    covariance = _blur(x * y) - mean_x * mean_y
+    luminance = (2.0 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
+    return luminance, (2.0 * covariance + _C2) / (var_x + var_y + _C2)

@@ -128,3 +128,26 @@ def lattice_contrast(image: NDArray[np.generic], period_px: int) -> float:
     power = _power(luma)
     noise = _ROUNDING / power.size
     return float((power[band].mean() + noise) / (power[ring].mean() + noise))
+
+
+def high_band_ratio(sr: NDArray[np.generic], hr: NDArray[np.generic], scale: int) -> float:
+    """(energy of `sr` above LR's band + e) / (that of `hr` + e): about 1 if `sr` has as much detail as `hr`.
+
+    The band of LR ends at 1 / (2 scale) cycles per pixel of SR on either axis; what lies above it was not in LR, so a
+    model adds it. Interpolation has a ratio near 0; a ratio above 1 is oversharpened or noisy. That spectra of
+    upsampling networks depart from those of photographs is the finding of Durall, Keuper and Keuper, "Watch your
+    up-convolution", CVPR 2020. e is the energy of 8-bit rounding in the band.
+
+    scale: 2 or more. Other arguments and errors as in `lattice_ratio`.
+    """
+    if scale < 2:
+        raise UsageError(f"`scale` must be 2 or more for the energy above LR's band, got {scale}")
+    if sr.shape != hr.shape:
+        raise InputError(f"sr and hr must have the same shape, got {sr.shape} and {hr.shape}")
+    energies: list[float] = []
+    for image in (sr, hr):
+        luma = _luma(image)
+        rows, columns = (np.abs(np.fft.fftfreq(side)) for side in luma.shape)
+        band = np.maximum(rows[:, None], columns) > 0.5 / scale
+        energies.append(float(_power(luma)[band].sum()) + _ROUNDING * float(band.mean()))
+    return energies[0] / energies[1]

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 FOLDER_INSIDE = "folder inside a folder"
+_OWN_RESULT = re.compile(r"(?P<stem>.+)_(?:x\d+(?:\.\d+)?|\d+x\d+)")
+
+
+def own_results(paths: Iterable[Path]) -> set[Path]:
+    """Those that `upres upscale` wrote beside their pictures, by their names: NAME_x4.png or NAME_640x480.png beside
+    NAME.* among `paths`.
+    """
+    paths = list(paths)
+    known = {(path.parent, path.stem) for path in paths}
+    matches = ((path, _OWN_RESULT.fullmatch(path.stem)) for path in paths)
+    return {path for path, match in matches if match is not None and (path.parent, match["stem"]) in known}
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from upres.system.files import write_atomic
 from upres.system.packages import ENGINES, builds_of, version_of
 from upres.system.text import parse_json
 
-_FORMAT = 1  # increase it when probes find, or `OpaqueModel` holds, something else
+_FORMAT = 2  # increase it when probes find, or `OpaqueModel` holds, something else
 _CHUNK = 1 << 20
 
 _log = logging.getLogger(__name__)

@@ -1,0 +1,56 @@
+"""Time, memory and size of models."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.tiny import FakeRunner, compact
+from upres.evaluation.costs import Costs, facts_of
+from upres.upscaling.upscaler import Upscaler
+
+
+def test_seconds_are_summed_and_divided_by_megapixels() -> None:
+    costs = Costs()
+    assert costs.seconds_per_megapixel is None
+    for _ in range(2):
+        with costs.measure(500_000):
+            time.sleep(0.02)
+    assert costs.megapixels == 1.0 and 0.04 <= costs.seconds < 2.0
+    assert costs.seconds_per_megapixel == costs.seconds
+
+
+def test_a_failure_counts_nothing() -> None:
+    costs = Costs()
+    with pytest.raises(ValueError, match="no"), costs.measure(10):
+        raise ValueError("no")
+    assert costs == Costs()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux counts a peak anew")
+def test_memory_is_the_growth_while_it_ran() -> None:
+    costs = Costs()
+    with costs.measure(1_000_000):
+        block = np.ones(50_000_000, np.uint8)
+        del block
+    if costs.bytes_per_megapixel is None:
+        pytest.skip("this kernel does not reset the peak")
+    assert 45e6 < costs.bytes_per_megapixel < 120e6
+    costs.bytes_per_megapixel = None
+    with costs.measure(1_000_000):
+        pass
+    assert costs.bytes_per_megapixel is not None and costs.bytes_per_megapixel < 30e6  # the peak before does not count
+
+
+def test_facts_of_a_network_and_of_a_chain() -> None:
+    graph = compact(2)
+    one = Upscaler(graph, runner=FakeRunner(2), reference=FakeRunner(2))
+    facts = facts_of(one, ("abc",))
+    assert (facts.sha256, facts.parameters) == (("abc",), graph.parameters)
+    assert facts.macs_per_pixel == graph.macs_per_pixel / 4
+    chain = facts_of(Upscaler((graph, graph), engine="ncnn"), ())
+    assert chain.parameters == 2 * graph.parameters
+    assert chain.macs_per_pixel == pytest.approx(graph.macs_per_pixel * (1 + 4) / 16)
