@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upres.errors import InputError, OutputError, UsageError
-from upres.system.folders import FOLDER_INSIDE, find_files, own_results
+from upres.system.folders import FOLDER_INSIDE, exists, find_files, is_folder, own_results
 from upres.system.text import shown
 
 STDIO = "-"
@@ -57,7 +57,7 @@ def find_pictures(
         path = Path(text)
         if text == STDIO:
             findings.pictures.append(InputFile(None))
-        elif path.is_dir():
+        elif is_folder(path):
             _walk(path, recursive, endings, keep_out, findings)
         else:
             findings.pictures.append(InputFile(path))
@@ -142,7 +142,7 @@ def choose_destination(
         if len(inputs) > 1:
             raise UsageError("standard input (-) with other inputs needs an output folder: `out=FOLDER/`")
         return Destination(chosen, stdout=True)
-    several = len(inputs) > 1 or any(text != STDIO and Path(text).is_dir() for text in inputs)
+    several = len(inputs) > 1 or any(text != STDIO and is_folder(text) for text in inputs)
     if out == STDIO:
         if several:
             raise UsageError(
@@ -150,13 +150,13 @@ def choose_destination(
             )
         return Destination(chosen, stdout=True)
     path = Path(out)
-    if several and not path.exists() and path.suffix.lower() in formats and not out.endswith(("/", os.sep)):
+    if several and not exists(path) and path.suffix.lower() in formats and not out.endswith(("/", os.sep)):
         raise UsageError(f"`out={out}` names one file for several results; name a folder (`out={path.stem}/`)")
     if (
-        path.is_dir()
+        is_folder(path)
         or out.endswith(("/", os.sep))
-        or (several and not path.exists())
-        or not (several or path.suffix or path.exists())
+        or (several and not exists(path))
+        or not (several or path.suffix or exists(path))
     ):
         return Destination(chosen, folder=path)
     if several:
