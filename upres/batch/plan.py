@@ -11,11 +11,19 @@ from pathlib import Path
 from upres.batch import record, resume
 from upres.batch.job import BatchReport, Job, Outcome
 from upres.batch.model_choice import ModelChooser
-from upres.batch.paths import Destination, InputFile, check_targets, choose_destination, find_pictures, make_folder
+from upres.batch.paths import (
+    Destination,
+    InputFile,
+    check_targets,
+    choose_destination,
+    find_pictures,
+    leave_out_results,
+    make_folder,
+)
 from upres.batch.request import Request
 from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
-from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
+from upres.images.io import NAMED_SUFFIXES, READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models.expression import parse
 from upres.models.load import load_model
 from upres.system.folders import exists, is_folder
@@ -139,10 +147,12 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     findings = find_pictures(
         request.inputs,
         recursive=request.recursive,
-        suffixes=READABLE_SUFFIXES,
+        suffixes=READABLE_SUFFIXES | NAMED_SUFFIXES,
         keep_out=destination.folder,
         beside=destination.beside,
     )
+    if destination.folder is not None:
+        leave_out_results(findings, destination, _ending(destination.format))
     prepared = Prepared(destination, left_out=findings.left_out)
     if not findings.pictures:
         passed = "".join(f"; skipped {count} x {reason}" for reason, count in sorted(findings.left_out.items()))
