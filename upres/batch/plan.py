@@ -63,6 +63,7 @@ class Upscalers:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._networks: dict[str, tuple[Network, ...]] = {}
+        self._model_notes: list[str] = []
         self._labels: dict[str, str] = {}
         self._expected: defaultdict[str, list[int]] = defaultdict(list)  # LR pixels of each picture
         self._loaded: dict[str, Upscaler] = {}
@@ -77,7 +78,7 @@ class Upscalers:
             note for network in networks if isinstance(network.graph, OpaqueModel) for note in network.graph.notes
         )
         engines = tuple(note for network in networks for note in network.runner.notes)
-        return (self._asked.notes if self._asked else ()) + measured + engines
+        return (*self._model_notes, *measured, *engines)
 
     @property
     def asked(self) -> str | None:
@@ -88,7 +89,9 @@ class Upscalers:
         """The networks of `model`, loaded once. Raises as `load_model` does."""
         if model not in self._networks:
             composition = self._asked or parse(model)
-            self._networks[model] = load_model(composition).networks
+            loaded = load_model(composition)
+            self._networks[model] = loaded.networks
+            self._model_notes += loaded.notes
             self._labels[model] = record.label(composition)
         return self._networks[model]
 

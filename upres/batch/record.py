@@ -39,7 +39,10 @@ _OURS = re.compile(
     rb"""|<upres:made>[^<]*</upres:made>"""
 )
 _END = b"</rdf:RDF>"
-_EMPTY = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta>'
+_EMPTY = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b"</rdf:RDF></x:xmpmeta>"
+)
 
 
 def make_record(settings: Mapping[str, str], height: int, width: int, source: Path | bytes) -> dict[str, str]:

@@ -124,7 +124,7 @@ def compare(
         box = None if at is None else parse_box(at)
         page_file = None if no_page else page or out.with_suffix(".html")
         _check_outputs(out, page_file)
-        have_models(names)
+        have_models(name for name in names if not Path(name).is_dir())
         options = EngineOptions("auto" if engine is None else engine.value, device, precision.value, threads)
         with ExitStack() as stack:
             opened = open_models(names, options, stack, choose_engine=engine is None)

@@ -96,6 +96,15 @@ def evaluate(
     table_format: Annotated[
         Format, typer.Option("--format", help="Format of the printed table.", rich_help_panel=_RESULT)
     ] = Format.text,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Also plot quality against speed and size, and perception against distortion (.png, .svg).",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None,
         typer.Option(
@@ -184,14 +193,18 @@ def evaluate(
         from upres.cli.evaluate_job import find_picture_sets, measure_sets, tell
         from upres.engines.options import EngineOptions
         from upres.evaluation.measures import Measures
+        from upres.evaluation.plot import check_plot, draw_plot
         from upres.evaluation.report import join_reports, read_report
         from upres.evaluation.summary import FORMATS, differences, summary
         from upres.evaluation.tables import format_table
         from upres.metrics.niqe import fetch_parameters
         from upres.system.files import write_atomic
 
-        if json_file is not None and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
-            raise OutputError(f"--json expects a file in a folder that exists, got {json_file}")
+        for option, file in (("--json", json_file), ("--plot", plot)):
+            if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+                raise OutputError(f"{option} expects a file in a folder that exists, got {file}")
+        if plot is not None:
+            check_plot(plot.name)
         reports = [read_report(path) for path in join or ()]
         if hr is not None or lr is not None or sets or not reports:
             if scale is None:
@@ -214,6 +227,8 @@ def evaluate(
         if json_file is not None:
             text = json_text(report.to_json(), indent=2)
             write_atomic(json_file, (text + "\n").encode())
+        if plot is not None:
+            write_atomic(plot, draw_plot(report, plot.name))
         return tell(report)
 
     run_verb(work, debug)

@@ -74,7 +74,7 @@ def measure_sets(
     from upres.system.packages import version_of
 
     named = [name for name in names if name != BICUBIC]  # always measured
-    have_models(named)
+    have_models(name for name in named if not Path(name).is_dir())
     with ExitStack() as stack:
         opened = open_models(named, options, stack, choose_engine=choose_engine)
         upscalers = {name: model.upscaler for name, model in opened.items()}

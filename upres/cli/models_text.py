@@ -46,7 +46,7 @@ def print_facts(found: Facts) -> None:
     how = {
         "pinned": " (pinned at the first download)",
         "catalog": " (as in the catalog)",
-        "computed": "",
+        "computed": " (no checksum known: from the file as it is)",
         "unknown": "",
     }[found.sha256_from]
     colors = None if found.in_channels is None else f"{found.in_channels} in, {found.out_channels} out"

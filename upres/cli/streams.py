@@ -46,7 +46,7 @@ def put(text: str, end: str = "\n") -> None:
 def silence(stream: object) -> None:
     """Redirect a stream to nothing, so that the flush at exit cannot fail again (Python's `signal` docs, SIGPIPE)."""
     try:
-        descriptor = stream.fileno()  # type: ignore[attr-defined]  # pyright: ignore
+        descriptor = int(stream.fileno())  # type: ignore[attr-defined]  # pyright: ignore
     except (AttributeError, OSError, ValueError):  # not a real file (tests, embedding): nothing to flush
         return
     nothing = os.open(os.devnull, os.O_WRONLY)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from upres.engines.options import EngineOptions
+from upres.errors import ModelError
 from upres.evaluation.costs import ModelFacts, facts_of
 from upres.graph.opaque import OpaqueModel
 from upres.models.load import load_model
@@ -30,14 +32,24 @@ def open_models(
     choose_engine: Use ncnn, so that results do not depend on the machine. A file of an unknown architecture has one
         engine only, and keeps it.
 
-    Raises what `load_model` and `Upscaler` raise.
+    A folder is that of a training run, and stands for its best model.
+
+    Raises what `load_model` and `Upscaler` raise, and `ModelError` for a folder without a model.
     """
     models: dict[str, OpenedModel] = {}
     for name in dict.fromkeys(names):
-        loaded = load_model(name)
+        loaded = load_model(_best_of(Path(name)) if Path(name).is_dir() else name)
         opaque = any(isinstance(network, OpaqueModel) for network in loaded.networks)
         own = options.replace(engine="ncnn") if choose_engine and not opaque else options
         upscaler = Upscaler(loaded.networks, engine_options=own)
         stack.callback(upscaler.close)
         models[name] = OpenedModel(upscaler, facts_of(upscaler, tuple(sha256_of(file.path) for file in loaded.files)))
     return models
+
+
+def _best_of(folder: Path) -> Path:
+    """The model of a run folder: best.safetensors, or model.safetensors of a run that was not validated."""
+    for name in ("best.safetensors", "model.safetensors"):
+        if (folder / name).is_file():
+            return folder / name
+    raise ModelError(f"{folder} is no folder of a training run: it has neither best.safetensors nor model.safetensors")

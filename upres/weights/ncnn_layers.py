@@ -135,7 +135,7 @@ _WEIGHTS: dict[str, Callable[[NcnnLayer], list[Weights]]] = {
     "MemoryData": _memory,
 }
 # What takes each value by itself and gives one of it, and has no weights.
-POINTWISE = frozenset(
+_POINTWISE = frozenset(
     {"AbsVal", "BNLL", "CELU", "Clip", "Dropout", "ELU", "Erf", "Exp", "GELU", "HardSigmoid", "HardSwish", "Log",
      "Mish", "Noop", "Power", "ReLU", "SELU", "Sigmoid", "Softplus", "Swish", "TanH", "UnaryOp"}
 )  # fmt: skip
@@ -144,7 +144,7 @@ _MOVING = frozenset(
      "Permute", "PixelShuffle", "Pooling", "Reduction", "Reorg", "Reshape", "ShuffleChannel", "Slice", "Softmax",
      "Split", "Squeeze"}
 )  # fmt: skip
-ONE_TO_ONE = POINTWISE | {"PReLU", "BatchNorm", "Bias", "InstanceNorm", "Interp", "Pooling"}
+ONE_TO_ONE = _POINTWISE | {"PReLU", "BatchNorm", "Bias", "InstanceNorm", "Interp", "Pooling"}
 _INPUTS = {
     "Input": (0, 0),
     "MemoryData": (0, 0),
@@ -167,7 +167,7 @@ def check_layer(layer: NcnnLayer, origin: Origin) -> None:
     """Raises ModelError for a type that is not known, and for numbers that ncnn would divide by, allocate or run beyond
     its memory with.
     """
-    if layer.kind not in _WEIGHTS and layer.kind not in POINTWISE | _MOVING:
+    if layer.kind not in _WEIGHTS and layer.kind not in _POINTWISE | _MOVING:
         raise origin.refuse(
             f"layer {layer.name!r} is of the type {layer.kind!r}, which upres does not run",
             remedy="Find the same network as .safetensors, .pth or .onnx",

@@ -1,0 +1,146 @@
+"""Plots of a report: quality against speed and size, perception against distortion, with their intervals."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import PurePath
+from typing import Any
+
+from upres.errors import InputError, UsageError
+from upres.evaluation.report import Report
+from upres.evaluation.scores import LOWER_IS_BETTER
+from upres.evaluation.statistics import bootstrap_interval
+from upres.evaluation.tables import Evaluation
+
+_PERCEPTION = ("lpips", "dists", "niqe")  # the first that was measured
+_PANEL_IN = (4.6, 3.6)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A model in a panel. x and y are (value, low, high); without an interval all three are equal."""
+
+    model: str
+    x: tuple[float, float, float]
+    y: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A set of points. log: The horizontal axis is logarithmic."""
+
+    title: str
+    x: str
+    y: str
+    points: list[Point]
+    log: bool = False
+
+
+def panels(report: Report) -> list[Panel]:
+    """For each set: PSNR (Y) against seconds per megapixel, against parameters, and against a perceptual score.
+
+    Panels with fewer than two points are left out. Raises `InputError` if none is left.
+    """
+    made: list[Panel] = []
+    for name, evaluation in report.sets.items():
+        quality = next((column for column in ("psnr_y", "lr_psnr") if column in evaluation.columns), None)
+        if quality is None:
+            continue
+        head = evaluation.columns[quality]
+
+        def seconds(model: str, evaluation: Evaluation = evaluation) -> float | None:
+            cost = evaluation.costs.get(model)
+            return None if cost is None else cost.seconds_per_megapixel
+
+        def size(model: str) -> float | None:
+            facts = report.facts.get(model)
+            return None if facts is None else float(facts.parameters)
+
+        made.append(Panel(name, "seconds per megapixel", head, _against(evaluation, quality, seconds), log=True))
+        made.append(Panel(name, "parameters", head, _against(evaluation, quality, size), log=True))
+        seen = next((column for column in _PERCEPTION if column in evaluation.columns), None)
+        if seen is not None:
+            points = [
+                Point(model, x, y)
+                for model in evaluation.scores
+                if (x := _figure(evaluation, model, quality)) and (y := _figure(evaluation, model, seen))
+            ]
+            better = ", lower is better" if seen in LOWER_IS_BETTER else ""
+            made.append(Panel(name, head, evaluation.columns[seen] + better, points))
+    kept = [panel for panel in made if len(panel.points) > 1]
+    if not kept:
+        raise InputError("there is nothing to plot: it takes two models or more, measured on one set")
+    return kept
+
+
+def _against(evaluation: Evaluation, quality: str, cost: Callable[[str], float | None]) -> list[Point]:
+    points: list[Point] = []
+    for model in evaluation.scores:
+        x, y = cost(model), _figure(evaluation, model, quality)
+        if x is not None and x > 0.0 and y is not None:
+            points.append(Point(model, (x, x, x), y))
+    return points
+
+
+def _figure(evaluation: Evaluation, model: str, column: str) -> tuple[float, float, float] | None:
+    values = evaluation.values(model, column)
+    if not values or not all(map(math.isfinite, values)):
+        return None
+    mean = math.fsum(values) / len(values)
+    low, high = bootstrap_interval(values) or (mean, mean)
+    return mean, low, high
+
+
+def check_plot(file_name: str) -> None:
+    """Raises `UsageError` for another suffix than .png and .svg, and where matplotlib is missing."""
+    if PurePath(file_name).suffix.lower() not in (".png", ".svg"):
+        raise UsageError(f"`plot` must end in .png or .svg, got {file_name}")
+    if find_spec("matplotlib") is None:
+        raise UsageError("`plot` needs matplotlib: pip install 'upres[train]', or pip install matplotlib")
+
+
+def draw_plot(report: Report, file_name: str) -> bytes:
+    """The file, a PNG or an SVG by its suffix: a row for each set. Raises as `panels` and `check_plot` do."""
+    check_plot(file_name)
+    drawn = panels(report)
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    titles = list(dict.fromkeys(panel.title for panel in drawn))
+    rows = [[panel for panel in drawn if panel.title == title] for title in titles]
+    columns = max(map(len, rows))
+    figure = Figure(figsize=(_PANEL_IN[0] * columns, _PANEL_IN[1] * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for row, panels_of_set in enumerate(rows):
+        for column, panel in enumerate(panels_of_set):
+            _draw(figure.add_subplot(len(rows), columns, row * columns + column + 1), panel)
+    out = io.BytesIO()
+    suffix = PurePath(file_name).suffix.lower()[1:]
+    with matplotlib.rc_context({"svg.hashsalt": "upres", "svg.fonttype": "none"}):  # equal reports give equal files
+        figure.savefig(out, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+    return out.getvalue()
+
+
+def _draw(axes: Any, panel: Panel) -> None:
+    axes.set_title(panel.title, parse_math=False)
+    axes.set_xlabel(panel.x, parse_math=False)
+    axes.set_ylabel(panel.y, parse_math=False)
+    axes.grid(alpha=0.3)
+    if panel.log:
+        axes.set_xscale("log")
+    for point in panel.points:
+        errors = [[[value - low], [high - value]] for value, low, high in (point.x, point.y)]
+        axes.errorbar(point.x[0], point.y[0], xerr=errors[0], yerr=errors[1], fmt="o", capsize=3, markersize=6)
+        label = PurePath(point.model).stem if "/" in point.model else point.model
+        axes.annotate(
+            label, (point.x[0], point.y[0]), xytext=(6, 5), textcoords="offset points", fontsize=9, parse_math=False
+        )
+    axes.margins(x=0.22, y=0.12)
