@@ -15,6 +15,7 @@ from upres.models.model import Model, downloadable_models, store_folder
 from upres.models.store import added_names, pull, read_added
 from upres.system.checksums import Source
 from upres.system.download import Progress, fetch
+from upres.system.folders import exists, is_file
 
 # a name that ends so is a path
 MODEL_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param", ".onnx"})
@@ -147,7 +148,7 @@ def _resolve_path(name_or_path: str) -> Path:
     if not is_path(name_or_path):
         raise unknown_name(name_or_path)
     path = Path(name_or_path).expanduser()
-    if not path.exists():
+    if not exists(path):
         raise ModelError(
             f"model file {name_or_path}: no such file. Check the path, or name a bundled model ({', '.join(MODELS)}) "
             "or another one of "
@@ -166,7 +167,7 @@ def unknown_name(name: str) -> ModelError:
     close = [names[one] for one in difflib.get_close_matches(wanted, names, n=_MOST_SUGGESTIONS, cutoff=0.6)]
     near = list(dict.fromkeys([*inside, *close]))[:_MOST_SUGGESTIONS]
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
-    beside = "A file needs its folder or its suffix: ./FILE. " if Path(name).is_file() else ""
+    beside = "A file needs its folder or its suffix: ./FILE. " if is_file(name) else ""
     return ModelError(
         f"unknown model {name!r}. {meant}{beside}Bundled models: {', '.join(MODELS)}; `upres models list` shows all "
         "models; the path of a "
