@@ -51,3 +51,19 @@ def bilinear_x2(folder: Path, kernel: int = 3, seed: int = 0) -> Path:
         "Interp up 1 1 6 out0 0=2 1=2.000000e+00 2=2.000000e+00",
     ]
     return write(folder, lines, tagged(first, half=True) + raw(rng.normal(0, 0.1, 8)) + tagged(last))
+
+
+def halving(folder: Path) -> Path:
+    """A branch of half size and back, added to the input: as the U-nets of Real-CUGAN have it. Only even sides fit."""
+    down, up = np.zeros((3, 3, 2, 2)), np.zeros((3, 3, 2, 2))
+    down[np.arange(3), np.arange(3)] = 0.25
+    up[np.arange(3), np.arange(3)] = 0.02
+    lines = [
+        "Input in 0 1 in",
+        "Split s 1 2 in a b",
+        "Convolution d 1 1 a c 0=3 1=2 3=2 5=0 6=36",
+        "Deconvolution u 1 1 c e 0=3 1=2 3=2 5=0 6=36",
+        "BinaryOp k 1 1 b f 0=2 1=1 2=0.98",
+        "BinaryOp add 2 1 f e out 0=0",
+    ]
+    return write(folder, lines, tagged(down) + tagged(up), name="half")

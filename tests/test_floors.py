@@ -47,7 +47,7 @@ ROOMS = {
     "__init__": "upscaling export models metrics engines images graph",  # the public names
 }
 ROOMS["cli"] = " ".join(ROOMS)
-ROOMS["__main__"] = "cli"
+ROOMS["__main__"] = "cli system"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
@@ -62,9 +62,9 @@ HOMES = {
     "scipy": "training",
     "matplotlib": "training evaluation.plot",
     "cv2": "training.data.keypoints training.data.excerpts",
-    "httpx": "system.download",
+    "httpx": "system.download system.package_index",
     "platformdirs": "system.download",
-    "filelock": "system.download engines.autotune.cache",
+    "filelock": "system.download system.lock engines.autotune.cache",
     "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",

@@ -166,6 +166,8 @@ def test_the_tests_run_with_what_they_need(machine: Machine) -> None:
     assert machine.run("tests/images", "-x", script="test").stdout == "pytest -m pytest tests/images -x extras=\n"
     (line,) = machine.installed()
     assert line.endswith(f"-c {machine.tree}/constraints.txt -e {machine.tree}[dev]")
+    fast = machine.run("--fast", "-x", script="test").stdout
+    assert fast == "pytest -m pytest -m not slow -n 2 --dist loadfile -x extras=\n"
 
 
 def test_the_extras_are_installed_over_what_the_tests_have(machine: Machine) -> None:

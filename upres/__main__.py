@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 import sys
 
+from upres.cli.streams import make_ready
+from upres.system.signals import end_at_once
+
 
 def main() -> None:
     """Run the command line and leave with one of the exit codes of docs/exit-codes.md."""
-    try:
-        from upres.cli.main import COMPLETE_VARIABLE, PROGRAM, app, load_completion
+    make_ready()
+    end_at_once()  # while modules are imported, and after the verb
+    from upres.cli.errors import exit_code_of, finish
+    from upres.cli.main import COMPLETE_VARIABLE, PROGRAM, app, load_completion
 
-        if COMPLETE_VARIABLE in os.environ:
-            load_completion()
+    if COMPLETE_VARIABLE in os.environ:
+        load_completion()
+    stdout = sys.stdout
+    try:
         app(prog_name=PROGRAM)  # by `python -m upres` too, in usage lines and for completion
-    except KeyboardInterrupt:  # before or after a verb: while Python was still importing
-        sys.exit(130)
+    except SystemExit as end:
+        lost = sys.stdout is not stdout  # click replaces it, and ends with 1, once the reader of a help text has gone
+        finish(exit_code_of(BrokenPipeError()) if lost else end.code if isinstance(end.code, int) else 0)
+    except OSError as error:  # of a help text
+        finish(exit_code_of(error))
 
 
 if __name__ == "__main__":

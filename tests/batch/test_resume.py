@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,29 @@ def test_what_the_pixels_depend_on() -> None:
     assert Request(("b.png",), options=same, overwrite=True).settings() == {}
     twin = Request((), model="a", options=UpscaleOptions(denoise=0.25, denoise_with="b"))
     assert twin.settings() == {"model": "a:0.25,b:0.75"}
+
+
+def test_a_job_with_other_settings_is_refused_while_one_runs(tmp_path: Path) -> None:
+    lock = resume.hold(tmp_path, SETTINGS)
+    with pytest.raises(UsageError, match=r"another upres job with other settings is writing to .*; wait for it"):
+        resume.hold(tmp_path, {"model": "a"})
+    lock.release()
+    resume.hold(tmp_path, {"model": "a"}).release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_jobs_with_the_same_settings_share_a_folder(tmp_path: Path) -> None:
+    program = (
+        "import json, sys\nfrom pathlib import Path\nfrom upres.batch import resume\n"
+        "guard = resume.hold(Path(sys.argv[1]), json.loads(sys.argv[2]))\nprint('held', flush=True)\nsys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), json.dumps(SETTINGS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        resume.hold(tmp_path, dict(SETTINGS)).release()
+        with pytest.raises(UsageError, match="another upres job"):
+            resume.hold(tmp_path, {})
+        other.kill()
+    resume.hold(tmp_path, {}).release()  # what a killed one left is no lock
+    assert list(tmp_path.iterdir()) == []

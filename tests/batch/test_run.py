@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import shutil
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +21,7 @@ from upres.batch.paths import InputFile
 from upres.batch.run import estimate_seconds, run_jobs
 from upres.errors import EngineError, InputError, ModelError, OutputError
 from upres.images.io import Picture, read_header, read_picture, write_picture
+from upres.system.files import partial_path
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.upscaler import Upscaler
 
@@ -224,7 +229,7 @@ def test_the_job_runs_ahead_and_behind(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_estimate_counts_the_networks_and_the_last_encoding(tmp_path: Path) -> None:
     upscaler = upscaler_of()
-    upscaler._speed = 1e6
+    upscaler._speeds = {1: 1e6}
     jobs = made_jobs(tmp_path, 2, upscaler)
     networks = sum(job.plan.macs for job in jobs) / 1e6
     assert estimate_seconds(jobs) == pytest.approx(networks + jobs[1].plan.pixels * 0.1e-6)
@@ -272,3 +277,35 @@ def test_a_batch_tells_it_with_the_picture(tmp_path: Path, caplog: pytest.LogCap
     told = [[note for note in outcome.notes if "run again in float32" in note] for outcome in report.outcomes]
     assert [len(notes) for notes in told] == [0, 1, 0]
     assert [sum("the probe agreed" in note for note in outcome.notes) for outcome in report.outcomes] == [1, 0, 0]
+
+
+def test_a_result_that_was_removed_meanwhile_is_not_done(tmp_path: Path) -> None:
+    jobs = made_jobs(tmp_path, 4, upscaler_of())
+
+    class Removing(Watching):
+        def finished(self, outcome: Outcome) -> None:
+            super().finished(outcome)
+            if len(self.outcomes) == 2:
+                shutil.rmtree(tmp_path / "out")
+
+    report = run_jobs(jobs, Encoding(), Removing())
+    gone = [outcome.name for outcome in report.failed]
+    assert len(gone) >= 2
+    assert gone[:2] == [str(tmp_path / f"p{index:02d}.png") for index in range(2)]
+    assert "was removed while the job ran; run the same command again" in str(report.failed[0].error)
+    assert isinstance(report.failed[0].error, OutputError)
+    for outcome in report.done:
+        assert outcome.target is not None
+        assert outcome.target.is_file()
+
+
+def test_leftovers_of_killed_runs_are_swept(tmp_path: Path) -> None:
+    jobs = made_jobs(tmp_path, 1, upscaler_of())
+    (tmp_path / "out").mkdir()
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    mine = partial_path(tmp_path / "out" / "a.png")
+    stale = mine.with_name(mine.name.replace(f".{os.getpid()}-", f".{process.pid}-"))
+    stale.touch()
+    run_jobs(jobs, Encoding(), Watching())
+    assert not stale.exists()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.models.test_store import Table, data, server, store, table  # noqa: F401  # fixtures, which pytest finds by name
-from tests.system.test_download import Server, ranged
+from tests.system.server import Server, ranged
 from upres.cli import download, progress
 from upres.cli.download import have_models
 

@@ -65,6 +65,7 @@ def test_the_command_prints_the_table_and_writes_the_json(hr: Path, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "hr", "tiny.safetensors"]
 
 
+@pytest.mark.slow
 def test_models_of_every_kind_are_measured(hr: Path, tmp_path: Path, run: Run) -> None:
     """One network as three files gives three equal rows; a blend of it with itself, and a chain of scale 4, are models
     like any other.

@@ -46,6 +46,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_a_line_for_each_engine_and_each_file(folder: Path, run: Run) -> None:
     out, err = run("a.safetensors", "-f", "onnx")
     digest = hashlib.sha256((folder / "a.onnx").read_bytes()).hexdigest()
@@ -77,7 +78,7 @@ def test_the_report_as_json(folder: Path, run: Run) -> None:
     assert [source["share"] for source in json.loads(out)["source"]] == pytest.approx([0.7, 0.3])
 
 
-def test_a_picture_of_ones_own(folder: Path, run: Run) -> None:
+def test_a_picture_of_the_user(folder: Path, run: Run) -> None:
     write_picture(picture(noise(20, 24)), folder / "photo.png")
     _, err = run("a.safetensors", "-f", "onnx", "--picture", "photo.png", "--json")
     assert "the picture" in err
@@ -86,6 +87,7 @@ def test_a_picture_of_ones_own(folder: Path, run: Run) -> None:
     assert (report["checks"][0]["height"], report["checks"][0]["width"]) == (20, 24)
 
 
+@pytest.mark.slow
 def test_what_upscayl_will_not_do_is_said(folder: Path, run: Run) -> None:
     _, err = run("a.safetensors", "-o", "new-x4.param")
     assert "note: Upscayl reads scale 4 from the name new-x4, but it is 2; choose another name" in err
@@ -113,6 +115,7 @@ def test_errors_have_their_codes_and_leave_nothing(folder: Path, run: Run) -> No
     assert names(folder) == before
 
 
+@pytest.mark.slow
 def test_what_is_there_is_kept(folder: Path, run: Run) -> None:
     run("a.safetensors", "-f", "onnx")
     before = (folder / "a.onnx").read_bytes()

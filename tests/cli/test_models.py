@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.models.test_store import Table, data, server, store, table  # noqa: F401  # fixtures, which pytest finds by name
-from tests.system.test_download import Server, whole
+from tests.system.server import Server, whole
 from tests.tiny import compact_file
 from upres.cli.download import have_models
 from upres.cli.main import app

@@ -26,7 +26,8 @@ def test_it_tells_what_it_made_and_what_it_left_out(photos: Path, tmp_path: Path
     (photos / "broken.png").write_bytes(b"x")
     (photos / "again.png").write_bytes((photos / "0.png").read_bytes())
     code, out, err = run(photos, "-o", tmp_path / "s", *SMALL)
-    assert code == 0 and "crops of 4 pictures, 1 validation pictures" in out and "in 1 shards" in out
+    assert code == 3 and "crops of 4 pictures, 1 validation pictures" in out and "in 1 shards" in out
+    assert "1 pictures could not be read" in err
     assert "left out:" in err and "broken.png" in err and "again.png is an exact copy of 0.png" in err
     assert len(open_shards(tmp_path / "s").validation) == 1
 

@@ -48,18 +48,6 @@ def upscale(
     return result
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compact_file(tmp_path_factory.mktemp("model") / "tiny-x2.safetensors", 2)
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.png"
-    write_picture(picture(noise(20, 30), dpi=(300.0, 300.0)), path)
-    return path
-
-
 def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
@@ -76,22 +64,6 @@ def test_the_plainest_call(photo: Path, model: Path) -> None:
     assert f"{made}: 60 x 40" in result.stderr.decode()
     assert read_picture(made).dpi == pytest.approx((300.0, 300.0), abs=0.1)
     assert names(photo.parent) == ["photo.png", "photo_x2.png"]
-
-
-@pytest.mark.slow
-def test_running_it_again_keeps_the_result_and_overwrite_makes_it_anew(photo: Path, model: Path) -> None:
-    upscale(photo, "-n", model)
-    made = photo.with_name("photo_x2.png")
-    before = made.stat().st_mtime_ns
-    again = upscale(photo, "-n", model, "-s", "2", "--tile", "8")  # the same result
-    assert made.stat().st_mtime_ns == before
-    assert "photo_x2.png exists (--overwrite replaces it)" in again.stderr.decode()
-    made.write_bytes(b"mine")
-    again = upscale(photo, "-n", model)
-    assert made.read_bytes() == b"mine"
-    assert "photo_x2.png exists; its settings are unknown (--overwrite replaces it)" in again.stderr.decode()
-    upscale(photo, "-n", model, "--overwrite")
-    assert read_header(made).width == 60
 
 
 @pytest.mark.slow
@@ -136,6 +108,7 @@ def test_every_engine_by_name_and_what_ran_is_told(photo: Path, model: Path, eng
     assert np.abs(made - expected).max() <= 1.01 / 255
 
 
+@pytest.mark.slow
 def test_devices_and_precisions_that_are_not_there_are_refused_with_what_is(photo: Path, model: Path) -> None:
     words = upscale(photo, "-n", model, "--engine", "ncnn", "--device", "cuda", code=2).stderr.decode()
     assert (
@@ -174,107 +147,6 @@ def test_turns_strength_lock_and_wrap_each_change_the_result(tmp_path: Path, pho
         upscale(photo, "-n", model, "-o", tmp_path / f"{index}.png", *arguments)
         made.add(read_picture(tmp_path / f"{index}.png").pixels.tobytes())
     assert len(made) == len(options)
-
-
-@pytest.mark.slow
-def test_a_job_is_not_gone_on_with_under_other_settings(tmp_path: Path, photo: Path, model: Path) -> None:
-    folder, out = tmp_path / "in", tmp_path / "out"
-    folder.mkdir()
-    for index in range(5):
-        (folder / f"{index}.png").write_bytes(photo.read_bytes())
-    job = (folder, "-n", model, "-s", "8", "-o", out)
-    upscale(*job, "--tta", code=5, prepare=limited)
-    (out / "0.png").write_bytes(b"a result of that job")
-    words = upscale(*job, "--blend", "0.5", code=2).stderr.decode()
-    assert f"{out} contains a result of an unfinished job with other settings" in words
-    assert "(--blend: not set before, 0.5 now; --tta: set before, not set now)" in words
-    assert names(out) == [resume.NAME, "0.png"]
-    upscale(*job, "--tta", "--tile", "8", "--threads", "1")  # what does not change the picture may differ
-    assert names(out) == [f"{index}.png" for index in range(5)]
-    assert (out / "0.png").read_bytes() == b"a result of that job"
-    upscale(*job, "--blend", "0.5", "--overwrite")
-    assert read_header(out / "0.png").width == 240
-
-
-def test_a_wish_for_other_settings_is_told_where_the_result_is_kept(tmp_path: Path, photo: Path, model: Path) -> None:
-    (tmp_path / "models").mkdir()
-    other = compact_file(tmp_path / "models" / "other.safetensors", 2, seed=9)
-    upscale(photo, "-n", model)
-    made = photo.with_name("photo_x2.png")
-    first = made.read_bytes()
-    assert str(tmp_path).encode() not in first
-    words = upscale(photo, "-n", other, "--tta", code=5).stderr.decode()
-    assert f"kept: {made} exists, made with -n tiny-x2.safetensors@" in words
-    assert re.search(
-        r", without --tta; -n other\.safetensors@\w+ and --tta were not used: add --overwrite, or choose another -o$",
-        words,
-    )
-    assert made.read_bytes() == first
-    upscale(photo, "-n", other, "--overwrite")
-    assert made.read_bytes() != first
-    upscale(photo, "-n", model, "-o", tmp_path / "named.png")
-    words = upscale(photo, "-n", model, "-s", "3", "-o", tmp_path / "named.png", code=5).stderr.decode()
-    assert "made with a size of 60 x 40; a size of 90 x 60 was not used" in words
-
-
-@pytest.mark.slow
-def test_a_result_of_another_picture_is_told(tmp_path: Path, photo: Path, model: Path) -> None:
-    """Of a file named by -o, and in a folder, of which the rest is done."""
-    other = photo.with_name("other.png")
-    write_picture(picture(noise(30, 20)), other)
-    named = tmp_path / "named.png"
-    upscale(photo, "-n", model, "-o", named)
-    words = upscale(other, "-n", model, "-o", named, code=5).stderr.decode()
-    assert f"kept: {named} exists, made from another picture: add --overwrite, or choose another -o" in words
-    assert "exists (" in upscale("-", "-n", model, "-o", named, stdin=photo.read_bytes()).stderr.decode()
-    out = tmp_path / "out"
-    upscale(photo, other, "-n", model, "-o", out)
-    photo.write_bytes(other.read_bytes())
-    (tmp_path / "new.png").write_bytes(other.read_bytes())
-    words = upscale(photo, other, tmp_path / "new.png", "-n", model, "-o", out, code=5).stderr.decode()
-    assert f"kept: {out / photo.name} exists, made from another picture" in words
-    assert names(out) == sorted([photo.name, "other.png", "new.png"])
-
-
-def test_results_of_other_settings_beside_their_pictures_are_counted_and_the_rest_is_done(
-    photo: Path, model: Path
-) -> None:
-    for name in ("a.png", "b.png"):
-        (photo.parent / name).write_bytes(photo.read_bytes())
-    upscale(photo, photo.with_name("a.png"), "-n", model)
-    words = upscale(photo.parent, "-n", model, "--blend", "0.5", code=5).stderr.decode()
-    assert "kept: 2 results exist, made without --blend; --blend 0.5 was not used: add --overwrite" in words
-    assert photo.with_name("b_x2.png").exists()
-
-
-def test_a_folder_of_finished_results_is_not_mixed_with_others(tmp_path: Path, photo: Path, model: Path) -> None:
-    folder, out = tmp_path / "in", tmp_path / "out"
-    folder.mkdir()
-    (folder / "a.png").write_bytes(photo.read_bytes())
-    upscale(folder, "-n", model, "-o", out)
-    (folder / "b.png").write_bytes(photo.read_bytes())
-    words = upscale(folder, "-n", model, "--tta", "-o", out, code=2).stderr.decode()
-    assert (
-        f"{out} contains {out / 'a.png'} made without --tta; --tta was not used; use the same settings, choose another "
-        "folder" in words
-    )
-    assert names(out) == ["a.png"]
-    upscale(folder, "-n", model, "-o", out)
-    assert names(out) == ["a.png", "b.png"]
-
-
-def test_a_folder_job_with_a_failed_picture_remembers_its_settings(tmp_path: Path, photo: Path, model: Path) -> None:
-    folder, out = tmp_path / "in", tmp_path / "out"
-    folder.mkdir()
-    (folder / "a.png").write_bytes(photo.read_bytes())
-    (folder / "torn.png").write_bytes(photo.read_bytes()[:-200])
-    upscale(folder, "-n", model, "-o", out, code=3)
-    (out / "a.png").write_bytes(b"a result that says nothing")
-    words = upscale(folder, "-n", model, "--tta", "-o", out, code=2).stderr.decode()
-    assert f"{out} contains a result of an unfinished job with other settings (--tta: not set before, set now)" in words
-    (folder / "torn.png").write_bytes(photo.read_bytes())
-    upscale(folder, "-n", model, "-o", out)
-    assert names(out) == ["a.png", "torn.png"]
 
 
 @pytest.mark.slow
@@ -320,6 +192,7 @@ def test_results_too_large_fail_by_input_before_any_work(photo: Path, model: Pat
     assert names(photo.parent) == ["photo.png"]
 
 
+@pytest.mark.slow
 def test_a_missing_input_fails_by_name(tmp_path: Path, model: Path) -> None:
     words = upscale(tmp_path / "gone.png", "-n", model, code=3).stderr.decode()
     assert words.count("gone.png") == 1
@@ -336,6 +209,7 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100_000))) + chunk(b"IEND", b"")
 
 
+@pytest.mark.slow
 def test_bad_pictures_among_good_ones(tmp_path: Path, model: Path, photo: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -393,6 +267,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_leftovers_of_a_killed_run_are_no_pictures(tmp_path: Path, model: Path, photo: Path) -> None:
     (tmp_path / ".photo_x2.png.0123abcd.partial").write_bytes(photo.read_bytes())
     upscale(tmp_path, "-n", model)
@@ -400,7 +275,10 @@ def test_leftovers_of_a_killed_run_are_no_pictures(tmp_path: Path, model: Path, 
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize(("number", "code", "told"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
+def test_a_signal_to_stop_keeps_what_is_finished(
+    number: int, code: int, told: str, tmp_path: Path, model: Path
+) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for index in range(60):
@@ -411,12 +289,12 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, model: Path) -> None:
         preexec_fn=pressable,
     )
     wait_for(lambda: out.is_dir() and len([name for name in names(out) if name.endswith(".png")]) >= 2)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
     _, errors = child.communicate(timeout=60)
     words = errors.decode()
-    assert child.returncode == 130, words
+    assert child.returncode == code, words
     assert "Traceback" not in words
-    assert "stopped by Ctrl-C" in words
+    assert f"stopped by {told}" in words
     assert "run the same command again; finished pictures are kept" in words
     assert 2 <= len(names(out)) - 1 < 60
     assert names(out)[0] == resume.NAME
@@ -447,6 +325,7 @@ def test_a_full_disk_leaves_no_file_and_stops(tmp_path: Path, model: Path, photo
     assert len(names(tmp_path / "out")) == 5
 
 
+@pytest.mark.slow
 def test_a_full_file_system(model: Path, photo: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
@@ -495,7 +374,8 @@ def test_nothing_on_standard_input(model: Path) -> None:
     assert result.stdout == b""
 
 
-def test_a_reader_that_has_gone(model: Path, photo: Path) -> None:
+@pytest.mark.slow
+def test_a_closed_pipe(model: Path, photo: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     result = subprocess.run(
@@ -508,7 +388,8 @@ def test_a_reader_that_has_gone(model: Path, photo: Path) -> None:
     assert b"Exception" not in result.stderr
 
 
-def test_pictures_are_not_poured_into_a_terminal(model: Path, photo: Path) -> None:
+@pytest.mark.slow
+def test_pictures_are_not_written_to_a_terminal(model: Path, photo: Path) -> None:
     pty = pytest.importorskip("pty")
     parent, child = pty.openpty()
     result = subprocess.run(command(photo, "-n", model, "-o", "-"), stdout=child, stderr=subprocess.PIPE, check=False)
@@ -519,39 +400,6 @@ def test_pictures_are_not_poured_into_a_terminal(model: Path, photo: Path) -> No
 
 
 @pytest.mark.slow
-def test_inputs_that_collide_are_both_named(tmp_path: Path, model: Path, photo: Path) -> None:
-    write_picture(read_picture(photo), tmp_path / "photo.jpg")
-    words = upscale(photo, tmp_path / "photo.jpg", "-n", model, "-o", tmp_path / "out", code=3).stderr.decode()
-    assert "photo.jpg and " in words
-    assert "photo.png; rename one, or upscale it alone with -o FILE" in words
-    assert names(tmp_path / "out") == [resume.NAME, "photo.png"]
-    words = upscale(photo, "-n", model, "-o", photo, "--overwrite", code=2).stderr.decode()
-    assert "would overwrite the input" in words
-    assert names(tmp_path) == [f"out/{resume.NAME}", "out/photo.png", "photo.jpg", "photo.png"]
-
-
-def test_an_empty_name_is_not_the_present_folder(tmp_path: Path, model: Path, photo: Path) -> None:
-    for arguments in (("", "-n", model), (photo, "-n", model, "-o", "")):
-        assert "an empty string" in upscale(*arguments, code=2).stderr.decode()
-
-
-def test_a_folder_beside_itself_twice(tmp_path: Path, model: Path, photo: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    upscale(tmp_path, "-n", model)
-    again = upscale(tmp_path, "-n", model).stderr.decode()
-    assert names(tmp_path) == ["notes.txt", "photo.png", "photo_x2.png"]
-    assert "skipped: 1 x earlier result beside its picture" in again
-    assert "skipped: 1 x file that is not a picture" in again
-    assert "photo_x2.png exists" in again
-
-
-def test_a_folder_without_pictures(tmp_path: Path, model: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    words = upscale(tmp_path, "-n", model, code=3).stderr.decode()
-    assert "contains no pictures" in words
-    assert "1 x file that is not a picture" in words
-
-
 def test_what_a_format_cannot_hold_is_told_once(tmp_path: Path, model: Path) -> None:
     write_picture(picture(noise(8, 8), noise(8, 8, 1)[:, :, 0]), tmp_path / "soft.png")
     words = upscale(tmp_path / "soft.png", "-n", model, "-o", tmp_path / "flat.jpg").stderr.decode()
@@ -559,6 +407,7 @@ def test_what_a_format_cannot_hold_is_told_once(tmp_path: Path, model: Path) -> 
     assert words.startswith(f"note: {tmp_path / 'soft.png'}: ")
 
 
+@pytest.mark.slow
 def test_odd_names(tmp_path: Path, model: Path, photo: Path) -> None:
     name = tmp_path / "-ümläut 图 [bold]x.png"
     photo.rename(name)
@@ -577,6 +426,7 @@ def test_a_traceback_only_with_debug(tmp_path: Path, model: Path) -> None:
     assert b"Traceback" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_command_line_runs_them_and_says_once_what_was_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,7 @@ def test_a_plan_survives_json_to_the_same_bytes(name: str) -> None:
     assert name == "bicubic" or (plans[0] != plans[1] != plans[2] != plans[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
 def test_every_recipe_fits_every_scale_and_size(name: str, scale: int) -> None:

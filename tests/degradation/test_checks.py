@@ -92,7 +92,7 @@ def test_what_is_no_plan_is_refused(change: dict[str, object], words: str) -> No
         ({"op": "blur"}, {"kernel": {"kind": "sinc", "size": 7}}, "kernel lacks 'cutoff'"),
     ],
 )
-def test_a_number_that_cannot_be_worked_with_is_named_before_a_pixel_is_touched(
+def test_an_unusable_number_is_named_before_any_work(
     step: dict[str, object], change: dict[str, object], words: str
 ) -> None:
     plan = {"scale": 4, "steps": [RESIZE, {**step, **change}]}

@@ -74,6 +74,7 @@ assert runner(lit(40, 3.0)).max() == 3 * 9 * 9 * 256
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the size of a process is read from Linux's /proc")
 def test_short_of_memory_is_told_and_nothing_old_passes_for_a_result() -> None:
     """Version 2026.4 itself gives the result of an earlier call here, without an error, and goes on doing so.
@@ -217,7 +218,8 @@ raise ImportError
 """
 
 
-def test_the_import_tells_nobody(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_import_sends_no_telemetry(tmp_path: Path) -> None:
     """Of openvino-telemetry nothing is imported; later it can be, by whoever wants it. The control: openvino alone does
     import it.
     """
@@ -254,6 +256,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freed", ["runners.pop(0).close()", "del runners[0], runner; runner = None"])
 def test_ctrl_c_is_heard_after_networks_were_freed_in_any_order(freed: str) -> None:
     """OpenVINO leaves a signal stack that is gone, and the next signal would be the end of the process."""

@@ -65,6 +65,6 @@ def test_what_is_not_installed_is_refused_before_anything(
         registry.check_installed(*named)
 
 
-def test_a_gpu_without_a_name_is_told_which_there_are() -> None:
+def test_gpu_alone_is_refused_with_the_devices_that_fit() -> None:
     with pytest.raises(UsageError, match=r"'gpu': it runs on cpu, vulkan; .*needs `engine` openvino; for other GPUs"):
         EngineOptions("ncnn", "gpu")

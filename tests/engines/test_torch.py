@@ -69,6 +69,7 @@ def test_settings_are_ours_inside_and_put_back(monkeypatch: pytest.MonkeyPatch) 
     assert settings() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_tiles_of_a_network_with_sigmoids_are_equal_to_the_bit(threads: int) -> None:
     """Sizes whose values are no multiple of a vector, and enough of them (more than 32,768) for torch to give each
@@ -128,7 +129,7 @@ def test_other_failures_are_engine_errors(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("device", ["quantum", "meta", "cuda:x"])
-def test_a_device_that_is_none_is_refused_with_those_that_are(device: str) -> None:
+def test_an_unknown_device_is_refused_with_the_known_ones(device: str) -> None:
     with pytest.raises(EngineError, match=rf"torch cannot use device '{device}': .*; it has .*cpu"):
         TorchRunner(small(), device=device)
 

@@ -304,6 +304,7 @@ def test_bicubic_of_the_standard_sets(assets: Path, name: str, monkeypatch: pyte
     assert mean.psnr_y == pytest.approx(PUBLISHED_PSNR_Y[name], abs=0.01)
 
 
+@pytest.mark.slow
 def test_bicubic_ssim_of_set5_is_the_published_one_with_rounded_luma(assets: Path) -> None:
     folder = assets / "data" / "test" / "Set5"
     mean = evaluate(find_pairs(folder, None, 4), {}, scale=4, round_luma=True).means()["bicubic"]

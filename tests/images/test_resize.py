@@ -128,7 +128,7 @@ def test_resizing_a_flipped_picture_flips_the_result(flip: object) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, math.nan, math.inf])
-def test_a_factor_that_is_none_is_refused(factor: float) -> None:
+def test_an_invalid_factor_is_refused(factor: float) -> None:
     with pytest.raises(UsageError, match="factor must be positive and finite, got"):
         imresize(noise(4, 4), factor)
 

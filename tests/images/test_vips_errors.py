@@ -55,7 +55,7 @@ def test_text_that_is_not_utf_8_is_decoded_with_replacement_and_cleared() -> Non
     assert "caf" not in str(caught.value)
 
 
-def test_a_text_that_someone_left_behind_is_not_told_of_the_next_failure() -> None:
+def test_stale_text_is_not_reported_with_the_next_failure() -> None:
     with pytest.raises((pyvips.Error, UnicodeDecodeError)):
         fail(b"left \xe9 behind")  # beside `attempt`, as a program of the user may
     with pytest.raises(InputError) as caught:

@@ -203,6 +203,7 @@ def test_jpeg_is_not_subsampled_and_quality_counts() -> None:
     )
 
 
+@pytest.mark.slow
 def test_limits_are_known_before_the_work() -> None:
     for format, longest in (("jpeg", 65_500), ("webp", 16_383), ("avif", 16_384), ("png", 1_000_000)):
         check_writable(format, 1, longest, 8)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.made_ncnn import bilinear_x2
 from tests.models.test_store import Table, data, files, server, store, table  # noqa: F401  # fixtures, which pytest finds by name
-from tests.system.test_download import Server, whole
+from tests.system.server import Server, whole
 from tests.tiny import compact_file
 from upres.errors import ModelError, UsageError
 from upres.models.add import add
@@ -136,6 +136,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, store: Path) -> None:
     assert not store.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [".param", ".bin"])
 def test_both_files_of_an_ncnn_model_are_taken_verified_and_removed(half: str, tmp_path: Path, store: Path) -> None:
     param = bilinear_x2(tmp_path)

@@ -8,7 +8,7 @@ import ncnn
 import numpy as np
 import pytest
 
-from tests.made_ncnn import bilinear_x2, raw, tagged, write
+from tests.made_ncnn import bilinear_x2, halving, raw, tagged, write
 from tests.tiny import compact, compact_file, compact_state
 from upres import engines
 from upres.engines.onnx.program import onnx_bytes
@@ -61,7 +61,7 @@ def test_ncnn_file_with_layers_of_its_own(tmp_path: Path) -> None:
     # Two convolutions see 2 and 1 pixels, the bilinear enlargement one more.
     assert (model.kind, model.scale, model.in_channels, model.alignment, model.receptive_field) == ("ncnn", 2, 3, 1, 4)
     assert model.macs_per_pixel == 8 * 3 * 25 + 3 * 8 * 9
-    assert (model.value_range, model.range_is_certain, model.fixed, model.cut_px) == ((0.0, 1.0), True, None, 0)
+    assert (model.value_range, model.residual, model.fixed, model.cut_px) == ((0.0, 1.0), False, None, 0)
     assert model.parameters == 8 * 3 * 25 + 8 + 3 * 8 * 9
     assert model.notes == (
         f"net.param is an ncnn graph of unknown architecture, run as is by ncnn {ncnn.__version__}: "
@@ -76,14 +76,16 @@ def test_ncnn_file_with_layers_of_its_own(tmp_path: Path) -> None:
         engines.load(model, engine="torch")
 
 
+@pytest.mark.slow
 def test_ncnn_network_that_sees_the_whole_picture(tmp_path: Path) -> None:
     """A global mean (as attention by channel has it) is added: no overlap is exact, and the note says so."""
-    weight = np.zeros((3, 3, 1, 1))
+    weight = np.eye(3).reshape(3, 3, 1, 1)
     lines = [
         "Input in 0 1 in",
         "Split s 1 2 in a b",
         "Pooling mean 1 1 a m 0=1 4=1",
-        "Reshape r 1 1 m n 0=1 1=1 2=3",
+        "BinaryOp less 1 1 m l 0=2 1=1 2=0.02",
+        "Reshape r 1 1 l n 0=1 1=1 2=3",
         "Convolution c 1 1 b d 0=3 1=1 5=0 6=9",
         "BinaryOp add 2 1 d n out 0=0",
     ]
@@ -91,6 +93,45 @@ def test_ncnn_network_that_sees_the_whole_picture(tmp_path: Path) -> None:
     assert model.receptive_field == WHOLE_PICTURE_PX and "receptive field over" in model.notes[0]
 
 
+@pytest.mark.slow
+def test_ncnn_network_that_halves_the_picture_runs_right_at_odd_sizes(tmp_path: Path) -> None:
+    """As Real-CUGAN does: the alignment is found, and nothing is read beyond an operand."""
+    model = probed(halving(tmp_path))
+    assert (model.alignment, model.scale) == (2, 1)
+    upscaler = Upscaler(model, threads=1)
+    for height, width in ((20, 31), (31, 20), (33, 33), (24, 40)):
+        lr = pixels(height, width)
+        means = np.pad(lr, ((0, height % 2), (0, width % 2), (0, 0)), mode="reflect")
+        means = means.reshape(-(-height // 2), 2, -(-width // 2), 2, 3).mean((1, 3)).repeat(2, 0).repeat(2, 1)
+        np.testing.assert_allclose(
+            upscaler.upscale_array(lr), 0.98 * lr + 0.02 * means[:height, :width], rtol=0, atol=1e-5
+        )
+
+
+@pytest.mark.slow
+def test_ncnn_network_that_gives_only_a_difference(tmp_path: Path) -> None:
+    """As Real-CUGAN's for 4x does: the program that comes with it adds the picture, and so do we."""
+    lines = [
+        "Input in 0 1 in",
+        "BinaryOp k 1 1 in a 0=2 1=1 2=0.01",
+        "Mish m 1 1 a b",
+        "Interp up 1 1 b out 0=1 1=2.000000e+00 2=2.000000e+00",
+    ]
+    model = probed(write(tmp_path, lines, b""))
+    assert model.residual and "gives the difference to the enlarged picture, which is added" in model.notes[0]
+    lr = pixels(11, 14)
+    x = 0.01 * lr.astype(np.float64)
+    expected = (lr + x * np.tanh(np.log1p(np.exp(x)))).repeat(2, 0).repeat(2, 1)
+    np.testing.assert_allclose(Upscaler(model, threads=1).upscale_array(lr), expected, rtol=0, atol=1e-5)
+
+
+def test_a_network_that_gives_no_picture_back_is_refused(tmp_path: Path) -> None:
+    lines = ["Input in 0 1 in", "BinaryOp k 1 1 in a 0=7 1=1 2=1.0", "Mish m 1 1 a out"]
+    with pytest.raises(ModelError, match="it does not give a smooth picture back, with values from 0 to 1, 0 to 255"):
+        load_model(str(write(tmp_path, lines, b"")))
+
+
+@pytest.mark.slow
 def test_ncnn_network_that_cuts_its_border_off(tmp_path: Path) -> None:
     """As waifu2x does: 3x3 without padding. What is cut is mirrored around the picture first, so sizes are kept."""
     kernel = np.zeros((3, 3, 3, 3))

@@ -81,6 +81,7 @@ def test_onnx_whose_sides_are_multiples(tmp_path: Path) -> None:
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), [(0.0, 255.0), (-1.0, 1.0)])
 def test_onnx_of_another_range_of_values(tmp_path: Path, low: float, high: float) -> None:
     """Doubled by pixels; values above 0.3 are raised by 0.1, which is nothing in 0 ... 255, little in -1 ... 1, and a
@@ -98,17 +99,27 @@ def test_onnx_of_another_range_of_values(tmp_path: Path, low: float, high: float
     model = probed(
         onnx_file(tmp_path / "m.onnx", nodes, constants | {"scales": np.array([1, 1, 2, 2], np.float32)}, DYNAMIC)
     )
-    assert (model.value_range, model.output_range, model.scale, model.range_is_certain) == (
-        (low, high),
-        (low, high),
-        2,
-        True,
-    )
+    assert (model.value_range, model.output_range, model.scale) == ((low, high), (low, high), 2)
     lr = np.full((8, 8, 3), 0.3, np.float32)
     expected = 0.3 + (0.1 / 255 if high == 255.0 else 0.0)
     np.testing.assert_allclose(
         Upscaler(model, threads=1).upscale_array(lr), np.full((16, 16, 3), expected), rtol=0, atol=1e-5
     )
+
+
+@pytest.mark.parametrize(("taken", "given"), [(255.0, 1.0), (1.0, 255.0)])
+def test_onnx_whose_result_has_another_range_than_its_input(tmp_path: Path, taken: float, given: float) -> None:
+    nodes = [
+        helper.make_node("Mul", ["in", "factor"], ["scaled"]),
+        helper.make_node("Resize", ["scaled", "", "scales"], ["out"], mode="nearest"),
+    ]
+    constants = {"factor": np.array(given / taken, np.float32), "scales": np.array([1, 1, 2, 2], np.float32)}
+    model = probed(onnx_file(tmp_path / "m.onnx", nodes, constants, DYNAMIC))
+    assert (model.value_range, model.output_range) == ((0.0, taken), (0.0, given))
+    assert f"values 0 to {taken:g} (0 to {given:g} in the result)" in model.notes[0]
+    lr = pixels(9, 8)
+    sr = Upscaler(model, threads=1).upscale_array(lr)
+    np.testing.assert_allclose(sr, lr.repeat(2, axis=0).repeat(2, axis=1), rtol=0, atol=1e-6)
 
 
 def test_onnx_of_bytes_channels_last(tmp_path: Path) -> None:
@@ -129,6 +140,7 @@ def test_onnx_of_bytes_channels_last(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_onnx_of_one_size_runs_in_windows(tmp_path: Path) -> None:
     graph = compact(2, depth=2, strength=0.01)
     model = onnx.load_from_string(onnx_bytes(graph))
@@ -181,6 +193,7 @@ def test_hostile_and_damaged_onnx_files_are_one_error_each(tmp_path: Path) -> No
         load_model(str(shrinks))
 
 
+@pytest.mark.slow
 def test_a_file_that_is_changed_after_the_probe_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.onnx", onnx_bytes(compact(2)))
     model = probed(path)

@@ -125,7 +125,7 @@ def test_everything_that_is_here_is_hashed_again(tmp_path: Path, store: Path) ->
     found = checks()
     assert set(found) == {*MODELS, "mine", "RealESRNet_x4plus"}
     assert all(check.sound for check in found.values())
-    assert found["RealESRNet_x4plus"].note == "no SHA-256 was known: pinned as it is now"
+    assert found["RealESRNet_x4plus"].note == "no checksum known: pinned as it is now"
     assert checks()["RealESRNet_x4plus"].note == "as pinned at its first download"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.test_download import Server, own_cache, ranged, send, status, whole
+from tests.system.server import Server, own_cache, ranged, send, status, whole
 from tests.tiny import compact_file
 from upres.errors import ModelError, OutputError
 from upres.models.add import add

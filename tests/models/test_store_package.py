@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.made_ncnn import bilinear_x2
-from tests.system.test_download import Server, own_cache, ranged, whole
+from tests.system.server import Server, own_cache, ranged, whole
 from upres.errors import ModelError
 from upres.models.load import load_model
 from upres.models.model import COLUMNS, Model, read_table

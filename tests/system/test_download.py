@@ -13,93 +13,16 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
 import pytest
 
-from upres.errors import ModelError, OutputError, UsageError
+from tests.system.server import DATA, HALF, SHA, Server, failure, files, own_cache, ranged, send, source, status, whole
+from upres.errors import OutputError, UsageError
 from upres.system.download import Source, cache_folder, fetch
-
-DATA = bytes(range(256)) * 400  # 102,400 bytes
-SHA = hashlib.sha256(DATA).hexdigest()
-HALF = len(DATA) // 2
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Server:
-    """A server on 127.0.0.1 whose answers are functions by path; `requests` are the paths and headers that were asked
-    for, in order.
-    """
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Answer] = {}
-        self.requests: list[tuple[str, dict[str, str]]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-                outer.answers.get(self.path, status(404))(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}{path}"
-
-    def ranges(self) -> list[str | None]:
-        return [headers.get("range") for _, headers in self.requests]
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
-
-
-def send(request: BaseHTTPRequestHandler, code: int, body: bytes, **headers: str) -> None:
-    request.send_response(code)
-    for name, value in headers.items():
-        request.send_header(name.replace("_", "-"), value)
-    request.end_headers()
-    request.wfile.write(body)
-
-
-def status(code: int, **headers: str) -> Answer:
-    return lambda request: send(request, code, b"", Content_Length="0", **headers)
-
-
-def whole(data: bytes = DATA, **headers: str) -> Answer:
-    """Knows no ranges."""
-    return lambda request: send(request, 200, data, Content_Length=str(len(data)), **headers)
-
-
-def ranged(data: bytes = DATA, etag: str = "", cut_first: int | None = None) -> Answer:
-    """Knows ranges and If-Range. The first answer breaks off after `cut_first` bytes."""
-    calls: list[int] = []
-
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        asked, condition = request.headers.get("Range"), request.headers.get("If-Range")
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and condition in (None, etag) else 0
-        headers = {"ETag": etag} if etag else {}
-        if start >= len(data):
-            return send(request, 416, b"", Content_Length="0")
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        body = data[start:]
-        calls.append(start)
-        sent = body[:cut_first] if len(calls) == 1 and cut_first is not None else body
-        send(request, 206 if start else 200, sent, Content_Length=str(len(body)), **headers)
-
-    return answer
 
 
 @pytest.fixture
@@ -112,31 +35,6 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return own_cache(tmp_path, monkeypatch)
-
-
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache of a test; no proxy or mirror of this machine takes part."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.delenv("UPRES_MIRROR", raising=False)
-    monkeypatch.setenv("UPRES_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def source(*urls: str, sha256: str | None = SHA, size: int | None = len(DATA)) -> Source:
-    return Source("net.bin", urls, sha256, size, "MIT")
-
-
-def files(folder: Path) -> list[str]:
-    """What lies in the cache, without the lock."""
-    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
-
-
-def failure(of: Source, kind: type[Exception] = ModelError, **settings: float) -> str:
-    with pytest.raises(kind) as caught:
-        fetch(of, **settings)  # type: ignore[arg-type]
-    return str(caught.value)
 
 
 def test_a_file_is_fetched_once(server: Server, cache: Path) -> None:
@@ -183,100 +81,6 @@ def test_a_wrong_hash_is_refused_and_the_next_url_is_tried(server: Server, cache
     words = failure(source(server.url("/bad"), sha256="0123456789", size=None))
     assert "expected 0123456789" in words and "sha256 0123456789..." in words
     assert fetch(source(server.url("/bad"), server.url("/good"))).read_bytes() == DATA
-
-
-@pytest.mark.parametrize("etag", ["", '"v1"'])
-def test_a_cut_connection_goes_on_where_it_stopped(server: Server, cache: Path, etag: str) -> None:
-    server.answers["/net.bin"] = ranged(etag=etag, cut_first=HALF)
-    assert fetch(source(server.url("/net.bin"))).read_bytes() == DATA
-    assert server.ranges() == [None, f"bytes={HALF}-"]
-    assert server.requests[1][1].get("if-range", "") == etag
-    assert files(cache) == ["net.bin"]
-
-
-def test_a_later_run_goes_on_too(server: Server, cache: Path) -> None:
-    server.answers["/net.bin"] = lambda request: send(
-        request, 200, DATA[:HALF], Content_Length=str(len(DATA)), ETag='"v1"'
-    )
-    of = source(server.url("/net.bin"))
-    words = failure(of)
-    assert "the connection broke" in words
-    assert files(cache) == ["net.bin.partial", "net.bin.partial.etag"]
-    server.requests.clear()
-    server.answers["/net.bin"] = ranged(etag='"v1"')
-    seen: list[int] = []
-    assert fetch(of, progress=lambda done, _: seen.append(done)).read_bytes() == DATA
-    assert server.ranges() == [f"bytes={HALF}-"] and seen[0] > HALF
-    assert files(cache) == ["net.bin"]
-
-
-def test_a_mirror_goes_on_with_what_another_began(server: Server, cache: Path) -> None:
-    cache.mkdir()
-    (cache / "net.bin.partial").write_bytes(DATA[:HALF])
-    server.answers["/mirror"] = ranged(etag='"other"')
-    assert fetch(source(server.url("/mirror"))).read_bytes() == DATA
-    assert server.ranges() == [f"bytes={HALF}-"]
-    assert "if-range" not in server.requests[0][1]
-
-
-def test_a_file_that_changed_meanwhile_starts_over(server: Server, cache: Path) -> None:
-    url = server.url("/net.bin")
-    cache.mkdir()
-    (cache / "net.bin.partial").write_bytes(b"old" * 100)
-    (cache / "net.bin.partial.etag").write_text(f'{url}\n"v0"')
-    server.answers["/net.bin"] = ranged(etag='"v1"')
-    assert fetch(source(url)).read_bytes() == DATA
-    assert server.requests[0][1]["if-range"] == '"v0"'
-    assert len(server.requests) == 1  # the answer 200 was the whole file
-
-
-def test_parts_of_two_files_are_noticed_and_fetched_anew(server: Server, cache: Path) -> None:
-    cache.mkdir()
-    (cache / "net.bin.partial").write_bytes(b"old" * 100)
-    server.answers["/net.bin"] = ranged()
-    assert fetch(source(server.url("/net.bin"))).read_bytes() == DATA
-    assert server.ranges() == ["bytes=300-", None]
-
-
-def test_a_partial_that_is_too_long_starts_over(server: Server, cache: Path) -> None:
-    cache.mkdir()
-    (cache / "net.bin.partial").write_bytes(DATA + b"more")
-    server.answers["/net.bin"] = ranged()
-    assert fetch(source(server.url("/net.bin"))).read_bytes() == DATA
-    assert server.ranges() == [f"bytes={len(DATA) + 4}-", None]
-
-
-def test_a_partial_that_is_whole_needs_no_network(cache: Path) -> None:
-    cache.mkdir()
-    (cache / "net.bin.partial").write_bytes(DATA)
-    assert fetch(source("http://127.0.0.1:1/net.bin")).read_bytes() == DATA
-
-
-def test_a_server_that_knows_no_ranges_starts_over(server: Server, cache: Path) -> None:
-    cache.mkdir()
-    (cache / "net.bin.partial").write_bytes(DATA[:HALF])
-    server.answers["/net.bin"] = whole()
-    assert fetch(source(server.url("/net.bin"))).read_bytes() == DATA
-    assert server.ranges() == [f"bytes={HALF}-"]
-
-
-def test_a_range_that_was_not_asked_for_is_refused(server: Server, cache: Path) -> None:
-    cache.mkdir()
-    (cache / "net.bin.partial").write_bytes(DATA[:HALF])
-    server.answers["/net.bin"] = lambda request: send(
-        request,
-        206,
-        DATA[10:],
-        Content_Length=str(len(DATA) - 10),
-        Content_Range=f"bytes 10-{len(DATA) - 1}/{len(DATA)}",
-    )
-    assert f"was asked for bytes from {HALF} on but sent bytes 10-" in failure(source(server.url("/net.bin")))
-
-
-def test_what_breaks_off_without_a_hash_or_etag_is_not_pieced_together(server: Server) -> None:
-    server.answers["/net.bin"] = ranged(cut_first=HALF)
-    assert fetch(source(server.url("/net.bin"), sha256=None)).read_bytes() == DATA
-    assert server.ranges() == [None, None]
 
 
 def test_redirects_are_followed_to_the_fifth(server: Server) -> None:
@@ -497,7 +301,7 @@ def test_a_cache_of_an_earlier_version_on_macos_is_found(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("name", "sha256"), [("a/b", SHA), ("..", SHA), ("", SHA), ("a", "12345"), ("a", SHA.upper()), ("a", "g" * 64)]
 )
-def test_a_source_that_cannot_be_meant_is_refused(name: str, sha256: str) -> None:
+def test_an_invalid_source_is_refused(name: str, sha256: str) -> None:
     with pytest.raises(ValueError, match=r"plain file|hex digits"):
         Source(name, (), sha256, None, "MIT")
 

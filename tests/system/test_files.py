@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from upres.errors import OutputError
-from upres.system.files import write_atomic
+from upres.system.files import partial_path, sweep_partials, write_atomic
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_atomic(tmp_path / "file" / "a.bin", b"x")
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
+def test_a_link_remains_a_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_bytes(b"old")
     link.symlink_to(real)
@@ -65,3 +67,31 @@ def test_long_names_fit(tmp_path: Path) -> None:
     name = "n" * 250 + ".png"
     write_atomic(tmp_path / name, b"x")
     assert (tmp_path / name).read_bytes() == b"x"
+
+
+def dead_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a process cannot be asked for without harm")
+def test_partial_files_of_dead_processes_are_swept_and_those_of_others_are_not(tmp_path: Path) -> None:
+    mine = partial_path(tmp_path / "a.png")
+    number, machine = mine.name.removesuffix(".partial").rsplit(".", 1)[1].split("-")
+    assert int(number) == os.getpid()
+    stale = tmp_path / f".a.png.0123abcd.{dead_process()}-{machine}.partial"
+    elsewhere = tmp_path / f".a.png.0123abcd.{dead_process()}-00000000.partial"
+    older, model = tmp_path / ".a.png.0123abcd.partial", tmp_path / "net.pth.partial"
+    for path in (mine, stale, elsewhere, older, model):
+        path.touch()
+    sweep_partials(tmp_path)
+    assert set(tmp_path.iterdir()) == {mine, elsewhere, older, model}
+    sweep_partials(tmp_path / "missing")
+
+
+def test_a_long_name_has_room_for_its_partial(tmp_path: Path) -> None:
+    target = tmp_path / ("海" * 80 + ".png")
+    write_atomic(target, b"data")
+    assert target.read_bytes() == b"data"
+    assert len(os.fsencode(partial_path(target).name)) < 160

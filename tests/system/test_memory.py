@@ -54,7 +54,7 @@ def test_no_limit_in_version_1_is_a_huge_number(tmp_path: Path) -> None:
     assert available_bytes(made_root(tmp_path, MEMINFO | files)) == 8 * GIB
 
 
-def test_an_overdrawn_group_has_nothing_left_rather_than_less(tmp_path: Path) -> None:
+def test_an_overdrawn_group_has_zero_left(tmp_path: Path) -> None:
     files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "100\n", "sys/fs/cgroup/memory.current": "200\n"}
     assert available_bytes(made_root(tmp_path, MEMINFO | files)) == 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.test_download import Server, status, whole
+from tests.system.server import Server, status, whole
 from upres.errors import ModelError
 from upres.system import package_index
 from upres.system.package_index import PYPI, PackageFile, index_urls

@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.system.test_memory import GIB
 from upres.errors import UsageError
-from upres.system.text import first_line, parse_bytes, words_for_bytes, words_for_estimate, words_for_seconds
+from upres.system.text import (
+    first_line,
+    json_text,
+    parse_bytes,
+    parse_json,
+    printable,
+    shown,
+    words_for_bytes,
+    words_for_estimate,
+    words_for_seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +96,24 @@ def test_estimates_are_coarse(seconds: float, words: str) -> None:
 @pytest.mark.parametrize(("text", "line"), [("", ""), ("\n  \n a b \nc", "a b"), ("a", "a")])
 def test_the_first_line(text: str, line: str) -> None:
     assert first_line(text) == line
+
+
+def test_what_drives_a_terminal_is_escaped() -> None:
+    assert printable("a\x1b[31m\x07\x9b\u202eb\ud800\udcff\tc\nd é 森") == (
+        "a\\x1b[31m\\x07\\x9b\\u202eb\\ud800\\xff\tc\nd é 森"
+    )
+    assert shown(Path("a\tb\nc\r.png")) == "a\\x09b\\x0ac\\x0d.png"
+
+
+def test_json_of_any_name_is_ascii_safe_where_it_must_be_and_reads_back() -> None:
+    name = "é\x1b\x9b\u2028\ud800"
+    text = json_text({"name": name})
+    assert text == '{"name": "é\\u001b\\u009b\\u2028\\ud800"}'
+    assert parse_json(text) == {"name": name}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text(float("nan"))
+
+
+def test_json_that_is_nested_too_deeply_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_json("[" * 200_000)

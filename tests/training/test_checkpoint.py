@@ -61,6 +61,7 @@ def test_damage_is_noticed_and_the_one_before_is_used(
     assert "step_000000002" in caplog.text and "trying the previous one" in caplog.text
 
 
+@pytest.mark.slow
 def test_every_single_bit_flip_is_noticed(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, _make(1), keep=1)
     whole = path.read_bytes()

@@ -28,6 +28,7 @@ def test_multiply_adds_of_a_pixel_step() -> None:
     assert estimate(CONFIG, ALONE, timed=False).macs == pytest.approx(pixels * (3 * sum(layers) - layers[0]))
 
 
+@pytest.mark.slow
 def test_a_gan_step_counts_every_network() -> None:
     config = dataclasses.replace(
         CONFIG, gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", discriminator_width=8, patch_px=32

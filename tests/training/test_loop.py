@@ -225,6 +225,7 @@ def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
     assert curves[0] == curves[1] and len(curves[0]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["rrdb", "srresnet"])
 def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, network: str, unplotted: None) -> None:
     config = dataclasses.replace(CONFIG, network=network, depth=1, growth=4, steps=6, validate_every=3)
@@ -288,6 +289,7 @@ def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
         )
 
 
+@pytest.mark.slow
 def test_tensorboard_holds_what_must_be_watched(photographs: Path, features: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

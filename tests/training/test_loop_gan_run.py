@@ -204,6 +204,7 @@ def test_a_full_disk_ends_a_gan_run_with_5_and_keeps_the_last_good_checkpoint(
     assert state_bytes(tmp_path / "full") == state_bytes(straight)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_both_networks_raw_and_averaged_and_the_run_goes_on(
     tmp_path: Path, straight: Path, verb: Callable[..., str], monkeypatch: pytest.MonkeyPatch, unplotted: None
 ) -> None:

@@ -186,6 +186,7 @@ def test_every_loss_with_every_discriminator_moves_both_networks(loss: str, kind
     assert wanted <= told.keys()
 
 
+@pytest.mark.slow
 def test_the_discriminator_learns_to_tell(features: Features) -> None:
     """With a generator that stands still D(real) rises above D(fake)."""
     config = dataclasses.replace(
@@ -201,7 +202,7 @@ def test_the_discriminator_learns_to_tell(features: Features) -> None:
     assert told[-1]["D(real)"] - told[-1]["D(fake)"] > told[0]["D(real)"] - told[0]["D(fake)"] + 0.5
 
 
-def test_a_batch_worked_off_in_parts_gives_the_same_pixel_gradient() -> None:
+def test_a_batch_in_parts_gives_the_same_pixel_gradient() -> None:
     config = dataclasses.replace(CONFIG, gan_weight=0.0, feature_weight=0.0, pixel_weight=1.0)
     whole, split = build_state(config, ALONE), build_state(config, ALONE)
     one = run(config, whole, 0)

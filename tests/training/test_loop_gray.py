@@ -37,6 +37,7 @@ def gray_folder(folder: Path, depth: int, count: int = 4) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_gray_16_bit_run_makes_a_network_that_the_core_runs(
     tmp_path: Path, upres: Callable[..., tuple[str, str]]
 ) -> None:

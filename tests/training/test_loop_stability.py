@@ -109,6 +109,7 @@ def straight(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return state(out)
 
 
+@pytest.mark.slow
 def test_goes_back_with_half_the_rates_and_what_came_after_is_gone(folder: Path, tmp_path: Path, world: World) -> None:
     said = go(folder, tmp_path)
     assert [step for step, _, _ in world.trained] == [*range(1, 10), *range(7, 15)]
@@ -126,6 +127,7 @@ def test_goes_back_with_half_the_rates_and_what_came_after_is_gone(folder: Path,
     assert [path.name for path in list_checkpoints(tmp_path / "checkpoints")] == ["step_000000014.safetensors"]
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_no_step_twice(folder: Path, tmp_path: Path, world: World) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -193,6 +195,7 @@ def test_killed_while_it_goes_back_equals_never_killed(
     assert state(tmp_path) == straight
 
 
+@pytest.mark.slow
 def test_the_good_checkpoint_outlives_those_that_are_only_newer(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +205,7 @@ def test_the_good_checkpoint_outlives_those_that_are_only_newer(
     assert [step for step, _, _ in world.trained] == [*range(1, 15), *range(8, 15)]
 
 
+@pytest.mark.slow
 def test_without_guard_it_only_warns_and_writes_it_down(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +225,8 @@ def test_without_guard_it_only_warns_and_writes_it_down(
     assert state(tmp_path / "warned")["tensors"] == state(tmp_path / "well")["tensors"]
 
 
-def test_a_second_time_it_only_warns(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_the_second_time_it_only_warns(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, lambda step, full: step >= 9)
     said = go(folder, tmp_path)
     assert [step for step, _, _ in world.trained] == [*range(1, 10), *range(7, 15)]
@@ -233,6 +238,7 @@ def test_before_there_is_a_good_checkpoint_it_says_so(folder: Path, tmp_path: Pa
     assert words.endswith("Training continues: no checkpoint was good yet") and len(world.trained) == 14
 
 
+@pytest.mark.slow
 def test_a_damaged_good_checkpoint_is_named_and_training_goes_on(folder: Path, tmp_path: Path, world: World) -> None:
     def damage(progress: Progress) -> None:
         if progress.step == 8:
@@ -254,6 +260,7 @@ def test_a_run_is_resumed_as_it_was_begun(folder: Path, tmp_path: Path, world: W
         go(folder, tmp_path, guard=False, resume=True)
 
 
+@pytest.mark.slow
 def test_the_verb_hands_on_guard(
     folder: Path, tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,7 +62,7 @@ def test_networks_see_levels_over_255() -> None:
 # ---- the adversarial step
 
 
-def test_a_step_leaves_the_gradients_of_the_literal_losses() -> None:
+def test_one_step_gives_the_gradients_of_the_literal_losses() -> None:
     """Traps 22, 23 and 25, in gradients: Adam divides a wrong factor away, so that losses alone do not show it."""
     ours, twin = build_state(QUIET, ALONE), build_state(QUIET, ALONE)
     run(QUIET, ours, 0)

@@ -49,7 +49,7 @@ def test_the_scale_takes_the_network(scale: float, of_network: int) -> None:
 
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
-def test_a_scale_that_is_none_is_refused(scale: float) -> None:
+def test_an_invalid_scale_is_refused(scale: float) -> None:
     with pytest.raises(UsageError, match="`scale` must be positive and finite"):
         choose_model(CLEAN, scale)
 

@@ -96,6 +96,7 @@ def test_other_sizes_are_one_resize_of_what_the_network_gives() -> None:
     assert result.notes == ()
 
 
+@pytest.mark.slow
 def test_beyond_its_scale_the_network_runs_twice() -> None:
     lr = noise(10, 12)
     upscaler = Upscaler(compact(2))

@@ -46,7 +46,7 @@ def strange() -> Graph:
     return compact(2, width=8, depth=3, strength=3.0)
 
 
-def test_a_models_own_doing_costs_three_crops_and_no_tile() -> None:
+def test_a_fault_of_the_model_itself_costs_three_crops_and_no_tile() -> None:
     graph, lr = strange(), noise(3 * SIDE, 2 * SIDE)
     runner, opinion = Counted(graph), Counted(graph)
     upscaler = Upscaler(graph, runner=runner, reference=opinion, tile_px=SIDE)

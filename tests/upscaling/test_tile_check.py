@@ -38,6 +38,7 @@ def made(height: int, width: int) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(tile, np.float32) for name, tile in tiles.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["compact-x2", "compact-x4", "compact-wild-x4", "compact-gan-x4", "published", "published ncnn"]
 )
@@ -83,7 +84,7 @@ def test_one_color_for_a_picture_is_flat(scale: int, channels: int, level: float
 
 
 @pytest.mark.parametrize("lost", [(0, 2), (0, 1), (1,)])
-def test_a_lost_channel_is_found(lost: tuple[int, ...]) -> None:
+def test_a_lost_channel_is_detected(lost: tuple[int, ...]) -> None:
     """Green, blue, magenta: each channel is judged alone, flat or not."""
     lr = sample(3, 64, 64)
     sr = enlarged(lr, 4)

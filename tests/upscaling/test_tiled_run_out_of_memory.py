@@ -110,6 +110,7 @@ def test_finished_tiles_are_not_run_again() -> None:
     assert sum(tile.shape[2] * tile.shape[3] for tile in runner.served) == seen.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [{"tta": True}, {"wrap": True}, {"wrap": True, "tta": True}, {"blend": 0.6, "color_lock": True}],

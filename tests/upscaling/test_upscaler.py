@@ -159,6 +159,7 @@ def test_pil_images_that_are_refused() -> None:
         nearest()(Image.open(io.BytesIO(file.getvalue()[:2000])))
 
 
+@pytest.mark.slow
 def test_without_pillow_nothing_of_it_is_loaded() -> None:
     program = (
         "import sys, numpy as np, upres; "

@@ -98,7 +98,7 @@ BAD_PARAMS = [
 
 
 @pytest.mark.parametrize(("lines", "words"), BAD_PARAMS, ids=[words[:30] for _, words in BAD_PARAMS])
-def test_a_param_that_cannot_be_is_refused(lines: list[str], words: str) -> None:
+def test_an_invalid_param_is_refused(lines: list[str], words: str) -> None:
     with pytest.raises(ModelError, match=words):
         parse_param("\n".join(lines).encode(), Origin("m.param", 100))
 

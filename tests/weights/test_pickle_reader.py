@@ -198,6 +198,7 @@ def test_using_the_same_thing_again_and_again_costs_little() -> None:
         assert time.process_time() - start < 5.0
 
 
+@pytest.mark.slow
 def test_keys_made_to_collide_are_refused() -> None:
     """Integers that are equal modulo 2^61 - 1 share a hash: 100,000 of them in one dict would take minutes."""
     prime = 2**61 - 1
@@ -213,6 +214,7 @@ def test_keys_made_to_collide_are_refused() -> None:
     assert read(b"\x80\x02}\x8a\x06" + (2**47 - 1).to_bytes(6, "little") + b"Ns.") == {2**47 - 1: None}
 
 
+@pytest.mark.slow
 def test_deep_nesting_neither_recurses_nor_crashes() -> None:
     deep = 20_000  # twenty times what Python may recurse
     for data in (b"N" + b"\x85" * deep, b"]" * deep + b"a" * (deep - 1), b"}K\x01" * deep + b"N" + b"s" * deep):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from upres.errors import InputError, OutputError, UsageError
 from upres.system.folders import FOLDER_INSIDE, find_files, own_results
+from upres.system.text import shown
 
 STDIO = "-"
 
@@ -188,11 +189,12 @@ def check_targets(pairs: Iterable[tuple[InputFile, Path | None]]) -> dict[int, I
         key = _key(target)
         if key in sources:
             raise UsageError(
-                f"the result of {found.name} would overwrite the input {sources[key].name}; choose another output"
+                f"the result of {shown(found.name)} would overwrite the input {shown(sources[key].name)}; "
+                "choose another output"
             )
         if key in taken:
             clashes[place] = InputError(
-                f"{found.name} and {taken[key].name} have the same output {target}; rename one, "
+                f"{shown(found.name)} and {shown(taken[key].name)} have the same output {shown(target)}; rename one, "
                 "or upscale it alone with `out=FILE`"
             )
         else:

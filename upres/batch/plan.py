@@ -18,6 +18,7 @@ from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models.expression import parse
 from upres.models.load import load_model
+from upres.system.lock import FileGuard
 from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.tiled_run import TURNS
 from upres.upscaling.upscaler import Upscaler
@@ -34,6 +35,7 @@ class Prepared:
     unknown: Kept results that do not record their settings.
     other: Kept results that were made with other settings, by the description of the difference.
     left_out: Number of skipped files, by reason.
+    lock: Held on the output folder until `settle`.
     """
 
     destination: Destination
@@ -43,6 +45,7 @@ class Prepared:
     unknown: list[Path] = field(default_factory=list[Path])
     other: dict[str, list[Path]] = field(default_factory=dict[str, list[Path]])
     left_out: Counter[str] = field(default_factory=Counter[str])
+    lock: FileGuard | None = None
 
 
 class Upscalers:
@@ -51,6 +54,7 @@ class Upscalers:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._networks: dict[str, tuple[Network, ...]] = {}
+        self._model_notes: list[str] = []
         self._labels: dict[str, str] = {}
         self._expected: defaultdict[str, list[int]] = defaultdict(list)  # LR pixels of each picture
         self._loaded: dict[str, Upscaler] = {}
@@ -65,7 +69,7 @@ class Upscalers:
             note for network in networks if isinstance(network.graph, OpaqueModel) for note in network.graph.notes
         )
         engines = tuple(note for network in networks for note in network.runner.notes)
-        return (self._asked.notes if self._asked else ()) + measured + engines
+        return (*self._model_notes, *measured, *engines)
 
     @property
     def asked(self) -> str | None:
@@ -76,7 +80,9 @@ class Upscalers:
         """The networks of `model`, loaded once. Raises as `load_model` does."""
         if model not in self._networks:
             composition = self._asked or parse(model)
-            self._networks[model] = load_model(composition).networks
+            loaded = load_model(composition)
+            self._networks[model] = loaded.networks
+            self._model_notes += loaded.notes
             self._labels[model] = record.label(composition)
         return self._networks[model]
 
@@ -183,15 +189,23 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     if prepared.jobs and top is not None:
         make_folder(top)
     if prepared.jobs and folder is not None:
+        prepared.lock = resume.hold(folder, request.settings())
         resume.begin(folder, request.settings(), chooser.models)
     return prepared
 
 
 def settle(prepared: Prepared, report: BatchReport) -> None:
-    """Call after the jobs have ended: forget the settings of the folder, unless pictures failed or were not started."""
+    """Call after the jobs have ended: forget the settings of the folder, unless pictures failed or were not started.
+
+    Raises `OutputError` if the folder is no longer writable.
+    """
     folder = prepared.destination.folder
-    if folder is not None and not (report.left or report.failed or prepared.failures):
-        resume.end(folder)
+    try:
+        if folder is not None and not (report.left or report.failed or prepared.failures):
+            resume.end(folder)
+    finally:
+        if prepared.lock is not None:
+            prepared.lock.release()
 
 
 def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:

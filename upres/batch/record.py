@@ -20,6 +20,7 @@ from upres.images.io import read_header, read_xmp
 from upres.models import catalog
 from upres.models.expression import Composition, Part
 from upres.system.files import sha256_of
+from upres.system.text import parse_json
 
 NAMESPACE = "urn:upres:1/"
 SIZE = "size"
@@ -38,7 +39,10 @@ _OURS = re.compile(
     rb"""|<upres:made>[^<]*</upres:made>"""
 )
 _END = b"</rdf:RDF>"
-_EMPTY = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta>'
+_EMPTY = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b"</rdf:RDF></x:xmpmeta>"
+)
 
 
 def make_record(settings: Mapping[str, str], height: int, width: int, source: Path | bytes) -> dict[str, str]:
@@ -98,7 +102,7 @@ def read_record(path: Path) -> dict[str, str] | None:
     if found is None:
         return None
     try:
-        record: Any = json.loads(html.unescape((found[1] or found[2]).decode()))
+        record: Any = parse_json(html.unescape((found[1] or found[2]).decode()))
     except ValueError:
         return None
     if not isinstance(record, dict) or cast("dict[str, Any]", record).get(SIZE) != f"{header.width} x {header.height}":

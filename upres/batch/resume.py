@@ -6,15 +6,20 @@ A small hidden file holds them while pictures are left or have failed. It is rem
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from upres.errors import UsageError
-from upres.system.files import write_atomic
+from upres.system.files import output_error, write_atomic
+from upres.system.lock import FileGuard, is_held
+from upres.system.text import parse_json
 
 NAME = ".upres-job.json"
+_LOCK = ".upres-job."  # and the settings' hash, the process and ".lock"
 FORMAT = 2
 _FORMAT_1 = {
     "-n": "model",
@@ -58,6 +63,23 @@ def begin(folder: Path, settings: Mapping[str, str], models: Mapping[str, str] |
     write_atomic(folder / NAME, json.dumps(journal, indent=1).encode())
 
 
+def hold(folder: Path, settings: Mapping[str, str]) -> FileGuard:
+    """A lock on `folder` that jobs with the same settings share, and that refuses others while one of them runs.
+
+    Raises `UsageError` if a job with other settings runs there, `OutputError` if the folder is not writable.
+    """
+    own = hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    guard = FileGuard(folder / f"{_LOCK}{own}.{os.getpid()}.lock", f"this process runs a job in {folder} already")
+    others = (path for path in folder.glob(f"{_LOCK}*.lock") if not path.name.startswith(f"{_LOCK}{own}."))
+    if any(map(is_held, others)):
+        guard.release()
+        raise UsageError(
+            f"another upres job with other settings is writing to {folder}; wait for it, or choose another folder with "
+            "`out`"
+        )
+    return guard
+
+
 def recorded_models(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """The model of each picture, by name, that an unfinished job with the same settings has chosen."""
     journal = _load(folder)
@@ -68,14 +90,17 @@ def recorded_models(folder: Path, settings: Mapping[str, str]) -> dict[str, str]
 
 
 def end(folder: Path) -> None:
-    """Remove the saved settings after the job is done."""
-    (folder / NAME).unlink(missing_ok=True)
+    """Remove the saved settings after the job is done. Raises `OutputError` if the folder no longer allows it."""
+    try:
+        (folder / NAME).unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(folder / NAME, error) from error
 
 
 def _load(folder: Path) -> dict[str, Any]:
     """The saved file; empty if there is none, or not of ours."""
     try:
-        found: object = json.loads((folder / NAME).read_bytes())
+        found: object = parse_json((folder / NAME).read_bytes())
     except (OSError, ValueError):
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}

@@ -6,6 +6,7 @@ encoded. The calling thread only waits, so Ctrl-C takes effect at once, even dur
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import traceback
@@ -19,7 +20,7 @@ from upres.batch.record import with_record
 from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
-from upres.system.files import DISK_FULL
+from upres.system.files import DISK_FULL, sweep_partials
 from upres.upscaling.upscaler import Upscaler
 
 _SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # a photograph as PNG at the default level, measured once; for estimates only
@@ -42,24 +43,30 @@ def estimate_seconds(jobs: Sequence[Job], measure_from_s: float = 0.0) -> float:
     measure_from_s: Shorter jobs are not measured. If a slow machine would need less, its time is returned; if a quick
         measurement with one small tile says less, that time is.
     """
-    slow = _estimate(jobs, lambda _: _SLOW_MACS_PER_SECOND)
+    slow = _estimate(jobs, lambda job: _SLOW_MACS_PER_SECOND * _least_share(job.upscaler))
     if slow < measure_from_s:
         return slow
     if measure_from_s > 0.0:
-        glance = _estimate(jobs, lambda upscaler: upscaler.glance_macs_per_second())
+        glance = _estimate(jobs, lambda job: job.upscaler.glance_macs_per_second(job.plan.workers))
         if glance < measure_from_s:
             return glance
     calibration = _CALIBRATION_SHARE * sum(job.plan.macs for job in jobs)
-    return _estimate(
-        jobs,
-        lambda upscaler: upscaler.macs_per_second(min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])),
+    macs = min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])
+    return _estimate(jobs, lambda job: job.upscaler.macs_per_second(macs, job.plan.workers))
+
+
+def _least_share(upscaler: Upscaler) -> float:
+    """Share of a slow machine's speed at least: half precision on a CPU may be emulated."""
+    emulated = any(
+        network.runner.device == "cpu" and network.runner.precision != "fp32" for network in upscaler.networks
     )
+    return 1e-3 if emulated else 1.0
 
 
-def _estimate(jobs: Sequence[Job], speed: Callable[[Upscaler], float]) -> float:
+def _estimate(jobs: Sequence[Job], speed: Callable[[Job], float]) -> float:
     total = tail = 0.0
     for job in jobs:
-        network = job.plan.macs / speed(job.upscaler) if job.plan.macs else 0.0
+        network = job.plan.macs / speed(job) if job.plan.macs else 0.0
         total += max(network, tail)
         tail = job.plan.pixels * _SECONDS_PER_ENCODED_PIXEL
     return total + tail
@@ -90,6 +97,8 @@ class _Run:
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
 
     def run(self) -> BatchReport:
+        for folder in {job.target.parent for job in self._jobs if job.target is not None}:
+            sweep_partials(folder)
         try:
             self._all()
         except KeyboardInterrupt:
@@ -100,8 +109,16 @@ class _Run:
             self._readers.close(timeout_s=1.0)
             self._writers.close()
             self._report.abandoned = not self._networks.close(timeout_s=1.0)
+        self._look_again()
         self._report.left = len(self._jobs) - len(self._report.outcomes)
         return self._report
+
+    def _look_again(self) -> None:
+        """A result that someone removed meanwhile is not done."""
+        for place, outcome in enumerate(self._report.outcomes):
+            if outcome.error is None and outcome.target is not None and not os.path.lexists(outcome.target):
+                gone = OutputError(f"{outcome.target} was removed while the job ran; run the same command again")
+                self._report.outcomes[place] = replace(outcome, notes=(), error=gone)
 
     def _all(self) -> None:
         ahead = self._read(0)

@@ -182,9 +182,8 @@ def _run(
 
 def _read_plans(path: Path) -> list[dict[str, Any]]:
     """Read plans as --json prints them, one per line. Raises `InputError`."""
-    import json
-
     from upres.degradation.apply import check_plan
+    from upres.system.text import parse_json
 
     try:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -193,8 +192,8 @@ def _read_plans(path: Path) -> list[dict[str, Any]]:
     plans: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
-            plan = json.loads(line)
-        except json.JSONDecodeError as error:
+            plan = parse_json(line)
+        except ValueError as error:
             raise InputError(f"--replay {path}, line {number} is not JSON: {error}") from error
         try:
             check_plan(plan)

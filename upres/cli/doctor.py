@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import textwrap
@@ -12,6 +11,8 @@ import typer
 
 from upres.cli.command import as_options
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli.streams import put
+from upres.system.text import json_text
 
 if TYPE_CHECKING:
     from upres.doctor.report import DoctorReport, EngineCheck, Run
@@ -47,8 +48,8 @@ def doctor(
 
         report = examine(quick=quick, tell=lambda what: show(f"trying {what} ..."))
         show("")
-        lines = [json.dumps(asdict(report), indent=2, ensure_ascii=False)] if as_json else text_of(report)
-        print("\n".join(lines), flush=True)
+        lines = [json_text(asdict(report), indent=2)] if as_json else text_of(report)
+        put("\n".join(lines))
         for problem in report.core.problems:
             say(f"upres: {problem}")
         return INPUT_FAILED if report.core.works is False else DONE

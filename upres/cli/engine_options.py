@@ -64,11 +64,12 @@ class _Teller(logging.Handler):
 
 
 def tell_measurements() -> None:
-    """Report on stderr when engines are measured, which takes seconds, and the result."""
-    logger = logging.getLogger("upres.engines.autotune.choose")
-    logger.setLevel(logging.INFO)
-    if not any(isinstance(handler, _Teller) for handler in logger.handlers):
-        logger.addHandler(_Teller())
+    """Report on stderr when engines are measured, which takes seconds, with the result, and what will be slow."""
+    for name in ("autotune.choose", "precision"):
+        logger = logging.getLogger(f"upres.engines.{name}")
+        logger.setLevel(logging.INFO)
+        if not any(isinstance(handler, _Teller) for handler in logger.handlers):
+            logger.addHandler(_Teller())
 
 
 def words_for_engine(runner: Runner) -> str:

@@ -11,13 +11,12 @@ Every command has the same shape::
 `work` returns an exit code, or None for 0. The codes are those of docs/exit-codes.md:
 
     0 success; 1 bug in upres; 2 usage; 3 some or all inputs failed; 4 model refused; 5 output cannot be written; 130
-    Ctrl-C
+    Ctrl-C, 143 SIGTERM, 129 SIGHUP
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,13 +25,15 @@ from typing import NoReturn
 import typer
 
 from upres.cli.command import as_options
+from upres.cli.streams import say_line, silence
 from upres.errors import UpresError
+from upres.system import signals
 from upres.system.files import DISK_FULL
 
-DONE, BUG, USAGE, INPUT_FAILED, MODEL_REFUSED, OUTPUT_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+DONE, BUG, USAGE, INPUT_FAILED, MODEL_REFUSED, OUTPUT_FAILED = range(6)
 DEBUG_HELP = "Show the traceback of an error."
 
-_NOT_WRITABLE_ERRNOS = DISK_FULL | {errno.EROFS}
+_NOT_WRITABLE_ERRNOS = DISK_FULL | {errno.EROFS, errno.EBADF}  # EBADF: standard output is closed
 
 _debug_everywhere = False
 
@@ -50,7 +51,7 @@ def debug_enabled() -> bool:
 
 def say(text: str) -> None:
     """Print a message to stderr, with options in place of parameters; stdout is for results."""
-    print(as_options(text), file=sys.stderr, flush=True)
+    say_line(as_options(text))
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -58,7 +59,7 @@ def exit_code_of(error: BaseException) -> int:
     if isinstance(error, UpresError):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
+        return signals.exit_code()
     if isinstance(error, MemoryError):
         return INPUT_FAILED
     if isinstance(error, BrokenPipeError):
@@ -73,7 +74,7 @@ def words_for(error: BaseException) -> str:
     if isinstance(error, UpresError):
         return f"upres: {error}"
     if isinstance(error, KeyboardInterrupt):
-        return "upres: stopped by Ctrl-C"
+        return f"upres: stopped by {signals.words()}"
     if isinstance(error, MemoryError):
         detail = f" ({error})" if str(error) else ""
         return (
@@ -81,6 +82,8 @@ def words_for(error: BaseException) -> str:
         )
     if isinstance(error, BrokenPipeError):
         return "upres: the program that reads the output closed the pipe"
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        return "upres: cannot write the output: standard output is closed"
     if isinstance(error, OSError) and error.errno in _NOT_WRITABLE_ERRNOS:
         place = f" {error.filename}" if error.filename else ""
         return (
@@ -91,17 +94,18 @@ def words_for(error: BaseException) -> str:
 
 def verb_exit_code(work: Callable[[], int | None], debug: bool = False) -> int:
     """Run `work`, print errors to stderr and return the exit code. Exits and usage errors of typer pass through."""
-    try:
-        return work() or DONE
-    except (typer.Exit, typer.Abort, typer.BadParameter):
-        raise
-    except (Exception, KeyboardInterrupt) as error:  # the outermost handler: users see tracebacks only with --debug
-        if debug or _debug_everywhere:
-            traceback.print_exc()
-        if isinstance(error, BrokenPipeError):
-            _silence_stdout()
-        say(words_for(error))
-        return exit_code_of(error)
+    with signals.as_interrupts():
+        try:
+            return work() or DONE
+        except (typer.Exit, typer.Abort, typer.BadParameter):
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # the outermost handler: users see tracebacks only with --debug
+            if debug or _debug_everywhere:
+                traceback.print_exc()
+            if isinstance(error, OSError):
+                silence(sys.stdout)
+            say(words_for(error))
+            return exit_code_of(error)
 
 
 def run_verb(work: Callable[[], int | None], debug: bool = False) -> NoReturn:
@@ -109,12 +113,12 @@ def run_verb(work: Callable[[], int | None], debug: bool = False) -> NoReturn:
     sys.exit(verb_exit_code(work, debug))
 
 
-def _silence_stdout() -> None:
-    """Redirect stdout to nothing, so that the flush at exit cannot fail again (Python's `signal` docs, SIGPIPE)."""
+def finish(code: int) -> NoReturn:
+    """Leave with `code`, once standard output has taken all that was printed."""
     try:
-        descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):  # stdout is not a real file (tests, embedding): no pipe to flush
-        return
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, descriptor)
-    os.close(nothing)
+        sys.stdout.flush()
+    except OSError as error:
+        silence(sys.stdout)
+        say(words_for(error))
+        code = exit_code_of(error)
+    sys.exit(code)

@@ -10,7 +10,9 @@ import typer
 
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption
 from upres.cli.errors import DEBUG_HELP, run_verb
+from upres.cli.streams import put
 from upres.errors import OutputError, UsageError
+from upres.system.text import json_text
 
 _PICTURES, _MODELS, _FIGURES, _RESULT = "Pictures", "Models", "Figures", "Result"
 
@@ -218,7 +220,6 @@ def evaluate(
     """
 
     def work() -> int:
-        import json
 
         from upres.cli.evaluate_job import find_picture_sets, load_distances, measure_sets, tell
         from upres.engines.options import EngineOptions
@@ -251,12 +252,12 @@ def evaluate(
         paired = None if against is None else differences(report, against)
         write = FORMATS[table_format.value]
         if len(report.sets) == 1 and table_format is Format.text:
-            print(format_table(next(iter(report.sets.values()))) + "\n")
-        print(write(table), flush=True)
+            put(format_table(next(iter(report.sets.values()))) + "\n")
+        put(write(table))
         if paired is not None:
-            print("\n" + write(paired), flush=True)
+            put("\n" + write(paired))
         if json_file is not None:
-            text = json.dumps(report.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+            text = json_text(report.to_json(), indent=2)
             write_atomic(json_file, (text + "\n").encode())
         if plot is not None:
             write_atomic(plot, draw_plot(report, plot.name))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from upres.cli.errors import DONE, INPUT_FAILED, say
 from upres.cli.progress import JobProgress, counted
 from upres.errors import UsageError
+from upres.system.text import shown
 
 if TYPE_CHECKING:
     from upres.engines.options import EngineOptions
@@ -127,5 +128,5 @@ def tell(report: Report) -> int:
             total = len(evaluation.files) + len(evaluation.failed)
             say(f"{len(evaluation.failed)} of {total} pictures failed and are left out of all rows:")
             for name, reason in evaluation.failed.items():
-                say(f"  {reason}" if name in reason else f"  {name}: {reason}")
+                say(f"  {reason}" if shown(name) in reason else f"  {shown(name)}: {reason}")
     return code

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upres.cli.errors import DEBUG_HELP, run_verb, say
+from upres.cli.streams import put
 from upres.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _tell(done: Exported, as_json: bool) -> None:
     for note in done.notes:
         say(f"note: {note}")
     if as_json:
-        print(done.report.read_text(encoding="utf-8"), end="", flush=True)
+        put(done.report.read_text(encoding="utf-8"), end="")
         return
     for file in done.files:
         print(f"{sha256_of(file)}  {file}", flush=True)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upres.cli.errors import DEBUG_HELP, DONE, exit_code_of, run_verb, say, words_for
+from upres.cli.streams import put
 from upres.errors import InputError, UpresError
+from upres.system.text import json_text, shown
 
 if TYPE_CHECKING:
     from upres.inspection.report import PictureReport
@@ -61,9 +63,9 @@ def inspect(
                 continue
             choice = choose_model(report, scale)
             if as_json:
-                print(json_line(picture.name, report, scale, choice), flush=True)
+                put(json_line(picture.name, report, scale, choice))
             else:
-                print("\n".join([*([""] if told else []), *text_of(picture.name, report, scale, choice)]), flush=True)
+                put("\n".join([*([""] if told else []), *text_of(shown(picture.name), report, scale, choice)]))
             told += 1
         return code
 
@@ -81,12 +83,11 @@ def _inspect(path: str | None) -> PictureReport:
 
 def json_line(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> str:
     """A JSON object: `picture`, the fields of the report, `banded`, and `model` with name, scale and reason."""
-    import json
     from dataclasses import asdict
 
     model = {"name": choice.name, "scale": scale, "reason": choice.reason}
     fields = {"picture": name, **asdict(report), "banded": report.banded, "model": model}
-    return json.dumps(fields, ensure_ascii=False, allow_nan=False)
+    return json_text(fields)
 
 
 def text_of(name: str, report: PictureReport, scale: float, choice: ModelChoice) -> list[str]:

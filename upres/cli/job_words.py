@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from upres.cli.engine_options import words_for_engine
 from upres.cli.errors import say
 from upres.cli.progress import failure_line
-from upres.system.text import words_for_estimate, words_for_seconds
+from upres.system import signals
+from upres.system.text import shown, words_for_estimate, words_for_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from upres.batch.request import Request
 
 TELL_FROM_S = 30.0  # a longer job announces its estimate
+_TELL_WORK_FROM = 3.0  # times the picture that tiles read: then what makes the job so long is told too
 
 
 def tell_left_out(prepared: Prepared) -> None:
@@ -70,6 +72,13 @@ def tell_start(jobs: list[Job], seconds: float) -> None:
         largest = max((job.plan for job in jobs), key=lambda plan: plan.pixels)
         what = f"{len(jobs)} pictures, {megapixels:,.1f} MP in all, the largest {largest.width} x {largest.height}"
     say(f"{what}: about {words_for_estimate(seconds)} with {engine}")
+    tilings = [step.tiling for job in jobs for step in job.plan.passes]
+    most = max(tilings, key=lambda tiling: tiling.work, default=None)
+    if most is not None and most.work >= _TELL_WORK_FROM:
+        say(
+            f"tiles of {most.tile_px} px that overlap by {most.overlap_px} px make the network read {most.work:.0f} "
+            "times the picture; larger tiles (`memory_bytes`, `tile_px`) or less overlap (no `exact`) take less time"
+        )
 
 
 def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds: float, debug: bool) -> None:
@@ -80,13 +89,12 @@ def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds:
             names_of[note].append(outcome.name)
     for note, names in names_of.items():
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        say(f"note: {names[0]}{others}: {note}")
+        say(f"note: {shown(names[0])}{others}: {note}")
     if len(report.done) == 1 and len(report.outcomes) == 1:
         outcome, job = report.done[0], prepared.jobs[0]
         if outcome.target is not None:
-            say(
-                f"{outcome.target}: {job.plan.width} x {job.plan.height}, {words_for_seconds(seconds)}{_engines([job])}"
-            )
+            size, took = f"{job.plan.width} x {job.plan.height}", words_for_seconds(seconds)
+            say(f"{shown(outcome.target)}: {size}, {took}{_engines([job])}")
     elif report.done:
         megapixels = sum(outcome.pixels for outcome in report.done) / 1e6
         folder = prepared.destination.folder
@@ -107,7 +115,7 @@ def tell_end(request: Request, prepared: Prepared, report: BatchReport, seconds:
         f"run the same command again{' without --overwrite' if request.overwrite else ''}; finished pictures are kept"
     )
     if report.interrupted:
-        say(f"upres: stopped by Ctrl-C; {report.left} of {_count(prepared.jobs)} not done: {again}")
+        say(f"upres: stopped by {signals.words()}; {report.left} of {_count(prepared.jobs)} not done: {again}")
     elif report.stopped_by is not None and report.left:
         pictures = "1 picture" if report.left == 1 else f"{report.left} pictures"
         say(f"upres: stopped; {pictures} not started: fix the problem and {again}")

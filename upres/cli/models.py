@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from upres.cli.command import Verb
 from upres.cli.errors import DEBUG_HELP, DONE, MODEL_REFUSED, run_verb, say
+from upres.cli.streams import put
+from upres.system.text import json_text
 
 if TYPE_CHECKING:
     from upres.models.model import Model
@@ -74,7 +75,7 @@ def list_models(
 
         found = find_models(family=family, scale=scale, local=present)
         if as_json:
-            print(json.dumps([row(model) for model in found], indent=2, ensure_ascii=False), flush=True)
+            put(json_text([row(model) for model in found], indent=2))
         else:
             print_table(found)
 
@@ -106,7 +107,7 @@ def show(
 
         found = facts(model)
         if as_json:
-            print(json.dumps(asdict(found), indent=2, ensure_ascii=False), flush=True)
+            put(json_text(asdict(found), indent=2))
         else:
             print_facts(found)
         if found.problem is not None:
@@ -226,7 +227,7 @@ def verify(debug: _Debug = False) -> None:
         quiet_log()
         wrong = 0
         for check in report.verify():
-            print(f"{'ok   ' if check.sound else 'WRONG'}  {check.name}: {check.note}", flush=True)
+            put(f"{'ok   ' if check.sound else 'WRONG'}  {check.name}: {check.note}")
             wrong += not check.sound
         if wrong:
             remedy = "download them again with upres models pull NAME, or delete them with upres models remove NAME"

@@ -6,9 +6,10 @@ import shutil
 import sys
 
 from upres.cli.errors import say
+from upres.cli.streams import put
 from upres.models.model import Model
 from upres.models.report import Facts, bytes_of, state_of
-from upres.system.text import words_for_bytes
+from upres.system.text import shown, words_for_bytes
 
 _STATES = {"house": "bundled with upres", "here": "downloaded", "added": "added by you", "": "not downloaded"}
 
@@ -34,7 +35,7 @@ def print_table(found: list[Model]) -> None:
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in table:
         cells = [cell.ljust(width) for cell, width in zip(line[:4], widths, strict=False)]
-        print("  ".join((*cells, line[4].rjust(widths[4]), line[5])).rstrip()[:columns])
+        put(shown("  ".join((*cells, line[4].rjust(widths[4]), line[5])).rstrip()[:columns]))
     sys.stdout.flush()
     if not found:
         say("no models match these filters")
@@ -45,7 +46,7 @@ def print_facts(found: Facts) -> None:
     how = {
         "pinned": " (pinned at the first download)",
         "catalog": " (as in the catalog)",
-        "computed": "",
+        "computed": " (no checksum known: from the file as it is)",
         "unknown": "",
     }[found.sha256_from]
     colors = None if found.in_channels is None else f"{found.in_channels} in, {found.out_channels} out"
@@ -82,5 +83,5 @@ def print_facts(found: Facts) -> None:
     ]
     for title, value in lines:
         if value is not None and not (title == "sha256" and several):
-            print(f"{title:<11}{value}")
+            put(f"{title:<11}{value}")
     sys.stdout.flush()

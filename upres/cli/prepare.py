@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, run_verb, say
+from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
 from upres.cli.progress import JobProgress, counted
 from upres.errors import UsageError
 
@@ -97,7 +97,7 @@ def prepare(
       upres prepare photographs comics -o shards --scales 1,0.75,0.5 --validation 0.02
     """
 
-    def work() -> None:
+    def work() -> int:
         from upres.training.data.crops import Options
         from upres.training.data.prepare import prepare as run
 
@@ -125,5 +125,8 @@ def prepare(
             f"{report.bytes / 2**20:.0f} MB in {report.shards} shards",
             flush=True,
         )
+        if report.unreadable:
+            say(f"{report.unreadable} pictures could not be read, and the shards were made without them")
+        return INPUT_FAILED if report.unreadable else DONE
 
     run_verb(work, debug)

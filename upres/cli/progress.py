@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from upres.cli.command import as_options
 from upres.cli.errors import say, words_for
-from upres.system.text import words_for_estimate
+from upres.system.text import printable, shown, words_for_estimate
 
 if TYPE_CHECKING:
     from upres.batch.job import Outcome
@@ -87,7 +87,7 @@ class JobProgress:
         if self._bar is None:
             say(words)
         else:
-            self._bar.console.print(as_options(words), markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(printable(as_options(words)), markup=False, highlight=False, soft_wrap=True)
 
     def _left(self, before: str) -> str:
         return "" if self.left_s is None else f"{before}about {words_for_estimate(self.left_s)} left"
@@ -218,4 +218,5 @@ def failure_line(outcome: Outcome) -> str:
     """`NAME: reason` for a failed picture, without repeating a name that the reason begins with."""
     assert outcome.error is not None
     reason = words_for(outcome.error).removeprefix("upres: ")
-    return reason if reason.startswith(outcome.name) else f"{outcome.name}: {reason}"
+    name = shown(outcome.name)
+    return reason if reason.startswith(name) else f"{name}: {reason}"

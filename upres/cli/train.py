@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb, say
-from upres.cli.train_processes import Interrupt, is_worker, launch_workers
+from upres.cli.train_processes import Interrupt, is_worker, launch_workers, sole_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -213,6 +213,7 @@ def train(
         sources = PretrainedFiles(parent, init_discriminator, features, teacher)
         with (
             join_ranks(_device(device), timeout_s=1800.0) as ranks,
+            sole_run(out, ranks.rank == 0),
             Interrupt(ranks.rank == 0) as interrupt,
             TrainingProgress(config.steps, ranks.rank == 0) as bar,
         ):

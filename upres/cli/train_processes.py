@@ -1,10 +1,13 @@
-"""The processes of `upres train`: one per GPU or machine, and how Ctrl-C ends them."""
+"""The processes of `upres train`: one per GPU or machine, and how Ctrl-C, SIGTERM and SIGHUP end them."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from upres.cli.errors import debug_enabled, say
+from upres.system import signals
 
 
 def is_worker() -> bool:
@@ -18,7 +21,7 @@ def launch_workers(out: Path, resume: bool, processes: int, nodes: int, rdzv: st
     import sys
 
     from upres.training.checkpoint import newest_step
-    from upres.training.distributed.launch import launch
+    from upres.training.distributed.launch import INTERRUPTED, launch
     from upres.training.run_folder import refuse_present_run
 
     if not resume:
@@ -26,14 +29,34 @@ def launch_workers(out: Path, resume: bool, processes: int, nodes: int, rdzv: st
 
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
     command = [sys.executable, "-m", "upres", *(["--debug"] if debug_enabled() else []), *arguments, "--resume"]
-    return launch(
+    code = launch(
         command, processes=processes, nodes=nodes, rdzv=rdzv, progress_of=lambda: newest_step(out / "checkpoints"),
         say=say, log_folder=out / "logs", debug=debug,
     )  # fmt: skip
+    return signals.exit_code() if code == INTERRUPTED else code
+
+
+@contextmanager
+def sole_run(out: Path, first: bool) -> Generator[None]:
+    """On the first rank, hold the folder: two runs there would mix their checkpoints. Tell if it is removed meanwhile.
+
+    Raises `UsageError` if another run holds it, `OutputError` if it is gone.
+    """
+    from upres.errors import OutputError
+    from upres.system.lock import only_user
+
+    busy = f"another upres train is running in {out}: wait for it, or choose another --out"
+    with only_user(out, busy) if first else nullcontext():
+        try:
+            yield
+        except OSError as error:
+            if out.is_dir():
+                raise
+            raise OutputError(f"{out} was removed while the run wrote to it; start the run again") from error
 
 
 class Interrupt:
-    """Turns the first Ctrl-C into a request to stop after the current step; a second one stops at once."""
+    """Turns the first signal to stop into a request to stop after the current step; a second one stops at once."""
 
     def __init__(self, talks: bool) -> None:
         self._talks = talks
@@ -44,8 +67,10 @@ class Interrupt:
 
         # The launcher ends its workers with SIGTERM; for a single process it comes from a scheduler or a shutdown:
         # save, then stop.
-        asked = [signal.SIGINT] if is_worker() else [signal.SIGINT, signal.SIGTERM]
-        self._before = {number: signal.signal(number, self._handle) for number in asked}
+        self._before = signals.install(self._handle, always=(signal.SIGINT, signal.SIGTERM))
+        if is_worker():
+            for number in self._before.keys() - {signal.SIGINT}:
+                signal.signal(number, signal.SIG_DFL)
         return self
 
     def __exit__(self, *exit_info: object) -> None:
@@ -58,6 +83,7 @@ class Interrupt:
         if self._pressed:
             raise KeyboardInterrupt
         self._pressed = True
+        signals.remember(number)
         if self._talks:
             say("saving and stopping after this step (Ctrl-C again stops at once, without saving)")
 

@@ -13,11 +13,12 @@ from upres.batch.request import Request
 from upres.batch.run import estimate_seconds, run_jobs
 from upres.cli.download import have_models
 from upres.cli.engine_options import tell_measurements
-from upres.cli.errors import BUG, DONE, INTERRUPTED, OUTPUT_FAILED, exit_code_of
+from upres.cli.errors import BUG, DONE, OUTPUT_FAILED, exit_code_of
 from upres.cli.job_words import TELL_FROM_S, tell_choices, tell_end, tell_left_out, tell_start
 from upres.cli.progress import UpscaleProgress
 from upres.errors import OutputError, UsageError
 from upres.images.io import read_source, set_threads
+from upres.system import signals
 
 
 def run_request(request: Request, quality: int | None, png_level: int | None, debug: bool) -> int:
@@ -42,9 +43,9 @@ def run_request(request: Request, quality: int | None, png_level: int | None, de
     tell_start(prepared.jobs, estimate_s)
     with UpscaleProgress(sum(job.plan.pixels for job in prepared.jobs), len(prepared.jobs), estimate_s) as display:
         report = run_jobs(prepared.jobs, Encoding(quality, png_level, sink=_write_stdout), display)
-    settle(prepared, report)
     report.outcomes[:0] = prepared.failures
     tell_end(request, prepared, report, time.monotonic() - start, debug)
+    settle(prepared, report)
     code = _exit_code(report) or (OUTPUT_FAILED if prepared.other else DONE)
     if report.abandoned:
         # A thread is still inside an engine's call, and a normal exit would free the engine under it. All files are
@@ -76,5 +77,5 @@ def _exit_code(report: BatchReport) -> int:
     """The exit code of the whole job: the most serious one."""
     codes = {exit_code_of(outcome.error) for outcome in report.failed if outcome.error is not None}
     if report.interrupted:
-        return INTERRUPTED
+        return signals.exit_code()
     return next((code for code in (5, 4, BUG, 3) if code in codes), max(codes, default=DONE))

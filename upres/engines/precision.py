@@ -16,6 +16,7 @@ tests for overflow. fp16 passed with all six networks, bf16 (8 significant bits;
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ _SIDE_PX, _SMALL_SIDE_PX = 64, 32
 _DEEP_MACS = 5e6  # per pixel; from here on, as for RRDB, the smaller tile is used, which takes a second
 
 Open = Callable[..., Runner]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,11 @@ def open_checked(graph: Graph, options: EngineOptions, *, open_runner: Open = op
     if precision == "auto" and half.device == "cpu":
         half.close()
         return opened("fp32")
+    if half.device == "cpu" and engine == "torch":
+        _log.warning(
+            "%s on a CPU is emulated by torch where the CPU lacks it: this may take 100 times as long as float32",
+            half.precision,
+        )
     reference = open_runner(graph, engine="ncnn", threads=options.threads, exact=True, device="cpu", precision="fp32")
     try:
         found = compare(half, reference, graph)

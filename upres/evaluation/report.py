@@ -94,7 +94,7 @@ def read_report(path: Path) -> Report:
         stored = msgspec.convert(plain, _ReportJson)
         sets = {name: _evaluation(one) for name, one in stored.sets.items()}
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a report of `upres evaluate --json`: {error}") from error
+        raise InputError(f"{path} is not a report of `upres evaluate` in JSON: {error}") from error
     facts = {name: ModelFacts(one.sha256, one.parameters, one.macs_per_pixel) for name, one in stored.models.items()}
     return Report(stored.upres, sets, facts)
 

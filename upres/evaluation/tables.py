@@ -9,6 +9,7 @@ from typing import Any
 from upres.evaluation.costs import Costs
 from upres.evaluation.scores import DECIMALS, Scores, mean_scores
 from upres.evaluation.statistics import bootstrap_interval
+from upres.system.text import shown
 
 BICUBIC = "bicubic"
 REFERENCE = "hr"  # the row of HR itself
@@ -113,7 +114,7 @@ def format_table(evaluation: Evaluation) -> str:
     for file in [*files, None]:
         for position, (name, images) in enumerate(evaluation.scores.items()):
             scores = means[name] if file is None else images[file]
-            label = ("mean" if file is None else file) if position == 0 else ""
+            label = ("mean" if file is None else shown(file)) if position == 0 else ""
             rows.append([label, name, *(cell(getattr(scores, key), key) for key in columns)])
         if evaluation.reference:
             reference = evaluation.reference_mean() if file is None else evaluation.reference[file]

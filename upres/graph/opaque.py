@@ -38,7 +38,7 @@ class OpaqueModel:
         activation_bytes_per_pixel: Peak memory of activations per LR pixel.
         value_range: (low, high) of its input.
         output_range: (low, high) of its result.
-        range_is_certain: False if no range preserved a smooth image, so that [0, 1] is assumed.
+        residual: Whether it computes only the difference to the input, repeated to the output's size.
         cut_px: Pixels that it crops on each side.
         fixed: The only size (h, w) that it accepts; None if any.
         probed_px: Shorter side of the largest probe image.
@@ -60,7 +60,7 @@ class OpaqueModel:
     activation_bytes_per_pixel: float
     value_range: tuple[float, float]
     output_range: tuple[float, float]
-    range_is_certain: bool
+    residual: bool
     cut_px: int
     fixed: tuple[int, int] | None
     probed_px: int
@@ -78,13 +78,17 @@ class OpaqueModel:
     def notes(self) -> tuple[str, ...]:
         """Messages for the user: the measured properties, and their consequences for tiles, if any."""
         low, high = self.value_range
-        values = f"values {low:g} to {high:g}" + ("" if self.range_is_certain else " (assumed)")
+        values = f"values {low:g} to {high:g}"
+        if self.output_range != self.value_range:
+            values += " ({:g} to {:g} in the result)".format(*self.output_range)
         if self.receptive_field >= WHOLE_PICTURE_PX:
             reach = f"receptive field over {self.probed_px // 2} px"
         else:
             reach = f"receptive field {self.receptive_field} px (measured)"
         channels = f"{self.in_channels} channel{'s' if self.in_channels > 1 else ''}"
         parts = [f"scale {self.scale}", channels, values, reach]
+        if self.residual:
+            parts.append("gives the difference to the enlarged picture, which is added")
         if self.alignment > 1:
             parts.append(f"sides multiples of {self.alignment}")
         if self.cut_px:

@@ -11,6 +11,7 @@ from upres.errors import InputError
 from upres.images.facts import Facts, read_facts, repaired
 from upres.images.sniff import HEAD_BYTES, sniff
 from upres.images.whole import read_source, unsupported
+from upres.system.text import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Source:
 def identify(source: str | os.PathLike[str] | bytes | BinaryIO) -> Source:
     """Identify a picture. Raises `InputError` for an unreadable source and for content that is not supported."""
     data = _path_or_bytes(source)
-    name, head = ("the picture", data[:HEAD_BYTES]) if isinstance(data, bytes) else (str(data), _head(data))
+    name, head = ("the picture", data[:HEAD_BYTES]) if isinstance(data, bytes) else (shown(data), _head(data))
     form, seems = sniff(head)
     facts = Facts(form, seems)
     if form is not None:
@@ -59,7 +60,7 @@ def _path_or_bytes(source: str | os.PathLike[str] | bytes | BinaryIO) -> Path | 
 
 def _head(source: Path) -> bytes:
     """The first bytes of a file."""
-    name = str(source)
+    name = shown(source)
     try:
         if source.exists() and not (source.is_file() or source.is_dir()):  # opening a pipe may block forever
             raise InputError(f"{name} is a pipe or a device, expected a file; use - to read from standard input")

@@ -97,9 +97,12 @@ def write_picture(
         if format is None:
             suffixes, found = ", ".join(WRITABLE_FORMATS), target.suffix or "none"
             raise OutputError(f"cannot write {target}: expected a suffix of {suffixes}; got {found}")
-    if target.exists() and not target.is_file():  # the rename of an atomic write would replace a device
-        what = "folder" if target.is_dir() else "pipe or a device"
-        raise OutputError(f"cannot write {target}: it is a {what}, expected a file name")
+    try:
+        if target.exists() and not target.is_file():  # the rename of an atomic write would replace a device
+            what = "folder" if target.is_dir() else "pipe or a device"
+            raise OutputError(f"cannot write {target}: it is a {what}, expected a file name")
+    except OSError as error:  # its folder may no longer be entered
+        raise output_error(target, error) from error
     write_atomic(target, encode_picture(picture, format, quality=quality, png_level=png_level))
 
 

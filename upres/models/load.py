@@ -24,6 +24,7 @@ from upres.graph.interpolate import interpolate
 from upres.graph.opaque import Kind, Network, OpaqueModel
 from upres.models import catalog
 from upres.models.expression import Composition, Part, parse
+from upres.models.integrity import check_file, check_weights
 from upres.models.model import UNKNOWN_LICENSE
 from upres.weights.ncnn_file import find_pair, read_ncnn
 from upres.weights.read import parse_weights, read_weights
@@ -132,7 +133,8 @@ def load_model(model: str | os.PathLike[str] | Composition) -> LoadedModel:
     files = tuple(file for stage in stages for part in stage for file in part.files)
     links = [_blended(stage) for stage in stages]
     weights = links[0].weights if len(links) == 1 else None
-    return LoadedModel(str(model), tuple(link.networks[0] for link in links), files, model.notes, weights)
+    notes = (*model.notes, *(note for stage in stages for part in stage for note in part.notes))
+    return LoadedModel(str(model), tuple(link.networks[0] for link in links), files, notes, weights)
 
 
 def _blended(parts: list[LoadedModel]) -> LoadedModel:
@@ -165,8 +167,11 @@ def _load_part(part: Part) -> LoadedModel:
     kind = kind_of(path)
     pair = find_pair(path) if kind == "ncnn" else None
     files = tuple(ModelFile(file, part.share, license) for file in pair or (path,))
+    notes = tuple(note for file in files for note in check_file(file.path)) if known is None else ()
     network, weights = _read(part.model, path, kind)
-    return LoadedModel(part.model, (network,), files, weights=weights)
+    if weights is not None:
+        check_weights(part.model, weights)
+    return LoadedModel(part.model, (network,), files, notes, weights)
 
 
 def _read(name: str, path: Path, kind: Kind | None) -> tuple[Network, Weights | None]:

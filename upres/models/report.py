@@ -207,5 +207,5 @@ def _check(name: str, source: Source, path: Path) -> FileCheck:
         name,
         path,
         True,
-        "as pinned at its first download" if was_pinned else "no SHA-256 was known: pinned as it is now",
+        "as pinned at its first download" if was_pinned else "no checksum known: pinned as it is now",
     )

@@ -25,6 +25,7 @@ from upres.system.checksums import Source, pin_path, problem
 from upres.system.download import Progress, fetch
 from upres.system.files import commit_partial, output_error, partial_path, write_atomic
 from upres.system.package_index import PackageFile
+from upres.system.text import parse_json
 
 _log = logging.getLogger(__name__)
 
@@ -214,7 +215,7 @@ def read_added(name: str) -> Model:
     """The record of an added model. Raises ModelError for one that is damaged."""
     path = store_folder() / f"{name}{_RECORD}"
     try:
-        record: Any = json.loads(path.read_text(encoding="utf-8"))
+        record: Any = parse_json(path.read_text(encoding="utf-8"))
         license = record["licence" if "licence" in record else "license"]  # the spelling of earlier records
         files = [(record["file"], record["sha256"], record["bytes"])]
         if record.get("weights_sha256") is not None:  # records of earlier versions lack it

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import platform
 import secrets
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from upres.errors import OutputError
@@ -26,8 +29,43 @@ def model_bytes(path: Path) -> int:
 
 
 def partial_path(target: Path) -> Path:
-    """The temporary name of `target`: hidden, unique, in the same folder (a rename cannot cross disks)."""
-    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.partial")
+    """The temporary name of `target`: hidden, unique, in the same folder (a rename cannot cross disks).
+
+    It names this process and machine, for `sweep_partials`.
+    """
+    begin = os.fsencode(target.name)[:100].decode("utf-8", "ignore")  # names have 255 bytes at most
+    return target.with_name(f".{begin}.{secrets.token_hex(4)}.{os.getpid()}-{_machine()}.partial")
+
+
+@cache
+def _machine() -> str:
+    """Eight hex digits of this host, or container: a process is known by its number there only."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def sweep_partials(folder: Path) -> None:
+    """Remove the partial files in `folder` of processes of this machine that have ended, as by SIGKILL."""
+    if os.name != "posix":  # elsewhere a process cannot be asked for without harm
+        return
+    try:
+        names = [entry.name for entry in os.scandir(folder) if entry.name.endswith(f"-{_machine()}.partial")]
+    except OSError:  # no folder yet, or not readable: writing will tell
+        return
+    for name in names:
+        number = name.removesuffix(f"-{_machine()}.partial").rpartition(".")[2]
+        if name.startswith(".") and number.isdecimal() and not _runs(int(number)):
+            with suppress(OSError):
+                (folder / name).unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # of another user; not a number of a process
+        pass
+    return True
 
 
 def commit_partial(partial: Path, target: Path) -> None:

@@ -1,8 +1,10 @@
-"""Sizes and durations as people write and read them ("2G", "640 MB", "3 min 20 s"), and the first line of a text."""
+"""Sizes and durations as people write and read them ("2G", "640 MB", "3 min 20 s"), and text from strangers."""
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 from upres.errors import UsageError
 
@@ -71,3 +73,40 @@ def words_for_estimate(seconds: float) -> str:
 def first_line(text: str) -> str:
     """The first line of `text` that is not blank, without the spaces around it; "" where there is none."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+# What drives a terminal or deceives a reader: control characters, marks that turn the direction of writing (Unicode
+# Annex 9) or end a line, and surrogates, which stand for bytes of a name that are not UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSHOWN = re.compile(f"{_UNPRINTABLE.pattern[:-1]}\t\n]")
+
+
+def printable(text: str) -> str:
+    """`text` with escapes such as "\\x1b" in place of what drives a terminal; line breaks and tabs stay."""
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def shown(name: object) -> str:
+    """A name (of a file, a tensor) for a message, on one line: as `printable`, with line breaks and tabs escaped."""
+    return _UNSHOWN.sub(_escape, str(name))
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # surrogateescape: a byte
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """JSON in which names of files stay as they are, but for characters that `printable` escapes; no NaN."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises ValueError, also for one that is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

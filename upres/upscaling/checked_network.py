@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,16 +80,17 @@ class CheckedNetwork:
         self.runner.close()
         self._reference.close()
 
-    def macs_per_second(self, macs: float) -> float:
-        """Measure the engine's speed with one gray tile of about `macs` multiply-adds."""
+    def macs_per_second(self, macs: float, workers: int = 1) -> float:
+        """Measure the engine's speed with gray tiles of about `macs` multiply-adds in all, `workers` at once."""
         graph = self.graph
-        side = int(np.clip(np.sqrt(macs / graph.macs_per_pixel), 16, 512))
+        side = int(np.clip(np.sqrt(macs / workers / graph.macs_per_pixel), 16, 512))
+        engine = self.runner if workers == 1 else parallel_of(self.runner)[1]
         while True:
             side = max(1, side // graph.alignment) * graph.alignment
             tile = np.full((1, graph.in_channels, side, side), 0.5, np.float32)
             start = time.perf_counter()
             try:
-                self.runner(tile)
+                _run_copies(engine, tile, workers)
             except NotFiniteError:  # only the time matters here; tiles of a picture will be run again
                 pass
             except (OutOfMemoryError, MemoryError):
@@ -96,7 +98,7 @@ class CheckedNetwork:
                     raise
                 side //= 2
                 continue
-            return graph.macs_per_pixel * side * side / max(time.perf_counter() - start, 1e-6)
+            return graph.macs_per_pixel * side * side * workers / max(time.perf_counter() - start, 1e-6)
 
     def begin(self) -> None:
         """Start a new picture: reset the notes, and use the engine again."""
@@ -141,7 +143,7 @@ class CheckedNetwork:
             exact=self.exact,
             grid_px=runner.grid_px,
         )
-        note = narrow_note(WIDE_FIELD_PX, self.graph)
+        note = narrow_note(WIDE_FIELD_PX, self.graph, result.work)
         if result.overlap_px < tiling.overlap_px and note not in self._tally.notes:
             self._tally.notes.append(note)
         return result
@@ -215,13 +217,25 @@ class CheckedNetwork:
         return sr, None  # not the reference's: within a picture, rounding stays that of one engine
 
 
-def chain_speed(networks: Sequence[CheckedNetwork], macs: float) -> float:
-    """Measure the multiply-adds per second of a chain, each network weighted by its share of the work."""
+def _run_copies(engine: Callable[[Array], Array], tile: Array, count: int) -> None:
+    if count == 1:
+        engine(tile)
+        return
+    with ThreadPoolExecutor(count) as pool:
+        for _ in pool.map(engine, [tile] * count):
+            pass
+
+
+def chain_speed(networks: Sequence[CheckedNetwork], macs: float, workers: int = 1) -> float:
+    """Measure the multiply-adds per second of a chain, each network weighted by its share of the work.
+
+    workers: Tiles at once, where a network's engine can run so many.
+    """
     seconds = total = 0.0
     pixels = 1.0
     for network in networks:
         work = pixels * network.graph.macs_per_pixel
-        seconds += work / network.macs_per_second(macs)
+        seconds += work / network.macs_per_second(macs, min(workers, parallel_of(network.runner)[0]))
         total += work
         pixels *= network.graph.scale**2
     return total / seconds

@@ -10,7 +10,15 @@ from upres.errors import InputError
 from upres.graph.opaque import Network
 from upres.system.text import words_for_bytes
 from upres.upscaling.output_size import OutputSize
-from upres.upscaling.tile_size import MAX_TILE_WORK, MIN_TILE_PX, WIDE_FIELD_PX, Tiling, choose_tiling, narrow_note
+from upres.upscaling.tile_size import (
+    MAX_TILE_WORK,
+    MIN_TILE_PX,
+    WIDE_FIELD_PX,
+    Tiling,
+    choose_tiling,
+    narrow_note,
+    tiles_of,
+)
 
 MAX_PASSES = 2
 PLAIN_STRETCH = 1.15  # a cubic resize covers this much beyond the network's scale as well as a second pass does
@@ -91,6 +99,11 @@ class Plan:
     @property
     def pixels(self) -> int:
         return self.height * self.width
+
+    @property
+    def workers(self) -> int:
+        """Tiles at once, in the pass with most of them."""
+        return max((step.tiling.workers for step in self.passes), default=1)
 
 
 def count_passes(
@@ -221,10 +234,14 @@ def make_plan(
         passes.append(Pass(*sizes[i], tiling, place, margin))
         seen_px = min(tiling.overlap_px, margin) if extras.wrap else tiling.overlap_px
         if tiling.tile_px and seen_px < cost.graph.receptive_field:
-            notes += (narrow_note(seen_px, cost.graph),)
+            notes += (narrow_note(seen_px, cost.graph, tiling.work, given=tile_px is not None),)
         repeats = 1 if cost.graph.in_channels == channels or channels == 1 else channels
-        work = (tiling.work if tiling.tile_px else 1.0) * extras.turns * (repeats + has_alpha)
-        macs += rows * columns * work * cost.graph.macs_per_pixel
+        read_px = rows * columns * (tiling.work if tiling.tile_px else 1.0)
+        if margin and tiling.tile_px:  # tiles of nothing but margin do not run
+            align = cost.graph.alignment
+            padded = (-(-rows // align) * align, -(-columns // align) * align)
+            read_px = sum(t.source_px for t in tiles_of(tiling, padded, sizes[i], align, cost.grid_px, margin))
+        macs += read_px * extras.turns * (repeats + has_alpha) * cost.graph.macs_per_pixel
     needed = array_bytes
     for place in set(order):
         needed += max(step.tiling.source_bytes for step in passes if step.place == place)

@@ -12,7 +12,8 @@ import math
 from dataclasses import dataclass, replace
 from itertools import product
 
-from upres.engines.tiles import source_lengths
+from upres.engines.tiles import Tile, source_lengths
+from upres.engines.tiles import plan as plan_tiles
 from upres.graph.opaque import Network
 
 MIN_TILE_PX = 32
@@ -117,12 +118,28 @@ def smaller_tiles(
     return replace(result, workers=tiling.workers, source_bytes=result.source_bytes * tiling.workers)
 
 
-def narrow_note(seen_px: int, graph: Network) -> str:
-    """The note for tiles that overlap by `seen_px`, less than the receptive field of `graph`."""
+def tiles_of(
+    tiling: Tiling, padded: tuple[int, int], size: tuple[int, int], alignment: int, grid_px: int, margin_px: int = 0
+) -> list[Tile]:
+    """The tiles of a picture of `size` (h, w), which with margin and padding has size `padded`; those that would hold
+    nothing but margin and padding are left out.
+    """
+    kept, overlap = tiling.kept, tiling.overlap_px
+    tiles = plan_tiles(*padded, tile_px=kept, overlap_px=overlap, alignment=alignment, grid_px=grid_px)
+    return [tile for tile in tiles if tile.keeps(*size, margin_px)]
+
+
+def narrow_note(seen_px: int, graph: Network, work: float, *, given: bool = False) -> str:
+    """The note for tiles that overlap by `seen_px`, less than the receptive field of `graph`.
+
+    work: Of the tiling. given: The user set the size of the tiles.
+    """
+    remedy = "`exact=True` or more `memory_bytes`" if not given else "`exact=True` or a larger `tile_px`"
+    cost = f"the network reads {work:.1f} times the picture, and " if given and work > MAX_TILE_WORK else ""
     return (
         f"the picture is tiled with an overlap of {seen_px} px, less than the network's receptive field of "
-        f"{graph.receptive_field} px; "
-        "pixels near tile borders can differ slightly (`exact=True` or more `memory_bytes` avoids this)"
+        f"{graph.receptive_field} px; {cost}"
+        f"pixels near tile borders can differ slightly ({remedy} avoids this)"
     )
 
 

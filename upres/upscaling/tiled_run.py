@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.engines.tiles import Tile, divide
-from upres.engines.tiles import plan as plan_tiles
 from upres.upscaling.checked_network import CheckedNetwork
 from upres.upscaling.plan import Pass, Plan
-from upres.upscaling.tile_size import Tiling
+from upres.upscaling.tile_size import Tiling, tiles_of
 from upres.upscaling.workers import run_at_once
 
 Array = NDArray[np.float32]
@@ -111,14 +110,14 @@ def _run_tiles(
     tiling = network.fitted(step.tiling, tall, wide)
 
     def planned(tiling: Tiling) -> list[Tile]:
-        return plan_tiles(tall, wide, tile_px=tiling.kept, overlap_px=tiling.overlap_px, alignment=align, grid_px=grid)
+        return tiles_of(tiling, (tall, wide), (height, width), align, grid, margin)
 
     tiles = planned(tiling)
     if tiling is not step.tiling:
         meter.expect((_work(tiles) - _work(planned(step.tiling))) * px_macs)
 
     def run(tile: Tile) -> None:
-        if tile.keeps(height, width, margin):  # a tile of padding alone is not run
+        if tile.keeps(height, width, margin):  # where tiles were halved, some hold nothing but padding
             sr = _run_tile(network, tile.cut(padded), tile, tiling)
             tile.paste(sr, planes, graph.scale, margin_px=margin, share=share, add=add)
 

@@ -86,8 +86,8 @@ class Upscaler:
         self._networks: tuple[CheckedNetwork, ...] | None = None
         self._auto = AutoModel(self.options) if self._model == AUTO else None
         self.notes: tuple[str, ...] = ()
-        self._speed: float | None = None
-        self._glance: float | None = None
+        self._speeds: dict[int, float] = {}  # by tiles at once
+        self._glances: dict[int, float] = {}
         self._told_engines = False  # notes of the engines are added to the first picture only
         self._closed = False
         self._lock = threading.RLock()
@@ -265,20 +265,19 @@ class Upscaler:
         given = self.options.memory_bytes
         return given if given is not None else int(_FREE_SHARE * available_bytes())
 
-    def macs_per_second(self, calibration_macs: float = _CALIBRATION_MACS) -> float:
-        """Speed of the engine, measured once with a gray tile of about `calibration_macs` multiply-adds."""
-        if self._speed is None:
+    def macs_per_second(self, calibration_macs: float = _CALIBRATION_MACS, workers: int = 1) -> float:
+        """Speed with `workers` tiles at once, measured once with gray tiles of about `calibration_macs` in all."""
+        if workers not in self._speeds:
             # The first run also allocates memory, and other programs may disturb any run: take the fastest.
-            self._speed = max(chain_speed(self.networks, calibration_macs) for _ in range(3))
-        return self._speed
+            self._speeds[workers] = max(chain_speed(self.networks, calibration_macs, workers) for _ in range(3))
+        return self._speeds[workers]
 
-    def glance_macs_per_second(self) -> float:
-        """A lower bound of that speed from one small tile, in a tenth of the time; the better figure if measured."""
-        if self._speed is not None:
-            return self._speed
-        if self._glance is None:
-            self._glance = chain_speed(self.networks, _GLANCE_MACS)
-        return self._glance
+    def glance_macs_per_second(self, workers: int = 1) -> float:
+        """A lower bound of that speed, from small tiles in a tenth of the time; the better figure if measured."""
+        known = self._speeds.get(workers) or self._glances.get(workers)
+        if known is None:
+            known = self._glances[workers] = chain_speed(self.networks, _GLANCE_MACS, workers)
+        return known
 
     def _begin(self, plan: Plan, progress: Progress | None) -> Meter:
         for network in self.networks:

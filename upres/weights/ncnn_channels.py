@@ -1,11 +1,12 @@
-"""How many channels an ncnn network takes, found by following them through its layers."""
+"""Channels that an ncnn network takes, by following them through its layers."""
 
 from __future__ import annotations
 
-from upres.weights.ncnn_layers import CONVS, POINTWISE, NcnnLayer
+from upres.weights.ncnn_layers import CONVS, ONE_TO_ONE, NcnnLayer
 from upres.weights.tensors import Origin
 
-_ONE_TO_ONE = POINTWISE | {"PReLU", "BatchNorm", "Bias", "InstanceNorm", "Interp", "Pooling"}
+_PICTURES = (3, 1, 4)  # channels of pictures, in the order in which they are tried
+_SRMD = (18, 19)  # RGB, 15 numbers for the blur, and the noise
 
 
 def taken_channels(layer: NcnnLayer) -> int:
@@ -21,12 +22,20 @@ def infer_channels(layers: tuple[NcnnLayer, ...], entrance: str, origin: Origin)
     """
     refusal = ""
     told = False
-    for candidate in (3, 1, 4):
+    for candidate in _PICTURES:
         fault, known = _follow(layers, entrance, candidate)
         if not fault:
             told = told or known
             return candidate if known else None
         refusal = refusal or fault
+    first = next((layer for layer in layers if layer.kind in CONVS), None)
+    taken = 0 if first is None else taken_channels(first)
+    if first is not None and taken not in _PICTURES and entrance in first.inputs:
+        maps = "; SRMD also takes a description of the blur and of the noise" if taken in _SRMD else ""
+        raise origin.refuse(
+            f"it takes {taken} channels, and a picture has 3 (RGB) or 1 (gray){maps}",
+            remedy="Take a network whose only input is the picture",
+        )
     raise origin.refuse(refusal)
 
 
@@ -46,11 +55,20 @@ def _follow(layers: tuple[NcnnLayer, ...], entrance: str, candidate: int) -> tup
                 return f"layer {layer.name!r} ({layer.kind}) takes {taken} channels and is given {first}", confirmed
             confirmed = confirmed or first is not None
             given = layer.integer(0)
-        elif layer.kind in _ONE_TO_ONE or layer.kind in ("Split", "Scale"):
+        elif layer.kind == "Scale" and len(sources) == 2:
+            if None not in sources and sources[0] != sources[1]:
+                return (
+                    f"layer {layer.name!r} (Scale) is given {sources[0]} channels and {sources[1]} factors",
+                    confirmed,
+                )
+            given = first
+        elif layer.kind == "InnerProduct":
+            given = layer.integer(0)
+        elif layer.kind in ONE_TO_ONE or layer.kind in ("Split", "Scale"):
             size = layer.integer(0) if layer.kind in ("PReLU", "BatchNorm", "Bias", "Scale", "InstanceNorm") else first
             if first is not None and size not in (first, 1 if layer.kind == "PReLU" else first):
                 return f"layer {layer.name!r} ({layer.kind}) is for {size} channels and is given {first}", confirmed
-            given = None if layer.kind == "Pooling" and layer.integer(4) else first
+            given = first
         elif layer.kind == "Concat" and layer.integer(0) == 0:
             given = None if None in sources else sum(source for source in sources if source is not None)
         elif layer.kind in ("Eltwise", "BinaryOp"):

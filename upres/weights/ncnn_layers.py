@@ -17,6 +17,7 @@ from upres.weights.tensors import Origin
 Number: TypeAlias = int | float
 _MAX_SIDE = 4096  # of kernels, strides, paddings, factors
 _MAX_CHANNELS = 2**16
+GIVEN = -233  # a Scale whose factors are its second input
 _SAME = (-233, -234)  # "pad so that the size is kept"
 
 
@@ -96,6 +97,8 @@ def _inner_product(layer: NcnnLayer) -> list[Weights]:
 
 
 def _scale(layer: NcnnLayer) -> list[Weights]:
+    if layer.integer(0) == GIVEN:
+        return []
     return [Weights(layer.integer(0))] * (1 + bool(layer.integer(1)))
 
 
@@ -132,7 +135,7 @@ _WEIGHTS: dict[str, Callable[[NcnnLayer], list[Weights]]] = {
     "MemoryData": _memory,
 }
 # What takes each value by itself and gives one of it, and has no weights.
-POINTWISE = frozenset(
+_POINTWISE = frozenset(
     {"AbsVal", "BNLL", "CELU", "Clip", "Dropout", "ELU", "Erf", "Exp", "GELU", "HardSigmoid", "HardSwish", "Log",
      "Mish", "Noop", "Power", "ReLU", "SELU", "Sigmoid", "Softplus", "Swish", "TanH", "UnaryOp"}
 )  # fmt: skip
@@ -141,6 +144,7 @@ _MOVING = frozenset(
      "Permute", "PixelShuffle", "Pooling", "Reduction", "Reorg", "Reshape", "ShuffleChannel", "Slice", "Softmax",
      "Split", "Squeeze"}
 )  # fmt: skip
+ONE_TO_ONE = _POINTWISE | {"PReLU", "BatchNorm", "Bias", "InstanceNorm", "Interp", "Pooling"}
 _INPUTS = {
     "Input": (0, 0),
     "MemoryData": (0, 0),
@@ -148,6 +152,8 @@ _INPUTS = {
     "Concat": (1, 255),
     "Eltwise": (2, 255),
     "MatMul": (2, 2),
+    "Scale": (1, 2),
+    "Crop": (1, 2),
 }
 CONVS = frozenset({"Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise"})
 
@@ -161,7 +167,7 @@ def check_layer(layer: NcnnLayer, origin: Origin) -> None:
     """Raises ModelError for a type that is not known, and for numbers that ncnn would divide by, allocate or run beyond
     its memory with.
     """
-    if layer.kind not in _WEIGHTS and layer.kind not in POINTWISE | _MOVING:
+    if layer.kind not in _WEIGHTS and layer.kind not in _POINTWISE | _MOVING:
         raise origin.refuse(
             f"layer {layer.name!r} is of the type {layer.kind!r}, which upres does not run",
             remedy="Find the same network as .safetensors, .pth or .onnx",
@@ -196,9 +202,15 @@ def check_layer(layer: NcnnLayer, origin: Origin) -> None:
     elif layer.kind == "Interp":
         expect(3, 0, _MAX_SIDE, "the height", 0)
         expect(4, 0, _MAX_SIDE, "the width", 0)
+    elif layer.kind == "Crop":
+        for key in (0, 1, 2):
+            expect(key, 0, _MAX_SIDE, "an offset", 0)
     elif layer.kind == "Padding":
         for key in (0, 1, 2, 3, 7, 8):
             expect(key, 0, _MAX_SIDE, "a padding", 0)
+    elif layer.kind == "Scale" and len(layer.inputs) == 2:
+        if layer.integer(0) != GIVEN or layer.integer(1):
+            raise origin.refuse(f"layer {layer.name!r} (Scale) has 2 inputs and weights as well")
     elif layer.kind in (
         "InnerProduct",
         "PReLU",

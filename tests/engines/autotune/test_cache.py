@@ -153,6 +153,7 @@ def test_two_at_once_measure_once() -> None:
     assert (len(measured), chosen) == (1, [ONNX, ONNX])
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_lose_nothing(tmp_path: Path) -> None:
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import tests.engines.autotune.test_choose as t; t.choose.is_busy "

@@ -25,7 +25,7 @@ def test_this_machine_is_told_without_loading_an_engine() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the time of each core")
-def test_a_machine_is_busy_while_its_cores_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_is_busy_while_its_cores_are_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     core, *others = sorted(os.sched_getaffinity(0))
 
     def stat(idle: int, busy: int) -> str:

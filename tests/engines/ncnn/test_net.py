@@ -62,7 +62,8 @@ def test_results_are_our_own_memory(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sr, kept)
 
 
-def test_a_mat_of_ncnn_borrows_and_ours_does_not(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_our_mat_copies_where_ncnns_borrows(tmp_path: Path) -> None:
     """`ncnn.Mat(array)` is the array's own memory and keeps nothing alive: what is written there later is what ncnn
     would compute with.
     """
@@ -107,7 +108,7 @@ class _Extractor:
         (0, OutOfMemoryError, "out of memory on cpu"),  # an empty value without a code
     ],
 )
-def test_a_code_of_ncnns_becomes_an_error(code: int, kind: type[Exception], words: str) -> None:
+def test_an_ncnn_return_code_becomes_an_error(code: int, kind: type[Exception], words: str) -> None:
     runner = NcnnRunner(compact(2), threads=1)
     net: NcnnNet = runner._net  # pyright: ignore[reportPrivateUsage]
     broken = SimpleNamespace(create_extractor=lambda: _Extractor(code), clear=lambda: None)

@@ -95,6 +95,7 @@ def test_on_the_cpu_no_driver_is_looked_for_and_nothing_is_printed() -> None:
 # Memory that runs short
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="address space can be limited on Linux alone")
 def test_memory_that_runs_short_is_told_and_the_next_tile_still_runs(tmp_path: Path) -> None:
     """Real shortages at each of several moments, in a process of its own: an error each time, no crash, and the pools

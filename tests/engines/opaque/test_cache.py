@@ -22,7 +22,7 @@ from upres.models.load import load_model
 FOUND = OpaqueModel(
     kind="ncnn", path="", sha256="", engine="ncnn", family="", scale=2, in_channels=3, out_channels=3, alignment=1,
     receptive_field=4, macs_per_pixel=1.5, parameters=9, activation_bytes_per_pixel=8.0, value_range=(0.0, 1.0),
-    output_range=(0.0, 255.0), range_is_certain=True, cut_px=1, fixed=(24, 32), probed_px=65, tile_error=0.25,
+    output_range=(0.0, 255.0), residual=False, cut_px=1, fixed=(24, 32), probed_px=65, tile_error=0.25,
 )  # fmt: skip
 
 

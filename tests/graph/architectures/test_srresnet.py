@@ -80,6 +80,7 @@ def test_scale_channels_and_function(ups: int, scale: int, colors: int) -> None:
     np.testing.assert_allclose(TorchRunner(graph, threads=1)(lr), reference(state, lr), rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["ncnn", "ncnn exact", "torch", "onnx"])
 @pytest.mark.parametrize("shared_slopes", [False, True])
 @pytest.mark.parametrize("size", [(23, 18), (1, 1), (5, 40)])

@@ -66,6 +66,7 @@ def test_equal_pixels_are_an_exact_copy_and_the_first_stays(photos: list[np.ndar
     assert find_duplicates(entries) == [(2, "a", True), (3, "b", False)]
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_copy_is_one_of_the_first(photos: list[np.ndarray]) -> None:
     """Each border cut off is a little; all of them are too much to be told from the first."""
     steps = [imresize(photos[0], 8)]

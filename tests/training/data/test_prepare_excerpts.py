@@ -21,6 +21,7 @@ from upres.training.data.crops import Options
 from upres.training.data.prepare import prepare
 
 
+@pytest.mark.slow
 def test_prepare_leaves_it_out(photos: list[np.ndarray], tmp_path: Path) -> None:
     for folder, images in (("photos", photos), ("test", [part(photos[1])])):
         (tmp_path / folder).mkdir()

@@ -188,6 +188,7 @@ def test_a_recipe_file_can_be_named(tmp_path: Path) -> None:
     assert _equal(*(_draw([_pair(0)], recipe=load_recipe(name)) for name in ("bicubic", own)))
 
 
+@pytest.mark.slow
 def test_reused_regions_give_the_same_samples_with_and_without_memory() -> None:
     """Four steps share a region: the samples depend on (seed, step, position) alone, whatever was drawn before, by whom
     and how often.

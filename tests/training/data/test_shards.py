@@ -1,7 +1,9 @@
 """Shards: what is written is what is mapped; one flipped bit is seen; a killed writer leaves no set of shards."""
 
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +176,37 @@ def test_a_full_disk_leaves_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyP
         writer.add("a", np.zeros((10, 10, 3), np.uint8))
     writer.abandon()
     assert not is_shards(folder)
+
+
+def test_a_set_that_is_replaced_stays_whole_until_the_new_one_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "s"
+    written(folder, crops())
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    begin(folder)
+    writer = ShardWriter(folder, 3, 8, 500)
+    for image in (np.zeros((10, 10, 3), np.uint8),) * 3:
+        writer.add("a", image)
+    assert is_shards(folder)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            writer.finish([], [], {})
+    writer.abandon()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    open_shards(folder)
+
+    begin(folder)  # and one that was killed leaves it whole too
+    killed = ShardWriter(folder, 3, 8, 500)
+    killed.add("a", np.zeros((10, 10, 3), np.uint8))
+    assert killed._file is not None  # pyright: ignore[reportPrivateUsage]
+    killed._file.close()  # pyright: ignore[reportPrivateUsage]
+    open_shards(folder)
+    written(folder, crops()[:1])
+    assert len(open_shards(folder).validation) == 1
+    assert sorted(path.name for path in folder.iterdir()) == [INDEX, "shard_0000.bin"]

@@ -260,7 +260,7 @@ def test_every_method_tells_of_a_lost_rank(two: list[dict[str, Any]]) -> None:
     assert RankLost.exit_code == 75
 
 
-def test_a_process_alone_changes_nothing() -> None:
+def test_a_single_process_changes_nothing() -> None:
     ranks = Ranks()
     x = torch.arange(6.0).view(2, 3).requires_grad_()
     assert ranks.mean_over_ranks(x) is x

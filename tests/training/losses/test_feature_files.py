@@ -152,6 +152,7 @@ def test_published_vgg_is_scaled_to_unit_activations(assets: Path, photograph: T
     assert net(photograph * 255, ["relu3_1"])["relu3_1"].mean().item() > 100
 
 
+@pytest.mark.slow
 def test_published_small_vgg_sees_what_the_large_one_sees(assets: Path, photograph: Tensor) -> None:
     """Its file has 1x1 heads that imitate the full network's activations: they confirm each other's colors, range,
     padding and pools.

@@ -86,13 +86,13 @@ def test_the_recorded_hour_of_a_gan_is_well_all_along() -> None:
     assert run.said == [] and run.stability.memory.good == 4000
 
 
-def test_a_stage_one_that_loses_8_db_of_lr_psnr_on_its_way_to_sharpness_is_well() -> None:
+def test_a_stage_one_that_loses_8_db_of_lr_psnr_while_it_sharpens_is_healthy() -> None:
     run = Run(adversarial=False)
     for lr_psnr, shift in STAGE_ONE:
         assert run(quality(lr_psnr, shift), {"pixel": 0.01}).words == ()
 
 
-def test_a_start_from_nothing_is_well_while_it_gets_better() -> None:
+def test_a_start_from_scratch_is_healthy_while_it_improves() -> None:
     run = Run(adversarial=False)
     for lr_psnr, shift in ((27.8, (3.2, -2.7, 5.4)), (35.0, (-1.1, 1.9, 1.8)), (44.0, (0.1, -0.4, 0.2))):
         assert run(quality(lr_psnr, shift), {"pixel": 0.01}).words == ()
@@ -223,7 +223,7 @@ def test_pins_the_good_checkpoint_and_the_one_that_may_become_good() -> None:
     assert Run(acts=False).stability.pinned(399) == ()
 
 
-def test_all_that_it_remembers_travels_as_json_in_the_middle_of_an_interval() -> None:
+def test_the_whole_state_survives_json_in_the_middle_of_an_interval() -> None:
     run, other = Run(acts=True), Run(acts=True)
     for one in (run, other):
         one(terms=balance(0.65, 0.15))

@@ -98,6 +98,7 @@ def test_rows_plot_and_crops_are_written(swept: tuple[list[dict[str, object]], P
     assert {p.name for p in out.iterdir()} == {"sweep.json", "sweep.png", "sweep_crops.png"}
 
 
+@pytest.mark.slow
 def test_it_is_the_same_every_time_and_draws_nothing_from_the_global_generator(
     pairs: list[Pair], tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_it_is_the_same_every_time_and_draws_nothing_from_the_global_generator(
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_niqe_gets_a_plot_of_its_own_and_an_infinite_figure_no_point(tmp_path: Path) -> None:
     rows = [
         {"alpha": a, "psnr_y": 30.0 - a, "feature_distance": 0.3 - 0.1 * a, "niqe": None} for a in (0.0, 0.5, 0.5, 1.0)

@@ -143,6 +143,7 @@ def test_what_was_logged_after_the_step_that_is_resumed_from_is_hidden(tmp_path:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_validation_is_logged_with_its_crops_and_curves(tmp_path: Path) -> None:
     pairs, net = [textured(30, 70), textured(8, 8, seed=1)], Blurred()
     quality = validate(net, pairs, scale=2)

@@ -43,7 +43,7 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load()
 
 
-def test_the_words_of_a_failing_compiler_are_passed_on(
+def test_the_message_of_a_failing_compiler_is_passed_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
 ) -> None:
     monkeypatch.setenv("CXX", a_compiler(tmp_path / "c++", "echo 'unknown option -march' >&2; exit 1"))

@@ -21,6 +21,7 @@ from upres.engines.registry import DEVICES
 from upres.errors import OutputError
 from upres.system.download import cache_folder
 from upres.system.files import write_atomic
+from upres.system.text import parse_json
 
 _FORMAT = 1
 _MACHINES, _CHOICES = 4, 100  # kept, the latest (several machines may share a cache)
@@ -133,7 +134,7 @@ def _read() -> dict[str, MachineRecord]:
         _log.debug("cannot read %s: %s", path, error)
         return {}
     try:
-        known = json.loads(text)
+        known = parse_json(text)
         if known["format"] != _FORMAT:
             raise ValueError(f"format {known['format']}")
         return {key: _memory(values) for key, values in known["machines"].items()}

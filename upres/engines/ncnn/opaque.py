@@ -20,6 +20,7 @@ from upres.engines.runner import threads_or_default
 from upres.errors import EngineError, ModelError
 from upres.graph.nodes import Array
 from upres.weights.ncnn_file import find_pair, program, read_ncnn
+from upres.weights.ncnn_shapes import MisfitError, check_sizes
 
 
 class NcnnProgram:
@@ -43,16 +44,29 @@ class NcnnProgram:
         self.sha256 = self._model.sha256
         self.memory_factor = 4.0 if exact else 8.5  # as of `NcnnRunner` for dense blocks
         self.grid_px = 1 if exact else 12
+        self._fitting: set[tuple[int, int, int]] = set()
         text, chunks = program(self._model)
         refusal = ModelError(f"model file {path}: {NAME} refused it; another version of ncnn may have made it")
         self._net = NcnnNet(text, chunks, threads=threads, exact=exact, sgemm=not exact, refusal=refusal)
         self._net.load()  # the files may be damaged
 
     def __call__(self, lr: Array) -> Array:
+        self._check(lr)
         return self._net(lr[0], self._model.input, self._model.output)[None]
+
+    def _check(self, lr: Array) -> None:
+        """Raises EngineError where the sides do not fit: ncnn would read beyond its memory."""
+        shape = (int(lr.shape[1]), int(lr.shape[2]), int(lr.shape[3]))
+        if shape not in self._fitting:
+            try:
+                check_sizes(self._model.layers, self._model.input, shape)
+            except MisfitError as error:
+                raise EngineError(f"{shape[2]} x {shape[1]} pixels do not fit this network: {error}") from error
+            self._fitting.add(shape)
 
     def cost(self, lr: Array) -> Cost:
         """Each layer's result is asked for once, with none thrown away."""
+        self._check(lr)
         model = self._model
         shapes = {model.input: (lr.shape[1], lr.shape[2] * lr.shape[3])}
         shapes |= self._net.shapes(lr[0], model.input, [name for layer in model.layers for name in layer.outputs])

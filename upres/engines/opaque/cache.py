@@ -18,8 +18,9 @@ from upres.graph.opaque import Kind, OpaqueModel
 from upres.system.download import cache_folder
 from upres.system.files import write_atomic
 from upres.system.packages import ENGINES, builds_of, version_of
+from upres.system.text import parse_json
 
-_FORMAT = 1  # increase it when probes find, or `OpaqueModel` holds, something else
+_FORMAT = 2  # increase it when probes find, or `OpaqueModel` holds, something else
 _CHUNK = 1 << 20
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def _read(place: Path) -> OpaqueModel | None:
     if check != _check(place, body):
         _log.warning("%s is damaged: measuring the model again", place)
         return None
-    return from_answer(json.loads(body))
+    return from_answer(parse_json(body))
 
 
 def _write(place: Path, model: OpaqueModel) -> None:

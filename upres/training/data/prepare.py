@@ -34,6 +34,7 @@ class PrepareReport:
     flat: crops dropped as flat.
     validation: pictures kept for validation.
     shards, bytes: files written, and their size.
+    unreadable: pictures that could not be read.
     left_out: messages on the pictures that are not used.
     notes: other messages.
     """
@@ -44,6 +45,7 @@ class PrepareReport:
     validation: int = 0
     shards: int = 0
     bytes: int = 0
+    unreadable: int = 0
     left_out: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
 
@@ -180,6 +182,7 @@ def _read_all(
         try:
             levels = read_levels(path)
         except InputError as error:
+            report.unreadable += names is not None
             report.left_out.append(str(error))
             continue
         height, width, channels = levels.shape

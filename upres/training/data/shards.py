@@ -2,8 +2,8 @@
 
 A folder of shards holds `shard_0000.bin` and so on, raw pixels `h w c` one crop after the other (uint8, or uint16
 little-endian), aligned to 64 bytes, and `index.json`, which is written last and makes the folder a set of shards. While
-the set is being written, the folder holds a marker, so that a later run can clean up after one that was killed. Reading
-needs only numpy.
+the set is being written, the folder holds a marker, so that a later run can clean up after one that was killed, and its
+files have temporary names: a set that they replace stays whole until all of them are there. Reading needs only numpy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import DataError
-from upres.system.files import output_error, sha256_of, write_atomic
+from upres.system.files import output_error, sha256_of
 from upres.training.data.images import Levels
 
 INDEX: Final = "index.json"
@@ -135,13 +135,8 @@ def _map(folder: Path, index: dict[str, Any], verify: bool) -> Shards:
 
 def fingerprint_of(index: dict[str, Any]) -> str:
     """SHA-256 over what determines the pixels: the hashes of the shards and the position of each crop."""
-    facts = [
-        [shard["sha256"] for shard in index["shards"]],
-        index["crops"],
-        index["validation"],
-        index["channels"],
-        index["depth"],
-    ]
+    facts = [[shard["sha256"] for shard in index["shards"]]]
+    facts += [index[name] for name in ("crops", "validation", "channels", "depth")]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -178,8 +173,8 @@ def _digest(body: dict[str, Any]) -> str:
 class ShardWriter:
     """Writes crops into `folder`, at most `most_bytes` per shard (but at least one crop); `finish` writes the index.
 
-    Each shard is written under a temporary name and renamed when complete. Raises `OutputError`; the folder is then no
-    set of shards.
+    All are written under temporary names, and renamed by `finish`, which removes the set that they replace. Raises
+    `OutputError`; the folder is then what it was before.
     """
 
     folder: Path
@@ -209,32 +204,42 @@ class ShardWriter:
         return entry
 
     def finish(self, crops: Sequence[Entry], validation: Sequence[Entry], facts: dict[str, Any]) -> None:
-        """Close the last shard and write the index, including `facts`."""
+        """Close the last shard, write the index, including `facts`, and put both in the place of an older set."""
         self._close()
-        rows = {
-            name: [list(vars(entry).values()) for entry in entries]
-            for name, entries in (("crops", crops), ("validation", validation))
-        }
+        both = (("crops", crops), ("validation", validation))
+        rows = {name: [list(vars(entry).values()) for entry in entries] for name, entries in both}
         body = {
             "format": _FORMAT, "version": _VERSION, "channels": self.channels, "depth": self.depth,
             "shards": self.shards, **rows, **facts,
         }  # fmt: skip
-        write_atomic(self.folder / INDEX, json.dumps({**body, "sha256": _digest(body)}).encode())
-        (self.folder / _MARK).unlink(missing_ok=True)
+        index = self.folder / f".{INDEX}.new.partial"
+        try:
+            with index.open("wb") as file:
+                file.write(json.dumps({**body, "sha256": _digest(body)}).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            for path in (self.folder / INDEX, *self.folder.glob(_NAME)):  # without an index the rest is no set
+                path.unlink(missing_ok=True)
+            for number in range(len(self.shards)):
+                _path(self.folder, number, half=True).replace(_path(self.folder, number, half=False))
+            index.replace(self.folder / INDEX)
+            (self.folder / _MARK).unlink(missing_ok=True)
+        except OSError as error:
+            raise output_error(self.folder, error) from error
 
     def abandon(self) -> None:
-        """Close without an index: the folder is no set of shards then, and the next run clears it."""
+        """Close without an index: an older set in the folder stays, else the next run clears what is left."""
         if self._file is not None:
             with suppress(OSError):  # a full disk: the buffered bytes are not needed
                 self._file.close()
             self._file = None
-
-    def _path(self, half: bool) -> Path:
-        name = f"shard_{len(self.shards):04d}"
-        return self.folder / (f".{name}.partial" if half else f"{name}.bin")
+        if is_shards(self.folder) and (self.folder / _MARK).exists():
+            with suppress(OSError):  # the next run removes them
+                for path in (*_halves(self.folder), self.folder / _MARK):
+                    path.unlink(missing_ok=True)
 
     def _open(self) -> None:
-        self._file = self._path(half=True).open("wb")
+        self._file = _path(self.folder, len(self.shards), half=True).open("wb")
         self._hash, self._bytes = hashlib.sha256(), 0
 
     def _write(self, data: bytes) -> None:
@@ -250,24 +255,24 @@ class ShardWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            self._path(half=True).replace(self._path(half=False))
         except OSError as error:
             raise output_error(self.folder, error) from error
         self._file = None
-        self.shards.append(
-            {"file": f"shard_{len(self.shards):04d}.bin", "bytes": self._bytes, "sha256": self._hash.hexdigest()}
-        )
+        name = f"shard_{len(self.shards):04d}.bin"
+        self.shards.append({"file": name, "bytes": self._bytes, "sha256": self._hash.hexdigest()})
 
 
 def begin(folder: Path) -> None:
-    """Create `folder`, mark it as incomplete and delete the shards in it, complete or not. Call `strangers` first.
+    """Create `folder`, mark it as incomplete and delete the remains of unfinished sets in it. Call `strangers` first.
+
+    A complete set stays until `ShardWriter.finish` replaces it.
 
     Raises `OutputError`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MARK).touch()
-        for path in _own(folder):  # the index first: without it the rest is no set of shards
+        for path in _halves(folder) if is_shards(folder) else _own(folder):
             path.unlink(missing_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
@@ -282,4 +287,13 @@ def strangers(folder: Path) -> list[str]:
 
 
 def _own(folder: Path) -> list[Path]:
-    return [folder / INDEX, *folder.glob(_NAME), *(path for half in _HALVES for path in folder.glob(half))]
+    return [folder / INDEX, *folder.glob(_NAME), *_halves(folder)]
+
+
+def _halves(folder: Path) -> list[Path]:
+    return [path for half in _HALVES for path in folder.glob(half)]
+
+
+def _path(folder: Path, number: int, half: bool) -> Path:
+    name = f"shard_{number:04d}"
+    return folder / (f".{name}.partial" if half else f"{name}.bin")

@@ -26,6 +26,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from upres.engines.runner import threads_or_default
 from upres.errors import EngineError, UsageError
+from upres.system import signals
 from upres.system.files import output_error
 from upres.training.distributed.logs import WorkerLogs, launcher_log
 from upres.training.distributed.ranks import LAUNCHER_PID, RankLost
@@ -235,6 +236,7 @@ def _signals_as_requests() -> Generator[list[int], None, None]:
 
     def handle(number: int, frame: object) -> None:
         requests.append(number)
+        signals.remember(number)
         raise SignalException("asked to stop", signal.SIGINT)
 
     before = {
