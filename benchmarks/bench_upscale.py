@@ -29,7 +29,8 @@ from upres.export.export import write_onnx
 from upres.images.io import Picture, read_picture, write_picture
 from upres.images.resize import imresize
 from upres.models.load import load_model
-from upres.system.hardware import cores, processor
+from upres.system.cores import cores
+from upres.system.hardware import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ncnn", "torch", "onnxruntime", "pyvips-binary", "numpy")

@@ -75,6 +75,7 @@ OF_THE_HOUSE = {
     "test_ci.py",
     "test_earlier_versions.py",
     "test_floors.py",
+    "test_fuzz.py",
     "test_light_imports.py",
     "test_packaging.py",
     "test_public_names.py",

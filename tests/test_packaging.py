@@ -5,10 +5,12 @@ installation.
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -17,32 +19,40 @@ from tests import REPOSITORY
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The file names inside a wheel built from this tree."""
+def build(folder: Path, modified_s: int) -> Path:
+    """A wheel built from a copy of this tree, whose files have that date."""
     if importlib.util.find_spec("hatchling") is None:
         pytest.skip("hatchling is not installed, and the test fetches nothing")
-    folder = tmp_path_factory.mktemp("wheel")
     # A copy: the builder must not leave files in the tree, and other tests may run at the same time.
     tree = folder / "tree"
     shutil.copytree(REPOSITORY / "upres", tree / "upres", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, tree / name)
-    arguments = [
-        "wheel",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        str(folder),
-        str(tree),
-    ]
-    result = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
+    for path in tree.rglob("*"):
+        os.utime(path, (modified_s, modified_s))
+    arguments = ["wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
+    command = [sys.executable, "-m", "pip", *arguments, "--wheel-dir", str(folder), str(tree)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     (wheel,) = folder.glob("upres-*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("wheel"), 1_700_000_000)
+
+
+@pytest.fixture(scope="module")
+def wheel_names(wheel: Path) -> set[str]:
+    """The file names inside a wheel built from this tree."""
     with zipfile.ZipFile(wheel) as file:
         return set(file.namelist())
+
+
+def test_the_same_tree_gives_the_same_wheel_at_any_time(wheel: Path, tmp_path: Path) -> None:
+    """hatchling takes SOURCE_DATE_EPOCH, or its own fixed date, in place of the dates of files."""
+    assert build(tmp_path, 1_760_000_000).read_bytes() == wheel.read_bytes()
 
 
 def test_the_wheel_is_typed(wheel_names: set[str]) -> None:

@@ -35,16 +35,16 @@ _DEGRADED = (
     "(upres/degradation/recipes/wild.toml)"
 )
 _DISTILLED = (
-    "the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipes "
-    "real-esrgan, "
-    "bsrgan and wild; what RealESRGAN_General_x4_v3 (BSD-3-Clause) makes of them, with HR's colors"
+    "274 of the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the "
+    "recipes real-esrgan, bsrgan and wild, lightly or not at all; what RealESRGAN_General_x4_v3 (BSD-3-Clause) makes "
+    "of them, with HR's colors"
 )
 
 
-def _bundled(name: str, *, scale: int, sha256: str, purpose: str, training_data: str) -> Model:
+def _bundled(name: str, *, scale: int, sha256: str, purpose: str, training_data: str, family: str = "compact") -> Model:
     license = "Apache-2.0"
     file = Source(f"{name}.safetensors", (), sha256, None, license)
-    return Model(name, "bundled", "compact", scale, license, ((file,),), purpose, training_data=training_data)
+    return Model(name, "bundled", family, scale, license, ((file,),), purpose, training_data=training_data)
 
 
 _BUNDLED = (
@@ -80,8 +80,9 @@ _BUNDLED = (
     ),
     _bundled(
         "photo-x4",
+        family="residual",
         scale=4,
-        sha256="dec4a799523599bd6c16d5c2e3af0aeaaa9c814ea605cef8b054c4f4b99bdf4b",
+        sha256="f0701537df84340c0cbfe87d292d8ddcb66f49fa7f0441213c2224427e666082",
         purpose="photographs from phones, scanners and the web by 4: takes away noise and compression, keeps colors; "
         "invents no texture",
         training_data=_DISTILLED,
