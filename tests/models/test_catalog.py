@@ -157,3 +157,8 @@ def test_an_unknown_network_is_refused_with_the_file_and_what_was_found(tmp_path
 def test_real_weights_load(assets: Path) -> None:
     model = load_model(assets / "weights" / "realesr-animevideov3.pth")
     assert (model.scale, model.family) == (4, "compact")
+
+
+def test_a_model_file_that_may_not_be_looked_at_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"it cannot be read \(File name too long\)\. Check its path and permissions"):
+        resolve(str(tmp_path / ("n" * 300 + ".pth")))

@@ -148,12 +148,19 @@ def _resolve_path(name_or_path: str) -> Path:
     if not is_path(name_or_path):
         raise unknown_name(name_or_path)
     path = Path(name_or_path).expanduser()
-    if not exists(path):
+    if exists(path):
+        return path
+    try:
+        path.stat()
+    except FileNotFoundError:
         raise ModelError(
             f"model file {name_or_path}: no such file. Check the path, or name a bundled model ({', '.join(MODELS)}) "
-            "or another one of "
-            "`upres models list`"
-        )
+            "or another one of `upres models list`"
+        ) from None
+    except OSError as error:  # below a folder that may not be entered
+        raise ModelError(
+            f"model file {name_or_path}: it cannot be read ({error.strerror or error}). Check its path and permissions"
+        ) from error
     return path
 
 
