@@ -11,7 +11,7 @@ from upres.images import said_colors
 from upres.images.avif_boxes import read_boxes
 from upres.images.ifd import Entry
 from upres.images.jpeg_segments import read_segments
-from upres.images.png_chunks import Texts, iptc_of, read_chunks
+from upres.images.png_chunks import Texts, iptc_of, read_chunks, with_early_exif
 from upres.images.tiff import read_tiff
 
 _FULL_RANGE_OF_GRAY = (255.0 / 219.0, 16.0)  # of studio-range luma: gain, and the level of black
@@ -37,6 +37,7 @@ class Facts:
         studio_gray: Whether gray is in studio range, 16 to 235.
         ycbcr: Whether the decoder's RGB is YCbCr.
         orientation_at: Where a TIFF's orientation out of range stands, with its byte order.
+        late_exif: Whether a PNG's EXIF stands behind its pixels.
     """
 
     format: str | None
@@ -52,6 +53,7 @@ class Facts:
     studio_gray: bool = False
     ycbcr: bool = False
     orientation_at: tuple[int, str] | None = None
+    late_exif: bool = False
 
 
 def read_facts(source: Path | bytes, form: str) -> Facts:
@@ -64,7 +66,9 @@ def read_facts(source: Path | bytes, form: str) -> Facts:
 
 
 def repaired(source: Path | bytes, facts: Facts) -> Path | bytes:
-    """`source`, or its bytes without what makes decoders refuse it: a TIFF orientation out of 1 to 8, taken as 1."""
+    """`source`, or its bytes as decoders take them: TIFF orientations out of 1 to 8 as 1, EXIF of PNG before pixels."""
+    if facts.late_exif:
+        return with_early_exif(source if isinstance(source, bytes) else source.read_bytes())
     if facts.orientation_at is None:
         return source
     data = bytearray(source if isinstance(source, bytes) else source.read_bytes())
@@ -94,7 +98,7 @@ def _png(file: BinaryIO) -> Facts:
     raw = chunks.raw
     exif = (raw.get("exif") or raw.get("app1") or b"").removeprefix(b"Exif\0\0") or None
     iptc = iptc_of(raw.get("iptc", b""))
-    return Facts("png", refusal, notes, icc, chunks.texts, iptc, exif, chunks.dpi)
+    return Facts("png", refusal, notes, icc, chunks.texts, iptc, exif, chunks.dpi, late_exif=chunks.late_exif)
 
 
 def _jpeg(file: BinaryIO) -> Facts:

@@ -32,6 +32,7 @@ class PngChunks:
         dpi: Dots per inch, (h, w).
         by_name: Other chunks that were looked for, by name.
         frames: Of an animation; 1 for a still.
+        late_exif: EXIF stands behind the pixels, where libvips does not look for it.
     """
 
     texts: Texts
@@ -39,6 +40,7 @@ class PngChunks:
     dpi: tuple[float, float] | None
     by_name: dict[bytes, bytes]
     frames: int
+    late_exif: bool
 
 
 def read_chunks(file: BinaryIO) -> PngChunks:
@@ -47,10 +49,13 @@ def read_chunks(file: BinaryIO) -> PngChunks:
     texts: list[tuple[str, str]] = []
     raw: dict[str, bytes] = {}
     by_name: dict[bytes, bytes] = {}
+    pixels = late_exif = False
     while len(head := file.read(8)) == 8:
         length, name = struct.unpack(">I4s", head)
         if name == b"IEND":
             break
+        pixels |= name == b"IDAT"
+        late_exif |= pixels and name == b"eXIf" and name not in by_name
         if name not in _WANTED or length > _MOST_BYTES:
             file.seek(length + 4, 1)
             continue
@@ -67,7 +72,7 @@ def read_chunks(file: BinaryIO) -> PngChunks:
         elif pair is not None and pair[0] != _XMP:
             texts.append(pair)
     frames = struct.unpack_from(">I", by_name[b"acTL"])[0] if len(by_name.get(b"acTL", b"")) >= 8 else 1
-    return PngChunks(tuple(texts), raw, _dpi(by_name.get(b"pHYs", b"")), by_name, frames)
+    return PngChunks(tuple(texts), raw, _dpi(by_name.get(b"pHYs", b"")), by_name, frames, late_exif)
 
 
 def text_chunks(texts: Texts) -> list[bytes]:
@@ -134,6 +139,18 @@ def with_chunks(png: bytes, added: Iterable[bytes], removed: Iterable[bytes] = (
             parts.append(png[at : at + 12 + length])
         at += 12 + length
     return b"".join((*parts, *added, memoryview(png)[at:]))
+
+
+def with_early_exif(png: bytes) -> bytes:
+    """A PNG with its EXIF moved before the pixels."""
+    at, first, moved, rest = len(_SIGNATURE), 0, list[bytes](), [_SIGNATURE]
+    while at + 12 <= len(png):
+        length, name = struct.unpack_from(">I4s", png, at)
+        if name == b"IDAT" and not first:
+            first = len(rest)
+        (moved if name == b"eXIf" else rest).append(png[at : at + 12 + length])
+        at += 12 + length
+    return b"".join((*rest[:first], *moved, *rest[first:], png[at:]))
 
 
 def _text(name: bytes, body: bytes) -> tuple[str, str] | None:
