@@ -71,12 +71,17 @@ def test_facts_of_an_ncnn_model_are_of_both_its_files(tmp_path: Path, half: str)
 
 
 def test_a_network_that_sees_the_whole_picture_has_no_receptive_field(tmp_path: Path) -> None:
-    """A global mean is added to each pixel, as attention by channel does."""
-    mean = ["Pooling mean 1 1 a m 0=1 4=1", "Reshape r 1 1 m n 0=1 1=1 2=3", "Convolution c 1 1 b d 0=3 1=1 5=0 6=9"]
+    """A part of the global mean is added to each pixel, as attention by channel does."""
+    mean = [
+        "Pooling mean 1 1 a m 0=1 4=1",
+        "BinaryOp less 1 1 m l 0=2 1=1 2=0.02",
+        "Reshape r 1 1 l n 0=1 1=1 2=3",
+        "Convolution c 1 1 b d 0=3 1=1 5=0 6=9",
+    ]
     path = write(
         tmp_path,
         ["Input in 0 1 in", "Split s 1 2 in a b", *mean, "BinaryOp add 2 1 d n out 0=0"],
-        tagged(np.zeros((3, 3, 1, 1))),
+        tagged(np.eye(3).reshape(3, 3, 1, 1)),
     )
     found = facts(str(path))
     assert (found.receptive_field, found.sees_whole_picture) == (None, True)
