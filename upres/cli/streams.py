@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from typing import TextIO, cast
 
 from upres.system.text import printable
 
@@ -46,7 +47,7 @@ def put(text: str, end: str = "\n") -> None:
 def silence(stream: object) -> None:
     """Redirect a stream to nothing, so that the flush at exit cannot fail again (Python's `signal` docs, SIGPIPE)."""
     try:
-        descriptor = int(stream.fileno())  # type: ignore[attr-defined]  # pyright: ignore
+        descriptor = cast(TextIO, stream).fileno()
     except (AttributeError, OSError, ValueError):  # not a real file (tests, embedding): nothing to flush
         return
     nothing = os.open(os.devnull, os.O_WRONLY)
