@@ -30,7 +30,8 @@ import torch
 from torch import Tensor
 
 from upres.degradation.apply import BUILT_IN, load_recipe
-from upres.system.hardware import cores, processor
+from upres.system.cores import cores
+from upres.system.hardware import processor
 from upres.training.batches import draw_of
 from upres.training.config import TrainConfig
 from upres.training.data.images import Pair, find_pictures, read_rgb

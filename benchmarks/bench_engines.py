@@ -31,7 +31,8 @@ from upres.engines.sample_picture import sample
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
 from upres.models.load import load_model
-from upres.system.hardware import cores, processor
+from upres.system.cores import cores
+from upres.system.hardware import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"ncnn": "ncnn", "onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}

@@ -31,7 +31,8 @@ from train_agreement import agreement, agreement_wide
 from train_pixels import pixels
 from train_sides import NONE, Measures, OurTrainer
 
-from upres.system.hardware import cores, processor
+from upres.system.cores import cores
+from upres.system.hardware import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 Step = Callable[[Tensor, Tensor], Mapping[str, float]]

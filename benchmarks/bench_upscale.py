@@ -1,11 +1,13 @@
-"""The same picture and the same weights through upres, torch eager (as RealESRGANer does it) and ONNX Runtime: whole
-processes, in turn.
+"""The same picture and the same weights through upres and the ways of others, whole processes, in turn.
 
-    UPRES_ASSETS=... python benchmarks/bench_upscale.py [--rounds 5] [--write]
+    UPRES_ASSETS=... python benchmarks/bench_upscale.py [--rounds 5] [--busy N] [--only house,compact,rrdb] [--write]
 
-Compact: realesr-animevideov3 from UPRES_ASSETS, 512 x 512. RRDB: 23 blocks of random weights, 256 x 256. Every round
-runs all three programs one after the other; ratios are taken within a round, so a machine that changes its speed does
-not change them. --write puts the tables under benchmarks/results/. Needs the extras `torch` and `onnx`.
+Networks: the house model compact-x4 (32 wide), realesr-animevideov3 (compact 64 x 16) and RealESRGAN_x4plus (RRDB with
+23 blocks; real weights, since random ones are questioned as bad tiles) from UPRES_ASSETS. Others: torch eager as
+RealESRGANer runs it, ONNX Runtime, OpenVINO, and ncnn as realesrgan-ncnn-vulkan cuts pictures. Every round runs all
+programs one after the other; ratios are taken within a round, so a machine that changes its speed does not change
+them. --busy N keeps N processes that only count running beside them. --write puts the tables under
+benchmarks/results/. Needs the extras `torch`, `onnx` and `openvino`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import statistics
@@ -21,18 +22,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from upres.export.export import write_onnx
+from upres.export.ncnn import write_ncnn
 from upres.images.io import Picture, read_picture, write_picture
 from upres.images.resize import imresize
 from upres.models.load import load_model
-from upres.system.hardware import cores, processor
+from upres.system.cores import cores
+from upres.system.hardware import processor
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("ncnn", "torch", "onnxruntime", "pyvips-binary", "numpy")
+PACKAGES = ("ncnn", "torch", "onnxruntime", "openvino", "pyvips-binary", "numpy")
+OURS, NCNN = "upres", "ncnn, as realesrgan-ncnn"
 
 
 def run(command: list[str]) -> tuple[float, float]:
@@ -58,28 +64,23 @@ def compare(title: str, weights: Path, family: str, size: int, folder: Path, rou
     write_picture(
         Picture(imresize(read_picture(ROOT / "examples" / "astronaut.png").pixels, size=(size, size))), picture
     )
-    onnx_file = folder / f"{family}.onnx"
-    write_onnx(load_model(str(weights)).graph, onnx_file)
-    out = [str(folder / f"{family}_{name}.png") for name in ("ours", "torch", "ort")]
+    graph = load_model(str(weights)).graph
+    onnx_file, param, binary = (folder / f"{size}_{family}.{ending}" for ending in ("onnx", "param", "bin"))
+    write_onnx(graph, onnx_file)
+    write_ncnn(graph, param, binary)
+    out = [str(folder / f"{family}_{name}.png") for name in ("ours", "torch", "ort", "openvino", "ncnn")]
     here = Path(__file__).resolve().parent
+    ours_options = ["-o", out[0], "-n", str(weights), "--engine", "ncnn", "--overwrite"]
+
+    def reference(program: str, *arguments: str) -> list[str]:
+        return [sys.executable, str(here / f"reference_{program}.py"), str(picture), *arguments]
+
     commands = {
-        "upres (ncnn)": [
-            sys.executable,
-            "-m",
-            "upres",
-            "upscale",
-            str(picture),
-            "-o",
-            out[0],
-            "-n",
-            str(weights),
-            "--overwrite",
-        ],
-        "torch eager, as RealESRGANer": [
-            *(sys.executable, str(here / "reference_realesrganer.py")),
-            *(str(picture), out[1], str(weights), family),
-        ],
-        "ONNX Runtime": [sys.executable, str(here / "reference_onnxruntime.py"), str(picture), out[2], str(onnx_file)],
+        OURS: [sys.executable, "-m", "upres", "upscale", str(picture), *ours_options],
+        "torch eager, as RealESRGANer": reference("realesrganer", out[1], str(weights), family),
+        "ONNX Runtime": reference("onnxruntime", out[2], str(onnx_file)),
+        "OpenVINO": reference("openvino", out[3], str(onnx_file)),
+        NCNN: reference("realesrgan_ncnn", out[4], str(param), str(binary)),
     }
     for command in commands.values():
         run(command)  # files into the page cache
@@ -87,7 +88,7 @@ def compare(title: str, weights: Path, family: str, size: int, folder: Path, rou
     for _ in range(rounds):
         for name, command in commands.items():
             results[name].append(run(command))
-    ours = [seconds for seconds, _ in results["upres (ncnn)"]]
+    ours = [seconds for seconds, _ in results[OURS]]
     lines = [
         f"## {title}, {size} x {size}",
         "",
@@ -99,9 +100,14 @@ def compare(title: str, weights: Path, family: str, size: int, folder: Path, rou
         ratio = statistics.median(s / o for s, o in zip(seconds, ours, strict=True))
         spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
         lines.append(f"| {name} | {spread} | {max(m for _, m in measured):.0f} | {ratio:.2f} |")
-    best = [min(results[n][i][0] for n in commands if n != "upres (ncnn)") for i in range(rounds)]
+    best = [min(results[n][i][0] for n in commands if n not in (OURS, NCNN)) for i in range(rounds)]
     gain = statistics.median(b / o for b, o in zip(best, ours, strict=True))
-    lines += ["", f"Best of the others over ours, median of {rounds} rounds: **{gain:.2f}**."]
+    of_ncnn = statistics.median(results[NCNN][i][0] / ours[i] for i in range(rounds))
+    lines += [
+        "",
+        f"Best of torch, ONNX Runtime and OpenVINO over ours, median of {rounds} rounds: **{gain:.2f}**; "
+        f"realesrgan-ncnn's way over ours: **{of_ncnn:.2f}**.",
+    ]
 
     ours_levels, ort_levels = (np.round(read_picture(Path(p)).pixels * 255.0) for p in (out[0], out[2]))
     differ = np.abs(ours_levels - ort_levels)
@@ -110,23 +116,26 @@ def compare(title: str, weights: Path, family: str, size: int, folder: Path, rou
         f"{differ.max():.0f} at most "
         "(RealESRGANer pads the right and lower border by reflection, so its border differs)."
     )
-    command = [sys.executable, str(here / "breakdown.py"), *commands["upres (ncnn)"][4:]]
-    parts = [
-        json.loads(subprocess.run(command, capture_output=True, check=True, cwd=ROOT).stdout) for _ in range(rounds)
-    ]
-    mean = {key: statistics.median(part[key] for part in parts) for key in ("start", "job", "engine", "codec", "rest")}
-    lines.append(
-        f"Where ours goes: start-up (interpreter, imports) {mean['start']:.2f} s; then {mean['job']:.2f} s, of which "
-        "engine "
-        f"{mean['engine']:.2f}, codec {mean['codec']:.2f}, all else {mean['rest']:.2f} "
-        f"({100 * mean['rest'] / mean['job']:.1f} %)."
-    )
     return [*lines, ""]
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """`count` processes that only count, at our own priority."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="processes that run beside")
+    parser.add_argument("--only", default="house,compact,rrdb", metavar="NAMES")
     parser.add_argument("--compact-px", type=int, default=512)
     parser.add_argument("--rrdb-px", type=int, default=256)
     parser.add_argument("--write", action="store_true", help="keep the tables under benchmarks/results/")
@@ -137,29 +146,37 @@ def main() -> None:
     today = datetime.date.today()
     lines = [f"# Upscaling, whole processes, {today}", "", f"{processor()}; Python {platform.python_version()}; "]
     lines[-1] += ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES) + "."
-    lines += [f"`python benchmarks/bench_upscale.py --rounds {options.rounds}`. PNG in, PNG out, one codec for all."]
-    lines += ["Times of a shared machine: trust the ratios.", ""]
+    command = f"python benchmarks/bench_upscale.py --rounds {options.rounds} --busy {options.busy}"
+    lines += [f"`{command}`. PNG in, PNG out, one codec for all."]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    lines += [
+        f"Load average at the start {load:.1f}, beside {options.busy} busy processes of ours: trust the ratios.",
+        "",
+    ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rrdb = folder / "rrdb.pth"
-        subprocess.run(
-            [sys.executable, str(ROOT / "benchmarks" / "reference_realesrganer.py"), "--random-rrdb", str(rrdb)],
-            check=True,
-        )
-        compact = Path(assets) / "weights" / "realesr-animevideov3.pth"
-        lines += compare(
-            "realesr-animevideov3 (SRVGGNetCompact 64 x 16)",
-            compact,
-            "compact",
-            options.compact_px,
-            folder,
-            options.rounds,
-        )
-        lines += compare("RRDBNet, 23 blocks, random weights", rrdb, "rrdb", options.rrdb_px, folder, options.rounds)
+        bundled, given = ROOT / "upres" / "models" / "bundled", Path(assets) / "weights"
+        networks = {
+            "house": ("compact-x4, the house model", bundled / "compact-x4.safetensors", "compact", options.compact_px),
+            "compact": (
+                *("realesr-animevideov3 (compact 64 x 16)", given / "realesr-animevideov3.pth", "compact"),
+                options.compact_px,
+            ),
+            "rrdb": (
+                *("RealESRGAN_x4plus (RRDB, 23 blocks)", given / "realesrgan" / "RealESRGAN_x4plus.f16.safetensors"),
+                *("rrdb", options.rrdb_px),
+            ),
+        }
+        with busy(options.busy):
+            for key in options.only.split(","):
+                title, weights, family, size = networks[key]
+                lines += compare(title, weights, family, size, folder, options.rounds)
     text = "\n".join(lines)
     print(text)
     if options.write:
-        target = ROOT / "benchmarks" / "results" / f"upscale_{platform.machine()}-{cores()}cores_{today:%Y%m}.md"
+        beside = f"_busy{options.busy}" if options.busy else ""
+        name = f"upscale_{platform.machine()}-{cores()}cores{beside}_{today:%Y%m}.md"
+        target = ROOT / "benchmarks" / "results" / name
         target.write_text(text, encoding="utf-8")
         print(target)
 

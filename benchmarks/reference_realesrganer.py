@@ -1,8 +1,7 @@
 """The way Real-ESRGAN's RealESRGANer runs a picture on a CPU: torch eager, float32, NCHW, the whole picture, reflect
 padding of 10.
 
-    python benchmarks/reference_realesrganer.py IN.png OUT.png WEIGHTS.pth compact|rrdb
-    python benchmarks/reference_realesrganer.py --random-rrdb WEIGHTS.pth     # only writes weights
+    python benchmarks/reference_realesrganer.py IN.png OUT.png WEIGHTS compact|rrdb
 
 Written for comparison, from the description of what that program does; the codec is the one that upres uses, with the
 same settings.
@@ -20,19 +19,20 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.oracles.networks import RRDBNet, SRVGGNetCompact
+from upres.weights.read import read_weights
 
 PRE_PAD = 10
 
 
 def main() -> None:
-    if sys.argv[1] == "--random-rrdb":
-        torch.manual_seed(0)
-        torch.save({"params": RRDBNet().state_dict()}, sys.argv[2])
-        return
     source, target, weights, family = sys.argv[1:]
-    net = SRVGGNetCompact() if family == "compact" else RRDBNet()
-    state = torch.load(weights, map_location="cpu", weights_only=True)
-    net.load_state_dict(state.get("params", state), strict=True)
+    state = {name: torch.from_numpy(np.array(array)) for name, array in read_weights(Path(weights)).items()}
+    if family == "compact":
+        convs = sum(value.ndim == 4 for value in state.values()) - 2
+        net: torch.nn.Module = SRVGGNetCompact(width=len(state["body.0.bias"]), convs=convs)
+    else:
+        net = RRDBNet()
+    net.load_state_dict(state, strict=True)
     net.eval()
     image = pyvips.Image.new_from_file(source).numpy()[:, :, :3].astype(np.float32) / 255.0
     with torch.no_grad():

@@ -14,13 +14,14 @@ def main() -> None:
     make_ready()
     end_at_once()  # while modules are imported, and after the verb
     from upres.cli.errors import exit_code_of, finish
-    from upres.cli.main import COMPLETE_VARIABLE, PROGRAM, app, load_completion
+    from upres.cli.main import COMPLETE_VARIABLE, PROGRAM, app_for, load_completion
 
     if COMPLETE_VARIABLE in os.environ:
         load_completion()
     stdout = sys.stdout
     try:
-        app(prog_name=PROGRAM)  # by `python -m upres` too, in usage lines and for completion
+        verb = "" if COMPLETE_VARIABLE in os.environ else "".join(sys.argv[1:2])
+        app_for(verb)(prog_name=PROGRAM)  # by `python -m upres` too, in usage lines and for completion
     except SystemExit as end:
         lost = sys.stdout is not stdout  # click replaces it, and ends with 1, once the reader of a help text has gone
         finish(exit_code_of(BrokenPipeError()) if lost else end.code if isinstance(end.code, int) else 0)

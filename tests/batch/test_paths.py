@@ -137,3 +137,11 @@ def test_a_folder_is_made_and_proven(tmp_path: Path) -> None:
     make(tmp_path, "file")
     with pytest.raises(OutputError, match=r"cannot write to the folder .*below: Not a directory; choose another `out`"):
         make_folder(tmp_path / "file" / "below")
+
+
+def test_a_path_that_may_not_be_looked_at_fails_later_by_itself(tmp_path: Path) -> None:
+    """Path.is_dir raises where a folder may not be entered, and for a part of more than 255 bytes."""
+    long = str(tmp_path / ("n" * 300) / "a.png")
+    found = find_pictures([long], recursive=False, suffixes={".png"}, keep_out=None, beside=False)
+    assert [one.path for one in found.pictures] == [Path(long)]
+    assert choose_destination([long], long, None, {".png": "png"}).file == Path(long)

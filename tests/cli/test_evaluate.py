@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.test_evaluate import hr, large, parameters  # noqa: F401  # fixtures, which pytest finds by name
+from tests.metrics.test_backbones import made
 from tests.tiny import compact, compact_file, compact_state, noise, picture
 from upres.export.ncnn import write_ncnn
 from upres.export.onnx import write_onnx
@@ -249,3 +250,19 @@ def test_bad_sets_are_refused(hr: Path, tmp_path: Path, run: Run) -> None:
     ]:
         out, err = run(*arguments, code=2)
         assert words in err and out == "", err
+
+
+def test_a_distance_is_named_after_its_files(large: Path, tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "networks"
+    folder.mkdir()
+    _, err = run("--hr", large, "-s", 2, "--lpips", "squeeze", "--backbones", folder, code=4)
+    assert "has no lpips_lin_v0.1_squeeze.pth; put it there" in err
+    backbone, _, _ = made("squeeze")
+    write_safetensors(folder / "squeezenet1_1-b8a52dc0.pth", dict(backbone.weights), {})
+    widths = [len(layer) for layer in backbone.features(np.zeros((64, 64, 3), np.uint8))]
+    weights = {f"lin{i}.model.1.weight": np.ones((1, width, 1, 1), np.float32) for i, width in enumerate(widths)}
+    write_safetensors(folder / "lpips_lin_v0.1_squeeze.pth", weights, {})
+    out, _ = run("--hr", large, "-s", 2, "--lpips", "squeeze", "--backbones", folder, "--json", tmp_path / "f.json")
+    assert "feature-distance (squeeze) (border 2)" in out and "LPIPS" not in out
+    report = json.loads((tmp_path / "f.json").read_text())["sets"]["large"]
+    assert report["models"]["bicubic"]["mean"]["lpips"] > 0 and "SHA-256" in report["protocol"]["lpips"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import REPOSITORY
+from upres.cli import main
 
 Command = Callable[..., tuple[str, str]]
 
@@ -145,3 +146,12 @@ def test_no_arguments_show_the_help() -> None:
     result = run()
     assert result.returncode in (0, 2)  # typer's own choice, which changed between its versions
     assert "upscale" in result.stdout + result.stderr
+
+
+def test_a_verb_is_prepared_alone_and_any_other_word_leaves_everything() -> None:
+    for other in ("", "--help", "-V", "upscal", "models"):
+        assert main.app_for(other) is main.app
+    alone = main.app_for("inspect")
+    assert [info.callback.__name__ for info in alone.registered_commands if info.callback is not None] == ["inspect"]
+    assert alone.registered_groups == []
+    assert len(main.app.registered_commands) > 5

@@ -49,7 +49,7 @@ def test_the_list_is_a_table_or_json(run: Run) -> None:
     )
     assert [line.split()[1] for line in run("list", "--present")[0].splitlines()[1:]] == list(MODELS)
     assert "no models match these filters" in run("list", "--scale", 9)[1]
-    assert "expected one of compact, rrdb, span" in run("list", "--family", "nonsense", code=2)[1]
+    assert "expected one of compact, residual, rrdb, span" in run("list", "--family", "nonsense", code=2)[1]
 
 
 def test_show_needs_no_download(run: Run) -> None:

@@ -36,7 +36,7 @@ def test_points_are_the_means_with_their_intervals() -> None:
     assert speed.points[0].x == (1.0, 1.0, 1.0) and speed.points[0].y == (29.5, low, high)
     assert [point.x[0] for point in size.points] == [1000.0, 2000.0]
     assert [point.model for point in perception.points] == ["bicubic", "one", "$two_"]
-    assert perception.points[2].y == (5.0, 5.0, 5.0) and perception.y == "NIQE, lower is better"
+    assert perception.points[2].y == (5.0, 5.0, 5.0) and perception.y == "NIQE\n(lower is better)"
 
 
 def test_png_and_svg() -> None:

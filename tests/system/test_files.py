@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,26 @@ def test_a_long_name_has_room_for_its_partial(tmp_path: Path) -> None:
     write_atomic(target, b"data")
     assert target.read_bytes() == b"data"
     assert len(os.fsencode(partial_path(target).name)) < 160
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_flushes_no_folders_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """CIFS and VirtualBox answer so."""
+    flush = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_atomic(tmp_path / "a.bin", b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"the name is too long\. Choose a shorter one"):
+        write_atomic(tmp_path / ("n" * 300), b"new")
+    assert list(tmp_path.iterdir()) == []

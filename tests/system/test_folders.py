@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from upres.system.folders import find_files
+from upres.system.folders import exists, find_files, is_file, is_folder
 
 
 @pytest.fixture
@@ -59,3 +59,10 @@ def test_a_folder_that_cannot_be_read_is_counted(tree: Path, monkeypatch: pytest
     assert find_files(tree, {".jpg"}).passed_over["folder that cannot be read"] == 1
     assert find_files(tree / "none", {".jpg"}).words == "1 x folder that cannot be read"
     assert find_files(tree / "z" / "c.png", {".jpg"}).files == []
+
+
+def test_a_path_that_cannot_be_looked_at_is_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert is_folder(tmp_path) and is_file(tmp_path / "file") and exists(tmp_path)
+    long = tmp_path / ("n" * 300)
+    assert not (is_folder(long) or is_file(long) or exists(str(long)))

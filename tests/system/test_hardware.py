@@ -110,13 +110,3 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "cache_folder", no_home)
     problem = hardware.look().cache.problem
     assert problem == "Could not determine home directory. Set UPRES_CACHE to a folder"
-
-
-@pytest.mark.parametrize(("limit", "expected"), [("max", 4), ("250000", 3), ("150000", 2), ("20000", 1), ("900000", 4)])
-def test_threads_follow_a_containers_share(
-    tmp_path: Path, limit: str, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A started core counts: with 1.5 cores, two threads use what is granted."""
-    monkeypatch.setattr(hardware, "cores", lambda: 4)
-    root = made_root(tmp_path, {"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/cpu.max": f"{limit} 100000\n"})
-    assert hardware.usable_cores(root) == expected

@@ -19,6 +19,12 @@ from upres.weights.sniff import START_BYTES, is_onnx
         ("m.pth", b"\n<!DOCTYPE html>\n<html><head>", "a web page: you saved the page.*download button"),
         ("m.pth", b"<HTML><body>404", "a web page"),
         ("m.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "a Git LFS pointer.*git lfs pull"),
+        (
+            "model.json",
+            b'{"format": "graph-model", "modelTopology": {}}',
+            "a TensorFlow.js model, whose weights are in",
+        ),
+        ("cnn.json", b'{"name": "anime4k", "layers": {"conv2d_tf": {"weights": [0.1]}}}', "a model of websr"),
         ("m.pth", b'{"error": "not found"}', "JSON text, perhaps the error message"),
         ("m.param", b"7767517\n75 75\nInput data 0 1", "an ncnn .param file, which lists layers and holds no weights"),
         ("m.bin", b"\x47\x6b\x30\x01" + bytes(range(200)), r"an ncnn .bin file \(float16"),

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from upres.batch.record import read_record
 from upres.errors import InputError, OutputError, UsageError
-from upres.system.folders import FOLDER_INSIDE, find_files, own_results
+from upres.system.folders import FOLDER_INSIDE, exists, find_files, is_folder, own_results
 from upres.system.text import shown
 
 STDIO = "-"
@@ -57,7 +58,7 @@ def find_pictures(
         path = Path(text)
         if text == STDIO:
             findings.pictures.append(InputFile(None))
-        elif path.is_dir():
+        elif is_folder(path):
             _walk(path, recursive, endings, keep_out, findings)
         else:
             findings.pictures.append(InputFile(path))
@@ -142,7 +143,7 @@ def choose_destination(
         if len(inputs) > 1:
             raise UsageError("standard input (-) with other inputs needs an output folder: `out=FOLDER/`")
         return Destination(chosen, stdout=True)
-    several = len(inputs) > 1 or any(text != STDIO and Path(text).is_dir() for text in inputs)
+    several = len(inputs) > 1 or any(text != STDIO and is_folder(text) for text in inputs)
     if out == STDIO:
         if several:
             raise UsageError(
@@ -150,13 +151,13 @@ def choose_destination(
             )
         return Destination(chosen, stdout=True)
     path = Path(out)
-    if several and not path.exists() and path.suffix.lower() in formats and not out.endswith(("/", os.sep)):
+    if several and not exists(path) and path.suffix.lower() in formats and not out.endswith(("/", os.sep)):
         raise UsageError(f"`out={out}` names one file for several results; name a folder (`out={path.stem}/`)")
     if (
-        path.is_dir()
+        is_folder(path)
         or out.endswith(("/", os.sep))
-        or (several and not path.exists())
-        or not (several or path.suffix or path.exists())
+        or (several and not exists(path))
+        or not (several or path.suffix or exists(path))
     ):
         return Destination(chosen, folder=path)
     if several:
@@ -172,6 +173,28 @@ def choose_destination(
             f"`out={out}` has the suffix of {formats[ending]}, but `format` is {format_name}; set only one of them"
         )
     return Destination(formats[ending], file=path)
+
+
+def leave_out_results(findings: InputFiles, destination: Destination, ending: str) -> None:
+    """Leave out results that lie beside their inputs because the output folder is the input folder: those that say in
+    their XMP that upres made them, where another picture has them as its output.
+    """
+    targets = {
+        target.resolve()
+        for found in findings.pictures
+        if found.path is not None
+        and (target := destination.target(found, "", ending)) is not None
+        and target.resolve() != found.path.resolve()
+    }
+    kept = [
+        found
+        for found in findings.pictures
+        if found.path is None or found.path.resolve() not in targets or read_record(found.path) is None
+    ]
+    left = len(findings.pictures) - len(kept)
+    if left:
+        findings.left_out["earlier result beside its picture (name it alone to upscale it)"] += left
+    findings.pictures = kept
 
 
 def check_targets(pairs: Iterable[tuple[InputFile, Path | None]]) -> dict[int, InputError]:

@@ -11,13 +11,22 @@ from pathlib import Path
 from upres.batch import record, resume
 from upres.batch.job import BatchReport, Job, Outcome
 from upres.batch.model_choice import ModelChooser
-from upres.batch.paths import Destination, InputFile, check_targets, choose_destination, find_pictures, make_folder
+from upres.batch.paths import (
+    Destination,
+    InputFile,
+    check_targets,
+    choose_destination,
+    find_pictures,
+    leave_out_results,
+    make_folder,
+)
 from upres.batch.request import Request
 from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
-from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
+from upres.images.io import NAMED_SUFFIXES, READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models.expression import parse
 from upres.models.load import load_model
+from upres.system.folders import exists, is_folder
 from upres.system.lock import FileGuard
 from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.tiled_run import TURNS
@@ -141,10 +150,12 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     findings = find_pictures(
         request.inputs,
         recursive=request.recursive,
-        suffixes=READABLE_SUFFIXES,
+        suffixes=READABLE_SUFFIXES | NAMED_SUFFIXES,
         keep_out=destination.folder,
         beside=destination.beside,
     )
+    if destination.folder is not None:
+        leave_out_results(findings, destination, _ending(destination.format))
     prepared = Prepared(destination, left_out=findings.left_out)
     if not findings.pictures:
         passed = "".join(f"; skipped {count} x {reason}" for reason, count in sorted(findings.left_out.items()))
@@ -172,7 +183,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         target, header = item.target, item.header
         if place in clashes:
             prepared.failures.append(Outcome(item.found.name, None, 0, error=clashes[place]))
-        elif target is not None and target.exists() and not request.overwrite and not target.is_dir():
+        elif target is not None and exists(target) and not request.overwrite and not is_folder(target):
             _keep(prepared, target, upscalers.record(item.model, header.height, header.width, item.source))
         else:
             wanted.append(item)
@@ -244,7 +255,7 @@ def _ending(format_or_ending: str) -> str:
 
 def _job(request: Request, upscalers: Upscalers, destination: Destination, item: _Planned) -> Job:
     header, target = item.header, item.target
-    if target is not None and target.is_dir():
+    if target is not None and is_folder(target):
         raise OutputError(f"{target} is a folder; rename it, or choose another `out`")
     upscaler = upscalers.open(item.model)
     height, width = request.size.resolve(header.height, header.width, native=upscaler.scale)

@@ -10,6 +10,7 @@ import typer
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
 from upres.cli.progress import JobProgress, counted
+from upres.cli.streams import put
 from upres.errors import InputError, ModelError, OutputError, UpresError, UsageError
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def _write(out: Path, page_file: Path | None, sheet: ContactSheet, page: Page | 
         write_atomic(out, draw_pdf(sheet.finish()))
     else:
         write_picture(from_array(draw_sheet(sheet.finish())), out)
-    print(out, flush=True)
+    put(str(out))
     if page_file is not None and page is not None:
         write_atomic(page_file, page.finish())
-        print(page_file, flush=True)
+        put(str(page_file))

@@ -17,6 +17,14 @@ from upres.system.text import json_text
 _PICTURES, _MODELS, _FIGURES, _RESULT = "Pictures", "Models", "Figures", "Result"
 
 
+class Backbone(enum.StrEnum):
+    """The networks of LPIPS."""
+
+    alex = "alex"
+    vgg = "vgg"
+    squeeze = "squeeze"
+
+
 class Format(enum.StrEnum):
     """Formats of the printed table."""
 
@@ -161,6 +169,29 @@ def evaluate(
             rich_help_panel=_FIGURES,
         ),
     ] = False,
+    lpips: Annotated[
+        Backbone | None,
+        typer.Option(
+            "--lpips",
+            help="Also measure LPIPS in this network; its weights are downloaded once.",
+            rich_help_panel=_FIGURES,
+        ),
+    ] = None,
+    dists: Annotated[
+        bool,
+        typer.Option(
+            "--dists", help="Also measure DISTS; VGG-16 (553 MB) is downloaded once.", rich_help_panel=_FIGURES
+        ),
+    ] = False,
+    backbones: Annotated[
+        Path | None,
+        typer.Option(
+            "--backbones",
+            metavar="DIR",
+            help="Folder with the published files of --lpips and --dists, instead of downloads.",
+            rich_help_panel=_FIGURES,
+        ),
+    ] = None,
     engine: Annotated[
         Engine | None,
         typer.Option(
@@ -190,7 +221,7 @@ def evaluate(
 
     def work() -> int:
 
-        from upres.cli.evaluate_job import find_picture_sets, measure_sets, tell
+        from upres.cli.evaluate_job import find_picture_sets, load_distances, measure_sets, tell
         from upres.engines.options import EngineOptions
         from upres.evaluation.measures import Measures
         from upres.evaluation.plot import check_plot, draw_plot
@@ -212,7 +243,8 @@ def evaluate(
             found = find_picture_sets(scale, hr, lr, sets or (), others or ())
             parameters = fetch_parameters(niqe_parameters) if niqe or niqe_parameters is not None else None
             blind = hr is None and not sets  # LR alone: there is nothing else to measure by default
-            measures = Measures(scale, round_luma, parameters, lr_psnr or blind, ms_ssim, high_band)
+            distances = load_distances(None if lpips is None else lpips.value, dists, backbones)
+            measures = Measures(scale, round_luma, parameters, lr_psnr or blind, ms_ssim, high_band, *distances)
             options = EngineOptions("auto" if engine is None else engine.value, device, precision.value, threads)
             reports.insert(0, measure_sets(found, models or (), scale, measures, options, choose_engine=engine is None))
         report = join_reports(reports)

@@ -13,9 +13,11 @@ from upres.system.text import shown
 
 if TYPE_CHECKING:
     from upres.engines.options import EngineOptions
-    from upres.evaluation.measures import Measures
+    from upres.evaluation.measures import Distance, Measures
     from upres.evaluation.report import Report
     from upres.evaluation.sets import PictureSet
+    from upres.metrics.dists import Dists
+    from upres.metrics.lpips import Lpips
 
 
 def find_picture_sets(
@@ -48,6 +50,22 @@ def find_picture_sets(
         found[name] = replace(one, others=files)
         check_sizes([pair for pair in one.pictures if isinstance(pair, FilePair)], scale)
     return list(found.values())
+
+
+def load_distances(lpips: str | None, dists: bool, folder: Path | None) -> tuple[Distance | None, Distance | None]:
+    """LPIPS in the network `lpips` and DISTS, where they are asked for; files from `folder`, or downloaded."""
+    from upres.evaluation.measures import Distance
+    from upres.metrics.dists import load_dists
+    from upres.metrics.lpips import load_lpips
+
+    def of(metric: Lpips | Dists) -> Distance:
+        source = metric.backbone
+        words = (
+            f"{source.name} with the SHA-256 {source.sha256[:16]}, weights {metric.sha256[:16]}; 8-bit RGB, not resized"
+        )
+        return Distance(metric.name, metric, words)
+
+    return of(load_lpips(lpips, folder)) if lpips else None, of(load_dists(folder)) if dists else None
 
 
 def measure_sets(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from upres.engines.autotune import choose
+from upres.engines.autotune.worth import is_settled
 from upres.engines.fork import begin_engine
 from upres.engines.options import EngineOptions
 from upres.engines.precision import open_checked
@@ -29,6 +29,10 @@ def load(graph: Network, options: EngineOptions | None = None, **keywords: Any) 
         return _as_it_is(graph, asked)
     if asked.engine != "auto":
         return open_checked(graph, asked)
+    if is_settled(graph, asked):
+        return open_checked(graph, asked.replace(engine="ncnn", device="cpu"))
+    from upres.engines.autotune import choose
+
     chosen = choose.choose(graph, asked)
     try:
         return open_checked(graph, asked.replace(engine=chosen.engine, device=chosen.device))

@@ -10,7 +10,7 @@ import numpy as np
 from upres.errors import EngineError, NotFiniteError
 from upres.graph.nodes import Array
 from upres.graph.opaque import Network
-from upres.system.hardware import usable_cores
+from upres.system.cores import usable_cores
 
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16"]
 

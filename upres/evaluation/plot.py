@@ -72,7 +72,7 @@ def panels(report: Report) -> list[Panel]:
                 for model in evaluation.scores
                 if (x := _figure(evaluation, model, quality)) and (y := _figure(evaluation, model, seen))
             ]
-            better = ", lower is better" if seen in LOWER_IS_BETTER else ""
+            better = "\n(lower is better)" if seen in LOWER_IS_BETTER else ""
             made.append(Panel(name, head, evaluation.columns[seen] + better, points))
     kept = [panel for panel in made if len(panel.points) > 1]
     if not kept:
@@ -121,7 +121,7 @@ def draw_plot(report: Report, file_name: str) -> bytes:
     FigureCanvasAgg(figure)
     for row, panels_of_set in enumerate(rows):
         for column, panel in enumerate(panels_of_set):
-            _draw(figure.add_subplot(len(rows), columns, row * columns + column + 1), panel)
+            _draw(figure.add_subplot(len(rows), columns, row * columns + column + 1), panel, report.models)
     out = io.BytesIO()
     suffix = PurePath(file_name).suffix.lower()[1:]
     with matplotlib.rc_context({"svg.hashsalt": "upres", "svg.fonttype": "none"}):  # equal reports give equal files
@@ -129,16 +129,26 @@ def draw_plot(report: Report, file_name: str) -> bytes:
     return out.getvalue()
 
 
-def _draw(axes: Any, panel: Panel) -> None:
+def _draw(axes: Any, panel: Panel, models: list[str]) -> None:
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
     axes.set_title(panel.title, parse_math=False)
     axes.set_xlabel(panel.x, parse_math=False)
     axes.set_ylabel(panel.y, parse_math=False)
     axes.grid(alpha=0.3)
     if panel.log:
         axes.set_xscale("log")
+        values = [point.x[0] for point in panel.points]
+        axes.set_xlim(min(values) / 2, max(values) * 3)  # room for labels; a decade or so, which has ticks
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     for point in panel.points:
         errors = [[[value - low], [high - value]] for value, low, high in (point.x, point.y)]
-        axes.errorbar(point.x[0], point.y[0], xerr=errors[0], yerr=errors[1], fmt="o", capsize=3, markersize=6)
+        color = f"C{models.index(point.model) % 10}"
+        axes.errorbar(
+            point.x[0], point.y[0], xerr=errors[0], yerr=errors[1], fmt="o", capsize=3, markersize=6, color=color
+        )
         label = PurePath(point.model).stem if "/" in point.model else point.model
         axes.annotate(
             label, (point.x[0], point.y[0]), xytext=(6, 5), textcoords="offset points", fontsize=9, parse_math=False

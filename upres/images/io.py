@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from upres.images.alpha import bleed_alpha
-from upres.images.picture import READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantize
+from upres.images.picture import NAMED_SUFFIXES, READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantize
 from upres.images.read import read_header, read_picture, read_xmp
 from upres.images.resized import resized
 from upres.images.vips import set_threads
@@ -11,6 +11,7 @@ from upres.images.whole import read_source
 from upres.images.write import check_writable, encode_picture, write_picture, writing_notes
 
 __all__ = [
+    "NAMED_SUFFIXES",
     "READABLE_SUFFIXES",
     "WRITABLE_FORMATS",
     "Header",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HEAD_BYTES = 64
+HEAD_BYTES = 132
 NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "tiff": "TIFF", "avif": "AVIF", "gif": "GIF"}
 
 _OURS = (
@@ -43,6 +43,8 @@ def sniff(head: bytes) -> tuple[str | None, str]:
     for magic, form in _OURS:
         if head.startswith(magic):
             return form, ""
+    if head[128:132] == b"DICM":
+        return None, "seems to be a DICOM picture"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp", ""
     if head[4:8] == b"ftyp":

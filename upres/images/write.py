@@ -24,6 +24,7 @@ from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
 from upres.images.vips import VipsError, attempt, begin_pixels
 from upres.images.xmp import upright
 from upres.system.files import output_error, write_atomic
+from upres.system.folders import exists, is_file, is_folder
 
 _LOG = logging.getLogger(__name__)
 _MM_PER_INCH = 25.4
@@ -98,8 +99,8 @@ def write_picture(
             suffixes, found = ", ".join(WRITABLE_FORMATS), target.suffix or "none"
             raise OutputError(f"cannot write {target}: expected a suffix of {suffixes}; got {found}")
     try:
-        if target.exists() and not target.is_file():  # the rename of an atomic write would replace a device
-            what = "folder" if target.is_dir() else "pipe or a device"
+        if exists(target) and not is_file(target):  # the rename of an atomic write would replace a device
+            what = "folder" if is_folder(target) else "pipe or a device"
             raise OutputError(f"cannot write {target}: it is a {what}, expected a file name")
     except OSError as error:  # its folder may no longer be entered
         raise output_error(target, error) from error

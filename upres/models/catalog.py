@@ -15,6 +15,7 @@ from upres.models.model import Model, downloadable_models, store_folder
 from upres.models.store import added_names, pull, read_added
 from upres.system.checksums import Source
 from upres.system.download import Progress, fetch
+from upres.system.folders import exists, is_file
 
 # a name that ends so is a path
 MODEL_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param", ".onnx"})
@@ -34,16 +35,16 @@ _DEGRADED = (
     "(upres/degradation/recipes/wild.toml)"
 )
 _DISTILLED = (
-    "the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the recipes "
-    "real-esrgan, "
-    "bsrgan and wild; what RealESRGAN_General_x4_v3 (BSD-3-Clause) makes of them, with HR's colors"
+    "274 of the photographs of compact-x4, under CC0, public-domain, CC BY, CC BY-SA and BSD terms, degraded by the "
+    "recipes real-esrgan, bsrgan and wild, lightly or not at all; what RealESRGAN_General_x4_v3 (BSD-3-Clause) makes "
+    "of them, with HR's colors"
 )
 
 
-def _bundled(name: str, *, scale: int, sha256: str, purpose: str, training_data: str) -> Model:
+def _bundled(name: str, *, scale: int, sha256: str, purpose: str, training_data: str, family: str = "compact") -> Model:
     license = "Apache-2.0"
     file = Source(f"{name}.safetensors", (), sha256, None, license)
-    return Model(name, "bundled", "compact", scale, license, ((file,),), purpose, training_data=training_data)
+    return Model(name, "bundled", family, scale, license, ((file,),), purpose, training_data=training_data)
 
 
 _BUNDLED = (
@@ -79,8 +80,9 @@ _BUNDLED = (
     ),
     _bundled(
         "photo-x4",
+        family="residual",
         scale=4,
-        sha256="dec4a799523599bd6c16d5c2e3af0aeaaa9c814ea605cef8b054c4f4b99bdf4b",
+        sha256="f0701537df84340c0cbfe87d292d8ddcb66f49fa7f0441213c2224427e666082",
         purpose="photographs from phones, scanners and the web by 4: takes away noise and compression, keeps colors; "
         "invents no texture",
         training_data=_DISTILLED,
@@ -146,12 +148,19 @@ def _resolve_path(name_or_path: str) -> Path:
     if not is_path(name_or_path):
         raise unknown_name(name_or_path)
     path = Path(name_or_path).expanduser()
-    if not path.exists():
+    if exists(path):
+        return path
+    try:
+        path.stat()
+    except FileNotFoundError:
         raise ModelError(
             f"model file {name_or_path}: no such file. Check the path, or name a bundled model ({', '.join(MODELS)}) "
-            "or another one of "
-            "`upres models list`"
-        )
+            "or another one of `upres models list`"
+        ) from None
+    except OSError as error:  # below a folder that may not be entered
+        raise ModelError(
+            f"model file {name_or_path}: it cannot be read ({error.strerror or error}). Check its path and permissions"
+        ) from error
     return path
 
 
@@ -165,7 +174,7 @@ def unknown_name(name: str) -> ModelError:
     close = [names[one] for one in difflib.get_close_matches(wanted, names, n=_MOST_SUGGESTIONS, cutoff=0.6)]
     near = list(dict.fromkeys([*inside, *close]))[:_MOST_SUGGESTIONS]
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
-    beside = "A file needs its folder or its suffix: ./FILE. " if Path(name).is_file() else ""
+    beside = "A file needs its folder or its suffix: ./FILE. " if is_file(name) else ""
     return ModelError(
         f"unknown model {name!r}. {meant}{beside}Bundled models: {', '.join(MODELS)}; `upres models list` shows all "
         "models; the path of a "

@@ -26,6 +26,7 @@ from upres.models import catalog
 from upres.models.expression import Composition, Part, parse
 from upres.models.integrity import check_file, check_weights
 from upres.models.model import UNKNOWN_LICENSE
+from upres.system.folders import is_file
 from upres.weights.ncnn_file import find_pair, read_ncnn
 from upres.weights.read import parse_weights, read_weights
 from upres.weights.sniff import START_BYTES, is_onnx
@@ -221,7 +222,7 @@ def kind_of(path: Path) -> Kind | None:
 
     Raises ModelError for an ncnn file without its other half.
     """
-    if not path.is_file():
+    if not is_file(path):
         return None
     if find_pair(path) is not None:
         return "ncnn"

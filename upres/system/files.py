@@ -14,6 +14,7 @@ from pathlib import Path
 from upres.errors import OutputError
 
 # EFBIG is a file size limit (ulimit -f), EDQUOT a quota: to the user, each is a full disk.
+_NO_FLUSH = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF})
 DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
@@ -75,6 +76,10 @@ def commit_partial(partial: Path, target: Path) -> None:
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
+        except OSError as error:
+            # CIFS, VirtualBox and some FUSE file systems flush no folders; the file itself is flushed and renamed.
+            if error.errno not in _NO_FLUSH:
+                raise
         finally:
             os.close(folder)
 
@@ -83,14 +88,16 @@ def output_error(target: Path, error: OSError) -> OutputError:
     """The error for a `target` that could not be written."""
     if error.errno in DISK_FULL:
         return OutputError(f"cannot write {target}: the disk is full. Free some space and run the same command again")
+    if error.errno == errno.ENAMETOOLONG:
+        return OutputError(f"cannot write {target}: the name is too long. Choose a shorter one, or rename the input")
     return OutputError(f"cannot write {target}: {error.strerror or error}. Choose a writable folder")
 
 
 def write_atomic(target: Path, data: bytes | memoryview) -> None:
     """Write `data` to `target`, or leave it unchanged. Raises `OutputError` for a full disk or a missing permission."""
-    target = target.resolve()  # a link stays a link: its target is replaced
-    partial = partial_path(target)
     try:
+        target = target.resolve()  # a link stays a link: its target is replaced
+        partial = partial_path(target)
         try:
             with partial.open("xb") as file:
                 file.write(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,3 +75,27 @@ def find_files(
             else:
                 found.files.append(path)
     return found
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder; False where that cannot be told: below a folder that may not be entered, where
+    `Path.is_dir` raises, and for names that are too long.
+    """
+    return _ask(Path(path).is_dir)
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a file, as `is_folder`."""
+    return _ask(Path(path).is_file)
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether a path exists, as `is_folder`."""
+    return _ask(Path(path).exists)
+
+
+def _ask(question: Callable[[], bool]) -> bool:
+    try:
+        return question()
+    except OSError:
+        return False

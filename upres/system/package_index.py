@@ -6,13 +6,11 @@ Both forms of the simple API are read, JSON (PEP 691) and HTML (PEP 503).
 
 from __future__ import annotations
 
-import configparser
 import json
 import os
 import re
 import sys
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urldefrag, urljoin, urlsplit
@@ -84,6 +82,8 @@ def index_urls() -> tuple[str, ...]:
 
 def _pip_settings() -> dict[str, str]:
     """pip's options of its section [global], from the files that `pip config debug` lists; later files win."""
+    import configparser
+
     settings: dict[str, str] = {}
     for file in _pip_files():
         parser = configparser.RawConfigParser()
@@ -156,22 +156,20 @@ def _of_json(body: bytes) -> list[tuple[str, str, str]]:
     return [(str(file["filename"]), str(file["url"]), str(file["hashes"].get("sha256", ""))) for file in files]
 
 
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.hrefs: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.hrefs += [value for name, value in attrs if name == "href" and value]
-
-
 def _of_html(body: bytes) -> list[tuple[str, str, str]]:
     """The same of a page in HTML."""
-    links = _Links()
-    links.feed(body.decode("utf-8", "replace"))
+    from html.parser import HTMLParser
+
+    hrefs: list[str] = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag == "a":
+                hrefs.extend(value for name, value in attrs if name == "href" and value)
+
+    Links().feed(body.decode("utf-8", "replace"))
     found: list[tuple[str, str, str]] = []
-    for href in links.hrefs:
+    for href in hrefs:
         address, fragment = urldefrag(href)
         name = unquote(urlsplit(address).path.rsplit("/", 1)[-1])
         found.append((name, href, fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else ""))

@@ -6,7 +6,6 @@ Nothing is imported to find out what is installed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import metadata
 from importlib.util import find_spec
 
 
@@ -93,6 +92,8 @@ def builds_of(module: str) -> tuple[str, ...]:
 
 def version_of(package: str) -> str | None:
     """The installed version; None if the package is not installed."""
+    from importlib import metadata  # takes 15 ms, with `email` and `socket`
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -6,7 +6,6 @@ from typing import final
 
 from upres.engines.runner import Runner
 from upres.images.io import Picture
-from upres.inspection.inspect import inspect_decoded
 from upres.upscaling.chain import open_chain
 from upres.upscaling.checked_network import CheckedNetwork
 from upres.upscaling.choose_model import DEFAULT_FACTOR, choose_model
@@ -24,6 +23,8 @@ class AutoModel:
 
     def open_for(self, picture: Picture, size: OutputSize | None) -> tuple[tuple[CheckedNetwork, ...], str]:
         """(networks, note) of the model that fits `picture`; the note names it and the reason."""
+        from upres.inspection.inspect import inspect_decoded  # who names a model does not pay for it
+
         factor = None if size is None else size.factor_for(*picture.pixels.shape[:2])
         choice = choose_model(inspect_decoded(picture), DEFAULT_FACTOR if factor is None else factor)
         if choice.name not in self._opened:

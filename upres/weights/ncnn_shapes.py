@@ -80,8 +80,8 @@ def _element_wise(layer: NcnnLayer, sources: list[Shape | None]) -> Shape | None
             raise MisfitError(
                 f"layer {layer.name!r} ({layer.kind}) is given {_words(result)} and {_words(other)} values"
             )
-        result = result if layer.kind == "Scale" else tuple(max(pair) for pair in zip(result, other, strict=True))
-    assert len(result) == 3
+        if layer.kind != "Scale":
+            result = max(result[0], other[0]), max(result[1], other[1]), max(result[2], other[2])
     return result
 
 

@@ -19,7 +19,6 @@ from upres.weights.safetensors import read_safetensors
 from upres.weights.safetensors import write_safetensors as write_safetensors
 from upres.weights.sniff import recognize
 from upres.weights.tensors import Origin
-from upres.weights.torch_file import STREAM_START, read_stream, read_zip
 
 MAX_FILE_BYTES = 4 * 2**30  # a hundred times the largest network that we run
 
@@ -63,11 +62,13 @@ def _is_file(path: Path) -> bool:
 def parse_weights(data: bytes, name: str) -> dict[str, NDArray[np.generic]]:
     """The state dict in the bytes of a model file that messages call `name`; the rest is as in `read_weights`."""
     origin = Origin(name, len(data))
+    if data[8:9] == b"{" and data[4:8] == b"\0\0\0\0":  # a header of less than 4 GiB
+        return read_safetensors(data, origin)
+    from upres.weights.torch_file import STREAM_START, read_stream, read_zip  # not needed for bundled models
+
     if data.startswith(b"PK\x03\x04"):
         return read_zip(data, origin)
     if data.startswith(STREAM_START):
         return read_stream(data, origin)
-    if data[8:9] == b"{" and data[4:8] == b"\0\0\0\0":  # a header of less than 4 GiB
-        return read_safetensors(data, origin)
     found, remedy = recognize(data, name)
     raise origin.refuse(found, remedy=remedy)

@@ -85,6 +85,10 @@ def recognize(data: bytes, name: str) -> tuple[str, str]:
             "it is a web page: you saved the page and not the file that it offers",
             "Use the page's download button or its raw link",
         )
+    if text.startswith(b"{") and (b'"modeltopology"' in text or b'"weightsmanifest"' in text or b"graph-model" in text):
+        return "it is a TensorFlow.js model, whose weights are in other files", _ELSE
+    if text.startswith(b"{") and b'"layers"' in text and b'"weights"' in text:
+        return "it is a model of websr, a program for browsers", _ELSE
     if text.startswith((b"{", b"[")):
         return "it is JSON text, perhaps the error message of a web server", _AGAIN
     if data[_TAR] == b"ustar":

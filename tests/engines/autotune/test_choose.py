@@ -270,6 +270,7 @@ def test_what_does_not_go_together_is_refused_with_what_does(options: dict[str, 
 
 def test_an_engine_that_was_chosen_and_cannot_be_opened_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "choose", lambda *_, **__: Candidate("openvino", "npu", "fp16"))
+    monkeypatch.setattr(engines, "is_settled", lambda *_: False)
 
     def opened(graph: Graph, options: EngineOptions) -> object:
         if options.engine == "openvino":

@@ -12,14 +12,13 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from upres.engines.autotune.fingerprint import Fingerprint
 from upres.engines.autotune.race import Candidate, Measured
+from upres.engines.autotune.worth import choices_file as choices_file
 from upres.engines.registry import DEVICES
 from upres.errors import OutputError
-from upres.system.download import cache_folder
 from upres.system.files import write_atomic
 from upres.system.text import parse_json
 
@@ -65,11 +64,6 @@ class MachineRecord:
             return next((choice for choice in self.choices if choice.question == question), None)
         alike = [choice for choice in self.choices if replace(choice.question, side=0) == question]
         return max(alike, key=lambda choice: choice.question.side, default=None)
-
-
-def choices_file() -> Path:
-    """The file of all choices."""
-    return cache_folder() / "engines.json"
 
 
 def recall(machine: Fingerprint) -> MachineRecord:

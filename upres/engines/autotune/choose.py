@@ -14,6 +14,8 @@ from upres.engines.autotune import cache
 from upres.engines.autotune.cache import Choice, Question
 from upres.engines.autotune.fingerprint import Fingerprint, is_busy, this_machine
 from upres.engines.autotune.race import Candidate, Measured, race
+from upres.engines.autotune.worth import WORTH_MACS as WORTH_MACS
+from upres.engines.autotune.worth import is_worth_measuring
 from upres.engines.ncnn.devices import vulkan_devices
 from upres.engines.options import EngineOptions
 from upres.engines.registry import engines_with
@@ -24,7 +26,6 @@ from upres.graph.serialize import digest, structure
 from upres.system.packages import install_command
 
 GAIN = 0.85  # of ncnn's time at most
-WORTH_MACS = 0.5e12  # 5 s of ncnn on two cores (benchmarks/results); measuring takes about as long
 SIDES = (64, 128, 256, 512)  # of the pictures that are measured, in LR pixels
 PROBE_MACS = 12e9  # for one run: 0.1 s on two cores
 _GPUS_OF_ONNX = {  # by the package that provides them
@@ -60,7 +61,7 @@ def choose(
     known = cache.recall(machine).find(question)
     if known is not None:
         return known.chosen
-    if expected_px is None or expected_px * graph.macs_per_pixel < WORTH_MACS:
+    if not is_worth_measuring(graph, options):
         return default
     if is_busy():
         _log.debug("engines are not measured while the machine is busy")

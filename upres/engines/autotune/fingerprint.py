@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from upres.system.hardware import core_numbers, cores, gpus, processor
+from upres.system.cores import core_numbers, cores
+from upres.system.hardware import gpus, processor
 from upres.system.kernel_files import text_of
 from upres.system.memory import total_bytes
 from upres.system.packages import ENGINES, builds_of, missing_modules, version_of

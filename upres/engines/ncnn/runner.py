@@ -169,8 +169,8 @@ class NcnnRunner:
             exact=exact,
             device=device,
             precision=precision,
-            # Direct convolution is faster than the matrix product, 1.1 times (64 wide) to 1.5 (32 wide), and takes a
-            # third of its memory.
+            # Direct convolution takes a third of the matrix product's memory, and 0.7 (stacks, 32 wide) to 1.1 times
+            # (RRDB with 6 blocks) its time; docs/log.md, 2026-11-30.
             sgemm=not exact or device not in ("auto", "cpu"),
             refusal=refusal,
         )

@@ -200,17 +200,21 @@ def _with_reach(program: Program, model: OpaqueModel, inner: tuple[int, int]) ->
     side = min(inner)
     while True:
         shape = inner if model.fixed else (side, side)
-        reach = max(_reaches(program, model, shape))
         # The pixel in the center is at least side // 2 - 1 from each border.
-        seen_all = reach >= min(shape) // 2 - model.alignment
+        border, reach = min(shape) // 2 - model.alignment, 0
+        for found in _reaches(program, model, shape):
+            reach = max(reach, found)
+            if reach >= border:  # further runs would tell no more
+                break
+        seen_all = reach >= border
         larger = _multiple(2 * side, model.alignment)
         affordable = larger <= _MAX_PROBE_PX + model.alignment and model.macs_per_pixel * larger**2 <= _PROBE_MACS
         if not seen_all or model.fixed or not affordable:
             break
         side = larger
     # The position within a block of `alignment` may matter, and not all positions were tried.
-    found = WHOLE_PICTURE_PX if seen_all else reach + model.alignment - 1
-    return replace(model, receptive_field=found, probed_px=min(shape))
+    field = WHOLE_PICTURE_PX if seen_all else reach + model.alignment - 1
+    return replace(model, receptive_field=field, probed_px=min(shape))
 
 
 def _reaches(program: Program, model: OpaqueModel, shape: tuple[int, int]) -> Iterator[int]:
