@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -174,6 +175,8 @@ def join_ranks(device: str = "cpu", *, timeout_s: float = 600.0) -> Generator[Ra
     launched = "TORCHELASTIC_RUN_ID" in os.environ
     if launched:
         _die_with_parent(os.environ)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the launcher's, to a rank that has nothing more to say
     if place is None or place.count == 1:
         yield Ranks(device=torch.device(device))
         return
