@@ -13,6 +13,7 @@ from PIL import Image
 from upres.errors import InputError
 from upres.images import whole
 from upres.images.io import Header, read_header, read_picture, read_source
+from upres.images.sniff import HEAD_BYTES
 from upres.images.whole import check_claim, check_complete, tail_note
 from upres.system.memory import peak_bytes
 
@@ -166,7 +167,7 @@ def test_what_is_no_picture_is_refused_by_its_first_bytes() -> None:
     stream = Endless(b"")
     with pytest.raises(InputError, match=r"standard input has an unknown format, expected one of PNG, "):
         read_source(stream, "standard input")  # type: ignore[arg-type]
-    assert stream.read_bytes <= 64
+    assert stream.read_bytes <= HEAD_BYTES
 
 
 def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
