@@ -110,7 +110,7 @@ def test_another_file_or_version_or_format_is_measured_again(
 def test_a_file_that_changes_while_it_is_measured_is_not_kept(file: Path, tmp_path: Path, probe: Probe) -> None:
     probe.changed = True
     load_model(str(file))
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "probes").exists()
 
 
 def cut_short(place: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_refusal_is_not_kept(file: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(cache, "probe", refuse(ModelError("not for pictures")))
     with pytest.raises(ModelError, match="not for pictures"):
         load_model(str(file))
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "probes").exists()
 
 
 def test_looking_loads_no_engine(file: Path, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
