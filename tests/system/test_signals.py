@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from upres.system import signals
-from upres.system.signals import as_interrupts, exit_code, install, words
+from upres.system.signals import as_interrupts, exit_code, install, is_interrupt, words
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
 
@@ -106,3 +106,15 @@ def test_the_command_line_dies_without_a_traceback_at_any_moment(tmp_path: Path)
         _, err = process.communicate(timeout=60)
         assert process.returncode in (0, 143, -signal.SIGTERM)
         assert b"Traceback" not in err
+
+
+def test_an_interrupt_that_strikes_a_lock_is_one() -> None:
+    """As in `Future.result`: the condition's lock is released while it waits, and `with` releases it once more."""
+    lock = threading.Lock()
+    with pytest.raises(RuntimeError) as caught, lock:
+        lock.release()
+        raise KeyboardInterrupt
+    assert is_interrupt(caught.value)
+    assert is_interrupt(KeyboardInterrupt())
+    assert not is_interrupt(RuntimeError("of its own"))
+    assert not is_interrupt(None)

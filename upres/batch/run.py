@@ -21,6 +21,7 @@ from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
 from upres.system.files import DISK_FULL, sweep_partials
+from upres.system.signals import is_interrupt
 from upres.upscaling.upscaler import Upscaler
 
 _SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # a photograph as PNG at the default level, measured once; for estimates only
@@ -143,6 +144,8 @@ class _Run:
             except _Cancelled:
                 return
             except Exception as error:  # isolation: report any error of one picture and go on with the next
+                if is_interrupt(error):
+                    raise KeyboardInterrupt from error
                 self._settle_writing()  # outcomes keep the order of the jobs
                 self._end(job, Outcome(job.found.name, job.target, job.plan.pixels, error=error))
             else:
@@ -204,6 +207,8 @@ class _Run:
         try:
             result_of(future)  # Ctrl-C here leaves `_writing` as it is, and `run` waits for the file once more
         except Exception as error:  # isolation, as above
+            if is_interrupt(error):
+                raise KeyboardInterrupt from error
             outcome = replace(outcome, notes=(), error=error)
         self._writing = None
         self._end(job, outcome)

@@ -104,8 +104,9 @@ def verb_exit_code(work: Callable[[], int | None], debug: bool = False) -> int:
                 traceback.print_exc()
             if isinstance(error, OSError):
                 silence(sys.stdout)
-            say(words_for(error))
-            return exit_code_of(error)
+            cause = KeyboardInterrupt() if signals.is_interrupt(error) else error
+            say(words_for(cause))
+            return exit_code_of(cause)
 
 
 def run_verb(work: Callable[[], int | None], debug: bool = False) -> NoReturn:

@@ -34,6 +34,17 @@ def words() -> str:
     return "Ctrl-C" if _last == signal.SIGINT else signal.Signals(_last).name
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether a signal to stop caused `error`.
+
+    A KeyboardInterrupt that strikes while a thread takes a lock again, after waiting, leaves `with` nothing to release:
+    it comes out as a RuntimeError ("release unlocked lock"), as from `Future.result`.
+    """
+    while isinstance(error, RuntimeError) and error.__context__ is not None:
+        error = error.__context__
+    return isinstance(error, KeyboardInterrupt)
+
+
 @contextmanager
 def as_interrupts() -> Generator[None]:
     """Within it, the first signal raises KeyboardInterrupt, and a second one ends the process.
