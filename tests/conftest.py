@@ -8,6 +8,7 @@ Assets are research-only or large, so they are no part of the repository: tests 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,15 @@ from tests import REPOSITORY
 from upres.engines.signal_stack import own_signal_stack
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # `import openvino` would tell Intel of every run of the tests
+
+
+def pytest_configure() -> None:
+    """Signals to stop that the shell has ignored (a background job, nohup) are tested as in the foreground."""
+    defaults = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}  # Windows has no SIGHUP
+    for name, default in defaults.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, default)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
