@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption
+from upres.cli.engine_options import ComparedEngineOption, DeviceOption, Precision, PrecisionOption, ThreadsOption
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
 from upres.cli.progress import JobProgress, counted
 from upres.cli.streams import put
@@ -84,22 +84,10 @@ def compare(
             rich_help_panel=_RESULT,
         ),
     ] = False,
-    engine: Annotated[
-        Engine | None,
-        typer.Option(
-            "--engine",
-            help="Inference engine. Default: ncnn on all machines, for comparable results.",
-            rich_help_panel=SPEED_PANEL,
-        ),
-    ] = None,
+    engine: ComparedEngineOption = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = Precision.fp32,
-    threads: Annotated[
-        int,
-        typer.Option(
-            "--threads", min=0, metavar="N", help="Threads for networks; 0: one per core.", rich_help_panel=SPEED_PANEL
-        ),
-    ] = 0,
+    threads: ThreadsOption = 0,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Compare models on pictures: a contact sheet of crops, and a page with slider, magnifier, flicker and difference.

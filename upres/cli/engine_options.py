@@ -52,6 +52,22 @@ PrecisionOption = Annotated[
     ),
 ]
 
+# Of the verbs that compare models, whose results must not depend on the machine.
+ComparedEngineOption = Annotated[
+    Engine | None,
+    typer.Option(
+        "--engine",
+        help="Inference engine. Default: ncnn on all machines, for comparable results.",
+        rich_help_panel=SPEED_PANEL,
+    ),
+]
+ThreadsOption = Annotated[
+    int,
+    typer.Option(
+        "--threads", min=0, metavar="N", help="Threads for networks; 0: one per core.", rich_help_panel=SPEED_PANEL
+    ),
+]
+
 
 def plain(value: object) -> object:
     """The string of an enum member, as the library takes it; other values unchanged."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption
+from upres.cli.engine_options import ComparedEngineOption, DeviceOption, Precision, PrecisionOption, ThreadsOption
 from upres.cli.errors import DEBUG_HELP, run_verb
 from upres.cli.streams import put
 from upres.errors import OutputError, UsageError
@@ -192,22 +192,10 @@ def evaluate(
             rich_help_panel=_FIGURES,
         ),
     ] = None,
-    engine: Annotated[
-        Engine | None,
-        typer.Option(
-            "--engine",
-            help="Inference engine. Default: ncnn on all machines, for comparable results.",
-            rich_help_panel=SPEED_PANEL,
-        ),
-    ] = None,
+    engine: ComparedEngineOption = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = Precision.fp32,
-    threads: Annotated[
-        int,
-        typer.Option(
-            "--threads", min=0, metavar="N", help="Threads for networks; 0: one per core.", rich_help_panel=SPEED_PANEL
-        ),
-    ] = 0,
+    threads: ThreadsOption = 0,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, with bicubic, means and intervals.
