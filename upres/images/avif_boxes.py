@@ -71,17 +71,29 @@ def with_exif(avif: bytes, exif: bytes) -> bytes:
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """(name, offset of the content, its size)."""
     while at + 8 <= end:
-        size, name = struct.unpack_from(">I4s", data, at)
-        head = 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, at + 8)
-            head = 16
-        elif size == 0:
-            size = end - at
-        if size < head:
+        box = box_head(data[at : at + 16], end - at)
+        if box is None:
             return
+        name, head, size = box
         yield name, at + head, size - head
         at += size
+
+
+def box_head(head: bytes, room: int) -> tuple[bytes, int, int] | None:
+    """(name, bytes of the header, bytes in all) of the box that begins with `head`; None if that is no box.
+
+    head: 16 bytes, or what is left. room: To the end of what holds the box, which a size of 0 stands for.
+    """
+    if len(head) < 8:
+        return None
+    size, name = struct.unpack_from(">I4s", head)
+    skip = 8
+    if size == 1 and len(head) == 16:
+        (size,) = struct.unpack_from(">Q", head, 8)
+        skip = 16
+    elif size == 0:
+        size = room
+    return None if size < skip else (name, skip, size)
 
 
 def _walk(file: BinaryIO, at: int, end: int, path: tuple[bytes, ...]) -> Iterator[tuple[tuple[bytes, ...], bytes]]:
@@ -89,17 +101,10 @@ def _walk(file: BinaryIO, at: int, end: int, path: tuple[bytes, ...]) -> Iterato
     while at + 8 <= end and len(path) < 8:
         file.seek(at)
         head = file.read(16)
-        if len(head) < 8:
+        box = box_head(head, end - at)
+        if box is None:
             return
-        size, name = struct.unpack_from(">I4s", head)
-        skip = 8
-        if size == 1 and len(head) == 16:
-            (size,) = struct.unpack_from(">Q", head, 8)
-            skip = 16
-        elif size == 0:
-            size = end - at
-        if size < skip:
-            return
+        name, skip, size = box
         if name in _FOLDERS:
             inner = at + skip + (4 if name == b"meta" else 0)  # `meta` has version and flags
             yield from _walk(file, inner, min(at + size, end), (*path, name))

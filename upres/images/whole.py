@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from upres.errors import InputError
+from upres.images.avif_boxes import box_head
 from upres.images.picture import Header
 from upres.images.sniff import HEAD_BYTES, NAMES, sniff
 from upres.system.memory import available_bytes
@@ -127,14 +128,10 @@ def _ends(file: BinaryIO, size: int) -> Iterator[int]:
     at = 0
     while at + 8 <= size:
         file.seek(at)
-        head = file.read(16)
-        length, kind, begin = int.from_bytes(head[:4], "big"), head[4:8], 8
-        if length == 1:
-            length, begin = int.from_bytes(head[8:16], "big"), 16
-        elif length == 0:  # to the end of the file
-            length = size - at
-        if length < begin:
+        box = box_head(file.read(16), size - at)
+        if box is None:
             return
+        kind, begin, length = box
         if kind in (b"mdat", b"meta", b"moov", b"ftyp"):  # others may be stray bytes
             yield at + length
         if kind == b"meta":
