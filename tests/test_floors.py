@@ -82,6 +82,7 @@ OF_THE_HOUSE = {
     "test_public_names.py",
     "test_readme.py",
     "test_scripts.py",
+    "test_soak.py",
     "test_software_vulkan.py",
     "test_traps_table.py",
     "test_tutorials.py",
