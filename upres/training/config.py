@@ -44,10 +44,10 @@ class TrainConfig:
     scale: int
     source: str = ""  # publication the recipe's values come from
 
-    # Generator. depth: inner convolutions of compact and residual (multiples of 4 in residual), blocks of RRDB and
-    # SRResNet.
+    # Generator.
     network: Literal["compact", "residual", "rrdb", "srresnet"] = "compact"
     width: Count = 32
+    # inner convolutions of compact and residual (multiples of 4 in residual), blocks of RRDB and SRResNet
     depth: Count = 12
     growth: Count = 32  # rrdb: channels added by each convolution of a dense block
     branched: bool = True  # compact, residual: parallel linear branches while training, merged for inference
@@ -119,8 +119,8 @@ class TrainConfig:
     r1_weight: Weight = 0.0
     gradient_penalty_weight: Weight = 0.0
 
-    # Machine. precision: of convolutions in training.
-    # auto: bfloat16 where the processor supports it natively
+    # Machine.
+    # of convolutions in training; auto: bfloat16 where the processor supports it natively
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     channels_last: bool = True
     convolutions: Literal["auto", "winograd", "torch"] = "auto"  # winograd: on a CPU, in float32; needs a C++ compiler

@@ -34,16 +34,6 @@ from upres.weights.read import read_weights
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class PretrainedFiles:
-    """Files that a run starts from or measures with."""
-
-    init: Path | None = None  # initial weights of the generator; None: random
-    init_discriminator: Path | None = None
-    features: Path | None = None  # the feature network's file, or its folder; None: cache or download
-    teacher: str | None = None  # name or file of a model whose output becomes the target
-
-
 def check_names(config: TrainConfig) -> None:
     """Raises `UsageError` for an unknown feature network, before anything is read."""
     for name in (config.features, *filter(None, (config.features_otherwise, config.judge))):
@@ -170,7 +160,11 @@ class Parent:
 
 
 def load_parent(
-    init: Path | None, init_discriminator: Path | None, state: TrainState, first_lr: Callable[[], Tensor], say: Say
+    init: str | Path | None,
+    init_discriminator: Path | None,
+    state: TrainState,
+    first_lr: Callable[[], Tensor],
+    say: Say,
 ) -> Parent:
     """Load the initial weights; `first_lr` draws the same batch on every rank. Raises `DataError` or `ModelError`."""
     if init_discriminator is not None:

@@ -149,18 +149,26 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None
     missing = sorted(expected - arrays.keys())
     if missing:
         raise DataError(
-            f"the checkpoint lacks {missing[0]} (and {len(missing) - 1} more): it was written by another version of "
-            "upres"
+            f"the checkpoint lacks {missing[0]} (and {len(missing) - 1} more): it is of another network, or "
+            "was written by another version of upres"
         )
 
     def stored(name: str) -> Tensor:
         return torch.from_numpy(np.array(arrays[name]))
 
+    def restore(name: str, tensor: Tensor) -> None:
+        if tuple(arrays[name].shape) != tuple(tensor.shape):
+            raise DataError(
+                f"the checkpoint is of another network: {name} has shape {tuple(arrays[name].shape)}, expected "
+                f"{tuple(tensor.shape)}"
+            )
+        tensor.copy_(stored(name))
+
     for name, tensor in state.ema.items():
-        tensor.copy_(stored(f"ema/{name}"))
+        restore(f"ema/{name}", tensor)
     for title, module, optimizer in _members(state):
         for name, tensor in _own_tensors(module):
-            tensor.copy_(stored(f"{title}/{name}"))
+            restore(f"{title}/{name}", tensor)
         for name, parameter in module.named_parameters():
             values = {key: f"{title}.adam/{key}/{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
             if values["step"] not in arrays:
