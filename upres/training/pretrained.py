@@ -7,6 +7,7 @@ A file that one rank cannot load is used by none.
 from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from upres.errors import DataError, EngineError, ModelError
+from upres.graph.architectures import without_counters
 from upres.metrics.niqe import PARAMETERS, fetch_parameters
 from upres.models.load import load_model
 from upres.system.files import sha256_of
@@ -181,9 +183,24 @@ def load_parent(
     return Parent(plain, "+".join(sha256_of(file.path) for file in loaded.files))
 
 
+_OUTER = re.compile(r"^(module|_orig_mod|net_?D|net_d|discriminator|model)\.")
+
+
+def _plain_names(state: Mapping[str, T]) -> dict[str, T]:
+    """The tensors under BasicSR's names: without wrappers, and with those of torch's older spectral norm."""
+    state = without_counters(state)
+    while state and all(_OUTER.match(name) for name in state):
+        state = {_OUTER.sub("", name): tensor for name, tensor in state.items()}
+    newer = {"parametrizations.weight.original": "weight_orig"}
+    newer |= {f"parametrizations.weight.0._{part}": f"weight_{part}" for part in "uv"}
+    for long, short in newer.items():
+        state = {name.replace(long, short): tensor for name, tensor in state.items()}
+    return state
+
+
 def _load_discriminator(discriminator: nn.Module, path: Path) -> None:
     """Match tensors by name and shape: matching by order would load wrong tensors unnoticed."""
-    state = read_weights(path)
+    state = _plain_names(read_weights(path, discriminator=True))
     own = discriminator.state_dict()
     for name, tensor in own.items():
         if name not in state and name.endswith("num_batches_tracked"):
