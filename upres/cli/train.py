@@ -157,7 +157,7 @@ def _train(plan: RunPlan, resume: bool) -> int:
         join_ranks(choose_device(plan.launch.device), timeout_s=1800.0) as ranks,
         sole_run(plan.out, ranks.rank == 0),
         Interrupt(ranks.rank == 0) as interrupt,
-        TrainingProgress(plan.config.steps, ranks.rank == 0) as bar,
+        TrainingProgress(plan.config.steps, ranks.rank == 0, plan.config.batch * plan.config.patch_px**2) as bar,
     ):
         try:
             model = run(plan, resume=resume, ranks=ranks, report=bar.report, say=bar.say, should_stop=interrupt.pressed)
