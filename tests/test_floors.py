@@ -77,6 +77,7 @@ OF_THE_HOUSE = {
     "test_floors.py",
     "test_fuzz.py",
     "test_light_imports.py",
+    "test_own_network_page.py",
     "test_packaging.py",
     "test_public_names.py",
     "test_readme.py",

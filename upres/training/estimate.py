@@ -85,7 +85,9 @@ def estimate(
     features = Features(network, features_layers(config, config.features) if network else {}, "random weights")
     counted = {"generator": state.net, "discriminator": state.discriminator, config.features: network}
     parameters = {name: count_parameters(net) for name, net in counted.items() if net is not None}
-    parameters["generator as shipped"] = sum(t.numel() for t in state.net.merged_state_dict().values())  # pyright: ignore
+    parameters["generator as shipped"] = sum(
+        t.numel() for t in state.net.merged_state_dict().values() if t.is_floating_point()
+    )
     say(f"parameters: {', '.join(f'{name} {count:,}' for name, count in parameters.items())}")
     if init is not None:
         load_parent(init, None, state, lambda: noise_batch(config, ranks, TRIAL)[0], say)

@@ -39,6 +39,8 @@ from upres.training.memory import check_memory
 from upres.training.monitoring.stability import StabilityGuard
 from upres.training.monitoring.tensorboard import TrainingMonitor
 from upres.training.monitoring.validation import check_pairs, validate
+from upres.training.networks.own import OwnGenerator
+from upres.training.own_code import identity
 from upres.training.plan import RunPlan
 from upres.training.pretrained import (
     check_names,
@@ -118,6 +120,8 @@ def train(
 
     # State: networks, averages and optimizers, all of it saved in checkpoints.
     state = build_state(config, ranks)
+    if isinstance(state.net, OwnGenerator) and state.net.reason:
+        say(f"{config.network} stays with torch, other engines cannot run it: {state.net.reason}")
     features = open_features(config, sources.features, ranks, say)
     metric = open_perceptual_metric(config, sources.features, ranks, say)
     fast = choose_convolutions(config, ranks, say)
@@ -132,7 +136,7 @@ def train(
         "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity,
         "init": parent.sha256, "degradation": recipe.sha256 if recipe else "", "processes": ranks.count,
         "winograd": fast, "guard": "on" if guard else "", "teacher": teacher.identity if teacher is not None else "",
-    }  # fmt: skip
+    } | ({"code": code} if (code := identity(config)) else {})  # fmt: skip
     if start is not None:
         check_same_run(start, facts, out)
         facts |= {"halves": halves} if (halves := halves_of(start.facts)) else {}

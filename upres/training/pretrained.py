@@ -28,6 +28,7 @@ from upres.training.distributed.ranks import Ranks
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import FEATURES, Features, card_of, fetch_features
 from upres.training.monitoring.validation import PerceptualMetric
+from upres.training.networks.own import OwnGenerator
 from upres.training.run import Say
 from upres.training.state import TrainState, begin_with
 from upres.training.winograd.build import load_kernel
@@ -176,11 +177,15 @@ def load_parent(
         say(f"the discriminator starts from {init_discriminator}")
     if init is None:
         return Parent(None, "")
-    loaded = load_model(init)
-    plain = {name: torch.from_numpy(np.array(array)) for name, array in loaded.state_dict().items()}
+    if isinstance(state.net, OwnGenerator) and state.net.description is None:
+        arrays, files = read_weights(Path(init)), [Path(init)]  # of no family: only its own code knows the network
+    else:
+        loaded = load_model(init)
+        arrays, files = loaded.state_dict(), [file.path for file in loaded.files]
+    plain = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     begin_with(state, plain, first_lr)
     say(f"the generator starts from {init}")
-    return Parent(plain, "+".join(sha256_of(file.path) for file in loaded.files))
+    return Parent(plain, "+".join(sha256_of(path) for path in files))
 
 
 _OUTER = re.compile(r"^(module|_orig_mod|net_?D|net_d|discriminator|model)\.")

@@ -14,6 +14,7 @@ from upres.errors import DataError
 from upres.system.structs import convert
 from upres.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from upres.training.config import FREE_FIELDS, TrainConfig, plain_config
+from upres.training.references import without_folder
 from upres.training.state import schedule_factor
 from upres.training.teacher import share_at
 
@@ -50,7 +51,7 @@ def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) ->
     undecided = [key for key in ("channels", "bits") if not before[key]]
     # the content of the degradation recipe, and of one's own code, is compared below
     free = (*FREE_FIELDS, *undecided, "degradation")
-    changed = sorted(key for key in now if key not in free and before[key] != now[key])
+    changed = sorted(key for key in now if key not in free and _same_code(before[key]) != _same_code(now[key]))
     if changed and not (set(changed) <= set(SCHEDULE_FIELDS) and _same_past(before, now, start.step)):
         words = ", ".join(f"{key} was {before[key]!r} and is {now[key]!r}" for key in changed)
         raise DataError(f"{out} was started with another configuration ({words}): {_REMEDY}")
@@ -65,6 +66,13 @@ def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) ->
                 f"{out} was started with another {option} ({start.facts.get(key) or 'none'}, now "
                 f"{facts.get(key) or 'none'}): {_REMEDY}"
             )
+
+
+def _same_code(value: object) -> object:
+    """Code of one's own may lie in another folder: its content is compared."""
+    if isinstance(value, list):
+        return [_same_code(item) for item in cast("list[object]", value)]
+    return without_folder(value) if isinstance(value, str) else value
 
 
 def _same_past(before: Mapping[str, Any], now: Mapping[str, Any], step: int) -> bool:

@@ -25,6 +25,7 @@ from upres.training.config import TrainConfig, change_config, check_config, plai
 from upres.training.data.roots import Root, as_roots
 from upres.training.plan import Launch, PretrainedFiles, RunPlan
 from upres.training.recipes import RECIPES, resolve_recipe
+from upres.training.references import is_own
 
 RUN_FILE = "run.toml"
 RANDOM = "random"
@@ -161,6 +162,11 @@ def _map_paths(file: RunFile, moved: Callable[[str], str]) -> RunFile:
     settings = dict(file.settings)
     if str(settings.get("degradation", "")).lower().endswith(".toml"):
         settings["degradation"] = path(str(settings["degradation"]))
+    for key, value in settings.items():
+        if isinstance(value, str) and is_own(value):
+            settings[key] = path(value)
+    if isinstance(settings.get("own_terms"), (list, tuple)):
+        settings["own_terms"] = [path(term) if isinstance(term, str) else term for term in settings["own_terms"]]
     return RunFile(
         recipe=file.recipe, out=path(file.out), shrink=file.shrink, init=model(file.init),
         init_discriminator=path(file.init_discriminator), teacher=model(file.teacher), features=path(file.features),

@@ -33,6 +33,7 @@ from upres.training.monitoring.stability import StabilityGuard, Verdict
 from upres.training.monitoring.sweep import sweep
 from upres.training.monitoring.validation import Quality
 from upres.training.networks.generators import AnyGenerator
+from upres.training.networks.own import OwnGenerator
 from upres.training.plan import RunPlan
 from upres.training.pretrained import Parent
 from upres.training.resume import halves_of
@@ -213,6 +214,8 @@ def sweep_from_parent(run: Run, parent: Parent, state: TrainState) -> None:
     """After a GAN run with a parent: measure and plot interpolations between the parent and the result."""
     if parent.state is None or not run.config.adversarial or run.metric.distance is None or not run.held_out:
         return
+    if isinstance(state.net, OwnGenerator) and state.net.description is None:
+        return  # a network that no graph expresses cannot be blended
     run.say("measuring interpolations between the parent and the result")
     sweep(run, parent.state, averaged_net(state.net, state.ema).merged_state_dict())
 

@@ -76,7 +76,7 @@ def test_other_families_are_named(key: str, family: str) -> None:
 
 def test_unknown_and_empty_state_dicts() -> None:
     with pytest.raises(
-        ModelError, match=r"unknown network: found 5 tensors with keys like a0 \(2,\), .*Known families: RRDB.*SRVGG"
+        ModelError, match=r"unknown network: found 5 tensors with keys like a0 \(2,\), .*Known families: .*RRDB.*SRVGG"
     ):
         graph_from_state_dict({f"a{i}": np.ones(2, np.float32) for i in range(5)})
     with pytest.raises(ModelError, match="holds no tensors"):

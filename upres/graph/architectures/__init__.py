@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.graph.architectures import compact, ecbsr, plain, residual, rrdb, span, srresnet
+from upres.graph.architectures import compact, described, ecbsr, plain, residual, rrdb, span, srresnet
 from upres.graph.architectures.keys import State, describe
 from upres.graph.graph import Graph
 
 FAMILIES: dict[str, Callable[[State], Graph | None]] = {
+    "networks that describe themselves (upres.graph)": described.find,
     "RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN)": rrdb.find,
     "SRVGGNetCompact (compact, realesr-animevideov3)": compact.find,
     "SRResNet (SRGAN, as upres trains it)": srresnet.find,
