@@ -73,6 +73,7 @@ HOMES = {
 OF_THE_HOUSE = {
     "test_chromium.py",
     "test_ci.py",
+    "test_docs_site.py",
     "test_earlier_versions.py",
     "test_floors.py",
     "test_fuzz.py",
