@@ -33,6 +33,7 @@ VERBS = (
     "compare",
     "interpolate",
     "train",
+    "runs",
     "degrade",
     "prepare",
     "models",

@@ -21,6 +21,7 @@ from upres.cli.inspect import inspect
 from upres.cli.interpolate import interpolate
 from upres.cli.models import app as models
 from upres.cli.prepare import prepare
+from upres.cli.runs import runs
 from upres.cli.train import train
 from upres.cli.upscale import upscale
 
@@ -41,6 +42,7 @@ app.command(cls=Verb)(evaluate)
 app.command(cls=Verb)(compare)
 app.command(cls=Verb)(inspect)
 app.command(cls=Verb)(train)
+app.command(cls=Verb)(runs)
 app.command(cls=Verb)(degrade)
 app.command(cls=Verb)(prepare)
 app.command(cls=Verb)(interpolate)
