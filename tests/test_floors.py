@@ -38,7 +38,7 @@ ROOMS = {
     "degradation": "images system",
     "models": "engines graph weights system",
     "upscaling": "inspection models engines images graph system",
-    "batch": "upscaling inspection models images graph system",
+    "batch": "upscaling inspection models engines images graph system",
     "evaluation": "upscaling inspection models engines graph metrics images system",
     "comparison": "evaluation upscaling models engines graph metrics images system",
     "export": "models engines images graph weights system",
