@@ -26,6 +26,7 @@ from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import NAMED_SUFFIXES, READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models.expression import parse
 from upres.models.load import ModelFile, load_model
+from upres.system.files import sha256_of
 from upres.system.folders import exists, is_folder
 from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.tiled_run import TURNS
@@ -60,6 +61,7 @@ class Upscalers:
         self._model_notes: list[str] = []
         self._labels: dict[str, str] = {}
         self._expected: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)  # (LR pixels, times)
+        self._hashes: dict[str, dict[str, str]] = {}
         self._files: dict[str, tuple[ModelFile, ...]] = {}
         self._loaded: dict[str, Upscaler] = {}
         composed = request.model is not None or request.options.denoise is not None
@@ -128,6 +130,12 @@ class Upscalers:
     def loaded(self) -> Mapping[str, Upscaler]:
         """Those that are open, by model."""
         return self._loaded
+
+    def hashes(self, model: str) -> Mapping[str, str]:
+        """SHA-256 of the files of `model`, by name. Raises as `scale_of` does."""
+        if model not in self._hashes:
+            self._hashes[model] = {file.path.name: sha256_of(file.path) for file in self.files(model)}
+        return self._hashes[model]
 
     def files(self, model: str) -> tuple[ModelFile, ...]:
         """The files of `model`. Raises as `scale_of` does."""
@@ -209,9 +217,19 @@ class Planner:
             depth=header.depth,
             size=request.size,
         )
-        notes, made = self.upscalers.notes, self.record(item)
         return Job(
-            item.found, item.source, header, upscaler, request.size, plan, target, format, notes, made, item.choice
+            item.found,
+            item.source,
+            header,
+            upscaler,
+            request.size,
+            plan,
+            target,
+            format,
+            self.upscalers.notes,
+            self.record(item),
+            item.choice,
+            self.upscalers.hashes(item.model),
         )
 
 
