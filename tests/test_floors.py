@@ -66,6 +66,7 @@ HOMES = {
     "platformdirs": "system.download",
     "filelock": "system.download system.lock engines.autotune.cache",
     "sqlite3": "system.database",
+    "pikepdf": "batch.book_pdf",
     "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",

@@ -152,6 +152,20 @@ class Summary:
         self.stopped_by = self.stopped_by or report.stopped_by
         self.abandoned |= report.abandoned
 
+    def include(self, other: Summary, failures: Sequence[Outcome]) -> None:
+        """Add what came of another run; `failures` are its failures."""
+        self.fail(failures)
+        self.failed += other.failed - len(failures)
+        self.done, self.left, self.pixels = self.done + other.done, self.left + other.left, self.pixels + other.pixels
+        self.codes |= other.codes
+        for note, (name, count) in other.notes.items():
+            first, before = self.notes.get(note, (name, 0))
+            self.notes[note] = (first, before + count)
+        self.runners |= other.runners
+        self.interrupted |= other.interrupted
+        self.stopped_by = self.stopped_by or other.stopped_by
+        self.abandoned |= other.abandoned
+
     def fail(self, outcomes: Sequence[Outcome]) -> None:
         """Count failures."""
         self.failed += len(outcomes)

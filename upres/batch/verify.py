@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -188,8 +188,9 @@ def _levels(result: Path, made: bytes) -> int | None:
 
 def _words(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} ({str(sha256)[:12]})" for name, sha256 in value.items()) or "nothing"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        files = cast("Mapping[str, object]", value)
+        return ", ".join(f"{name} ({str(sha256)[:12]})" for name, sha256 in files.items()) or "nothing"
+    return ", ".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)
 
 
 class _Silent:

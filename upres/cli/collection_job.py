@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from upres.batch.collection import Collection
 from upres.batch.collection_run import CollectionRun
-from upres.batch.job import Encoding, Job, Outcome
+from upres.batch.job import Encoding, Job, Outcome, Summary
 from upres.batch.paths import Destination
 from upres.batch.request import CollectionOptions, Request
 from upres.batch.run import estimate_seconds
@@ -35,14 +35,8 @@ def run_collection(
     """
     collection = Collection(request, encoding, destination, read_stdin, options)
     try:
-        tell_left_out(collection.left_out, collection.kept)
-        with ExitStack() as stack:
-            display = _Display(collection, stack, lines)
-            start = time.monotonic()
-            summary = CollectionRun(collection).run(display)
-        display.tell_notes()
-        if collection.reused:
-            say(f"taken over: {collection.reused} x result of a picture with the same content")
+        start = time.monotonic()
+        summary = run_opened(collection, lines)
         seconds = time.monotonic() - start
         tell_end(request, destination, summary, seconds, debug)
         if lines is not None:
@@ -50,6 +44,18 @@ def run_collection(
     finally:
         collection.close()
     return leave(summary, collection.kept, collection.planner.upscalers.loaded.values())
+
+
+def run_opened(collection: Collection, lines: JsonLines | None) -> Summary:
+    """Run an open collection, with its messages and its progress."""
+    tell_left_out(collection.left_out, collection.kept)
+    with ExitStack() as stack:
+        display = _Display(collection, stack, lines)
+        summary = CollectionRun(collection).run(display)
+    display.tell_notes()
+    if collection.reused:
+        say(f"taken over: {collection.reused} x result of a picture with the same content")
+    return summary
 
 
 class _Display:

@@ -18,7 +18,8 @@ _RESULT, _MODEL, _LOOK, _SPEED, _FILES = "Result", "Model", "Look", SPEED_PANEL,
 
 def upscale(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Pictures or folders of pictures; - is standard input.")
+        list[str],
+        typer.Argument(metavar="INPUT", help="Pictures, folders, .zip, .cbz, .epub, .tar, .pdf; - is standard input."),
     ],
     out: Annotated[
         str | None,

@@ -6,21 +6,26 @@ import logging
 import sys
 import time
 from dataclasses import fields, replace
+from pathlib import Path
 
+from upres.batch.books import is_book
 from upres.batch.job import Encoding, Summary
 from upres.batch.paths import choose_destination
 from upres.batch.plan import prepare
 from upres.batch.request import CollectionOptions, Request
 from upres.batch.run import estimate_seconds, run_jobs
+from upres.cli.book_job import run_books
 from upres.cli.collection_job import run_collection
 from upres.cli.download import have_models
 from upres.cli.engine_options import tell_measurements
+from upres.cli.errors import INPUT_FAILED
 from upres.cli.job_exit import leave
 from upres.cli.job_words import TELL_FROM_S, tell_choices, tell_end, tell_left_out, tell_start
 from upres.cli.json_lines import JsonLines
 from upres.cli.progress import UpscaleProgress
 from upres.errors import OutputError, UsageError
 from upres.images.io import WRITABLE_FORMATS, read_source, set_threads
+from upres.system.folders import is_folder
 
 
 def run_request(request: Request, encoding: Encoding, options: CollectionOptions, as_json: bool, debug: bool) -> int:
@@ -37,6 +42,9 @@ def run_request(request: Request, encoding: Encoding, options: CollectionOptions
     set_threads(request.options.engine_options.threads)
     if request.model is not None:
         have_models(part.model for stage in request.composition().stages for part in stage)
+    books = [Path(text) for text in dict.fromkeys(request.inputs) if not is_folder(text) and is_book(text)]
+    if books:
+        return _run_with_books(books, request, encoding, options, as_json, debug)
     destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
     if as_json and destination.stdout:
         raise UsageError("`as_json` prints to standard output, where the picture goes; name a file with `out`")
@@ -47,6 +55,18 @@ def run_request(request: Request, encoding: Encoding, options: CollectionOptions
         if getattr(options, field.name) != field.default:
             raise UsageError(f"`{field.name}` needs an output folder: `out=FOLDER/`")
     return _run_few(request, replace(encoding, sink=_write_stdout), debug, lines)
+
+
+def _run_with_books(
+    books: list[Path], request: Request, encoding: Encoding, options: CollectionOptions, as_json: bool, debug: bool
+) -> int:
+    """Archives and books, and then the pictures beside them. The exit code is that of the first that failed."""
+    lines = JsonLines(None) if as_json else None
+    code = run_books(books, request, encoding, options, lines, debug)
+    rest = tuple(text for text in request.inputs if Path(text) not in books)
+    if not rest or code > INPUT_FAILED:
+        return code
+    return run_request(replace(request, inputs=rest), encoding, options, as_json, debug) or code
 
 
 def _run_few(request: Request, encoding: Encoding, debug: bool, lines: JsonLines | None) -> int:
