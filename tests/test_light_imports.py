@@ -29,6 +29,8 @@ HEAVY = (
 )
 VERBS = (
     "upscale",
+    "jobs",
+    "verify",
     "evaluate",
     "compare",
     "interpolate",
