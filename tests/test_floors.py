@@ -65,6 +65,7 @@ HOMES = {
     "httpx": "system.download system.package_index",
     "platformdirs": "system.download",
     "filelock": "system.download system.lock engines.autotune.cache",
+    "sqlite3": "system.database",
     "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",
