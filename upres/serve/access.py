@@ -8,10 +8,11 @@ request that a page sends must come from the server's own.
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import secrets
 import time
-from http.cookies import SimpleCookie
+from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -35,7 +36,8 @@ class Access:
         self._settings, self._key, self._one_time = settings, key, one_time_token
         self._owners = settings.owners
         self.needs_token = bool(self._owners) or one_time_token is not None
-        self.cookie = f"upres_{settings.port}"
+        # Browsers share cookies among the ports of a host: each data folder has a name of its own.
+        self.cookie = f"upres_{hashlib.sha256(key).hexdigest()[:12]}"
 
     def check_sender(self, request: Request) -> None:
         """Refuse other hosts and other web pages. Raises `Problem`."""
@@ -93,7 +95,10 @@ class Access:
         return hmac.new(self._key, text.encode(), "sha256").hexdigest()
 
     def _owner_of_session(self, cookies: str) -> str | None:
-        morsel = SimpleCookie(cookies).get(self.cookie)
+        try:
+            morsel = SimpleCookie(cookies).get(self.cookie)
+        except CookieError:
+            return None
         text, _, digest = ("" if morsel is None else morsel.value).rpartition(".")
         if not text or not hmac.compare_digest(_bytes(digest), _bytes(self._digest(text))):
             return None

@@ -88,7 +88,7 @@ async def _predict(request: Request, name: str | None) -> Response:
         name = check_id(asked.id)
     wait = "prefer" not in request.headers or preferred_wait_s(request) is not None
     call = _call(asked.input)
-    check_model(call.parameters.model, service.allowed)
+    check_model(call.parameters, service.allowed)
     if name is not None and (known := service.desk.known(owner, name)) is not None:
         return JSONResponse(_document(service, known), 200 if known.ended else 202)
     service.desk.reserve(owner)

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from upres.errors import UsageError
+from upres.errors import UpresError, UsageError
 from upres.images.picture import WRITABLE_FORMATS
-from upres.models.expression import parse
+from upres.models.expression import parse, with_denoise
 from upres.serve.problems import Problem, plain
 from upres.system.structs import convert
 from upres.upscaling.choose_model import AUTO
@@ -122,23 +122,25 @@ def check_id(text: str, parameter: str = "id") -> str:
     return text
 
 
-def check_model(model: str | None, allowed: Mapping[str, str]) -> str | None:
-    """The expression with the names as they are in `allowed` (by their lower case). Raises `Problem`.
+def check_model(parameters: Parameters, allowed: Mapping[str, str]) -> None:
+    """Refuse models that are not in `allowed` (names by their lower case). Raises `Problem`.
 
     Only names: a path would let clients read files of the server.
     """
+    model = parameters.model
     if model is None:
-        return None
+        if parameters.denoise is not None:
+            raise Problem("bad_request", "denoise needs a model that has a twin; name one", parameter="denoise")
+        return
     refusal = f"the model {model!r} is not one of this server; GET /v1/models lists them"
-    if "/" in model or "\\" in model:
+    names = [name.strip().casefold() for name in re.split(r"[>,]", model)]
+    if any(name not in allowed and name.rpartition(":")[0].strip() not in allowed for name in names):
         raise Problem("model", refusal, parameter="model")
-    for name in re.split(r"[>,]", model):
-        if name.strip().rpartition(":")[0].casefold() not in allowed and name.strip().casefold() not in allowed:
-            raise Problem("model", refusal, parameter="model")
     try:
         composition = parse(model)
-    except UsageError as error:
+        if parameters.denoise is not None:
+            composition = with_denoise(composition, parameters.denoise, None)
+    except UpresError as error:
         raise Problem("model", plain(error), parameter="model") from error
     if any(part.model.casefold() not in allowed for part in composition.parts):
         raise Problem("model", refusal, parameter="model")
-    return str(composition)

@@ -73,7 +73,7 @@ async def _by_numbers(request: Request, service: Service) -> tuple[Call, dict[st
     except UsageError as error:
         raise Problem("bad_request", plain(error)) from error
     call = Call(read_parameters(numbers.parameters))
-    check_model(call.parameters.model, service.allowed)
+    check_model(call.parameters, service.allowed)
     facts = await service.looker.ask(
         "plan",
         width=numbers.width,

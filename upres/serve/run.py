@@ -16,7 +16,7 @@ import uvicorn
 
 from upres.errors import UsageError
 from upres.serve.app import App, create_app
-from upres.serve.settings import Settings, is_loopback
+from upres.serve.settings import Settings
 
 _BACKLOG = 2048
 _LEFT_S = 5.0  # for answers on their way, once all work is done
@@ -24,13 +24,14 @@ _log = logging.getLogger(__name__)
 Ready = Callable[[str], None]
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, which is told to stop only once the service has drained."""
 
     def __init__(self, config: uvicorn.Config, app: App, ready: Ready, url: str) -> None:
         super().__init__(config)
         self._app, self._ready, self._url = app, ready, url
         self._drain: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -59,6 +60,11 @@ class _Server(uvicorn.Server):
         _log.info("%s: no new pictures; work in hand is finished", signal.Signals(number).name)
         self._drain = asyncio.create_task(self._until_drained())
 
+    def stop(self) -> None:
+        """Begin to stop, from another thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self.stop_gently)
+
     async def _until_drained(self) -> None:
         try:
             await self._app.state.service.drain()
@@ -66,6 +72,7 @@ class _Server(uvicorn.Server):
             self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             self._ready(self._url)
@@ -77,7 +84,7 @@ def make_server(
     one_time_token: str | None = None,
     command: Callable[[], list[str]] | None = None,
     ready: Ready = lambda _: None,
-) -> tuple[_Server, list[socket.socket]]:
+) -> tuple[Server, list[socket.socket]]:
     """A server that listens already, for `server.run(sockets)`.
 
     Raises `UsageError` if the address cannot be had, and as `create_app` does.
@@ -103,7 +110,7 @@ def make_server(
         http="h11",
         ws="none",
     )
-    return _Server(config, app, ready, f"http://{f'[{host}]' if ':' in host else host}:{port}"), [sock]
+    return Server(config, app, ready, f"http://{f'[{host}]' if ':' in host else host}:{port}"), [sock]
 
 
 def serve(settings: Settings, *, one_time_token: str | None = None, ready: Ready = lambda _: None) -> int:
@@ -175,6 +182,3 @@ def begin_log(settings: Settings) -> None:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO if name == "upres" else logging.WARNING)
         logger.propagate = False
-
-
-__all__ = ["begin_log", "is_loopback", "make_server", "serve"]

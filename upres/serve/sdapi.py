@@ -136,7 +136,7 @@ async def upscale_now(
 ) -> tuple[Job, str]:
     """Upscale a picture in base64, or a data URL, and wait for it. Returns the job and the result in base64."""
     owner = owner_of(request)
-    check_model(call.parameters.model, service.allowed)
+    check_model(call.parameters, service.allowed)
     service.desk.reserve(owner)
     entered = False
     try:

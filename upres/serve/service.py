@@ -113,7 +113,7 @@ class Service:
     async def taken_in(self, call: Call, upload: Upload | None, owner: str) -> AsyncIterator[tuple[Call, Record]]:
         """As `received`, for a picture that was uploaded, is that of an earlier job, or lies at a URL."""
         try:
-            check_model(call.parameters.model, self.allowed)
+            check_model(call.parameters, self.allowed)
             named = call.source is not None or call.url is not None
             if upload is not None and upload.bytes and named:
                 raise Problem("bad_request", "the picture is in the body and named elsewhere; give one of them")
