@@ -55,7 +55,9 @@ class Server(uvicorn.Server):
     def stop_gently(self, number: int = signal.SIGTERM) -> None:
         """Begin to stop; the second call stops at once. To be called in the event loop."""
         if self._drain is not None:
-            self.should_exit = self.force_exit = True
+            self._drain.cancel()
+            self.config.timeout_graceful_shutdown = 0
+            self.should_exit = True
             return
         _log.info("%s: no new pictures; work in hand is finished", signal.Signals(number).name)
         self._drain = asyncio.create_task(self._until_drained())
