@@ -89,7 +89,7 @@ def running(data: Path, *, fake: bool = True, once: str | None = None, **setting
         ready.set()
 
     server, sockets = make_server(
-        Settings(port=0, data=str(data), **settings),
+        Settings(**{"port": 0, "data": str(data)} | settings),
         one_time_token=once,
         command=fake_command if fake else None,
         ready=told,

@@ -29,7 +29,7 @@ def remote(
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(*("-s", "--scale"), metavar="FACTOR", help="Scale factor.", rich_help_panel=_RESULT),
+        typer.Option(*("--scale", "-s"), metavar="FACTOR", help="Scale factor.", rich_help_panel=_RESULT),
     ] = None,
     width: Annotated[
         int | None, typer.Option("--width", metavar="PX", help="Output width.", rich_help_panel=_RESULT)

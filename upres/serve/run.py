@@ -125,6 +125,7 @@ def serve(settings: Settings, *, one_time_token: str | None = None, ready: Ready
     Raises `UsageError` if the address or the data folder cannot be had.
     """
     server, sockets = make_server(settings, one_time_token=one_time_token, ready=ready)
+    begin_log(settings)
     server.run(sockets)
     return 0
 
