@@ -25,7 +25,7 @@ HEAVY = (
         "matplotlib",
         "cv2",
     ),
-    *("safetensors", "platformdirs", "filelock", "packaging"),
+    *("safetensors", "platformdirs", "filelock", "packaging", "starlette", "uvicorn", "prometheus_client"),
 )
 VERBS = (
     "upscale",
@@ -42,6 +42,8 @@ VERBS = (
     "doctor",
     "export",
     "inspect",
+    "serve",
+    "remote",
 )
 CORE = (
     *("evaluation.evaluate", "images.pairing", "images.resize", "upscaling.enlarge", "upscaling.upscaler", "batch.run"),

@@ -22,7 +22,9 @@ from upres.cli.interpolate import interpolate
 from upres.cli.jobs import jobs
 from upres.cli.models import app as models
 from upres.cli.prepare import prepare
+from upres.cli.remote import remote
 from upres.cli.runs import runs
+from upres.cli.serve import serve
 from upres.cli.train import train
 from upres.cli.upscale import upscale
 from upres.cli.verify import verify
@@ -51,6 +53,8 @@ app.command(cls=Verb)(degrade)
 app.command(cls=Verb)(prepare)
 app.command(cls=Verb)(interpolate)
 app.command(cls=Verb)(export)
+app.command(cls=Verb)(serve)
+app.command(cls=Verb)(remote)
 app.command(cls=Verb)(doctor)
 app.add_typer(models)
 
