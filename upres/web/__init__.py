@@ -1,1 +1,1 @@
-"""What the pages of upres share: colors, slider, magnifier. One stands alone in a file (`comparison/`), one is served (`serve/`)."""
+"""What the pages of upres share, the one in a file and the one that is served: colors, slider, magnifier."""
