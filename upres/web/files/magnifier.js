@@ -4,8 +4,8 @@ const ZOOMS = [1, 2, 3, 4, 6, 8, 12, 16];
 export class Magnifier {
   // lenses: the element that holds the boxes and has the keyboard. zoomIn, zoomOut: buttons; zoomText: shows the zoom.
   // tell(zoom, x, y): says where it looks, in pixels of the picture.
-  constructor({ lenses, zoomIn, zoomOut, zoomText, tell }) {
-    Object.assign(this, { lenses, zoomIn, zoomOut, zoomText, tell, zoom: 4, x: 0.5, y: 0.5, width: 1, height: 1 });
+  constructor({ lenses, zoomIn, zoomOut, zoomText, tell, zoom = 4 }) {
+    Object.assign(this, { lenses, zoomIn, zoomOut, zoomText, tell, zoom, x: 0.5, y: 0.5, width: 1, height: 1 });
     const follow = (event) => {
       const lens = event.target.closest(".lens");
       if (lens === null) return;
