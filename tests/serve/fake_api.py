@@ -1,6 +1,6 @@
-"""A server that speaks the interface of `upres serve` as far as the page uses it, and does what its name asks of a picture:
-"slow" stays in the middle until it is released, "broken" fails, all others are done at once. It can be stopped and
-started again on the same port, with its jobs.
+"""A server that speaks the interface of `upres serve` as far as the page uses it, and does with a picture what the name
+of it asks: "slow" stays in the middle until it is released, "broken" fails, all others are done at once. It can be
+stopped and started again on the same port, with its jobs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from upres.serve.page import page_routes
 REPORT: dict[str, Any] = {
     "format": "jpeg", "channels": 3, "alpha": False, "depth": 8, "profile": None, "true_scale": 2.0,
     "true_scale_confidence": 0.97, "jpeg_quality": 70, "jpeg_quality_source": "tables", "jpeg_grid_offset": [0, 0],
-    "earlier_jpeg_quality": None, "earlier_jpeg_grid_offset": None, "noise_sigma_255": None, "noise_luma_sigma_255": 6.2,
+    "earlier_jpeg_quality": None, "earlier_jpeg_grid_offset": None, "noise_sigma_255": None,
+    "noise_luma_sigma_255": 6.2,
     "blur_sigma_px": 1.4, "banding": 0.0, "banded": False, "gray": False, "drawn": False,
 }  # fmt: skip
 MODEL = {"name": "photo-x4", "reason": "JPEG quality 70, noise 6", "other": "compact-x4"}
@@ -69,7 +70,9 @@ class FakeServer:
             Route("/v1/jobs/{id}/{part}", self.part),
             *page_routes(),
         ]
-        config = uvicorn.Config(Starlette(routes=routes), port=self.port, log_level="error", timeout_graceful_shutdown=0)
+        config = uvicorn.Config(
+            Starlette(routes=routes), port=self.port, log_level="error", timeout_graceful_shutdown=0
+        )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
@@ -135,9 +138,25 @@ class FakeServer:
         return JSONResponse({"max_bytes": 60_000_000, "max_pixels_in": 100_000_000, "formats": formats})
 
     async def models(self, request: Request) -> Response:
-        known = [("compact-x4", 4, 2.1), ("compact-x2", 2, 0.9), ("photo-x4", 4, 8.0), ("compact-gan-x4", 4, None), ("compact-wild-x4", 4, None)]  # noqa: E501
-        common = {"aliases": [], "family": "compact", "license": "Apache-2.0", "state": "house", "purpose": "in English", "training_data": "", "page": ""}  # noqa: E501
-        models = [{"name": name, "scale": scale, "seconds_per_megapixel": seconds, **common} for name, scale, seconds in known]  # noqa: E501
+        known = [
+            ("compact-x4", 4, 2.1),
+            ("compact-x2", 2, 0.9),
+            ("photo-x4", 4, 8.0),
+            ("compact-gan-x4", 4, None),
+            ("compact-wild-x4", 4, None),
+        ]
+        common = {
+            "aliases": [],
+            "family": "compact",
+            "license": "Apache-2.0",
+            "state": "house",
+            "purpose": "in English",
+            "training_data": "",
+            "page": "",
+        }
+        models = [
+            {"name": name, "scale": scale, "seconds_per_megapixel": seconds, **common} for name, scale, seconds in known
+        ]
         return JSONResponse({"default": "auto", "models": models})
 
     async def inspect(self, request: Request) -> Response:
