@@ -71,7 +71,7 @@ class FakeServer:
             *page_routes(),
         ]
         config = uvicorn.Config(
-            Starlette(routes=routes), port=self.port, log_level="error", timeout_graceful_shutdown=0
+            Starlette(routes=routes), port=self.port, log_level="critical", timeout_graceful_shutdown=0
         )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run)

@@ -42,6 +42,8 @@ function drawWords() {
   setText(byId("hero-title"), word(matchMedia("(pointer: coarse)").matches ? "heroTitleTouch" : "heroTitle"));
   setText(byId("hero-text"), word(local ? "heroText" : "heroTextServer"));
   if (limits !== null) setText(byId("how-much"), word("howMuch", bytes(limits.max_bytes), number(limits.max_pixels_in / 1e6)));
+  byId("saved-to").hidden = !limits?.out;
+  if (limits?.out) setText(byId("saved-to"), word("savedTo", limits.out));
   setText(byId("offline"), `${word("offline")} ${word("ended")}`);
   drawOptions(limits?.formats ?? [settings.format]);
   drawAll();
@@ -143,15 +145,13 @@ async function saveAll() {
   }
 }
 
-// A click whose request fails says so.
-const told = (work) => async (event) => {
-  try {
-    await work(event);
-  } catch (error) {
-    if (!(error instanceof api.Problem)) throw error;
-    note(error.code === "offline" ? word("offline") : `${problemText(error, limits).what} ${problemText(error, limits).remedy}`);
-  }
-};
+// What somebody asked for and the server refuses, or cannot be asked for, is told.
+addEventListener("unhandledrejection", (event) => {
+  if (!(event.reason instanceof api.Problem)) return;
+  event.preventDefault();
+  const { what, remedy } = problemText(event.reason, limits);
+  note(event.reason.code === "offline" ? word("offline") : `${what} ${remedy}`);
+});
 
 function startButtons() {
   byId("start").addEventListener("click", () => {
@@ -160,15 +160,15 @@ function startButtons() {
     if (ready.length > 0 && shownPicture() === null) openPicture(ready[0]);
     byId("pictures").focus({ preventScroll: true });
   });
-  byId("cancel-all").addEventListener("click", told(async () => {
+  byId("cancel-all").addEventListener("click", async () => {
     for (const picture of anyActive().reverse()) await cancel(picture); // the last first, so that none begins in between
-  }));
+  });
   byId("download-all").addEventListener("click", saveAll);
-  byId("clear").addEventListener("click", told(async () => {
+  byId("clear").addEventListener("click", async () => {
     if (!await ask(word("askClear"), word("askClearText", pictures.size), word("yesClear"))) return;
     for (const picture of [...pictures.values()]) await remove(picture);
-  }));
-  byId("earlier").addEventListener("click", told(earlier));
+  });
+  byId("earlier").addEventListener("click", earlier);
   byId("back").addEventListener("click", () => {
     const was = shownPicture();
     document.body.dataset.view = "list";
