@@ -44,6 +44,7 @@ ROOMS = {
     "comparison": "web evaluation upscaling models engines graph metrics images system",
     "export": "models engines images graph weights system",
     "doctor": "models engines images graph weights system",
+    "serve": "batch upscaling inspection models engines images system",
     "training": "evaluation upscaling models engines degradation metrics images graph weights system",
     "__init__": "upscaling export models metrics engines images graph",  # the public names
 }
@@ -63,9 +64,14 @@ HOMES = {
     "scipy": "training",
     "matplotlib": "training evaluation.plot",
     "cv2": "training.data.keypoints training.data.excerpts",
-    "httpx": "system.download system.package_index",
+    "httpx": "system.download system.package_index serve.client",
+    "httpcore": "serve.fetch",
+    "starlette": "serve",
+    "uvicorn": "serve.run",
+    "prometheus_client": "serve.metrics",
     "platformdirs": "system.download",
     "filelock": "system.download system.lock engines.autotune.cache",
+    "sqlite3": "system.database",
     "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",

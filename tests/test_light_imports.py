@@ -25,7 +25,7 @@ HEAVY = (
         "matplotlib",
         "cv2",
     ),
-    *("safetensors", "platformdirs", "filelock", "packaging"),
+    *("safetensors", "platformdirs", "filelock", "packaging", "starlette", "uvicorn", "prometheus_client"),
 )
 VERBS = (
     "upscale",
@@ -39,6 +39,7 @@ VERBS = (
     "doctor",
     "export",
     "inspect",
+    "serve",
 )
 CORE = (
     *("evaluation.evaluate", "images.pairing", "images.resize", "upscaling.enlarge", "upscaling.upscaler", "batch.run"),

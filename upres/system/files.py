@@ -72,8 +72,13 @@ def _runs(process: int) -> bool:
 def commit_partial(partial: Path, target: Path) -> None:
     """Rename a finished, flushed file to its final name and flush the folder's entry."""
     partial.replace(target)
+    flush_folder(target.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Flush the entries of a folder. Raises OSError."""
     if os.name == "posix":  # Windows has no handle of a folder to flush
-        folder = os.open(target.parent, os.O_RDONLY)
+        folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         except OSError as error:
