@@ -40,6 +40,7 @@ VERBS = (
     "export",
     "inspect",
     "serve",
+    "ui",
 )
 CORE = (
     *("evaluation.evaluate", "images.pairing", "images.resize", "upscaling.enlarge", "upscaling.upscaler", "batch.run"),

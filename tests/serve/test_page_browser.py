@@ -264,7 +264,7 @@ def test_several_models_side_by_side(open_page: Open, server: FakeServer) -> Non
     page.check("#model-cards input[value=compact-x4]")
     page.check("#model-cards input[value=compact-gan-x4]")
     page.click("#models-use")
-    assert page.inner_text("#start") == "Enlarge 1 picture with 2 models"
+    page.get_by_role("button", name="Enlarge 1 picture with 2 models").wait_for()
     page.click("#start")
     in_state(page, "a.jpg", "done")
     until(page, "document.querySelectorAll('#results li').length === 2")

@@ -23,6 +23,7 @@ from upres.cli.models import app as models
 from upres.cli.prepare import prepare
 from upres.cli.serve import serve
 from upres.cli.train import train
+from upres.cli.ui import ui
 from upres.cli.upscale import upscale
 
 PROGRAM = "upres"
@@ -47,6 +48,7 @@ app.command(cls=Verb)(prepare)
 app.command(cls=Verb)(interpolate)
 app.command(cls=Verb)(export)
 app.command(cls=Verb)(serve)
+app.command(cls=Verb)(ui)
 app.command(cls=Verb)(doctor)
 app.add_typer(models)
 
