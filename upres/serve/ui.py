@@ -85,10 +85,9 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
+        probe.unlink()
     except OSError as error:
         raise output_error(folder, error) from error
-    finally:
-        probe.unlink(missing_ok=True)
 
 
 async def _until_nobody_looks(server: Server, desk: Desk, grace_s: float) -> None:

@@ -5,6 +5,7 @@ import { modelTitle } from "./report.js";
 import { duration, has, word } from "./strings.js";
 
 const AUTO = { name: "auto", purpose: "" };
+const FIRST = ["photo-x4", "compact-x4", "compact-x2"]; // those that invent nothing
 let known = null;
 let chosen = new Set();
 
@@ -23,8 +24,8 @@ function card(model) {
       element("span", {}, element("strong", {}, title),
         title === model.name || model.name === "auto" ? null : element("code", { class: "quiet small" }, ` ${model.name}`)),
       element("span", { lang: ours || model.name === "auto" ? null : "en" }, purpose),
-      facts.length === 0 ? null : element("span", { class: "quiet small" }, facts.join(" · ")),
-      model.training_data ? element("span", { class: "quiet small", lang: "en" }, word("trained", model.training_data)) : null)),
+      facts.length === 0 ? null : element("span", { class: "quiet small" }, facts.join(" · ")))),
+    model.training_data ? element("details", { class: "quiet small" }, element("summary", {}, word("trained")), element("span", { lang: "en" }, model.training_data)) : null,
     model.page ? element("a", { href: model.page, target: "_blank", rel: "noopener noreferrer", class: "small" }, word("page")) : null);
 }
 
@@ -48,9 +49,14 @@ function drawCards() {
   byId("model-cards").replaceChildren(...all.map(card), ...(all.length > 0 ? [] : [element("li", { class: "quiet" }, word("noModel"))]));
 }
 
+function inOrder(models) {
+  const place = (model) => (FIRST.indexOf(model.name) + FIRST.length + 1) % (FIRST.length + 1);
+  return [...models].sort((a, b) => place(a) - place(b)); // a stable sort
+}
+
 // The names of the chosen models, or null where the dialog was closed otherwise.
 export async function chooseModels(names) {
-  known ??= (await api.models()).models;
+  known ??= inOrder((await api.models()).models);
   chosen = new Set(names);
   const dialog = byId("models");
   byId("models-filter").value = "";

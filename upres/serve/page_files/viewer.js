@@ -181,8 +181,8 @@ function drawLook() {
   const { name, reason: why, other } = look.model;
   setText(byId("look-why"), word(asked.includes(name) ? "because" : "would", modelTitle(name, has), reason(why)));
   if (other && !asked.includes(other) && picture.jobs.size > 0) {
-    byId("look-actions").append(button(null, { label: word("tryOther", modelTitle(other, has)), onclick: () => start(picture, [other]) }));
-    byId("look-actions").lastChild.append(word("tryOther", modelTitle(other, has)));
+    const trying = () => start(picture, [other]);
+    byId("look-actions").append(element("button", { type: "button", onclick: trying }, word("tryOther", modelTitle(other, has))));
   }
 }
 

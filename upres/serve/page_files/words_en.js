@@ -148,7 +148,7 @@ export default {
   scaleBy: "enlarges by {0}",
   license: "License {0}",
   speed: "about {0} a megapixel here",
-  trained: "Trained on: {0}",
+  trained: "Training data",
   page: "Its page",
   chosen: "{0} chosen",
   noModel: "No model matches.",

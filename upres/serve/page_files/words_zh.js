@@ -148,7 +148,7 @@ export default {
   scaleBy: "放大 {0} 倍",
   license: "许可证 {0}",
   speed: "在此每百万像素约 {0}",
-  trained: "训练数据：{0}",
+  trained: "训练数据",
   page: "模型主页",
   chosen: "已选 {0} 个",
   noModel: "没有符合的模型。",
