@@ -273,7 +273,8 @@ def test_several_models_side_by_side(open_page: Open, server: FakeServer) -> Non
     page.focus("#lenses")
     page.keyboard.press("+")
     assert page.inner_text("#zoom") == "300 %" and page.inner_text("#status").startswith("zoom 3, at ")
-    page.click("#look-actions button")  # what would fit
+    assert page.inner_text("#look-why") == "Photo repair would fit: JPEG quality 70, noise 6."
+    page.get_by_role("button", name="Try Photo repair as well").click()
     until(page, "document.querySelectorAll('#results li[data-state=done]').length === 3")
     sources = {server.sources[id_] for id_ in server.jobs}
     assert len(sources) == 1  # the picture was sent once, and used again

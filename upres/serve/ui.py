@@ -51,7 +51,7 @@ def run_ui(
     grace_s: float = GRACE_S,
     command: Callable[[], list[str]] | None = None,
 ) -> None:
-    """Serve the page until it was closed for `grace_s` and all work is done, or until a signal.
+    """Serve the page until it was closed for some seconds and all work is done, or until a signal.
 
     folder: Gets the results; created if it is missing.
     port: 0 takes a free one.
@@ -91,7 +91,7 @@ def make_folder(folder: Path) -> None:
 
 
 async def _until_nobody_looks(server: Server, desk: Desk, grace_s: float) -> None:
-    """Stop the server once a page was there, none is for `grace_s`, and nothing is left to do."""
+    """Stop the server once a page was there, none is for so long, and nothing is left to do."""
     loop = asyncio.get_running_loop()
     seen, last = False, loop.time()
     while not desk.draining:

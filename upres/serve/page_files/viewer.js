@@ -180,9 +180,10 @@ function drawLook() {
   }
   const { name, reason: why, other } = look.model;
   setText(byId("look-why"), word(asked.includes(name) ? "because" : "would", modelTitle(name, has), reason(why)));
-  if (other && !asked.includes(other) && picture.jobs.size > 0) {
-    const trying = () => start(picture, [other]);
-    byId("look-actions").append(element("button", { type: "button", onclick: trying }, word("tryOther", modelTitle(other, has))));
+  if (picture.jobs.size === 0) return;
+  for (const one of [name, other].filter((model) => model && !asked.includes(model))) {
+    const trying = () => start(picture, [one]);
+    byId("look-actions").append(element("button", { type: "button", onclick: trying }, word("tryOther", modelTitle(one, has))));
   }
 }
 
