@@ -40,6 +40,7 @@ VERBS = (
     "export",
     "inspect",
     "serve",
+    "remote",
     "ui",
 )
 CORE = (

@@ -43,8 +43,8 @@ class Running:
     def post(self, wish: dict[str, Any] | bytes, headers: dict[str, str] | None = None, **query: Any) -> httpx.Response:
         return self.client.post("/v1/upscale", content=body(wish), params=query, headers=headers)
 
-    def put(self, name: str, wish: dict[str, Any] | bytes, **query: Any) -> httpx.Response:
-        return self.client.put(f"/v1/jobs/{name}", content=body(wish), params=query)
+    def put(self, id: str, wish: dict[str, Any] | bytes, **query: Any) -> httpx.Response:
+        return self.client.put(f"/v1/jobs/{id}", content=body(wish), params=query)
 
     def events(
         self, path: str, headers: dict[str, str] | None = None, most: int = 1000
@@ -89,7 +89,7 @@ def running(data: Path, *, fake: bool = True, once: str | None = None, **setting
         ready.set()
 
     server, sockets = make_server(
-        Settings(port=0, data=str(data), **settings),
+        Settings(**{"port": 0, "data": str(data)} | settings),
         one_time_token=once,
         command=fake_command if fake else None,
         ready=told,
@@ -101,7 +101,8 @@ def running(data: Path, *, fake: bool = True, once: str | None = None, **setting
         with httpx.Client(base_url=url[0], timeout=60, trust_env=False) as client:
             yield Running(url[0], server, client)
     finally:
-        server.stop()
+        if thread.is_alive() and not server.config.app.state.service.desk.draining:  # type: ignore[union-attr]
+            server.stop()
         thread.join(30)
         assert not thread.is_alive()
 

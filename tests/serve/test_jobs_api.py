@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import socket
 import time
 import uuid
 from pathlib import Path
@@ -15,6 +15,17 @@ from tests.serve.running import Running, running
 
 def new_id() -> str:
     return uuid.uuid4().hex
+
+
+def raw(server: Running, request: bytes) -> bytes:
+    """The answer to these bytes, read until the server closes."""
+    host, port = server.url.removeprefix("http://").split(":")
+    parts: list[bytes] = []
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request)
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
 
 
 def test_a_small_picture_is_answered_at_once_and_leaves_nothing(server: Running) -> None:
@@ -189,13 +200,7 @@ def test_lists_come_in_pages(tmp_path: Path) -> None:
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read(server: Running) -> None:
-    import socket
-
-    host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as raw:
-        raw.sendall(b"POST /v1/upscale HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000000\r\n\r\n")
-        raw.settimeout(5)
-        answer = raw.recv(65536)
+    answer = raw(server, b"POST /v1/upscale HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000000\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 413 ") and b"connection: close" in answer.lower()
 
 
@@ -214,12 +219,6 @@ def test_a_body_that_grows_too_large_is_cut_off(server: Running) -> None:
 
 def test_a_slow_upload_gives_its_place_back(tmp_path: Path) -> None:
     with running(tmp_path, queue=0, body_seconds=1.0) as server:
-
-        def slow() -> object:
-            yield b"{"
-            threading.Event().wait(3)
-            yield b"}"
-
-        answer = httpx.post(f"{server.url}/v1/upscale", content=slow(), trust_env=False)  # type: ignore[arg-type]
-        assert (answer.status_code, answer.json()["code"]) == (408, "body_timeout")
+        answer = raw(server, b"POST /v1/upscale HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nslow")
+        assert answer.startswith(b"HTTP/1.1 408 ") and b"body_timeout" in answer
         assert server.post({}).status_code == 200

@@ -21,6 +21,7 @@ from upres.cli.inspect import inspect
 from upres.cli.interpolate import interpolate
 from upres.cli.models import app as models
 from upres.cli.prepare import prepare
+from upres.cli.remote import remote
 from upres.cli.serve import serve
 from upres.cli.train import train
 from upres.cli.ui import ui
@@ -48,6 +49,7 @@ app.command(cls=Verb)(prepare)
 app.command(cls=Verb)(interpolate)
 app.command(cls=Verb)(export)
 app.command(cls=Verb)(serve)
+app.command(cls=Verb)(remote)
 app.command(cls=Verb)(ui)
 app.command(cls=Verb)(doctor)
 app.add_typer(models)

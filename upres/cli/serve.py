@@ -173,10 +173,8 @@ def serve(
             put(config_text(settings))
             return 0
         check_installed()
-        from upres.serve.run import begin_log
         from upres.serve.run import serve as run
 
-        begin_log(settings)
         return run(settings, ready=lambda url: say(f"upres: serving at {url} (Ctrl-C stops)"))
 
     run_verb(work, debug)

@@ -43,7 +43,7 @@ class App:
                 await service.stop()
 
         self._router = Router(routes, redirect_slashes=False, lifespan=life)  # pyright: ignore[reportArgumentType]
-        answer = Around(self._router, service)
+        answer = Around(self._router, routes, service)
         origins = service.settings.origins
         self._answer = answer if not origins else _shared(answer, origins)
 

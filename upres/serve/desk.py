@@ -232,7 +232,7 @@ class Desk:
 
     def wait_s(self, before: Job | None = None) -> float:
         """Seconds until a worker takes `before`, or a new job."""
-        total = sum(self.own_s(job) for job in self.running)
+        total = sum(self.own_s(job) for job in self.running if not job.ended)
         free = self.settings.workers - len(self.running)
         ahead = 0
         for job in self.queue:

@@ -108,6 +108,7 @@ class Dispatch:
                     failures += 1
                     _log.error("a worker %s", death)
                     continue
+                failures = 0
                 self._desk.metrics.workers_started.inc()
                 _log.info("worker %s is ready", process.pid)
             await self._taking.wait()
@@ -120,10 +121,10 @@ class Dispatch:
             if not process.alive:  # it died while it waited: that is no attempt of the job
                 await self._desk.queue.put(job, first=True)
                 continue
-            failures = 0 if await self._run(job, process) else failures + 1
+            await self._run(job, process)
 
-    async def _run(self, job: Job, process: WorkerProcess) -> bool:
-        """Do a job. Returns whether the process is well."""
+    async def _run(self, job: Job, process: WorkerProcess) -> None:
+        """Do a job, which has ended then, or waits for its next attempt."""
         desk = self._desk
         job.attempt += 1
         job.state, job.started_at, job.began, job.progress = "running", time.time(), time.monotonic(), 0.0
@@ -136,19 +137,19 @@ class Dispatch:
                 answer = await process.ask(self._task(job), lambda told: self._told(job, told, facts))
         except WorkerDied as death:
             await self._died(job, str(death))
-            return False
+            return
         except TimeoutError:
             await process.end()
             if not job.ended:
                 limit = desk.settings.max_seconds
                 desk.end(job, "failed", Problem("too_slow", f"it took longer than the limit of {limit:g} s"))
-            return True
+            return
         except ValueError as error:  # the disk is full: nothing can be stored
             _log.error("job %s: %s", job.id, error)
             await process.end()
             if not job.ended:
                 desk.end(job, "failed", Problem("disk_full", "the disk is full"))
-            return True
+            return
         finally:
             desk.running.discard(job)
             del self._at[job]

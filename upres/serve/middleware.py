@@ -8,16 +8,17 @@ import re
 import secrets
 import time
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from upres.errors import UpresError
-from upres.serve.problems import STATUS, Problem, problem_of
+from upres.serve.problems import Problem, problem_of
 from upres.serve.service import ClientGone, Service
 
 POLICY = (
@@ -36,11 +37,12 @@ class Around:
     """The middleware of the server: pure ASGI, so that streams stay streams.
 
     app: What answers.
+    routes: Of it.
     service: Whose rules apply.
     """
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = app, service
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], service: Service) -> None:
+        self._app, self._routes, self._service = app, routes, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,13 +96,18 @@ class Around:
                 _LOG.error("request %s: %s", request.state.id, "".join(traceback.format_exception(error)))
             if request.state.status:  # the answer has begun: only its end can tell
                 raise
-            answer = JSONResponse(
-                problem.document(request.state.id),
-                problem.status,
-                problem.headers,
-                media_type="application/problem+json",
-            )
+            headers = problem.headers | ({"Allow": self._methods(inner.scope)} if problem.status == 405 else {})
+            document, kind = problem.document(request.state.id), "application/problem+json"
+            answer = JSONResponse(document, problem.status, headers, media_type=kind)
             await answer(inner.scope, inner.receive, send)
+
+    def _methods(self, scope: Scope) -> str:
+        """What may be done with a path: several routes share one."""
+        found: set[str] = set()
+        for route in self._routes:
+            if isinstance(route, Route) and route.matches(scope)[0] != Match.NONE:
+                found |= route.methods or set()
+        return ", ".join(sorted(found))
 
     def _admit(self, request: Request) -> None:
         access, path = self._service.access, request.scope["path"]
@@ -148,9 +155,5 @@ def _trace(request: Request) -> str:
 
 def _problem(error: Exception) -> Problem:
     if isinstance(error, HTTPException):
-        code = _CODES.get(error.status_code, "bad_request")
-        assert code in STATUS
-        return Problem(code, error.detail)
-    if isinstance(error, UpresError | Problem | MemoryError):
-        return problem_of(error)
+        return Problem(_CODES.get(error.status_code, "bad_request"), error.detail)
     return problem_of(error)

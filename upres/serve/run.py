@@ -61,7 +61,9 @@ class Server(uvicorn.Server):
     def stop_gently(self, number: int = signal.SIGTERM) -> None:
         """Begin to stop; the second call stops at once. To be called in the event loop."""
         if self._drain is not None:
-            self.should_exit = self.force_exit = True
+            self._drain.cancel()
+            self.config.timeout_graceful_shutdown = 0
+            self.should_exit = True
             return
         _log.info("%s: no new pictures; work in hand is finished", signal.Signals(number).name)
         self._drain = asyncio.create_task(self._until_drained())
@@ -129,6 +131,7 @@ def serve(settings: Settings, *, one_time_token: str | None = None, ready: Ready
     Raises `UsageError` if the address or the data folder cannot be had.
     """
     server, sockets = make_server(settings, one_time_token=one_time_token, ready=ready)
+    begin_log(settings)
     server.run(sockets)
     return 0
 
