@@ -40,10 +40,11 @@ ROOMS = {
     "upscaling": "inspection models engines images graph system",
     "batch": "upscaling inspection models engines images graph system",
     "evaluation": "upscaling inspection models engines graph metrics images system",
-    "comparison": "evaluation upscaling models engines graph metrics images system",
+    "web": "",
+    "comparison": "web evaluation upscaling models engines graph metrics images system",
     "export": "models engines images graph weights system",
     "doctor": "models engines images graph weights system",
-    "serve": "batch upscaling inspection models engines images system",
+    "serve": "web batch upscaling inspection models engines images system",
     "training": "evaluation upscaling models engines degradation metrics images graph weights system",
     "__init__": "upscaling export models metrics engines images graph",  # the public names
 }
@@ -68,7 +69,7 @@ HOMES = {
     "starlette": "serve",
     "uvicorn": "serve.run",
     "prometheus_client": "serve.metrics",
-    "platformdirs": "system.download",
+    "platformdirs": "system.download cli.ui",
     "filelock": "system.download system.lock engines.autotune.cache",
     "sqlite3": "system.database",
     "pikepdf": "batch.book_pdf",

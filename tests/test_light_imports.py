@@ -44,6 +44,7 @@ VERBS = (
     "inspect",
     "serve",
     "remote",
+    "ui",
 )
 CORE = (
     *("evaluation.evaluate", "images.pairing", "images.resize", "upscaling.enlarge", "upscaling.upscaler", "batch.run"),

@@ -26,6 +26,7 @@ from upres.cli.remote import remote
 from upres.cli.runs import runs
 from upres.cli.serve import serve
 from upres.cli.train import train
+from upres.cli.ui import ui
 from upres.cli.upscale import upscale
 from upres.cli.verify import verify
 
@@ -55,6 +56,7 @@ app.command(cls=Verb)(interpolate)
 app.command(cls=Verb)(export)
 app.command(cls=Verb)(serve)
 app.command(cls=Verb)(remote)
+app.command(cls=Verb)(ui)
 app.command(cls=Verb)(doctor)
 app.add_typer(models)
 
