@@ -270,6 +270,7 @@ def _job(request: Request, upscalers: Upscalers, destination: Destination, item:
         header.width,
         channels=header.channels,
         has_alpha=header.has_alpha,
+        bands=header.bands,
         depth=header.depth,
         size=request.size,
     )
