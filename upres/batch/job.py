@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from upres.batch.measured import MeasuredJob
 from upres.batch.paths import InputFile
 from upres.errors import UpresError
 from upres.images.io import Header
@@ -31,6 +32,7 @@ class Job:
     notes: For the user, known before the run.
     record: Its settings, for the XMP of the result.
     choice: The model and the reason for it; None if the request names one.
+    measured: Measured data, which reads and writes itself; None for a picture.
     """
 
     found: InputFile
@@ -44,6 +46,7 @@ class Job:
     notes: tuple[str, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict[str, str])
     choice: ModelChoice | None = None
+    measured: MeasuredJob | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upres.batch import record, resume
+from upres.batch import measured, record, resume
 from upres.batch.job import BatchReport, Job, Outcome
 from upres.batch.model_choice import ModelChooser
 from upres.batch.paths import (
@@ -26,6 +26,7 @@ from upres.graph.opaque import Network, OpaqueModel
 from upres.images.io import NAMED_SUFFIXES, READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models.expression import parse
 from upres.models.load import load_model
+from upres.science.work import MeasuredFile
 from upres.system.folders import exists, is_folder
 from upres.system.lock import FileGuard
 from upres.upscaling.choose_model import ModelChoice
@@ -74,11 +75,9 @@ class Upscalers:
     def notes(self) -> tuple[str, ...]:
         """Notes for the user: on the model, on the measured properties of an unknown architecture, on the engines."""
         networks = [network for upscaler in self._loaded.values() for network in upscaler.networks]
-        measured = tuple(
-            note for network in networks if isinstance(network.graph, OpaqueModel) for note in network.graph.notes
-        )
+        probed = tuple(note for one in networks if isinstance(one.graph, OpaqueModel) for note in one.graph.notes)
         engines = tuple(note for network in networks for note in network.runner.notes)
-        return (*self._model_notes, *measured, *engines)
+        return (*self._model_notes, *probed, *engines)
 
     @property
     def asked(self) -> str | None:
@@ -134,6 +133,7 @@ class _Planned:
     model: str
     choice: ModelChoice | None
     target: Path | None
+    measured: MeasuredFile | None = None
 
 
 def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
@@ -146,7 +146,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     `ModelError`, `OutputError` for a folder that cannot be written, or `InputError` if there are no pictures.
     """
     request.options.engine_options.check_installed()  # even if nothing is left to do
-    destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
+    destination = choose_destination(request.inputs, request.out, request.format, measured.formats(request))
     findings = find_pictures(
         request.inputs,
         recursive=request.recursive,
@@ -163,20 +163,23 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     upscalers = Upscalers(request)
     folder = destination.folder
     chooser = ModelChooser(request, {} if folder is None else resume.recorded_models(folder, request.settings()))
-    ending = _ending(destination.format if destination.file is None else destination.file.suffix.lower())
+    ending = _ending(destination.file.suffix.lower() if destination.file else destination.format)
     planned: list[_Planned] = []
     for found in findings.pictures:
         try:
             source = read_stdin() if found.path is None else found.path
-            header = read_header(source)
-            choice = chooser.choose(found.name, source, header) if upscalers.asked is None else None
+            data = measured.open_file(request, destination, source)
+            header = read_header(source) if data is None else data.header
+            choose = chooser.choose if data is None else measured.chooser(request)
+            choice = choose(found.name, source, header) if upscalers.asked is None else None
         except UpresError as error:
             prepared.failures.append(Outcome(found.name, None, 0, error=error))
             continue
         model = upscalers.asked if choice is None else choice.name
         assert model is not None
         suffix = request.size.suffix(header.height, header.width, native=upscalers.scale_of(model))
-        planned.append(_Planned(found, source, header, model, choice, destination.target(found, suffix, ending)))
+        target = measured.target(destination, found, suffix, ending if data is None else data.ending)
+        planned.append(_Planned(found, source, header, model, choice, target, data))
     clashes = check_targets((item.found, item.target) for item in planned)
     wanted: list[_Planned] = []
     for place, item in enumerate(planned):
@@ -221,7 +224,7 @@ def settle(prepared: Prepared, report: BatchReport) -> None:
 
 def _keep(prepared: Prepared, target: Path, wanted: Mapping[str, str]) -> None:
     """Classify the existing result `target` by its record: as requested, unknown, or made with other settings."""
-    before = record.read_record(target)
+    before = measured.read_record(target) or record.read_record(target)
     if before is None:
         prepared.unknown.append(target)
     elif told := record.difference(before, wanted):
@@ -258,22 +261,28 @@ def _job(request: Request, upscalers: Upscalers, destination: Destination, item:
     if target is not None and is_folder(target):
         raise OutputError(f"{target} is a folder; rename it, or choose another `out`")
     upscaler = upscalers.open(item.model)
-    height, width = request.size.resolve(header.height, header.width, native=upscaler.scale)
+    height, width = result = request.size.resolve(header.height, header.width, native=upscaler.scale)
     if height * width > request.max_pixels:
         raise InputError(
             f"the result would be {width:,} x {height:,}, {height * width:,} pixels, but `max_pixels` is "
             f"{request.max_pixels:,}; request a smaller size, or raise `max_pixels`"
         )
-    check_writable(destination.format, height, width)
-    plan = upscaler.plan(
-        header.height,
-        header.width,
-        channels=header.channels,
-        has_alpha=header.has_alpha,
-        bands=header.bands,
-        depth=header.depth,
-        size=request.size,
-    )
+    made = upscalers.record(item.model, header.height, header.width, item.source)
+    if item.measured is not None:
+        task = measured.make_job(request, item.measured, item.model, made)
+        plan, format = task.plan(upscaler, result), item.measured.kind
+    else:
+        task, format = None, destination.format
+        check_writable(format, height, width)
+        plan = upscaler.plan(
+            header.height,
+            header.width,
+            channels=header.channels,
+            has_alpha=header.has_alpha,
+            bands=header.bands,
+            depth=header.depth,
+            size=request.size,
+        )
     return Job(
         item.found,
         item.source,
@@ -282,8 +291,9 @@ def _job(request: Request, upscalers: Upscalers, destination: Destination, item:
         request.size,
         plan,
         target,
-        destination.format,
+        format,
         upscalers.notes,
-        upscalers.record(item.model, header.height, header.width, item.source),
+        made,
         item.choice,
+        task,
     )

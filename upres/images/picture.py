@@ -15,7 +15,9 @@ from upres.images.ifd import Entry
 
 READABLE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".tif", ".tiff", ".avif", ".gif"})
 # Pictures that are not read: in a folder each is refused by its name, where other files are passed over with a count.
-NAMED_SUFFIXES = frozenset({".heic", ".heif", ".bmp", ".dcm", ".jxl", ".jp2", ".exr", ".psd"})
+NAMED_SUFFIXES = frozenset(
+    {".heic", ".heif", ".bmp", ".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".jxl", ".jp2", ".exr", ".psd"}
+)
 WRITABLE_FORMATS = {
     ".png": "png",
     ".jpg": "jpeg",

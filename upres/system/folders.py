@@ -18,9 +18,14 @@ def own_results(paths: Iterable[Path]) -> set[Path]:
     NAME.* among `paths`.
     """
     paths = list(paths)
-    known = {(path.parent, path.stem) for path in paths}
-    matches = ((path, _OWN_RESULT.fullmatch(path.stem)) for path in paths)
+    known = {(path.parent, _stem(path)) for path in paths}
+    matches = ((path, _OWN_RESULT.fullmatch(_stem(path))) for path in paths)
     return {path for path, match in matches if match is not None and (path.parent, match["stem"]) in known}
+
+
+def _stem(path: Path) -> str:
+    """The name without its ending, of which ".nii.gz" is one."""
+    return path.stem.removesuffix(".nii") if path.suffix == ".gz" else path.stem
 
 
 @dataclass(slots=True)
@@ -68,7 +73,7 @@ def find_files(
             path = folder / name
             if name.startswith("."):
                 found.passed_over["hidden file"] += 1
-            elif path.suffix.lower() not in endings:
+            elif not name.lower().endswith(tuple(endings)):
                 found.passed_over[f"file that is not a {kind}"] += 1
             elif not path.is_file():
                 found.passed_over["link that leads nowhere" if path.is_symlink() else f"{kind} that is not a file"] += 1
