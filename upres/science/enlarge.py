@@ -26,7 +26,7 @@ from upres.upscaling.upscaler import Upscaler
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-_ROUNDS = 5  # of back-projection: each leaves at most half of the finest difference and far less of a region's mean
+_ROUNDS = 4  # of back-projection: each leaves at most half of the finest difference and far less of a region's mean
 _ROUND_REACH_PX = 3  # source samples that a round looks around
 _LOCK_REACH_PX = 24  # of color lock and blend
 _WIDEST_PX = 64  # overlap of windows for networks that see further, unless `exact`
@@ -152,14 +152,33 @@ class Enlarger:
             sr = weighted(sr, 1, *self.columns.enlarging(source.columns, wide, self.native))
         down = self.rows.means(source.rows, high), self.columns.means(source.columns, wide)
         up = self.rows.enlarging(source.rows, high), self.columns.enlarging(source.columns, wide)
-        near = np.ix_(self.rows.nearest(*high) - source.top, self.columns.nearest(*wide) - source.left)
-        for left_over in reversed(range(_ROUNDS)):
+        for _ in range(_ROUNDS):
             np.clip(sr, *ends, out=sr)
-            means = weighted(weighted(sr, 1, *down[1]), 0, *down[0])
-            left = np.where(valid, x - means, np.float32(0.0))
-            # Smooth corrections show no samples of the source; the last one, a thousandth of the first, is exact.
-            sr += weighted(weighted(left, 0, *up[0]), 1, *up[1]) if left_over else left[near]
-        return sr
+            left = np.where(valid, x - weighted(weighted(sr, 1, *down[1]), 0, *down[0]), np.float32(0.0))
+            sr += weighted(weighted(left, 0, *up[0]), 1, *up[1])
+        np.clip(sr, *ends, out=sr)
+        means = weighted(weighted(sr, 1, *down[1]), 0, *down[0])
+        return self._exact(sr, np.where(valid, x, means), means, ends, source)
+
+    def _exact(self, sr: Array, x: Array, means: Array, ends: tuple[Array, Array], source: Box) -> Array:
+        """`sr`, whose means over source samples are `means`, with the means x: what is left by now shows no samples.
+
+        Where that would go beyond `ends`, the detail within the sample is reduced.
+        """
+        high, wide = self.rows.covered(*source.rows), self.columns.covered(*source.columns)
+        rows, columns = self.rows.nearest(*high) - source.top, self.columns.nearest(*wide) - source.left
+        near = np.ix_(rows, columns)
+        detail = sr - means[near]
+        first = [
+            np.searchsorted(axis, np.arange(size)) for axis, size in zip((rows, columns), source.shape, strict=True)
+        ]
+        most = np.maximum.reduceat(np.maximum.reduceat(detail, first[0], axis=0), first[1], axis=1)
+        least = np.minimum.reduceat(np.minimum.reduceat(detail, first[0], axis=0), first[1], axis=1)
+        tiny = np.float32(1e-12)
+        room = np.minimum((ends[1] - x) / np.maximum(most, tiny), (x - ends[0]) / np.maximum(-least, tiny))
+        detail *= np.clip(room, 0.0, 1.0)[near]
+        detail += x[near]
+        return detail
 
     def _crop(self, sr: Array, source: Box, result: Box) -> Array:
         top, left = self.rows.covered(*source.rows)[0], self.columns.covered(*source.columns)[0]
