@@ -61,6 +61,7 @@ def created(source: Any, target: Path, size: tuple[int, int], step_px: int) -> G
         with quiet(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_NUM_THREADS=1):
             try:
                 with rasterio.open(partial, "w", **_profile(source, size)) as result:
+                    result.colorinterp = source.colorinterp  # GDAL stores what is alpha before the first pixel
                     yield result
                 _add_overviews(source, partial, size)
             except (RasterioIOError, RasterioError) as error:
@@ -126,7 +127,6 @@ def describe(
     made: The record of the settings.
     """
     _georeference(result, source, *factors)
-    result.colorinterp = source.colorinterp
     result.descriptions = source.descriptions
     result.units = [unit or "" for unit in source.units]
     result.scales, result.offsets = source.scales, source.offsets
@@ -170,7 +170,8 @@ def _georeference(result: Any, source: Any, rows: float, columns: float) -> None
         ]
         result.gcps = (scaled, crs)
     elif source.transform != Affine.identity():
-        result.transform = source.transform * Affine.scale(1.0 / columns, 1.0 / rows)
+        a, b, c, d, e, f = source.transform[:6]
+        result.transform = Affine(a / columns, b / rows, c, d / columns, e / rows, f)
     found = source.rpcs
     if found is not None:
         values = found.to_dict()

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-_SHARE = 0.001  # of the values, at either end, that may lie outside [0, 1]: a few outliers must not darken all others
+_SHARE = 0.001  # of the values, at either end, that may lie outside [0, 1] if far away: a few outliers must not darken all others
+_FAR = 1.5  # times that range, beyond which extremes are outliers
 _LEVELS = 4  # holes are filled up to 2^4 samples from the nearest value
 FILL_REACH_PX = 3 << _LEVELS  # samples from which a filled one depends on values
 
@@ -83,7 +84,7 @@ class Statistics:
         if self._dtype == np.uint8:
             return Mapping(0.0, 255.0, least, most)
         low, high = np.quantile(np.concatenate(self._some), [_SHARE, 1.0 - _SHARE])
-        if not high > low:
+        if _FAR * (high - low) >= most - least or not high > low:
             low, high = least, most
         gain = float(high - low)
         return Mapping(float(low), gain if gain > 0.0 and np.isfinite(gain) else 1.0, least, most)

@@ -1,0 +1,108 @@
+"""Measured data among the pictures of a request, from the command's request to the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.science.made import dicom, field
+from tests.tiny import compact_file
+from upres.batch import measured
+from upres.batch.job import Encoding, Outcome
+from upres.batch.paths import Destination, InputFile
+from upres.batch.plan import prepare, settle
+from upres.batch.request import Request
+from upres.batch.run import run_jobs
+from upres.errors import InputError
+from upres.images.io import Picture, write_picture
+from upres.upscaling.output_size import OutputSize
+
+rasterio = pytest.importorskip("rasterio")
+pytest.importorskip("pydicom")
+
+
+class Nobody:
+    def advanced(self, pixels: int) -> None: ...
+
+    def dropped(self, pixels: int) -> None: ...
+
+    def finished(self, outcome: Outcome) -> None: ...
+
+
+def never() -> bytes:
+    raise AssertionError
+
+
+def run(request: Request) -> list[Outcome]:
+    prepared = prepare(request, never)
+    report = run_jobs(prepared.jobs, Encoding(), Nobody())
+    settle(prepared, report)
+    for upscaler in {id(job.upscaler): job.upscaler for job in prepared.jobs}.values():
+        upscaler.close()
+    return [*prepared.failures, *report.outcomes]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A picture, a GeoTIFF of three bands and a DICOM file without an ending."""
+    inside = tmp_path / "in"
+    inside.mkdir()
+    write_picture(Picture(np.full((8, 8, 3), 0.5, np.float32)), inside / "p.png")
+    values = np.stack([field(16, 20, seed) * 3000 for seed in range(3)]).astype(np.uint16)
+    with rasterio.open(
+        inside / "map.tif", "w", driver="GTiff", height=16, width=20, count=3, dtype="uint16",
+        crs="EPSG:32633", transform=rasterio.Affine(10, 0, 5e5, 0, -10, 4e6),
+    ) as file:  # fmt: skip
+        file.write(values)
+    dicom(inside / "scan.dcm", (field(16, 16) * 1000).astype(np.int16)[None])
+    return inside
+
+
+def test_each_file_of_a_folder_becomes_a_file_of_its_kind(folder: Path, tmp_path: Path) -> None:
+    request = Request((str(folder),), out=str(tmp_path / "out"))
+    outcomes = run(request)
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["map.tif", "p.png", "scan.dcm"]
+    with rasterio.open(tmp_path / "out" / "map.tif") as result:
+        assert (result.count, result.height, result.width) == (3, 64, 80)
+        assert result.transform[:6] == (2.5, 0, 5e5, 0, -2.5, 4e6)
+    kept = prepare(request, never)  # the same request again keeps them
+    assert len(kept.existing) == 3 and not kept.jobs and not kept.other
+
+
+def test_models_that_may_invent_are_refused_for_measured_data_alone(folder: Path, tmp_path: Path) -> None:
+    model = str(compact_file(tmp_path / "m.safetensors", 2))
+    request = Request((str(folder),), out=str(tmp_path / "out"), model=model)
+    outcomes = {Path(outcome.name).name: outcome.error for outcome in run(request)}
+    assert outcomes["p.png"] is None
+    for name in ("map.tif", "scan.dcm"):
+        assert isinstance(outcomes[name], InputError)
+        assert "is measured data, and" in str(outcomes[name]) and "`allow_generative=True`" in str(outcomes[name])
+    allowed = Request((str(folder / "map.tif"),), out=str(tmp_path / "x.tif"), model=model, allow_generative=True)
+    assert [outcome.error for outcome in run(allowed)] == [None]
+    with rasterio.open(tmp_path / "x.tif") as result:
+        assert result.tags(ns="UPRES")["GENERATIVE"].endswith("m.safetensors")
+
+
+def test_a_format_that_cannot_hold_it_is_refused(folder: Path, tmp_path: Path) -> None:
+    (outcome,) = run(Request((str(folder / "scan.dcm"),), out=str(tmp_path / "x.png")))
+    assert "is measured data (dicom), which png cannot hold; name a result that ends in .dcm" in str(outcome.error)
+    (outcome,) = run(Request((str(folder / "p.png"),), out=str(tmp_path / "x.dcm")))
+    assert "format must be one of png" in str(outcome.error)
+
+
+def test_the_scale_decides_the_model(folder: Path) -> None:
+    for factor, name in ((2.0, "compact-x2"), (3.0, "compact-x4"), (None, "compact-x4")):
+        prepared = prepare(Request((str(folder / "map.tif"),), size=OutputSize(factor=factor)), never)
+        assert prepared.jobs[0].choice is not None and prepared.jobs[0].choice.name == name
+
+
+def test_nii_gz_is_one_ending() -> None:
+    source = InputFile(Path("a/brain.nii.gz"))
+    assert measured.target(Destination("png"), source, "_x2", ".nii.gz") == Path("a/brain_x2.nii.gz")
+    assert measured.target(Destination("png", folder=Path("o")), source, "_x2", ".nii.gz") == Path("o/brain.nii.gz")
+    assert measured.target(Destination("tiff", folder=Path("o")), InputFile(Path("m.TIF")), "_x2", ".TIF") == Path(
+        "o/m.TIF"
+    )
