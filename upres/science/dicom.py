@@ -22,7 +22,7 @@ from upres.images.io import Header
 from upres.science import dicom_out
 from upres.science.enlarge import Enlarger
 from upres.science.values import Statistics
-from upres.science.work import Progress, Share, Windows, plan_windows
+from upres.science.work import Progress, Share, Windows, as_record, plan_windows
 from upres.system.files import commit_partial, output_error, partial_path
 from upres.system.text import first_line, parse_json, shown
 from upres.upscaling.plan import Plan
@@ -71,7 +71,7 @@ class Dicom:
         if syntax.is_encapsulated and not decoder.is_available:
             raise InputError(
                 f"{self.name} is compressed as {syntax.name}, for which no decoder is installed; decompress it with "
-                "dcmdjpeg or gdcmconv --raw, or install python-gdcm"
+                "dcmdjpeg or gdcmconv, or install python-gdcm"
             )
         colors = str(data.get("PhotometricInterpretation", ""))
         if colors not in (*_GRAY, *_COLORS, "PALETTE COLOR"):
@@ -139,14 +139,14 @@ def _our_errors(name: str) -> Generator[None]:
 
 
 def _read(path: Path, *, pixels: bool = True) -> FileDataset:
-    from pydicom import dcmread
+    from pydicom import dcmread  # pyright: ignore[reportUnknownVariableType]
 
-    return dcmread(path, stop_before_pixels=not pixels)
+    return dcmread(path, stop_before_pixels=not pixels)  # pyright: ignore[reportUnknownVariableType]
 
 
 def _frames(data: FileDataset, count: int, *, colors: bool) -> NDArray[Any]:
     """Stored values, frames h w c: bits beyond those stored are cut off, and colors are RGB."""
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
 
     found: NDArray[Any] = pixel_array(data, raw=not colors)
     height, width = int(cast(Any, data).Rows), int(cast(Any, data).Columns)
@@ -195,4 +195,4 @@ def read_made(path: Path) -> dict[str, str] | None:
             found: Any = parse_json(text) if text else None
     except (InputError, ValueError):
         return None
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else None
+    return as_record(found)

@@ -23,7 +23,7 @@ from upres.images.io import Header
 from upres.science import geotiff_out, rasterio_errors
 from upres.science.enlarge import Box, Enlarger
 from upres.science.values import Mapping, Statistics
-from upres.science.work import Progress, Share, Windows, plan_windows
+from upres.science.work import Progress, Share, Windows, as_record, plan_windows
 from upres.system.text import parse_json, shown
 from upres.upscaling.plan import Plan
 from upres.upscaling.upscaler import Upscaler
@@ -154,4 +154,4 @@ def read_made(path: Path) -> dict[str, str] | None:
             found: Any = parse_json(text) if text else None
     except (InputError, ValueError):
         return None
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else None
+    return as_record(found)

@@ -20,7 +20,7 @@ from upres.errors import InputError
 from upres.images.io import Header
 from upres.science.enlarge import Enlarger
 from upres.science.values import Statistics
-from upres.science.work import Progress, Share, Windows, plan_windows
+from upres.science.work import Progress, Share, Windows, as_record, plan_windows
 from upres.system.files import commit_partial, output_error, partial_path
 from upres.system.text import first_line, json_text, parse_json, shown
 from upres.upscaling.plan import Plan
@@ -173,4 +173,4 @@ def read_made(path: Path) -> dict[str, str] | None:
         found: Any = parse_json(texts[0].removeprefix(_COMMENT)) if texts else None
     except (InputError, ValueError):
         return None
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else None
+    return as_record(found)

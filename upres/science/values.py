@@ -104,12 +104,13 @@ def filled(x: Array, valid: NDArray[np.bool_]) -> Array:
 
 def _filled(weighted: Array, weight: Array, levels: int) -> Array:
     """Means where `weight` is above 0, elsewhere those of the coarser level."""
-    mean = weighted / np.where(weight > 0.0, weight, np.float32(1.0))
+    divisor: Array = np.where(weight > 0.0, weight, np.float32(1.0))
+    mean: Array = weighted / divisor
     if weight.all():
         return mean
     if not levels:
         return np.where(weight > 0.0, mean, np.float32(0.5))
-    known = np.minimum(weight, np.float32(1.0))
+    known: Array = np.minimum(weight, np.float32(1.0))
     coarse = _filled(_halved(mean * known), _halved(known), levels - 1)
     below = _doubled(_doubled(coarse).T).T[: mean.shape[0], : mean.shape[1]]
     return np.where(weight > 0.0, mean, below)

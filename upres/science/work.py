@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from upres.images.io import Header
 from upres.science.enlarge import Box, Enlarger
@@ -46,6 +46,13 @@ class MeasuredFile(Protocol):
         made: The record of its settings, with "generative" set for models that invent detail.
         """
         ...
+
+
+def as_record(found: object) -> dict[str, str] | None:
+    """A record of settings that was read from a file; None for other values."""
+    if not isinstance(found, dict):
+        return None
+    return {str(name): str(value) for name, value in cast("dict[object, object]", found).items()}
 
 
 class Windows:
