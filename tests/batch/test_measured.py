@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.batch.collected import Watching
 from tests.science.made import dicom, field
 from tests.tiny import compact_file
 from upres.batch import measured
-from upres.batch.job import Encoding, Outcome
+from upres.batch.collection import Collection
+from upres.batch.collection_run import CollectionRun
+from upres.batch.job import Encoding, Outcome, Summary
 from upres.batch.paths import Destination, InputFile
-from upres.batch.plan import prepare, settle
+from upres.batch.plan import prepare
 from upres.batch.request import Request
 from upres.batch.run import run_jobs
 from upres.errors import InputError
@@ -23,22 +26,21 @@ rasterio = pytest.importorskip("rasterio")
 pytest.importorskip("pydicom")
 
 
-class Nobody:
-    def advanced(self, pixels: int) -> None: ...
-
-    def dropped(self, pixels: int) -> None: ...
-
-    def finished(self, outcome: Outcome) -> None: ...
-
-
 def never() -> bytes:
     raise AssertionError
 
 
+def run_folder(request: Request, out: Path) -> tuple[Collection, Summary, Watching]:
+    collection, watching = Collection(request, Encoding(), Destination("png", folder=out), never), Watching()
+    try:
+        return collection, CollectionRun(collection).run(watching), watching
+    finally:
+        collection.close()
+
+
 def run(request: Request) -> list[Outcome]:
     prepared = prepare(request, never)
-    report = run_jobs(prepared.jobs, Encoding(), Nobody())
-    settle(prepared, report)
+    report = run_jobs(prepared.jobs, Encoding(), Watching())
     for upscaler in {id(job.upscaler): job.upscaler for job in prepared.jobs}.values():
         upscaler.close()
     return [*prepared.failures, *report.outcomes]
@@ -61,22 +63,28 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_each_file_of_a_folder_becomes_a_file_of_its_kind(folder: Path, tmp_path: Path) -> None:
-    request = Request((str(folder),), out=str(tmp_path / "out"))
-    outcomes = run(request)
-    assert [outcome.error for outcome in outcomes] == [None] * 3
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["map.tif", "p.png", "scan.dcm"]
+    out = tmp_path / "out"
+    request = Request((str(folder),), out=str(out))
+    _, summary, watching = run_folder(request, out)
+    assert summary.failed == 0 and {outcome.error for outcome in watching.outcomes} == {None}
+    assert [path.name for path in sorted(out.iterdir()) if path.name[0] != "."] == ["map.tif", "p.png", "scan.dcm"]
     with rasterio.open(tmp_path / "out" / "map.tif") as result:
         assert (result.count, result.height, result.width) == (3, 64, 80)
         assert result.transform[:6] == (2.5, 0, 5e5, 0, -2.5, 4e6)
-    kept = prepare(request, never)  # the same request again keeps them
-    assert len(kept.existing) == 3 and not kept.jobs and not kept.other
+    for forgotten in (False, True):  # the same request again keeps them, by the journal and by their own records
+        if forgotten:
+            for own in out.glob(".upres*"):
+                own.unlink()
+        again, _, watching = run_folder(request, out)
+        assert again.kept.existing.count == 3 and not watching.outcomes and not again.kept.other
 
 
 def test_models_that_may_invent_are_refused_for_measured_data_alone(folder: Path, tmp_path: Path) -> None:
     model = str(compact_file(tmp_path / "m.safetensors", 2))
     request = Request((str(folder),), out=str(tmp_path / "out"), model=model)
-    outcomes = {Path(outcome.name).name: outcome.error for outcome in run(request)}
-    assert outcomes["p.png"] is None
+    _, summary, _ = run_folder(request, tmp_path / "out")
+    outcomes = {Path(outcome.name).name: outcome.error for outcome in summary.failures}
+    assert set(outcomes) == {"map.tif", "scan.dcm"}
     for name in ("map.tif", "scan.dcm"):
         assert isinstance(outcomes[name], InputError)
         assert "is measured data, and" in str(outcomes[name]) and "`allow_generative=True`" in str(outcomes[name])

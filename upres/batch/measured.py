@@ -13,7 +13,7 @@ from upres.errors import InputError, UsageError
 from upres.images.io import WRITABLE_FORMATS, Header
 from upres.models.expression import parse
 from upres.models.generative import generative_parts
-from upres.science.open import ENDINGS, open_measured, read_made
+from upres.science.open import ENDINGS, ending_of, open_measured
 from upres.science.work import MeasuredFile
 from upres.system.text import shown
 from upres.upscaling.choose_model import DEFAULT_FACTOR, MODELS_BY_ROLE, ModelChoice
@@ -21,7 +21,6 @@ from upres.upscaling.plan import Plan
 from upres.upscaling.upscaler import Upscaler
 
 _FORMATS = {"geotiff": "tiff", "dicom": "dicom", "nifti": "nifti"}  # the only format of a result, by the kind
-_OF_THE_RESULT = ("generative", "values")  # in the record beside the settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +63,19 @@ def open_file(request: Request, destination: Destination, source: Path | bytes) 
     return found
 
 
-def chooser(request: Request) -> Callable[[str, Path | bytes, Header], ModelChoice]:
-    """As `ModelChooser.choose`, for measured data: a faithful bundled model, by the factor alone."""
+def choose(request: Request, header: Header) -> ModelChoice:
+    """The bundled model for measured data: a faithful one, by the factor alone."""
+    factor = request.size.factor_for(header.height, header.width)
+    scale = 2 if factor is not None and factor <= 2 else round(DEFAULT_FACTOR)
+    return ModelChoice(MODELS_BY_ROLE["standard"][scale], "measured data: a model that invents nothing")
 
-    def choose(_picture: str, _source: Path | bytes, header: Header) -> ModelChoice:
-        factor = request.size.factor_for(header.height, header.width)
-        scale = 2 if factor is not None and factor <= 2 else round(DEFAULT_FACTOR)
-        return ModelChoice(MODELS_BY_ROLE["standard"][scale], "measured data: a model that invents nothing")
 
-    return choose
+def name_of(path: Path, request: Request, destination: Destination) -> str:
+    """The name of the result in a folder, of a picture or of measured data, from the beginning of the file."""
+    ending = ending_of(path, as_picture=request.format not in (None, "tiff")) or destination.ending
+    named = target(Destination(destination.format, folder=Path()), InputFile(path), "", ending)
+    assert named is not None
+    return named.name
 
 
 def target(destination: Destination, found: InputFile, suffix: str, ending: str) -> Path | None:
@@ -95,12 +98,6 @@ def make_job(request: Request, file: MeasuredFile, model: str, record: Mapping[s
             "known); use `model=compact-x4`, or allow it with `allow_generative=True`"
         )
     return MeasuredJob(file, {**record, "generative": names or "no"})
-
-
-def read_record(path: Path) -> dict[str, str] | None:
-    """The record of a result of measured data, as `record.read_record`; None for others."""
-    found = read_made(path)
-    return None if found is None else {name: value for name, value in found.items() if name not in _OF_THE_RESULT}
 
 
 def formats(request: Request) -> dict[str, str]:

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
 from upres.batch.measured import MeasuredJob
@@ -74,22 +75,23 @@ def _estimate(jobs: Sequence[Job], speed: Callable[[Job], float]) -> float:
     return total + tail
 
 
-def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> BatchReport:
+def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher, swept: set[Path] | None = None) -> BatchReport:
     """Run all jobs in order. Never raises for a bad picture.
 
     jobs: To run.
     encoding: How to write results.
     watcher: Receives progress.
+    swept: Folders in which nothing is left of killed runs; those of the jobs are swept and added.
 
     Stops early, with `stopped_by`, if the disk is full, standard output cannot be written or a model is refused, since
     later pictures would fail too. Ctrl-C stops after the file being written; files are either complete or absent.
     """
-    return _Run(jobs, encoding, watcher).run()
+    return _Run(jobs, encoding, watcher, set() if swept is None else swept).run()
 
 
 class _Run:
-    def __init__(self, jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> None:
-        self._jobs, self._encoding, self._watcher = jobs, encoding, watcher
+    def __init__(self, jobs: Sequence[Job], encoding: Encoding, watcher: Watcher, swept: set[Path]) -> None:
+        self._jobs, self._encoding, self._watcher, self._swept = jobs, encoding, watcher, swept
         self._report = BatchReport()
         self._cancel = threading.Event()
         self._counted: dict[int, int] = {}
@@ -100,8 +102,9 @@ class _Run:
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
 
     def run(self) -> BatchReport:
-        for folder in {job.target.parent for job in self._jobs if job.target is not None}:
+        for folder in {job.target.parent for job in self._jobs if job.target is not None} - self._swept:
             sweep_partials(folder)
+            self._swept.add(folder)
         try:
             self._all()
         except KeyboardInterrupt:

@@ -157,6 +157,11 @@ class UpscaleProgress:
         pictures = f"{self._ended} of {self._pictures} pictures, " if self._pictures > 1 else ""
         return f"{pictures}{done / 1e6:,.1f} of {(total or 0) / 1e6:,.1f} MP"
 
+    def retotal(self, pixels_left: float, pictures_left: int) -> None:
+        """What is left, from now on: known better than before."""
+        self._pictures = self._ended + pictures_left
+        self._job.update(self._job.done, self._job.done + pixels_left)
+
     def advanced(self, pixels: int) -> None:
         self._job.advance(pixels)
 

@@ -202,6 +202,23 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Replace existing results, which are kept otherwise.", rich_help_panel=_FILES),
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="N/OF",
+            help="Only this part of the pictures, such as 3/10, for several machines.",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Also try pictures again that failed before and have not changed.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
     max_pixels: Annotated[
         str,
         typer.Option(
@@ -248,13 +265,16 @@ def upscale(
             recursive=recursive,
             allow_generative=allow_generative,
         )
+        from upres.batch.job import Encoding
         from upres.cli.upscale_job import run_request
 
         if nice:
             from upres.system.priority import lower_priority
 
             lower_priority()
-        return run_request(request, quality, png_level, debug or debug_enabled())
+        encoding = Encoding(quality, png_level)
+        debugging = debug or debug_enabled()
+        return run_request(request, encoding, debugging, shard=shard, retry_failed=retry_failed)
 
     run_verb(work, debug)
 

@@ -22,7 +22,7 @@ from upres.images.io import Header
 from upres.science import dicom_out
 from upres.science.enlarge import Enlarger
 from upres.science.values import Statistics
-from upres.science.work import Progress, Share, Windows, as_record, plan_windows
+from upres.science.work import Progress, Share, Windows, as_record, plan_windows, result_ending
 from upres.system.files import commit_partial, output_error, partial_path
 from upres.system.text import first_line, parse_json, shown
 from upres.upscaling.plan import Plan
@@ -43,7 +43,7 @@ class Dicom:
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, shown(path)
-        self.ending = path.suffix if path.suffix.lower() in (".dcm", ".dicom", ".ima") else ".dcm"
+        self.ending = result_ending(self.kind, path)
         with _our_errors(self.name):
             data = _read(path, pixels=False)
             self._check(data)

@@ -23,7 +23,7 @@ from upres.images.io import Header
 from upres.science import geotiff_out, rasterio_errors
 from upres.science.enlarge import Box, Enlarger
 from upres.science.values import Mapping, Statistics
-from upres.science.work import Progress, Share, Windows, as_record, plan_windows
+from upres.science.work import Progress, Share, Windows, as_record, plan_windows, result_ending
 from upres.system.text import parse_json, shown
 from upres.upscaling.plan import Plan
 from upres.upscaling.upscaler import Upscaler
@@ -47,7 +47,7 @@ class GeoTiff:
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, shown(path)
-        self.ending = path.suffix if path.suffix.lower() in (".tif", ".tiff") else ".tif"
+        self.ending = result_ending(self.kind, path)
         with rasterio_errors.opened(path) as source:
             wrong = sorted(set(source.dtypes) - _DTYPES)
             if wrong:

@@ -20,7 +20,7 @@ from upres.errors import InputError
 from upres.images.io import Header
 from upres.science.enlarge import Enlarger
 from upres.science.values import Statistics
-from upres.science.work import Progress, Share, Windows, as_record, plan_windows
+from upres.science.work import Progress, Share, Windows, as_record, plan_windows, result_ending
 from upres.system.files import commit_partial, output_error, partial_path
 from upres.system.text import first_line, json_text, parse_json, shown
 from upres.upscaling.plan import Plan
@@ -41,7 +41,7 @@ class Nifti:
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, shown(path)
-        self.ending = ".nii.gz" if path.name.lower().endswith(".nii.gz") else ".nii"
+        self.ending = result_ending(self.kind, path)
         image = self._load()
         shape, dtype = image.shape, np.dtype(image.get_data_dtype())
         if len(shape) < 2 or 0 in shape:

@@ -11,14 +11,17 @@ from typing import BinaryIO
 from upres.errors import InputError
 from upres.images.bands import count_bands
 from upres.images.ifd import read_directory
+from upres.images.sniff import HEAD_BYTES, sniff
 from upres.images.tiff import TiffFacts, read_tiff
-from upres.science.work import MeasuredFile
+from upres.science.work import MeasuredFile, result_ending
+from upres.system.folders import has_no_ending
 from upres.system.packages import has_module, install_command
 from upres.system.text import shown
 
 ENDINGS = {".dcm": "dicom", ".nii": "nifti", ".gz": "nifti"}  # of results, beside those of pictures
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEAD_BYTES = 352
+_SUFFIXES = frozenset({".tif", ".tiff", ".dcm", ".dicom", ".ima", ".nii", ".gz"})
 _GROUND = frozenset({33550, 33922, 34264, 34735, 42112, 42113, 50844})  # GeoTIFF, GDAL's metadata and nodata, RPC
 _BITS, _PHOTOMETRIC, _COMPRESSION, _FORMAT = 258, 262, 259, 339
 _OLD_JPEG = 6
@@ -45,6 +48,34 @@ def open_measured(path: Path, *, as_picture: bool = False) -> MeasuredFile | Non
             return _without_gdal(path, install_command(extra))
         raise InputError(f"{shown(path)} is {words}, which needs another package: {install_command(extra)}")
     return opener(path)
+
+
+def has_picture(path: Path) -> bool:
+    """Whether the beginning of a file is that of a picture or of measured data, whatever its name."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            file.seek(0)
+            return sniff(head)[0] is not None or _kind(file, False) is not None
+    except OSError:
+        return False
+
+
+def ending_of(path: Path, *, as_picture: bool = False) -> str | None:
+    """The ending of the result of measured data; None for a picture, as far as the names of files and of packages and
+    the beginning of the file tell.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES and not has_no_ending(path.name):
+        return None
+    try:
+        with path.open("rb") as file:
+            kind = _kind(file, as_picture)
+    except OSError:
+        return None
+    if kind is None or not has_module(_KINDS[kind][1]):
+        return None
+    return result_ending(kind, path)
 
 
 def _without_gdal(path: Path, command: str) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-_SHARE = 0.001  # of the values, at either end, that may lie outside [0, 1] if far away: a few outliers must not darken all others
-_FAR = 1.5  # times that range, beyond which extremes are outliers
+_SHARE = 0.001  # of the values, at either end, that may lie outside [0, 1]: a few outliers must not darken all others
+_FAR = 1.5  # times the range without them: where extremes lie further apart, they are outliers
 _LEVELS = 4  # holes are filled up to 2^4 samples from the nearest value
 FILL_REACH_PX = 3 << _LEVELS  # samples from which a filled one depends on values
 

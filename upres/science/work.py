@@ -48,6 +48,16 @@ class MeasuredFile(Protocol):
         ...
 
 
+def result_ending(kind: str, path: Path) -> str:
+    """The ending of the result of a file of measured data: its own, where it is one of its kind."""
+    own, name = path.suffix, path.name.lower()
+    if kind == "geotiff":
+        return own if own.lower() in (".tif", ".tiff") else ".tif"
+    if kind == "dicom":
+        return own if own.lower() in (".dcm", ".dicom", ".ima") else ".dcm"
+    return ".nii.gz" if name.endswith(".nii.gz") else ".nii"
+
+
 def as_record(found: object) -> dict[str, str] | None:
     """A record of settings that was read from a file; None for other values."""
     if not isinstance(found, dict):

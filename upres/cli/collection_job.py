@@ -1,0 +1,86 @@
+"""Run a collection of `upres upscale`: its progress, its messages and its exit code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from upres.batch.collection import Collection
+from upres.batch.collection_run import CollectionRun
+from upres.batch.job import Encoding, Job, Outcome
+from upres.batch.paths import Destination
+from upres.batch.request import Request
+from upres.batch.run import estimate_seconds
+from upres.batch.search import Shard
+from upres.cli.errors import say
+from upres.cli.job_exit import leave
+from upres.cli.job_words import TELL_FROM_S, tell_choices, tell_end, tell_left_out, tell_start
+from upres.cli.progress import UpscaleProgress
+
+
+def run_collection(
+    request: Request,
+    encoding: Encoding,
+    destination: Destination,
+    read_stdin: Callable[[], bytes],
+    debug: bool,
+    *,
+    shard: Shard | None,
+    retry: bool,
+) -> int:
+    """Run it and return the exit code; the arguments are those of `Collection`. debug: print tracebacks."""
+    collection = Collection(request, encoding, destination, read_stdin, shard=shard, retry=retry)
+    try:
+        tell_left_out(collection.left_out, collection.kept)
+        with ExitStack() as stack:
+            display = _Display(collection, stack)
+            start = time.monotonic()
+            summary = CollectionRun(collection).run(display)
+        display.tell_notes()
+        if collection.reused:
+            say(f"taken over: {collection.reused} x result of a picture with the same content")
+        tell_end(request, destination, summary, time.monotonic() - start, debug)
+    finally:
+        collection.close()
+    return leave(summary, collection.kept, collection.planner.upscalers.loaded.values())
+
+
+class _Display:
+    """A `CollectionWatcher`: a bar for all pictures, which begins with the first of them."""
+
+    def __init__(self, collection: Collection, stack: ExitStack) -> None:
+        self._collection, self._stack = collection, stack
+        self._bar: UpscaleProgress | None = None
+        self._told_models = set[str]()
+        self._told_notes = 0
+
+    def planned(self, jobs: Sequence[Job], pixels_left: float, pictures_left: int) -> None:
+        pixels = sum(job.plan.pixels for job in jobs)
+        self.tell_notes()
+        tell_choices(jobs, self._told_models)
+        if self._bar is None:
+            estimate_s = estimate_seconds(jobs, TELL_FROM_S) * (1.0 + pixels_left / max(1, pixels))
+            tell_start(list(jobs), estimate_s, pixels_left, pictures_left)
+            bar = UpscaleProgress(round(pixels + pixels_left), len(jobs) + pictures_left, estimate_s)
+            self._bar = self._stack.enter_context(bar)
+        else:
+            self._bar.retotal(pixels + pixels_left, len(jobs) + pictures_left)
+
+    def tell_notes(self) -> None:
+        """Say what is new among the notes of the collection."""
+        for note in self._collection.notes[self._told_notes :]:
+            say(f"note: {note}")
+        self._told_notes = len(self._collection.notes)
+
+    def advanced(self, pixels: int) -> None:
+        assert self._bar is not None
+        self._bar.advanced(pixels)
+
+    def dropped(self, pixels: int) -> None:
+        assert self._bar is not None
+        self._bar.dropped(pixels)
+
+    def finished(self, outcome: Outcome) -> None:
+        assert self._bar is not None
+        self._bar.finished(outcome)
