@@ -114,3 +114,14 @@ def test_nii_gz_is_one_ending() -> None:
     assert measured.target(Destination("tiff", folder=Path("o")), InputFile(Path("m.TIF")), "_x2", ".TIF") == Path(
         "o/m.TIF"
     )
+
+
+def test_files_without_an_ending_are_read_by_content(folder: Path, tmp_path: Path) -> None:
+    (folder / "scan.dcm").rename(folder / "IM0001")
+    (folder / "p.png").rename(folder / "photo")
+    (folder / "map.tif").rename(folder / "map.2026")
+    (folder / "notes").write_text("no picture")
+    out = tmp_path / "out"
+    collection, summary, _ = run_folder(Request((str(folder),), out=str(out)), out)
+    assert summary.failed == 0 and collection.left_out == {"file that is not a picture": 1}
+    assert sorted(path.name for path in out.iterdir() if path.name[0] != ".") == ["IM0001.dcm", "map.tif", "photo.png"]
