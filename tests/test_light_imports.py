@@ -32,6 +32,8 @@ HEAVY = (
 )
 VERBS = (
     "upscale",
+    "jobs",
+    "verify",
     "evaluate",
     "compare",
     "interpolate",

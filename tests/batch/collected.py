@@ -16,7 +16,7 @@ from upres.batch.collection_run import CollectionRun
 from upres.batch.job import Encoding, Job, Outcome, Summary
 from upres.batch.journal import NAME
 from upres.batch.paths import Destination
-from upres.batch.request import Request
+from upres.batch.request import CollectionOptions, Request
 from upres.images.io import write_picture
 from upres.upscaling.upscaler import Upscaler
 
@@ -28,6 +28,9 @@ class Watching:
         self.pixels = 0
         self.outcomes: list[Outcome] = []
         self.left: list[tuple[float, int]] = []
+
+    def failed(self, outcomes: Sequence[Outcome]) -> None:
+        self.outcomes += outcomes
 
     def planned(self, jobs: Sequence[Job], pixels_left: float, pictures_left: int) -> None:
         self.left.append((pixels_left, pictures_left))
@@ -61,11 +64,11 @@ class Folder:
         return path
 
     def open(self, out: Path | None = None, encoding: Encoding | None = None, **fields: Any) -> Collection:
-        own = {name: fields.pop(name) for name in ("shard", "retry") if name in fields}
+        own = {name: fields.pop(name) for name in ("shard", "retry_failed") if name in fields}
         inputs = fields.pop("inputs", (str(self.inputs),))
         request = Request(inputs, out=str(out or self.out), **{"recursive": True, "model": self.model} | fields)
         place = Destination("png", folder=out or self.out)
-        return Collection(request, encoding or Encoding(), place, lambda: b"", **own)
+        return Collection(request, encoding or Encoding(), place, lambda: b"", CollectionOptions(**own))
 
     def run(self, out: Path | None = None, **fields: Any) -> tuple[Collection, Summary]:
         """Run it to its end."""

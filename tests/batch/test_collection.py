@@ -165,7 +165,7 @@ def test_what_failed_is_tried_again_when_it_or_its_limits_changed_or_on_request(
     _, second = folder.run()
     assert (first.failed, second.failed, second.left) == (1, 1, 0)
     assert folder.rows("SELECT code, limits IS NULL FROM pictures WHERE state = 3") == [(3, 0)]
-    _, third = folder.run(retry=True)
+    _, third = folder.run(retry_failed=True)
     assert third.failed == 1
     _, fourth = folder.run(max_pixels=10**6)
     assert fourth.failed == 1

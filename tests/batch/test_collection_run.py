@@ -43,7 +43,7 @@ def test_a_run_that_was_killed_is_gone_on_with(folder: Folder) -> None:
     """Its process is gone: what it had in hand is open again; a result that it had not entered yet is."""
     collection = folder.open()
     run = CollectionRun(collection)
-    jobs = run.next_jobs()
+    jobs = run.next_jobs(Watching())
     assert folder.rows("SELECT state FROM pictures") == [(1,)] * 3
     whole = folder.undisturbed()
     (folder.out / "0.png").write_bytes(whole["0.png"])  # renamed into place, and then the end
@@ -60,7 +60,7 @@ def test_two_runs_share_the_pictures(folder: Folder, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(collection_run, "CHUNK", 1)
     first, second = folder.open(), folder.open()
     one, other = CollectionRun(first), CollectionRun(second)
-    names = [job.found.name for run in (one, other, one, other) for job in run.next_jobs()]
+    names = [job.found.name for run in (one, other, one, other) for job in run.next_jobs(Watching())]
     assert sorted(names) == sorted(map(str, folder.inputs.iterdir()))
     first.close()
     second.close()
@@ -121,7 +121,7 @@ def test_a_folder_that_is_no_longer_writable_stops_the_job(folder: Folder, monke
 def test_shards_are_disjoint_and_whole(folder: Folder) -> None:
     for index in range(4, 20):
         folder.add(f"{index}.png", seed=index % 3)
-    done = [folder.run(shard=parse_shard(f"{part}/3"))[1].done + 0 for part in (1, 2, 3)]
+    done = [folder.run(shard=f"{part}/3")[1].done + 0 for part in (1, 2, 3)]
     assert sum(done) <= 19 and min(done) > 0
     assert folder.results() == folder.undisturbed()
     assert len(list(folder.out.glob(".upres-journal-*of3.sqlite"))) == 3 and not (folder.out / NAME).exists()

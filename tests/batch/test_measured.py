@@ -16,7 +16,7 @@ from upres.batch.collection_run import CollectionRun
 from upres.batch.job import Encoding, Outcome, Summary
 from upres.batch.paths import Destination, InputFile
 from upres.batch.plan import prepare
-from upres.batch.request import Request
+from upres.batch.request import CollectionOptions, Request
 from upres.batch.run import run_jobs
 from upres.errors import InputError
 from upres.images.io import Picture, write_picture
@@ -31,7 +31,8 @@ def never() -> bytes:
 
 
 def run_folder(request: Request, out: Path) -> tuple[Collection, Summary, Watching]:
-    collection, watching = Collection(request, Encoding(), Destination("png", folder=out), never), Watching()
+    place, watching = Destination("png", folder=out), Watching()
+    collection = Collection(request, Encoding(), place, never, CollectionOptions())
     try:
         return collection, CollectionRun(collection).run(watching), watching
     finally:

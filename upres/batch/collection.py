@@ -18,8 +18,8 @@ from upres.batch.journal import NAME, Journal
 from upres.batch.journal_rows import CLASH, DONE, OPEN, Item
 from upres.batch.paths import STDIO, Destination, InputFile, make_folder
 from upres.batch.plan import Planner, no_pictures
-from upres.batch.request import Request
-from upres.batch.search import Shard, search
+from upres.batch.request import CollectionOptions, Request
+from upres.batch.search import parse_shard, search
 from upres.errors import InputError, UpresError, UsageError
 from upres.system.files import sha256_of
 from upres.system.folders import exists, is_folder
@@ -37,8 +37,7 @@ class Collection:
     request, encoding: What the user asked for.
     destination: Names the output folder.
     read_stdin: Returns the bytes of standard input.
-    shard: The part of the collection that this run works on; None: all of it.
-    retry: Also try again what failed and has not changed.
+    options: The part of the collection to work on, and what to try again.
 
     `notes` are for the user. `kept` counts results that were there, `left_out` skipped files by reason, `reused`
     results that were taken over from a picture of the same content. `failures` are pictures that cannot be upscaled,
@@ -58,9 +57,7 @@ class Collection:
         encoding: Encoding,
         destination: Destination,
         read_stdin: Callable[[], bytes],
-        *,
-        shard: Shard | None = None,
-        retry: bool = False,
+        options: CollectionOptions,
     ) -> None:
         assert destination.folder is not None
         self.request, self.encoding, self.destination = request, encoding, destination
@@ -69,7 +66,8 @@ class Collection:
         self.kept, self.left_out, self.reused = Kept(), Counter[str](), 0
         self.failures: list[Outcome] = []
         self.more_failures = 0
-        self._read_stdin, self._shard, self._retry = read_stdin, shard, retry
+        shard = None if options.shard is None else parse_shard(options.shard)
+        self._read_stdin, self._shard, self._retry = read_stdin, shard, options.retry_failed
         self._stdin: bytes | None = None
         request.options.engine_options.check_installed()  # even if nothing is left to do
         if next(search(request, destination, self.left_out, folds=False, shard=None), None) is None:
@@ -261,4 +259,5 @@ def found_of(item: Item) -> InputFile:
 def _settings(request: Request, encoding: Encoding) -> dict[str, str]:
     """What the bytes of the results depend on, by parameter."""
     encoded = {"format": request.format, "quality": encoding.quality, "png_level": encoding.png_level}
+    encoded["no_provenance"] = None if encoding.provenance else ""
     return request.settings() | {name: str(value) for name, value in encoded.items() if value is not None}

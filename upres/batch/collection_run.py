@@ -26,6 +26,10 @@ CHUNK = 128  # pictures that are planned together
 class CollectionWatcher(Watcher, Protocol):
     """Receives the progress of a collection."""
 
+    def failed(self, outcomes: Sequence[Outcome]) -> None:
+        """Pictures that cannot be planned, or failed in an earlier run."""
+        ...
+
     def planned(self, jobs: Sequence[Job], pixels_left: float, pictures_left: int) -> None:
         """The next jobs are about to run. After them about `pixels_left` output pixels of `pictures_left` are left."""
         ...
@@ -37,10 +41,8 @@ class CollectionRun:
     def __init__(self, collection: Collection) -> None:
         self.collection, self.summary = collection, Summary()
         self._journal, self._planner = collection.journal, collection.planner
-        self.summary.fail(collection.failures)
-        self.summary.failed += collection.more_failures
+        self.summary.failed = collection.more_failures
         self.summary.codes |= {InputError.exit_code} if collection.more_failures else set()
-        collection.failures.clear()
         self._models = ModelMemory(collection)
         self._in_hand: dict[Path, Item] = {}
         self._swept: set[Path] = set()
@@ -51,7 +53,7 @@ class CollectionRun:
         """Do all that is left. Never raises for a bad picture; raises what concerns every picture: `ModelError`,
         `EngineError`, `UsageError`, `OutputError`.
         """
-        while jobs := self.next_jobs():
+        while jobs := self.next_jobs(watcher):
             watcher.planned(jobs, *self.left())
             recording = _Recording(self, watcher)
             report = run_jobs(jobs, self.collection.encoding, recording, self._swept)
@@ -62,14 +64,20 @@ class CollectionRun:
         self.summary.left += self._journal.count(OPEN)
         return self.summary
 
-    def next_jobs(self) -> list[Job]:
+    def next_jobs(self, watcher: CollectionWatcher) -> list[Job]:
         """Plan the next pictures; empty if none are left. What cannot be planned counts as failed. Raises as `run`."""
         jobs: list[Job] = []
         while not jobs and (items := self._journal.claim(CHUNK)):
             jobs = self._plan(items)
-        self.summary.fail(self.collection.failures)
-        self.collection.failures.clear()
+            self._tell_failures(watcher)
+        self._tell_failures(watcher)
         return jobs
+
+    def _tell_failures(self, watcher: CollectionWatcher) -> None:
+        failures = self.collection.failures
+        watcher.failed(failures)
+        self.summary.fail(failures)
+        failures.clear()
 
     def left(self) -> tuple[float, int]:
         """(output pixels, pictures) that are left after those in hand; the pixels by the bytes of their files."""
@@ -135,7 +143,7 @@ class CollectionRun:
                 result = sha256_of(outcome.target)
                 if self._is_unchanged(item):
                     self._journal.done(item, result, outcome.pixels, outcome.seconds)
-                    return outcome
+                    return replace(outcome, source_sha256=item.content, result_sha256=result)
                 if self._journal.reopen(item):
                     return None
                 error = InputError(f"{item.source} changes while it is read; run the same command again afterwards")

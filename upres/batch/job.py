@@ -35,6 +35,7 @@ class Job:
     notes: For the user, known before the run.
     record: Its settings, for the XMP of the result.
     choice: The model and the reason for it; None if the request names one.
+    model_files: SHA-256 of the model's files, by name.
     measured: Measured data, which reads and writes itself; None for a picture.
     """
 
@@ -49,6 +50,7 @@ class Job:
     notes: tuple[str, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict[str, str])
     choice: ModelChoice | None = None
+    model_files: Mapping[str, str] = field(default_factory=dict[str, str])
     measured: MeasuredJob | None = None
 
 
@@ -62,6 +64,8 @@ class Outcome:
     seconds: Time of networks and resizes.
     notes: For the user.
     error: Why it failed; None is success.
+    model: What made it.
+    source_sha256, result_sha256: Of the files, where a journal is kept.
     """
 
     name: str
@@ -70,6 +74,9 @@ class Outcome:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     error: BaseException | None = None
+    model: str | None = None
+    source_sha256: str | None = None
+    result_sha256: str | None = None
 
 
 @dataclass(slots=True)
@@ -212,12 +219,16 @@ class Encoding:
     quality: Of JPEG, WebP and AVIF, 1 to 100.
     png_level: Compression level of PNG, 0 to 9.
     max_pixels_in: Limit on the pixels of an input.
+    provenance: Say in the XMP of results what they are and what made them.
+    sidecar: Say it in a file beside each result too.
     sink: Receives the bytes of the only result, if its target is None.
     """
 
     quality: int | None = None
     png_level: int | None = None
     max_pixels_in: int = 1_000_000_000
+    provenance: bool = True
+    sidecar: bool = False
     sink: Callable[[bytes], None] | None = None
 
 

@@ -27,6 +27,7 @@ from upres.images.io import NAMED_SUFFIXES, READABLE_SUFFIXES, Header, check_wri
 from upres.models.expression import parse
 from upres.models.load import ModelFile, load_model
 from upres.science.work import MeasuredFile
+from upres.system.files import sha256_of
 from upres.system.folders import exists, is_folder
 from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.tiled_run import TURNS
@@ -61,6 +62,7 @@ class Upscalers:
         self._model_notes: list[str] = []
         self._labels: dict[str, str] = {}
         self._expected: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)  # (LR pixels, times)
+        self._hashes: dict[str, dict[str, str]] = {}
         self._files: dict[str, tuple[ModelFile, ...]] = {}
         self._loaded: dict[str, Upscaler] = {}
         composed = request.model is not None or request.options.denoise is not None
@@ -130,6 +132,12 @@ class Upscalers:
         """Those that are open, by model."""
         return self._loaded
 
+    def hashes(self, model: str) -> Mapping[str, str]:
+        """SHA-256 of the files of `model`, by name. Raises as `scale_of` does."""
+        if model not in self._hashes:
+            self._hashes[model] = {file.path.name: sha256_of(file.path) for file in self.files(model)}
+        return self._hashes[model]
+
     def files(self, model: str) -> tuple[ModelFile, ...]:
         """The files of `model`. Raises as `scale_of` does."""
         self._load(model)
@@ -175,10 +183,10 @@ class Planner:
         """
         data = measured.open_file(self._request, self._destination, source)
         header = read_header(source) if data is None else data.header
-        choice = None
-        if self.upscalers.asked is None and data is not None:
-            choice = measured.choose(self._request, header)
-        elif self.upscalers.asked is None:
+        choice = None if data is None else measured.choose(self._request, header)
+        if self.upscalers.asked is not None:
+            choice = None
+        elif data is None:
             choice = self._chooser.choose(found.name, source, header, model)
         name = self.upscalers.asked if choice is None else choice.name
         assert name is not None
@@ -206,27 +214,22 @@ class Planner:
                 f"the result would be {width:,} x {height:,}, {height * width:,} pixels, but `max_pixels` is "
                 f"{request.max_pixels:,}; request a smaller size, or raise `max_pixels`"
             )
-        notes, made, format = self.upscalers.notes, self.record(item), self._destination.format
-        if item.measured is not None:
-            task = measured.make_job(request, item.measured, item.model, made)
-            plan, kind = task.plan(upscaler, (height, width)), item.measured.kind
-            return Job(
-                item.found, item.source, header, upscaler, request.size, plan, target, kind, notes, made, item.choice,
-                measured=task,
+        made, data, format = self.record(item), item.measured, self._destination.format
+        task = None
+        if data is not None:
+            task, format = measured.make_job(request, data, item.model, made), data.kind
+            plan = task.plan(upscaler, (height, width))
+        else:
+            check_writable(format, height, width)
+            plan = upscaler.plan(
+                header.height, header.width, channels=header.channels, has_alpha=header.has_alpha, bands=header.bands,
+                depth=header.depth, size=request.size,
             )  # fmt: skip
-        check_writable(format, height, width)
-        plan = upscaler.plan(
-            header.height,
-            header.width,
-            channels=header.channels,
-            has_alpha=header.has_alpha,
-            bands=header.bands,
-            depth=header.depth,
-            size=request.size,
-        )
+        notes, files = self.upscalers.notes, self.upscalers.hashes(item.model)
         return Job(
-            item.found, item.source, header, upscaler, request.size, plan, target, format, notes, made, item.choice
-        )
+            item.found, item.source, header, upscaler, request.size, plan, target, format, notes, made, item.choice,
+            files, task,
+        )  # fmt: skip
 
 
 def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:

@@ -36,9 +36,9 @@ _DIGITS = 12
 _MADE = re.compile(rb"""\bupres:made=(?:"([^"]*)"|'([^']*)')""")
 # Our property as we write it, and as other programs rewrite it: an attribute or an element.
 _OURS = re.compile(
-    rb"""<rdf:Description rdf:about="" xmlns:upres="urn:upres:1/" upres:made="[^"]*"/>"""
-    rb"""|\s+upres:made=(?:"[^"]*"|'[^']*')"""
-    rb"""|<upres:made>[^<]*</upres:made>"""
+    rb"""<rdf:Description rdf:about="" xmlns:upres="[^"]*" upres:made="[^"]*"(?: upres:by="[^"]*")?/>"""
+    rb"""|\s+upres:(?:made|by)=(?:"[^"]*"|'[^']*')"""
+    rb"""|<upres:(made|by)>[^<]*</upres:\1>"""
 )
 _END = b"</rdf:RDF>"
 _EMPTY = (
@@ -90,13 +90,26 @@ def _label(model: str) -> str:
     return f"{path.name}@{digests}" if digests else path.name
 
 
-def with_record(xmp: bytes | None, record: Mapping[str, str]) -> bytes:
-    """`xmp` with the record added, or replaced. What is not UTF-8 XMP is returned unchanged."""
-    value = html.escape(json.dumps(dict(record), sort_keys=True)).encode()
-    ours = b'<rdf:Description rdf:about="" xmlns:upres="%s" upres:made="%s"/>' % (NAMESPACE.encode(), value)
-    before = _OURS.sub(b"", xmp or _EMPTY)
+def with_record(xmp: bytes | None, record: Mapping[str, str], made_by: Mapping[str, Any] | None = None) -> bytes:
+    """`xmp` with the record added, or replaced. What is not UTF-8 XMP is returned unchanged.
+
+    made_by: What else is said of the result's making (`batch.provenance`), which `read_record` does not read.
+    """
+    ours = b'<rdf:Description rdf:about="" xmlns:upres="%s" upres:made="%s"' % (NAMESPACE.encode(), _escaped(record))
+    if made_by is not None:
+        ours += b' upres:by="%s"' % _escaped(made_by)
+    before = without_record(xmp or _EMPTY)
     at = before.rfind(_END)
-    return (xmp or b"") if at < 0 else before[:at] + ours + before[at:]
+    return (xmp or b"") if at < 0 else before[:at] + ours + b"/>" + before[at:]
+
+
+def without_record(xmp: bytes) -> bytes:
+    """`xmp` without what this module has added."""
+    return _OURS.sub(b"", xmp)
+
+
+def _escaped(value: Mapping[str, Any]) -> bytes:
+    return html.escape(json.dumps(dict(value), sort_keys=True)).encode()
 
 
 def read_record(path: Path) -> dict[str, str] | None:
@@ -108,14 +121,20 @@ def read_record(path: Path) -> dict[str, str] | None:
         xmp, header = read_xmp(path), read_header(path)
     except InputError:
         return None
-    found = _MADE.search(xmp or b"")
+    record = record_in(xmp or b"")
+    return record if record is not None and record.get(SIZE) == f"{header.width} x {header.height}" else None
+
+
+def record_in(xmp: bytes) -> dict[str, str] | None:
+    """The record in an XMP packet; None if it has none."""
+    found = _MADE.search(xmp)
     if found is None:
         return None
     try:
         record: Any = parse_json(html.unescape((found[1] or found[2]).decode()))
     except ValueError:
         return None
-    if not isinstance(record, dict) or cast("dict[str, Any]", record).get(SIZE) != f"{header.width} x {header.height}":
+    if not isinstance(record, dict):
         return None
     return {str(name): str(value) for name, value in cast("dict[object, object]", record).items()}
 

@@ -63,3 +63,11 @@ class Request:
         return (
             composition if options.denoise is None else with_denoise(composition, options.denoise, options.denoise_with)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionOptions:
+    """How results for a folder are made, which does not change them."""
+
+    shard: str | None = None  # only this part of the pictures: "3/10"
+    retry_failed: bool = False  # also try again what failed before and has not changed

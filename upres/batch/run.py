@@ -18,11 +18,11 @@ from pathlib import Path
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
 from upres.batch.measured import MeasuredJob
 from upres.batch.paths import make_folder
-from upres.batch.record import with_record
+from upres.batch.provenance import sidecar, sidecar_of, stamped
 from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
-from upres.system.files import DISK_FULL, sweep_partials
+from upres.system.files import DISK_FULL, sweep_partials, write_atomic
 from upres.system.signals import is_interrupt
 from upres.upscaling.upscaler import Upscaler
 
@@ -157,7 +157,7 @@ class _Run:
                 if is_interrupt(error):
                     raise KeyboardInterrupt from error
                 self._settle_writing()  # outcomes keep the order of the jobs
-                self._end(job, Outcome(job.found.name, job.target, job.plan.pixels, error=error))
+                self._end(job, replace(_outcome(job), error=error))
             else:
                 self._settle_writing()
                 if self._report.stopped_by is None:
@@ -223,11 +223,14 @@ class _Run:
         return work
 
     def _write_work(self, job: Job, picture: Picture) -> Callable[[], None]:
-        box = [replace(picture, format=job.format, xmp=with_record(picture.xmp, job.record))]
-        quality, level, sink = self._encoding.quality, self._encoding.png_level, self._encoding.sink
+        encoding = self._encoding
+        box = [replace(picture, format=job.format, xmp=stamped(picture.xmp, job, encoding))]
+        quality, level, sink = encoding.quality, encoding.png_level, encoding.sink
 
         def work() -> None:
             if job.target is not None:
+                if encoding.sidecar:
+                    write_atomic(sidecar_of(job.target), sidecar(job, encoding))
                 write_picture(box.pop(), job.target, format=job.format, quality=quality, png_level=level)
             else:
                 assert sink is not None
@@ -240,7 +243,7 @@ class _Run:
         if self._writing is None:
             return
         job, seconds, notes, future = self._writing
-        outcome = Outcome(job.found.name, job.target, job.plan.pixels, seconds, notes)
+        outcome = replace(_outcome(job), seconds=seconds, notes=notes)
         try:
             result_of(future)  # Ctrl-C here leaves `_writing` as it is, and `run` waits for the file once more
         except Exception as error:  # isolation, as above
@@ -268,6 +271,10 @@ class _Run:
                 outcome.error if isinstance(outcome.error, UpresError) else OutputError(str(outcome.error))
             )
         self._watcher.finished(outcome)
+
+
+def _outcome(job: Job) -> Outcome:
+    return Outcome(job.found.name, job.target, job.plan.pixels, model=job.record.get("model"))
 
 
 def _forget_locals(error: BaseException) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from upres.cli.collection_options import JsonOption, NoProvenanceOption, RetryOption, ShardOption, SidecarOption
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, plain
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
 from upres.errors import UsageError
@@ -202,23 +203,11 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Replace existing results, which are kept otherwise.", rich_help_panel=_FILES),
     ] = False,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard",
-            metavar="N/OF",
-            help="Only this part of the pictures, such as 3/10, for several machines.",
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
-    retry_failed: Annotated[
-        bool,
-        typer.Option(
-            "--retry-failed",
-            help="Also try pictures again that failed before and have not changed.",
-            rich_help_panel=_FILES,
-        ),
-    ] = False,
+    shard: ShardOption = None,
+    retry_failed: RetryOption = False,
+    no_provenance: NoProvenanceOption = False,
+    sidecar: SidecarOption = False,
+    as_json: JsonOption = False,
     max_pixels: Annotated[
         str,
         typer.Option(
@@ -243,7 +232,7 @@ def upscale(
     given = dict(locals())  # by the parameter names of the library
 
     def work() -> int:
-        from upres.batch.request import Request
+        from upres.batch.request import CollectionOptions, Request
         from upres.system.text import parse_bytes
         from upres.upscaling.choose_model import AUTO
         from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
@@ -272,9 +261,10 @@ def upscale(
             from upres.system.priority import lower_priority
 
             lower_priority()
-        encoding = Encoding(quality, png_level)
+        encoding = Encoding(quality, png_level, provenance=not no_provenance, sidecar=sidecar)
         debugging = debug or debug_enabled()
-        return run_request(request, encoding, debugging, shard=shard, retry_failed=retry_failed)
+        collection = CollectionOptions(shard=shard, retry_failed=retry_failed)
+        return run_request(request, encoding, collection, as_json, debugging)
 
     run_verb(work, debug)
 

@@ -5,38 +5,32 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from upres.batch.job import Encoding, Summary
 from upres.batch.paths import choose_destination
 from upres.batch.plan import prepare
-from upres.batch.request import Request
+from upres.batch.request import CollectionOptions, Request
 from upres.batch.run import estimate_seconds, run_jobs
-from upres.batch.search import parse_shard
 from upres.cli.collection_job import run_collection
 from upres.cli.download import have_models
 from upres.cli.engine_options import tell_measurements
 from upres.cli.job_exit import leave
 from upres.cli.job_words import TELL_FROM_S, tell_choices, tell_end, tell_left_out, tell_start
+from upres.cli.json_lines import JsonLines
 from upres.cli.progress import UpscaleProgress
 from upres.errors import OutputError, UsageError
 from upres.images.io import WRITABLE_FORMATS, read_source, set_threads
 
 
-def run_request(
-    request: Request,
-    encoding: Encoding,
-    debug: bool,
-    *,
-    shard: str | None = None,
-    retry_failed: bool = False,
-) -> int:
+def run_request(request: Request, encoding: Encoding, options: CollectionOptions, as_json: bool, debug: bool) -> int:
     """Run the jobs of a request and return the exit code.
 
     request: What to upscale.
     encoding: How to write results; its sink is set here.
+    options: Of a collection, if results go to a folder.
+    as_json: Print a line of JSON for each picture.
     debug: Print tracebacks.
-    shard, retry_failed: Of a collection, as in `upres upscale`.
     """
     logging.getLogger("upres").addHandler(logging.NullHandler())  # the notes of outcomes contain what the library logs
     tell_measurements()
@@ -44,16 +38,18 @@ def run_request(
     if request.model is not None:
         have_models(part.model for stage in request.composition().stages for part in stage)
     destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
-    part = None if shard is None else parse_shard(shard)
+    if as_json and destination.stdout:
+        raise UsageError("`as_json` prints to standard output, where the picture goes; name a file with `out`")
+    lines = JsonLines(destination.folder) if as_json else None
     if destination.folder is not None:
-        return run_collection(request, encoding, destination, _read_stdin, debug, shard=part, retry=retry_failed)
-    for name, given in (("shard", part is not None), ("retry_failed", retry_failed)):
-        if given:
-            raise UsageError(f"`{name}` needs an output folder: `out=FOLDER/`")
-    return _run_few(request, replace(encoding, sink=_write_stdout), debug)
+        return run_collection(request, encoding, destination, options, _read_stdin, lines, debug)
+    for field in fields(options):
+        if getattr(options, field.name) != field.default:
+            raise UsageError(f"`{field.name}` needs an output folder: `out=FOLDER/`")
+    return _run_few(request, replace(encoding, sink=_write_stdout), debug, lines)
 
 
-def _run_few(request: Request, encoding: Encoding, debug: bool) -> int:
+def _run_few(request: Request, encoding: Encoding, debug: bool, lines: JsonLines | None) -> int:
     """Of pictures whose results go beside them, to one file or to standard output."""
     prepared = prepare(request, _read_stdin)
     if prepared.destination.stdout and prepared.jobs and sys.stdout.isatty():
@@ -65,10 +61,18 @@ def _run_few(request: Request, encoding: Encoding, debug: bool) -> int:
     tell_start(prepared.jobs, estimate_s)
     summary = Summary()
     summary.fail(prepared.failures)
-    with UpscaleProgress(sum(job.plan.pixels for job in prepared.jobs), len(prepared.jobs), estimate_s) as display:
+    tell = None if lines is None else lines.picture
+    if tell is not None:
+        for outcome in prepared.failures:
+            tell(outcome)
+    pixels = sum(job.plan.pixels for job in prepared.jobs)
+    with UpscaleProgress(pixels, len(prepared.jobs), estimate_s, tell) as display:
         report = run_jobs(prepared.jobs, encoding, display)
     summary.add(prepared.jobs, report)
-    tell_end(request, prepared.destination, summary, time.monotonic() - start, debug)
+    seconds = time.monotonic() - start
+    tell_end(request, prepared.destination, summary, seconds, debug)
+    if lines is not None:
+        lines.end(summary, prepared.kept.count, 0, seconds)
     return leave(summary, prepared.kept, {id(job.upscaler): job.upscaler for job in prepared.jobs}.values())
 
 
