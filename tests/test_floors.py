@@ -38,7 +38,8 @@ ROOMS = {
     "degradation": "images system",
     "models": "engines graph weights system",
     "upscaling": "inspection models engines images graph system",
-    "batch": "upscaling inspection models engines images graph system",
+    "science": "upscaling models images graph system",
+    "batch": "science upscaling inspection models engines images graph system",
     "evaluation": "upscaling inspection models engines graph metrics images system",
     "web": "",
     "comparison": "web evaluation upscaling models engines graph metrics images system",
@@ -76,6 +77,9 @@ HOMES = {
     "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",
+    "rasterio": "science.geotiff science.geotiff_out science.rasterio_errors",
+    "pydicom": "science.dicom science.dicom_out",
+    "nibabel": "science.nifti",
 }
 
 OF_THE_HOUSE = {

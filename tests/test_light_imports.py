@@ -24,6 +24,9 @@ HEAVY = (
         "httpx",
         "matplotlib",
         "cv2",
+        "rasterio",
+        "pydicom",
+        "nibabel",
     ),
     *("safetensors", "platformdirs", "filelock", "packaging", "starlette", "uvicorn", "prometheus_client"),
 )
