@@ -24,11 +24,13 @@ HEAVY = (
         "httpx",
         "matplotlib",
         "cv2",
+        "av",
     ),
     *("safetensors", "platformdirs", "filelock", "packaging"),
 )
 VERBS = (
     "upscale",
+    "video",
     "evaluate",
     "compare",
     "interpolate",

@@ -23,6 +23,7 @@ from upres.cli.models import app as models
 from upres.cli.prepare import prepare
 from upres.cli.train import train
 from upres.cli.upscale import upscale
+from upres.cli.video import video
 
 PROGRAM = "upres"
 COMPLETE_VARIABLE = "_UPRES_COMPLETE"  # as click derives it from PROGRAM
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=Verb)(upscale)
+app.command(cls=Verb)(video)
 app.command(cls=Verb)(evaluate)
 app.command(cls=Verb)(compare)
 app.command(cls=Verb)(inspect)

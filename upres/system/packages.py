@@ -55,6 +55,7 @@ PACKAGES = (
     Package("openvino", "openvino", "2024.4", "engine", ("openvino",)),
     Package("spandrel", "spandrel", "0.4", "runs networks of other projects", ("spandrel",)),
     Package("opencv-python-headless", "cv2", "4.10.0.84", "keypoints of excerpts", ("prepare",)),
+    Package("av", "av", "18.1", "reads and writes video; its wheels carry x264 and x265, which are GPL", ("video",)),
     Package("safetensors", "safetensors", "0.4.3", "checkpoints of training", ("train",)),
     Package("tensorboard", "tensorboard", "2.16", "curves of training", ("train",)),
     Package("matplotlib", "matplotlib", "3.8", "pictures of training", ("train",)),
