@@ -149,7 +149,7 @@ class Encoding:
         context.color_primaries, context.color_trc, context.colorspace, context.color_range = self.tags
         if self.aspect is not None:
             context.sample_aspect_ratio = self.aspect
-        context.gop_size = self.gop
+        context.gop_size = 1 if self.codec == "ffv1" else self.gop  # ffv1 gains little by more
         context.thread_count = self.threads
         context.flags |= Flags.closed_gop | Flags.global_header
         context.options = self.options()

@@ -108,8 +108,9 @@ def write_result(
             os.fsync(file.fileno())
         commit_partial(partial, target)
     except FFmpegError as error:
-        if isinstance(error, OSError):
-            raise output_error(target, error) from error
+        failed = _os_error(error)
+        if failed is not None:
+            raise output_error(target, failed) from error
         raise OutputError(f"cannot write {target}: {error.strerror or error}; try `out=NAME.mkv`") from error
     except OSError as error:
         raise output_error(target, error) from error
@@ -152,6 +153,16 @@ def _write(
     finally:
         if source is not None:
             source.close()
+
+
+def _os_error(error: BaseException) -> OSError | None:
+    """What the file object raised inside FFmpeg, which gives it back as the context of its own error."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError):
+            return link
+        link = link.__cause__ or link.__context__
+    return None
 
 
 def _options(suffix: str) -> dict[str, str]:

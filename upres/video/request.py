@@ -37,7 +37,7 @@ class VideoRequest:
         if self.end_s is not None and self.end_s <= (self.start_s or 0):
             raise UsageError(f"`end` must be after the start, got {float(self.end_s):g} s")
         if not 1 <= self.segment_frames <= 100_000:
-            raise UsageError(f"`segment` must be between 1 and 100,000 frames, got {self.segment_frames:,}")
+            raise UsageError(f"`segment_frames` must be between 1 and 100,000 frames, got {self.segment_frames:,}")
 
     @property
     def target_size(self) -> OutputSize:

@@ -127,6 +127,8 @@ class _Run:
             writers.close()
             readers.close(timeout_s=1.0)
             report.abandoned = not networks.close(timeout_s=1.0)
+        if report.error is not None and not self._journal.segments:
+            self._journal.remove()
         report.frames = self._journal.frames
         report.reused = sum(one.reused for one in self._journal.segments)
         report.flicker = self._flicker.ratio
@@ -222,9 +224,6 @@ class _Output:
                 self._flicker.begin()
             self._flicker.add(pixels, result.pixels)
             frame = frame_of(encoded(result, job.coding), job.encoding.layout)
-            primaries, transfer, matrix, color_range = job.encoding.tags
-            frame.color_primaries, frame.color_trc = primaries, transfer
-            frame.colorspace, frame.color_range = matrix, color_range
             self._writer.add(frame, source.pts, source.duration)
             self._last = source
             self._count += 1

@@ -66,7 +66,7 @@ class SegmentWriter:
     def __init__(self, path: Path, encoding: Encoding) -> None:
         self._path, self._partial = path, partial_path(path)
         self._encoder = encoding.open()
-        self._time_base = encoding.time_base
+        self._time_base, self._tags = encoding.time_base, encoding.tags
         self._durations: dict[int, int] = {}
         self._frames: list[Coded] = []
         self._digest = hashlib.sha256()
@@ -88,6 +88,8 @@ class SegmentWriter:
     def add(self, frame: VideoFrame, pts: int, duration: int) -> None:
         """Encode a frame with this time stamp, which is after that of the one before."""
         frame.pts, frame.time_base = pts, self._time_base
+        # Some encoders take the tags of color from the frame.
+        frame.color_primaries, frame.color_trc, frame.colorspace, frame.color_range = self._tags
         self._durations[pts] = duration
         self._write(self._encoder.encode(frame))
 
