@@ -27,6 +27,7 @@ HEAVY = (
         "rasterio",
         "pydicom",
         "nibabel",
+        "av",
     ),
     *("safetensors", "platformdirs", "filelock", "packaging", "starlette", "uvicorn", "prometheus_client"),
 )
@@ -34,6 +35,7 @@ VERBS = (
     "upscale",
     "jobs",
     "verify",
+    "video",
     "evaluate",
     "compare",
     "interpolate",

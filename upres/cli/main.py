@@ -29,6 +29,7 @@ from upres.cli.train import train
 from upres.cli.ui import ui
 from upres.cli.upscale import upscale
 from upres.cli.verify import verify
+from upres.cli.video import video
 
 PROGRAM = "upres"
 COMPLETE_VARIABLE = "_UPRES_COMPLETE"  # as click derives it from PROGRAM
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command(cls=Verb)(upscale)
 app.command(cls=Verb)(jobs)
 app.command(cls=Verb)(verify)
+app.command(cls=Verb)(video)
 app.command(cls=Verb)(evaluate)
 app.command(cls=Verb)(compare)
 app.command(cls=Verb)(inspect)

@@ -63,6 +63,7 @@ PACKAGES = (
     Package("pyjpegls", "jpeg_ls", "1.4", "DICOM in JPEG-LS", ("medical",)),
     Package("pillow", "PIL", "10.3", "DICOM in JPEG", ("medical",)),
     Package("nibabel", "nibabel", "5.2", "NIfTI", ("medical",)),
+    Package("av", "av", "18.1", "reads and writes video; its wheels carry x264 and x265, which are GPL", ("video",)),
     Package("safetensors", "safetensors", "0.4.3", "checkpoints of training", ("train",)),
     Package("tensorboard", "tensorboard", "2.16", "curves of training", ("train",)),
     Package("matplotlib", "matplotlib", "3.8", "pictures of training", ("train",)),
