@@ -229,7 +229,7 @@ def test_the_job_runs_ahead_and_behind(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_estimate_counts_the_networks_and_the_last_encoding(tmp_path: Path) -> None:
     upscaler = upscaler_of()
-    upscaler._speeds = {1: 1e6}
+    upscaler._speeds.macs_per_second = lambda *_: 1e6
     jobs = made_jobs(tmp_path, 2, upscaler)
     networks = sum(job.plan.macs for job in jobs) / 1e6
     assert estimate_seconds(jobs) == pytest.approx(networks + jobs[1].plan.pixels * 0.1e-6)

@@ -30,6 +30,7 @@ from upres.system.folders import exists, is_folder
 from upres.system.lock import FileGuard
 from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.tiled_run import TURNS
+from upres.upscaling.upscale_file import plan_file, plan_in_memory
 from upres.upscaling.upscaler import Upscaler
 
 
@@ -265,14 +266,10 @@ def _job(request: Request, upscalers: Upscalers, destination: Destination, item:
             f"{request.max_pixels:,}; request a smaller size, or raise `max_pixels`"
         )
     check_writable(destination.format, height, width)
-    plan = upscaler.plan(
-        header.height,
-        header.width,
-        channels=header.channels,
-        has_alpha=header.has_alpha,
-        depth=header.depth,
-        size=request.size,
-    )
+    if target is None:  # its bytes go to standard output at the end
+        plan = plan_in_memory(upscaler, header, request.size)
+    else:
+        plan = plan_file(upscaler, header, request.size, destination.format)
     return Job(
         item.found,
         item.source,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
+from upres.batch.by_rows import run_by_rows
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
 from upres.batch.paths import make_folder
 from upres.batch.record import with_record
@@ -22,6 +23,7 @@ from upres.errors import ModelError, OutputError, UpresError
 from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
 from upres.system.files import DISK_FULL, sweep_partials
 from upres.system.signals import is_interrupt
+from upres.upscaling.speeds import MOST_PX
 from upres.upscaling.upscaler import Upscaler
 
 _SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # a photograph as PNG at the default level, measured once; for estimates only
@@ -48,12 +50,21 @@ def estimate_seconds(jobs: Sequence[Job], measure_from_s: float = 0.0) -> float:
     if slow < measure_from_s:
         return slow
     if measure_from_s > 0.0:
-        glance = _estimate(jobs, lambda job: job.upscaler.glance_macs_per_second(job.plan.workers))
+        glance = _estimate(jobs, _glance)
         if glance < measure_from_s:
             return glance
     calibration = _CALIBRATION_SHARE * sum(job.plan.macs for job in jobs)
     macs = min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])
-    return _estimate(jobs, lambda job: job.upscaler.macs_per_second(macs, job.plan.workers))
+    return _estimate(jobs, lambda job: _speed(job, macs))
+
+
+def _glance(job: Job) -> float:
+    return job.upscaler.glance_macs_per_second(job.plan.workers, min(MOST_PX, job.plan.tile_side_px))
+
+
+def _speed(job: Job, macs: float) -> float:
+    """With tiles like those of the job: larger ones may take more memory than it may have."""
+    return job.upscaler.macs_per_second(macs, job.plan.workers, min(MOST_PX, job.plan.tile_side_px))
 
 
 def _least_share(upscaler: Upscaler) -> float:
@@ -92,8 +103,8 @@ class _Run:
         self._report = BatchReport()
         self._cancel = threading.Event()
         self._counted: dict[int, int] = {}
-        self._readers: WorkerThread[Picture] = WorkerThread("upres-read")
-        self._networks: WorkerThread[tuple[Picture, float]] = WorkerThread("upres-run")
+        self._readers: WorkerThread[Picture | None] = WorkerThread("upres-read")
+        self._networks: WorkerThread[tuple[Picture | tuple[str, ...], float]] = WorkerThread("upres-run")
         self._writers: WorkerThread[None] = WorkerThread("upres-write")
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
 
@@ -132,7 +143,7 @@ class _Run:
                 picture = result_of(reading)
                 del reading
                 # Do not hold two large pictures in memory: finish writing the previous one first.
-                large = job.plan.array_bytes > _OVERLAP_SHARE * job.upscaler.budget_bytes()
+                large = job.plan.by_rows or job.plan.array_bytes > _OVERLAP_SHARE * job.upscaler.budget_bytes()
                 if large:
                     self._settle_writing()
                 else:
@@ -150,7 +161,9 @@ class _Run:
                 self._end(job, Outcome(job.found.name, job.target, job.plan.pixels, error=error))
             else:
                 self._settle_writing()
-                if self._report.stopped_by is None:
+                if not isinstance(result, Picture):  # the notes of a picture that was written by rows
+                    self._end(job, Outcome(job.found.name, job.target, job.plan.pixels, seconds, job.notes + result))
+                elif self._report.stopped_by is None:
                     notes = job.notes + result.notes + writing_notes(result, job.format)
                     self._writing = (job, seconds, notes, self._writers.submit(self._write_work(job, result)))
                 del result
@@ -158,19 +171,21 @@ class _Run:
                 return
         self._settle_writing()
 
-    def _read(self, index: int) -> Future[Picture] | None:
+    def _read(self, index: int) -> Future[Picture | None] | None:
         if index >= len(self._jobs):
             return None
         job = self._jobs[index]
 
-        def work() -> Picture:
+        def work() -> Picture | None:
             if job.target is not None:
                 make_folder(job.target.parent)
+            if job.plan.by_rows:
+                return None  # it is read while it is computed
             return read_picture(job.source, max_pixels=self._encoding.max_pixels_in)
 
         return self._readers.submit(work)
 
-    def _network_work(self, job: Job, picture: Picture) -> Callable[[], tuple[Picture, float]]:
+    def _network_work(self, job: Job, picture: Picture | None) -> Callable[[], tuple[Picture | tuple[str, ...], float]]:
         box = [picture]  # emptied by the work, so that the input is freed as soon as possible
 
         def progress(done: int, total: int) -> None:
@@ -178,9 +193,12 @@ class _Run:
                 raise _Cancelled
             self._count(job, done)
 
-        def work() -> tuple[Picture, float]:
+        def work() -> tuple[Picture | tuple[str, ...], float]:
             start = time.perf_counter()
-            result = job.upscaler(box.pop(), size=job.size, progress=progress)
+            given = box.pop()
+            if given is None:
+                return run_by_rows(job, self._encoding, progress), time.perf_counter() - start
+            result = job.upscaler(given, size=job.size, progress=progress)
             return result, time.perf_counter() - start
 
         return work

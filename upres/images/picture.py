@@ -139,6 +139,7 @@ class Header:
         has_alpha: Whether the file has an alpha channel.
         depth: 8 or 16 bits a sample.
         format: Such as "png" or "jpeg".
+        by_rows: Whether its rows can be decoded one after the other: upright, without alpha.
     """
 
     height: int
@@ -147,6 +148,7 @@ class Header:
     has_alpha: bool
     depth: int
     format: str
+    by_rows: bool = field(default=False, compare=False)
 
 
 @overload
