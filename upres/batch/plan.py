@@ -31,6 +31,7 @@ from upres.system.files import sha256_of
 from upres.system.folders import exists, is_folder
 from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.tiled_run import TURNS
+from upres.upscaling.upscale_file import plan_file, plan_in_memory
 from upres.upscaling.upscaler import Upscaler
 
 
@@ -221,10 +222,12 @@ class Planner:
             plan = task.plan(upscaler, (height, width))
         else:
             check_writable(format, height, width)
-            plan = upscaler.plan(
-                header.height, header.width, channels=header.channels, has_alpha=header.has_alpha, bands=header.bands,
-                depth=header.depth, size=request.size,
-            )  # fmt: skip
+            # Without a target, its bytes go to standard output at the end.
+            plan = (
+                plan_in_memory(upscaler, header, request.size)
+                if target is None
+                else plan_file(upscaler, header, request.size, format)
+            )
         notes, files = self.upscalers.notes, self.upscalers.hashes(item.model)
         return Job(
             item.found, item.source, header, upscaler, request.size, plan, target, format, notes, made, item.choice,

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 
 from upres.batch.collection import Collection
 from upres.batch.collection_run import CollectionRun
+from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Job, Outcome, Summary
 from upres.batch.paths import Destination
 from upres.batch.request import CollectionOptions, Request
-from upres.batch.run import estimate_seconds
 from upres.cli.errors import say
 from upres.cli.job_exit import leave
 from upres.cli.job_words import TELL_FROM_S, tell_choices, tell_end, tell_left_out, tell_start

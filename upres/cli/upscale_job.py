@@ -9,11 +9,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from upres.batch.books import is_book
+from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Summary
 from upres.batch.paths import choose_destination
 from upres.batch.plan import prepare
 from upres.batch.request import CollectionOptions, Request
-from upres.batch.run import estimate_seconds, run_jobs
+from upres.batch.run import run_jobs
 from upres.cli.book_job import run_books
 from upres.cli.collection_job import run_collection
 from upres.cli.download import have_models

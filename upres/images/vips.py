@@ -80,6 +80,21 @@ def attempt(work: Callable[[], T]) -> T:
             raise VipsError(_reason(error)) from error
 
 
+def attempt_once(work: Callable[[], T]) -> T:
+    """What `work` returns, which calls libvips and may run for minutes, cannot be repeated, and may wait for others.
+
+    If it fails while other calls run, its reason may be one of theirs.
+
+    Raises:
+        VipsError: libvips failed.
+    """
+    try:
+        return work()
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        _calls.disturb()
+        raise VipsError(_reason(error)) from error
+
+
 def load(source: Path | bytes, loader: str, fail_on: str) -> Any:
     """A pyvips image with only its header read, by a loader such as "pngload"; call it within `attempt`.
 
@@ -146,6 +161,12 @@ class _Calls:
             with self._changed:
                 self._exclusive -= 1
                 self._changed.notify_all()
+
+    def disturb(self) -> None:
+        """The calls under way may have the text of an error that is not theirs."""
+        with self._changed:
+            for call in self._running:
+                call.alone = False
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         while not self._changed.wait_for(ready, timeout=1.0):  # looks again: Ctrl-C may have cost us the notice
