@@ -66,6 +66,7 @@ class Collection:
         self.kept, self.left_out, self.reused = Kept(), Counter[str](), 0
         self.failures: list[Outcome] = []
         self.more_failures = 0
+        self.options = options
         shard = None if options.shard is None else parse_shard(options.shard)
         self._read_stdin, self._shard, self._retry = read_stdin, shard, options.retry_failed
         self._stdin: bytes | None = None
