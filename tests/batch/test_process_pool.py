@@ -39,7 +39,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, model: Path) -> None:
     try:
         os.mkfifo(inputs / "stuck.png")
         names = ["0.png", "stuck.png", "1.png", "2.png"]
-        tasks = (Task(number, str(inputs / name), "", None, {}) for number, name in enumerate(names))
+        tasks = (Task(number, str(inputs / name), "", name, None, {}) for number, name in enumerate(names))
         answers = []
         for answer in pool.map(tasks):
             answers.append(answer)

@@ -7,16 +7,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
-from upres.batch import record
 from upres.batch.collection import Collection
 from upres.batch.collection_run import CollectionWatcher
 from upres.batch.job import EngineUsed, Outcome, Summary
 from upres.batch.journal_queries import has_vanished
 from upres.batch.journal_rows import OPEN, Item
 from upres.batch.model_memory import ModelMemory
+from upres.batch.paths import STDIO
 from upres.batch.reuse import take_over
+from upres.batch.storage import is_url
 from upres.batch.tasks import Answer, Setup, Task
 from upres.errors import EngineError, InputError, ModelError, OutputError, UpresError, UsageError
+from upres.system.files import sha256_of
 from upres.system.signals import is_interrupt
 
 _FEED = 16  # pictures that are claimed together
@@ -37,7 +39,9 @@ def setup_of(collection: Collection, threads: int) -> Setup:
     del encoding["sink"]
     request = replace(collection.request, inputs=())
     threads = request.options.engine_options.threads or threads
-    return Setup(request, encoding, str(collection.folder.absolute()), collection.destination.format, threads)
+    remote = request.out if collection.is_remote else None
+    format = collection.destination.format
+    return Setup(request, encoding, str(collection.folder.absolute()), format, threads, remote)
 
 
 class PoolRun:
@@ -50,7 +54,7 @@ class PoolRun:
         self.summary.codes |= {InputError.exit_code} if collection.more_failures else set()
         self._models = ModelMemory(collection)
         self._in_hand: dict[int, Item] = {}
-        self._looks_for_moved = has_vanished(self._journal)
+        self._looks_for_moved = not collection.is_remote and has_vanished(self._journal)
         self._pixels = self._bytes = 0
 
     def run(self, watcher: CollectionWatcher) -> Summary:
@@ -81,19 +85,19 @@ class PoolRun:
     def _tasks(self) -> Iterator[Task]:
         while items := self._journal.claim(_FEED):
             for item in items:
-                source = self.collection.source(item)
-                if isinstance(source, bytes):
+                if item.source == STDIO:
                     self.collection.fail(item, InputError("standard input cannot be given to workers; name a file"))
                     continue
+                source = item.source if is_url(item.source) else str(Path(item.source).absolute())
                 if self._looks_for_moved and self._is_moved(item, source):
                     continue
                 self._in_hand[item.id] = item
-                source_name = str(source.absolute())
-                yield Task(item.id, source_name, item.folder, item.model, self._models.all_recorded())
+                yield Task(item.id, source, item.folder, item.target, item.model, self._models.all_recorded())
 
-    def _is_moved(self, item: Item, source: Path) -> bool:
+    def _is_moved(self, item: Item, source: str) -> bool:
+        """Whether its result could be taken over; results and pictures at URLs are not looked at."""
         try:
-            content = record.sha256_of_source(source)
+            content = sha256_of(Path(source))
         except OSError:
             return False
         if item.replaces or take_over(self._journal, replace(item, content=content), content) is None:
@@ -110,7 +114,7 @@ class PoolRun:
         if answer.model is not None and answer.runs_on is not None:
             self._models.note(answer.model, answer.sha256, *answer.runs_on)
             self.summary.engines[EngineUsed(*answer.runs_on)] = None
-        target = self.collection.folder / item.target
+        target = self.collection.place.path(item.target)
         if answer.code:
             reason = answer.reason.replace(str(Path(item.source).absolute()), item.source)
             error = _KINDS.get(answer.code, EngineError if answer.lost else InputError)(reason)

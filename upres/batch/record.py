@@ -110,10 +110,10 @@ def _escaped(value: Mapping[str, Any]) -> bytes:
     return html.escape(json.dumps(dict(value), sort_keys=True)).encode()
 
 
-def read_record(path: Path) -> dict[str, str] | None:
-    """The record of a picture; None if it has none, or was resized since."""
+def read_record(source: Path | bytes) -> dict[str, str] | None:
+    """The record of a picture, a file or its bytes; None if it has none, or was resized since."""
     try:
-        xmp, header = read_xmp(path), read_header(path)
+        xmp, header = read_xmp(source), read_header(source)
     except InputError:
         return None
     record = record_in(xmp or b"")

@@ -9,12 +9,13 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from upres.batch.journal_rows import Seen
 from upres.batch.paths import STDIO, Destination
 from upres.batch.plan import PICTURE_SUFFIXES
 from upres.batch.request import Request
+from upres.batch.storage import Storage, is_url, without_query
 from upres.errors import UsageError
 from upres.system.folders import FOLDER_INSIDE, is_folder
 from upres.system.walk import StreamedFile, stream_files
@@ -58,7 +59,7 @@ def search(
     top, ending = os.path.realpath(destination.folder), destination.ending
     for rank, text in enumerate(dict.fromkeys(request.inputs)):
         for found in _of_input(text, request, str(destination.folder), left_out):
-            stem = "stdin" if found.path == STDIO else Path(found.path).stem
+            stem = "stdin" if found.path == STDIO else PurePath(without_query(found.path)).stem
             target = os.path.join(found.folder, stem + ending)  # noqa: PTH118
             if shard is not None and not shard.has(target):
                 continue
@@ -71,7 +72,9 @@ def search(
 
 
 def _of_input(text: str, request: Request, folder: str, left_out: Counter[str]) -> Iterator[StreamedFile]:
-    if text == STDIO:
+    if is_url(text):
+        yield from Storage(text).stream(PICTURE_SUFFIXES, left_out, recursive=request.recursive)
+    elif text == STDIO:
         yield StreamedFile(STDIO, "", STDIO, MISSING, MISSING)
     elif is_folder(text):
         yield from stream_files(text, PICTURE_SUFFIXES, left_out, recursive=request.recursive, keep_out=folder)

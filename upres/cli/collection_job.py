@@ -14,6 +14,7 @@ from upres.batch.pool_run import PoolRun, setup_of
 from upres.batch.process_pool import ProcessPool
 from upres.batch.request import CollectionOptions, Request
 from upres.batch.run import estimate_seconds
+from upres.batch.storage import is_url
 from upres.cli.errors import say
 from upres.cli.job_exit import leave
 from upres.cli.job_words import TELL_FROM_S, tell_choices, tell_end, tell_left_out, tell_start
@@ -55,7 +56,8 @@ def run_opened(collection: Collection, lines: JsonLines | None) -> Summary:
     with ExitStack() as stack:
         display = _Display(collection, stack, lines)
         count = collection.options.processes
-        if count == 1:
+        remote = collection.is_remote or any(map(is_url, collection.request.inputs))
+        if count == 1 and not remote:
             summary = CollectionRun(collection).run(display)
         else:
             pool = ProcessPool(count, setup_of(collection, max(1, usable_cores() // count)))
