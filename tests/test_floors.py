@@ -76,6 +76,8 @@ HOMES = {
     "filelock": "system.download system.lock engines.autotune.cache",
     "sqlite3": "system.database",
     "pikepdf": "batch.book_pdf",
+    "fsspec": "batch.storage",
+    "s3fs": "batch.storage",
     "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",

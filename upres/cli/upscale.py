@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from upres.cli.collection_options import JsonOption, NoProvenanceOption, RetryOption, ShardOption, SidecarOption
+from upres.cli.collection_options import (
+    JsonOption,
+    NoProvenanceOption,
+    ProcessesOption,
+    RetryOption,
+    ShardOption,
+    SidecarOption,
+)
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, plain
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
 from upres.errors import UsageError
@@ -206,6 +213,7 @@ def upscale(
     ] = False,
     shard: ShardOption = None,
     retry_failed: RetryOption = False,
+    processes: ProcessesOption = 1,
     no_provenance: NoProvenanceOption = False,
     sidecar: SidecarOption = False,
     as_json: JsonOption = False,
@@ -265,7 +273,7 @@ def upscale(
             lower_priority()
         encoding = Encoding(quality, png_level, provenance=not no_provenance, sidecar=sidecar)
         debugging = debug or debug_enabled()
-        collection = CollectionOptions(shard=shard, retry_failed=retry_failed)
+        collection = CollectionOptions(shard, retry_failed, processes)
         return run_request(request, encoding, collection, as_json, debugging)
 
     run_verb(work, debug)
