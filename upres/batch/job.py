@@ -31,6 +31,7 @@ class Job:
     notes: For the user, known before the run.
     record: Its settings, for the XMP of the result.
     choice: The model and the reason for it; None if the request names one.
+    frames: Of an animation whose result is one too; 1 for a still.
     """
 
     found: InputFile
@@ -44,6 +45,7 @@ class Job:
     notes: tuple[str, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict[str, str])
     choice: ModelChoice | None = None
+    frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upres.batch import record, resume
+from upres.batch.animated import frames_of
 from upres.batch.job import BatchReport, Job, Outcome
 from upres.batch.model_choice import ModelChooser
 from upres.batch.paths import (
@@ -23,6 +24,7 @@ from upres.batch.paths import (
 from upres.batch.request import Request
 from upres.errors import InputError, OutputError, UpresError, UsageError
 from upres.graph.opaque import Network, OpaqueModel
+from upres.images.animation import ANIMATED_FORMATS, check_animated
 from upres.images.io import NAMED_SUFFIXES, READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
 from upres.models.expression import parse
 from upres.models.load import load_model
@@ -31,6 +33,8 @@ from upres.system.lock import FileGuard
 from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.tiled_run import TURNS
 from upres.upscaling.upscaler import Upscaler
+
+_FORMATS = WRITABLE_FORMATS | ANIMATED_FORMATS
 
 
 @dataclass(slots=True)
@@ -146,7 +150,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     `ModelError`, `OutputError` for a folder that cannot be written, or `InputError` if there are no pictures.
     """
     request.options.engine_options.check_installed()  # even if nothing is left to do
-    destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
+    destination = choose_destination(request.inputs, request.out, request.format, _FORMATS)
     findings = find_pictures(
         request.inputs,
         recursive=request.recursive,
@@ -250,7 +254,7 @@ def _ending(format_or_ending: str) -> str:
     """ ".png" for "png" or ".png": the usual file suffix of a format."""
     if format_or_ending.startswith("."):
         return format_or_ending
-    return next(ending for ending, name in WRITABLE_FORMATS.items() if name == format_or_ending)
+    return next(ending for ending, name in _FORMATS.items() if name == format_or_ending)
 
 
 def _job(request: Request, upscalers: Upscalers, destination: Destination, item: _Planned) -> Job:
@@ -264,7 +268,11 @@ def _job(request: Request, upscalers: Upscalers, destination: Destination, item:
             f"the result would be {width:,} x {height:,}, {height * width:,} pixels, but `max_pixels` is "
             f"{request.max_pixels:,}; request a smaller size, or raise `max_pixels`"
         )
-    check_writable(destination.format, height, width)
+    frames = frames_of(item.source, header, destination.format)
+    if frames > 1:
+        check_animated(destination.format, height, width)
+    else:
+        check_writable(destination.format, height, width)
     plan = upscaler.plan(
         header.height,
         header.width,
@@ -273,6 +281,7 @@ def _job(request: Request, upscalers: Upscalers, destination: Destination, item:
         depth=header.depth,
         size=request.size,
     )
+    plan = replace(plan, macs=plan.macs * frames)
     return Job(
         item.found,
         item.source,
@@ -285,4 +294,5 @@ def _job(request: Request, upscalers: Upscalers, destination: Destination, item:
         upscalers.notes,
         upscalers.record(item.model, header.height, header.width, item.source),
         item.choice,
+        frames,
     )

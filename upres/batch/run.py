@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
+from upres.batch.animated import EncodedAnimation, upscale_animation, write_animation
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
 from upres.batch.paths import make_folder
 from upres.batch.record import with_record
 from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
+from upres.images.animation import Animation, read_animation
 from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
 from upres.system.files import DISK_FULL, sweep_partials
 from upres.system.signals import is_interrupt
@@ -92,8 +94,8 @@ class _Run:
         self._report = BatchReport()
         self._cancel = threading.Event()
         self._counted: dict[int, int] = {}
-        self._readers: WorkerThread[Picture] = WorkerThread("upres-read")
-        self._networks: WorkerThread[tuple[Picture, float]] = WorkerThread("upres-run")
+        self._readers: WorkerThread[Picture | Animation] = WorkerThread("upres-read")
+        self._networks: WorkerThread[tuple[Picture | EncodedAnimation, float]] = WorkerThread("upres-run")
         self._writers: WorkerThread[None] = WorkerThread("upres-write")
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
 
@@ -151,26 +153,31 @@ class _Run:
             else:
                 self._settle_writing()
                 if self._report.stopped_by is None:
-                    notes = job.notes + result.notes + writing_notes(result, job.format)
+                    still = isinstance(result, Picture)
+                    notes = job.notes + result.notes + (writing_notes(result, job.format) if still else ())
                     self._writing = (job, seconds, notes, self._writers.submit(self._write_work(job, result)))
                 del result
             if self._report.stopped_by is not None:
                 return
         self._settle_writing()
 
-    def _read(self, index: int) -> Future[Picture] | None:
+    def _read(self, index: int) -> Future[Picture | Animation] | None:
         if index >= len(self._jobs):
             return None
         job = self._jobs[index]
 
-        def work() -> Picture:
+        def work() -> Picture | Animation:
             if job.target is not None:
                 make_folder(job.target.parent)
+            if job.frames > 1:
+                return read_animation(job.source, max_pixels=self._encoding.max_pixels_in)
             return read_picture(job.source, max_pixels=self._encoding.max_pixels_in)
 
         return self._readers.submit(work)
 
-    def _network_work(self, job: Job, picture: Picture) -> Callable[[], tuple[Picture, float]]:
+    def _network_work(
+        self, job: Job, picture: Picture | Animation
+    ) -> Callable[[], tuple[Picture | EncodedAnimation, float]]:
         box = [picture]  # emptied by the work, so that the input is freed as soon as possible
 
         def progress(done: int, total: int) -> None:
@@ -178,14 +185,20 @@ class _Run:
                 raise _Cancelled
             self._count(job, done)
 
-        def work() -> tuple[Picture, float]:
+        def work() -> tuple[Picture | EncodedAnimation, float]:
             start = time.perf_counter()
-            result = job.upscaler(box.pop(), size=job.size, progress=progress)
+            given = box.pop()
+            if isinstance(given, Animation):
+                result = upscale_animation(job, given, self._encoding, progress)
+            else:
+                result = job.upscaler(given, size=job.size, progress=progress)
             return result, time.perf_counter() - start
 
         return work
 
-    def _write_work(self, job: Job, picture: Picture) -> Callable[[], None]:
+    def _write_work(self, job: Job, picture: Picture | EncodedAnimation) -> Callable[[], None]:
+        if isinstance(picture, EncodedAnimation):
+            return lambda: write_animation(job, picture, self._encoding)
         box = [replace(picture, format=job.format, xmp=with_record(picture.xmp, job.record))]
         quality, level, sink = self._encoding.quality, self._encoding.png_level, self._encoding.sink
 
