@@ -15,20 +15,25 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
+from upres.batch.animated import EncodedAnimation, upscale_animation, write_animation
 from upres.batch.by_rows import run_by_rows
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
 from upres.batch.measured import MeasuredJob
 from upres.batch.paths import make_folder
-from upres.batch.provenance import sidecar, sidecar_of, stamped
+from upres.batch.provenance import stamped, write_sidecar
 from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
+from upres.images.animation import Animation, read_animation
 from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
-from upres.system.files import DISK_FULL, sweep_partials, write_atomic
+from upres.system.files import DISK_FULL, sweep_partials
 from upres.system.signals import is_interrupt
 
 _OVERLAP_SHARE = (
     0.25  # a picture is read and written beside another only if its arrays need less than this share of the budget
 )
+
+# What a network makes: a picture, an encoded animation, or the notes of a picture that was written by rows.
+_Result = Picture | EncodedAnimation | tuple[str, ...]
 
 
 class _Cancelled(Exception):
@@ -55,8 +60,8 @@ class _Run:
         self._report = BatchReport()
         self._cancel = threading.Event()
         self._counted: dict[int, int] = {}
-        self._readers: WorkerThread[Picture | None] = WorkerThread("upres-read")
-        self._networks: WorkerThread[tuple[Picture | tuple[str, ...], float]] = WorkerThread("upres-run")
+        self._readers: WorkerThread[Picture | Animation | None] = WorkerThread("upres-read")
+        self._networks: WorkerThread[tuple[_Result, float]] = WorkerThread("upres-run")
         self._measured: WorkerThread[tuple[tuple[str, ...], float]] = WorkerThread("upres-measured")
         self._writers: WorkerThread[None] = WorkerThread("upres-write")
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
@@ -120,10 +125,11 @@ class _Run:
                 self._end(job, replace(_outcome(job), error=error))
             else:
                 self._settle_writing()
-                if not isinstance(result, Picture):  # the notes of a picture that was written by rows
+                if isinstance(result, tuple):  # the notes of a picture that was written by rows
                     self._end(job, replace(_outcome(job), seconds=seconds, notes=job.notes + result))
                 elif self._report.stopped_by is None:
-                    notes = job.notes + result.notes + writing_notes(result, job.format)
+                    still = isinstance(result, Picture)
+                    notes = job.notes + result.notes + (writing_notes(result, job.format) if still else ())
                     self._writing = (job, seconds, notes, self._writers.submit(self._write_work(job, result)))
                 del result
             if self._report.stopped_by is not None:
@@ -157,21 +163,23 @@ class _Run:
         self._end(job, outcome)
         return self._report.stopped_by is None
 
-    def _read(self, index: int) -> Future[Picture | None] | None:
+    def _read(self, index: int) -> Future[Picture | Animation | None] | None:
         if index >= len(self._jobs) or self._jobs[index].measured is not None:
             return None
         job = self._jobs[index]
 
-        def work() -> Picture | None:
+        def work() -> Picture | Animation | None:
             if job.target is not None:
                 make_folder(job.target.parent)
             if job.plan.by_rows:
                 return None  # it is read while it is computed
+            if job.frames > 1:
+                return read_animation(job.source, max_pixels=self._encoding.max_pixels_in)
             return read_picture(job.source, max_pixels=self._encoding.max_pixels_in)
 
         return self._readers.submit(work)
 
-    def _network_work(self, job: Job, picture: Picture | None) -> Callable[[], tuple[Picture | tuple[str, ...], float]]:
+    def _network_work(self, job: Job, picture: Picture | Animation | None) -> Callable[[], tuple[_Result, float]]:
         box = [picture]  # emptied by the work, so that the input is freed as soon as possible
 
         def progress(done: int, total: int) -> None:
@@ -179,25 +187,29 @@ class _Run:
                 raise _Cancelled
             self._count(job, done)
 
-        def work() -> tuple[Picture | tuple[str, ...], float]:
+        def work() -> tuple[_Result, float]:
             start = time.perf_counter()
             given = box.pop()
             if given is None:
-                return run_by_rows(job, self._encoding, progress), time.perf_counter() - start
-            result = job.upscaler(given, size=job.size, progress=progress)
+                result: _Result = run_by_rows(job, self._encoding, progress)
+            elif isinstance(given, Animation):
+                result = upscale_animation(job, given, self._encoding, progress)
+            else:
+                result = job.upscaler(given, size=job.size, progress=progress)
             return result, time.perf_counter() - start
 
         return work
 
-    def _write_work(self, job: Job, picture: Picture) -> Callable[[], None]:
+    def _write_work(self, job: Job, picture: Picture | EncodedAnimation) -> Callable[[], None]:
+        if isinstance(picture, EncodedAnimation):
+            return lambda: write_animation(job, picture, self._encoding)
         encoding = self._encoding
         box = [replace(picture, format=job.format, xmp=stamped(picture.xmp, job, encoding))]
         quality, level, sink = encoding.quality, encoding.png_level, encoding.sink
 
         def work() -> None:
             if job.target is not None:
-                if encoding.sidecar:
-                    write_atomic(sidecar_of(job.target), sidecar(job, encoding))
+                write_sidecar(job, encoding)
                 write_picture(box.pop(), job.target, format=job.format, quality=quality, png_level=level)
             else:
                 assert sink is not None
