@@ -135,8 +135,8 @@ def test_progress_and_cancel(open_page: Open, server: FakeServer) -> None:
     put(page, "slow.jpg", "other slow.jpg")
     page.click("#start")
     slow = in_state(page, "other slow.jpg", "running")
-    until(page, "[...document.querySelectorAll('progress')].some((one) => one.value === 0.5)")
-    assert "50 % · 16 sec left" in slow.inner_text()
+    slow.get_by_text("50 % · 16 sec left").wait_for()
+    assert slow.locator("progress").evaluate("(one) => one.value") == 0.5
     page.get_by_role("button", name="Cancel other slow.jpg").click()
     in_state(page, "other slow.jpg", "canceled")
     page.get_by_role("button", name="Try other slow.jpg again").click()
