@@ -24,15 +24,23 @@ HEAVY = (
         "httpx",
         "matplotlib",
         "cv2",
+        "rasterio",
+        "pydicom",
+        "nibabel",
+        "av",
     ),
     *("safetensors", "platformdirs", "filelock", "packaging", "starlette", "uvicorn", "prometheus_client"),
 )
 VERBS = (
     "upscale",
+    "jobs",
+    "verify",
+    "video",
     "evaluate",
     "compare",
     "interpolate",
     "train",
+    "runs",
     "degrade",
     "prepare",
     "models",
@@ -41,6 +49,7 @@ VERBS = (
     "inspect",
     "serve",
     "remote",
+    "ui",
 )
 CORE = (
     *("evaluation.evaluate", "images.pairing", "images.resize", "upscaling.enlarge", "upscaling.upscaler", "batch.run"),

@@ -16,6 +16,7 @@ import uvicorn
 
 from upres.errors import UsageError
 from upres.serve.app import App, create_app
+from upres.serve.service import Service
 from upres.serve.settings import Settings
 
 _BACKLOG = 2048
@@ -32,6 +33,11 @@ class Server(uvicorn.Server):
         self._app, self._ready, self._url = app, ready, url
         self._drain: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def service(self) -> Service:
+        """What it serves."""
+        return self._app.state.service
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
