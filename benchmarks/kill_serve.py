@@ -34,14 +34,14 @@ class Client(threading.Thread):
 
     def __init__(self, url: str, stop: threading.Event) -> None:
         super().__init__(daemon=True)
-        self._url, self._stop = url, stop
+        self._url, self._halt = url, stop
         self.accepted: dict[str, bytes] = {}
         self.ends: Counter[tuple[str, int]] = Counter()  # by job and number of the event
         self.wrong: list[str] = []
 
     def run(self) -> None:
         with httpx.Client(base_url=self._url, timeout=10, trust_env=False) as http:
-            while not self._stop.is_set():
+            while not self._halt.is_set():
                 name, data = uuid.uuid4().hex, os.urandom(2000)
                 if self._until(lambda: http.put(f"/v1/jobs/{name}", content=data)).status_code == 429:  # noqa: B023
                     time.sleep(0.05)
