@@ -34,6 +34,7 @@ VERBS = (
     "interpolate",
     "train",
     "runs",
+    "finetune",
     "degrade",
     "prepare",
     "models",
