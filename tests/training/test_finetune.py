@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
 pytest.importorskip("torch")
 
@@ -15,21 +14,18 @@ from upres.errors import DataError, ModelError, UsageError
 from upres.images.io import Picture, read_picture, write_picture
 from upres.images.resize import imresize
 from upres.models.load import load_model
-from upres.training.finetune import adversarial, config_for, finding_of, keep, set_aside, shape_of, steps_within
+from upres.training.finetune import (
+    adversarial,
+    config_for,
+    finding_of,
+    keep,
+    set_aside,
+    shape_of,
+    steps_within,
+)
 from upres.training.networks.generators import build_generator
+from upres.training.verdict import finding_of
 from upres.weights.read import read_weights
-
-
-@pytest.mark.parametrize("mean", [0.3, -0.3, 0.02])
-def test_the_interval_is_that_of_scipys_paired_t_test(mean: float) -> None:
-    rng = np.random.default_rng(1)
-    before = rng.normal(28, 3, 9)
-    after = before + mean + rng.normal(0, 0.1, 9)
-    found = finding_of({str(i): b - a for i, (a, b) in enumerate(zip(before, after, strict=True))})
-    low, high = stats.ttest_rel(after, before).confidence_interval(0.95)
-    assert (found.low_db, found.high_db) == pytest.approx((low, high))
-    words = {0.3: "helped: PSNR (Y) +0.", -0.3: "did not help: PSNR (Y) -0.", 0.02: "cannot be told: PSNR (Y) "}
-    assert words[mean] in str(found) and "on 9 pictures set aside, 95 % interval" in str(found)
 
 
 @pytest.mark.parametrize("name", ["compact-x4", "photo-x4"])

@@ -14,9 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -36,6 +34,7 @@ from upres.training.distributed.ranks import Ranks
 from upres.training.monitoring.validation import enlarge, measure
 from upres.training.networks.generators import build_generator
 from upres.training.plan import Launch, PretrainedFiles, RunPlan
+from upres.training.verdict import Finding, finding_of
 from upres.weights.read import read_weights, write_safetensors
 
 MOST_HELD_OUT, LEAST_HELD_OUT = 20, 3
@@ -43,46 +42,7 @@ _LEAST_PICTURES = 6
 _JUDGED_PX = 1024  # most HR pixels a side of a picture that is set aside: its center
 _SHARE = 0.85  # of the time that is trained for; the rest is for validation and what is misjudged
 _LEAST_STEPS, _MOST_STEPS = 20, 200_000
-Verdict = Literal["helped", "did not help", "cannot be told"]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What fine-tuning was worth: PSNR (Y) of the result less that of its parent, over the pictures set aside.
-
-    differences_db: of each picture, by name. mean_db, low_db, high_db: their mean and its 95 % interval.
-    """
-
-    differences_db: Mapping[str, float]
-    mean_db: float
-    low_db: float
-    high_db: float
-
-    @property
-    def verdict(self) -> Verdict:
-        return "helped" if self.low_db > 0.0 else "did not help" if self.high_db < 0.0 else "cannot be told"
-
-    def __str__(self) -> str:
-        figures = (
-            f"PSNR (Y) {self.mean_db:+.3f} dB on {len(self.differences_db)} pictures set aside, "
-            f"95 % interval {self.low_db:+.3f} to {self.high_db:+.3f}"
-        )
-        return {
-            "helped": f"fine-tuning helped: {figures}",
-            "did not help": f"fine-tuning did not help: {figures}",
-            "cannot be told": f"whether fine-tuning helped cannot be told: {figures}",
-        }[self.verdict]
-
-
-def finding_of(differences_db: Mapping[str, float]) -> Finding:
-    """The mean of paired differences and its interval by Student's t (Gosset, "The probable error of a mean", 1908)."""
-    from scipy.stats import t  # pyright: ignore[reportMissingTypeStubs]
-
-    values = np.array(list(differences_db.values()), np.float64)
-    mean = float(values.mean())
-    reach = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
-    return Finding(dict(differences_db), mean, mean - reach, mean + reach)
 
 
 def shape_of(model: LoadedModel) -> dict[str, object]:
