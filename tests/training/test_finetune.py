@@ -17,7 +17,6 @@ from upres.models.load import load_model
 from upres.training.finetune import (
     adversarial,
     config_for,
-    finding_of,
     keep,
     set_aside,
     shape_of,
