@@ -85,7 +85,9 @@ class TrainConfig:
     milestones: Fractions = (0.5, 0.8, 0.9, 0.95)  # multistep: fractions of `steps` at which the rate is halved
     # wsd: the final fraction of the steps, which decays to final_learning_rate; 1: all of it after the warm-up
     decay_fraction: Share = 0.2
+    optimizer: Literal["adam", "adamw", "adan"] = "adam"  # adan has betas of its own
     betas: Betas = (0.9, 0.99)
+    weight_decay: Weight = 0.0  # adamw, adan: decoupled from the gradient
     # of the generator's gradient; inf: off. The median norm of a healthy compact run in stage one is 0.03
     clip_norm: Norm = 0.1
     ema_decay: Below1 = 0.999
@@ -290,6 +292,8 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(f"`batch` must be a multiple of `accumulate`, got {config.batch} and {config.accumulate}")
     if config.convolutions == "winograd" and (config.compile or config.precision == "bfloat16"):
         raise UsageError("`convolutions=winograd` needs precision=float32 and compile=false")
+    if config.weight_decay and config.optimizer == "adam":
+        raise UsageError(f"`weight_decay` needs optimizer=adamw or adan, got {config.weight_decay:g}")
     parse_layers(config.feature_layers)
     for term in config.own_terms:
         parse_term(term)
