@@ -108,7 +108,6 @@ def _finetune(
         )
     out = out or Path("finetuned") / Path(name).stem
     ranks = Ranks(device=torch.device(choose_device(device)))
-    begun = time.monotonic()
     resume = newest_step(out / "run" / "checkpoints") is not None
     if resume:
         say(f"continuing the fine-tuning in {out}")
@@ -117,8 +116,8 @@ def _finetune(
     else:
         patch_px = own.set_aside(data, lr, out, model.scale, say)
         config = change_config(own.config_for(model, patch_px), changes)
-        plan = _timed(name, config, out, minutes, begun, device, lr is not None, any("steps=" in c for c in changes))
-    _train(plan, ranks, resume, begun + 60.0 * minutes)
+        plan = _timed(name, config, out, minutes, device, lr is not None, any(c.startswith("steps=") for c in changes))
+    _train(plan, ranks, resume, time.monotonic() + 60.0 * minutes)
     finding = own.compare(model, plan.config, out, ranks)
     kept = own.keep(model, finding, out)
     put(str(finding))
@@ -129,12 +128,9 @@ def _finetune(
     return 0
 
 
-def _timed(
-    name: str, config: Any, out: Path, minutes: float, begun: float, device: str, paired: bool, counted: bool
-) -> RunPlan:
-    """The plan, with as many steps as fit into the time left, unless they were given."""
+def _timed(name: str, config: Any, out: Path, minutes: float, device: str, paired: bool, counted: bool) -> RunPlan:
+    """The plan, with as many steps as fit into the time, unless they were given."""
     import dataclasses
-    import time
 
     import torch
 
@@ -146,8 +142,7 @@ def _timed(
     steps = config.steps
     if not counted:
         cost = estimate(config, Ranks(device=torch.device(choose_device(device))))
-        left = minutes - (time.monotonic() - begun) / 60.0
-        steps = own.steps_within(left, cost.step_s or 1.0)
+        steps = own.steps_within(minutes, cost.step_s or 1.0)
         say(f"{steps:,} steps of about {cost.step_s or 0.0:.2f} s")
     config = dataclasses.replace(config, steps=steps, validate_every=steps, checkpoint_every=max(1, steps // 5))
     return own.plan_for(name, config, out, device, paired=paired)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false
-from typing import cast
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -90,5 +88,4 @@ def color(sr: Tensor, hr: Tensor, scale: int) -> Tensor:
     side = _COLOR_CELLS * scale
     if min(sr.shape[2:]) < side:
         raise UsageError(f"`color_weight` needs patches of at least {side} HR pixels, got {min(sr.shape[2:])}")
-    difference = cast(Tensor, F.avg_pool2d(sr - hr, side, stride=max(1, side // 2)))
-    return difference.abs().mean()
+    return F.avg_pool2d(sr - hr, side, stride=max(1, side // 2)).abs().mean()
