@@ -59,7 +59,7 @@ HOMES = {
     "comparison.vips",
     "ncnn": "engines.ncnn",
     "openvino": "engines.openvino",
-    "torch": "engines.torch engines.opaque.spandrel training cli.train_plan",
+    "torch": "engines.torch engines.opaque.spandrel training cli.train_plan cli.finetune",
     "onnxruntime": "engines.onnx",
     "typer": "cli __main__",
     "rich": "cli __main__",
