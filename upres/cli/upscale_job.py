@@ -8,6 +8,7 @@ import time
 from dataclasses import fields, replace
 from pathlib import Path
 
+from upres.batch import measured
 from upres.batch.books import is_book
 from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Summary
@@ -53,7 +54,7 @@ def run_request(request: Request, encoding: Encoding, options: CollectionOptions
         return _run_with_books(books, request, encoding, options, as_json, debug)
     if any(is_url(text) for text in (*request.inputs, request.out or "")):
         return _run_remote(request, encoding, options, as_json, debug)
-    destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
+    destination = choose_destination(request.inputs, request.out, request.format, measured.formats(request))
     if as_json and destination.stdout:
         raise UsageError("`as_json` prints to standard output, where the picture goes; name a file with `out`")
     lines = JsonLines(destination.folder) if as_json else None

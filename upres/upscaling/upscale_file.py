@@ -149,7 +149,7 @@ def upscale_file(
     watch = watched(progress, cancel)
     if isinstance(model, Upscaler):
         if options is not None:
-            raise UsageError("`options` belong to the Upscaler that was given as `model`")
+            raise UsageError("an Upscaler has its options: give them to it, or name a model")
         return _run(model, source, header, wanted, target, format, quality, png_level, max_pixels, watch)
     with Upscaler(model, options) as upscaler:
         return _run(upscaler, source, header, wanted, target, format, quality, png_level, max_pixels, watch)
