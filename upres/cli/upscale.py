@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Annotated
 
 import typer
@@ -18,6 +16,7 @@ from upres.cli.collection_options import (
 )
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, plain
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
+from upres.cli.values import format_name, parse_pixels, parse_tile
 from upres.errors import UsageError
 
 _RESULT, _MODEL, _LOOK, _SPEED, _FILES = "Result", "Model", "Look", SPEED_PANEL, "Files"
@@ -158,6 +157,14 @@ def upscale(
             rich_help_panel=_MODEL,
         ),
     ] = False,
+    true_size: Annotated[
+        bool,
+        typer.Option(
+            "--true-size",
+            help="First reduce pictures that hold less detail than their pixels say: soft scans, enlarged pictures.",
+            rich_help_panel=_LOOK,
+        ),
+    ] = False,
     engine: Annotated[
         Engine,
         typer.Option(
@@ -250,7 +257,7 @@ def upscale(
 
         if "" in inputs or out == "":
             raise UsageError("an input or -o is an empty string (an unset variable?); name a picture, a folder or -")
-        given["tile_px"] = _parse_tile(tile_px)
+        given["tile_px"] = parse_tile(tile_px)
         given["memory_bytes"] = None if memory_bytes is None else of_process(parse_bytes(memory_bytes))
         request = Request(
             inputs=tuple(inputs),
@@ -258,8 +265,8 @@ def upscale(
             size=OutputSize(factor, width, height, long_side, megapixels),
             model=None if model == AUTO else model,
             options=UpscaleOptions().replace(**{name: plain(given[name]) for name in OPTION_FIELDS if name in given}),
-            format=_format_name(format),
-            max_pixels=_parse_pixels(max_pixels),
+            format=format_name(format),
+            max_pixels=parse_pixels(max_pixels),
             overwrite=overwrite,
             recursive=recursive,
             allow_generative=allow_generative,
@@ -277,23 +284,3 @@ def upscale(
         return run_request(request, encoding, collection, as_json, debugging)
 
     run_verb(work, debug)
-
-
-def _parse_tile(text: str) -> int | None:
-    if text != "auto" and (not text.isdecimal() or int(text) < 1):
-        raise UsageError(f"--tile expects auto or a number of pixels, got {text!r}")
-    return None if text == "auto" else int(text)
-
-
-def _parse_pixels(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)P?", text.strip().upper())
-    value = 0 if match is None else math.floor(float(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[match[2]])
-    if value < 1:
-        raise UsageError(f"--max-pixels expects a number of pixels such as 500M, got {text!r}")
-    return value
-
-
-def _format_name(text: str | None) -> str | None:
-    """`jpg` and `.JPG` mean `jpeg`, `tif` means `tiff`."""
-    name = None if text is None else text.lower().removeprefix(".")
-    return None if name is None else {"jpg": "jpeg", "tif": "tiff"}.get(name, name)
