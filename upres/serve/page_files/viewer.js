@@ -178,7 +178,8 @@ function drawLook() {
     setText(byId("look-why"), looking ? word("looking") : word("seesNothing"));
     return;
   }
-  const { name, reason: why, other } = look.model;
+  const auto = [...picture.jobs.values()].find((job) => job.request.model === undefined && job.model?.reason);
+  const { name, reason: why, other } = auto?.model ?? look.model; // as it was chosen for the size of then
   setText(byId("look-why"), word(asked.includes(name) ? "because" : "would", modelTitle(name, has), reason(why)));
   if (picture.jobs.size === 0) return;
   for (const one of [name, other].filter((model) => model && !asked.includes(model))) {
