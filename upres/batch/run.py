@@ -13,14 +13,16 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
+from upres.batch.measured import MeasuredJob
 from upres.batch.paths import make_folder
-from upres.batch.record import with_record
+from upres.batch.provenance import sidecar, sidecar_of, stamped
 from upres.batch.worker import WorkerThread, result_of
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
-from upres.system.files import DISK_FULL, sweep_partials
+from upres.system.files import DISK_FULL, sweep_partials, write_atomic
 from upres.system.signals import is_interrupt
 from upres.upscaling.upscaler import Upscaler
 
@@ -73,33 +75,36 @@ def _estimate(jobs: Sequence[Job], speed: Callable[[Job], float]) -> float:
     return total + tail
 
 
-def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> BatchReport:
+def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher, swept: set[Path] | None = None) -> BatchReport:
     """Run all jobs in order. Never raises for a bad picture.
 
     jobs: To run.
     encoding: How to write results.
     watcher: Receives progress.
+    swept: Folders in which nothing is left of killed runs; those of the jobs are swept and added.
 
     Stops early, with `stopped_by`, if the disk is full, standard output cannot be written or a model is refused, since
     later pictures would fail too. Ctrl-C stops after the file being written; files are either complete or absent.
     """
-    return _Run(jobs, encoding, watcher).run()
+    return _Run(jobs, encoding, watcher, set() if swept is None else swept).run()
 
 
 class _Run:
-    def __init__(self, jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> None:
-        self._jobs, self._encoding, self._watcher = jobs, encoding, watcher
+    def __init__(self, jobs: Sequence[Job], encoding: Encoding, watcher: Watcher, swept: set[Path]) -> None:
+        self._jobs, self._encoding, self._watcher, self._swept = jobs, encoding, watcher, swept
         self._report = BatchReport()
         self._cancel = threading.Event()
         self._counted: dict[int, int] = {}
         self._readers: WorkerThread[Picture] = WorkerThread("upres-read")
         self._networks: WorkerThread[tuple[Picture, float]] = WorkerThread("upres-run")
+        self._measured: WorkerThread[tuple[tuple[str, ...], float]] = WorkerThread("upres-measured")
         self._writers: WorkerThread[None] = WorkerThread("upres-write")
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
 
     def run(self) -> BatchReport:
-        for folder in {job.target.parent for job in self._jobs if job.target is not None}:
+        for folder in {job.target.parent for job in self._jobs if job.target is not None} - self._swept:
             sweep_partials(folder)
+            self._swept.add(folder)
         try:
             self._all()
         except KeyboardInterrupt:
@@ -109,7 +114,8 @@ class _Run:
             self._settle_writing()
             self._readers.close(timeout_s=1.0)
             self._writers.close()
-            self._report.abandoned = not self._networks.close(timeout_s=1.0)
+            threads = self._networks.close(timeout_s=1.0), self._measured.close(timeout_s=1.0)
+            self._report.abandoned = not all(threads)
         self._look_again()
         self._report.left = len(self._jobs) - len(self._report.outcomes)
         return self._report
@@ -125,6 +131,10 @@ class _Run:
         ahead = self._read(0)
         for index, job in enumerate(self._jobs):
             reading, ahead = ahead, None
+            if job.measured is not None:
+                if not self._run_measured(job, job.measured):
+                    return
+                continue
             if reading is None:
                 reading = self._read(index)
             try:
@@ -147,7 +157,7 @@ class _Run:
                 if is_interrupt(error):
                     raise KeyboardInterrupt from error
                 self._settle_writing()  # outcomes keep the order of the jobs
-                self._end(job, Outcome(job.found.name, job.target, job.plan.pixels, error=error))
+                self._end(job, replace(_outcome(job), error=error))
             else:
                 self._settle_writing()
                 if self._report.stopped_by is None:
@@ -158,8 +168,35 @@ class _Run:
                 return
         self._settle_writing()
 
+    def _run_measured(self, job: Job, measured: MeasuredJob) -> bool:
+        """Make a result that reads and writes itself; whether the run goes on."""
+        self._settle_writing()  # outcomes keep the order of the jobs
+
+        def progress(done: int, total: int) -> None:
+            if self._cancel.is_set():
+                raise _Cancelled
+            self._count(job, done)
+
+        def work() -> tuple[tuple[str, ...], float]:
+            assert job.target is not None
+            make_folder(job.target.parent)
+            return measured.work(job.upscaler, (job.plan.height, job.plan.width), job.target, progress)
+
+        outcome = Outcome(job.found.name, job.target, job.plan.pixels)
+        try:
+            notes, seconds = result_of(self._measured.submit(work))
+            outcome = replace(outcome, seconds=seconds, notes=(*job.notes, *job.plan.notes, *notes))
+        except _Cancelled:
+            return False
+        except Exception as error:  # isolation, as for pictures
+            if is_interrupt(error):
+                raise KeyboardInterrupt from error
+            outcome = replace(outcome, error=error)
+        self._end(job, outcome)
+        return self._report.stopped_by is None
+
     def _read(self, index: int) -> Future[Picture] | None:
-        if index >= len(self._jobs):
+        if index >= len(self._jobs) or self._jobs[index].measured is not None:
             return None
         job = self._jobs[index]
 
@@ -186,11 +223,14 @@ class _Run:
         return work
 
     def _write_work(self, job: Job, picture: Picture) -> Callable[[], None]:
-        box = [replace(picture, format=job.format, xmp=with_record(picture.xmp, job.record))]
-        quality, level, sink = self._encoding.quality, self._encoding.png_level, self._encoding.sink
+        encoding = self._encoding
+        box = [replace(picture, format=job.format, xmp=stamped(picture.xmp, job, encoding))]
+        quality, level, sink = encoding.quality, encoding.png_level, encoding.sink
 
         def work() -> None:
             if job.target is not None:
+                if encoding.sidecar:
+                    write_atomic(sidecar_of(job.target), sidecar(job, encoding))
                 write_picture(box.pop(), job.target, format=job.format, quality=quality, png_level=level)
             else:
                 assert sink is not None
@@ -203,7 +243,7 @@ class _Run:
         if self._writing is None:
             return
         job, seconds, notes, future = self._writing
-        outcome = Outcome(job.found.name, job.target, job.plan.pixels, seconds, notes)
+        outcome = replace(_outcome(job), seconds=seconds, notes=notes)
         try:
             result_of(future)  # Ctrl-C here leaves `_writing` as it is, and `run` waits for the file once more
         except Exception as error:  # isolation, as above
@@ -231,6 +271,10 @@ class _Run:
                 outcome.error if isinstance(outcome.error, UpresError) else OutputError(str(outcome.error))
             )
         self._watcher.finished(outcome)
+
+
+def _outcome(job: Job) -> Outcome:
+    return Outcome(job.found.name, job.target, job.plan.pixels, model=job.record.get("model"))
 
 
 def _forget_locals(error: BaseException) -> None:

@@ -140,8 +140,8 @@ class RemoteRun:
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_atomic(target, data)
-                size, model = job["size"], (job["model"] or {}).get("name", "")
-                display.say(f"{shown(target)}: {size['width']} x {size['height']}, {model}")
+                size, model = job["size"], job["model"]
+                display.say(f"{shown(target)}: {size['width']} x {size['height']}, {model['name']}")
             for note in job["notes"]:
                 display.say(f"{shown(found.name)}: {shown(note)}")
         except UpresError as error:

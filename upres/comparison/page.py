@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from upres.comparison.compare import BICUBIC, HR, LR, ComparedPicture, Version
+from upres.comparison.compare import BICUBIC, HR, LR, ComparedPicture, Version, label_of
 from upres.comparison.crops import Box, choose_box, difference_map
 from upres.comparison.vips import clean, lossless_webp
 from upres.web.assets import inlined, read_asset
@@ -52,9 +52,9 @@ class Page:
             data = base64.b64encode(lossless_webp(levels)).decode()
             place = f"image-{len(self._pictures)}-{len(versions)}"
             self._images.append(f'<script type="text/plain" id="{place}">data:image/webp;base64,{data}</script>')
-            kind = one.name if one.name in (LR, BICUBIC, HR) else "model"
+            kind = one.name if one.name in (LR, BICUBIC, HR) else "map" if one.map_of else "model"
             figures = {"psnr": _finite(one.psnr_y), "ssim": one.ssim_y, "seconds": one.seconds}
-            name = clean(self._labels.get(one.name, one.name))
+            name = clean(label_of(one, self._labels))
             versions.append({"name": name, "kind": kind, "image": place, **figures})
         height, width = compared.size if box is None else (box.height, box.width)
         crop = None if box is None else [box.left, box.top, box.width, box.height]

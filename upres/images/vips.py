@@ -39,6 +39,11 @@ def set_threads(count: int) -> None:
     pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def codec_version() -> str:
+    """ "libvips 8.18.7": results of one version have the same bytes."""
+    return "libvips " + ".".join(str(pyvips.version(part)) for part in range(3))
+
+
 def begin_pixels() -> None:
     """Call before libvips computes pixels, which starts its worker threads.
 

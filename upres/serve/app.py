@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -35,7 +35,7 @@ class App:
         self.state = SimpleNamespace(service=service)
 
         @asynccontextmanager
-        async def life(_: object) -> AsyncIterator[None]:
+        async def life(_: object) -> AsyncGenerator[None]:
             await service.start()
             try:
                 yield

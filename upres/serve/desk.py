@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -190,7 +190,7 @@ class Desk:
             self.store.picture_path(digest).unlink(missing_ok=True)
 
     @contextmanager
-    def holding(self, digest: str) -> Iterator[None]:
+    def holding(self, digest: str) -> Generator[None]:
         """Keep a picture that no job uses yet; it is removed at the end if still none does."""
         self._held[digest] += 1
         try:

@@ -154,7 +154,6 @@ class Dispatch:
             desk.running.discard(job)
             del self._at[job]
         await self._answered(job, answer, facts)
-        return True
 
     def _task(self, job: Job) -> dict[str, Any]:
         return {

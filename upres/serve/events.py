@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +40,7 @@ class Hub:
         return len(self._listeners)
 
     @contextmanager
-    def listen(self, owner: str, job: str | None) -> Iterator[asyncio.Queue[Event | None]]:
+    def listen(self, owner: str, job: str | None) -> Generator[asyncio.Queue[Event | None]]:
         """The events from now on; None ends them: the server stops, or the listener did not keep up."""
         listener = _Listener(owner, job)
         if self._closed:

@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from types import FrameType
 
 import uvicorn
@@ -40,7 +40,7 @@ class Server(uvicorn.Server):
         return self._app.state.service
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         """The first signal drains, the second one stops at once. None is raised again: a stop is no failure."""
         loop = asyncio.get_running_loop()
         numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]

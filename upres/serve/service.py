@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class Service:
     # What every door does
 
     @asynccontextmanager
-    async def received(self, request: Request, owner: str) -> AsyncIterator[tuple[Call, Record]]:
+    async def received(self, request: Request, owner: str) -> AsyncGenerator[tuple[Call, Record]]:
         """The call and the picture of a request, which stays in the store if a job uses it. Raises `Problem`."""
         upload = await read_picture_body(request, self.settings, self.store)
         try:
@@ -110,7 +110,7 @@ class Service:
             yield taken
 
     @asynccontextmanager
-    async def taken_in(self, call: Call, upload: Upload | None, owner: str) -> AsyncIterator[tuple[Call, Record]]:
+    async def taken_in(self, call: Call, upload: Upload | None, owner: str) -> AsyncGenerator[tuple[Call, Record]]:
         """As `received`, for a picture that was uploaded, is that of an earlier job, or lies at a URL."""
         try:
             check_model(call.parameters, self.allowed)
@@ -124,7 +124,7 @@ class Service:
             elif upload is None or not upload.bytes:
                 raise Problem("bad_request", "a picture is expected as the body; it is empty")
             else:
-                picture = {"sha256": upload.sha256, "bytes": upload.bytes}
+                picture = Record(sha256=upload.sha256, bytes=upload.bytes)
             with self.desk.holding(picture["sha256"]):
                 if upload is not None and upload.bytes:
                     self.store.keep_picture(upload.path, upload.sha256)

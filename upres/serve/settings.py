@@ -100,7 +100,7 @@ def print_config(settings: Settings) -> str:
         if value is None:
             lines.append(f"# {name} =")
         else:
-            lines.append(f"{name} = {json.dumps(list(value) if isinstance(value, tuple) else value)}")
+            lines.append(f"{name} = {json.dumps(value)}")
     return "\n".join(lines)
 
 

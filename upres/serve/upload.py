@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,7 @@ def _limited(receive: Receive, most: int) -> Receive:
 
 
 @asynccontextmanager
-async def reading(request: Request, settings: Settings, most: int) -> AsyncIterator[Request]:
+async def reading(request: Request, settings: Settings, most: int) -> AsyncGenerator[Request]:
     """The request with a body of at most `most` bytes, which must arrive in time. Raises `Problem`."""
     check_length(request, most)
     try:

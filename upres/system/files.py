@@ -19,9 +19,12 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex digits. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The SHA-256 of a file, in hex digits. Raises OSError, which names the file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:  # of a read that fails, Python does not say in which file
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def model_bytes(path: Path) -> int:

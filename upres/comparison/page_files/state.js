@@ -10,7 +10,7 @@ const byId = (id) => document.getElementById(id);
 
 function picture() { return data.pictures[state.picture]; }
 
-function nameOf(version) { return version.kind === "model" ? version.name : word(version.kind.toLowerCase()); }
+function nameOf(version) { return ["model", "map"].includes(version.kind) ? version.name : word(version.kind.toLowerCase()); }
 
 function source(version) { return byId(version.image).textContent; }
 
