@@ -106,7 +106,7 @@ function discard(picture) {
   changed(null);
 }
 
-let next = ""; // where the earlier jobs begin
+let next; // where the earlier jobs begin; null: there are none
 export const hasEarlier = () => Boolean(next);
 
 // The newest jobs again; what the server does not know any more is gone.
@@ -117,7 +117,7 @@ export async function renew() {
   const ids = new Set(told.jobs.map((job) => job.id));
   const oldest = told.next ? told.jobs.at(-1).created_at : 0;
   for (const job of before) if (!ids.has(job.id) && job.created_at > oldest) drop(job.id);
-  if (!next) next = told.next;
+  if (next === undefined) next = told.next;
   for (const job of told.jobs.reverse()) take(job);
   changed(null);
   return told.after;
@@ -126,7 +126,7 @@ export async function renew() {
 export async function earlier() {
   const told = await api.jobs(next);
   next = told.next;
-  for (const job of told.jobs) take(job);
+  for (const job of told.jobs.reverse()) take(job);
   changed(null);
 }
 
@@ -179,7 +179,7 @@ async function send(picture, job) {
   const of = first === null ? {} : { source: first.id };
   try {
     const body = first === null ? await readable(picture.file) : null;
-    const told = await api.putJob(job.id, { ...job.request, name: picture.name, group: picture.key, ...of }, body, job.stop.signal);
+    const told = await api.putJob(job.id, { ...job.request, name: shortName(picture.name), group: picture.key, ...of }, body, job.stop.signal);
     remember(picture);
     take(told, told.state);
     if (job.replaces !== null) await removeJob(picture, job.replaces);
@@ -197,6 +197,9 @@ async function send(picture, job) {
   }
   return null;
 }
+
+// The server takes names of 200 characters; the ending stays.
+const shortName = (name) => name.length <= 200 ? name : `${name.slice(0, 190)}…${name.slice(-8)}`;
 
 // A file that was moved or deleted fails as a lost connection does: find out which it is.
 async function readable(file) {
