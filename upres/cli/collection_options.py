@@ -25,6 +25,17 @@ RetryOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+ProcessesOption = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        min=1,
+        max=256,
+        metavar="N",
+        help="Processes side by side, each with its share of the cores: faster for many small pictures.",
+        rich_help_panel=_PANEL,
+    ),
+]
 NoProvenanceOption = Annotated[
     bool,
     typer.Option(

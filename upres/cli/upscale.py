@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from upres.cli.collection_options import JsonOption, NoProvenanceOption, RetryOption, ShardOption, SidecarOption
+from upres.cli.collection_options import (
+    JsonOption,
+    NoProvenanceOption,
+    ProcessesOption,
+    RetryOption,
+    ShardOption,
+    SidecarOption,
+)
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, plain
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
 from upres.errors import UsageError
@@ -175,7 +182,7 @@ def upscale(
         typer.Option(
             "--memory",
             metavar="SIZE",
-            help="Memory limit, such as 2G or 512M. Default: 80 % of the free memory.",
+            help="Memory limit of the whole process, such as 2G or 512M. Default: 80 % of the free memory.",
             rich_help_panel=_SPEED,
         ),
     ] = None,
@@ -206,6 +213,7 @@ def upscale(
     ] = False,
     shard: ShardOption = None,
     retry_failed: RetryOption = False,
+    processes: ProcessesOption = 1,
     no_provenance: NoProvenanceOption = False,
     sidecar: SidecarOption = False,
     as_json: JsonOption = False,
@@ -234,6 +242,7 @@ def upscale(
 
     def work() -> int:
         from upres.batch.request import CollectionOptions, Request
+        from upres.system.memory import of_process
         from upres.system.text import parse_bytes
         from upres.upscaling.choose_model import AUTO
         from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
@@ -242,7 +251,7 @@ def upscale(
         if "" in inputs or out == "":
             raise UsageError("an input or -o is an empty string (an unset variable?); name a picture, a folder or -")
         given["tile_px"] = _parse_tile(tile_px)
-        given["memory_bytes"] = None if memory_bytes is None else parse_bytes(memory_bytes)
+        given["memory_bytes"] = None if memory_bytes is None else of_process(parse_bytes(memory_bytes))
         request = Request(
             inputs=tuple(inputs),
             out=out,
@@ -264,7 +273,7 @@ def upscale(
             lower_priority()
         encoding = Encoding(quality, png_level, provenance=not no_provenance, sidecar=sidecar)
         debugging = debug or debug_enabled()
-        collection = CollectionOptions(shard=shard, retry_failed=retry_failed)
+        collection = CollectionOptions(shard, retry_failed, processes)
         return run_request(request, encoding, collection, as_json, debugging)
 
     run_verb(work, debug)
