@@ -166,6 +166,7 @@ export default {
   enter: "Enter",
   tokenWrong: "This token is not accepted.",
   usedUp: "The link was used before. Start upres ui again, or use the window that it opened.",
+  savedAs: "Saved as {0}",
   savedTo: "Results are also saved in {0}.",
   details: "Details",
   notes: "Notes",
