@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests import REPOSITORY
+from upres.batch.journal import NAME
 from upres.images.io import Picture, write_picture
 
 LEFT = REPOSITORY / "tests" / "data" / "39c1a38"
@@ -68,6 +69,6 @@ def test_a_folder_job_goes_on_with_what_is_finished(tmp_path: Path, upres: Calla
     assert "an unfinished job with other settings (--blend: 0.8 before, not set now)" in refused
 
     upres(*command, "-o", tmp_path / "job")
-    assert sorted(path.name for path in (tmp_path / "job").iterdir()) == ["0.png", "1.png"]
+    assert sorted(path.name for path in (tmp_path / "job").iterdir()) == [NAME, "0.png", "1.png"]
     assert (tmp_path / "job" / "0.png").read_bytes() == (LEFT / "job" / "0.png").read_bytes()
     assert (tmp_path / "job" / "1.png").read_bytes() == (tmp_path / "undisturbed" / "1.png").read_bytes()

@@ -38,11 +38,15 @@ ROOMS = {
     "degradation": "images system",
     "models": "engines graph weights system",
     "upscaling": "inspection models engines images graph system",
-    "batch": "upscaling inspection models images graph system",
+    "science": "upscaling models images graph system",
+    "batch": "science upscaling inspection models engines images graph system",
+    "video": "batch upscaling inspection models engines graph images system",
     "evaluation": "upscaling inspection models engines graph metrics images system",
-    "comparison": "evaluation upscaling models engines graph metrics images system",
+    "web": "",
+    "comparison": "web evaluation upscaling models engines graph metrics images system",
     "export": "models engines images graph weights system",
     "doctor": "models engines images graph weights system",
+    "serve": "web batch upscaling inspection models engines images system",
     "training": "evaluation upscaling models engines degradation metrics images graph weights system",
     "__init__": "upscaling export models metrics engines images graph",  # the public names
 }
@@ -51,7 +55,8 @@ ROOMS["__main__"] = "cli system"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
-    "pyvips": "images.icc images.vips images.write degradation.codecs comparison.vips",
+    "pyvips": "images.animation images.icc images.vips images.write images.write_rows degradation.codecs "
+    "comparison.vips",
     "ncnn": "engines.ncnn",
     "openvino": "engines.openvino",
     "torch": "engines.torch engines.opaque.spandrel training cli.train_plan cli.finetune",
@@ -62,12 +67,24 @@ HOMES = {
     "scipy": "training",
     "matplotlib": "training evaluation.plot",
     "cv2": "training.data.keypoints training.data.excerpts",
-    "httpx": "system.download system.package_index",
-    "platformdirs": "system.download",
+    "httpx": "system.download system.package_index serve.client",
+    "httpcore": "serve.fetch",
+    "starlette": "serve",
+    "uvicorn": "serve.run",
+    "prometheus_client": "serve.metrics",
+    "platformdirs": "system.download cli.ui",
+    "av": "video",
     "filelock": "system.download system.lock engines.autotune.cache",
+    "sqlite3": "system.database",
+    "pikepdf": "batch.book_pdf",
+    "fsspec": "batch.storage",
+    "s3fs": "batch.storage",
     "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",
+    "rasterio": "science.geotiff science.geotiff_out science.rasterio_errors",
+    "pydicom": "science.dicom science.dicom_out",
+    "nibabel": "science.nifti",
 }
 
 OF_THE_HOUSE = {
@@ -83,6 +100,7 @@ OF_THE_HOUSE = {
     "test_public_names.py",
     "test_readme.py",
     "test_scripts.py",
+    "test_soak.py",
     "test_software_vulkan.py",
     "test_traps_table.py",
     "test_tutorials.py",

@@ -24,11 +24,18 @@ HEAVY = (
         "httpx",
         "matplotlib",
         "cv2",
+        "rasterio",
+        "pydicom",
+        "nibabel",
+        "av",
     ),
-    *("safetensors", "platformdirs", "filelock", "packaging"),
+    *("safetensors", "platformdirs", "filelock", "packaging", "starlette", "uvicorn", "prometheus_client"),
 )
 VERBS = (
     "upscale",
+    "jobs",
+    "verify",
+    "video",
     "evaluate",
     "compare",
     "interpolate",
@@ -41,6 +48,9 @@ VERBS = (
     "doctor",
     "export",
     "inspect",
+    "serve",
+    "remote",
+    "ui",
 )
 CORE = (
     *("evaluation.evaluate", "images.pairing", "images.resize", "upscaling.enlarge", "upscaling.upscaler", "batch.run"),

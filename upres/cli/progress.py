@@ -153,15 +153,27 @@ class UpscaleProgress:
     total_pixels: Of all outputs.
     pictures: Number of them.
     estimate_s: Counted down until a speed is measured.
+    tell: Called with the outcome of each picture.
     """
 
-    def __init__(self, total_pixels: int, pictures: int, estimate_s: float) -> None:
-        self._pictures, self._ended = pictures, 0
+    def __init__(
+        self,
+        total_pixels: int,
+        pictures: int,
+        estimate_s: float,
+        tell: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        self._pictures, self._ended, self._tell = pictures, 0, tell
         self._job = JobProgress("upscaling", total_pixels, self._amount, estimate_s=estimate_s)
 
     def _amount(self, done: float, total: float | None) -> str:
         pictures = f"{self._ended} of {self._pictures} pictures, " if self._pictures > 1 else ""
         return f"{pictures}{done / 1e6:,.1f} of {(total or 0) / 1e6:,.1f} MP"
+
+    def retotal(self, pixels_left: float, pictures_left: int) -> None:
+        """What is left, from now on: known better than before."""
+        self._pictures = self._ended + pictures_left
+        self._job.update(self._job.done, self._job.done + pixels_left)
 
     def advanced(self, pixels: int) -> None:
         self._job.advance(pixels)
@@ -172,6 +184,8 @@ class UpscaleProgress:
     def finished(self, outcome: Outcome) -> None:
         self._ended += 1
         self._job.draw()
+        if self._tell is not None:
+            self._tell(outcome)
 
     def __enter__(self) -> UpscaleProgress:
         self._job.__enter__()
