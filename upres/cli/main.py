@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from upres.cli.bench import bench
 from upres.cli.command import Verb
 from upres.cli.compare import compare
 from upres.cli.degrade import degrade
@@ -46,6 +47,7 @@ app.command(cls=Verb)(prepare)
 app.command(cls=Verb)(interpolate)
 app.command(cls=Verb)(export)
 app.command(cls=Verb)(doctor)
+app.command(cls=Verb)(bench)
 app.add_typer(models)
 
 

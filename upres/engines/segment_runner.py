@@ -16,7 +16,8 @@ from upres.graph.graph import Graph
 from upres.graph.nodes import Add, Array
 from upres.graph.segments import Segment
 
-BAND_ROWS = 300  # of a segment, a multiple of the blocks of 12: with a reach of 15, 1.16 times the work
+BAND_ROWS = 240  # of a segment, a multiple of the blocks of 12: with a reach of 15, 1.2 times the work at most
+_SPARE_ROWS = 64  # that a value keeps of the band before
 _Run = Callable[[Array], Array]
 
 
@@ -158,7 +159,8 @@ class _Value:
         needed = kept + band.shape[1]
         before = self._rows
         if before is None or before.shape[1] < needed:
-            self._rows = np.empty((band.shape[0], needed, band.shape[2]), np.float32)
+            room = min(self._height - self._first - gone, needed + _SPARE_ROWS)  # or the next band takes another array
+            self._rows = np.empty((band.shape[0], max(needed, room), band.shape[2]), np.float32)
         assert self._rows is not None
         if before is not None and kept:
             self._rows[:, :kept] = before[:, gone : self._count]
