@@ -191,7 +191,7 @@ def test_results_too_large_fail_by_input_before_any_work(photo: Path, model: Pat
     write_picture(picture(noise(100, 100)), photo)
     words = upscale(photo, "-n", model, "-s", "64", "--memory", "113M", code=3).stderr.decode()
     assert re.search(
-        r"an output of 6400 x 6400 needs \d\d MB of memory, and 1 MB may be used \(beside 112 MB of", words
+        r"an output of 6400 x 6400 needs \d\d MB of memory, and 1.0 MB may be used \(beside 112 MB of", words
     )
     words = upscale(photo, "-n", model, "--memory", "64M", code=2).stderr.decode()
     assert "--memory must be more than 112 MB, which the program itself takes; got 64 MB" in words
