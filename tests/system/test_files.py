@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from upres.errors import OutputError
-from upres.system.files import partial_path, sweep_partials, write_atomic
+from upres.system.files import discard_unfinished, open_atomic, partial_path, sweep_partials, write_atomic
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -118,4 +118,13 @@ def test_a_file_system_that_flushes_no_folders_is_no_error(
 def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"the name is too long\. Choose a shorter one"):
         write_atomic(tmp_path / ("n" * 300), b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unfinished_files_can_be_discarded(tmp_path: Path) -> None:
+    with pytest.raises(OutputError), open_atomic(tmp_path / "a") as file:
+        file.write(b"half")
+        assert len(list(tmp_path.iterdir())) == 1
+        discard_unfinished()
+        assert list(tmp_path.iterdir()) == []
     assert list(tmp_path.iterdir()) == []

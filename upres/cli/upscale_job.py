@@ -19,6 +19,7 @@ from upres.cli.progress import UpscaleProgress
 from upres.errors import OutputError, UsageError
 from upres.images.io import read_source, set_threads
 from upres.system import signals
+from upres.system.files import discard_unfinished
 
 
 def run_request(request: Request, quality: int | None, png_level: int | None, debug: bool) -> int:
@@ -48,8 +49,9 @@ def run_request(request: Request, quality: int | None, png_level: int | None, de
     settle(prepared, report)
     code = _exit_code(report) or (OUTPUT_FAILED if prepared.other else DONE)
     if report.abandoned:
-        # A thread is still inside an engine's call, and a normal exit would free the engine under it. All files are
-        # complete or absent by now, so nothing needs cleaning up.
+        # A thread is still inside an engine's call, and a normal exit would free the engine under it. It may be writing
+        # a picture by rows.
+        discard_unfinished()
         sys.stderr.flush()
         os._exit(code)
     for upscaler in {id(job.upscaler): job.upscaler for job in prepared.jobs}.values():
