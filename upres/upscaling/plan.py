@@ -37,6 +37,7 @@ class NetworkCost:
     max_tile_px: Side of the tiles that fitted after memory ran out once.
     workers: Tiles that its engine can run at once, in one thread each.
     fixed_bytes: Of its weights in the engine.
+    most_rows: Rows from which the memory of a tile no longer grows; None if it grows with every row.
     """
 
     graph: Network
@@ -46,6 +47,7 @@ class NetworkCost:
     max_tile_px: int | None = None
     workers: int = 1
     fixed_bytes: int = 0
+    most_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ def make_plan(
     max_tile_px: int | None = None,
     workers: int = 1,
     fixed_bytes: int = 0,
+    most_rows: int | None = None,
     then: tuple[NetworkCost, ...] = (),
     extras: Extras | None = None,
     bands: int = 0,
@@ -178,7 +181,8 @@ def make_plan(
     depth: Bits per channel of the output, 8 or 16.
     size: The output size wanted.
     budget_bytes: Memory for everything.
-    workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes: As in `NetworkCost`, for `graph`.
+    workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes, most_rows: Of `graph`, as in
+        `NetworkCost`.
     tile_px: Side of the tiles; None: the largest that fits.
     exact: Never cut the overlap of tiles.
     then: The other networks of the chain, each running on the result of the one before.
@@ -186,7 +190,7 @@ def make_plan(
     bands: How many planes beside color and alpha run by themselves.
     """
     extras = extras or Extras()
-    first = NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes)
+    first = NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes, most_rows)
     chain = (first, *then)
     scale = math.prod(cost.graph.scale for cost in chain)
     out_height, out_width = size.resolve(height, width, native=scale)
@@ -244,6 +248,7 @@ def make_plan(
             exact=exact,
             grid_px=cost.grid_px,
             workers=cost.workers,
+            most_rows=cost.most_rows,
         )
         tiling = Tiling(0, 0, 0, math.inf)
         for room in (left // 2, left):

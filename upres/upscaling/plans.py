@@ -57,6 +57,7 @@ def plan_whole(
         max_tile_px=first.max_tile_px,
         workers=first.workers,
         fixed_bytes=first.fixed_bytes,
+        most_rows=first.most_rows,
         then=tuple(then),
         bands=given.bands,
         extras=Extras(TURNS if options.tta else 1, options.wrap, options.color_lock or options.blend < 1.0),

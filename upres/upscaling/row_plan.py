@@ -24,6 +24,7 @@ _WIDTHS = 40  # cuts of the width that are tried
 _DECODED_ROWS = 64 + 128  # of a band that is decoded, and what libvips holds
 _ENCODED_ROWS = 640  # that libvips holds while it encodes
 _WHOLE_ENCODER = {"webp": 12, "avif": 16}  # bytes per pixel of encoders that hold the whole picture, beside its levels
+_POOLS = 1.25  # tiles at the border come first, and an engine's pools keep blocks that fit no later tile
 _BANDS = 4  # of the output, alive at once: two in work, one waiting, one in the encoder
 
 
@@ -183,8 +184,9 @@ class _Search:
     def _bytes(self, tall: int, reads_down: int, reads_across: int, workers: int) -> float:
         """Memory of the pass with tiles that keep `tall` rows and read so many pixels."""
         scale = self._cost.graph.scale
-        tile_px = reads_down * reads_across
-        tile = tile_px * (self._px_bytes + 1.5 * self._channels * FLOAT_BYTES * (1 + scale**2))
+        held_px = min(reads_down, self._cost.most_rows or reads_down) * reads_across
+        tile = _POOLS * held_px * self._px_bytes
+        tile += reads_down * reads_across * 1.5 * self._channels * FLOAT_BYTES * (1 + scale**2)
         rows = 0 if self.in_memory else min(self._height, 2 * tall + reads_down + 64)
         source = 1.25 * rows * self._width * self._channels * FLOAT_BYTES
         bands = self.bands + max(0, workers - 2) if tall < self._height else 1
