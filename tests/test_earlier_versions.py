@@ -30,6 +30,7 @@ def test_a_run_goes_on_to_the_same_bytes(tmp_path: Path, unplotted: None) -> Non
     from upres.training.checkpoint import latest_checkpoint, save_checkpoint
     from upres.training.config import TrainConfig
     from upres.training.loop import train
+    from upres.training.plan import RunPlan
 
     stored = json.loads((LEFT / "run" / "config.json").read_text())
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
@@ -44,7 +45,7 @@ def test_a_run_goes_on_to_the_same_bytes(tmp_path: Path, unplotted: None) -> Non
 
     ends = []
     for run in ("old", "saved again"):
-        train(config, photographs, tmp_path / run, resume=True)
+        train(RunPlan(config, photographs, tmp_path / run), resume=True)
         end = latest_checkpoint(tmp_path / run / "checkpoints")
         assert end is not None and end.step == 8
         assert end.facts.keys() - before.facts.keys() == {"teacher"}  # which earlier versions did not have

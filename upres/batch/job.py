@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from upres.batch.measured import MeasuredJob
 from upres.batch.paths import InputFile
 from upres.errors import InputError, OutputError, UpresError
 from upres.images.io import Header
@@ -34,6 +35,7 @@ class Job:
     record: Its settings, for the XMP of the result.
     choice: The model and the reason for it; None if the request names one.
     model_files: SHA-256 of the model's files, by name.
+    measured: Measured data, which reads and writes itself; None for a picture.
     """
 
     found: InputFile
@@ -48,6 +50,7 @@ class Job:
     record: Mapping[str, str] = field(default_factory=dict[str, str])
     choice: ModelChoice | None = None
     model_files: Mapping[str, str] = field(default_factory=dict[str, str])
+    measured: MeasuredJob | None = None
 
 
 @dataclass(frozen=True, slots=True)

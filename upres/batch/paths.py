@@ -10,6 +10,7 @@ from pathlib import Path
 
 from upres.errors import InputError, OutputError, UsageError
 from upres.images.io import WRITABLE_FORMATS
+from upres.science.open import has_picture
 from upres.system.folders import FOLDER_INSIDE, exists, find_files, is_folder, own_results
 from upres.system.text import shown
 
@@ -72,7 +73,7 @@ def find_pictures(
 
 
 def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | None, findings: InputFiles) -> None:
-    found = find_files(top, endings, recursive=recursive, keep_out=keep_out)
+    found = find_files(top, endings, recursive=recursive, keep_out=keep_out, by_content=has_picture)
     findings.pictures += [InputFile(path, path.parent.relative_to(top)) for path in found.files]
     for reason, count in found.passed_over.items():
         findings.left_out[reason + (" (`recursive=True` includes them)" if reason == FOLDER_INSIDE else "")] += count

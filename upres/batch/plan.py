@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upres.batch import record
+from upres.batch import measured, record
 from upres.batch.job import Job, Kept, Outcome
 from upres.batch.model_choice import ModelChooser
 from upres.batch.paths import (
@@ -21,7 +21,8 @@ from upres.batch.paths import (
 from upres.batch.request import Request
 from upres.batch.upscalers import Upscalers
 from upres.errors import InputError, ModelError, OutputError, UpresError
-from upres.images.io import NAMED_SUFFIXES, READABLE_SUFFIXES, WRITABLE_FORMATS, Header, check_writable, read_header
+from upres.images.io import NAMED_SUFFIXES, READABLE_SUFFIXES, Header, check_writable, read_header
+from upres.science.work import MeasuredFile
 from upres.system.folders import exists, is_folder
 from upres.upscaling.choose_model import ModelChoice
 
@@ -54,6 +55,7 @@ class Planned:
     model: str
     choice: ModelChoice | None
     target: Path | None
+    measured: MeasuredFile | None = None
 
 
 class Planner:
@@ -80,13 +82,18 @@ class Planner:
 
         model: The bundled model that it got before; None: choose.
         """
-        header = read_header(source)
-        choice = self._chooser.choose(found.name, source, header, model) if self.upscalers.asked is None else None
+        data = measured.open_file(self._request, self._destination, source)
+        header = read_header(source) if data is None else data.header
+        choice = None if data is None else measured.choose(self._request, header)
+        if self.upscalers.asked is not None:
+            choice = None
+        elif data is None:
+            choice = self._chooser.choose(found.name, source, header, model)
         name = self.upscalers.asked if choice is None else choice.name
         assert name is not None
         suffix = self._request.size.suffix(header.height, header.width, native=self.upscalers.scale_of(name))
-        target = self._destination.target(found, suffix, self._ending)
-        return Planned(found, source, header, name, choice, target)
+        target = measured.target(self._destination, found, suffix, self._ending if data is None else data.ending)
+        return Planned(found, source, header, name, choice, target, data)
 
     def record(self, item: Planned) -> dict[str, str]:
         """The settings of its result, for the XMP."""
@@ -108,30 +115,22 @@ class Planner:
                 f"the result would be {width:,} x {height:,}, {height * width:,} pixels, but `max_pixels` is "
                 f"{request.max_pixels:,}; request a smaller size, or raise `max_pixels`"
             )
-        format = self._destination.format
-        check_writable(format, height, width)
-        plan = upscaler.plan(
-            header.height,
-            header.width,
-            channels=header.channels,
-            has_alpha=header.has_alpha,
-            depth=header.depth,
-            size=request.size,
-        )
+        made, data, format = self.record(item), item.measured, self._destination.format
+        task = None
+        if data is not None:
+            task, format = measured.make_job(request, data, item.model, made), data.kind
+            plan = task.plan(upscaler, (height, width))
+        else:
+            check_writable(format, height, width)
+            plan = upscaler.plan(
+                header.height, header.width, channels=header.channels, has_alpha=header.has_alpha, bands=header.bands,
+                depth=header.depth, size=request.size,
+            )  # fmt: skip
+        notes, files = self.upscalers.notes, self.upscalers.hashes(item.model)
         return Job(
-            item.found,
-            item.source,
-            header,
-            upscaler,
-            request.size,
-            plan,
-            target,
-            format,
-            self.upscalers.notes,
-            self.record(item),
-            item.choice,
-            self.upscalers.hashes(item.model),
-        )
+            item.found, item.source, header, upscaler, request.size, plan, target, format, notes, made, item.choice,
+            files, task,
+        )  # fmt: skip
 
 
 def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
@@ -144,7 +143,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
     `ModelError`, `OutputError` for a folder that cannot be written, or `InputError` if there are no pictures.
     """
     request.options.engine_options.check_installed()  # even if nothing is left to do
-    destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
+    destination = choose_destination(request.inputs, request.out, request.format, measured.formats(request))
     findings = find_pictures(
         request.inputs,
         recursive=request.recursive,

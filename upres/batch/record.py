@@ -19,6 +19,7 @@ from upres.errors import InputError
 from upres.images.io import read_header, read_xmp
 from upres.models import catalog
 from upres.models.expression import Composition, Part
+from upres.science.open import read_made
 from upres.system.files import sha256_of
 from upres.system.text import parse_json
 
@@ -30,6 +31,7 @@ _PART_BYTES = (
     2**16
 )  # of the input that are hashed, at its beginning and at its end: jobs may have thousands of pictures
 _SIZES = ("factor", "width", "height", "long_side", "megapixels")  # replaced by the size of the result
+_OF_THE_RESULT = ("generative", "values")  # in the record of measured data, beside the settings
 _DIGITS = 12
 _MADE = re.compile(rb"""\bupres:made=(?:"([^"]*)"|'([^']*)')""")
 # Our property as we write it, and as other programs rewrite it: an attribute or an element.
@@ -111,7 +113,10 @@ def _escaped(value: Mapping[str, Any]) -> bytes:
 
 
 def read_record(source: Path | bytes) -> dict[str, str] | None:
-    """The record of a picture, a file or its bytes; None if it has none, or was resized since."""
+    """The record of a picture (a file or its bytes), or of measured data; None if it has none, or was resized since."""
+    made = None if isinstance(source, bytes) else read_made(source)
+    if made is not None:
+        return {name: value for name, value in made.items() if name not in _OF_THE_RESULT}
     try:
         xmp, header = read_xmp(source), read_header(source)
     except InputError:

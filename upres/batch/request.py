@@ -26,6 +26,7 @@ class Request:
     max_pixels: int = 1_000_000_000  # limit on the pixels of a result
     overwrite: bool = False  # replace results that exist
     recursive: bool = False  # include the pictures in subfolders
+    allow_generative: bool = False  # let models that invent detail run on measured data
 
     def settings(self, model: str | None = None) -> dict[str, str]:
         """What the pixels of a result depend on besides the input, by parameter. Results with equal settings can share

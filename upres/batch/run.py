@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
+from upres.batch.measured import MeasuredJob
 from upres.batch.paths import make_folder
 from upres.batch.provenance import sidecar, sidecar_of, stamped
 from upres.batch.worker import WorkerThread, result_of
@@ -96,6 +97,7 @@ class _Run:
         self._counted: dict[int, int] = {}
         self._readers: WorkerThread[Picture] = WorkerThread("upres-read")
         self._networks: WorkerThread[tuple[Picture, float]] = WorkerThread("upres-run")
+        self._measured: WorkerThread[tuple[tuple[str, ...], float]] = WorkerThread("upres-measured")
         self._writers: WorkerThread[None] = WorkerThread("upres-write")
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
 
@@ -112,7 +114,8 @@ class _Run:
             self._settle_writing()
             self._readers.close(timeout_s=1.0)
             self._writers.close()
-            self._report.abandoned = not self._networks.close(timeout_s=1.0)
+            threads = self._networks.close(timeout_s=1.0), self._measured.close(timeout_s=1.0)
+            self._report.abandoned = not all(threads)
         self._look_again()
         self._report.left = len(self._jobs) - len(self._report.outcomes)
         return self._report
@@ -128,6 +131,10 @@ class _Run:
         ahead = self._read(0)
         for index, job in enumerate(self._jobs):
             reading, ahead = ahead, None
+            if job.measured is not None:
+                if not self._run_measured(job, job.measured):
+                    return
+                continue
             if reading is None:
                 reading = self._read(index)
             try:
@@ -161,8 +168,35 @@ class _Run:
                 return
         self._settle_writing()
 
+    def _run_measured(self, job: Job, measured: MeasuredJob) -> bool:
+        """Make a result that reads and writes itself; whether the run goes on."""
+        self._settle_writing()  # outcomes keep the order of the jobs
+
+        def progress(done: int, total: int) -> None:
+            if self._cancel.is_set():
+                raise _Cancelled
+            self._count(job, done)
+
+        def work() -> tuple[tuple[str, ...], float]:
+            assert job.target is not None
+            make_folder(job.target.parent)
+            return measured.work(job.upscaler, (job.plan.height, job.plan.width), job.target, progress)
+
+        outcome = Outcome(job.found.name, job.target, job.plan.pixels)
+        try:
+            notes, seconds = result_of(self._measured.submit(work))
+            outcome = replace(outcome, seconds=seconds, notes=(*job.notes, *job.plan.notes, *notes))
+        except _Cancelled:
+            return False
+        except Exception as error:  # isolation, as for pictures
+            if is_interrupt(error):
+                raise KeyboardInterrupt from error
+            outcome = replace(outcome, error=error)
+        self._end(job, outcome)
+        return self._report.stopped_by is None
+
     def _read(self, index: int) -> Future[Picture] | None:
-        if index >= len(self._jobs):
+        if index >= len(self._jobs) or self._jobs[index].measured is not None:
             return None
         job = self._jobs[index]
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from upres.batch.journal_rows import Seen
+from upres.batch.measured import name_of
 from upres.batch.paths import STDIO, Destination
 from upres.batch.plan import PICTURE_SUFFIXES
 from upres.batch.request import Request
 from upres.batch.storage import Storage, is_url, without_query
 from upres.errors import UsageError
+from upres.science.open import has_picture
 from upres.system.folders import FOLDER_INSIDE, is_folder
 from upres.system.walk import StreamedFile, stream_files
 
@@ -56,11 +58,11 @@ def search(
     folds: The output folder does not tell names apart by case and Unicode form.
     """
     assert destination.folder is not None
-    top, ending = os.path.realpath(destination.folder), destination.ending
+    top = os.path.realpath(destination.folder)
     for rank, text in enumerate(dict.fromkeys(request.inputs)):
         for found in _of_input(text, request, str(destination.folder), left_out):
-            stem = "stdin" if found.path == STDIO else PurePath(without_query(found.path)).stem
-            target = os.path.join(found.folder, stem + ending)  # noqa: PTH118
+            name = _name(found.path, request, destination)
+            target = os.path.join(found.folder, name)  # noqa: PTH118
             if shard is not None and not shard.has(target):
                 continue
             key, wants = found.real, os.path.join(top, target)  # noqa: PTH118
@@ -71,13 +73,22 @@ def search(
         left_out[f"{FOLDER_INSIDE} (`recursive=True` includes them)"] += left_out.pop(FOLDER_INSIDE)
 
 
+def _name(path: str, request: Request, destination: Destination) -> str:
+    """The name of the result. What lies at a URL is a picture."""
+    if is_url(path):
+        return PurePath(without_query(path)).stem + destination.ending
+    return name_of(Path("stdin" if path == STDIO else path), request, destination)
+
+
 def _of_input(text: str, request: Request, folder: str, left_out: Counter[str]) -> Iterator[StreamedFile]:
     if is_url(text):
         yield from Storage(text).stream(PICTURE_SUFFIXES, left_out, recursive=request.recursive)
     elif text == STDIO:
         yield StreamedFile(STDIO, "", STDIO, MISSING, MISSING)
     elif is_folder(text):
-        yield from stream_files(text, PICTURE_SUFFIXES, left_out, recursive=request.recursive, keep_out=folder)
+        yield from stream_files(
+            text, PICTURE_SUFFIXES, left_out, recursive=request.recursive, keep_out=folder, by_content=has_picture
+        )
     else:
         try:
             state = Path(text).stat()

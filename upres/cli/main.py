@@ -22,9 +22,14 @@ from upres.cli.interpolate import interpolate
 from upres.cli.jobs import jobs
 from upres.cli.models import app as models
 from upres.cli.prepare import prepare
+from upres.cli.remote import remote
+from upres.cli.runs import runs
+from upres.cli.serve import serve
 from upres.cli.train import train
+from upres.cli.ui import ui
 from upres.cli.upscale import upscale
 from upres.cli.verify import verify
+from upres.cli.video import video
 
 PROGRAM = "upres"
 COMPLETE_VARIABLE = "_UPRES_COMPLETE"  # as click derives it from PROGRAM
@@ -41,14 +46,19 @@ app = typer.Typer(
 app.command(cls=Verb)(upscale)
 app.command(cls=Verb)(jobs)
 app.command(cls=Verb)(verify)
+app.command(cls=Verb)(video)
 app.command(cls=Verb)(evaluate)
 app.command(cls=Verb)(compare)
 app.command(cls=Verb)(inspect)
 app.command(cls=Verb)(train)
+app.command(cls=Verb)(runs)
 app.command(cls=Verb)(degrade)
 app.command(cls=Verb)(prepare)
 app.command(cls=Verb)(interpolate)
 app.command(cls=Verb)(export)
+app.command(cls=Verb)(serve)
+app.command(cls=Verb)(remote)
+app.command(cls=Verb)(ui)
 app.command(cls=Verb)(doctor)
 app.add_typer(models)
 

@@ -150,6 +150,14 @@ def upscale(
     wrap: Annotated[
         bool, typer.Option("--wrap", help="Treat the picture as a seamless texture.", rich_help_panel=_LOOK)
     ] = False,
+    allow_generative: Annotated[
+        bool,
+        typer.Option(
+            "--allow-generative",
+            help="Let models that invent detail run on measured data (GeoTIFF, DICOM, NIfTI).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
     engine: Annotated[
         Engine,
         typer.Option(
@@ -253,6 +261,7 @@ def upscale(
             max_pixels=_parse_pixels(max_pixels),
             overwrite=overwrite,
             recursive=recursive,
+            allow_generative=allow_generative,
         )
         from upres.batch.job import Encoding
         from upres.cli.upscale_job import run_request

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from upres.images import avif_boxes, exif, jpeg_segments, png_chunks, tiff, webp_chunks
+from upres.images import avif_boxes, bands, exif, jpeg_segments, png_chunks, tiff, webp_chunks
+from upres.images.ifd import Entry
 from upres.images.picture import Picture
 
 _XMP_BYTES_JPEG = 60_000  # libvips leaves out longer ones
@@ -27,6 +28,8 @@ def metadata_notes(picture: Picture, format: str) -> list[str]:
         notes.append(f"IPTC is not written to {format}; write png, jpeg or tiff to keep it")
     if format != "tiff" and tiff.is_georeferenced(picture.tiff_tags):
         notes.append(f"the georeference is not written to {format}; write tiff to keep it")
+    if format != "tiff" and (many := picture.band_count):
+        notes.append(f"bands beyond the colors ({many}) are not written to {format}; write tiff to keep them")
     return notes
 
 
@@ -48,12 +51,21 @@ def embed(data: bytes, picture: Picture, format: str) -> bytes:
     if format == "jpeg":
         return jpeg_segments.with_segments(data, block, picture.iptc, picture.dpi, tuple(text for _, text in kept))
     if format == "tiff":
-        return tiff.with_tags(data, picture.tiff_tags, picture.dpi, block, picture.iptc, kept[0][1] if kept else "")
+        return tiff.with_tags(data, _tiff_tags(picture), picture.dpi, block, picture.iptc, kept[0][1] if kept else "")
     if block is not None:
         return (
             webp_chunks.with_exif(data, block, height, width) if format == "webp" else avif_boxes.with_exif(data, block)
         )
     return data
+
+
+def _tiff_tags(picture: Picture) -> dict[int, Entry]:
+    """The fields of a TIFF, with what its samples beyond the colors are."""
+    tags = {tag: found for tag, found in picture.tiff_tags.items() if tag != bands.EXTRA_SAMPLES}
+    if picture.band_count:
+        kinds = bands.kinds_in(picture.tiff_tags, picture.band_count, picture.alpha is not None)
+        tags[bands.EXTRA_SAMPLES] = bands.extra_samples(kinds)
+    return tags
 
 
 def needs_exif_item(picture: Picture, format: str) -> bool:

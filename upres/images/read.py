@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from upres.errors import InputError
 from upres.images.adjust import adjusted
+from upres.images.bands import count_bands, has_transparency, split_bands
 from upres.images.exif import is_adobe_rgb, read_dpi
 from upres.images.facts import Facts
 from upres.images.icc import (
@@ -86,15 +87,17 @@ def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixel
     frames = int(_field(image, "n-pages", 1))
     if frames > 1 and form != "avif":
         notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
-    levels = adjusted(_decode(image, found.data, name, form, notes), facts)
+    levels, bands = split_bands(adjusted(_decode(image, found.data, name, form, notes), facts), facts.extra)
     exif = (_blob(image, "exif-data") or facts.exif or b"").removeprefix(b"Exif\0\0") or None
     xmp, lost = without_claims(_blob(image, "xmp-data") or b"")
     notes += [f"{what} was not kept" for what in lost]
-    icc, levels, alpha = _colors(image, levels, _said_profile(image, facts, exif, notes), notes)
+    alpha = levels[:, :, -1:] if header.has_alpha else None
+    colors = levels if alpha is None else levels[:, :, :-1]
+    icc, colors = _colors(image, colors, _said_profile(image, facts, exif, notes), notes)
     turn = int(_field(image, "orientation", 1))
     dpi = (None if exif is None or form == "tiff" else read_dpi(exif)) or facts.dpi
     return Picture(
-        pixels=_floats(_upright(levels, turn)),
+        pixels=_floats(_upright(colors, turn)),
         alpha=None if alpha is None else _floats(_upright(alpha, turn))[:, :, 0],
         depth=header.depth,
         icc=icc,
@@ -104,6 +107,7 @@ def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixel
         texts=facts.texts,
         iptc=facts.iptc,
         tiff_tags=facts.tags,
+        bands=None if bands is None else _floats(_upright(bands, turn)),
         format=form,
         notes=tuple(notes),
     )
@@ -156,8 +160,9 @@ def _header(image: Any, found: Source) -> Header:
     """The header, once the file is complete and can hold what it claims."""
     name, form = found.name, found.format
     depth = {"uchar": 8, "ushort": 16}.get(image.format)
-    alpha = bool(image.hasalpha())
-    colors = image.bands - alpha
+    extra = found.facts.extra if form == "tiff" else (0,) * bool(image.hasalpha())
+    alpha = has_transparency(extra) if form == "tiff" else bool(extra)
+    colors = image.bands - len(extra)
     if depth is None:
         kind = _KINDS.get(image.format, image.format)
         raise InputError(f"{name} stores samples as {kind}, expected 8- or 16-bit integers; convert it to 16 bits")
@@ -169,7 +174,8 @@ def _header(image: Any, found: Source) -> Header:
     height, width = image.height, image.width
     if int(_field(image, "orientation", 1)) >= 5:
         height, width = width, height
-    header = Header(height, width, 1 if colors == 1 or found.facts.gray else 3, alpha, depth, form)
+    gray = colors == 1 or found.facts.gray
+    header = Header(height, width, 1 if gray else 3, alpha, depth, form, count_bands(found.facts.extra))
     check_claim(name, header, found.data)
     check_complete(name, form, found.data)
     return header
@@ -186,15 +192,8 @@ def _said_profile(image: Any, facts: Facts, exif: bytes | None, notes: list[str]
     return icc
 
 
-def _colors(
-    image: Any, levels: Levels, icc: bytes | None, notes: list[str]
-) -> tuple[bytes | None, _Samples, Levels | None]:
-    """(profile to keep, colors h w 1 or sRGB h w 3, alpha h w 1 or None).
-
-    Converted colors are 16-bit levels, or unclipped floats in units of 1.
-    """
-    alpha = levels[:, :, -1:] if image.hasalpha() else None
-    colors = levels if alpha is None else levels[:, :, :-1]
+def _colors(image: Any, colors: Levels, icc: bytes | None, notes: list[str]) -> tuple[bytes | None, _Samples]:
+    """(profile to keep, colors h w 1 or sRGB h w 3); converted colors are 16-bit levels, or unclipped floats."""
     cmyk, count = image.interpretation == "cmyk", colors.shape[2]
     space = "CMYK" if cmyk else "gray" if count == 1 else "RGB"
     if icc is not None and color_space(icc) != space:
@@ -206,21 +205,21 @@ def _colors(
             icc = None
         converted = to_srgb(colors, icc, cmyk=True)
         notes.append("CMYK was converted to sRGB")
-        return None, converted, alpha
+        return None, converted
     if icc is not None and space == "RGB":
         try:
             if not is_srgb(icc):
                 exact = matrix_profile(icc)
                 if exact is not None:
-                    return icc, exact.to_srgb(colors), alpha
+                    return icc, exact.to_srgb(colors)
                 outside = share_outside(colors, icc)
                 if outside >= _TELL_OUTSIDE:
                     notes.append(f"{outside:.1%} of the pixels have colors outside sRGB, which were clipped")
-                return icc, to_srgb(colors, icc), alpha
+                return icc, to_srgb(colors, icc)
         except ValueError as error:
             notes.append(f"the color profile was ignored ({error})")
             icc = None
-    return icc, colors, alpha
+    return icc, colors
 
 
 def _upright(levels: _Samples, turn: int) -> _Samples:

@@ -80,13 +80,19 @@ def contributions(
 def _resize_axis(
     image: NDArray[Any], axis: int, size_out: int, factor: float, kernel: str, antialias: bool
 ) -> NDArray[Any]:
-    """Resize one axis of an `h w c` array, by products with blocks of the band matrix of weights."""
-    size_in = image.shape[axis]
-    indices, weights = contributions(size_in, size_out, factor, kernel, antialias)
+    """Resize one axis of an `h w c` array."""
+    return weighted(image, axis, *contributions(image.shape[axis], size_out, factor, kernel, antialias))
+
+
+def weighted(image: NDArray[Any], axis: int, indices: NDArray[np.intp], weights: NDArray[np.float64]) -> NDArray[Any]:
+    """Sums of samples of an `h w c` array along one axis: `indices` and `weights` (size_out, taps), as of
+    `contributions`. Rows that are near each other must use samples that are near each other.
+    """
+    size_out = len(indices)
     height, width, channels = image.shape
     shape = (size_out, width, channels) if axis == 0 else (height, size_out, channels)
     result = np.empty(shape, image.dtype)
-    for start in range(0, size_out, _BLOCK):
+    for start in range(0, size_out, _BLOCK):  # products with blocks of the band matrix of weights
         stop = min(start + _BLOCK, size_out)
         rows = indices[start:stop]
         low, high = int(rows.min()), int(rows.max()) + 1

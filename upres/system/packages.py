@@ -58,9 +58,21 @@ PACKAGES = (
     Package("s3fs", "s3fs", "2024.6", "pictures in S3", ("cloud",)),
     Package("pikepdf", "pikepdf", "9.0", "pictures of PDF files", ("pdf",)),
     Package("opencv-python-headless", "cv2", "4.10.0.84", "keypoints of excerpts", ("prepare",)),
+    Package("rasterio", "rasterio", "1.4", "GeoTIFF", ("geo",)),
+    Package("pydicom", "pydicom", "3.0", "DICOM", ("medical",)),
+    Package("pylibjpeg", "pylibjpeg", "2.0", "compressed DICOM", ("medical",)),
+    Package("pylibjpeg-openjpeg", "openjpeg", "2.3", "DICOM in JPEG 2000", ("medical",)),
+    Package("pyjpegls", "jpeg_ls", "1.4", "DICOM in JPEG-LS", ("medical",)),
+    Package("pillow", "PIL", "10.3", "DICOM in JPEG", ("medical",)),
+    Package("nibabel", "nibabel", "5.2", "NIfTI", ("medical",)),
+    Package("av", "av", "18.1", "reads and writes video; its wheels carry x264 and x265, which are GPL", ("video",)),
     Package("safetensors", "safetensors", "0.4.3", "checkpoints of training", ("train",)),
     Package("tensorboard", "tensorboard", "2.16", "curves of training", ("train",)),
     Package("matplotlib", "matplotlib", "3.8", "pictures of training", ("train",)),
+    Package("starlette", "starlette", "0.46", "server", ("serve",)),
+    Package("uvicorn", "uvicorn", "0.34", "server", ("serve",)),
+    Package("prometheus-client", "prometheus_client", "0.20", "figures of the server", ("serve",)),
+    Package("python-multipart", "python_multipart", "0.0.18", "forms sent to the server", ("serve",)),
 )
 _BY_MODULE = {package.module: package for package in PACKAGES}
 

@@ -1,16 +1,16 @@
 """The files below a folder as a stream, for folders of a million files: names are never held all at once."""
 
-# ruff: noqa: PTH118, PTH122  # strings: a million `Path` objects take seconds
+# ruff: noqa: PTH118  # strings: a million `Path` objects take seconds
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from upres.system.folders import FOLDER_INSIDE
+from upres.system.folders import FOLDER_INSIDE, has_no_ending
 
 OWN = ".upres-"  # begins the names of journals and locks
 
@@ -41,14 +41,17 @@ def stream_files(
     recursive: bool,
     keep_out: str | None = None,
     kind: str = "picture",
+    by_content: Callable[[Path], bool] | None = None,
 ) -> Iterator[StreamedFile]:
     """The files below `top` whose names end in one of `suffixes`, in no order.
 
     passed_over: Counts what is skipped, by reason, as `folders.find_files` does.
     keep_out: A folder to skip without counting it.
+    by_content: Whether a file whose name has no ending is wanted.
 
     Files that are added or removed meanwhile may be among them or not; nothing is raised for them.
     """
+    endings = tuple(suffixes)
     shut = None if keep_out is None else os.path.realpath(keep_out)
     waiting = [(top, "")]
     while waiting:
@@ -74,12 +77,18 @@ def stream_files(
                         passed_over["link to a folder"] += 1
                     else:
                         waiting.append((entry.path, os.path.join(folder, entry.name)))
-                elif os.path.splitext(entry.name)[1].lower() not in suffixes:
+                elif not _wanted(entry, endings, by_content):
                     passed_over[f"file that is not a {kind}"] += 1
                 else:
                     found = _file(entry, folder, real, passed_over, kind)
                     if found is not None:
                         yield found
+
+
+def _wanted(entry: os.DirEntry[str], endings: tuple[str, ...], by_content: Callable[[Path], bool] | None) -> bool:
+    if entry.name.lower().endswith(endings):
+        return True
+    return by_content is not None and has_no_ending(entry.name) and by_content(Path(entry.path))
 
 
 def _read_on(entries: Iterator[os.DirEntry[str]], passed_over: Counter[str]) -> Iterator[os.DirEntry[str]]:

@@ -23,7 +23,10 @@ from upres.training.config import TrainConfig
 from upres.training.distributed.ranks import Ranks
 from upres.training.networks.discriminators import build_discriminator
 from upres.training.networks.generators import AnyGenerator, build_generator, channels_of
+from upres.training.networks.own import own_discriminator
 from upres.training.networks.srresnet import SRResNet
+from upres.training.own_code import own_schedule
+from upres.training.references import is_own
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -52,7 +55,11 @@ def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
         net = cast(AnyGenerator, _place(build_generator(config), config, ranks))
         discriminator = None
         if config.adversarial:
-            fresh = build_discriminator(config.discriminator, config.discriminator_width, ranks, channels_of(config))
+            fresh = (
+                own_discriminator(config)
+                if is_own(config.discriminator)
+                else build_discriminator(config.discriminator, config.discriminator_width, ranks, channels_of(config))
+            )
             discriminator = _place(fresh, config, ranks)
     state = TrainState(net, start_ema(net), _adam(net, config, config.learning_rate))
     if discriminator is not None:
@@ -149,18 +156,26 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None
     missing = sorted(expected - arrays.keys())
     if missing:
         raise DataError(
-            f"the checkpoint lacks {missing[0]} (and {len(missing) - 1} more): it was written by another version of "
-            "upres"
+            f"the checkpoint lacks {missing[0]} (and {len(missing) - 1} more): it is of another network, or "
+            "was written by another version of upres"
         )
 
     def stored(name: str) -> Tensor:
         return torch.from_numpy(np.array(arrays[name]))
 
+    def restore(name: str, tensor: Tensor) -> None:
+        if tuple(arrays[name].shape) != tuple(tensor.shape):
+            raise DataError(
+                f"the checkpoint is of another network: {name} has shape {tuple(arrays[name].shape)}, expected "
+                f"{tuple(tensor.shape)}"
+            )
+        tensor.copy_(stored(name))
+
     for name, tensor in state.ema.items():
-        tensor.copy_(stored(f"ema/{name}"))
+        restore(f"ema/{name}", tensor)
     for title, module, optimizer in _members(state):
         for name, tensor in _own_tensors(module):
-            tensor.copy_(stored(f"{title}/{name}"))
+            restore(f"{title}/{name}", tensor)
         for name, parameter in module.named_parameters():
             values = {key: f"{title}.adam/{key}/{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
             if values["step"] not in arrays:
@@ -204,6 +219,7 @@ def schedule_factor(config: TrainConfig, step: int) -> float:
     cosine: `cycles` equal cycles, each from 1 down to final_learning_rate / learning_rate (Loshchilov and Hutter, SGDR,
     ICLR 2017,
         equation 5, restarting at the full rate).
+    own: what the function returns for (step, steps).
     multistep: halved at each milestone, as in ESRGAN. wsd (warm-up, stable, decay): the full rate, then over the final
     `decay_fraction` of the steps low + (1 - low) (1 - sqrt(phase)) with
         low = final_learning_rate / learning_rate (Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond
@@ -218,6 +234,8 @@ def schedule_factor(config: TrainConfig, step: int) -> float:
         begins = (1.0 - config.decay_fraction) * config.steps
         phase = max(0.0, step - begins) / max(1.0, config.steps - begins)
         factor = low + (1.0 - low) * (1.0 - math.sqrt(phase))
+    elif is_own(config.schedule):
+        factor = own_schedule(config.schedule)(step, config.steps)
     else:
         factor = 0.5 ** sum(step >= fraction * config.steps for fraction in config.milestones)
     return factor * min(1.0, (step + 1) / max(1, config.warmup_steps))

@@ -148,6 +148,7 @@ def make_plan(
     workers: int = 1,
     then: tuple[NetworkCost, ...] = (),
     extras: Extras | None = None,
+    bands: int = 0,
 ) -> Plan:
     """Plan one picture. Raises `InputError` if it does not fit into `budget_bytes`.
 
@@ -163,6 +164,7 @@ def make_plan(
     exact: Never cut the overlap of tiles.
     then: The other networks of the chain, each running on the result of the one before.
     extras: What else is done.
+    bands: How many planes beside color and alpha run by themselves.
     """
     extras = extras or Extras()
     chain = (NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers), *then)
@@ -170,7 +172,8 @@ def make_plan(
     out_height, out_width = size.resolve(height, width, native=scale)
     count, notes = count_passes(height, width, (out_height, out_width), scale, clean=size.factor == 1.0)
     order = _network_order(chain, count)
-    planes = channels + has_alpha
+    alone = has_alpha + bands
+    planes = channels + alone
     arrays = height * width * planes * FLOAT_BYTES
     out_pixels = out_height * out_width
     # Arrays alive at the same time: while a pass runs, during the final resize (source, intermediate, result), and
@@ -241,7 +244,7 @@ def make_plan(
             align = cost.graph.alignment
             padded = (-(-rows // align) * align, -(-columns // align) * align)
             read_px = sum(t.source_px for t in tiles_of(tiling, padded, sizes[i], align, cost.grid_px, margin))
-        macs += read_px * extras.turns * (repeats + has_alpha) * cost.graph.macs_per_pixel
+        macs += read_px * extras.turns * (repeats + alone) * cost.graph.macs_per_pixel
     needed = array_bytes
     for place in set(order):
         needed += max(step.tiling.source_bytes for step in passes if step.place == place)

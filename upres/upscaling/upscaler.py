@@ -201,11 +201,11 @@ class Upscaler:
         return sr
 
     def _run(self, picture: Picture, size: OutputSize | None, watch: Progress | None) -> Picture:
-        height, width, channels = picture.pixels.shape
+        (height, width, channels), bands, depth = picture.pixels.shape, picture.band_count, picture.depth
         begin_engine()  # before the lock: another thread may have held it when this process was forked
         with self._lock:  # an engine runs one picture at a time
             chosen, veil = self._choose(picture, size), is_translucent(picture)
-            plan = self.plan(height, width, channels=channels, has_alpha=veil, depth=picture.depth, size=size)
+            plan = self.plan(height, width, channels=channels, has_alpha=veil, bands=bands, depth=depth, size=size)
             meter = self._begin(plan, watch)
             result = enlarge_picture(picture, self.networks, plan, self.options, meter)
             meter.finish()
@@ -229,17 +229,17 @@ class Upscaler:
         *,
         channels: int = 3,
         has_alpha: bool = False,
+        bands: int = 0,
         depth: int = 8,
         size: OutputSize | None = None,
     ) -> Plan:
         """Plan a picture without running it. Raises `InputError` if it does not fit in memory.
 
         height, width: Of the input, with `channels` of color (1 or 3) of `depth` bits (8 or 16).
-        has_alpha: Its alpha varies, and runs through the network too.
+        has_alpha: Its alpha varies, and runs through the network too, as each of `bands` more planes does.
         size: The output size; None: the model's own scale.
         """
-        options = self.options
-        first, *then = (network.cost for network in self.networks)
+        options, (first, *then) = self.options, (network.cost for network in self.networks)
         return make_plan(
             first.graph,
             height,
@@ -258,6 +258,7 @@ class Upscaler:
             workers=first.workers,
             then=tuple(then),
             extras=Extras(TURNS if options.tta else 1, options.wrap, options.color_lock or options.blend < 1.0),
+            bands=bands,
         )
 
     def budget_bytes(self) -> int:
