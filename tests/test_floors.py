@@ -76,6 +76,7 @@ HOMES = {
     "filelock": "system.download system.lock engines.autotune.cache",
     "sqlite3": "system.database",
     "pikepdf": "batch.book_pdf",
+    "ray": "batch.ray_pool",
     "fsspec": "batch.storage",
     "s3fs": "batch.storage",
     "packaging": "doctor.requirements",

@@ -36,6 +36,15 @@ ProcessesOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Upscale on a Ray cluster, such as auto or ray://head:10001; it must see the same files.",
+        rich_help_panel=_PANEL,
+    ),
+]
 NoProvenanceOption = Annotated[
     bool,
     typer.Option(

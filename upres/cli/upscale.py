@@ -12,6 +12,7 @@ from upres.cli.collection_options import (
     JsonOption,
     NoProvenanceOption,
     ProcessesOption,
+    RayOption,
     RetryOption,
     ShardOption,
     SidecarOption,
@@ -214,6 +215,7 @@ def upscale(
     shard: ShardOption = None,
     retry_failed: RetryOption = False,
     processes: ProcessesOption = 1,
+    ray: RayOption = None,
     no_provenance: NoProvenanceOption = False,
     sidecar: SidecarOption = False,
     as_json: JsonOption = False,
@@ -272,7 +274,7 @@ def upscale(
             lower_priority()
         encoding = Encoding(quality, png_level, provenance=not no_provenance, sidecar=sidecar)
         debugging = debug or debug_enabled()
-        collection = CollectionOptions(shard, retry_failed, processes)
+        collection = CollectionOptions(shard, retry_failed, processes, ray)
         return run_request(request, encoding, collection, as_json, debugging)
 
     run_verb(work, debug)
