@@ -18,11 +18,12 @@ from pathlib import Path
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
 from upres.batch.measured import MeasuredJob
 from upres.batch.paths import make_folder
-from upres.batch.provenance import sidecar, sidecar_of, stamped
+from upres.batch.provenance import stamped
 from upres.batch.worker import WorkerThread, result_of
+from upres.batch.writing import write_result
 from upres.errors import ModelError, OutputError, UpresError
-from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
-from upres.system.files import DISK_FULL, sweep_partials, write_atomic
+from upres.images.io import Picture, read_picture, writing_notes
+from upres.system.files import DISK_FULL, sweep_partials
 from upres.system.signals import is_interrupt
 from upres.upscaling.upscaler import Upscaler
 
@@ -225,16 +226,9 @@ class _Run:
     def _write_work(self, job: Job, picture: Picture) -> Callable[[], None]:
         encoding = self._encoding
         box = [replace(picture, format=job.format, xmp=stamped(picture.xmp, job, encoding))]
-        quality, level, sink = encoding.quality, encoding.png_level, encoding.sink
 
         def work() -> None:
-            if job.target is not None:
-                if encoding.sidecar:
-                    write_atomic(sidecar_of(job.target), sidecar(job, encoding))
-                write_picture(box.pop(), job.target, format=job.format, quality=quality, png_level=level)
-            else:
-                assert sink is not None
-                sink(encode_picture(box.pop(), job.format, quality=quality, png_level=level))
+            write_result(box.pop(), job, encoding)
 
         return work
 

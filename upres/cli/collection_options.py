@@ -55,6 +55,15 @@ SidecarOption = Annotated[
     bool,
     typer.Option("--sidecar", help="Say it in a file beside each result too (NAME.png.xmp).", rich_help_panel=_PANEL),
 ]
+C2paOption = Annotated[
+    str | None,
+    typer.Option(
+        "--c2pa",
+        metavar="CERTS,KEY",
+        help="Sign results (Content Credentials) with these PEM files; ,URL: with time stamps of that server.",
+        rich_help_panel=_PANEL,
+    ),
+]
 JsonOption = Annotated[
     bool,
     typer.Option("--json", help="Print a JSON object per picture to standard output.", rich_help_panel=_PANEL),
