@@ -135,8 +135,8 @@ def test_progress_and_cancel(open_page: Open, server: FakeServer) -> None:
     put(page, "slow.jpg", "other slow.jpg")
     page.click("#start")
     slow = in_state(page, "other slow.jpg", "running")
-    until(page, "[...document.querySelectorAll('progress')].some((one) => one.value === 0.5)")
-    assert "50 % · 16 sec left" in slow.inner_text()
+    slow.get_by_text("50 % · 16 sec left").wait_for()
+    assert slow.locator("progress").evaluate("(one) => one.value") == 0.5
     page.get_by_role("button", name="Cancel other slow.jpg").click()
     in_state(page, "other slow.jpg", "canceled")
     page.get_by_role("button", name="Try other slow.jpg again").click()
@@ -478,3 +478,22 @@ def test_axe_finds_nothing(open_page: Open, server: FakeServer, scheme: str, sha
     check("question")
     page.get_by_role("button", name="Keep").click()
     server.released.set()
+
+
+def test_a_picture_that_browsers_do_not_show_has_previews(open_page: Open, server: FakeServer) -> None:
+    page = open_page()
+    image = pyvips.Image.gaussnoise(50, 30, mean=30000, sigma=5000).cast("ushort")
+    data = image.bandjoin([image, image]).copy(interpretation="rgb16").write_to_buffer(".tif")
+    page.set_input_files("#files", [{"name": "a.tif", "mimeType": "image/tiff", "buffer": data}])
+    until(page, "document.querySelector('#look').textContent.includes('50 × 30')")  # the server could read it
+    page.click("#start")
+    in_state(page, "a.tif", "done")
+    until(page, "document.getElementById('slide-first').naturalWidth === 50")
+    until(page, "document.querySelector('.thumb img')?.naturalWidth === 50")
+    assert "preview" in page.get_attribute("#slide-first", "src") and page.is_hidden("#reduced")
+
+
+def test_an_empty_file_is_told_at_once(open_page: Open, server: FakeServer) -> None:
+    page = open_page()
+    put(page, "empty.jpg", data=b"")
+    assert "The file is empty." in in_state(page, "empty.jpg", "failed").inner_text() and server.puts == 0

@@ -36,6 +36,7 @@ class Job:
     choice: The model and the reason for it; None if the request names one.
     model_files: SHA-256 of the model's files, by name.
     measured: Measured data, which reads and writes itself; None for a picture.
+    frames: Of an animation whose result is one too; 1 for a still.
     """
 
     found: InputFile
@@ -51,6 +52,7 @@ class Job:
     choice: ModelChoice | None = None
     model_files: Mapping[str, str] = field(default_factory=dict[str, str])
     measured: MeasuredJob | None = None
+    frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)

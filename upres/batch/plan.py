@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from upres.batch import measured, record
+from upres.batch.animated import frames_of
 from upres.batch.job import Job, Kept, Outcome
 from upres.batch.model_choice import ModelChooser
 from upres.batch.paths import (
@@ -21,10 +22,12 @@ from upres.batch.paths import (
 from upres.batch.request import Request
 from upres.batch.upscalers import Upscalers
 from upres.errors import InputError, ModelError, OutputError, UpresError
+from upres.images.animation import check_animated
 from upres.images.io import NAMED_SUFFIXES, READABLE_SUFFIXES, Header, check_writable, read_header
 from upres.science.work import MeasuredFile
 from upres.system.folders import exists, is_folder
 from upres.upscaling.choose_model import ModelChoice
+from upres.upscaling.upscale_file import plan_file, plan_in_memory
 
 
 @dataclass(slots=True)
@@ -116,20 +119,25 @@ class Planner:
                 f"{request.max_pixels:,}; request a smaller size, or raise `max_pixels`"
             )
         made, data, format = self.record(item), item.measured, self._destination.format
-        task = None
+        task, frames = None, 1
         if data is not None:
             task, format = measured.make_job(request, data, item.model, made), data.kind
             plan = task.plan(upscaler, (height, width))
         else:
-            check_writable(format, height, width)
-            plan = upscaler.plan(
-                header.height, header.width, channels=header.channels, has_alpha=header.has_alpha, bands=header.bands,
-                depth=header.depth, size=request.size,
-            )  # fmt: skip
+            frames = frames_of(item.source, header, format)
+            check = check_animated if frames > 1 else check_writable
+            check(format, height, width)
+            # Without a target, its bytes go to standard output at the end.
+            plan = (
+                plan_in_memory(upscaler, header, request.size)
+                if target is None or frames > 1
+                else plan_file(upscaler, header, request.size, format)
+            )
+            plan = replace(plan, macs=plan.macs * frames)
         notes, files = self.upscalers.notes, self.upscalers.hashes(item.model)
         return Job(
             item.found, item.source, header, upscaler, request.size, plan, target, format, notes, made, item.choice,
-            files, task,
+            files, task, frames,
         )  # fmt: skip
 
 

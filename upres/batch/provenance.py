@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from upres.batch.record import with_record, without_record
 from upres.images.io import codec_version
 from upres.system.cores import usable_cores
+from upres.system.files import write_atomic
 from upres.system.hardware import processor
 from upres.system.packages import version_of
 from upres.system.text import parse_json
@@ -62,6 +63,12 @@ def sidecar(job: Job, encoding: Encoding) -> bytes:
     """The content of `sidecar_of`: an XMP packet of its own."""
     body = _with_type(with_record(None, job.record, made_by(job, encoding)), job)
     return b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n%s\n<?xpacket end="w"?>\n' % body
+
+
+def write_sidecar(job: Job, encoding: Encoding) -> None:
+    """Write it, if the encoding says so. Raises `OutputError`."""
+    if encoding.sidecar and job.target is not None:
+        write_atomic(sidecar_of(job.target), sidecar(job, encoding))
 
 
 def made_by(job: Job, encoding: Encoding) -> dict[str, Any]:

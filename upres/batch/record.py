@@ -113,7 +113,7 @@ def _escaped(value: Mapping[str, Any]) -> bytes:
 
 
 def read_record(source: Path | bytes) -> dict[str, str] | None:
-    """The record of a picture (a file or its bytes), or of measured data; None if it has none, or was resized since."""
+    """The record of a picture, a file or its bytes, or of measured data; None if it has none, or was resized since."""
     made = None if isinstance(source, bytes) else read_made(source)
     if made is not None:
         return {name: value for name, value in made.items() if name not in _OF_THE_RESULT}

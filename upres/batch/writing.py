@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from upres.batch.c2pa_signing import signed
 from upres.batch.job import Encoding, Job
-from upres.batch.provenance import sidecar, sidecar_of
+from upres.batch.provenance import write_sidecar
 from upres.images.io import Picture, encode_picture, write_picture
 from upres.system.files import write_atomic
 
@@ -12,8 +12,7 @@ from upres.system.files import write_atomic
 def write_result(picture: Picture, job: Job, encoding: Encoding) -> None:
     """Write a result to its target or its sink, whole or not at all. Raises `OutputError`."""
     options = {"quality": encoding.quality, "png_level": encoding.png_level}
-    if job.target is not None and encoding.sidecar:
-        write_atomic(sidecar_of(job.target), sidecar(job, encoding))
+    write_sidecar(job, encoding)
     if job.target is not None and encoding.c2pa is None:
         write_picture(picture, job.target, format=job.format, **options)
         return

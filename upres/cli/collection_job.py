@@ -8,13 +8,13 @@ from contextlib import ExitStack
 
 from upres.batch.collection import Collection
 from upres.batch.collection_run import CollectionRun
+from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Job, Outcome, Summary
 from upres.batch.paths import Destination
 from upres.batch.pool_run import PoolRun, setup_of
 from upres.batch.process_pool import ProcessPool
 from upres.batch.ray_pool import RayPool
 from upres.batch.request import CollectionOptions, Request
-from upres.batch.run import estimate_seconds
 from upres.batch.storage import is_url
 from upres.cli.errors import say
 from upres.cli.job_exit import leave

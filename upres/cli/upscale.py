@@ -175,7 +175,7 @@ def upscale(
         typer.Option(
             "--memory",
             metavar="SIZE",
-            help="Memory limit, such as 2G or 512M. Default: 80 % of the free memory.",
+            help="Memory limit of the whole process, such as 2G or 512M. Default: 80 % of the free memory.",
             rich_help_panel=_SPEED,
         ),
     ] = None,
@@ -237,6 +237,7 @@ def upscale(
 
     def work() -> int:
         from upres.batch.request import CollectionOptions, Request
+        from upres.system.memory import of_process
         from upres.system.text import parse_bytes
         from upres.upscaling.choose_model import AUTO
         from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
@@ -245,7 +246,7 @@ def upscale(
         if "" in inputs or out == "":
             raise UsageError("an input or -o is an empty string (an unset variable?); name a picture, a folder or -")
         given["tile_px"] = _parse_tile(tile_px)
-        given["memory_bytes"] = None if memory_bytes is None else parse_bytes(memory_bytes)
+        given["memory_bytes"] = None if memory_bytes is None else of_process(parse_bytes(memory_bytes))
         request = Request(
             inputs=tuple(inputs),
             out=out,

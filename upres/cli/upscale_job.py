@@ -8,13 +8,15 @@ import time
 from dataclasses import fields, replace
 from pathlib import Path
 
+from upres.batch import measured
 from upres.batch.books import is_book
 from upres.batch.c2pa_signing import check_credentials
+from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Summary
 from upres.batch.paths import STDIO, Destination, choose_destination
 from upres.batch.plan import prepare
 from upres.batch.request import CollectionOptions, Request
-from upres.batch.run import estimate_seconds, run_jobs
+from upres.batch.run import run_jobs
 from upres.batch.storage import home_of, is_url
 from upres.cli.book_job import run_books
 from upres.cli.collection_job import run_collection
@@ -55,7 +57,7 @@ def run_request(request: Request, encoding: Encoding, options: CollectionOptions
         return _run_with_books(books, request, encoding, options, as_json, debug)
     if any(is_url(text) for text in (*request.inputs, request.out or "")):
         return _run_remote(request, encoding, options, as_json, debug)
-    destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
+    destination = choose_destination(request.inputs, request.out, request.format, measured.formats(request))
     if as_json and destination.stdout:
         raise UsageError("`as_json` prints to standard output, where the picture goes; name a file with `out`")
     lines = JsonLines(destination.folder) if as_json else None

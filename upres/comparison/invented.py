@@ -36,7 +36,7 @@ def invented_255(sr: Levels, lr_size: tuple[int, int]) -> NDArray[np.float64]:
     """
     height, width = sr.shape[:2]
     if not (0 < lr_size[0] <= height and 0 < lr_size[1] <= width):
-        raise UsageError(f"`lr_size` must be at most that of SR, {width}x{height}; got {lr_size[1]}x{lr_size[0]}")
+        raise UsageError(f"LR of {lr_size[1]}x{lr_size[0]} is larger than SR, {width}x{height}, or empty")
     luma = sr @ _LUMA if sr.shape[2] == 3 else sr[:, :, 0].astype(np.float64)
     low = cast("NDArray[np.float64]", imresize(luma[:, :, None], size=lr_size))
     return np.abs(luma - imresize(low, size=(height, width))[:, :, 0])

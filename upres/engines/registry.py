@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from upres.engines.failures import other_gpus
-from upres.engines.runner import Precision, Runner, device_bytes_of, parallel_of
+from upres.engines.runner import Precision, Runner, device_bytes_of, fixed_bytes_of, parallel_of
 from upres.engines.split_runner import TailRunner
 from upres.errors import EngineError, UsageError, nearest
 from upres.graph.graph import Graph
@@ -104,6 +104,7 @@ class NotedRunner:
         self.precision: Precision = runner.precision
         self.notes = (*runner.notes, *notes)
         self.memory_factor, self.grid_px = runner.memory_factor, runner.grid_px
+        self.fixed_bytes = fixed_bytes_of(runner)
 
     def device_bytes(self) -> int | None:
         """See `runner.device_bytes_of`."""

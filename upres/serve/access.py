@@ -44,12 +44,16 @@ class Access:
         host = request.headers.get("host", "")
         name = host_name(host)
         if not self._owners and not is_loopback(name) and name not in self._settings.hosts:
-            raise Problem("foreign_host", f"this server does not answer to the name {name!r}; allow it with --hosts")
+            raise Problem(
+                "foreign_host", f"this server does not answer to the name {name!r}; its setting hosts allows names"
+            )
         origin = request.headers.get("origin")
         if origin is None or request.method in _SAFE or origin in self._settings.origins:
             return
         if urlsplit(origin).netloc.lower() != host.lower():
-            raise Problem("foreign_origin", f"the page {origin} may not use this server; allow it with --origins")
+            raise Problem(
+                "foreign_origin", f"the page {origin} may not use this server; its setting origins allows pages"
+            )
 
     def owner(self, request: Request) -> str:
         """The owner of the token or session of a request. Raises `Problem`."""

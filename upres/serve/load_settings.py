@@ -187,7 +187,7 @@ def _contradictions(settings: Settings) -> list[str]:
         )
     secrets = [token.rpartition(":")[2] for token in settings.tokens]
     if any(len(secret) < 16 or not secret.isascii() or not secret.isprintable() for secret in secrets):
-        faults.append("`tokens` must each have 16 characters of ASCII or more; `openssl rand -hex 16` makes one")
+        faults.append("`tokens` must each have 16 characters of ASCII or more")
     names = list(settings.owners.values())
     if len(set(secrets)) < len(secrets) or len(set(names)) < len(names):
         faults.append("`tokens` must differ from each other, and so must their names")

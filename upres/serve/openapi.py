@@ -117,7 +117,7 @@ def _jobs() -> Node:
     )
     limits = [
         query("limit", "Most jobs in the answer.", {"type": "integer", "minimum": 1, "maximum": 200}),
-        query("before", "The `next` of the answer before.", TEXT),
+        query("before", "What the answer before has as next.", TEXT),
         query("state", "Only those in this state.", TEXT),
         query("group", "Only those of this group.", TEXT),
     ]

@@ -12,8 +12,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from upres.batch.job import Encoding, Job
 from upres.batch.model_choice import ModelChooser
-from upres.batch.record import label, make_record, with_record
+from upres.batch.paths import InputFile
+from upres.batch.provenance import stamped
+from upres.batch.record import label, make_record
 from upres.batch.request import Request
 from upres.errors import OutOfMemoryError
 from upres.images.io import (
@@ -29,11 +32,12 @@ from upres.images.io import (
 from upres.inspection.inspect import inspect_decoded
 from upres.inspection.jpeg_file import read_tables
 from upres.models.expression import parse
+from upres.models.load import load_model
 from upres.models.report import facts
 from upres.serve.parameters import Parameters, read_parameters
 from upres.serve.previews import make_preview
 from upres.serve.problems import Problem, problem_of
-from upres.system.files import write_atomic
+from upres.system.files import sha256_of, write_atomic
 from upres.upscaling.choose_model import DEFAULT_FACTOR, MODELS_BY_ROLE, ModelChoice, choose_model
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.plan import Plan
@@ -63,6 +67,7 @@ class Work:
         self._settings, self._tell, self._canceled = settings, tell, canceled
         self._base = UpscaleOptions(memory_bytes=settings["memory_bytes"]).replace(**settings["engine"])
         self._upscalers: OrderedDict[tuple[str, UpscaleOptions], Upscaler] = OrderedDict()
+        self._files: dict[str, dict[str, str]] = {}
         self._verbs: dict[str, Callable[[Task], Task]] = {
             "upscale": self._upscale,
             "look": self._look,
@@ -106,7 +111,12 @@ class Work:
         settings["model"] = label(parse(choice.name))
         record = make_record(settings, plan.height, plan.width, data)
         form = parameters.format
-        result = replace(result, format=form, xmp=with_record(result.xmp, record))
+        encoding = Encoding(quality=parameters.quality, png_level=parameters.png_level)
+        upscaler, files = self._open(choice.name, options), self._hashes(choice.name)
+        job = Job(
+            InputFile(None), data, header, upscaler, parameters.size, plan, None, form, record=record, model_files=files
+        )
+        result = replace(result, format=form, xmp=stamped(result.xmp, job, encoding))
         notes = (*result.notes, *writing_notes(result, form))
         encoded = encode_picture(result, form, quality=parameters.quality, png_level=parameters.png_level)
         write_atomic(Path(task["target"]), encoded)
@@ -147,6 +157,12 @@ class Work:
             self._close_all()
         result = run(self._options(parameters, careful=True))
         return replace(result, notes=(*result.notes, "memory was short: the work was done in small tiles"))
+
+    def _hashes(self, model: str) -> dict[str, str]:
+        """SHA-256 of its files, by name."""
+        if model not in self._files:
+            self._files[model] = {file.path.name: sha256_of(file.path) for file in load_model(model).files}
+        return self._files[model]
 
     def _look(self, task: Task) -> Task:
         """What the picture is, the model that fits, and what the work takes."""

@@ -7,9 +7,11 @@ import hashlib
 import os
 import platform
 import secrets
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from upres.errors import OutputError
 
@@ -103,12 +105,22 @@ def output_error(target: Path, error: OSError) -> OutputError:
 
 def write_atomic(target: Path, data: bytes | memoryview) -> None:
     """Write `data` to `target`, or leave it unchanged. Raises `OutputError` for a full disk or a missing permission."""
+    with open_atomic(target) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomic(target: Path) -> Generator[BinaryIO]:
+    """A file to read and write that becomes `target` at the end; after any exception `target` is unchanged.
+
+    Raises `OutputError` for a full disk or a missing permission.
+    """
     try:
         target = target.resolve()  # a link stays a link: its target is replaced
         partial = partial_path(target)
         try:
-            with partial.open("xb") as file:
-                file.write(data)
+            with partial.open("x+b") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             commit_partial(partial, target)

@@ -20,6 +20,7 @@ from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, Ma
 _MAGIC = "7767517"
 _RAW_FLOAT32 = np.zeros(1, np.float32)  # the tag before a layer's weights: uncompressed float32
 _NO_SGEMM = 1 << 5  # in a layer's feature mask: disables matrix products
+_PROGRAM_BYTES = 6 << 20  # of a loaded program, beside its weights
 _FUSED = {"relu": 1, "leaky_relu": 2, "sigmoid": 4}  # activations of Convolution; prelu and silu need a layer
 
 
@@ -182,6 +183,9 @@ class NcnnRunner:
         # copies, transformed tiles, spare blocks of the pools); with direct convolution 2.0 to 2.4 and 3.6. ncnn
         # chooses Winograd output blocks of 2, 4 or 6 values per layer. On Vulkan: 3.4 to 4.4, 1.6 without Winograd;
         # blocks of 2 or 4.
+        # Measured: Winograd transforms weights to 4.3 to 5.5 times their size; the arrays of the graph stay beside.
+        packed = 2.0 if exact or self._net.gpu is not None else 5.5
+        self.fixed_bytes = int((1.0 + packed) * sum(chunk.nbytes for chunk in chunks)) + _PROGRAM_BYTES
         if self._net.gpu is None:
             dense = any(isinstance(node, Concat) for node in graph.nodes)
             self.memory_factor = (4.0 if dense else 2.75) if exact else (8.5 if dense else 6.0)

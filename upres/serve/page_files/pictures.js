@@ -33,6 +33,7 @@ function make(key, values) {
 export function add(file, name, limits, key, jobs = []) {
   const picture = pictures.get(key) ?? make(key, { added: addedAt(key) });
   Object.assign(picture, { file, name, bytes: file.size });
+  if (file.size === 0) picture.problem = new api.Problem("empty");
   if (limits !== null && file.size > limits.max_bytes) picture.problem = new api.Problem("body_too_large");
   for (const job of jobs) enqueue(picture, job);
   if (picture.problem === null) remember(picture);
@@ -46,7 +47,7 @@ export const activeJobs = (picture) => list(picture).filter((job) => ACTIVE.incl
 export const isWaiting = (picture) => picture.jobs.size === 0 && picture.problem === null;
 export const waiting = () => [...pictures.values()].filter(isWaiting);
 // A job of the picture that the server has, whose source can be used again.
-export const onServer = (picture) => list(picture).find((job) => !["unsent", "sending"].includes(job.state)) ?? null;
+export const onServer = (picture) => list(picture).find((job) => !job.local && !["unsent", "sending"].includes(job.state)) ?? null;
 
 // What the list shows of a picture: its state, its progress in [0, 1], the seconds left (null: not known).
 export function summary(picture) {

@@ -169,6 +169,8 @@ export default {
   savedTo: "Results are also saved in {0}.",
   details: "Details",
   notes: "Notes",
+  err_empty: "The file is empty.",
+  fix_empty: "Copy or download it again.",
   err_picture: "This file cannot be read as a picture.",
   fix_picture: "Open it in another program and save it as PNG or JPEG.",
   err_picture_too_large: "The picture has more pixels than this server takes.",

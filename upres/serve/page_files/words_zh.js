@@ -169,6 +169,8 @@ export default {
   savedTo: "结果也会保存到 {0}。",
   details: "详细信息",
   notes: "说明",
+  err_empty: "文件是空的。",
+  fix_empty: "请重新复制或下载。",
   err_picture: "无法将此文件读取为图片。",
   fix_picture: "请用其他程序打开，另存为 PNG 或 JPEG。",
   err_picture_too_large: "图片的像素数超出了服务器的上限。",
