@@ -77,6 +77,8 @@ HOMES = {
     "filelock": "system.download system.lock engines.autotune.cache",
     "sqlite3": "system.database",
     "pikepdf": "batch.book_pdf",
+    "ray": "batch.ray_pool",
+    "c2pa": "batch.c2pa_signing",
     "fsspec": "batch.storage",
     "s3fs": "batch.storage",
     "packaging": "doctor.requirements",

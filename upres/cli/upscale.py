@@ -6,14 +6,7 @@ from typing import Annotated
 
 import typer
 
-from upres.cli.collection_options import (
-    JsonOption,
-    NoProvenanceOption,
-    ProcessesOption,
-    RetryOption,
-    ShardOption,
-    SidecarOption,
-)
+from upres.cli import collection_options as more
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, plain
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
 from upres.cli.values import format_name, parse_pixels, parse_tile
@@ -218,12 +211,14 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Replace existing results, which are kept otherwise.", rich_help_panel=_FILES),
     ] = False,
-    shard: ShardOption = None,
-    retry_failed: RetryOption = False,
-    processes: ProcessesOption = 1,
-    no_provenance: NoProvenanceOption = False,
-    sidecar: SidecarOption = False,
-    as_json: JsonOption = False,
+    shard: more.ShardOption = None,
+    retry_failed: more.RetryOption = False,
+    processes: more.ProcessesOption = 1,
+    ray: more.RayOption = None,
+    no_provenance: more.NoProvenanceOption = False,
+    sidecar: more.SidecarOption = False,
+    c2pa: more.C2paOption = None,
+    as_json: more.JsonOption = False,
     max_pixels: Annotated[
         str,
         typer.Option(
@@ -278,9 +273,9 @@ def upscale(
             from upres.system.priority import lower_priority
 
             lower_priority()
-        encoding = Encoding(quality, png_level, provenance=not no_provenance, sidecar=sidecar)
+        encoding = Encoding(quality, png_level, provenance=not no_provenance, sidecar=sidecar, c2pa=c2pa)
         debugging = debug or debug_enabled()
-        collection = CollectionOptions(shard, retry_failed, processes)
+        collection = CollectionOptions(shard, retry_failed, processes, ray)
         return run_request(request, encoding, collection, as_json, debugging)
 
     run_verb(work, debug)
