@@ -55,10 +55,11 @@ ROOMS["__main__"] = "cli system"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
-    "pyvips": "images.icc images.vips images.write degradation.codecs comparison.vips",
+    "pyvips": "images.animation images.icc images.vips images.write images.write_rows degradation.codecs "
+    "comparison.vips",
     "ncnn": "engines.ncnn",
     "openvino": "engines.openvino",
-    "torch": "engines.torch engines.opaque.spandrel training cli.train_plan",
+    "torch": "engines.torch engines.opaque.spandrel training cli.train_plan cli.finetune",
     "onnxruntime": "engines.onnx",
     "typer": "cli __main__",
     "rich": "cli __main__",
@@ -76,6 +77,10 @@ HOMES = {
     "filelock": "system.download system.lock engines.autotune.cache",
     "sqlite3": "system.database",
     "pikepdf": "batch.book_pdf",
+    "ray": "batch.ray_pool",
+    "c2pa": "batch.c2pa_signing",
+    "fsspec": "batch.storage",
+    "s3fs": "batch.storage",
     "packaging": "doctor.requirements",
     "PIL": "images.convert upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",

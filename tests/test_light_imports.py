@@ -41,6 +41,7 @@ VERBS = (
     "interpolate",
     "train",
     "runs",
+    "finetune",
     "degrade",
     "prepare",
     "models",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.tiny import FakeRunner, compact_file, noise, picture
-from upres.batch import plan
+from upres.batch import upscalers
 from upres.batch.collection import Collection
 from upres.batch.collection_run import CollectionRun
 from upres.batch.job import Encoding, Job, Outcome, Summary
@@ -53,7 +53,7 @@ class Folder:
         self.model = str(compact_file(top / "tiny.safetensors", 2))
         self.runner = FakeRunner(2)
         self.last = Watching()
-        monkeypatch.setattr(plan, "Upscaler", lambda networks, _: Upscaler(networks, runner=self.runner))
+        monkeypatch.setattr(upscalers, "Upscaler", lambda networks, _: Upscaler(networks, runner=self.runner))
         for index in range(count):
             self.add(f"{index}.png", seed=index)
 

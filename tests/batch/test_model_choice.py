@@ -11,7 +11,7 @@ import pytest
 from tests.inspection.made import as_picture, jpeg, texture
 from tests.tiny import FakeRunner
 from upres.batch import model_choice
-from upres.batch import plan as module
+from upres.batch import upscalers as module
 from upres.batch.plan import Prepared, prepare
 from upres.batch.request import Request
 from upres.errors import InputError

@@ -6,7 +6,7 @@ import pytest
 
 from tests.batch.collected import Folder
 from tests.tiny import FakeRunner
-from upres.batch import plan
+from upres.batch import upscalers
 from upres.engines.options import EngineOptions
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.upscaler import Upscaler
@@ -21,7 +21,7 @@ def opened(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> list[EngineOption
         seen.append(options.engine_options)
         return Upscaler(networks, runner=folder.runner)
 
-    monkeypatch.setattr(plan, "Upscaler", make)
+    monkeypatch.setattr(upscalers, "Upscaler", make)
     folder.runner.name = "ncnn 1.0"
     folder.run()
     folder.add("new.png", seed=5)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import FakeRunner, compact_file, picture
-from upres.batch import plan as module
+from upres.batch import upscalers as module
 from upres.batch.plan import prepare
 from upres.batch.request import Request
 from upres.engines.options import EngineOptions

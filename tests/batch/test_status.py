@@ -79,12 +79,12 @@ def test_a_folder_without_a_job(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_million_rows_open_and_list_in_two_seconds(tmp_path: Path) -> None:
+def test_many_rows_open_and_list_at_once(tmp_path: Path) -> None:
     Journal(tmp_path).data.close()
     with sqlite3.connect(tmp_path / NAME) as data:
         data.execute("INSERT INTO jobs VALUES (1, '{}', 'now')")
         data.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) INSERT INTO pictures"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) INSERT INTO pictures"
             " (job, rank, source, key, folder, target, wants, bytes, mtime_ns, state, seen)"
             " SELECT 1, 0, i || '.png', i, '', i || '.png', i, 1000, 0, i % 2 * 2, 0 FROM n"
         )
@@ -97,8 +97,8 @@ def test_a_million_rows_open_and_list_in_two_seconds(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     count, seconds = done.stdout.split()
-    assert int(count) == 500_000
-    assert float(seconds) < 2.0
+    assert int(count) == 100_000
+    assert float(seconds) < 0.4  # a million: 2 s
     start = time.process_time()
-    assert read_status(tmp_path).pictures == {"open": 500_000, "done": 500_000}
-    assert time.process_time() - start < 4.0
+    assert read_status(tmp_path).pictures == {"open": 100_000, "done": 100_000}
+    assert time.process_time() - start < 1.0

@@ -104,6 +104,9 @@ def test_each_run_keeps_its_file_by_which_it_goes_on_branches_and_begins_again(
     upres("train", "--again", tmp_path / "short", "--out", tmp_path / "again")
     assert bytes_of(tmp_path / "again") == bytes_of(tmp_path / "long")
 
+    _, err = upres("train", "--branch", tmp_path / "long", "--out", tmp_path / "wide", "--set", "width=4", code=3)
+    assert "the checkpoint is of another network: ema/convs.0.full has shape (8, 3, 3, 3), expected (4, 3, 3, 3)" in err
+    assert not (tmp_path / "wide").exists()
     change = ("--steps", 6, "--set", "loss=mse")
     _, err = upres("train", "--resume", tmp_path / "long", *change, code=3)
     assert "loss was 'l1' and is 'mse'" in err and "with --branch a new run goes on" in err

@@ -60,5 +60,5 @@ def test_any_size_of_lr(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", [(8, 7), (7, 0)])
 def test_an_lr_larger_than_sr_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(UsageError, match=r"`lr_size` must be at most that of SR, 7x7"):
+    with pytest.raises(UsageError, match=r"LR of \dx\d is larger than SR, 7x7, or empty"):
         invented_255(random_levels(7, 7), size)

@@ -17,12 +17,12 @@ from upres.batch.job import MOST_LISTED, Encoding, Kept, Outcome, failure_code
 from upres.batch.journal import NAME, Journal
 from upres.batch.journal_rows import CLASH, DONE, OPEN, Item
 from upres.batch.paths import STDIO, Destination, InputFile, make_folder
+from upres.batch.place import FolderPlace, Place, UrlPlace
 from upres.batch.plan import Planner, no_pictures
 from upres.batch.request import CollectionOptions, Request
 from upres.batch.search import parse_shard, search
+from upres.batch.storage import Storage, is_url
 from upres.errors import InputError, UpresError, UsageError
-from upres.system.files import sha256_of
-from upres.system.folders import exists, is_folder
 from upres.system.lock import FileGuard
 from upres.system.packages import version_of
 from upres.system.text import shown
@@ -61,11 +61,14 @@ class Collection:
     ) -> None:
         assert destination.folder is not None
         self.request, self.encoding, self.destination = request, encoding, destination
-        self.folder: Path = destination.folder
+        self.folder: Path = destination.folder  # of the journal, and of the results if they are not elsewhere
+        self.is_remote = request.out is not None and is_url(request.out)
+        self.place: Place = UrlPlace(request.out or "") if self.is_remote else FolderPlace(self.folder)
         self.notes: list[str] = []
         self.kept, self.left_out, self.reused = Kept(), Counter[str](), 0
         self.failures: list[Outcome] = []
         self.more_failures = 0
+        self.options = options
         shard = None if options.shard is None else parse_shard(options.shard)
         self._read_stdin, self._shard, self._retry = read_stdin, shard, options.retry_failed
         self._stdin: bytes | None = None
@@ -137,13 +140,14 @@ class Collection:
             for item in others:
                 error = InputError(
                     f"{shown(item.source)} and {shown(first.source)} have the same output "
-                    f"{shown(self.folder / item.target)}; rename one, or upscale it alone with `out=FILE`"
+                    f"{shown(self.place.path(item.target))}; rename one, or upscale it alone with `out=FILE`"
                 )
                 self.fail(item, error, CLASH)
 
     def _may_hold_inputs(self) -> bool:
         top = os.path.realpath(self.folder)
-        return any(os.path.realpath(text).startswith(top) for text in self.request.inputs if text != STDIO)
+        local = (text for text in self.request.inputs if text != STDIO and not is_url(text))
+        return any(os.path.realpath(text).startswith(top) for text in local)
 
     def _leave_out_results(self) -> None:
         removed: set[int] = set()
@@ -163,22 +167,20 @@ class Collection:
     def _look_at_results(self) -> None:
         """Results that are there count as done if they are as requested; a result that is gone is made again."""
         for item in self.journal.in_state(DONE):
-            target = self.folder / item.target
-            if exists(target):
-                self.kept.existing.add(target)
+            if self.place.has(item.target):
+                self.kept.existing.add(self.place.path(item.target))
             else:
                 self.journal.lost(item)
         for item in self.journal.in_state(OPEN):
-            target = self.folder / item.target
-            if not item.replaces and exists(target) and not is_folder(target):
+            if not item.replaces and self.place.has(item.target):
                 try:
-                    self._judge(item, target)
+                    self._judge(item, self.place.path(item.target))
                 except UpresError as error:
                     self.fail(item, error)
 
     def _judge(self, item: Item, target: Path) -> None:
         source = self.source(item)
-        made = sha256_of(target)
+        made = self.place.sha256(item.target)
         # Ours, of this picture as it was, or of one that is gone?
         if made in journal_queries.results_for(self.journal, item):
             if made == item.result and record.sha256_of_source(source) == item.content:
@@ -187,7 +189,7 @@ class Collection:
             else:
                 self.journal.replace(item)
             return
-        before = record.read_record(target)
+        before = self.place.record(item.target)
         if before is None and item.run is not None:  # this job was writing it when it was ended
             self.journal.replace(item)
         elif before is None:
@@ -224,7 +226,9 @@ class Collection:
                 )
 
     def source(self, item: Item) -> Path | bytes:
-        """The file of a picture, or its bytes."""
+        """The file of a picture, or its bytes. Raises `InputError` for one at a URL that cannot be read."""
+        if is_url(item.source):
+            return Storage(item.source).read()[0]
         if item.source != STDIO:
             return Path(item.source)
         if self._stdin is None:
@@ -240,7 +244,7 @@ class Collection:
             self.limits if isinstance(error, InputError) else None
         )  # other errors may have passed when it is run again
         self.journal.failed(item, failure_code(error), str(error), limits or own)
-        self.failures.append(Outcome(item.source, self.folder / item.target, 0, error=error))
+        self.failures.append(Outcome(item.source, self.place.path(item.target), 0, error=error))
 
     def close(self) -> None:
         """End the run; what it has in hand is left to the next one. Raises `OutputError`."""
@@ -259,5 +263,6 @@ def found_of(item: Item) -> InputFile:
 def _settings(request: Request, encoding: Encoding) -> dict[str, str]:
     """What the bytes of the results depend on, by parameter."""
     encoded = {"format": request.format, "quality": encoding.quality, "png_level": encoding.png_level}
+    encoded["c2pa"] = encoding.c2pa
     encoded["no_provenance"] = None if encoding.provenance else ""
     return request.settings() | {name: str(value) for name, value in encoded.items() if value is not None}

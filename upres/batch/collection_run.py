@@ -92,8 +92,8 @@ class CollectionRun:
         collection, looked = self.collection, list[tuple[Item, Planned]]()
         for item in items:
             self._bytes_left[_suffix(item)] -= item.size
+            fresh = self._with_content(item)
             try:
-                fresh = self._with_content(item)
                 if not item.replaces and fresh.content and take_over(self._journal, fresh, fresh.content):
                     collection.reused += 1
                     continue
@@ -102,6 +102,7 @@ class CollectionRun:
             except (ModelError, OutputError):
                 raise
             except UpresError as error:
+                self._journal.note_all([(fresh, None)])
                 collection.fail(item, error)
         self._journal.note_all((item, planned.model) for item, planned in looked)
         times = 1.0 + self._journal.count(OPEN) / max(1, len(looked))

@@ -6,11 +6,10 @@ import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from upres.batch.measured import MeasuredJob
 from upres.batch.paths import InputFile
-from upres.engines.runner import Runner
 from upres.errors import InputError, OutputError, UpresError
 from upres.images.io import Header
 from upres.system.files import DISK_FULL
@@ -37,6 +36,7 @@ class Job:
     choice: The model and the reason for it; None if the request names one.
     model_files: SHA-256 of the model's files, by name.
     measured: Measured data, which reads and writes itself; None for a picture.
+    frames: Of an animation whose result is one too; 1 for a still.
     """
 
     found: InputFile
@@ -52,6 +52,7 @@ class Job:
     choice: ModelChoice | None = None
     model_files: Mapping[str, str] = field(default_factory=dict[str, str])
     measured: MeasuredJob | None = None
+    frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,14 @@ class BatchReport:
 MOST_LISTED = 1000  # failures and notes that a summary keeps
 
 
+class EngineUsed(NamedTuple):
+    """An engine with its version, its device, and the precision of activations."""
+
+    name: str
+    device: str
+    precision: str
+
+
 @dataclass(slots=True)
 class Summary:
     """What came of a run, however many pictures it had.
@@ -117,7 +126,7 @@ class Summary:
     notes: For the user: the first picture of each, and how many there are.
     failures: The first thousand.
     codes: Exit codes of all failures.
-    runners: The engines that ran, by name, device and precision.
+    engines: Those that ran.
     only: The outcome and the job of the only picture; None if there are several.
     interrupted, stopped_by, abandoned: As in `BatchReport`.
     """
@@ -129,7 +138,7 @@ class Summary:
     notes: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
     failures: list[Outcome] = field(default_factory=list["Outcome"])
     codes: set[int] = field(default_factory=set[int])
-    runners: dict[tuple[str, str, str], Runner] = field(default_factory=dict[tuple[str, str, str], Runner])
+    engines: dict[EngineUsed, None] = field(default_factory=dict["EngineUsed", None])
     only: tuple[Outcome, Job] | None = None
     interrupted: bool = False
     stopped_by: UpresError | None = None
@@ -139,21 +148,25 @@ class Summary:
         """Count what came of these jobs."""
         before = self.done
         for outcome in report.done:
-            self.done += 1
-            self.pixels += outcome.pixels
-            for note in dict.fromkeys(outcome.notes):
-                if note in self.notes or len(self.notes) < MOST_LISTED:
-                    name, count = self.notes.get(note, (outcome.name, 0))
-                    self.notes[note] = (name, count + 1)
+            self.count(outcome)
         self.only = (report.done[0], jobs[0]) if not before and len(jobs) == 1 and report.done else None
         self.fail(report.failed)
         self.left += report.left
         for upscaler in {id(job.upscaler): job.upscaler for job in jobs if job.plan.passes}.values():
             for runner in (network.runner for network in upscaler.networks):
-                self.runners.setdefault((runner.name, runner.device, runner.precision), runner)
+                self.engines[EngineUsed(runner.name, runner.device, runner.precision)] = None
         self.interrupted |= report.interrupted
         self.stopped_by = self.stopped_by or report.stopped_by
         self.abandoned |= report.abandoned
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a result."""
+        self.done += 1
+        self.pixels += outcome.pixels
+        for note in dict.fromkeys(outcome.notes):
+            if note in self.notes or len(self.notes) < MOST_LISTED:
+                name, count = self.notes.get(note, (outcome.name, 0))
+                self.notes[note] = (name, count + 1)
 
     def include(self, other: Summary, failures: Sequence[Outcome]) -> None:
         """Add what came of another run; `failures` are its failures."""
@@ -164,7 +177,7 @@ class Summary:
         for note, (name, count) in other.notes.items():
             first, before = self.notes.get(note, (name, 0))
             self.notes[note] = (first, before + count)
-        self.runners |= other.runners
+        self.engines |= other.engines
         self.interrupted |= other.interrupted
         self.stopped_by = self.stopped_by or other.stopped_by
         self.abandoned |= other.abandoned
@@ -235,6 +248,7 @@ class Encoding:
     max_pixels_in: Limit on the pixels of an input.
     provenance: Say in the XMP of results what they are and what made them.
     sidecar: Say it in a file beside each result too.
+    c2pa: Sign results: "CERTIFICATES,KEY" or "CERTIFICATES,KEY,URL" (`batch.c2pa_signing`).
     sink: Receives the bytes of the only result, if its target is None.
     """
 
@@ -243,6 +257,7 @@ class Encoding:
     max_pixels_in: int = 1_000_000_000
     provenance: bool = True
     sidecar: bool = False
+    c2pa: str | None = None
     sink: Callable[[bytes], None] | None = None
 
 

@@ -54,6 +54,14 @@ def failures(journal: Journal) -> Iterator[tuple[int, str, str]]:
     return ((code, get(source), reason) for code, source, reason in rows)
 
 
+def has_vanished(journal: Journal) -> bool:
+    """Whether pictures whose results are done were not seen by this run: they may have been moved."""
+    rows = journal.data.query(
+        "SELECT 1 FROM pictures WHERE job = ? AND state = ? AND seen < ? LIMIT 1", (journal.job, DONE, journal.run)
+    )
+    return bool(rows)
+
+
 def results_for(journal: Journal, item: Item) -> set[str]:
     """The hashes of results that this job has written where that of `item` goes."""
     rows = journal.data.query(

@@ -20,8 +20,8 @@ SCHEMA = Schema(
     (
         (
             "CREATE TABLE jobs (id INTEGER PRIMARY KEY, settings TEXT NOT NULL UNIQUE, began TEXT NOT NULL)",
-            "CREATE TABLE models (job INTEGER NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, engine TEXT,"
-            " device TEXT, precision TEXT, PRIMARY KEY (job, name)) WITHOUT ROWID",
+            "CREATE TABLE models (job INTEGER NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, engine TEXT NOT NULL,"
+            " device TEXT NOT NULL, precision TEXT NOT NULL, PRIMARY KEY (job, name)) WITHOUT ROWID",
             "CREATE TABLE runs (id INTEGER PRIMARY KEY, job INTEGER NOT NULL, lock TEXT NOT NULL, began TEXT NOT NULL,"
             " host TEXT NOT NULL, process INTEGER NOT NULL, upres TEXT NOT NULL, active_s REAL NOT NULL DEFAULT 0,"
             " ended TEXT)",

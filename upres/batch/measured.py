@@ -10,6 +10,7 @@ from pathlib import Path
 from upres.batch.paths import Destination, InputFile
 from upres.batch.request import Request
 from upres.errors import InputError, UsageError
+from upres.images.animation import ANIMATED_FORMATS
 from upres.images.io import WRITABLE_FORMATS, Header
 from upres.models.expression import parse
 from upres.models.generative import generative_parts
@@ -102,4 +103,5 @@ def make_job(request: Request, file: MeasuredFile, model: str, record: Mapping[s
 
 def formats(request: Request) -> dict[str, str]:
     """Formats by the ending of a file, with those of measured data, which only a name asks for."""
-    return dict(WRITABLE_FORMATS) if request.format is not None else {**WRITABLE_FORMATS, **ENDINGS}
+    pictures = WRITABLE_FORMATS | ANIMATED_FORMATS
+    return pictures if request.format is not None else pictures | ENDINGS

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from upres.batch.collection import Collection
 from upres.batch.journal_rows import DONE
 from upres.batch.plan import Planned
+from upres.batch.tasks import engine_options
 from upres.engines.options import EngineOptions
 from upres.engines.registry import DEVICES
 from upres.errors import EngineError, UsageError
-from upres.system.files import sha256_of
 
 
 class ModelMemory:
@@ -20,6 +19,7 @@ class ModelMemory:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._journal, self._upscalers = collection.journal, collection.planner.upscalers
+        self._all: dict[str, tuple[str, str, str]] | None = None
 
     def open(self, planned: Sequence[Planned], times: float) -> None:
         """Open the models of these pictures, of which there are `times` as many in all.
@@ -29,7 +29,7 @@ class ModelMemory:
         for model in dict.fromkeys(one.model for one in planned):
             if model in self._upscalers.loaded:
                 continue
-            sha256 = self._sha256(model)
+            sha256 = self._upscalers.sha256(model)
             for one in planned:
                 if one.model == model:
                     self._collection.planner.expect(one, times)
@@ -38,11 +38,28 @@ class ModelMemory:
                 self._check(model, known[0], sha256)
                 self._upscalers.engines[model] = self._engine(model, *known[1:])
             runner = self._upscalers.open(model).runner
-            if known is None or known[0] != sha256 or known[1] is None:
-                row = (self._journal.job, model, sha256, runner.name, runner.device, runner.precision)
-                self._journal.data.write("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?)", row)
+            self.note(model, sha256, runner.name, runner.device, runner.precision)
 
-    def _recorded(self, model: str) -> tuple[str, str | None, str | None, str | None] | None:
+    def note(self, model: str, sha256: str, engine: str, device: str, precision: str) -> None:
+        """Remember what a model of the job is and runs on, the first time. Raises `UsageError` as `open` does."""
+        known = self._recorded(model)
+        if known is not None:
+            self._check(model, known[0], sha256)
+        if known is None or known[0] != sha256:
+            row = (self._journal.job, model, sha256, engine, device, precision)
+            self._journal.data.write("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._all = None
+
+    def all_recorded(self) -> dict[str, tuple[str, str, str]]:
+        """Engine, device and precision of every model of the job."""
+        if self._all is None:
+            rows = self._journal.data.query(
+                "SELECT name, engine, device, precision FROM models WHERE job = ?", (self._journal.job,)
+            )
+            self._all = {name: (engine, device, precision) for name, engine, device, precision in rows}
+        return self._all
+
+    def _recorded(self, model: str) -> tuple[str, str, str, str] | None:
         """(SHA-256, engine, device, precision) that the job began with."""
         rows = self._journal.data.query(
             "SELECT sha256, engine, device, precision FROM models WHERE job = ? AND name = ?",
@@ -62,18 +79,16 @@ class ModelMemory:
                 "`overwrite=True`"
             )
 
-    def _engine(self, model: str, name: str | None, device: str | None, precision: str | None) -> EngineOptions:
+    def _engine(self, model: str, name: str, device: str, precision: str) -> EngineOptions:
         """The options that open the engine of the job again, where the request leaves them open."""
         asked = self._collection.request.options.engine_options
-        engine = (name or "").partition(" ")[0].replace("onnxruntime", "onnx")
-        if engine not in DEVICES or device is None or precision is None:
+        engine = name.partition(" ")[0].replace("onnxruntime", "onnx")
+        if engine not in DEVICES:
             return asked
         if asked.engine not in ("auto", engine):
             self._note(f"{model} ran on {name} until now and runs on {asked.engine} from here, as requested")
             return asked
-        if asked.device != "auto" or asked.precision != "auto":
-            return asked
-        same = asked.replace(engine=engine, device=device, precision=precision)
+        same = engine_options(asked, name, device, precision)
         try:
             same.check_installed()
         except EngineError as error:
@@ -84,10 +99,3 @@ class ModelMemory:
     def _note(self, words: str) -> None:
         if words not in self._collection.notes:
             self._collection.notes.append(words)
-
-    def _sha256(self, model: str) -> str:
-        """Of the model: of its only file, or of the hashes and shares of several."""
-        files = self._upscalers.files(model)
-        if len(files) == 1:
-            return sha256_of(files[0].path)
-        return hashlib.sha256("".join(f"{sha256_of(one.path)} {one.share!r} " for one in files).encode()).hexdigest()

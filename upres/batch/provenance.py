@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from upres.batch.record import with_record, without_record
 from upres.images.io import codec_version
 from upres.system.cores import usable_cores
+from upres.system.files import write_atomic
 from upres.system.hardware import processor
 from upres.system.packages import version_of
 from upres.system.text import parse_json
@@ -64,6 +65,12 @@ def sidecar(job: Job, encoding: Encoding) -> bytes:
     return b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n%s\n<?xpacket end="w"?>\n' % body
 
 
+def write_sidecar(job: Job, encoding: Encoding) -> None:
+    """Write it, if the encoding says so. Raises `OutputError`."""
+    if encoding.sidecar and job.target is not None:
+        write_atomic(sidecar_of(job.target), sidecar(job, encoding))
+
+
 def made_by(job: Job, encoding: Encoding) -> dict[str, Any]:
     """What makes the result, for the XMP: versions, engines, model files and all that changes its bytes."""
     ran = [network.runner for network in job.upscaler.networks] if job.plan.passes else []
@@ -81,6 +88,7 @@ def made_by(job: Job, encoding: Encoding) -> dict[str, Any]:
         "quality": encoding.quality,
         "png_level": encoding.png_level,
         "codecs": codec_version(),
+        "signed": encoding.c2pa is not None,
     }
 
 

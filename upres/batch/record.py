@@ -112,13 +112,13 @@ def _escaped(value: Mapping[str, Any]) -> bytes:
     return html.escape(json.dumps(dict(value), sort_keys=True)).encode()
 
 
-def read_record(path: Path) -> dict[str, str] | None:
-    """The record of a picture, or of measured data; None if it has none, or was resized since."""
-    made = read_made(path)
+def read_record(source: Path | bytes) -> dict[str, str] | None:
+    """The record of a picture, a file or its bytes, or of measured data; None if it has none, or was resized since."""
+    made = None if isinstance(source, bytes) else read_made(source)
     if made is not None:
         return {name: value for name, value in made.items() if name not in _OF_THE_RESULT}
     try:
-        xmp, header = read_xmp(path), read_header(path)
+        xmp, header = read_xmp(source), read_header(source)
     except InputError:
         return None
     record = record_in(xmp or b"")

@@ -9,13 +9,14 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from upres.batch.journal_rows import Seen
 from upres.batch.measured import name_of
 from upres.batch.paths import STDIO, Destination
 from upres.batch.plan import PICTURE_SUFFIXES
 from upres.batch.request import Request
+from upres.batch.storage import Storage, is_url, without_query
 from upres.errors import UsageError
 from upres.science.open import has_picture
 from upres.system.folders import FOLDER_INSIDE, is_folder
@@ -60,7 +61,7 @@ def search(
     top = os.path.realpath(destination.folder)
     for rank, text in enumerate(dict.fromkeys(request.inputs)):
         for found in _of_input(text, request, str(destination.folder), left_out):
-            name = name_of(Path("stdin" if found.path == STDIO else found.path), request, destination)
+            name = _name(found.path, request, destination)
             target = os.path.join(found.folder, name)  # noqa: PTH118
             if shard is not None and not shard.has(target):
                 continue
@@ -72,8 +73,17 @@ def search(
         left_out[f"{FOLDER_INSIDE} (`recursive=True` includes them)"] += left_out.pop(FOLDER_INSIDE)
 
 
+def _name(path: str, request: Request, destination: Destination) -> str:
+    """The name of the result. What lies at a URL is a picture."""
+    if is_url(path):
+        return PurePath(without_query(path)).stem + destination.ending
+    return name_of(Path("stdin" if path == STDIO else path), request, destination)
+
+
 def _of_input(text: str, request: Request, folder: str, left_out: Counter[str]) -> Iterator[StreamedFile]:
-    if text == STDIO:
+    if is_url(text):
+        yield from Storage(text).stream(PICTURE_SUFFIXES, left_out, recursive=request.recursive)
+    elif text == STDIO:
         yield StreamedFile(STDIO, "", STDIO, MISSING, MISSING)
     elif is_folder(text):
         yield from stream_files(

@@ -8,15 +8,20 @@ from contextlib import ExitStack
 
 from upres.batch.collection import Collection
 from upres.batch.collection_run import CollectionRun
+from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Job, Outcome, Summary
 from upres.batch.paths import Destination
+from upres.batch.pool_run import PoolRun, setup_of
+from upres.batch.process_pool import ProcessPool
+from upres.batch.ray_pool import RayPool
 from upres.batch.request import CollectionOptions, Request
-from upres.batch.run import estimate_seconds
+from upres.batch.storage import is_url
 from upres.cli.errors import say
 from upres.cli.job_exit import leave
 from upres.cli.job_words import TELL_FROM_S, tell_choices, tell_end, tell_left_out, tell_start
 from upres.cli.json_lines import JsonLines
 from upres.cli.progress import UpscaleProgress
+from upres.system.cores import usable_cores
 
 
 def run_collection(
@@ -51,7 +56,16 @@ def run_opened(collection: Collection, lines: JsonLines | None) -> Summary:
     tell_left_out(collection.left_out, collection.kept)
     with ExitStack() as stack:
         display = _Display(collection, stack, lines)
-        summary = CollectionRun(collection).run(display)
+        count, address = collection.options.processes, collection.options.ray
+        remote = collection.is_remote or any(map(is_url, collection.request.inputs))
+        if count == 1 and not remote and address is None:
+            summary = CollectionRun(collection).run(display)
+        else:
+            threads = 1 if address is not None else max(1, usable_cores() // count)
+            setup = setup_of(collection, threads)
+            pool = ProcessPool(count, setup) if address is None else RayPool(address, setup)
+            stack.callback(pool.close)
+            summary = PoolRun(collection, pool).run(display)
     display.tell_notes()
     if collection.reused:
         say(f"taken over: {collection.reused} x result of a picture with the same content")
@@ -78,7 +92,8 @@ class _Display:
         tell_choices(jobs, self._told_models)
         if self._bar is None:
             estimate_s = estimate_seconds(jobs, TELL_FROM_S) * (1.0 + pixels_left / max(1, pixels))
-            tell_start(list(jobs), estimate_s, pixels_left, pictures_left)
+            if jobs:
+                tell_start(list(jobs), estimate_s, pixels_left, pictures_left)
             tell = None if self._lines is None else self._lines.picture
             bar = UpscaleProgress(round(pixels + pixels_left), len(jobs) + pictures_left, estimate_s, tell)
             self._bar = self._stack.enter_context(bar)

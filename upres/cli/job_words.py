@@ -136,7 +136,7 @@ def _tell_failures(summary: Summary, total: int, debug: bool) -> None:
 
 def _engines(summary: Summary) -> str:
     """ " with ncnn 1.0": the engines that ran; "" if no network ran."""
-    names = dict.fromkeys(map(words_for_engine, summary.runners.values()))
+    names = dict.fromkeys(map(words_for_engine, summary.engines))
     return f" with {', '.join(names)}" if names else ""
 
 

@@ -20,7 +20,7 @@ _LISTED = 100
 
 
 def jobs(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of `upres upscale -o OUT`.")],
+    folder: Annotated[str, typer.Argument(metavar="OUT", help="The output folder or URL of `upres upscale -o OUT`.")],
     as_json: Annotated[
         bool,
         typer.Option("--json", help="One JSON object per line: the job, then each picture.", rich_help_panel=_REPORT),
@@ -40,7 +40,9 @@ def jobs(
 
     def work() -> int:
         from upres.batch.status import read_status
+        from upres.batch.storage import home_of, is_url
 
+        out = home_of(folder) if is_url(folder) else Path(folder)
         if as_json and as_csv:
             raise UsageError("`as_json` and `as_csv` exclude each other; set one of them")
         if as_csv:

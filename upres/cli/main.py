@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from upres.cli.bench import bench
 from upres.cli.command import Verb
 from upres.cli.compare import compare
 from upres.cli.degrade import degrade
@@ -17,6 +18,7 @@ from upres.cli.doctor import doctor
 from upres.cli.errors import DEBUG_HELP, enable_debug
 from upres.cli.evaluate import evaluate
 from upres.cli.export import export
+from upres.cli.finetune import finetune
 from upres.cli.inspect import inspect
 from upres.cli.interpolate import interpolate
 from upres.cli.jobs import jobs
@@ -51,6 +53,7 @@ app.command(cls=Verb)(evaluate)
 app.command(cls=Verb)(compare)
 app.command(cls=Verb)(inspect)
 app.command(cls=Verb)(train)
+app.command(cls=Verb)(finetune)
 app.command(cls=Verb)(runs)
 app.command(cls=Verb)(degrade)
 app.command(cls=Verb)(prepare)
@@ -60,6 +63,7 @@ app.command(cls=Verb)(serve)
 app.command(cls=Verb)(remote)
 app.command(cls=Verb)(ui)
 app.command(cls=Verb)(doctor)
+app.command(cls=Verb)(bench)
 app.add_typer(models)
 
 

@@ -138,7 +138,7 @@ def _begin_branch(run: Path, plan: RunPlan) -> None:
 
     refuse_present_run(plan.out)
     with sole_run(plan.out, True):
-        step = branch(run, plan.out)
+        step = branch(run, plan.out, plan.config)
         make_folder(plan, {})
     say(f"branching from {run} after step {step}")
 

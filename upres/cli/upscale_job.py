@@ -8,12 +8,16 @@ import time
 from dataclasses import fields, replace
 from pathlib import Path
 
+from upres.batch import measured
 from upres.batch.books import is_book
+from upres.batch.c2pa_signing import check_credentials
+from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Summary
-from upres.batch.paths import choose_destination
+from upres.batch.paths import STDIO, Destination, choose_destination
 from upres.batch.plan import prepare
 from upres.batch.request import CollectionOptions, Request
-from upres.batch.run import estimate_seconds, run_jobs
+from upres.batch.run import run_jobs
+from upres.batch.storage import home_of, is_url
 from upres.cli.book_job import run_books
 from upres.cli.collection_job import run_collection
 from upres.cli.download import have_models
@@ -39,13 +43,21 @@ def run_request(request: Request, encoding: Encoding, options: CollectionOptions
     """
     logging.getLogger("upres").addHandler(logging.NullHandler())  # the notes of outcomes contain what the library logs
     tell_measurements()
+    if encoding.c2pa is not None:
+        check_credentials(encoding.c2pa)
     set_threads(request.options.engine_options.threads)
     if request.model is not None:
         have_models(part.model for stage in request.composition().stages for part in stage)
-    books = [Path(text) for text in dict.fromkeys(request.inputs) if not is_folder(text) and is_book(text)]
+    books = [
+        Path(text)
+        for text in dict.fromkeys(request.inputs)
+        if not is_url(text) and not is_folder(text) and is_book(text)
+    ]
     if books:
         return _run_with_books(books, request, encoding, options, as_json, debug)
-    destination = choose_destination(request.inputs, request.out, request.format, WRITABLE_FORMATS)
+    if any(is_url(text) for text in (*request.inputs, request.out or "")):
+        return _run_remote(request, encoding, options, as_json, debug)
+    destination = choose_destination(request.inputs, request.out, request.format, measured.formats(request))
     if as_json and destination.stdout:
         raise UsageError("`as_json` prints to standard output, where the picture goes; name a file with `out`")
     lines = JsonLines(destination.folder) if as_json else None
@@ -67,6 +79,19 @@ def _run_with_books(
     if not rest or code > INPUT_FAILED:
         return code
     return run_request(replace(request, inputs=rest), encoding, options, as_json, debug) or code
+
+
+def _run_remote(request: Request, encoding: Encoding, options: CollectionOptions, as_json: bool, debug: bool) -> int:
+    """Pictures or results at URLs; results go to a folder or below a URL."""
+    if request.out is None or request.out == STDIO:
+        raise UsageError("pictures at URLs need a folder or a URL for their results: `out=FOLDER/`")
+    remote = is_url(request.out)
+    if request.format is not None and request.format not in WRITABLE_FORMATS.values():
+        raise UsageError(f"`format={request.format!r}` cannot be written")
+    folder = home_of(request.out) if remote else Path(request.out)
+    destination = Destination(request.format or "png", folder=folder)
+    lines = JsonLines(folder) if as_json else None
+    return run_collection(request, encoding, destination, options, _read_stdin, lines, debug)
 
 
 def _run_few(request: Request, encoding: Encoding, debug: bool, lines: JsonLines | None) -> int:

@@ -117,7 +117,7 @@ def _tell_end(job: VideoJob, report: VideoReport, seconds: float) -> None:
     computed = report.frames - report.resumed
     speed = f", {computed / seconds:.2g} frames a second" if computed and seconds > 0.0 else ""
     say(
-        f"{shown(job.target)}: {encoding.width} x {encoding.height}, {report.frames:,} frames in "
+        f"{shown(job.name)}: {encoding.width} x {encoding.height}, {report.frames:,} frames in "
         f"{words_for_seconds(seconds)}{speed} with {words_for_engine(job.upscaler.runner)}"
     )
     if report.reused or report.static >= 0.005:
@@ -141,6 +141,8 @@ def _tell_error(job: VideoJob, report: VideoReport, debug: bool) -> int:
     say(words_for(cause))
     code = exit_code_of(cause)
     frames = report.frames
+    if job.sink is not None:
+        return code
     if not frames:
         say("nothing is finished yet: run the same command again to start again")
         return code

@@ -151,6 +151,7 @@ class Header:
         depth: 8 or 16 bits a sample.
         format: Such as "png" or "jpeg".
         bands: Number of further bands, which are no colors.
+        by_rows: Whether its rows can be decoded one after the other: upright, without alpha and bands.
     """
 
     height: int
@@ -160,6 +161,7 @@ class Header:
     depth: int
     format: str
     bands: int = 0
+    by_rows: bool = field(default=False, compare=False)
 
 
 @overload

@@ -22,10 +22,10 @@ from upres.images.ifd import (
     Directory,
     Entry,
     append_directory,
+    change_entries,
     entry,
     read_directory,
 )
-from upres.images.ifd import with_entries as changed
 from upres.images.sniff import RAW
 
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION = 254, 258, 259, 262, 270
@@ -232,23 +232,26 @@ def scaled_tags(tags: dict[int, Entry], rows: float, columns: float) -> dict[int
     return result
 
 
-def with_tags(
-    data: bytes,
+def add_tags(
+    file: BinaryIO,
     tags: dict[int, Entry],
     dpi: tuple[float, float] | None,
     exif: bytes | None = None,
     iptc: bytes | None = None,
     description: str = "",
-) -> bytes:
-    """An encoded TIFF with fields of its own, of EXIF and of IPTC, and without a resolution that nobody stated.
+) -> None:
+    """Give a TIFF, open for reading and writing, fields of its own, of EXIF and of IPTC, and no resolution that nobody
+    stated.
 
     tags: Fields to add. dpi: None if it is unknown. exif: A block, whose maker note is left out, since its offsets
     count from places in its own file. iptc: Records. description: ImageDescription, if `tags` have none.
     """
     changes: dict[int, Entry | None] = {}
-    body = bytearray(data)
-    order: Literal["<", ">"] = "<" if data[:2] == b"II" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
+    body, base = bytearray(), file.seek(0, 2)
+    file.seek(0)
+    head = file.read(4)
+    order: Literal["<", ">"] = "<" if head[:2] == b"II" else ">"
+    big = head[2:4] in (b"+\0", b"\0+")
     if description:
         changes[_DESCRIPTION] = entry(ASCII, description.encode() + b"\0")
     if exif is not None:
@@ -258,7 +261,8 @@ def with_tags(
             changes |= {tag: first.entries[tag] for tag in _OF_EXIF if tag in first.entries and first.entries[tag].data}
             for tag in (_EXIF, _GPS):
                 if tag in first.entries:
-                    place = append_directory(body, _movable(read_directory(block, first.number(tag))), order, big)
+                    inner = _movable(read_directory(block, first.number(tag)))
+                    place = append_directory(body, inner, order, big, base=base)
                     changes[tag] = entry(LONG8 if big else LONG, (place,))
         except ValueError:
             pass  # `exif_lost` tells
@@ -267,7 +271,8 @@ def with_tags(
     changes |= tags
     if dpi is None and _XRES not in tags:  # the fields are required; unit 1 says that only their ratio has a meaning
         changes |= {_XRES: entry(RATIONAL, (1.0,)), _YRES: entry(RATIONAL, (1.0,)), _UNIT: entry(SHORT, (1,))}
-    return changed(body, changes) if changes else data
+    if changes:
+        change_entries(file, body, changes)
 
 
 def _movable(inner: Directory) -> dict[int, Entry]:

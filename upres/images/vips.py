@@ -80,17 +80,33 @@ def attempt(work: Callable[[], T]) -> T:
             raise VipsError(_reason(error)) from error
 
 
-def load(source: Path | bytes, loader: str, fail_on: str) -> Any:
+def attempt_once(work: Callable[[], T]) -> T:
+    """What `work` returns, which calls libvips and may run for minutes, cannot be repeated, and may wait for others.
+
+    If it fails while other calls run, its reason may be one of theirs.
+
+    Raises:
+        VipsError: libvips failed.
+    """
+    try:
+        return work()
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        _calls.disturb()
+        raise VipsError(_reason(error)) from error
+
+
+def load(source: Path | bytes, loader: str, fail_on: str, **options: Any) -> Any:
     """A pyvips image with only its header read, by a loader such as "pngload"; call it within `attempt`.
 
-    Its pixels are computed when they are asked for, from top to bottom, once. `fail_on` is "error" or "warning".
+    Its pixels are computed when they are asked for, from top to bottom, once. `fail_on` is "error" or "warning";
+    `options` are those of the loader (n=-1: all frames, one below the other).
     """
     if isinstance(source, bytes):
         stream = pyvips.Source.new_from_memory(source)
     else:
         path: Any = os.fsencode(source)  # file names need not be UTF-8
         stream = pyvips.Source.new_from_file(path)
-    return pyvips.Operation.call(f"{loader}_source", stream, access="sequential", fail_on=fail_on)
+    return pyvips.Operation.call(f"{loader}_source", stream, access="sequential", fail_on=fail_on, **options)
 
 
 class _Call:
@@ -146,6 +162,12 @@ class _Calls:
             with self._changed:
                 self._exclusive -= 1
                 self._changed.notify_all()
+
+    def disturb(self) -> None:
+        """The calls under way may have the text of an error that is not theirs."""
+        with self._changed:
+            for call in self._running:
+                call.alone = False
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         while not self._changed.wait_for(ready, timeout=1.0):  # looks again: Ctrl-C may have cost us the notice

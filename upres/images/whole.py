@@ -29,7 +29,7 @@ _STREAM_BYTES = 512 << 20  # of a picture that is read into memory
 
 
 def check_claim(name: str, header: Header, source: Path | bytes) -> None:
-    """Raise `InputError` where the file is too small for its size in pixels, or memory too small for the picture."""
+    """Raise `InputError` where the file is too small for its size in pixels."""
     pixels, size = header.height * header.width, _size(source)
     most = _MOST_PIXELS.get(header.format, pixels) * (size + _HEADER_BYTES)
     if pixels > most or (pixels > _LARGE_PIXELS and pixels > _LARGE_PER_BYTE * size):
@@ -37,7 +37,11 @@ def check_claim(name: str, header: Header, source: Path | bytes) -> None:
             f"{name} claims {header.width:,} x {header.height:,} pixels in {size:,} bytes, which no real picture does; "
             "if it is one, save it as uncompressed TIFF"
         )
-    needed = decode_bytes(header)
+
+
+def check_room(name: str, header: Header) -> None:
+    """Raise `InputError` where the memory is too small for the whole picture."""
+    pixels, needed = header.height * header.width, decode_bytes(header)
     if pixels > _WEIGHED_PIXELS and needed > (free := available_bytes()):
         raise InputError(
             f"{name} has {header.width:,} x {header.height:,} pixels and needs {words_for_bytes(needed)} of memory to "

@@ -9,29 +9,12 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast, get_origin, get_type_hints
-
-from msgspec import Meta
+from typing import Any, Literal, cast, get_origin, get_type_hints
 
 from upres.errors import UsageError, nearest
 from upres.system.structs import convert, unknown
+from upres.training.kinds import Below1, Betas, Count, Factors, Fractions, Natural, Norm, PatchSide, Rate, Share, Weight
 from upres.training.references import is_own, parse_term
-
-Count = Annotated[int, Meta(ge=1, description="a whole number of 1 or more")]
-Natural = Annotated[int, Meta(ge=0, description="a whole number of 0 or more")]
-Weight = Annotated[float, Meta(ge=0.0, le=1e30, description="a finite number of 0 or more")]
-Share = Annotated[float, Meta(ge=0.0, le=1.0, description="a number in [0, 1]")]
-Below1 = Annotated[float, Meta(ge=0.0, lt=1.0, description="a number in [0, 1)")]
-Rate = Annotated[float, Meta(gt=0.0, lt=1.0, description="a number between 0 and 1")]
-Norm = Annotated[float, Meta(gt=0.0, description="a number above 0 (inf switches clipping off)")]
-PatchSide = Annotated[int, Meta(ge=8, description="a whole number of 8 or more")]
-Factors = Annotated[
-    tuple[Annotated[float, Meta(gt=0.0, le=1.0)], ...], Meta(min_length=1, description="numbers in (0, 1]")
-]
-Fractions = Annotated[
-    tuple[Annotated[float, Meta(gt=0.0, lt=1.0)], ...], Meta(description="fractions of the steps, in (0, 1)")
-]
-Betas = Annotated[tuple[Below1, Below1], Meta(description="two numbers in [0, 1)")]
 
 
 @dataclass(frozen=True)
@@ -46,9 +29,10 @@ class TrainConfig:
     source: str = ""  # publication the recipe's values come from
 
     # Generator.
-    network: str = "compact"  # compact, residual, rrdb, srresnet, or one's own: FILE.py:NAME (docs/own-network.md)
+    # compact, residual, rrdb, srresnet, realplksr, or one's own: FILE.py:NAME (docs/own-network.md)
+    network: str = "compact"
     width: Count = 32
-    # inner convolutions of compact and residual (multiples of 4 in residual), blocks of RRDB and SRResNet
+    # inner convolutions of compact and residual (multiples of 4 in residual), blocks of the others
     depth: Count = 12
     growth: Count = 32  # rrdb: channels added by each convolution of a dense block
     branched: bool = True  # compact, residual: parallel linear branches while training, merged for inference
@@ -85,7 +69,9 @@ class TrainConfig:
     milestones: Fractions = (0.5, 0.8, 0.9, 0.95)  # multistep: fractions of `steps` at which the rate is halved
     # wsd: the final fraction of the steps, which decays to final_learning_rate; 1: all of it after the warm-up
     decay_fraction: Share = 0.2
+    optimizer: Literal["adam", "adamw", "adan"] = "adam"  # adan has betas of its own
     betas: Betas = (0.9, 0.99)
+    weight_decay: Weight = 0.0  # adamw, adan: decoupled from the gradient
     # of the generator's gradient; inf: off. The median norm of a healthy compact run in stage one is 0.03
     clip_norm: Norm = 0.1
     ema_decay: Below1 = 0.999
@@ -111,6 +97,9 @@ class TrainConfig:
     frequency_weight: Weight = 0.0
     consistency_weight: Weight = 0.0  # the downscaled output should equal the LR picture
     lattice_weight: Weight = 0.0  # penalizes patterns with the period of the LR pixel grid
+    structure_weight: Weight = 0.0  # 1 - MS-SSIM, over as many scales as fit into a patch
+    wavelet_weight: Weight = 0.0  # L1 of the details of two Haar levels
+    color_weight: Weight = 0.0  # L1 of colors blurred over some LR pixels
     own_terms: tuple[str, ...] = ()  # further terms of one's own: FILE.py:NAME:WEIGHT
 
     # The discriminator.
@@ -233,15 +222,18 @@ def check_share(config: TrainConfig, processes: int) -> None:
 
 _LOSS_WEIGHTS = (
     "pixel_weight", "feature_weight", "gan_weight", "artefact_weight", "frequency_weight", "consistency_weight",
-    "lattice_weight",
+    "lattice_weight", "structure_weight", "wavelet_weight", "color_weight",
 )  # fmt: skip
 _MIXES = ("mixup", "cutmix", "cutblur")
 _LOSSES = ("l1", "charbonnier", "mse")
 _CHOICES = {
-    "network": ("compact", "residual", "rrdb", "srresnet"), "schedule": ("cosine", "multistep", "wsd"),
+    "network": ("compact", "residual", "rrdb", "srresnet", "realplksr"), "schedule": ("cosine", "multistep", "wsd"),
     "loss": _LOSSES, "final_loss": _LOSSES, "discriminator": ("vgg", "unet", "patch"),
 }  # fmt: skip
-_SCALES = {"compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8)}
+_SCALES = {
+    "compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8),
+    "realplksr": (1, 2, 3, 4, 8),
+}  # fmt: skip
 
 
 def check_config(config: TrainConfig) -> None:
@@ -267,6 +259,8 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(
             f"`depth` of residual must be a multiple of 4 (each skip spans four convolutions), got {config.depth}"
         )
+    if config.network == "realplksr" and config.width % 4:
+        raise UsageError(f"`width` of realplksr must be a multiple of 4, got {config.width}")
     if not 0.0 <= config.final_learning_rate <= config.learning_rate:
         raise UsageError(
             f"`final_learning_rate` must be in [0, learning_rate], got {config.final_learning_rate} and "
@@ -290,6 +284,8 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(f"`batch` must be a multiple of `accumulate`, got {config.batch} and {config.accumulate}")
     if config.convolutions == "winograd" and (config.compile or config.precision == "bfloat16"):
         raise UsageError("`convolutions=winograd` needs precision=float32 and compile=false")
+    if config.weight_decay and config.optimizer == "adam":
+        raise UsageError(f"`weight_decay` needs optimizer=adamw or adan, got {config.weight_decay:g}")
     parse_layers(config.feature_layers)
     for term in config.own_terms:
         parse_term(term)

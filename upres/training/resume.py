@@ -14,8 +14,9 @@ from upres.errors import DataError
 from upres.system.structs import convert
 from upres.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from upres.training.config import FREE_FIELDS, TrainConfig, plain_config
+from upres.training.distributed.ranks import Ranks
 from upres.training.references import without_folder
-from upres.training.state import schedule_factor
+from upres.training.state import build_state, schedule_factor, unpack
 from upres.training.teacher import share_at
 
 # Settings that decide the steps to come, and those of the past only through the functions that `_same_past` compares.
@@ -94,15 +95,16 @@ def halves_of(facts: Mapping[str, object]) -> list[dict[str, Any]]:
     return list(cast("list[dict[str, Any]]", facts.get("halves") or ()))
 
 
-def branch(run: Path, out: Path) -> int:
+def branch(run: Path, out: Path, config: TrainConfig) -> int:
     """Begin a run in `out` from the newest checkpoint of `run`, which stays as it is; returns the step.
 
     The new run may have other settings and data. Its checkpoints and `run.toml` tell what was before. Raises
-    `DataError` if there is no checkpoint.
+    `DataError` if there is no checkpoint, or one of other networks than `config` has; then nothing is written.
     """
     start = latest_checkpoint(run / "checkpoints")
     if start is None:
         raise DataError(f"{run} holds no checkpoint to branch from")
+    unpack(start.tensors, build_state(config, Ranks()))
     own = {key: value for key, value in start.facts.items() if key not in ("halves", "fork")}
     halves = [*halves_of(start.facts), {"run": str(run.absolute()), "until": start.step, **own}]
     facts = {**own, "halves": halves, "fork": start.step}

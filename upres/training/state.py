@@ -25,6 +25,7 @@ from upres.training.networks.discriminators import build_discriminator
 from upres.training.networks.generators import AnyGenerator, build_generator, channels_of
 from upres.training.networks.own import own_discriminator
 from upres.training.networks.srresnet import SRResNet
+from upres.training.optimizers import build_optimizer
 from upres.training.own_code import own_schedule
 from upres.training.references import is_own
 
@@ -43,9 +44,9 @@ class TrainState:
 
     net: AnyGenerator
     ema: dict[str, Tensor]
-    optimizer: torch.optim.Adam
+    optimizer: torch.optim.Optimizer
     discriminator: nn.Module | None = None
-    discriminator_optimizer: torch.optim.Adam | None = None
+    discriminator_optimizer: torch.optim.Optimizer | None = None
 
 
 def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
@@ -61,10 +62,12 @@ def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
                 else build_discriminator(config.discriminator, config.discriminator_width, ranks, channels_of(config))
             )
             discriminator = _place(fresh, config, ranks)
-    state = TrainState(net, start_ema(net), _adam(net, config, config.learning_rate))
+    state = TrainState(net, start_ema(net), build_optimizer(net.parameters(), config, config.learning_rate))
     if discriminator is not None:
         state.discriminator = discriminator
-        state.discriminator_optimizer = _adam(discriminator, config, config.discriminator_learning_rate)
+        state.discriminator_optimizer = build_optimizer(
+            discriminator.parameters(), config, config.discriminator_learning_rate
+        )
     if config.compile:
         for module in filter(None, (state.net, state.discriminator)):
             module.compile()
@@ -74,10 +77,6 @@ def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
 def _place(net: nn.Module, config: TrainConfig, ranks: Ranks) -> nn.Module:
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     return net.to(device=ranks.device, memory_format=layout)  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
-
-
-def _adam(net: nn.Module, config: TrainConfig, rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(net.parameters(), lr=rate, betas=config.betas, fused=config.fused)
 
 
 def set_rates(state: TrainState, config: TrainConfig, step: int, rate_factor: float = 1.0) -> None:
@@ -121,7 +120,7 @@ def begin_with(state: TrainState, plain: Mapping[str, Tensor], first_lr: Callabl
     state.ema = start_ema(state.net)
 
 
-def _members(state: TrainState) -> Iterator[tuple[str, nn.Module, torch.optim.Adam]]:
+def _members(state: TrainState) -> Iterator[tuple[str, nn.Module, torch.optim.Optimizer]]:
     yield "net", state.net, state.optimizer
     if state.discriminator is not None:
         assert state.discriminator_optimizer is not None
@@ -176,16 +175,21 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None
     for title, module, optimizer in _members(state):
         for name, tensor in _own_tensors(module):
             restore(f"{title}/{name}", tensor)
+        kept: dict[
+            str, dict[str, str]
+        ] = {}  # of each parameter its tensors in the optimizer; none before its first step
+        for full in arrays:
+            if full.startswith(f"{title}.adam/"):
+                _, key, name = full.split("/", 2)
+                kept.setdefault(name, {})[key] = full
         for name, parameter in module.named_parameters():
-            values = {key: f"{title}.adam/{key}/{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
-            if values["step"] not in arrays:
-                continue  # not updated yet
-            optimizer.state[parameter] = {
-                key: stored(full).to(parameter.device if optimizer.defaults["fused"] else "cpu")
-                if key == "step"
-                else torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(stored(full))
-                for key, full in values.items()
-            }
+            if name in kept:
+                optimizer.state[parameter] = {
+                    key: stored(full).to(parameter.device if optimizer.defaults.get("fused") else "cpu")
+                    if key == "step"
+                    else torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(stored(full))
+                    for key, full in kept[name].items()
+                }
 
 
 def start_ema(net: nn.Module) -> dict[str, Tensor]:

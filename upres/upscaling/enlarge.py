@@ -66,8 +66,12 @@ def enlarge_picture(
     result = resized(picture, pixels, alpha, bands)
     if bits is None:
         return result
-    told = f"16-bit samples use {bits} bits (levels 0 to {(1 << bits) - 1:,}); that range was enlarged and kept"
-    return replace(result, notes=(*result.notes, told))
+    return replace(result, notes=(*result.notes, bits_note(bits)))
+
+
+def bits_note(bits: int) -> str:
+    """The note on a picture that uses only the lower `bits` of 16."""
+    return f"16-bit samples use {bits} bits (levels 0 to {(1 << bits) - 1:,}); that range was enlarged and kept"
 
 
 def _enlarge_bands(

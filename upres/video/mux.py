@@ -49,7 +49,7 @@ def copied_tracks(video: Video, encoding: Encoding, suffix: str) -> tuple[tuple[
     Tracks of data (time codes, telemetry) that the file cannot hold are left out, with a note. Raises `OutputError`,
     naming it, for any other track.
     """
-    if video.path == "-":
+    if video.alone:
         return (), ()
     with open_container(video.path) as source:
         streams = [stream for stream in source.streams if _is_copied(stream, video)]
@@ -130,7 +130,7 @@ def _write(
 ) -> None:
     suffix = target.suffix.lower()
     segments = [read_index(path) for path in paths]
-    source = None if video.path == "-" else open_container(video.path)
+    source = None if video.alone else open_container(video.path)
     try:
         with av.open(file, "w", format=CONTAINERS[suffix], options=_options(suffix)) as result:
             track = encoding.add_to(result)

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from av.video.frame import VideoFrame
-
-from upres.batch.record import label, make_record
+from upres.batch.record import label
+from upres.batch.request import Request
 from upres.errors import OutputError, UsageError
-from upres.images.io import Picture
+from upres.images.io import WRITABLE_FORMATS
+from upres.inspection.inspect import inspect_decoded
 from upres.models.expression import parse
 from upres.models.load import load_model
 from upres.system.folders import exists, is_folder
 from upres.system.text import shown, words_for_bytes
 from upres.upscaling.choose_model import ModelChoice, choose_model
 from upres.upscaling.upscaler import Upscaler
-from upres.video.encoder import CONTAINERS, ENCODERS, Encoding, fitting_size
-from upres.video.encoding import choose_codec, choose_layout, encoding_of, lost_notes
+from upres.video import y4m
+from upres.video.encoder import CONTAINERS, Encoding, fitting_size
+from upres.video.encoding import UNCODED, choose_codec, choose_layout, encoding_of, layout_among, lost_notes
+from upres.video.frames import Layout, layout_of
 from upres.video.journal import Journal, open_journal
 from upres.video.mux import Window, copied_tracks
-from upres.video.reader import FrameReader
+from upres.video.opened import STDIO, OpenedSource, open_source
 from upres.video.request import VideoRequest
-from upres.video.source import Video, examine
-from upres.video.yuv import Coding, to_rgb
+from upres.video.sequence import PictureSink, is_pattern
+from upres.video.source import Video
+from upres.video.yuv import Coding
 
 _KEPT_OPTIONS = ("denoise", "denoise_with")  # blended into the networks already
 _BYTES_POWER = 0.75  # bytes of a video grow so with its pixels at equal quality: a rule of thumb of encoders' guides
+
+
+Sink = y4m.Y4mSink | PictureSink
 
 
 @dataclass(slots=True)
@@ -36,12 +43,11 @@ class VideoJob:
     """A planned video.
 
     request: What was asked.
-    video: The source.
-    first: Its first frame.
+    source: The video, opened.
     upscaler: Its model.
     encoding: How the result is encoded.
     coding: How its colors are coded.
-    target: The file to write.
+    target: The file to write; None: frames go to `sink`.
     window: The part of the source.
     journal: What is done already.
     frames: About how many frames the result has; 0 if unknown.
@@ -49,15 +55,15 @@ class VideoJob:
     tracks: Of the source, to copy.
     notes: For the user.
     choice: The model and the reason for it; None if the request names one.
+    sink: Takes the frames of y4m and of pictures; such a job cannot be resumed.
     """
 
     request: VideoRequest
-    video: Video
-    first: VideoFrame
+    source: OpenedSource
     upscaler: Upscaler
     encoding: Encoding
     coding: Coding
-    target: Path
+    target: Path | None
     window: Window
     journal: Journal
     frames: int
@@ -65,6 +71,17 @@ class VideoJob:
     tracks: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list[str])
     choice: ModelChoice | None = None
+    sink: Sink | None = None
+
+    @property
+    def video(self) -> Video:
+        """The source."""
+        return self.source.video
+
+    @property
+    def name(self) -> str:
+        """Of the result."""
+        return str(self.target) if self.target is not None else self.request.out or STDIO
 
     @property
     def start_pts(self) -> int | None:
@@ -85,52 +102,60 @@ def prepare(request: VideoRequest) -> VideoJob:
     if the result exists, or its file cannot hold all tracks of the source.
     """
     request.options.engine_options.check_installed()
-    video, first = examine(request.source)
+    source = open_source(request.source, request.rate)
+    video = source.video
     window = Window(request.start_s, request.end_s)
     notes: list[str] = []
-    model, choice = _model(request, video)
+    model, choice = _model(request, source)
     networks = load_model(parse(model))
     notes += networks.notes
     native = networks.scale
-    height, width = request.target_size.resolve(video.height, video.width, native=native)
-    target = _target(request, video, native)
-    codec = choose_codec(request, video, target.suffix.lower())
-    layout = choose_layout(request.pix_fmt, video, codec, notes)
-    fitted = fitting_size(height, width, layout)
-    if fitted != (height, width):
-        notes.append(f"{width} x {height} became {fitted[1]} x {fitted[0]}: {layout.name} needs whole chroma samples")
-    coding, encoding = encoding_of(request, video, codec, layout, fitted)
-    _check_target(request, target)
-    tracks, left_out = copied_tracks(video, encoding, target.suffix.lower())
-    notes += left_out
-    options = request.options.replace(
-        **dict.fromkeys(_KEPT_OPTIONS),
-        expected_px=max(1, video.frames) * video.height * video.width,
-        picture_px=video.height * video.width,
+    size = request.target_size.resolve(video.height, video.width, native=native)
+    target = None if _is_stream(request) else _target(request, video, native)
+    if target is None:
+        coding, encoding, sink = _stream(request, video, size, notes)
+        tracks: tuple[int, ...] = ()
+    else:
+        codec = choose_codec(request, video, target.suffix.lower())
+        layout = choose_layout(request.pix_fmt, video, codec, notes)
+        coding, encoding = encoding_of(request, video, codec, layout, _fitted(size, layout, notes))
+        sink = None
+        _check_target(request, target)
+        tracks, left_out = copied_tracks(video, encoding, target.suffix.lower())
+        notes += left_out
+    upscaler = Upscaler(
+        networks,
+        request.options.replace(
+            **dict.fromkeys(_KEPT_OPTIONS),
+            expected_px=max(1, video.frames) * video.height * video.width,
+            picture_px=video.height * video.width,
+        ),
     )
-    upscaler = Upscaler(networks, options)
     engine = upscaler.runner
     settings = request.settings(label(parse(model))) | {
-        "size": f"{fitted[1]} x {fitted[0]}",
-        "codec": codec,
-        "pix_fmt": layout.name,
+        "size": f"{encoding.width} x {encoding.height}",
+        "codec": encoding.codec,
+        "pix_fmt": encoding.layout.name,
         "engine": f"{engine.name} {engine.precision} {engine.device}",
-        "input": make_record({}, *fitted, Path(request.source))["input"],
+        "input": source.digest,
     }
     try:
-        journal = open_journal(target, settings, anew=request.overwrite)
+        if target is None:
+            journal = Journal(Path(), settings)
+        else:  # what comes from a pipe cannot be read again
+            journal = open_journal(target, settings, anew=request.overwrite or request.source == STDIO)
     except BaseException:
         upscaler.close()
         raise
     frames = _frames(video, window)
     share = frames / video.frames if video.frames else 1.0
-    grown = (fitted[0] * fitted[1] / (video.height * video.width)) ** _BYTES_POWER
-    disk = round(video.bytes * share * grown) if ENCODERS[codec].crf is not None else 0
-    notes += video.notes + lost_notes(first)
+    grown = (encoding.height * encoding.width / (video.height * video.width)) ** _BYTES_POWER
+    measured = target is not None and encoding.crf is not None and not source.files
+    disk = round(video.bytes * share * grown) if measured else 0
+    notes += video.notes + (lost_notes(source.first) if source.first is not None else ())
     return VideoJob(
         request,
-        video,
-        first,
+        source,
         upscaler,
         encoding,
         coding,
@@ -142,7 +167,45 @@ def prepare(request: VideoRequest) -> VideoJob:
         tracks,
         notes,
         choice,
+        sink,
     )
+
+
+def _is_stream(request: VideoRequest) -> bool:
+    return request.out is not None and (request.out == STDIO or is_pattern(request.out))
+
+
+def _fitted(size: tuple[int, int], layout: Layout, notes: list[str]) -> tuple[int, int]:
+    fitted = fitting_size(*size, layout)
+    if fitted != size:
+        was, now = f"{size[1]} x {size[0]}", f"{fitted[1]} x {fitted[0]}"
+        notes.append(f"{was} became {now}: {layout.name} needs whole chroma samples")
+    return fitted
+
+
+def _stream(
+    request: VideoRequest, video: Video, size: tuple[int, int], notes: list[str]
+) -> tuple[Coding, Encoding, Sink]:
+    """For y4m and for pictures: how colors are coded, and where frames go."""
+    assert request.out is not None
+    if request.codec is not None or request.crf is not None:
+        raise UsageError("`codec` and `crf` are for files of video; leave them out for y4m and pictures")
+    if request.out == STDIO:
+        layout = layout_among(request.pix_fmt, video, y4m.FORMATS, "y4m", notes)
+        coding, encoding = encoding_of(request, video, UNCODED, layout, _fitted(size, layout, notes))
+        line = y4m.head(layout, coding, encoding.height, encoding.width, video.rate, video.aspect)
+        notes.append("y4m has one rate for all frames and no sound")
+        return coding, encoding, y4m.Y4mSink(sys.stdout.buffer, line)
+    if request.pix_fmt is not None:
+        raise UsageError("`pix_fmt` is for files of video; leave it out for pictures")
+    ending = Path(request.out).suffix.lower()
+    deep = video.coding.depth > 8 and WRITABLE_FORMATS[ending] in ("png", "tiff", "avif")
+    name = "gray" if video.layout.kind == "gray" else "gbrap" if video.layout.alpha else "gbrp"
+    layout = layout_of(f"{name}16le" if deep else name)
+    coding, encoding = encoding_of(request, video, UNCODED, layout, size)
+    sink = PictureSink(request.out, layout.depth, request.overwrite)
+    sink.check()
+    return coding, encoding, sink
 
 
 def free_bytes(folder: Path) -> int:
@@ -154,6 +217,8 @@ def free_bytes(folder: Path) -> int:
 
 def disk_note(job: VideoJob) -> str | None:
     """A warning if the disk may be too small: segments and the result lie there together at the end."""
+    if job.target is None:
+        return None
     free, needed = free_bytes(job.target.parent), 2 * job.disk_bytes
     if needed <= free:
         return None
@@ -176,19 +241,12 @@ def _frames(video: Video, window: Window) -> int:
     return max(0, round(video.frames * (end - start) / video.seconds))
 
 
-def _model(request: VideoRequest, video: Video) -> tuple[str, ModelChoice | None]:
+def _model(request: VideoRequest, source: OpenedSource) -> tuple[str, ModelChoice | None]:
     """The model as an expression, and why it was chosen where the request names none."""
     if request.model is not None or request.options.denoise is not None:
-        from upres.batch.request import Request
-
         return str(Request((), model=request.model, options=request.options).composition()), None
-    from upres.inspection.inspect import inspect_decoded
-
-    middle = video.start + round(video.seconds / 2 / float(video.time_base))
-    frame = next(iter(FrameReader(video, start_pts=middle)), None) or next(iter(FrameReader(video)))
-    pixels, _ = to_rgb(frame.planes, frame.coding)
-    factor = request.target_size.factor_for(video.height, video.width) or 1.0
-    choice = choose_model(inspect_decoded(Picture(pixels)), factor)
+    factor = request.target_size.factor_for(source.video.height, source.video.width) or 1.0
+    choice = choose_model(inspect_decoded(source.sample()), factor)
     return choice.name, choice
 
 
@@ -199,8 +257,11 @@ def _target(request: VideoRequest, video: Video, native: int) -> Path:
             target = target / f"{Path(request.source).stem}{_ending(video)}"
     else:
         suffix = request.target_size.suffix(video.height, video.width, native=native)
+        if request.source == STDIO:
+            raise UsageError("a video from standard input needs a name for its result: `out=NAME.mp4`")
         source = Path(request.source)
-        target = source.with_name(f"{source.stem}{suffix}{_ending(video)}")
+        stem = source.stem.split("%")[0].rstrip("_-.") or source.parent.name
+        target = source.with_name(f"{stem}{suffix}{_ending(video)}")
     if target.suffix.lower() not in CONTAINERS:
         raise UsageError(
             f"`out={shown(target)}`: cannot write {target.suffix or 'a file without a suffix'}; use "
@@ -211,6 +272,8 @@ def _target(request: VideoRequest, video: Video, native: int) -> Path:
 
 def _ending(video: Video) -> str:
     """The source's own ending where it can be written; Matroska else, which holds every track."""
+    if video.alone:
+        return ".mp4"
     suffix = Path(video.path).suffix.lower()
     return suffix if suffix in CONTAINERS else ".mkv"
 

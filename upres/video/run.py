@@ -18,14 +18,13 @@ from upres.batch.worker import WorkerThread, result_of
 from upres.errors import InputError
 from upres.system.text import shown
 from upres.upscaling.upscaler import Upscaler
-from upres.video.enlarger import FrameEnlarger, Result, decoded, encoded
+from upres.video.enlarger import FrameEnlarger, Result, decoded
 from upres.video.flicker import Flicker
-from upres.video.frames import frame_of
 from upres.video.journal import Closed
 from upres.video.mux import write_result
+from upres.video.outputs import SegmentOutput, StreamOutput
 from upres.video.plan import VideoJob
-from upres.video.reader import Counts, FrameReader, SourceFrame
-from upres.video.segments import SegmentWriter
+from upres.video.reader import Counts, SourceFrame
 from upres.video.yuv import Array
 
 _AHEAD = 2  # frames decoded before they are needed, and results that wait for the encoder
@@ -103,7 +102,7 @@ class _Run:
         self._report = VideoReport(resumed=job.journal.frames)
         self._cancel = threading.Event()
         self._taken = 0  # frames given to the network in this run
-        self._reader = FrameReader(job.video, start_pts=job.start_pts, end_pts=job.end_pts, after=job.journal.place)
+        self._reader = job.source.reader(job.start_pts, job.end_pts, job.journal.place)
         self._flicker = Flicker.of(job.journal.flicker)
         self._counts_before = job.journal.counts
 
@@ -116,7 +115,7 @@ class _Run:
         try:
             enlarger = self._enlarger(self._job.upscaler)
             self._frames(enlarger, readers, networks, writers)
-            if not self._journal.frames:
+            if not (self._taken or self._journal.frames):
                 raise InputError(f"{shown(self._job.video.path)} has no frames in this part")
             self._watcher.putting_together()
             result_of(writers.submit(self._finish))
@@ -127,10 +126,14 @@ class _Run:
             writers.close()
             readers.close(timeout_s=1.0)
             report.abandoned = not networks.close(timeout_s=1.0)
-        if report.error is not None and not self._journal.segments:
-            self._journal.remove()
-        report.frames = self._journal.frames
-        report.reused = sum(one.reused for one in self._journal.segments)
+        if self._job.sink is not None:
+            report.frames = self._job.sink.count
+            report.reused = 0 if enlarger is None else enlarger.reused
+        else:
+            if report.error is not None and not self._journal.segments:
+                self._journal.remove()
+            report.frames = self._journal.frames
+            report.reused = sum(one.reused for one in self._journal.segments)
         report.flicker = self._flicker.ratio
         report.notes += _sum(self._counts_before, self._reader.counts).notes
         if enlarger is not None:
@@ -163,7 +166,9 @@ class _Run:
     ) -> None:
         """Pass every frame through the three threads."""
         frames = iter(self._reader)
-        output = _Output(self._job, self._flicker, self._close)
+        job = self._job
+        straight = job.sink is not None
+        output = StreamOutput(job, self._flicker) if straight else SegmentOutput(job, self._flicker, self._close)
         ahead = deque(readers.submit(_next(frames)) for _ in range(_AHEAD))
         writing: deque[Future[None]] = deque()
         try:
@@ -198,59 +203,10 @@ class _Run:
 
     def _finish(self) -> None:
         job = self._job
+        if job.target is None:
+            return
         write_result(job.target, self._journal.paths, job.encoding, job.video, job.window, job.tracks)
         self._journal.remove()
-
-
-class _Output:
-    """Receives the results of frames in order, and writes segments of as many as the request says."""
-
-    def __init__(self, job: VideoJob, flicker: Flicker, close: Callable[[Closed], None]) -> None:
-        self._job, self._flicker, self._close = job, flicker, close
-        self._writer: SegmentWriter | None = None
-        self._count = self._reused = 0
-        self._last: SourceFrame | None = None
-        self._shown: tuple[Result, Array] | None = None
-
-    def writing(self, source: SourceFrame, pixels: Array, result: Result, *, reused: bool) -> Callable[[], None]:
-        """The work of writing a frame."""
-
-        def work() -> None:
-            job = self._job
-            if self._writer is None:
-                number = len(job.journal.segments)
-                self._writer = SegmentWriter(job.journal.segment_path(number), job.encoding)
-                self._count = self._reused = 0
-                self._flicker.begin()
-            self._flicker.add(pixels, result.pixels)
-            frame = frame_of(encoded(result, job.coding), job.encoding.layout)
-            self._writer.add(frame, source.pts, source.duration)
-            self._last = source
-            self._count += 1
-            self._reused += reused
-            if self._count == job.request.segment_frames:
-                self.end()
-
-        return work
-
-    def end(self) -> None:
-        """Close the segment under way."""
-        if self._writer is None:
-            return
-        assert self._last is not None
-        number = len(self._job.journal.segments)
-        with self._writer:
-            sha256 = self._writer.close()
-        self._writer = None
-        size = self._job.journal.segment_path(number).stat().st_size
-        self._close(Closed(self._count, self._last.pts, self._last.digest, sha256, size, self._reused))
-
-    def drop(self) -> None:
-        """Remove the segment under way, if any."""
-        if self._writer is not None:
-            with self._writer:
-                pass
-            self._writer = None
 
 
 def _next(frames: Iterator[SourceFrame]) -> Callable[[], tuple[SourceFrame, Array, Array | None] | None]:
@@ -270,7 +226,7 @@ def _sum(before: Counts, since: Counts) -> Counts:
 
 def write_part(job: VideoJob) -> Path | None:
     """Write what is done as a file that plays, beside the result. Returns None if nothing is; raises `OutputError`."""
-    if not job.journal.frames:
+    if job.target is None or not job.journal.frames:
         return None
     end = job.journal.segments[-1].pts + 1
     part = job.target.with_name(f"{job.target.stem}.part{job.target.suffix}")

@@ -74,6 +74,7 @@ class Video:
     hdr: Metadata of HDR10.
     bytes: Size of the file.
     notes: For the user.
+    alone: There are no other tracks to copy: standard input, or pictures.
     """
 
     path: str
@@ -94,6 +95,7 @@ class Video:
     hdr: Hdr
     bytes: int
     notes: tuple[str, ...] = ()
+    alone: bool = False
 
 
 def open_container(path: str) -> InputContainer:
@@ -228,6 +230,7 @@ def _describe(path: str, name: str, container: InputContainer, stream: VideoStre
         frame.interlaced_frame,
         _hdr(side),
         0 if path == "-" else Path(path).stat().st_size,
+        alone=path == "-",
     )
 
 

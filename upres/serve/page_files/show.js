@@ -13,7 +13,8 @@ export function original(picture) {
   const job = onServer(picture);
   if (job === null || job.state === "failed" && job.picture?.width === null) return null;
   if (SHOWN.includes(job.picture?.format) && job.picture.width * job.picture.height <= MOST_PIXELS) return { url: api.sourceOf(job), reduced: null };
-  return { url: api.previewOf(job, "source", PREVIEW_PX), reduced: PREVIEW_PX };
+  const side = Math.max(job.picture?.width ?? 0, job.picture?.height ?? 0);
+  return { url: api.previewOf(job, "source", PREVIEW_PX), reduced: side > PREVIEW_PX ? PREVIEW_PX : null };
 }
 
 // The same of a result.
@@ -26,7 +27,7 @@ export function result(job) {
 
 export function thumbnail(picture) {
   const job = onServer(picture);
-  return picture.thumbnail ?? (job === null || picture.file !== null ? null : api.previewOf(job, "source", THUMBNAIL_PX));
+  return picture.thumbnail ?? (job === null || (picture.file !== null && !picture.unseen) ? null : api.previewOf(job, "source", THUMBNAIL_PX));
 }
 
 // Decode the file once, small: its size and its thumbnail. What the browser cannot read, the server may.

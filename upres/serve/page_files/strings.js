@@ -21,9 +21,9 @@ export function number(value, digits = 0) {
 }
 
 export function bytes(count) {
-  const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
-  const power = Math.min(3, Math.floor(Math.log(Math.max(1, count)) / Math.log(1000)));
-  const style = { style: "unit", unit: units[power], unitDisplay: "short", maximumFractionDigits: power > 1 ? 1 : 0 };
+  const units = [null, "kilobyte", "megabyte", "gigabyte"];
+  const power = Math.min(3, Math.max(1, Math.floor(Math.log(Math.max(1, count)) / Math.log(1000))));
+  const style = { style: "unit", unit: units[power], unitDisplay: "short", maximumFractionDigits: power > 1 || count < 1000 ? 1 : 0 };
   return new Intl.NumberFormat(languageTag(), style).format(count / 1000 ** power);
 }
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from upres.errors import UsageError
 from upres.training.config import TrainConfig
-from upres.training.losses import formulas
+from upres.training.losses import formulas, structure
 from upres.training.losses.formulas import LOSSES
 from upres.training.own_code import call_own, load_own
 from upres.training.references import is_own, parse_term, split_reference
@@ -38,6 +38,12 @@ def generator_terms(run: Run, state: TrainState, sr: Tensor, lr: Tensor, hr: Ten
         terms["consistency"] = config.consistency_weight * formulas.lr_consistency(sr, lr, config.scale)
     if config.lattice_weight:
         terms["lattice"] = config.lattice_weight * formulas.lattice(sr, hr, config.scale)
+    if config.structure_weight:
+        terms["structure"] = config.structure_weight * structure.ms_ssim_loss(sr, hr)
+    if config.wavelet_weight:
+        terms["wavelet"] = config.wavelet_weight * structure.wavelet(sr, hr)
+    if config.color_weight:
+        terms["color"] = config.color_weight * structure.color(sr, hr, config.scale)
     for term in config.own_terms:
         reference, weight = parse_term(term)
         terms[split_reference(reference)[1]] = weight * own_term(reference, sr, hr, lr)
@@ -80,6 +86,9 @@ def stage_of(config: TrainConfig, step: int) -> TrainConfig:
         frequency_weight=0.0,
         consistency_weight=0.0,
         lattice_weight=0.0,
+        structure_weight=0.0,
+        wavelet_weight=0.0,
+        color_weight=0.0,
         own_terms=(),
     )
 
