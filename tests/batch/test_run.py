@@ -15,10 +15,11 @@ import pytest
 
 from tests.tiny import FakeRunner, compact, noise, picture
 from tests.upscaling.test_checked_network import GRAPH, Faulty, black, photograph
-from upres.batch import run
+from upres.batch import estimate, run
+from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Job, Outcome
 from upres.batch.paths import InputFile
-from upres.batch.run import estimate_seconds, run_jobs
+from upres.batch.run import run_jobs
 from upres.errors import EngineError, InputError, ModelError, OutputError
 from upres.images.io import Picture, read_header, read_picture, write_picture
 from upres.system.files import partial_path
@@ -250,7 +251,7 @@ def test_a_job_that_ends_soon_at_a_first_glance_is_measured_by_one_small_tile(
 ) -> None:
     runner = FakeRunner()
     jobs = made_jobs(tmp_path, 2, upscaler_of(runner))
-    monkeypatch.setattr(run, "_SLOW_MACS_PER_SECOND", 1.0)
+    monkeypatch.setattr(estimate, "_SLOW_MACS_PER_SECOND", 1.0)
     assert 0.0 < estimate_seconds(jobs, measure_from_s=30.0) < 30.0
     assert len(runner.calls) == 1
 

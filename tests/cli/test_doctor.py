@@ -286,3 +286,9 @@ def test_the_keys_of_the_json_are_those_of_the_page(
             or key.startswith("packages")
             or f"`{key}`" in table
         ), key
+
+
+def test_video_names_its_license() -> None:
+    there, missing = (replace(REPORT, packages={"av": version}) for version in ("18.1.0", None))
+    assert "video      PyAV 18.1.0, whose wheels carry x264 and x265 (GPL)" in text_of(there)
+    assert "video      not installed: pip install 'upres[video]'" in text_of(missing)

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from upres.errors import OutputError
-from upres.system.files import discard_unfinished, open_atomic, partial_path, sweep_partials, write_atomic
+from upres.system.files import (
+    discard_unfinished,
+    open_atomic,
+    partial_path,
+    sha256_of,
+    sweep_partials,
+    write_atomic,
+)
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -128,3 +135,16 @@ def test_unfinished_files_can_be_discarded(tmp_path: Path) -> None:
         discard_unfinished()
         assert list(tmp_path.iterdir()) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"1")
+    monkeypatch.setattr("hashlib.file_digest", failing)
+    with pytest.raises(OSError, match=r"Input/output error: '.*a\.bin'$"):
+        sha256_of(path)
+    with pytest.raises(FileNotFoundError, match=r"none\.bin"):
+        sha256_of(tmp_path / "none.bin")

@@ -107,7 +107,7 @@ def test_what_it_refuses(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"expected a suffix of .*; got \.bmp"):
         upscale_file(source, tmp_path / "a.bmp")
     with Upscaler(MODELS["one"], engine="ncnn") as upscaler:
-        with pytest.raises(UsageError, match="`options` belong to the Upscaler"):
+        with pytest.raises(UsageError, match="an Upscaler has its options"):
             upscale_file(source, tmp_path / "a.png", upscaler, options=upres.UpscaleOptions())
         with pytest.raises(InputError, match="more than the limit of 100"):
             upscale_file(source, tmp_path / "a.png", upscaler, max_pixels=100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from upres.batch.job import Encoding, Job
-from upres.batch.record import with_record
+from upres.batch.provenance import stamped, write_sidecar
 from upres.images.io import Picture
 from upres.upscaling.tiled_run import Progress
 from upres.upscaling.upscale_file import run_file_by_rows
@@ -15,8 +15,10 @@ def run_by_rows(job: Job, encoding: Encoding, progress: Progress) -> tuple[str, 
     """Upscale and write the picture of a job that is planned by rows; returns its notes."""
     assert job.target is not None  # only files are planned so
 
+    write_sidecar(job, encoding)
+
     def described(picture: Picture) -> Picture:
-        return replace(picture, xmp=with_record(picture.xmp, job.record))
+        return replace(picture, xmp=stamped(picture.xmp, job, encoding))
 
     return run_file_by_rows(
         job.upscaler,

@@ -94,6 +94,11 @@ def _facts(report: DoctorReport) -> dict[str, str]:
         "choices": f"{choices['path'] or 'unknown'}, {choices['count'] or 0} measured (--engine auto)",
         "numpy": core.numpy or "NOT INSTALLED",
         "pictures": "DO NOT WORK" if core.libvips is None else codecs,
+        "video": (
+            f"PyAV {report.packages['av']}, whose wheels carry x264 and x265 (GPL)"
+            if report.packages.get("av")
+            else "not installed: pip install 'upres[video]'"
+        ),
         "models": "not examined" if core.house_models is None else f"{core.house_models} bundled",
     }
 

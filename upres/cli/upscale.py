@@ -8,6 +8,14 @@ from typing import Annotated
 
 import typer
 
+from upres.cli.collection_options import (
+    JsonOption,
+    NoProvenanceOption,
+    ProcessesOption,
+    RetryOption,
+    ShardOption,
+    SidecarOption,
+)
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, plain
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
 from upres.errors import UsageError
@@ -17,7 +25,8 @@ _RESULT, _MODEL, _LOOK, _SPEED, _FILES = "Result", "Model", "Look", SPEED_PANEL,
 
 def upscale(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Pictures or folders of pictures; - is standard input.")
+        list[str],
+        typer.Argument(metavar="INPUT", help="Pictures, folders, .zip, .cbz, .epub, .tar, .pdf; - is standard input."),
     ],
     out: Annotated[
         str | None,
@@ -141,6 +150,14 @@ def upscale(
     wrap: Annotated[
         bool, typer.Option("--wrap", help="Treat the picture as a seamless texture.", rich_help_panel=_LOOK)
     ] = False,
+    allow_generative: Annotated[
+        bool,
+        typer.Option(
+            "--allow-generative",
+            help="Let models that invent detail run on measured data (GeoTIFF, DICOM, NIfTI).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
     engine: Annotated[
         Engine,
         typer.Option(
@@ -194,6 +211,12 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Replace existing results, which are kept otherwise.", rich_help_panel=_FILES),
     ] = False,
+    shard: ShardOption = None,
+    retry_failed: RetryOption = False,
+    processes: ProcessesOption = 1,
+    no_provenance: NoProvenanceOption = False,
+    sidecar: SidecarOption = False,
+    as_json: JsonOption = False,
     max_pixels: Annotated[
         str,
         typer.Option(
@@ -218,7 +241,7 @@ def upscale(
     given = dict(locals())  # by the parameter names of the library
 
     def work() -> int:
-        from upres.batch.request import Request
+        from upres.batch.request import CollectionOptions, Request
         from upres.system.memory import of_process
         from upres.system.text import parse_bytes
         from upres.upscaling.choose_model import AUTO
@@ -239,14 +262,19 @@ def upscale(
             max_pixels=_parse_pixels(max_pixels),
             overwrite=overwrite,
             recursive=recursive,
+            allow_generative=allow_generative,
         )
+        from upres.batch.job import Encoding
         from upres.cli.upscale_job import run_request
 
         if nice:
             from upres.system.priority import lower_priority
 
             lower_priority()
-        return run_request(request, quality, png_level, debug or debug_enabled())
+        encoding = Encoding(quality, png_level, provenance=not no_provenance, sidecar=sidecar)
+        debugging = debug or debug_enabled()
+        collection = CollectionOptions(shard, retry_failed, processes)
+        return run_request(request, encoding, collection, as_json, debugging)
 
     run_verb(work, debug)
 

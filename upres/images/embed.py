@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from typing import BinaryIO
 
-from upres.images import avif_boxes, exif, jpeg_segments, png_chunks, tiff, webp_chunks
+from upres.images import avif_boxes, bands, exif, jpeg_segments, png_chunks, tiff, webp_chunks
+from upres.images.ifd import Entry
 from upres.images.picture import Picture
 
 _JFIF_BYTES = 20  # the beginning of a JPEG, and its JFIF header
@@ -31,6 +32,8 @@ def metadata_notes(picture: Picture, format: str) -> list[str]:
         notes.append(f"IPTC is not written to {format}; write png, jpeg or tiff to keep it")
     if format != "tiff" and tiff.is_georeferenced(picture.tiff_tags):
         notes.append(f"the georeference is not written to {format}; write tiff to keep it")
+    if format != "tiff" and (many := picture.band_count):
+        notes.append(f"bands beyond the colors ({many}) are not written to {format}; write tiff to keep them")
     return notes
 
 
@@ -62,12 +65,21 @@ def embed(data: bytes, picture: Picture, format: str) -> bytes:
     return data
 
 
+def _tiff_tags(picture: Picture) -> dict[int, Entry]:
+    """The fields of a TIFF, with what its samples beyond the colors are."""
+    tags = {tag: found for tag, found in picture.tiff_tags.items() if tag != bands.EXTRA_SAMPLES}
+    if picture.band_count:
+        kinds = bands.kinds_in(picture.tiff_tags, picture.band_count, picture.alpha is not None)
+        tags[bands.EXTRA_SAMPLES] = bands.extra_samples(kinds)
+    return tags
+
+
 def add_to_tiff(file: BinaryIO, picture: Picture) -> None:
     """`embed` for a TIFF, in a file open for reading and writing."""
     height, width = picture.pixels.shape[:2]
     block = None if picture.exif is None else exif.made_true(picture.exif, height, width, picture.dpi)
     kept = _texts_kept(picture, "tiff")
-    tiff.add_tags(file, picture.tiff_tags, picture.dpi, block, picture.iptc, kept[0][1] if kept else "")
+    tiff.add_tags(file, _tiff_tags(picture), picture.dpi, block, picture.iptc, kept[0][1] if kept else "")
 
 
 def head_is_complete(head: bytes | bytearray, format: str) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from upres.errors import InputError
 from upres.images.adjust import adjusted
+from upres.images.bands import count_bands, has_transparency, split_bands
 from upres.images.exif import is_adobe_rgb, read_dpi
 from upres.images.facts import Facts
 from upres.images.icc import (
@@ -108,9 +109,11 @@ class OpenPicture:
     def picture(self, levels: Levels, notes: list[str]) -> Picture:
         """The picture of decoded `levels`, h w c: all of them, or some rows."""
         facts = self.found.facts
-        levels = adjusted(levels, facts)
+        levels, bands = split_bands(adjusted(levels, facts), facts.extra)
         notes += self.lost
-        icc, colors, alpha = _colors(self.image, levels, _said_profile(self.image, facts, self.exif, notes), notes)
+        alpha = levels[:, :, -1:] if self.header.has_alpha else None
+        colors = levels if alpha is None else levels[:, :, :-1]
+        icc, colors = _colors(self.image, colors, _said_profile(self.image, facts, self.exif, notes), notes)
         dpi = (None if self.exif is None or self.found.format == "tiff" else read_dpi(self.exif)) or facts.dpi
         return Picture(
             pixels=_floats(_upright(colors, self.turn)),
@@ -123,6 +126,7 @@ class OpenPicture:
             texts=facts.texts,
             iptc=facts.iptc,
             tiff_tags=facts.tags,
+            bands=None if bands is None else _floats(_upright(bands, self.turn)),
             format=self.found.format,
             notes=tuple(notes),
         )
@@ -186,8 +190,9 @@ def _header(image: Any, found: Source) -> Header:
     """The header, once the file is complete and can hold what it claims."""
     name, form = found.name, found.format
     depth = {"uchar": 8, "ushort": 16}.get(image.format)
-    alpha = bool(image.hasalpha())
-    colors = image.bands - alpha
+    extra = found.facts.extra if form == "tiff" else (0,) * bool(image.hasalpha())
+    alpha = has_transparency(extra) if form == "tiff" else bool(extra)
+    colors = image.bands - len(extra)
     if depth is None:
         kind = _KINDS.get(image.format, image.format)
         raise InputError(f"{name} stores samples as {kind}, expected 8- or 16-bit integers; convert it to 16 bits")
@@ -199,8 +204,10 @@ def _header(image: Any, found: Source) -> Header:
     height, width = image.height, image.width
     if int(_field(image, "orientation", 1)) >= 5:
         height, width = width, height
-    by_rows = not alpha and int(_field(image, "orientation", 1)) <= 1 and _converts_by_rows(image, found.facts)
-    header = Header(height, width, 1 if colors == 1 or found.facts.gray else 3, alpha, depth, form, by_rows)
+    gray, bands = colors == 1 or found.facts.gray, count_bands(found.facts.extra)
+    upright = int(_field(image, "orientation", 1)) <= 1
+    by_rows = not alpha and not bands and upright and _converts_by_rows(image, found.facts)
+    header = Header(height, width, 1 if gray else 3, alpha, depth, form, bands, by_rows)
     check_claim(name, header, found.data)
     check_complete(name, form, found.data)
     return header
@@ -228,15 +235,8 @@ def _said_profile(image: Any, facts: Facts, exif: bytes | None, notes: list[str]
     return icc
 
 
-def _colors(
-    image: Any, levels: Levels, icc: bytes | None, notes: list[str]
-) -> tuple[bytes | None, _Samples, Levels | None]:
-    """(profile to keep, colors h w 1 or sRGB h w 3, alpha h w 1 or None).
-
-    Converted colors are 16-bit levels, or unclipped floats in units of 1.
-    """
-    alpha = levels[:, :, -1:] if image.hasalpha() else None
-    colors = levels if alpha is None else levels[:, :, :-1]
+def _colors(image: Any, colors: Levels, icc: bytes | None, notes: list[str]) -> tuple[bytes | None, _Samples]:
+    """(profile to keep, colors h w 1 or sRGB h w 3); converted colors are 16-bit levels, or unclipped floats."""
     cmyk, count = image.interpretation == "cmyk", colors.shape[2]
     space = "CMYK" if cmyk else "gray" if count == 1 else "RGB"
     if icc is not None and color_space(icc) != space:
@@ -248,21 +248,21 @@ def _colors(
             icc = None
         converted = to_srgb(colors, icc, cmyk=True)
         notes.append("CMYK was converted to sRGB")
-        return None, converted, alpha
+        return None, converted
     if icc is not None and space == "RGB":
         try:
             if not is_srgb(icc):
                 exact = matrix_profile(icc)
                 if exact is not None:
-                    return icc, exact.to_srgb(colors), alpha
+                    return icc, exact.to_srgb(colors)
                 outside = share_outside(colors, icc)
                 if outside >= _TELL_OUTSIDE:
                     notes.append(f"{outside:.1%} of the pixels have colors outside sRGB, which were clipped")
-                return icc, to_srgb(colors, icc), alpha
+                return icc, to_srgb(colors, icc)
         except ValueError as error:
             notes.append(f"the color profile was ignored ({error})")
             icc = None
-    return icc, colors, alpha
+    return icc, colors
 
 
 def _upright(levels: _Samples, turn: int) -> _Samples:

@@ -94,7 +94,7 @@ def resize_axis(
     height: int | None = None,
     rows: tuple[int, int, int] | None = None,
 ) -> NDArray[Any]:
-    """Resize one axis of an `h w c` array, by products with blocks of the band matrix of weights.
+    """Resize one axis of an `h w c` array.
 
     rows: (start, stop, first) with axis 0: only the output rows from `start`, a multiple of `BLOCK_ROWS`, to
         `stop` - 1, of an image of which `image` holds the rows from `first` on; its `height` is then needed.
@@ -102,10 +102,25 @@ def resize_axis(
     length = image.shape[axis] if height is None else height
     if length == size_out and factor == 1.0:
         return image if rows is None else image[rows[0] - rows[2] : rows[1] - rows[2]]
-    indices, weights = contributions(length, size_out, factor, kernel, antialias)
-    begin, end, first = rows or (0, size_out, 0)
+    return weighted(image, axis, *contributions(length, size_out, factor, kernel, antialias), rows)
+
+
+def weighted(
+    image: NDArray[Any],
+    axis: int,
+    indices: NDArray[np.intp],
+    weights: NDArray[np.float64],
+    rows: tuple[int, int, int] | None = None,
+) -> NDArray[Any]:
+    """Sums of samples of an `h w c` array along one axis, by products with blocks of the band matrix of weights.
+
+    indices, weights: (size_out, taps), as of `contributions`. Rows that are near each other must use samples that are
+        near each other.
+    rows: As for `resize_axis`.
+    """
+    begin, end, first = rows or (0, len(indices), 0)
     tall, width, channels = image.shape
-    shape = (end - begin, width, channels) if axis == 0 else (tall, size_out, channels)
+    shape = (end - begin, width, channels) if axis == 0 else (tall, len(indices), channels)
     result = np.empty(shape, image.dtype)
     for start in range(begin, end, BLOCK_ROWS):
         stop = min(start + BLOCK_ROWS, end)

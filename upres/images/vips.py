@@ -39,6 +39,11 @@ def set_threads(count: int) -> None:
     pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def codec_version() -> str:
+    """ "libvips 8.18.7": results of one version have the same bytes."""
+    return "libvips " + ".".join(str(pyvips.version(part)) for part in range(3))
+
+
 def begin_pixels() -> None:
     """Call before libvips computes pixels, which starts its worker threads.
 
@@ -90,17 +95,18 @@ def attempt_once(work: Callable[[], T]) -> T:
         raise VipsError(_reason(error)) from error
 
 
-def load(source: Path | bytes, loader: str, fail_on: str) -> Any:
+def load(source: Path | bytes, loader: str, fail_on: str, **options: Any) -> Any:
     """A pyvips image with only its header read, by a loader such as "pngload"; call it within `attempt`.
 
-    Its pixels are computed when they are asked for, from top to bottom, once. `fail_on` is "error" or "warning".
+    Its pixels are computed when they are asked for, from top to bottom, once. `fail_on` is "error" or "warning";
+    `options` are those of the loader (n=-1: all frames, one below the other).
     """
     if isinstance(source, bytes):
         stream = pyvips.Source.new_from_memory(source)
     else:
         path: Any = os.fsencode(source)  # file names need not be UTF-8
         stream = pyvips.Source.new_from_file(path)
-    return pyvips.Operation.call(f"{loader}_source", stream, access="sequential", fail_on=fail_on)
+    return pyvips.Operation.call(f"{loader}_source", stream, access="sequential", fail_on=fail_on, **options)
 
 
 class _Call:

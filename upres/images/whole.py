@@ -51,7 +51,7 @@ def check_room(name: str, header: Header) -> None:
 
 def decode_bytes(header: Header) -> int:
     """Memory that `read_picture` takes at its peak: the samples, and the same as float32."""
-    samples = header.height * header.width * (header.channels + header.has_alpha)
+    samples = header.height * header.width * (header.channels + header.has_alpha + header.bands)
     return samples * (header.depth // 8 + 4)
 
 

@@ -18,6 +18,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
+from upres.images.bands import joined_bands, kinds_in
 from upres.images.embed import embed, metadata_notes, needs_exif_item
 from upres.images.icc import Levels, color_space, from_srgb, is_srgb, matrix_profile, wrap
 from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
@@ -141,7 +142,10 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None,
     check_writable(format, height, width, picture.depth)
     for note in writing_notes(picture, format):
         _LOG.warning("%s", note)
-    image = describe(wrap(levels_to_write(picture, format)), picture, format)
+    image = wrap(levels_to_write(picture, format))
+    if picture.bands is not None and picture.pixels.shape[2] == 1:  # several bands are no RGB
+        image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
+    image = describe(image, picture, format)
     begin_pixels()
     try:
         operation, options = save_options(picture, format, quality, png_level)
@@ -168,6 +172,9 @@ def levels_to_write(picture: Picture, format: str) -> Levels:
         alpha = None
     colors = _in_profile(pixels, picture.icc, depth)
     levels = colors if alpha is None else np.concatenate((colors, quantize(alpha, depth)[:, :, None]), axis=2)
+    if picture.bands is not None and format == "tiff":
+        kinds = kinds_in(picture.tiff_tags, picture.bands.shape[2], alpha is not None)
+        levels = joined_bands(levels, quantize(picture.bands, depth), kinds)
     return _of_12_bits(levels) if depth > _BITS[format] else levels
 
 

@@ -22,9 +22,12 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex digits. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The SHA-256 of a file, in hex digits. Raises OSError, which names the file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:  # of a read that fails, Python does not say in which file
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def model_bytes(path: Path) -> int:
@@ -75,8 +78,13 @@ def _runs(process: int) -> bool:
 def commit_partial(partial: Path, target: Path) -> None:
     """Rename a finished, flushed file to its final name and flush the folder's entry."""
     partial.replace(target)
+    flush_folder(target.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Flush the entries of a folder. Raises OSError."""
     if os.name == "posix":  # Windows has no handle of a folder to flush
-        folder = os.open(target.parent, os.O_RDONLY)
+        folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         except OSError as error:

@@ -26,6 +26,7 @@ from upres.graph.opaque import Network
 from upres.upscaling.plan import NetworkCost
 from upres.upscaling.reference import Reference
 from upres.upscaling.tile_check import Fault, agree, find_fault
+from upres.upscaling.tile_memory import TileMemory
 from upres.upscaling.tile_size import MIN_TILE_PX, WIDE_FIELD_PX, Tiling, narrow_note, smaller_tiles
 
 _log = logging.getLogger(__name__)
@@ -57,11 +58,14 @@ class CheckedNetwork:
     runner: Its engine.
     reference: Opens the float32 CPU engine that decides about rejected tiles.
     exact: Never cut the overlap of tiles below the receptive field.
+
+    `memory`, where it is set, gives the results of tiles that equal those of the previous picture.
     """
 
     def __init__(self, graph: Network, runner: Runner, reference: Callable[[], Runner], *, exact: bool = False) -> None:
         self.graph, self.runner, self.exact = graph, runner, exact
         self.max_tile_px: int | None = None
+        self.memory: TileMemory | None = None
         self._reference = Reference(graph, reference, exact=exact)
         self._in_a_row = 0
         self._aside = False
@@ -189,6 +193,16 @@ class CheckedNetwork:
             self._tally.tiles += 1
             aside = self._aside
             self._tally.spared += aside
+        if self.memory is not None and (known := self.memory.find(where, batches)) is not None:
+            return known
+        results = self._computed(batches, where, room_bytes, alone=alone, aside=aside)
+        if self.memory is not None and not aside:
+            self.memory.keep(where, batches, results)
+        return results
+
+    def _computed(
+        self, batches: Sequence[Array], where: str, room_bytes: int, *, alone: bool, aside: bool
+    ) -> list[Array]:
         if aside:
             return [self._reference(batch, room_bytes, where, self.runner.name) for batch in batches]
         engine = parallel_of(self.runner)[1] if alone else self.runner

@@ -6,11 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-from upres.errors import InputError
 from upres.graph.opaque import Network
-from upres.system.memory import PROCESS_BYTES
-from upres.system.text import words_for_bytes
-from upres.upscaling.output_size import OutputSize
+from upres.upscaling.output_size import OutputSize, too_large
 from upres.upscaling.tile_size import (
     MAX_TILE_WORK,
     MIN_TILE_PX,
@@ -170,6 +167,7 @@ def make_plan(
     most_rows: int | None = None,
     then: tuple[NetworkCost, ...] = (),
     extras: Extras | None = None,
+    bands: int = 0,
 ) -> Plan:
     """Plan one picture. Raises `InputError` if it does not fit into `budget_bytes`.
 
@@ -186,6 +184,7 @@ def make_plan(
     exact: Never cut the overlap of tiles.
     then: The other networks of the chain, each running on the result of the one before.
     extras: What else is done.
+    bands: How many planes beside color and alpha run by themselves.
     """
     extras = extras or Extras()
     first = NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes, most_rows)
@@ -194,7 +193,8 @@ def make_plan(
     out_height, out_width = size.resolve(height, width, native=scale)
     count, notes = count_passes(height, width, (out_height, out_width), scale, clean=size.factor == 1.0)
     order = network_order(chain, count)
-    planes = channels + has_alpha
+    alone = has_alpha + bands
+    planes = channels + alone
     arrays = height * width * planes * FLOAT_BYTES
     out_pixels = out_height * out_width
     # Arrays alive at the same time: while a pass runs, during the final resize (source, intermediate, result), and
@@ -267,18 +267,12 @@ def make_plan(
             align = cost.graph.alignment
             padded = (-(-rows // align) * align, -(-columns // align) * align)
             read_px = sum(t.source_px for t in tiles_of(tiling, padded, sizes[i], align, cost.grid_px, margin))
-        macs += read_px * extras.turns * (repeats + has_alpha) * cost.graph.macs_per_pixel
+        macs += read_px * extras.turns * (repeats + alone) * cost.graph.macs_per_pixel
     needed = array_bytes + fixed
     for place in set(order):
         needed += max(step.tiling.source_bytes for step in passes if step.place == place)
     if needed > budget_bytes:
-        raise InputError(
-            f"an output of {out_width} x {out_height} needs {words_for_bytes(needed)} of memory, "
-            f"and {words_for_bytes(budget_bytes)} may be used "
-            f"(beside {words_for_bytes(PROCESS_BYTES)} of the program itself); "
-            "request a smaller output, close other programs, "
-            "or raise `memory_bytes`"
-        )
+        raise too_large(out_height, out_width, needed, budget_bytes)
     return Plan(out_height, out_width, tuple(passes), macs, array_bytes, needed, notes)
 
 

@@ -19,13 +19,16 @@ USUAL_BYTES = 900 << 20
 
 @dataclass(frozen=True, slots=True)
 class PictureSize:
-    """An input: its size, channels of color (1 or 3), whether its alpha varies, and bits per channel (8 or 16)."""
+    """An input: its size, channels of color (1 or 3), whether its alpha varies, bits per channel (8 or 16), and
+    further bands.
+    """
 
     height: int
     width: int
     channels: int = 3
     has_alpha: bool = False
     depth: int = 8
+    bands: int = 0
 
 
 def plan_whole(
@@ -56,6 +59,7 @@ def plan_whole(
         fixed_bytes=first.fixed_bytes,
         most_rows=first.most_rows,
         then=tuple(then),
+        bands=given.bands,
         extras=Extras(TURNS if options.tta else 1, options.wrap, options.color_lock or options.blend < 1.0),
     )
 

@@ -174,7 +174,9 @@ def run_tile(network: CheckedNetwork, planes: Array, tile: Tile, tiling: Tiling)
     else:
         result = answers[0][0] if len(answers) == 1 else np.concatenate([answer[0] for answer in answers])
     if beyond is not None:
-        result += _linear(_linear(beyond, graph.scale, 1), graph.scale, 2)
+        result = result + _linear(
+            _linear(beyond, graph.scale, 1), graph.scale, 2
+        )  # a memory of tiles keeps the answers
     return result
 
 

@@ -36,7 +36,7 @@ def plan_file(upscaler: Upscaler, header: Header, size: OutputSize, format: str)
         refusal = error
     if plan is not None and plan.array_bytes <= WHOLE_BYTES:
         return plan
-    option = whole_option(upscaler.options)
+    option = whole_option(upscaler.options) or ("a TIFF with further bands" if header.bands else "")
     if option:
         if plan is None:
             raise InputError(f"{refusal}. {option} needs the whole picture in memory") from refusal
@@ -61,6 +61,7 @@ def plan_in_memory(upscaler: Upscaler, header: Header, size: OutputSize) -> Plan
         header.width,
         channels=header.channels,
         has_alpha=header.has_alpha,
+        bands=header.bands,
         depth=header.depth,
         size=size,
     )
@@ -148,7 +149,7 @@ def upscale_file(
     watch = watched(progress, cancel)
     if isinstance(model, Upscaler):
         if options is not None:
-            raise UsageError("`options` belong to the Upscaler that was given as `model`")
+            raise UsageError("an Upscaler has its options: give them to it, or name a model")
         return _run(model, source, header, wanted, target, format, quality, png_level, max_pixels, watch)
     with Upscaler(model, options) as upscaler:
         return _run(upscaler, source, header, wanted, target, format, quality, png_level, max_pixels, watch)

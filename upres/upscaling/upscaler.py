@@ -204,11 +204,11 @@ class Upscaler:
         return sr
 
     def _run(self, picture: Picture, size: OutputSize | None, watch: Progress | None) -> Picture:
-        height, width, channels = picture.pixels.shape
+        (height, width, channels), bands, depth = picture.pixels.shape, picture.band_count, picture.depth
         begin_engine()  # before the lock: another thread may have held it when this process was forked
         with self._open():  # an engine runs one picture at a time
             chosen, veil = self._choose(picture, size), is_translucent(picture)
-            plan = self.plan(height, width, channels=channels, has_alpha=veil, depth=picture.depth, size=size)
+            plan = self.plan(height, width, channels=channels, has_alpha=veil, bands=bands, depth=depth, size=size)
             meter = self._begin(plan, watch)
             result = enlarge_picture(picture, self.networks, plan, self.options, meter)
             meter.finish()
@@ -255,22 +255,22 @@ class Upscaler:
         *,
         channels: int = 3,
         has_alpha: bool = False,
+        bands: int = 0,
         depth: int = 8,
         size: OutputSize | None = None,
     ) -> Plan:
         """Plan a picture without running it. Raises `InputError` if it does not fit in memory.
 
         height, width: Of the input, with `channels` of color (1 or 3) of `depth` bits (8 or 16).
-        has_alpha: Its alpha varies, and runs through the network too.
+        has_alpha: Its alpha varies, and runs through the network too, as each of `bands` more planes does.
         size: The output size; None: the model's own scale.
         """
-        given = PictureSize(height, width, channels, has_alpha, depth)
+        given = PictureSize(height, width, channels, has_alpha, depth, bands)
         return plan_whole(self.networks, self.options, given, size or OutputSize(), self.budget_bytes())
 
     def budget_bytes(self) -> int:
         """Memory that one picture may take in all, as of now."""
-        given = self.options.memory_bytes
-        return given if given is not None else int(_FREE_SHARE * available_bytes())
+        return self.options.memory_bytes or int(_FREE_SHARE * available_bytes())
 
     def macs_per_second(self, macs: float = CALIBRATION_MACS, workers: int = 1, most_px: int = MOST_PX) -> float:
         """Speed with `workers` tiles at once, measured once with gray ones of `most_px` a side, about `macs` in all."""

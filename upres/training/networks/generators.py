@@ -9,9 +9,11 @@ from torch import Tensor
 
 from upres.training.config import TrainConfig
 from upres.training.networks.compact import Compact
+from upres.training.networks.own import OwnGenerator, own_generator
 from upres.training.networks.residual import Residual
 from upres.training.networks.rrdb import RRDBNet
 from upres.training.networks.srresnet import SRResNet
+from upres.training.references import is_own
 
 
 class Generator(Protocol):
@@ -34,7 +36,7 @@ class Generator(Protocol):
         ...
 
 
-AnyGenerator: TypeAlias = Compact | Residual | RRDBNet | SRResNet
+AnyGenerator: TypeAlias = Compact | Residual | RRDBNet | SRResNet | OwnGenerator
 
 
 def channels_of(config: TrainConfig) -> int:
@@ -83,4 +85,4 @@ def build_generator(config: TrainConfig) -> AnyGenerator:
 
     Raises `UsageError` for a scale the network does not support.
     """
-    return GENERATORS[config.network](config)
+    return own_generator(config) if is_own(config.network) else GENERATORS[config.network](config)

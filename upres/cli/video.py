@@ -1,0 +1,197 @@
+"""`upres video`: build a `VideoRequest`, run it, report the result."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, ThreadsOption, plain
+from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
+from upres.errors import EngineError, UsageError
+
+_RESULT, _MODEL, _LOOK, _PART = "Result", "Model", "Look", "Part and files"
+
+
+def video(
+    source: Annotated[str, typer.Argument(metavar="VIDEO", help="The video; - is y4m on standard input.")],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            *("-o", "--out"),
+            metavar="FILE",
+            help="Output .mp4, .mov, .mkv or .webm. Default: NAME_x2 with the source's ending, or .mkv.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    factor: Annotated[
+        float | None,
+        typer.Option(
+            *("--scale", "-s"),
+            metavar="FACTOR",
+            help="Scale factor, such as 2 or 1.5; 1 cleans at the same size. Default: 2.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            "--width", metavar="PX", help="Output width; with --height, fit inside the box.", rich_help_panel=_RESULT
+        ),
+    ] = None,
+    height: Annotated[
+        int | None,
+        typer.Option(
+            "--height", metavar="PX", help="Output height; with --width, fit inside the box.", rich_help_panel=_RESULT
+        ),
+    ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            "--codec",
+            metavar="NAME",
+            help="h264, hevc, av1, vp9, ffv1 or prores. Default: h264 for 8 bits, hevc for more.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    crf: Annotated[
+        int | None,
+        typer.Option(
+            "--crf",
+            metavar="N",
+            help="Constant quality, 0 is best. Default: 16 for h264, 18 hevc, 20 vp9, 24 av1.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    pix_fmt: Annotated[
+        str | None,
+        typer.Option(
+            "--pix-fmt",
+            metavar="NAME",
+            help="Format of pixels, such as yuv420p10le. Default: the source's, or the nearest of the codec.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            *("-n", "--model"),
+            metavar="NAME|FILE",
+            help="Model name or file, blend (a:0.7,b:0.3) or chain ('a>b'). Default: auto, what fits the video.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    denoise: Annotated[
+        float | None,
+        typer.Option(
+            "--denoise",
+            metavar="0..1",
+            help="Denoising strength, by a blend of -n with its twin that keeps noise.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    blend: Annotated[
+        float,
+        typer.Option(
+            "--blend",
+            metavar="0..1",
+            help="Mix with a cubic resize: 1 is the network alone, 0 the resize.",
+            rich_help_panel=_LOOK,
+        ),
+    ] = 1.0,
+    color_lock: Annotated[
+        bool,
+        typer.Option("--color-lock", help="Keep the colors of the source over large areas.", rich_help_panel=_LOOK),
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="TIME", help="Begin here: seconds or h:mm:ss.", rich_help_panel=_PART),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option("--end", metavar="TIME", help="End here: seconds or h:mm:ss.", rich_help_panel=_PART),
+    ] = None,
+    segment_frames: Annotated[
+        int,
+        typer.Option(
+            "--segment",
+            metavar="FRAMES",
+            help="Frames that are finished together: a crash costs no more than these.",
+            rich_help_panel=_PART,
+        ),
+    ] = 120,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace a result, and forget an unfinished one.", rich_help_panel=_PART),
+    ] = False,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            "--engine", help="Inference engine; auto measures once which is fastest here.", rich_help_panel=SPEED_PANEL
+        ),
+    ] = Engine.auto,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = Precision.auto,
+    threads: ThreadsOption = 0,
+    nice: Annotated[
+        bool, typer.Option("--nice", help="Let other programs go first.", rich_help_panel=SPEED_PANEL)
+    ] = False,
+    memory_bytes: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="SIZE",
+            help="Memory limit, such as 2G or 512M. Default: 80 % of the free memory.",
+            rich_help_panel=SPEED_PANEL,
+        ),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
+) -> None:
+    """Upscale a video. Every frame keeps its time; sound, subtitles, chapters and other tracks are copied untouched.
+
+    Run the same command again after a crash or Ctrl-C: it goes on where it stopped.
+
+    \b
+    Examples:
+      upres video clip.mp4
+      upres video film.mkv -o film-4k.mkv -s 2 -n photo-x4 --codec hevc --crf 20
+      upres video film.mkv -o try.mkv --start 0:10:00 --end 0:10:10
+    """
+    given = dict(locals())  # by the parameter names of the library
+
+    def work() -> int:
+        from upres.system.packages import has_module
+        from upres.system.text import parse_bytes
+        from upres.upscaling.choose_model import AUTO
+        from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
+        from upres.upscaling.output_size import OutputSize
+
+        if "" in (source, out):
+            raise UsageError("the video or -o is an empty string (an unset variable?); name a file")
+        if not has_module("av"):
+            raise EngineError("video needs PyAV, which is not installed: pip install 'upres[video]'")
+        given["memory_bytes"] = None if memory_bytes is None else parse_bytes(memory_bytes)
+        from upres.cli.video_job import run_request
+        from upres.video.request import VideoRequest, parse_time
+
+        request = VideoRequest(
+            source,
+            out=out,
+            size=OutputSize(factor, width, height),
+            model=None if model == AUTO else model,
+            options=UpscaleOptions().replace(**{name: plain(given[name]) for name in OPTION_FIELDS if name in given}),
+            codec=codec,
+            crf=crf,
+            pix_fmt=pix_fmt,
+            start_s=None if start is None else parse_time(start, "start"),
+            end_s=None if end is None else parse_time(end, "end"),
+            segment_frames=segment_frames,
+            overwrite=overwrite,
+        )
+        if nice:
+            from upres.system.priority import lower_priority
+
+            lower_priority()
+        return run_request(request, debug or debug_enabled())
+
+    run_verb(work, debug)

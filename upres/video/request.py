@@ -1,0 +1,66 @@
+"""A request to upscale a video, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+
+from upres.batch.request import Request
+from upres.errors import UsageError
+from upres.upscaling.options import UpscaleOptions
+from upres.upscaling.output_size import OutputSize
+
+DEFAULT_FACTOR = 2.0
+SEGMENT_FRAMES = 120
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRequest:
+    """What `upres video` is asked to do. Raises `UsageError` for a value out of range."""
+
+    source: str  # a video, or "-": y4m on standard input
+    out: str | None = None  # the file to write; None: beside the source, as NAME_x2.mp4
+    size: OutputSize = field(default_factory=OutputSize)  # of the result; nothing set: twice the size of the source
+    model: str | None = None  # a name, a file or an expression; None: the bundled model that fits a frame
+    options: UpscaleOptions = field(default_factory=UpscaleOptions)  # how to upscale
+    codec: str | None = None  # "h264", "hevc", ...; None: by the file's ending and the depth of the source
+    crf: int | None = None  # constant quality, 0 is best; None: the default of the codec
+    pix_fmt: str | None = None  # as FFmpeg calls it; None: the nearest to the source's that the codec takes
+    start_s: Fraction | None = None  # beginning of the part to make, in seconds; None: of the video
+    end_s: Fraction | None = None  # its end; None: of the video
+    segment_frames: int = SEGMENT_FRAMES  # frames in a segment: what a crash can cost
+    overwrite: bool = False  # replace a result, and forget an unfinished job
+
+    def __post_init__(self) -> None:
+        if self.start_s is not None and self.start_s < 0:
+            raise UsageError(f"`start` must not be negative, got {float(self.start_s):g} s")
+        if self.end_s is not None and self.end_s <= (self.start_s or 0):
+            raise UsageError(f"`end` must be after the start, got {float(self.end_s):g} s")
+        if not 1 <= self.segment_frames <= 100_000:
+            raise UsageError(f"`segment_frames` must be between 1 and 100,000 frames, got {self.segment_frames:,}")
+
+    @property
+    def target_size(self) -> OutputSize:
+        """The size asked for, or twice the size."""
+        asked = any(getattr(self.size, one.name) is not None for one in fields(self.size))
+        return self.size if asked else OutputSize(factor=DEFAULT_FACTOR)
+
+    def settings(self, model: str) -> dict[str, str]:
+        """What the pixels depend on, by parameter, with this model."""
+        request = Request((self.source,), size=self.target_size, model=model, options=self.options)
+        own = {"crf": self.crf, "start": self.start_s, "end": self.end_s, "segment": self.segment_frames}
+        return request.settings() | {name: str(value) for name, value in own.items() if value is not None}
+
+
+def parse_time(text: str, name: str) -> Fraction:
+    """`"90"`, `"1:30"`, `"0:01:30.5"` -> seconds. Raises `UsageError`, which names the parameter, for anything else."""
+    parts = text.strip().split(":")
+    try:
+        if not 1 <= len(parts) <= 3 or not all(part and part[0].isdecimal() for part in parts):
+            raise ValueError
+        seconds = Fraction(0)
+        for part in parts[:-1]:
+            seconds = (seconds + int(part)) * 60
+        return seconds + Fraction(parts[-1] if "/" not in parts[-1] else "x")
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"`{name}` must be seconds or h:mm:ss, such as 90 or 1:30.5, got {text!r}") from None
