@@ -6,11 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-from upres.errors import InputError
 from upres.graph.opaque import Network
-from upres.system.memory import PROCESS_BYTES
-from upres.system.text import words_for_bytes
-from upres.upscaling.output_size import OutputSize
+from upres.upscaling.output_size import OutputSize, too_large
 from upres.upscaling.passes import count_passes
 from upres.upscaling.tile_size import (
     MAX_TILE_WORK,
@@ -251,13 +248,7 @@ def make_plan(
     for place in set(order):
         needed += max(step.tiling.source_bytes for step in passes if step.place == place)
     if needed > budget_bytes:
-        raise InputError(
-            f"an output of {out_width} x {out_height} needs {words_for_bytes(needed)} of memory, "
-            f"and {words_for_bytes(budget_bytes)} may be used "
-            f"(beside {words_for_bytes(PROCESS_BYTES)} of the program itself); "
-            "request a smaller output, close other programs, "
-            "or raise `memory_bytes`"
-        )
+        raise too_large(out_height, out_width, needed, budget_bytes)
     return Plan(out_height, out_width, tuple(passes), macs, array_bytes, needed, notes)
 
 
