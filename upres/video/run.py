@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +25,9 @@ from upres.video.journal import Closed
 from upres.video.mux import write_result
 from upres.video.outputs import SegmentOutput, StreamOutput
 from upres.video.plan import VideoJob
+from upres.video.preview import SideBySide
 from upres.video.reader import Counts, SourceFrame
+from upres.video.still import LOOK_FRAMES, choose_tilings
 from upres.video.yuv import Array
 
 _AHEAD = 2  # frames decoded before they are needed, and results that wait for the encoder
@@ -134,7 +137,7 @@ class _Run:
                 self._journal.remove()
             report.frames = self._journal.frames
             report.reused = sum(one.reused for one in self._journal.segments)
-        report.flicker = self._flicker.ratio
+        report.flicker = None if self._job.request.preview_s is not None else self._flicker.ratio
         report.notes += _sum(self._counts_before, self._reader.counts).notes
         if enlarger is not None:
             report.static = enlarger.static_share
@@ -142,15 +145,30 @@ class _Run:
             enlarger.close()
         return report
 
-    def _enlarger(self, upscaler: Upscaler) -> FrameEnlarger:
+    def _enlarger(self, upscaler: Upscaler) -> FrameEnlarger | SideBySide:
         job, video = self._job, self._job.video
-        enlarger = FrameEnlarger(upscaler, job.encoding.height, job.encoding.width, self._progress)
+        enlarger = FrameEnlarger(upscaler, *job.column, self._progress)
         size = (video.height, video.width, 1 if video.layout.kind == "gray" else 3)
         if self._journal.tilings:
             enlarger.use_tilings(*size, self._journal.tilings)
         else:
-            self._journal.tilings = enlarger.tilings(*size)
-        return enlarger
+            self._journal.tilings = self._tilings(upscaler, enlarger.tilings(*size))
+            enlarger.use_tilings(*size, self._journal.tilings)
+        if job.request.preview_s is None:
+            return enlarger
+        return SideBySide([enlarger, *(FrameEnlarger(one, *job.column, self._look) for one in job.rivals)], *job.column)
+
+    def _tilings(self, upscaler: Upscaler, own: list[list[int]]) -> list[list[int]]:
+        """Those of the network, or smaller ones where much of the video stands still."""
+        job = self._job
+        if job.source.container is not None or upscaler.options.tile_px is not None:
+            return own
+        first = list(islice(job.source.reader(job.start_pts, job.end_pts), LOOK_FRAMES))
+        return choose_tilings(first, own, upscaler.graph.alignment)
+
+    def _look(self, done: int, total: int) -> None:
+        if self._cancel.is_set():
+            raise _Cancelled
 
     def _progress(self, done: int, total: int) -> None:
         if self._cancel.is_set():
@@ -159,7 +177,7 @@ class _Run:
 
     def _frames(
         self,
-        enlarger: FrameEnlarger,
+        enlarger: FrameEnlarger | SideBySide,
         readers: WorkerThread[tuple[SourceFrame, Array, Array | None] | None],
         networks: WorkerThread[Result],
         writers: WorkerThread[None],
