@@ -179,6 +179,19 @@ def test_a_damaged_segment_and_those_after_it_are_made_again(tmp_path: Path, mod
     assert hashes_of(out) == hashes_of(straight)
 
 
+def test_what_was_met_is_counted_once(tmp_path: Path, model: str) -> None:
+    source = make_video(tmp_path / "in.mp4", 23, options={"x264-params": "interlaced=1"})
+    straight = whole(upscale(source, model, tmp_path / "straight.mp4"))
+    out = tmp_path / "out.mp4"
+    upscale(source, model, out, Counting(12.0))
+    resumed = whole(upscale(source, model, out))
+    assert resumed.resumed > 0
+    told = [[note for note in report.notes if "interlaced" in note] for report in (straight, resumed)]
+    assert told[0] == ["23 frames were interlaced and have been deinterlaced (bwdif)"]
+    assert int(told[1][0].split()[0]) - 23 in (0, 1)  # the filter is a frame ahead
+    assert hashes_of(out) == hashes_of(tmp_path / "straight.mp4")
+
+
 def test_other_settings_do_not_mix(tmp_path: Path, model: str) -> None:
     source = make_video(tmp_path / "in.mp4", 12)
     out = tmp_path / "out.mp4"

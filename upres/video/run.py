@@ -23,6 +23,7 @@ from upres.video.enlarger import FrameEnlarger, Result, decoded
 from upres.video.flicker import Flicker
 from upres.video.journal import Closed
 from upres.video.mux import write_result
+from upres.video.opened import Frames
 from upres.video.outputs import SegmentOutput, StreamOutput
 from upres.video.plan import VideoJob
 from upres.video.preview import SideBySide
@@ -30,6 +31,7 @@ from upres.video.reader import Counts, SourceFrame
 from upres.video.still import LOOK_FRAMES, choose_tilings
 from upres.video.yuv import Array
 
+_Decoded = tuple[SourceFrame, Array, Array | None, Counts]  # a frame, its picture, and what was met up to it
 _AHEAD = 2  # frames decoded before they are needed, and results that wait for the encoder
 _SLOW_MACS_PER_SECOND = 20e9
 
@@ -110,7 +112,7 @@ class _Run:
         self._counts_before = job.journal.counts
 
     def run(self) -> VideoReport:
-        readers: WorkerThread[tuple[SourceFrame, Array, Array | None] | None] = WorkerThread("upres-read")
+        readers: WorkerThread[_Decoded | None] = WorkerThread("upres-read")
         networks: WorkerThread[Result] = WorkerThread("upres-run")
         writers: WorkerThread[None] = WorkerThread("upres-write")
         report = self._report
@@ -178,7 +180,7 @@ class _Run:
     def _frames(
         self,
         enlarger: FrameEnlarger | SideBySide,
-        readers: WorkerThread[tuple[SourceFrame, Array, Array | None] | None],
+        readers: WorkerThread[_Decoded | None],
         networks: WorkerThread[Result],
         writers: WorkerThread[None],
     ) -> None:
@@ -187,15 +189,15 @@ class _Run:
         job = self._job
         straight = job.sink is not None
         output = StreamOutput(job, self._flicker) if straight else SegmentOutput(job, self._flicker, self._close)
-        ahead = deque(readers.submit(_next(frames)) for _ in range(_AHEAD))
+        ahead = deque(readers.submit(_next(frames, self._reader)) for _ in range(_AHEAD))
         writing: deque[Future[None]] = deque()
         try:
             while True:
                 item = result_of(ahead.popleft())
                 if item is None:
                     break
-                ahead.append(readers.submit(_next(frames)))
-                source, pixels, alpha = item
+                ahead.append(readers.submit(_next(frames, self._reader)))
+                source, pixels, alpha, counts = item
                 self._taken += 1
                 before = enlarger.reused
                 running = networks.submit(lambda: enlarger(source, pixels, alpha))  # noqa: B023  # waited for below
@@ -203,7 +205,7 @@ class _Run:
                 reused = enlarger.reused > before
                 while len(writing) >= _AHEAD:
                     result_of(writing.popleft())
-                writing.append(writers.submit(output.writing(source, pixels, result, reused=reused)))
+                writing.append(writers.submit(output.writing(source, pixels, result, counts, reused=reused)))
                 del item, pixels, result, running
                 self._watcher.done(self._report.resumed + self._taken)
             while writing:
@@ -212,10 +214,10 @@ class _Run:
         finally:
             result_of(writers.submit(output.drop))
 
-    def _close(self, closed: Closed) -> None:
-        """A segment is on disk."""
+    def _close(self, closed: Closed, counts: Counts) -> None:
+        """A segment is on disk; `counts` is what this run has met up to its last frame."""
         self._journal.segments.append(closed)
-        self._journal.counts = _sum(self._counts_before, self._reader.counts)
+        self._journal.counts = _sum(self._counts_before, counts)
         self._journal.flicker = self._flicker.sums
         self._journal.save()
 
@@ -227,12 +229,12 @@ class _Run:
         self._journal.remove()
 
 
-def _next(frames: Iterator[SourceFrame]) -> Callable[[], tuple[SourceFrame, Array, Array | None] | None]:
+def _next(frames: Iterator[SourceFrame], reader: Frames) -> Callable[[], _Decoded | None]:
     """The work of decoding the next frame."""
 
-    def work() -> tuple[SourceFrame, Array, Array | None] | None:
+    def work() -> _Decoded | None:
         frame = next(frames, None)
-        return None if frame is None else (frame, *decoded(frame))
+        return None if frame is None else (frame, *decoded(frame), replace(reader.counts))
 
     return work
 
