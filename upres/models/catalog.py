@@ -75,7 +75,7 @@ _BUNDLED = (
         "compact-x4",
         family="residual",
         scale=4,
-        sha256="bffeb22739d6faa3d2f130198d2e1ca8cacc7813a8f5e27c54485437d4caf8c1",
+        sha256="772e27393b9445fc2ea77167b822c1a50cc315697147e7db60fbada5f11787a3",
         purpose="faithful enlargement of clean photographs by 4: no invented detail, no repair of compression or noise",
         training_data=_PHOTOGRAPHS,
     ),
