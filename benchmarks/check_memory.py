@@ -78,9 +78,11 @@ def run(source: Path, target: Path, model: str, memory: int | None) -> tuple[int
 
 def least(source: Path, target: Path, model: str) -> int:
     """About the least limit that is accepted: what the refusal of a small one asks for."""
-    _, words = run(source, target, model, 98 * MIB)
+    _, words = run(source, target, model, 114 * MIB)
     found = re.search(r"needs ([\d.]+) ([MG])B of memory", words)
-    return 98 * MIB if found is None else int(float(found[1]) * {"M": MIB, "G": 1024 * MIB}[found[2]] * 1.02) + 98 * MIB
+    if found is None:
+        return 114 * MIB
+    return int(float(found[1]) * {"M": MIB, "G": 1024 * MIB}[found[2]] * 1.02) + 114 * MIB
 
 
 def main() -> None:

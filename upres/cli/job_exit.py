@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from upres.batch.job import Kept, Summary
 from upres.cli.errors import BUG, DONE, OUTPUT_FAILED
 from upres.system import signals
+from upres.system.files import discard_unfinished
 from upres.upscaling.upscaler import Upscaler
 
 
@@ -17,8 +18,9 @@ def leave(summary: Summary, kept: Kept, upscalers: Iterable[Upscaler]) -> int:
     code = next((code for code in (5, 4, BUG, 3) if code in summary.codes), max(summary.codes, default=DONE))
     code = signals.exit_code() if summary.interrupted else code or (OUTPUT_FAILED if kept.other else DONE)
     if summary.abandoned:
-        # A thread is still inside an engine's call, and a normal exit would free the engine under it. All files are
-        # complete or absent by now, so nothing needs cleaning up.
+        # A thread is still inside an engine's call, and a normal exit would free the engine under it. It may be writing
+        # a picture by rows.
+        discard_unfinished()
         sys.stderr.flush()
         os._exit(code)
     for upscaler in upscalers:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from upres.cli.bench import bench
 from upres.cli.command import Verb
 from upres.cli.compare import compare
 from upres.cli.degrade import degrade
@@ -62,6 +63,7 @@ app.command(cls=Verb)(serve)
 app.command(cls=Verb)(remote)
 app.command(cls=Verb)(ui)
 app.command(cls=Verb)(doctor)
+app.command(cls=Verb)(bench)
 app.add_typer(models)
 
 

@@ -89,6 +89,12 @@ def fixed_bytes_of(runner: Runner) -> int:
     return fixed
 
 
+def most_rows_of(runner: Runner) -> int | None:
+    """Rows from which the memory of a call no longer grows (`most_rows: int`); None if it grows with every row."""
+    rows: int | None = getattr(runner, "most_rows", None)
+    return rows
+
+
 def parallel_of(runner: Runner) -> tuple[int, Callable[[Array], Array]]:
     """How many tiles `runner` can run at once, each in one thread, and the function that runs one of them, which may
     not be called while `runner` itself runs; (1, runner) if it cannot.

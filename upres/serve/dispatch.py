@@ -113,16 +113,28 @@ class Dispatch:
                 self._desk.metrics.workers_started.inc()
                 _log.info("worker %s is ready", process.pid)
             await self._taking.wait()
-            job = await self._desk.queue.take()
-            if not self._taking.is_set():
-                await self._desk.queue.put(job, first=True)
-                continue
-            if job.ended:
-                continue
-            if not process.alive:  # it died while it waited: that is no attempt of the job
-                await self._desk.queue.put(job, first=True)
-                continue
-            await self._run(job, process)
+            job = await self._take(process)
+            if job is not None and not job.ended:
+                await self._run(job, process)
+
+    async def _take(self, process: WorkerProcess) -> Job | None:
+        """The next job; None if the process dies while it waits for one, which is no attempt of a job."""
+        queue = self._desk.queue
+        taking = asyncio.create_task(queue.take())
+        dying = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait({taking, dying}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            dying.cancel()
+            taking.cancel()
+            await asyncio.wait({taking})
+        if taking.cancelled():
+            return None
+        job = taking.result()
+        if not process.alive or not self._taking.is_set():
+            await queue.put(job, first=True)
+            return None
+        return job
 
     async def _run(self, job: Job, process: WorkerProcess) -> None:
         """Do a job, which has ended then, or waits for its next attempt."""

@@ -17,6 +17,7 @@ from upres.errors import OutputError
 
 # EFBIG is a file size limit (ulimit -f), EDQUOT a quota: to the user, each is a full disk.
 _NO_FLUSH = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF})
+_unfinished: set[Path] = set()  # partial files of this process
 DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
@@ -118,6 +119,7 @@ def open_atomic(target: Path) -> Generator[BinaryIO]:
     try:
         target = target.resolve()  # a link stays a link: its target is replaced
         partial = partial_path(target)
+        _unfinished.add(partial)
         try:
             with partial.open("x+b") as file:
                 yield file
@@ -126,5 +128,13 @@ def open_atomic(target: Path) -> Generator[BinaryIO]:
             commit_partial(partial, target)
         finally:
             partial.unlink(missing_ok=True)
+            _unfinished.discard(partial)
     except OSError as error:
         raise output_error(target, error) from error
+
+
+def discard_unfinished() -> None:
+    """Remove the files that `open_atomic` has not finished. For a process that ends while threads still write them."""
+    for partial in list(_unfinished):
+        with suppress(OSError):  # another thread was faster, or the system keeps open files
+            partial.unlink()

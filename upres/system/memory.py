@@ -13,7 +13,7 @@ from upres.errors import UsageError
 from upres.system.kernel_files import cgroups, field_of, number_in
 from upres.system.text import words_for_bytes
 
-PROCESS_BYTES = 96 << 20  # of an `upres upscale` without picture and network: Python, numpy, ncnn, libvips (measured)
+PROCESS_BYTES = 112 << 20  # of an `upres upscale` without picture and network: Python, numpy, ncnn, libvips (measured)
 _UNLIMITED = 1 << 60  # cgroup v1 writes "no limit" as a number near 2^63
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from upres.engines.runner import Runner, device_bytes_of, fixed_bytes_of, parallel_of
+from upres.engines.runner import Runner, device_bytes_of, fixed_bytes_of, most_rows_of, parallel_of
 from upres.errors import EngineError, NotFiniteError, OutOfMemoryError
 from upres.graph.nodes import Array
 from upres.graph.opaque import Network
@@ -86,6 +86,7 @@ class CheckedNetwork:
             self.max_tile_px,
             parallel_of(runner)[0],
             fixed_bytes_of(runner),
+            most_rows_of(runner),
         )
 
     def close(self) -> None:

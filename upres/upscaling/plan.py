@@ -6,11 +6,9 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-from upres.errors import InputError
 from upres.graph.opaque import Network
-from upres.system.memory import PROCESS_BYTES
-from upres.system.text import words_for_bytes
-from upres.upscaling.output_size import OutputSize
+from upres.upscaling.output_size import OutputSize, too_large
+from upres.upscaling.passes import count_passes
 from upres.upscaling.tile_size import (
     MAX_TILE_WORK,
     MIN_TILE_PX,
@@ -21,8 +19,6 @@ from upres.upscaling.tile_size import (
     tiles_of,
 )
 
-MAX_PASSES = 2
-PLAIN_STRETCH = 1.15  # a cubic resize covers this much beyond the network's scale as well as a second pass does
 FLOAT_BYTES = 4
 
 
@@ -37,6 +33,7 @@ class NetworkCost:
     max_tile_px: Side of the tiles that fitted after memory ran out once.
     workers: Tiles that its engine can run at once, in one thread each.
     fixed_bytes: Of its weights in the engine.
+    most_rows: Rows from which the memory of a tile no longer grows; None if it grows with every row.
     """
 
     graph: Network
@@ -46,6 +43,7 @@ class NetworkCost:
     max_tile_px: int | None = None
     workers: int = 1
     fixed_bytes: int = 0
+    most_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,29 +122,6 @@ class Plan:
         return max((step.tiling.workers for step in self.passes), default=1)
 
 
-def count_passes(
-    height: int, width: int, target: tuple[int, int], scale: int, *, clean: bool = False
-) -> tuple[int, tuple[str, ...]]:
-    """How often a network of `scale` runs on (height, width) to reach `target` (h, w), and notes for the user.
-
-    clean: The network also runs if the target is as large as the picture: its result, reduced, is a cleaned picture.
-    """
-    ratio = max(target[0] / height, target[1] / width)
-    if scale == 1:
-        resized = "the model does not enlarge; its result was resized by cubic interpolation"
-        return 1, () if target == (height, width) else (resized,)
-    if target[0] <= height and target[1] <= width and not (clean and target == (height, width)):
-        return 0, ("the output is not larger than the input: cubic interpolation was used, and no network",)
-    if ratio <= scale * PLAIN_STRETCH or (target[0] <= height * scale and target[1] <= width * scale):
-        return 1, ()
-    notes = [f"more than x{scale}: the network ran twice and its result was resized to fit"]
-    if (target[0], target[1]) == (height * scale**2, width * scale**2):
-        notes = [f"the x{scale} network ran twice to reach x{scale**2}"]
-    if ratio > scale**2 * PLAIN_STRETCH:
-        notes = [f"more than x{scale**2}: the network ran twice; the rest is cubic interpolation, which adds no detail"]
-    return MAX_PASSES, tuple(notes)
-
-
 def make_plan(
     graph: Network,
     height: int,
@@ -165,6 +140,7 @@ def make_plan(
     max_tile_px: int | None = None,
     workers: int = 1,
     fixed_bytes: int = 0,
+    most_rows: int | None = None,
     then: tuple[NetworkCost, ...] = (),
     extras: Extras | None = None,
     bands: int = 0,
@@ -178,7 +154,8 @@ def make_plan(
     depth: Bits per channel of the output, 8 or 16.
     size: The output size wanted.
     budget_bytes: Memory for everything.
-    workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes: As in `NetworkCost`, for `graph`.
+    workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes, most_rows: Of `graph`, as in
+        `NetworkCost`.
     tile_px: Side of the tiles; None: the largest that fits.
     exact: Never cut the overlap of tiles.
     then: The other networks of the chain, each running on the result of the one before.
@@ -186,7 +163,7 @@ def make_plan(
     bands: How many planes beside color and alpha run by themselves.
     """
     extras = extras or Extras()
-    first = NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes)
+    first = NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes, most_rows)
     chain = (first, *then)
     scale = math.prod(cost.graph.scale for cost in chain)
     out_height, out_width = size.resolve(height, width, native=scale)
@@ -244,6 +221,7 @@ def make_plan(
             exact=exact,
             grid_px=cost.grid_px,
             workers=cost.workers,
+            most_rows=cost.most_rows,
         )
         tiling = Tiling(0, 0, 0, math.inf)
         for room in (left // 2, left):
@@ -270,13 +248,7 @@ def make_plan(
     for place in set(order):
         needed += max(step.tiling.source_bytes for step in passes if step.place == place)
     if needed > budget_bytes:
-        raise InputError(
-            f"an output of {out_width} x {out_height} needs {words_for_bytes(needed)} of memory, "
-            f"and {words_for_bytes(budget_bytes)} may be used "
-            f"(beside {words_for_bytes(PROCESS_BYTES)} of the program itself); "
-            "request a smaller output, close other programs, "
-            "or raise `memory_bytes`"
-        )
+        raise too_large(out_height, out_width, needed, budget_bytes)
     return Plan(out_height, out_width, tuple(passes), macs, array_bytes, needed, notes)
 
 

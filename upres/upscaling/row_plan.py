@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from upres.engines.tiles import source_lengths
-from upres.errors import InputError
-from upres.system.memory import PROCESS_BYTES
-from upres.system.text import words_for_bytes
-from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import FLOAT_BYTES, NetworkCost, Pass, Plan, count_passes, network_order
+from upres.upscaling.output_size import OutputSize, too_large
+from upres.upscaling.passes import count_passes
+from upres.upscaling.plan import FLOAT_BYTES, NetworkCost, Pass, Plan, network_order
 from upres.upscaling.tile_size import LAYER_SHARE, MAX_TILE_WORK, MIN_TILE_PX, WIDE_FIELD_PX, Tiling, narrow_note
 
 _HEIGHTS = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # of bands, in LR pixels
@@ -24,6 +22,7 @@ _WIDTHS = 40  # cuts of the width that are tried
 _DECODED_ROWS = 64 + 128  # of a band that is decoded, and what libvips holds
 _ENCODED_ROWS = 640  # that libvips holds while it encodes
 _WHOLE_ENCODER = {"webp": 12, "avif": 16}  # bytes per pixel of encoders that hold the whole picture, beside its levels
+_POOLS = 1.25  # tiles at the border come first, and an engine's pools keep blocks that fit no later tile
 _BANDS = 4  # of the output, alive at once: two in work, one waiting, one in the encoder
 
 
@@ -95,13 +94,7 @@ def make_row_plan(
         work = tiling.work if tiling.tile_px else 1.0
         macs += sizes[index][0] * sizes[index][1] * work * (repeats + job.has_alpha) * cost.graph.macs_per_pixel
     if needed > budget_bytes:
-        raise InputError(
-            f"an output of {width} x {height} needs {words_for_bytes(math.ceil(needed))} of memory, and "
-            f"{words_for_bytes(max(0, budget_bytes))} may be used "
-            f"(beside {words_for_bytes(PROCESS_BYTES)} of the program itself); "
-            "request a smaller output, close other programs, "
-            "or raise `memory_bytes`"
-        )
+        raise too_large(height, width, math.ceil(needed), budget_bytes)
     return Plan(height, width, tuple(passes), macs, held, math.ceil(needed), notes, by_rows=True)
 
 
@@ -183,8 +176,9 @@ class _Search:
     def _bytes(self, tall: int, reads_down: int, reads_across: int, workers: int) -> float:
         """Memory of the pass with tiles that keep `tall` rows and read so many pixels."""
         scale = self._cost.graph.scale
-        tile_px = reads_down * reads_across
-        tile = tile_px * (self._px_bytes + 1.5 * self._channels * FLOAT_BYTES * (1 + scale**2))
+        held_px = min(reads_down, self._cost.most_rows or reads_down) * reads_across
+        tile = _POOLS * held_px * self._px_bytes
+        tile += reads_down * reads_across * 1.5 * self._channels * FLOAT_BYTES * (1 + scale**2)
         rows = 0 if self.in_memory else min(self._height, 2 * tall + reads_down + 64)
         source = 1.25 * rows * self._width * self._channels * FLOAT_BYTES
         bands = self.bands + max(0, workers - 2) if tall < self._height else 1

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from upres.engines.ncnn.net import NAME, NcnnNet
+from upres.engines.ncnn.net import NAME, NcnnNet, Pools
 from upres.engines.runner import Precision, check_input, check_output
 from upres.errors import EngineError
 from upres.graph.graph import Graph
@@ -148,6 +148,7 @@ class NcnnRunner:
             speed for networks 64 wide, 0.85 of it for 32 wide ones.
         device: "cpu" (also "auto"), "vulkan" or "vulkan:N".
         precision: "fp32", or "fp16" or "bf16" if the device has it.
+        pools: As for `NcnnNet`.
 
     Raises:
         EngineError: The device is missing, or ncnn rejects the graph.
@@ -158,7 +159,14 @@ class NcnnRunner:
     name = NAME
 
     def __init__(
-        self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "auto", precision: str = "fp32"
+        self,
+        graph: Graph,
+        *,
+        threads: int = 0,
+        exact: bool = False,
+        device: str = "auto",
+        precision: str = "fp32",
+        pools: list[Pools] | None = None,
     ) -> None:
         self._graph = graph
         text, chunks = program(graph, exact=exact)
@@ -173,6 +181,7 @@ class NcnnRunner:
             # Direct convolution takes a third of the matrix product's memory, and 0.7 (stacks, 32 wide) to 1.1 times
             # (RRDB with 6 blocks) its time; docs/log.md, 2026-11-30.
             sgemm=not exact or device not in ("auto", "cpu"),
+            pools=pools,
             refusal=refusal,
         )
         self.device = self._net.device
