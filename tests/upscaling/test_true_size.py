@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.tiny import FakeRunner, compact, noise, picture
+from upres.images.ifd import entry
 from upres.images.io import Picture, read_picture
 from upres.images.resize import imresize
 from upres.upscaling.output_size import OutputSize
@@ -37,7 +39,7 @@ def test_an_enlarged_picture_is_reduced_with_all_it_has(sharp: Picture, soft: Pi
     height, width = small.pixels.shape[:2]
     assert (height, width) == pytest.approx(sharp.pixels.shape[:2], rel=0.1)
     assert small.alpha is not None and small.alpha.shape == (height, width)
-    assert small.dpi == pytest.approx((200.0 * height / soft.pixels.shape[0], 100.0 * width / soft.pixels.shape[1]))
+    assert small.dpi == soft.dpi  # of a print: kept, as by any enlargement
     assert note == f"it looks enlarged {soft.pixels.shape[0] / height:.1f} times, so it was reduced to " \
         f"{width} x {height} first"  # fmt: skip
 
@@ -77,3 +79,17 @@ def test_an_exact_size_is_that_whatever_the_proportions() -> None:
     assert size.factor_for(10, 20) == pytest.approx(3.85)
     with upscaler() as plain:
         assert plain(picture(noise(10, 20)), size=size).pixels.shape == (31, 77, 3)
+
+
+def test_measured_lengths_stay(soft: Picture) -> None:
+    """A resolution per centimeter follows the picture, through the reduction too."""
+    per_cm = {
+        tag: entry(kind, values) for tag, kind, values in ((282, 5, (40.0,)), (283, 5, (40.0,)), (296, 3, (3.0,)))
+    }
+    measured = replace(picture(soft.pixels), tiff_tags=per_cm, dpi=(101.6, 101.6))
+    with upscaler() as plain, upscaler(true_size=True) as reducing:
+        usual, result = plain(measured), reducing(measured)
+
+    assert result.dpi == pytest.approx(usual.dpi, rel=1e-3)
+    assert result.dpi == pytest.approx((203.2, 203.2), rel=1e-3)
+    assert sum("measured lengths" in note for note in result.notes) == 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, plain
+from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
 from upres.cli.streams import put
 
@@ -72,7 +72,7 @@ def bench(
         wanted = list(dict.fromkeys(names or USUAL))
         have_models(wanted)
         networks = [(name, load_model(name).graph) for name in wanted]
-        options = EngineOptions(plain(engine), device, plain(precision), threads)
+        options = EngineOptions(engine.value, device, precision.value, threads)
         options.check_installed()
 
         def tell(name: str) -> None:

@@ -114,6 +114,24 @@ def video(
         str | None,
         typer.Option("--end", metavar="TIME", help="End here: seconds or h:mm:ss.", rich_help_panel=_PART),
     ] = None,
+    preview: Annotated[
+        str | None,
+        typer.Option(
+            "--preview",
+            metavar="SECONDS",
+            help="Make so many seconds, from --start or the middle: bicubic, -n and --against side by side.",
+            rich_help_panel=_PART,
+        ),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="NAME|FILE",
+            help="Another model of a --preview; may be repeated.",
+            rich_help_panel=_PART,
+        ),
+    ] = None,
     rate: Annotated[
         str | None,
         typer.Option(
@@ -167,7 +185,7 @@ def video(
     Examples:
       upres video clip.mp4
       upres video film.mkv -o film-4k.mkv -s 2 -n photo-x4 --codec hevc --crf 20
-      upres video film.mkv -o try.mkv --start 0:10:00 --end 0:10:10
+      upres video film.mkv --preview 10 -n compact-x2 --against photo-x4
     """
     given = dict(locals())  # by the parameter names of the library
 
@@ -198,6 +216,8 @@ def video(
             start_s=None if start is None else parse_time(start, "start"),
             end_s=None if end is None else parse_time(end, "end"),
             segment_frames=segment_frames,
+            preview_s=None if preview is None else parse_time(preview, "preview"),
+            against=tuple(against or ()),
             rate=None if rate is None else parse_rate(rate),
             overwrite=overwrite,
         )

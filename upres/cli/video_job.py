@@ -62,7 +62,8 @@ def run_request(request: VideoRequest, debug: bool) -> int:
     if request.model is not None:
         from upres.models.expression import parse
 
-        have_models(part.model for stage in parse(request.model).stages for part in stage)
+        asked = [parse(name) for name in (request.model, *request.against)]
+        have_models(part.model for composition in asked for stage in composition.stages for part in stage)
     job = prepare(request)
     try:
         return _run(job, debug)
@@ -89,7 +90,8 @@ def _run(job: VideoJob, debug: bool) -> int:
         # A thread is still inside an engine's call, and a normal exit would free the engine under it.
         sys.stderr.flush()
         os._exit(code)
-    job.upscaler.close()
+    for upscaler in (job.upscaler, *job.rivals):
+        upscaler.close()
     return code
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from upres.errors import OutputError
+from upres.serve.copies import save_copy
 from upres.serve.desk import MOST_ATTEMPTS, Desk
 from upres.serve.job import Job
 from upres.serve.parameters import TYPES
@@ -208,7 +209,7 @@ class Dispatch:
                 desk.metrics.queue_seconds.labels(name).observe(max(0.0, job.began - job.queued))
                 desk.metrics.pixels.inc(facts["size"]["width"] * facts["size"]["height"])
             if desk.settings.out is not None and job.kept:
-                await asyncio.to_thread(self._copy_out, job, Path(desk.settings.out))
+                await self._save_copy(job, Path(desk.settings.out))
             if not job.ended:
                 desk.end(job, "done")
         elif answer["step"] == "failed":
@@ -246,20 +247,15 @@ class Dispatch:
         if self._at.get(job) is process:
             process.kill()
 
-    def _copy_out(self, job: Job, folder: Path) -> None:
-        """A copy of a result in the user's folder, under a name that is free."""
+    async def _save_copy(self, job: Job, folder: Path) -> None:
+        """Copy a result into the user's folder; that it cannot be is noted, and the result is here all the same."""
         assert job.result is not None
-        name = Path(job.result["name"])
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 10_000):
-            target = folder / (name.name if number == 1 else f"{name.stem} ({number}){name.suffix}")
-            try:
-                with target.open("xb") as copy, self._desk.result_path(job).open("rb") as result:
-                    shutil.copyfileobj(result, copy)
-            except FileExistsError:
-                continue
+        try:
+            target = await asyncio.to_thread(save_copy, self._desk.result_path(job), job.result["name"], folder)
+        except OutputError as error:
+            job.notes = [*job.notes, f"no copy was saved: {error}"]
+        else:
             job.result["saved_as"] = str(target)
-            return
 
 
 def result_name(job: Job) -> str:

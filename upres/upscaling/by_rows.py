@@ -115,7 +115,7 @@ class _Stages:
                     alpha = np.clip(alpha, 0.0, 1.0)
                 else:
                     clamp_rows(alpha, limits, top, height)
-            yield self._levels(np.array(band), alpha)
+            yield self._levels(band, alpha)
             top = bottom
 
     def _floats(self, rows: Rows) -> Iterator[Array]:
@@ -135,7 +135,8 @@ class _Stages:
         return StreamedRows((height * scale, width * scale, channels), bands)
 
     def _levels(self, band: Array, alpha: Array | None) -> Levels:
-        """The levels to write; `band` is changed."""
+        """The levels to write."""
         if self._bits is not None:
+            band = np.array(band)  # results of tiles may be kept elsewhere
             restore(band, self._bits)
         return levels_to_write(replace(self._frame, pixels=band, alpha=alpha), self._format)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from upres.errors import UsageError
+from upres.errors import InputError, UsageError
+from upres.system.memory import PROCESS_BYTES
+from upres.system.text import words_for_bytes
 
 MAX_FACTOR = 64.0  # a larger factor is taken for a typing mistake
 MAX_SIDE_PX = 1_000_000
@@ -78,3 +80,12 @@ class OutputSize:
             return f"_x{self.factor:g}"
         out_height, out_width = self.resolve(height, width, native=native)
         return f"_{out_width}x{out_height}"
+
+
+def too_large(height: int, width: int, needed: int, budget_bytes: int) -> InputError:
+    """The refusal of an output of (height, width) that needs more bytes than it may take."""
+    needs, may, own = map(words_for_bytes, (needed, max(0, budget_bytes), PROCESS_BYTES))
+    return InputError(
+        f"an output of {width} x {height} needs {needs} of memory, and {may} may be used (beside {own} of the program "
+        "itself); request a smaller output, close other programs, or raise `memory_bytes`"
+    )

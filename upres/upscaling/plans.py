@@ -13,8 +13,10 @@ from upres.upscaling.plan import Extras, Plan, make_plan
 from upres.upscaling.row_plan import RowJob, make_row_plan
 from upres.upscaling.tiled_run import TURNS
 
-# By rows, larger tiles are hardly faster (their overlap is a fifth of the work), and memory is for others too.
-USUAL_BYTES = 900 << 20
+# By rows, larger tiles are hardly faster: they read less twice, but small ones stay in the caches, and memory is for
+# other programs too. The second amount is for pictures so wide that the first leaves tiles that read too much.
+USUAL_BYTES = (1000 << 20, 1800 << 20)
+_MOST_WORK = 1.8  # times the pixels of the picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +67,19 @@ def plan_whole(
 
 
 def plan_rows(networks: Sequence[CheckedNetwork], options: UpscaleOptions, job: RowJob, budget_bytes: int) -> Plan:
-    """Plan a picture by rows: within `USUAL_BYTES` if it fits and the options set no limit, else `budget_bytes`.
+    """Plan a picture by rows: within `USUAL_BYTES` if it fits well and the options set no limit, else `budget_bytes`.
 
     Raises `InputError` as `make_row_plan` does.
     """
     chain = tuple(network.cost for network in networks)
     exact = options.engine_options.exact
-    if options.memory_bytes is None and budget_bytes > USUAL_BYTES:
+    for usual in USUAL_BYTES if options.memory_bytes is None else ():
         try:
-            return make_row_plan(chain, job, USUAL_BYTES, tile_px=options.tile_px, exact=exact)
-        except InputError:
-            pass  # it needs more
+            plan = make_row_plan(chain, job, min(usual, budget_bytes), tile_px=options.tile_px, exact=exact)
+        except InputError:  # it needs more
+            continue
+        if all(step.tiling.work <= _MOST_WORK for step in plan.passes):
+            return plan
     return make_row_plan(chain, job, budget_bytes, tile_px=options.tile_px, exact=exact)
 
 

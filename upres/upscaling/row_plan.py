@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from upres.engines.tiles import source_lengths
-from upres.errors import InputError
-from upres.system.memory import PROCESS_BYTES
-from upres.system.text import words_for_bytes
-from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import FLOAT_BYTES, NetworkCost, Pass, Plan, count_passes, network_order
+from upres.upscaling.output_size import OutputSize, too_large
+from upres.upscaling.passes import count_passes
+from upres.upscaling.plan import FLOAT_BYTES, NetworkCost, Pass, Plan, network_order
 from upres.upscaling.tile_size import LAYER_SHARE, MAX_TILE_WORK, MIN_TILE_PX, WIDE_FIELD_PX, Tiling, narrow_note
 
 _HEIGHTS = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # of bands, in LR pixels
@@ -96,13 +94,7 @@ def make_row_plan(
         work = tiling.work if tiling.tile_px else 1.0
         macs += sizes[index][0] * sizes[index][1] * work * (repeats + job.has_alpha) * cost.graph.macs_per_pixel
     if needed > budget_bytes:
-        raise InputError(
-            f"an output of {width} x {height} needs {words_for_bytes(math.ceil(needed))} of memory, and "
-            f"{words_for_bytes(max(0, budget_bytes))} may be used "
-            f"(beside {words_for_bytes(PROCESS_BYTES)} of the program itself); "
-            "request a smaller output, close other programs, "
-            "or raise `memory_bytes`"
-        )
+        raise too_large(height, width, math.ceil(needed), budget_bytes)
     return Plan(height, width, tuple(passes), macs, held, math.ceil(needed), notes, by_rows=True)
 
 

@@ -8,35 +8,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.images.io import Picture
+from upres.images.io import Picture, resized
 from upres.images.resize import imresize
+from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
-
-if TYPE_CHECKING:
-    from upres.upscaling.upscaler import Upscaler
 
 LEAST = 1.15  # a picture that looks enlarged by less stays as it is: the estimate is right within 10 %
 _LEAST_SIDE_PX = 8
 
 
 def at_true_size(
-    picture: Picture, size: OutputSize | None, upscaler: Upscaler
+    picture: Picture, size: OutputSize | None, options: UpscaleOptions, native: int
 ) -> tuple[Picture, OutputSize | None, tuple[str, ...]]:
-    """With the option `true_size` of `upscaler` the picture, reduced by the MATLAB-equal bicubic resize where it looks
-    enlarged; the size of its result, as it would be without that; and notes for the user.
+    """With `options.true_size` the picture, reduced by the MATLAB-equal bicubic resize where it looks enlarged; the
+    size of its result, as it would be without that; and notes for the user.
 
-    size: The output size wanted; None: the model's own scale.
-
-    The resolution (`dpi`) follows, so that its lengths stay.
+    size: The output size wanted; None: `native`, the model's own scale.
     """
-    if not upscaler.options.true_size:
+    if not options.true_size:
         return picture, size, ()
-    native = upscaler.scale
     wanted = OutputSize(exact=(size or OutputSize()).resolve(*picture.pixels.shape[:2], native=native))
     picture, note = reduced(picture)
     return picture, wanted, (note,)
@@ -53,14 +48,13 @@ def reduced(picture: Picture) -> tuple[Picture, str]:
     size = (_side(height, scale), _side(width, scale))
     if scale < LEAST or min(size) < _LEAST_SIDE_PX:
         return picture, "it has full detail for its size, so it was not reduced"
-    dpi = None if picture.dpi is None else (picture.dpi[0] * size[0] / height, picture.dpi[1] * size[1] / width)
-    small = replace(
-        picture,
-        pixels=_resized(picture.pixels, size),
-        alpha=None if picture.alpha is None else _resized(picture.alpha[:, :, None], size)[:, :, 0],
-        bands=None if picture.bands is None else _resized(picture.bands, size),
-        dpi=dpi,
+    small = resized(
+        replace(picture, notes=()),
+        _resized(picture.pixels, size),
+        None if picture.alpha is None else _resized(picture.alpha[:, :, None], size)[:, :, 0],
+        None if picture.bands is None else _resized(picture.bands, size),
     )
+    small = replace(small, notes=picture.notes)  # that lengths were scaled is told once, with the result
     return small, f"it looks enlarged {scale:.1f} times, so it was reduced to {size[1]} x {size[0]} first"
 
 

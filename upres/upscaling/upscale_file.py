@@ -20,7 +20,7 @@ from upres.upscaling.row_plan import RowJob
 from upres.upscaling.tiled_run import Progress, watched
 from upres.upscaling.upscaler import Upscaler
 
-WHOLE_BYTES = 256 << 20  # of arrays: a smaller picture is whole in memory, and the next one is read meanwhile
+WHOLE_BYTES = 128 << 20  # of arrays: smaller pictures are whole in memory, and the next one is read meanwhile
 
 
 def plan_file(upscaler: Upscaler, header: Header, size: OutputSize, format: str) -> Plan:

@@ -203,7 +203,7 @@ class Upscaler:
         return sr
 
     def _run(self, picture: Picture, size: OutputSize | None, watch: Progress | None) -> Picture:
-        picture, size, reduced = at_true_size(picture, size, self)
+        picture, size, reduced = at_true_size(picture, size, self.options, self.scale)
         (height, width, channels), bands, depth = picture.pixels.shape, picture.band_count, picture.depth
         begin_engine()  # before the lock: another thread may have held it when this process was forked
         with self._open():  # an engine runs one picture at a time

@@ -9,24 +9,28 @@ from upres.video.flicker import Flicker
 from upres.video.frames import frame_of
 from upres.video.journal import Closed
 from upres.video.plan import VideoJob
-from upres.video.reader import SourceFrame
+from upres.video.reader import Counts, SourceFrame
 from upres.video.request import SEGMENT_FRAMES
 from upres.video.segments import SegmentWriter
 from upres.video.sequence import PictureSink
 from upres.video.yuv import Array
 
+Work = Callable[[], None]
+
 
 class SegmentOutput:
     """Receives the results of frames in order, and writes segments of as many as the request says."""
 
-    def __init__(self, job: VideoJob, flicker: Flicker, close: Callable[[Closed], None]) -> None:
+    def __init__(self, job: VideoJob, flicker: Flicker, close: Callable[[Closed, Counts], None]) -> None:
         self._job, self._flicker, self._close = job, flicker, close
         self._writer: SegmentWriter | None = None
         self._count = self._reused = 0
         self._last: SourceFrame | None = None
-        self._shown: tuple[Result, Array] | None = None
+        self._counts = Counts()
 
-    def writing(self, source: SourceFrame, pixels: Array, result: Result, *, reused: bool) -> Callable[[], None]:
+    def writing(
+        self, source: SourceFrame, pixels: Array, result: Result, counts: Counts, *, reused: bool
+    ) -> Callable[[], None]:
         """The work of writing a frame."""
 
         def work() -> None:
@@ -39,7 +43,7 @@ class SegmentOutput:
             self._flicker.add(pixels, result.pixels)
             frame = frame_of(encoded(result, job.coding), job.encoding.layout)
             self._writer.add(frame, source.pts, source.duration)
-            self._last = source
+            self._last, self._counts = source, counts
             self._count += 1
             self._reused += reused
             if self._count == job.request.segment_frames:
@@ -57,7 +61,7 @@ class SegmentOutput:
             sha256 = self._writer.close()
         self._writer = None
         size = self._job.journal.segment_path(number).stat().st_size
-        self._close(Closed(self._count, self._last.pts, self._last.digest, sha256, size, self._reused))
+        self._close(Closed(self._count, self._last.pts, self._last.digest, sha256, size, self._reused), self._counts)
 
     def drop(self) -> None:
         """Remove the segment under way, if any."""
@@ -75,7 +79,9 @@ class StreamOutput:
         self._sink, self._coding, self._flicker = job.sink, job.coding, flicker
         self._count = 0
 
-    def writing(self, source: SourceFrame, pixels: Array, result: Result, *, reused: bool) -> Callable[[], None]:
+    def writing(
+        self, source: SourceFrame, pixels: Array, result: Result, counts: Counts, *, reused: bool
+    ) -> Callable[[], None]:
         """The work of writing a frame."""
 
         def work() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 from upres.batch.record import label
 from upres.batch.request import Request
 from upres.errors import OutputError, UsageError
-from upres.images.io import WRITABLE_FORMATS
 from upres.inspection.inspect import inspect_decoded
 from upres.models.expression import parse
 from upres.models.load import load_model
@@ -19,23 +17,20 @@ from upres.system.folders import exists, is_folder
 from upres.system.text import shown, words_for_bytes
 from upres.upscaling.choose_model import ModelChoice, choose_model
 from upres.upscaling.upscaler import Upscaler
-from upres.video import y4m
-from upres.video.encoder import CONTAINERS, Encoding, fitting_size
-from upres.video.encoding import UNCODED, choose_codec, choose_layout, encoding_of, layout_among, lost_notes
-from upres.video.frames import Layout, layout_of
+from upres.video.encoder import CONTAINERS, Encoding
+from upres.video.encoding import choose_codec, choose_layout, encoding_of, lost_notes
 from upres.video.journal import Journal, open_journal
-from upres.video.mux import Window, copied_tracks
+from upres.video.mux import Window
 from upres.video.opened import STDIO, OpenedSource, open_source
+from upres.video.preview import BICUBIC, open_rivals, preview_encoding, preview_window
 from upres.video.request import VideoRequest
-from upres.video.sequence import PictureSink, is_pattern
 from upres.video.source import Video
+from upres.video.streams import Sink, fitted_size, is_stream, open_stream
+from upres.video.tracks import copied_tracks
 from upres.video.yuv import Coding
 
 _KEPT_OPTIONS = ("denoise", "denoise_with")  # blended into the networks already
 _BYTES_POWER = 0.75  # bytes of a video grow so with its pixels at equal quality: a rule of thumb of encoders' guides
-
-
-Sink = y4m.Y4mSink | PictureSink
 
 
 @dataclass(slots=True)
@@ -56,6 +51,8 @@ class VideoJob:
     notes: For the user.
     choice: The model and the reason for it; None if the request names one.
     sink: Takes the frames of y4m and of pictures; such a job cannot be resumed.
+    column: (h, w) of one upscaled frame, which in a preview is a part of the result.
+    rivals: The other models of a preview.
     """
 
     request: VideoRequest
@@ -72,6 +69,8 @@ class VideoJob:
     notes: list[str] = field(default_factory=list[str])
     choice: ModelChoice | None = None
     sink: Sink | None = None
+    column: tuple[int, int] = (0, 0)
+    rivals: tuple[Upscaler, ...] = ()
 
     @property
     def video(self) -> Video:
@@ -85,7 +84,7 @@ class VideoJob:
 
     @property
     def start_pts(self) -> int | None:
-        """The first time stamp of the part, in units of the source; time 0 is where the file's is."""
+        """The first time stamp of the part, in units of the source."""
         start = self.window.start_s
         return None if start is None else _ceil(start / self.video.time_base)
 
@@ -104,33 +103,38 @@ def prepare(request: VideoRequest) -> VideoJob:
     request.options.engine_options.check_installed()
     source = open_source(request.source, request.rate)
     video = source.video
-    window = Window(request.start_s, request.end_s)
+    window = _window(request, video)
     notes: list[str] = []
     model, choice = _model(request, source)
     networks = load_model(parse(model))
     notes += networks.notes
     native = networks.scale
+    if request.preview_s is not None:
+        window = preview_window(window, request.preview_s, video)
     size = request.target_size.resolve(video.height, video.width, native=native)
-    target = None if _is_stream(request) else _target(request, video, native)
+    target = None if is_stream(request) else _target(request, video, native)
     if target is None:
-        coding, encoding, sink = _stream(request, video, size, notes)
+        coding, encoding, sink = open_stream(request, video, size, notes)
         tracks: tuple[int, ...] = ()
     else:
         codec = choose_codec(request, video, target.suffix.lower())
         layout = choose_layout(request.pix_fmt, video, codec, notes)
-        coding, encoding = encoding_of(request, video, codec, layout, _fitted(size, layout, notes))
+        coding, encoding = encoding_of(request, video, codec, layout, fitted_size(size, layout, notes))
         sink = None
         _check_target(request, target)
         tracks, left_out = copied_tracks(video, encoding, target.suffix.lower())
         notes += left_out
-    upscaler = Upscaler(
-        networks,
-        request.options.replace(
-            **dict.fromkeys(_KEPT_OPTIONS),
-            expected_px=max(1, video.frames) * video.height * video.width,
-            picture_px=video.height * video.width,
-        ),
+    frames = _frames(video, window)
+    options = request.options.replace(
+        **dict.fromkeys(_KEPT_OPTIONS),
+        expected_px=max(1, frames) * video.height * video.width,
+        picture_px=video.height * video.width,
     )
+    column, others = (encoding.height, encoding.width), _others(request, choice)
+    if request.preview_s is not None:
+        encoding = preview_encoding(encoding, 1 + len(others))
+    rivals = open_rivals(others, options)
+    upscaler = Upscaler(networks, options)
     engine = upscaler.runner
     settings = request.settings(label(parse(model))) | {
         "size": f"{encoding.width} x {encoding.height}",
@@ -139,6 +143,9 @@ def prepare(request: VideoRequest) -> VideoJob:
         "engine": f"{engine.name} {engine.precision} {engine.device}",
         "input": source.digest,
     }
+    if request.preview_s is not None:
+        settings["preview"] = ", ".join((BICUBIC, *(label(parse(name)) for name in (model, *others))))
+        notes.append(f"from left to right: {', '.join((BICUBIC, model, *others))}")
     try:
         if target is None:
             journal = Journal(Path(), settings)
@@ -147,7 +154,6 @@ def prepare(request: VideoRequest) -> VideoJob:
     except BaseException:
         upscaler.close()
         raise
-    frames = _frames(video, window)
     share = frames / video.frames if video.frames else 1.0
     grown = (encoding.height * encoding.width / (video.height * video.width)) ** _BYTES_POWER
     measured = target is not None and encoding.crf is not None and not source.files
@@ -168,44 +174,23 @@ def prepare(request: VideoRequest) -> VideoJob:
         notes,
         choice,
         sink,
+        column,
+        rivals,
     )
 
 
-def _is_stream(request: VideoRequest) -> bool:
-    return request.out is not None and (request.out == STDIO or is_pattern(request.out))
+def _window(request: VideoRequest, video: Video) -> Window:
+    """The part asked for, in the times of the file: a recording may begin at any time."""
+    first = video.start * video.time_base
+    start, end = request.start_s, request.end_s
+    return Window(None if start is None else first + start, None if end is None else first + end)
 
 
-def _fitted(size: tuple[int, int], layout: Layout, notes: list[str]) -> tuple[int, int]:
-    fitted = fitting_size(*size, layout)
-    if fitted != size:
-        was, now = f"{size[1]} x {size[0]}", f"{fitted[1]} x {fitted[0]}"
-        notes.append(f"{was} became {now}: {layout.name} needs whole chroma samples")
-    return fitted
-
-
-def _stream(
-    request: VideoRequest, video: Video, size: tuple[int, int], notes: list[str]
-) -> tuple[Coding, Encoding, Sink]:
-    """For y4m and for pictures: how colors are coded, and where frames go."""
-    assert request.out is not None
-    if request.codec is not None or request.crf is not None:
-        raise UsageError("`codec` and `crf` are for files of video; leave them out for y4m and pictures")
-    if request.out == STDIO:
-        layout = layout_among(request.pix_fmt, video, y4m.FORMATS, "y4m", notes)
-        coding, encoding = encoding_of(request, video, UNCODED, layout, _fitted(size, layout, notes))
-        line = y4m.head(layout, coding, encoding.height, encoding.width, video.rate, video.aspect)
-        notes.append("y4m has one rate for all frames and no sound")
-        return coding, encoding, y4m.Y4mSink(sys.stdout.buffer, line)
-    if request.pix_fmt is not None:
-        raise UsageError("`pix_fmt` is for files of video; leave it out for pictures")
-    ending = Path(request.out).suffix.lower()
-    deep = video.coding.depth > 8 and WRITABLE_FORMATS[ending] in ("png", "tiff", "avif")
-    name = "gray" if video.layout.kind == "gray" else "gbrap" if video.layout.alpha else "gbrp"
-    layout = layout_of(f"{name}16le" if deep else name)
-    coding, encoding = encoding_of(request, video, UNCODED, layout, size)
-    sink = PictureSink(request.out, layout.depth, request.overwrite)
-    sink.check()
-    return coding, encoding, sink
+def _others(request: VideoRequest, choice: ModelChoice | None) -> tuple[str, ...]:
+    """The models of a preview beside the first."""
+    if request.preview_s is None or request.against:
+        return request.against
+    return (choice.other,) if choice is not None and choice.other else ()
 
 
 def free_bytes(folder: Path) -> int:
@@ -236,8 +221,9 @@ def _ceil(value: Fraction) -> int:
 def _frames(video: Video, window: Window) -> int:
     if window == Window() or not video.seconds:
         return video.frames
-    start = float(window.start_s or 0)
-    end = min(video.seconds, float(window.end_s) if window.end_s is not None else video.seconds)
+    first = float(video.start * video.time_base)
+    start = 0.0 if window.start_s is None else float(window.start_s) - first
+    end = video.seconds if window.end_s is None else min(video.seconds, float(window.end_s) - first)
     return max(0, round(video.frames * (end - start) / video.seconds))
 
 
@@ -257,6 +243,7 @@ def _target(request: VideoRequest, video: Video, native: int) -> Path:
             target = target / f"{Path(request.source).stem}{_ending(video)}"
     else:
         suffix = request.target_size.suffix(video.height, video.width, native=native)
+        suffix += "_preview" if request.preview_s is not None else ""
         if request.source == STDIO:
             raise UsageError("a video from standard input needs a name for its result: `out=NAME.mp4`")
         source = Path(request.source)

@@ -32,6 +32,8 @@ class VideoRequest:
     end_s: Fraction | None = None  # its end; None: of the video
     segment_frames: int = SEGMENT_FRAMES  # frames in a segment: what a crash can cost
     rate: Fraction | None = None  # frames a second of numbered pictures; None: 25
+    preview_s: Fraction | None = None  # make so many seconds, side by side: bicubic, the model and those of `against`
+    against: tuple[str, ...] = ()  # more models of a preview; none: the one that is named beside an automatic choice
     overwrite: bool = False  # replace a result, and forget an unfinished job
 
     def __post_init__(self) -> None:
@@ -39,6 +41,12 @@ class VideoRequest:
             raise UsageError(f"`start` must not be negative, got {float(self.start_s):g} s")
         if self.end_s is not None and self.end_s <= (self.start_s or 0):
             raise UsageError(f"`end` must be after the start, got {float(self.end_s):g} s")
+        if self.preview_s is not None and not 0 < self.preview_s <= 600:
+            raise UsageError(f"`preview` must be in (0, 600] seconds, got {float(self.preview_s):g}")
+        if self.preview_s is not None and self.end_s is not None:
+            raise UsageError("`preview` says how long it is; leave `end` out")
+        if self.against and self.preview_s is None:
+            raise UsageError("`against` names models of a preview; set `preview` too")
         if self.rate is not None and not 0 < self.rate <= 1000:
             raise UsageError(f"`rate` must be in (0, 1000], got {float(self.rate):g}")
         if not 1 <= self.segment_frames <= 100_000:

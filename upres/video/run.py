@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -22,11 +23,15 @@ from upres.video.enlarger import FrameEnlarger, Result, decoded
 from upres.video.flicker import Flicker
 from upres.video.journal import Closed
 from upres.video.mux import write_result
+from upres.video.opened import Frames
 from upres.video.outputs import SegmentOutput, StreamOutput
 from upres.video.plan import VideoJob
+from upres.video.preview import SideBySide
 from upres.video.reader import Counts, SourceFrame
+from upres.video.still import LOOK_FRAMES, choose_tilings
 from upres.video.yuv import Array
 
+_Decoded = tuple[SourceFrame, Array, Array | None, Counts]  # a frame, its picture, and what was met up to it
 _AHEAD = 2  # frames decoded before they are needed, and results that wait for the encoder
 _SLOW_MACS_PER_SECOND = 20e9
 
@@ -107,7 +112,7 @@ class _Run:
         self._counts_before = job.journal.counts
 
     def run(self) -> VideoReport:
-        readers: WorkerThread[tuple[SourceFrame, Array, Array | None] | None] = WorkerThread("upres-read")
+        readers: WorkerThread[_Decoded | None] = WorkerThread("upres-read")
         networks: WorkerThread[Result] = WorkerThread("upres-run")
         writers: WorkerThread[None] = WorkerThread("upres-write")
         report = self._report
@@ -134,7 +139,7 @@ class _Run:
                 self._journal.remove()
             report.frames = self._journal.frames
             report.reused = sum(one.reused for one in self._journal.segments)
-        report.flicker = self._flicker.ratio
+        report.flicker = None if self._job.request.preview_s is not None else self._flicker.ratio
         report.notes += _sum(self._counts_before, self._reader.counts).notes
         if enlarger is not None:
             report.static = enlarger.static_share
@@ -142,15 +147,30 @@ class _Run:
             enlarger.close()
         return report
 
-    def _enlarger(self, upscaler: Upscaler) -> FrameEnlarger:
+    def _enlarger(self, upscaler: Upscaler) -> FrameEnlarger | SideBySide:
         job, video = self._job, self._job.video
-        enlarger = FrameEnlarger(upscaler, job.encoding.height, job.encoding.width, self._progress)
+        enlarger = FrameEnlarger(upscaler, *job.column, self._progress)
         size = (video.height, video.width, 1 if video.layout.kind == "gray" else 3)
         if self._journal.tilings:
             enlarger.use_tilings(*size, self._journal.tilings)
         else:
-            self._journal.tilings = enlarger.tilings(*size)
-        return enlarger
+            self._journal.tilings = self._tilings(upscaler, enlarger.tilings(*size))
+            enlarger.use_tilings(*size, self._journal.tilings)
+        if job.request.preview_s is None:
+            return enlarger
+        return SideBySide([enlarger, *(FrameEnlarger(one, *job.column, self._look) for one in job.rivals)], *job.column)
+
+    def _tilings(self, upscaler: Upscaler, own: list[list[int]]) -> list[list[int]]:
+        """Those of the network, or smaller ones where much of the video stands still."""
+        job = self._job
+        if job.source.container is not None or upscaler.options.tile_px is not None:
+            return own
+        first = list(islice(job.source.reader(job.start_pts, job.end_pts), LOOK_FRAMES))
+        return choose_tilings(first, own, upscaler.graph.alignment)
+
+    def _look(self, done: int, total: int) -> None:
+        if self._cancel.is_set():
+            raise _Cancelled
 
     def _progress(self, done: int, total: int) -> None:
         if self._cancel.is_set():
@@ -159,8 +179,8 @@ class _Run:
 
     def _frames(
         self,
-        enlarger: FrameEnlarger,
-        readers: WorkerThread[tuple[SourceFrame, Array, Array | None] | None],
+        enlarger: FrameEnlarger | SideBySide,
+        readers: WorkerThread[_Decoded | None],
         networks: WorkerThread[Result],
         writers: WorkerThread[None],
     ) -> None:
@@ -169,15 +189,15 @@ class _Run:
         job = self._job
         straight = job.sink is not None
         output = StreamOutput(job, self._flicker) if straight else SegmentOutput(job, self._flicker, self._close)
-        ahead = deque(readers.submit(_next(frames)) for _ in range(_AHEAD))
+        ahead = deque(readers.submit(_next(frames, self._reader)) for _ in range(_AHEAD))
         writing: deque[Future[None]] = deque()
         try:
             while True:
                 item = result_of(ahead.popleft())
                 if item is None:
                     break
-                ahead.append(readers.submit(_next(frames)))
-                source, pixels, alpha = item
+                ahead.append(readers.submit(_next(frames, self._reader)))
+                source, pixels, alpha, counts = item
                 self._taken += 1
                 before = enlarger.reused
                 running = networks.submit(lambda: enlarger(source, pixels, alpha))  # noqa: B023  # waited for below
@@ -185,7 +205,7 @@ class _Run:
                 reused = enlarger.reused > before
                 while len(writing) >= _AHEAD:
                     result_of(writing.popleft())
-                writing.append(writers.submit(output.writing(source, pixels, result, reused=reused)))
+                writing.append(writers.submit(output.writing(source, pixels, result, counts, reused=reused)))
                 del item, pixels, result, running
                 self._watcher.done(self._report.resumed + self._taken)
             while writing:
@@ -194,10 +214,10 @@ class _Run:
         finally:
             result_of(writers.submit(output.drop))
 
-    def _close(self, closed: Closed) -> None:
-        """A segment is on disk."""
+    def _close(self, closed: Closed, counts: Counts) -> None:
+        """A segment is on disk; `counts` is what this run has met up to its last frame."""
         self._journal.segments.append(closed)
-        self._journal.counts = _sum(self._counts_before, self._reader.counts)
+        self._journal.counts = _sum(self._counts_before, counts)
         self._journal.flicker = self._flicker.sums
         self._journal.save()
 
@@ -209,12 +229,12 @@ class _Run:
         self._journal.remove()
 
 
-def _next(frames: Iterator[SourceFrame]) -> Callable[[], tuple[SourceFrame, Array, Array | None] | None]:
+def _next(frames: Iterator[SourceFrame], reader: Frames) -> Callable[[], _Decoded | None]:
     """The work of decoding the next frame."""
 
-    def work() -> tuple[SourceFrame, Array, Array | None] | None:
+    def work() -> _Decoded | None:
         frame = next(frames, None)
-        return None if frame is None else (frame, *decoded(frame))
+        return None if frame is None else (frame, *decoded(frame), replace(reader.counts))
 
     return work
 

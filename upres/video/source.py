@@ -128,7 +128,7 @@ def _open(source: object, name: str, head: bytes, options: dict[str, str]) -> In
         kind, predicate = sniff(head)
         if kind is not None:
             raise InputError(f"{name} is a picture ({kind}); use upres upscale") from error
-        known = predicate and "video" not in predicate and "unknown" not in predicate
+        known = head and "video" not in predicate and "unknown" not in predicate  # of a pipe, no head is kept
         raise InputError(f"{name} {predicate if known else 'is no video that upres reads, or is damaged'}") from error
 
 

@@ -158,6 +158,7 @@ function resultItem(job) {
     element("div", { class: "grow" },
       element("strong", {}, title), name === "" || name === title ? null : element("code", { class: "quiet small" }, ` ${name}`),
       element("div", { class: "quiet small" }, facts.filter((fact) => fact !== null).join(" · ")),
+      job.state === "done" && limits?.out && !job.result.saved_as ? element("div", { class: "wrong" }, element("strong", {}, word("notSaved", limits.out))) : null,
       job.result?.saved_as ? element("div", { class: "quiet small path" }, word("savedAs", job.result.saved_as)) : null,
       job.state === "failed" ? element("div", { class: "wrong" }, ...problemNodes(job.error, limits)) : null,
       job.notes?.length > 0 ? element("details", { class: "small" }, element("summary", {}, word("notes")), element("ul", { lang: "en" }, ...job.notes.map((one) => element("li", {}, one)))) : null),
