@@ -234,7 +234,10 @@ def soak(minutes: float, seed: int, say: Callable[[str], None]) -> tuple[Soak, l
         try:
             while time.monotonic() < end or not memory:
                 for job in JOBS:
+                    known = len(state.found)
                     state.round(job)
+                    for text in state.found[known:]:
+                        say(text)
                 if beside.poll() is not None:
                     state.found.append(f"the process beside ended with exit code {beside.returncode}")
                     break

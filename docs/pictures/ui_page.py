@@ -66,6 +66,7 @@ def draw(browser: Any, address: str, jpeg: bytes) -> None:
     page.locator("#results li[data-state=done]").nth(1).wait_for()
     page.click("#tab-magnify")
     page.locator(".lens").nth(2).wait_for()
+    page.evaluate("scrollTo(0, 0); document.getElementById('viewer').scrollTop = 0")
     face = page.locator(".lens").first.bounding_box()
     page.mouse.move(face["x"] + face["width"] * 0.44, face["y"] + face["height"] * 0.26)
     shoot(page, "ui_magnifier")

@@ -104,14 +104,14 @@ def test_a_picture_that_vanishes_fails_alone(folder: Folder) -> None:
 
 
 def test_a_folder_that_is_no_longer_writable_stops_the_job(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from upres.batch import run
+    from upres.batch import writing
     from upres.errors import OutputError
 
     def refuse(*_: Any, **__: Any) -> None:
         raise OutputError("cannot write: Read-only file system")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "write_picture", refuse)
+        patch.setattr(writing, "write_picture", refuse)
         _, summary = folder.run()
         assert (summary.done, summary.codes) == (0, {5})
     _, summary = folder.run()

@@ -16,6 +16,7 @@ import pytest
 from tests.tiny import FakeRunner, compact, noise, picture
 from tests.upscaling.test_checked_network import GRAPH, Faulty, black, photograph
 from upres.batch import estimate, run
+from upres.batch import writing as writing_module
 from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Job, Outcome
 from upres.batch.paths import InputFile
@@ -109,7 +110,7 @@ def full_disk(*_: object, **__: object) -> None:
 def test_a_full_disk_stops_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner()
     jobs = made_jobs(tmp_path, 9, upscaler_of(runner))
-    monkeypatch.setattr(run, "write_picture", full_disk)
+    monkeypatch.setattr(writing_module, "write_picture", full_disk)
     report = run_jobs(jobs, Encoding(), Watching())
     assert isinstance(report.stopped_by, OutputError)
     assert len(report.failed) == 1
@@ -222,7 +223,7 @@ def test_the_job_runs_ahead_and_behind(tmp_path: Path, monkeypatch: pytest.Monke
         write_picture(result, target, **settings)  # type: ignore[arg-type]
 
     monkeypatch.setattr(run, "read_picture", reading)
-    monkeypatch.setattr(run, "write_picture", writing)
+    monkeypatch.setattr(writing_module, "write_picture", writing)
     report = run_jobs(jobs, Encoding(), Watching())
     assert report.failed == []
     assert seen == {"read", "run", "write"}

@@ -47,8 +47,10 @@ class FakeServer:
         self.results: dict[str, bytes] = {}
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.token, self.queue, self.puts = token, queue, 0
+        self.answer_after_s = 0.0
         self.released, self.fail_next = threading.Event(), ""
         self.seen: list[str] = []
+        self.tasks: set[asyncio.Task[None]] = set()
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port: int = found.getsockname()[1]
@@ -224,7 +226,10 @@ class FakeServer:
         job = self.jobs[id_]
         self.tell("queued", job)
         answer = dict(job)
-        self._keep = asyncio.get_running_loop().create_task(self.work(job))
+        task = asyncio.get_running_loop().create_task(self.work(job))
+        self.tasks.add(task)  # asyncio itself keeps none
+        task.add_done_callback(self.tasks.discard)
+        await asyncio.sleep(self.answer_after_s)
         return JSONResponse(answer, 201)
 
     async def part(self, request: Request) -> Response:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -36,6 +38,17 @@ def test_a_job_that_kills_every_worker_is_given_up(server: Running) -> None:
 def test_a_job_for_which_the_system_kills_every_worker_was_short_of_memory(server: Running) -> None:
     answer = server.post({"die": int(signal.SIGKILL)}, {"Prefer": "wait=60"})
     assert (answer.status_code, answer.json()["code"]) == (507, "out_of_memory")
+
+
+def test_a_worker_that_is_killed_while_it_waits_is_replaced_before_the_next_picture(server: Running) -> None:
+    server.post({})
+    (before,) = server.service.dispatch.pids
+    os.kill(before, signal.SIGKILL)
+    while server.service.dispatch.pids in ([], [before]):
+        time.sleep(0.01)
+    name = new_id()
+    server.put(name, {})
+    assert server.wait(name)["attempt"] == 1
 
 
 def test_a_failure_has_the_status_of_its_problem(server: Running) -> None:

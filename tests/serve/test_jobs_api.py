@@ -34,8 +34,9 @@ def test_a_small_picture_is_answered_at_once_and_leaves_nothing(server: Running)
     assert answer.headers["content-type"] == "image/png" and answer.headers["upres-model"] == "compact-x4"
     assert "photo_x4.png" in answer.headers["content-disposition"]
     assert server.client.get("/v1/jobs").json()["jobs"] == []
-    store = server.service.store
-    assert not [*store.pictures.iterdir(), *store.results.iterdir(), *store.incoming.iterdir()]
+    store, until = server.service.store, time.monotonic() + 5
+    while [*store.pictures.iterdir(), *store.results.iterdir(), *store.incoming.iterdir()]:
+        assert time.monotonic() < until
 
 
 def test_a_client_that_does_not_wait_gets_a_job(server: Running) -> None:

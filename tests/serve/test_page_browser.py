@@ -75,9 +75,9 @@ def put(page: Any, *names: str, data: bytes | None = None) -> None:
     page.set_input_files("#files", [{"name": name, "mimeType": "image/jpeg", "buffer": content} for name in names])
 
 
-def until(page: Any, expression: str) -> None:
+def until(page: Any, expression: str, patience_s: float = 10) -> None:
     """Wait for it. (Playwright's own waiting needs `eval`, which the policy of the page forbids.)"""
-    end = time.monotonic() + 10
+    end = time.monotonic() + patience_s
     while not page.evaluate(expression):
         assert time.monotonic() < end, expression
         page.wait_for_timeout(30)
@@ -403,6 +403,16 @@ def test_the_keyboard_is_enough(open_page: Open, server: FakeServer) -> None:
     assert page.evaluate("document.activeElement.id") == "change-model"
 
 
+def test_an_answer_that_is_slower_than_the_events_changes_nothing(open_page: Open, server: FakeServer) -> None:
+    page = open_page()
+    server.answer_after_s = 0.6  # the job is done by then
+    put(page, "a.jpg")
+    page.click("#start")
+    in_state(page, "a.jpg", "done")
+    page.wait_for_timeout(900)
+    in_state(page, "a.jpg", "done")
+
+
 def test_a_token_is_asked_for_and_the_one_of_the_address_is_used(
     browser: Any, open_page: Open, server: FakeServer
 ) -> None:
@@ -442,8 +452,9 @@ def test_a_phone(open_page: Open, server: FakeServer) -> None:
     assert page.is_visible("#list") and page.evaluate("document.activeElement.className") == "open"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("shape", [{}, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("scheme", "shape"), [("light", {}), ("dark", {}), ("dark", PHONE)], ids=["light", "dark", "phone"]
+)
 def test_axe_finds_nothing(open_page: Open, server: FakeServer, scheme: str, shape: dict[str, Any]) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page(color_scheme=scheme, **shape)
@@ -497,3 +508,26 @@ def test_an_empty_file_is_told_at_once(open_page: Open, server: FakeServer) -> N
     page = open_page()
     put(page, "empty.jpg", data=b"")
     assert "The file is empty." in in_state(page, "empty.jpg", "failed").inner_text() and server.puts == 0
+
+
+def test_axe_can_find_something(open_page: Open, server: FakeServer) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page()
+    page.evaluate("document.getElementById('hero-text').style.color = '#ddd'")
+    page.evaluate("document.getElementById('theme').removeAttribute('aria-label')")
+    page.evaluate("document.getElementById('theme').removeAttribute('title')")
+    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
+    assert {one["id"] for one in found.response["violations"]} == {"color-contrast", "button-name"}
+
+
+def test_a_hundred_pictures(open_page: Open, server: FakeServer) -> None:
+    page = open_page()
+    names = [f"{number:03}.jpg" for number in range(100)]
+    put(page, *names)
+    until(page, "document.querySelectorAll('.item').length === 100")
+    assert page.locator(".name").first.inner_text() == "000.jpg"
+    page.click("#start")
+    until(page, "document.querySelectorAll('.item[data-state=done]').length === 100", patience_s=60)
+    page.reload()
+    until(page, "document.querySelectorAll('.item[data-state=done]').length === 100")
+    assert page.locator(".name").all_inner_texts() == names

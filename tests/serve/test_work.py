@@ -16,6 +16,7 @@ from tests.serve.running import Running, running
 from tests.tiny import noise, picture
 from upres.images.io import encode_picture, read_picture
 from upres.models.add import add
+from upres.serve.open_models import OpenModels
 from upres.serve.work import Work
 
 SMALL = {"max_mp": 1.0, "max_mp_out": 2.0, "threads": 1, "queue": 8}
@@ -161,7 +162,7 @@ def test_short_memory_means_small_tiles_then_an_error(monkeypatch: pytest.Monkey
     }
     tiles: list[int | None] = []
     shortage = 1
-    opened = Work._open
+    opened = OpenModels.open
 
     class Short:
         def __init__(self, real: object, tile_px: int | None) -> None:
@@ -178,7 +179,7 @@ def test_short_memory_means_small_tiles_then_an_error(monkeypatch: pytest.Monkey
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(Work, "_open", lambda self, model, one: Short(opened(self, model, one), one.tile_px))
+    monkeypatch.setattr(OpenModels, "open", lambda self, model, one: Short(opened(self, model, one), one.tile_px))
     work.do(task)
     assert tiles == [None, 64] and told[-1]["step"] == "done"
     assert "small tiles" in str(told[-1]["notes"]) and read_picture(tmp_path / "out").pixels.shape == (16, 16, 3)

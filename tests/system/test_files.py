@@ -128,15 +128,6 @@ def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unfinished_files_can_be_discarded(tmp_path: Path) -> None:
-    with pytest.raises(OutputError), open_atomic(tmp_path / "a") as file:
-        file.write(b"half")
-        assert len(list(tmp_path.iterdir())) == 1
-        discard_unfinished()
-        assert list(tmp_path.iterdir()) == []
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*arguments: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -148,3 +139,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
         sha256_of(path)
     with pytest.raises(FileNotFoundError, match=r"none\.bin"):
         sha256_of(tmp_path / "none.bin")
+
+
+def test_unfinished_files_can_be_discarded(tmp_path: Path) -> None:
+    with pytest.raises(OutputError), open_atomic(tmp_path / "a") as file:
+        file.write(b"half")
+        assert len(list(tmp_path.iterdir())) == 1
+        discard_unfinished()
+        assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,8 @@ import pytest
 from tests.tiny import FakeRunner, aligned_graph, compact, far_seeing_graph
 from upres.errors import InputError
 from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import Plan, count_passes, make_plan
+from upres.upscaling.passes import count_passes
+from upres.upscaling.plan import Plan, make_plan
 from upres.upscaling.tile_size import MIN_TILE_PX, WIDE_FIELD_PX
 from upres.upscaling.upscaler import Upscaler
 

@@ -71,7 +71,25 @@ def test_segments_of_every_codec_make_one_file(tmp_path: Path, codec: str, pix_f
     assert all(index.frames[0].key for index in indexes)
     assert indexes[0].extradata == indexes[1].extradata
     source = Video(
-        "-", 0, 32, 48, asked.layout, None, asked.tags, BASE, Fraction(25), 11, 0, 0.0, None, None, False, Hdr(), 0
+        "-",
+        0,
+        32,
+        48,
+        asked.layout,
+        None,
+        asked.tags,
+        BASE,
+        Fraction(25),
+        11,
+        0,
+        0.0,
+        None,
+        None,
+        False,
+        Hdr(),
+        0,
+        (),
+        True,
     )  # type: ignore[arg-type]
     out = tmp_path / f"out{ENCODERS[codec].endings[0]}"
     write_result(out, paths, asked, source, Window())
@@ -95,7 +113,25 @@ def test_hdr10_is_written(tmp_path: Path, codec: str) -> None:
             writer.add(frame_of(moving_planes(index, 64, 96, "yuv420p10le"), asked.layout), index * 512, 512)
         writer.close()
     source = Video(
-        "-", 0, 32, 48, asked.layout, None, asked.tags, BASE, Fraction(25), 4, 0, 0.0, None, None, False, Hdr(), 0
+        "-",
+        0,
+        32,
+        48,
+        asked.layout,
+        None,
+        asked.tags,
+        BASE,
+        Fraction(25),
+        4,
+        0,
+        0.0,
+        None,
+        None,
+        False,
+        Hdr(),
+        0,
+        (),
+        True,
     )  # type: ignore[arg-type]
     out = tmp_path / "out.mkv"
     write_result(out, [path], asked, source, Window())

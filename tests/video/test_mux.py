@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import pytest
+from av.stream import Disposition
 
 from tests.tiny import compact_file
-from tests.video.made import hashes_of, make_video, packets_of, times_of
+from tests.video.made import hashes_of, make_video, moving_planes, packets_of, times_of
 from tests.video.test_run import ENGINE, Counting, upscale, whole
 from upres.errors import OutputError
+from upres.video.frames import frame_of, layout_of
 from upres.video.journal import folder_of
 from upres.video.plan import prepare
 from upres.video.request import VideoRequest
@@ -68,3 +71,29 @@ def test_a_full_disk_keeps_what_is_done(tmp_path: Path, model: str) -> None:
     assert not list(tmp_path.glob("*.partial"))
     assert whole(upscale(source, model, out)).resumed == 20
     assert hashes_of(out) == hashes_of(straight)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_a_cover_stays_a_cover(tmp_path: Path, model: str, ending: str) -> None:
+    source = tmp_path / "in.mp4"
+    layout = layout_of("yuv420p")
+    with av.open(str(source), "w") as file:
+        cover = file.add_stream("mjpeg", rate=1, options={"strict": "-1"})
+        cover.height, cover.width, cover.pix_fmt = 20, 20, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        track = file.add_stream("libx264", rate=25)
+        track.height, track.width, track.pix_fmt = 32, 48, "yuv420p"
+        file.mux(cover.encode(frame_of(moving_planes(0, 20, 20, "yuv420p"), layout).reformat(format="yuvj420p")))
+        file.mux(cover.encode())
+        for number in range(3):
+            file.mux(track.encode(frame_of(moving_planes(number, 32, 48, "yuv420p"), layout)))
+        file.mux(track.encode())
+    out = tmp_path / f"out.{ending}"
+    assert whole(upscale(source, model, out)).frames == 3
+    with av.open(str(source)) as before, av.open(str(out)) as after:
+        pictures = []
+        for one in (before, after):
+            (index,) = [stream.index for stream in one.streams if stream.disposition & Disposition.attached_pic]
+            pictures.append(next(bytes(packet) for packet in one.demux(one.streams[index]) if packet.size))
+    assert pictures[0] == pictures[1]
+    assert times_of(out) == times_of(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from tests.video.made import hashes_of, make_video, moving_planes, packets_of, t
 from upres.errors import InputError, OutputError, UsageError
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
+from upres.video.enlarger import Result
 from upres.video.frames import layout_of, planes_of
 from upres.video.journal import folder_of
 from upres.video.plan import prepare
+from upres.video.reader import SourceFrame
 from upres.video.request import VideoRequest
 from upres.video.run import VideoReport, run_video
 
@@ -176,6 +179,19 @@ def test_a_damaged_segment_and_those_after_it_are_made_again(tmp_path: Path, mod
     assert hashes_of(out) == hashes_of(straight)
 
 
+def test_what_was_met_is_counted_once(tmp_path: Path, model: str) -> None:
+    source = make_video(tmp_path / "in.mp4", 23, options={"x264-params": "interlaced=1"})
+    straight = whole(upscale(source, model, tmp_path / "straight.mp4"))
+    out = tmp_path / "out.mp4"
+    upscale(source, model, out, Counting(12.0))
+    resumed = whole(upscale(source, model, out))
+    assert resumed.resumed > 0
+    told = [[note for note in report.notes if "interlaced" in note] for report in (straight, resumed)]
+    assert told[0] == ["23 frames were interlaced and have been deinterlaced (bwdif)"]
+    assert int(told[1][0].split()[0]) - 23 in (0, 1)  # the filter is a frame ahead
+    assert hashes_of(out) == hashes_of(tmp_path / "straight.mp4")
+
+
 def test_other_settings_do_not_mix(tmp_path: Path, model: str) -> None:
     source = make_video(tmp_path / "in.mp4", 12)
     out = tmp_path / "out.mp4"
@@ -237,6 +253,14 @@ def test_a_part(tmp_path: Path, model: str) -> None:
         assert [chapter["metadata"]["title"] for chapter in file.chapters()] == ["two"]
 
 
+def test_a_part_of_a_recording_that_begins_late(tmp_path: Path, model: str) -> None:
+    """Times of a part count from the first frame, wherever the clock of the recording stands."""
+    source = make_video(tmp_path / "in.mkv", [128_000 + 512 * number for number in range(20)], sound=False)
+    out = tmp_path / "out.mkv"
+    whole(upscale(source, model, out, start_s=Fraction("0.2"), end_s=Fraction("0.4")))
+    assert times_of(out) == [Fraction(number, 25) for number in range(5)]
+
+
 def test_odd_sizes_and_a_size_between(tmp_path: Path, model: str) -> None:
     source = make_video(tmp_path / "in.mkv", 2, codec="ffv1", size=(17, 23))
     whole(upscale(source, model, tmp_path / "2.mp4"))
@@ -277,6 +301,25 @@ def test_a_model_that_fails_in_the_middle_leaves_what_is_done(
     assert report.frames == 5
     monkeypatch.undo()
     assert whole(upscale(source, model, out)).resumed == 5
+
+
+def test_only_a_few_frames_are_held(tmp_path: Path, model: str) -> None:
+    """Memory stays the same however long the video is."""
+
+    class Census(Counting):
+        most = 0
+
+        def done(self, frames: float) -> None:
+            super().done(frames)
+            if frames == int(frames):
+                held = sum(isinstance(one, (SourceFrame, Result)) for one in gc.get_objects())
+                self.most = max(self.most, held)
+
+    source = make_video(tmp_path / "in.mp4", 40)
+    watcher = Census()
+    whole(upscale(source, model, tmp_path / "out.mp4", watcher))
+    assert len(watcher.frames) > 40
+    assert 1 <= watcher.most <= 12
 
 
 def test_progress_counts_to_the_end(tmp_path: Path, model: str) -> None:

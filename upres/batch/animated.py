@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from upres.batch.c2pa_signing import signed
 from upres.batch.job import Encoding, Job
 from upres.batch.provenance import stamped, write_sidecar
 from upres.errors import InputError, OutputError
@@ -75,11 +76,12 @@ def upscale_animation(
 
 def write_animation(job: Job, result: EncodedAnimation, encoding: Encoding) -> None:
     """Write the file, or give its bytes to the sink. Raises `OutputError`."""
+    data = result.data if encoding.c2pa is None else signed(result.data, job, encoding.c2pa)
     if job.target is None:
         assert encoding.sink is not None
-        encoding.sink(result.data)
+        encoding.sink(data)
         return
     if os.path.lexists(job.target) and not job.target.is_file():
         raise OutputError(f"cannot write {job.target}: it is no file")
     write_sidecar(job, encoding)
-    write_atomic(job.target, result.data)
+    write_atomic(job.target, data)

@@ -248,6 +248,7 @@ class Encoding:
     max_pixels_in: Limit on the pixels of an input.
     provenance: Say in the XMP of results what they are and what made them.
     sidecar: Say it in a file beside each result too.
+    c2pa: Sign results: "CERTIFICATES,KEY" or "CERTIFICATES,KEY,URL" (`batch.c2pa_signing`).
     sink: Receives the bytes of the only result, if its target is None.
     """
 
@@ -256,6 +257,7 @@ class Encoding:
     max_pixels_in: int = 1_000_000_000
     provenance: bool = True
     sidecar: bool = False
+    c2pa: str | None = None
     sink: Callable[[bytes], None] | None = None
 
 

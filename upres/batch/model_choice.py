@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from upres.batch.request import Request
@@ -43,4 +44,8 @@ class ModelChooser:
             return ModelChoice(before, _AS_BEFORE)
         if factor < 1.0 or height * width > self._request.max_pixels:
             return ModelChoice(MODELS_BY_ROLE["standard"][2 if factor <= 2 else 4], _SMALLER)
-        return choose_model(inspect_picture(source), factor)
+        report = inspect_picture(source)
+        if self._request.options.true_size and report.true_scale is not None:
+            factor *= max(1.0, report.true_scale)
+            report = replace(report, true_scale=1.0)  # as it will be
+        return choose_model(report, factor)

@@ -88,6 +88,7 @@ def made_by(job: Job, encoding: Encoding) -> dict[str, Any]:
         "quality": encoding.quality,
         "png_level": encoding.png_level,
         "codecs": codec_version(),
+        "signed": encoding.c2pa is not None,
     }
 
 

@@ -72,3 +72,4 @@ class CollectionOptions:
     shard: str | None = None  # only this part of the pictures: "3/10"
     retry_failed: bool = False  # also try again what failed before and has not changed
     processes: int = 1  # that upscale side by side, each with its share of the cores
+    ray: str | None = None  # the address of a Ray cluster whose machines upscale: "auto", "ray://host:10001"

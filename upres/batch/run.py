@@ -20,11 +20,12 @@ from upres.batch.by_rows import run_by_rows
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
 from upres.batch.measured import MeasuredJob
 from upres.batch.paths import make_folder
-from upres.batch.provenance import stamped, write_sidecar
+from upres.batch.provenance import stamped
 from upres.batch.worker import WorkerThread, result_of
+from upres.batch.writing import write_result
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.animation import Animation, read_animation
-from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
+from upres.images.io import Picture, read_picture, writing_notes
 from upres.system.files import DISK_FULL, sweep_partials
 from upres.system.signals import is_interrupt
 
@@ -147,6 +148,8 @@ class _Run:
 
         def work() -> tuple[tuple[str, ...], float]:
             assert job.target is not None
+            if self._encoding.c2pa is not None:
+                raise OutputError(f"{job.found.name} is measured data, whose result cannot be signed; leave `c2pa` out")
             make_folder(job.target.parent)
             return measured.work(job.upscaler, (job.plan.height, job.plan.width), job.target, progress)
 
@@ -205,15 +208,9 @@ class _Run:
             return lambda: write_animation(job, picture, self._encoding)
         encoding = self._encoding
         box = [replace(picture, format=job.format, xmp=stamped(picture.xmp, job, encoding))]
-        quality, level, sink = encoding.quality, encoding.png_level, encoding.sink
 
         def work() -> None:
-            if job.target is not None:
-                write_sidecar(job, encoding)
-                write_picture(box.pop(), job.target, format=job.format, quality=quality, png_level=level)
-            else:
-                assert sink is not None
-                sink(encode_picture(box.pop(), job.format, quality=quality, png_level=level))
+            write_result(box.pop(), job, encoding)
 
         return work
 

@@ -61,10 +61,7 @@ def search(
     top = os.path.realpath(destination.folder)
     for rank, text in enumerate(dict.fromkeys(request.inputs)):
         for found in _of_input(text, request, str(destination.folder), left_out):
-            if is_url(found.path):
-                name = PurePath(without_query(found.path)).stem + destination.ending
-            else:
-                name = name_of(Path("stdin" if found.path == STDIO else found.path), request, destination)
+            name = _name(found.path, request, destination)
             target = os.path.join(found.folder, name)  # noqa: PTH118
             if shard is not None and not shard.has(target):
                 continue
@@ -74,6 +71,13 @@ def search(
             yield Seen(rank, found.path, key, found.folder, target, wants, found.size, found.mtime_ns)
     if FOLDER_INSIDE in left_out:
         left_out[f"{FOLDER_INSIDE} (`recursive=True` includes them)"] += left_out.pop(FOLDER_INSIDE)
+
+
+def _name(path: str, request: Request, destination: Destination) -> str:
+    """The name of the result. What lies at a URL is a picture."""
+    if is_url(path):
+        return PurePath(without_query(path)).stem + destination.ending
+    return name_of(Path("stdin" if path == STDIO else path), request, destination)
 
 
 def _of_input(text: str, request: Request, folder: str, left_out: Counter[str]) -> Iterator[StreamedFile]:

@@ -34,7 +34,7 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     request: Request
-    encoding: dict[str, int | bool | None]
+    encoding: dict[str, int | bool | str | None]
     folder: str
     format: str
     threads: int = 0

@@ -35,6 +35,7 @@ _CIRCUMSTANCES = {
     "cores": "cores",
     "tiles_px": "tiles",
     "codecs": "codecs",
+    "signed": "signature",
 }
 
 

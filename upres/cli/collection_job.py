@@ -13,6 +13,7 @@ from upres.batch.job import Encoding, Job, Outcome, Summary
 from upres.batch.paths import Destination
 from upres.batch.pool_run import PoolRun, setup_of
 from upres.batch.process_pool import ProcessPool
+from upres.batch.ray_pool import RayPool
 from upres.batch.request import CollectionOptions, Request
 from upres.batch.storage import is_url
 from upres.cli.errors import say
@@ -55,12 +56,14 @@ def run_opened(collection: Collection, lines: JsonLines | None) -> Summary:
     tell_left_out(collection.left_out, collection.kept)
     with ExitStack() as stack:
         display = _Display(collection, stack, lines)
-        count = collection.options.processes
+        count, address = collection.options.processes, collection.options.ray
         remote = collection.is_remote or any(map(is_url, collection.request.inputs))
-        if count == 1 and not remote:
+        if count == 1 and not remote and address is None:
             summary = CollectionRun(collection).run(display)
         else:
-            pool = ProcessPool(count, setup_of(collection, max(1, usable_cores() // count)))
+            threads = 1 if address is not None else max(1, usable_cores() // count)
+            setup = setup_of(collection, threads)
+            pool = ProcessPool(count, setup) if address is None else RayPool(address, setup)
             stack.callback(pool.close)
             summary = PoolRun(collection, pool).run(display)
     display.tell_notes()

@@ -36,6 +36,15 @@ ProcessesOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Upscale on a Ray cluster, such as auto or ray://head:10001; it must see the same files.",
+        rich_help_panel=_PANEL,
+    ),
+]
 NoProvenanceOption = Annotated[
     bool,
     typer.Option(
@@ -45,6 +54,15 @@ NoProvenanceOption = Annotated[
 SidecarOption = Annotated[
     bool,
     typer.Option("--sidecar", help="Say it in a file beside each result too (NAME.png.xmp).", rich_help_panel=_PANEL),
+]
+C2paOption = Annotated[
+    str | None,
+    typer.Option(
+        "--c2pa",
+        metavar="CERTS,KEY",
+        help="Sign results (Content Credentials) with these PEM files; ,URL: with time stamps of that server.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 JsonOption = Annotated[
     bool,

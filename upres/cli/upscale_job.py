@@ -10,6 +10,7 @@ from pathlib import Path
 
 from upres.batch import measured
 from upres.batch.books import is_book
+from upres.batch.c2pa_signing import check_credentials
 from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Summary
 from upres.batch.paths import STDIO, Destination, choose_destination
@@ -42,6 +43,8 @@ def run_request(request: Request, encoding: Encoding, options: CollectionOptions
     """
     logging.getLogger("upres").addHandler(logging.NullHandler())  # the notes of outcomes contain what the library logs
     tell_measurements()
+    if encoding.c2pa is not None:
+        check_credentials(encoding.c2pa)
     set_threads(request.options.engine_options.threads)
     if request.model is not None:
         have_models(part.model for stage in request.composition().stages for part in stage)

@@ -14,13 +14,16 @@ _RESULT, _MODEL, _LOOK, _PART = "Result", "Model", "Look", "Part and files"
 
 
 def video(
-    source: Annotated[str, typer.Argument(metavar="VIDEO", help="The video; - is y4m on standard input.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="VIDEO", help="The video; pictures (a folder, or frames/%05d.png); - is y4m on stdin."),
+    ],
     out: Annotated[
         str | None,
         typer.Option(
             *("-o", "--out"),
             metavar="FILE",
-            help="Output .mp4, .mov, .mkv or .webm. Default: NAME_x2 with the source's ending, or .mkv.",
+            help="Output .mp4, .mov, .mkv or .webm; frames/%05d.png; - is y4m on stdout. Default: NAME_x2 beside it.",
             rich_help_panel=_RESULT,
         ),
     ] = None,
@@ -111,6 +114,33 @@ def video(
         str | None,
         typer.Option("--end", metavar="TIME", help="End here: seconds or h:mm:ss.", rich_help_panel=_PART),
     ] = None,
+    preview: Annotated[
+        str | None,
+        typer.Option(
+            "--preview",
+            metavar="SECONDS",
+            help="Make so many seconds, from --start or the middle: bicubic, -n and --against side by side.",
+            rich_help_panel=_PART,
+        ),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="NAME|FILE",
+            help="Another model of a --preview; may be repeated.",
+            rich_help_panel=_PART,
+        ),
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            "--rate",
+            metavar="FPS",
+            help="Frames a second of pictures, such as 24 or 30000/1001. Default: 25.",
+            rich_help_panel=_PART,
+        ),
+    ] = None,
     segment_frames: Annotated[
         int,
         typer.Option(
@@ -155,7 +185,7 @@ def video(
     Examples:
       upres video clip.mp4
       upres video film.mkv -o film-4k.mkv -s 2 -n photo-x4 --codec hevc --crf 20
-      upres video film.mkv -o try.mkv --start 0:10:00 --end 0:10:10
+      upres video film.mkv --preview 10 -n compact-x2 --against photo-x4
     """
     given = dict(locals())  # by the parameter names of the library
 
@@ -172,7 +202,7 @@ def video(
             raise EngineError("video needs PyAV, which is not installed: pip install 'upres[video]'")
         given["memory_bytes"] = None if memory_bytes is None else parse_bytes(memory_bytes)
         from upres.cli.video_job import run_request
-        from upres.video.request import VideoRequest, parse_time
+        from upres.video.request import VideoRequest, parse_rate, parse_time
 
         request = VideoRequest(
             source,
@@ -186,6 +216,9 @@ def video(
             start_s=None if start is None else parse_time(start, "start"),
             end_s=None if end is None else parse_time(end, "end"),
             segment_frames=segment_frames,
+            preview_s=None if preview is None else parse_time(preview, "preview"),
+            against=tuple(against or ()),
+            rate=None if rate is None else parse_rate(rate),
             overwrite=overwrite,
         )
         if nice:

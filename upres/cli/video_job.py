@@ -62,7 +62,8 @@ def run_request(request: VideoRequest, debug: bool) -> int:
     if request.model is not None:
         from upres.models.expression import parse
 
-        have_models(part.model for stage in parse(request.model).stages for part in stage)
+        asked = [parse(name) for name in (request.model, *request.against)]
+        have_models(part.model for composition in asked for stage in composition.stages for part in stage)
     job = prepare(request)
     try:
         return _run(job, debug)
@@ -89,7 +90,8 @@ def _run(job: VideoJob, debug: bool) -> int:
         # A thread is still inside an engine's call, and a normal exit would free the engine under it.
         sys.stderr.flush()
         os._exit(code)
-    job.upscaler.close()
+    for upscaler in (job.upscaler, *job.rivals):
+        upscaler.close()
     return code
 
 
@@ -117,7 +119,7 @@ def _tell_end(job: VideoJob, report: VideoReport, seconds: float) -> None:
     computed = report.frames - report.resumed
     speed = f", {computed / seconds:.2g} frames a second" if computed and seconds > 0.0 else ""
     say(
-        f"{shown(job.target)}: {encoding.width} x {encoding.height}, {report.frames:,} frames in "
+        f"{shown(job.name)}: {encoding.width} x {encoding.height}, {report.frames:,} frames in "
         f"{words_for_seconds(seconds)}{speed} with {words_for_engine(job.upscaler.runner)}"
     )
     if report.reused or report.static >= 0.005:
@@ -141,6 +143,8 @@ def _tell_error(job: VideoJob, report: VideoReport, debug: bool) -> int:
     say(words_for(cause))
     code = exit_code_of(cause)
     frames = report.frames
+    if job.sink is not None:
+        return code
     if not frames:
         say("nothing is finished yet: run the same command again to start again")
         return code

@@ -11,8 +11,6 @@ how it goes with the true error.
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,8 +35,8 @@ def invented_255(sr: Levels, lr_size: tuple[int, int]) -> NDArray[np.float64]:
     height, width = sr.shape[:2]
     if not (0 < lr_size[0] <= height and 0 < lr_size[1] <= width):
         raise UsageError(f"LR of {lr_size[1]}x{lr_size[0]} is larger than SR, {width}x{height}, or empty")
-    luma = sr @ _LUMA if sr.shape[2] == 3 else sr[:, :, 0].astype(np.float64)
-    low = cast("NDArray[np.float64]", imresize(luma[:, :, None], size=lr_size))
+    luma = _luma(sr)
+    low = imresize(luma[:, :, None], size=lr_size)
     return np.abs(luma - imresize(low, size=(height, width))[:, :, 0])
 
 
@@ -56,9 +54,14 @@ def draw_map(sr: Levels, lr_size: tuple[int, int]) -> Levels:
     share = np.clip(spread / FULL_255, 0.0, 1.0)
     steps = np.linspace(0.0, 1.0, len(_COLORS))
     colors = np.stack([np.interp(share, steps, _COLORS[:, channel]) for channel in range(3)], axis=2)
-    gray = (sr @ _LUMA if sr.shape[2] == 3 else sr[:, :, 0].astype(np.float64)) * 0.35
+    gray = _luma(sr) * 0.35
     mixed = colors + gray[:, :, None] * (1.0 - share[:, :, None])
     return np.rint(np.clip(mixed, 0.0, 255.0)).astype(np.uint8)
+
+
+def _luma(levels: Levels) -> NDArray[np.float64]:
+    values = levels.astype(np.float64)
+    return values @ _LUMA if levels.shape[2] == 3 else values[:, :, 0]
 
 
 def _area_mean(values: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:

@@ -14,9 +14,14 @@ from upres.errors import InputError, OutputError
 from upres.images.ifd import Entry
 
 READABLE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".tif", ".tiff", ".avif", ".gif"})
-# Pictures that are not read: in a folder each is refused by its name, where other files are passed over with a count.
+# Pictures that other packages decode, or none: in a folder each is read or refused by its name, where other files are
+# passed over with a count.
 NAMED_SUFFIXES = frozenset(
-    {".heic", ".heif", ".bmp", ".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".jxl", ".jp2", ".exr", ".psd"}
+    {
+        *(".heic", ".heif", ".hif", ".bmp", ".tga", ".psd", ".jxl", ".jp2", ".j2k", ".exr", ".hdr", ".svg"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
+        *(".dcm", ".dicom", ".ima", ".nii", ".nii.gz"),
+    }
 )
 WRITABLE_FORMATS = {
     ".png": "png",

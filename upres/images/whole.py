@@ -10,7 +10,7 @@ from typing import BinaryIO
 from upres.errors import InputError
 from upres.images.avif_boxes import box_head
 from upres.images.picture import Header
-from upres.images.sniff import HEAD_BYTES, NAMES, sniff
+from upres.images.sniff import FOREIGN, HEAD_BYTES, NAMES, sniff
 from upres.system.memory import available_bytes
 from upres.system.text import words_for_bytes
 
@@ -65,7 +65,7 @@ def read_source(file: BinaryIO, name: str) -> bytes:
         kind = f"{type(file).__module__}.{type(file).__qualname__}"
         raise InputError(f"expected a path, bytes or a file open in binary mode, got {kind}; open files with mode 'rb'")
     form, seems = sniff(head)
-    if form is None:
+    if form is None and seems not in FOREIGN:
         raise unsupported(name, seems)
     parts, size = [head], len(head)
     while part := file.read(1 << 20):

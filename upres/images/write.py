@@ -18,6 +18,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
+from upres.images import png_chunks
 from upres.images.bands import joined_bands, kinds_in
 from upres.images.embed import embed, metadata_notes, needs_exif_item
 from upres.images.icc import Levels, color_space, from_srgb, is_srgb, matrix_profile, wrap
@@ -205,6 +206,18 @@ def _in_profile(pixels: NDArray[np.float32], icc: bytes | None, depth: int) -> L
     for top in range(0, len(pixels), _STRIP_ROWS):  # in strips, to bound memory
         levels[top : top + _STRIP_ROWS] = quantize(exact.from_srgb(pixels[top : top + _STRIP_ROWS]), depth)
     return levels
+
+
+def png_of(levels: Levels, icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> bytes:
+    """Levels h w c (alpha last) as an uncompressed PNG with metadata: what other decoders read, for ours."""
+    image = wrap(levels)
+    for name, value in (("icc-profile-data", icc), ("xmp-data", xmp)):
+        if value:
+            image.set_type(pyvips.GValue.blob_type, name, value)
+    begin_pixels()
+    data: bytes = attempt(lambda: image.pngsave_buffer(compression=0, filter="none", keep="icc:xmp"))
+    added = [] if exif is None else [png_chunks.chunk(b"eXIf", exif)]
+    return png_chunks.with_chunks(data, added, (b"pHYs",))
 
 
 def describe(image: Any, picture: Picture, format: str) -> Any:

@@ -21,7 +21,7 @@ from upres.images.resize import weighted
 from upres.science.grid import Axis
 from upres.science.values import FILL_REACH_PX, Mapping, filled
 from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import count_passes
+from upres.upscaling.passes import count_passes
 from upres.upscaling.upscaler import Upscaler
 
 Array = NDArray[np.float32]

@@ -34,6 +34,7 @@ class Access:
 
     def __init__(self, settings: Settings, key: bytes, one_time_token: str | None = None) -> None:
         self._settings, self._key, self._one_time = settings, key, one_time_token
+        self._for_one = one_time_token is not None  # a session of nobody in particular is taken
         self._owners = settings.owners
         self.needs_token = bool(self._owners) or one_time_token is not None
         # Browsers share cookies among the ports of a host: each data folder has a name of its own.
@@ -108,7 +109,8 @@ class Access:
             return None
         until, _, name = text.partition(".")
         owner = base64.urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()
-        if int(until) < time.time() or (owner and owner not in self._owners.values()):
+        known = owner in self._owners.values() or (not owner and self._for_one)
+        if int(until) < time.time() or not known:
             return None
         return owner
 

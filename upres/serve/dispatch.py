@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from upres.errors import OutputError
+from upres.serve.copies import save_copy
 from upres.serve.desk import MOST_ATTEMPTS, Desk
 from upres.serve.job import Job
 from upres.serve.parameters import TYPES
@@ -112,16 +113,28 @@ class Dispatch:
                 self._desk.metrics.workers_started.inc()
                 _log.info("worker %s is ready", process.pid)
             await self._taking.wait()
-            job = await self._desk.queue.take()
-            if not self._taking.is_set():
-                await self._desk.queue.put(job, first=True)
-                continue
-            if job.ended:
-                continue
-            if not process.alive:  # it died while it waited: that is no attempt of the job
-                await self._desk.queue.put(job, first=True)
-                continue
-            await self._run(job, process)
+            job = await self._take(process)
+            if job is not None and not job.ended:
+                await self._run(job, process)
+
+    async def _take(self, process: WorkerProcess) -> Job | None:
+        """The next job; None if the process dies while it waits for one, which is no attempt of a job."""
+        queue = self._desk.queue
+        taking = asyncio.create_task(queue.take())
+        dying = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait({taking, dying}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            dying.cancel()
+            taking.cancel()
+            await asyncio.wait({taking})
+        if taking.cancelled():
+            return None
+        job = taking.result()
+        if not process.alive or not self._taking.is_set():
+            await queue.put(job, first=True)
+            return None
+        return job
 
     async def _run(self, job: Job, process: WorkerProcess) -> None:
         """Do a job, which has ended then, or waits for its next attempt."""
@@ -196,7 +209,7 @@ class Dispatch:
                 desk.metrics.queue_seconds.labels(name).observe(max(0.0, job.began - job.queued))
                 desk.metrics.pixels.inc(facts["size"]["width"] * facts["size"]["height"])
             if desk.settings.out is not None and job.kept:
-                await asyncio.to_thread(self._copy_out, job, Path(desk.settings.out))
+                await self._save_copy(job, Path(desk.settings.out))
             if not job.ended:
                 desk.end(job, "done")
         elif answer["step"] == "failed":
@@ -234,20 +247,15 @@ class Dispatch:
         if self._at.get(job) is process:
             process.kill()
 
-    def _copy_out(self, job: Job, folder: Path) -> None:
-        """A copy of a result in the user's folder, under a name that is free."""
+    async def _save_copy(self, job: Job, folder: Path) -> None:
+        """Copy a result into the user's folder; that it cannot be is noted, and the result is here all the same."""
         assert job.result is not None
-        name = Path(job.result["name"])
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 10_000):
-            target = folder / (name.name if number == 1 else f"{name.stem} ({number}){name.suffix}")
-            try:
-                with target.open("xb") as copy, self._desk.result_path(job).open("rb") as result:
-                    shutil.copyfileobj(result, copy)
-            except FileExistsError:
-                continue
+        try:
+            target = await asyncio.to_thread(save_copy, self._desk.result_path(job), job.result["name"], folder)
+        except OutputError as error:
+            job.notes = [*job.notes, f"no copy was saved: {error}"]
+        else:
             job.result["saved_as"] = str(target)
-            return
 
 
 def result_name(job: Job) -> str:

@@ -6,8 +6,9 @@ import asyncio
 import json
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from upres.errors import UpresError
 from upres.serve.job import Job
@@ -35,9 +36,10 @@ async def post_upscale(request: Request) -> Response:
         return accepted(service, job)
     try:
         service.raise_failure(job)
-        return direct(service, job)
-    finally:
+    except Problem:
         forget(service, job)
+        raise
+    return direct(service, job)
 
 
 async def put_job(request: Request) -> Response:
@@ -110,7 +112,6 @@ def accepted(service: Service, job: Job) -> Response:
 def direct(service: Service, job: Job) -> Response:
     """The result itself, of a job that nobody will ask for again."""
     assert job.result is not None
-    data = service.desk.result_path(job).read_bytes()
     headers = {
         "ETag": f'"{job.result["sha256"]}"',
         "Upres-Model": str((job.model or {}).get("name", "")),
@@ -118,7 +119,8 @@ def direct(service: Service, job: Job) -> Response:
         "Upres-Seconds": str(job.result["seconds"]),
         "Content-Disposition": f"inline; filename*=UTF-8''{quoted(job.result['name'])}",
     }
-    return Response(data, media_type=job.result["type"], headers=headers)
+    path, after = service.desk.result_path(job), BackgroundTask(forget, service, job)
+    return FileResponse(path, headers=headers, media_type=job.result["type"], background=after)
 
 
 def forget(service: Service, job: Job) -> None:

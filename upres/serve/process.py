@@ -36,10 +36,12 @@ class WorkerProcess:
         self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
         self._errors: deque[str] = deque(maxlen=20)
         self._readers: list[asyncio.Task[None]] = []
+        self._ready = False
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        """Whether it was ready once, and has not ended."""
+        return self._ready and self._process is not None and self._process.returncode is None
 
     @property
     def pid(self) -> int | None:
@@ -65,6 +67,12 @@ class WorkerProcess:
             raise WorkerDied(f"it was not ready within {_START_S:.0f} s") from None
         if answer is None:
             raise WorkerDied(await self._ending())
+        self._ready = True
+
+    async def wait(self) -> None:
+        """Until the process has ended."""
+        if self._process is not None:
+            await self._process.wait()
 
     async def ask(self, task: Answer, told: Callable[[Answer], None]) -> Answer:
         """The final answer to a task; `told` is called for those before. Raises `WorkerDied`."""
@@ -97,7 +105,7 @@ class WorkerProcess:
         await asyncio.gather(*self._readers, return_exceptions=True)
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process, self._readers = None, []
+        self._process, self._readers, self._ready = None, [], False
 
     async def _send(self, task: Answer) -> None:
         if self._process is None or self._process.stdin is None:

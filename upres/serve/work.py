@@ -6,7 +6,6 @@ import hashlib
 import logging
 import time
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,19 +31,18 @@ from upres.images.io import (
 from upres.inspection.inspect import inspect_decoded
 from upres.inspection.jpeg_file import read_tables
 from upres.models.expression import parse
-from upres.models.load import load_model
 from upres.models.report import facts
+from upres.serve.open_models import OpenModels
 from upres.serve.parameters import Parameters, read_parameters
 from upres.serve.previews import make_preview
 from upres.serve.problems import Problem, problem_of
-from upres.system.files import sha256_of, write_atomic
+from upres.system.files import write_atomic
 from upres.upscaling.choose_model import DEFAULT_FACTOR, MODELS_BY_ROLE, ModelChoice, choose_model
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.plan import Plan
 from upres.upscaling.tiled_run import Cancelled
 from upres.upscaling.upscaler import Upscaler
 
-_MOST_UPSCALERS = 4  # kept open
 _PROGRESS_S = 0.2  # between two answers
 _SMALL_TILE_PX = 64  # where memory was short
 _log = logging.getLogger(__name__)
@@ -66,8 +64,7 @@ class Work:
     def __init__(self, settings: Task, tell: Tell, canceled: Callable[[], bool]) -> None:
         self._settings, self._tell, self._canceled = settings, tell, canceled
         self._base = UpscaleOptions(memory_bytes=settings["memory_bytes"]).replace(**settings["engine"])
-        self._upscalers: OrderedDict[tuple[str, UpscaleOptions], Upscaler] = OrderedDict()
-        self._files: dict[str, dict[str, str]] = {}
+        self._models = OpenModels()
         self._verbs: dict[str, Callable[[Task], Task]] = {
             "upscale": self._upscale,
             "look": self._look,
@@ -99,7 +96,7 @@ class Work:
         header, choice = self._choose(parameters, data)
         looked = time.perf_counter()
         options = self._options(parameters, careful=task.get("careful", False))
-        plan = self._plan(self._open(choice.name, options), parameters, header)
+        plan = self._plan(self._models.open(choice.name, options), parameters, header)
         opened = time.perf_counter()
         self._tell(step="planned", **_facts(choice, header, plan))
         picture = read_picture(data, max_pixels=self._settings["max_pixels_in"])
@@ -107,18 +104,12 @@ class Work:
         result = self._run(choice.name, options, picture, parameters)
         del picture
         ran = time.perf_counter()
-        settings = self._request(parameters).settings(choice.name)
-        settings["model"] = label(parse(choice.name))
-        record = make_record(settings, plan.height, plan.width, data)
         form = parameters.format
-        encoding = Encoding(quality=parameters.quality, png_level=parameters.png_level)
-        upscaler, files = self._open(choice.name, options), self._hashes(choice.name)
-        job = Job(
-            InputFile(None), data, header, upscaler, parameters.size, plan, None, form, record=record, model_files=files
-        )
+        encoding = Encoding(parameters.quality, parameters.png_level)
+        job = self._job(parameters, data, header, choice, plan, options)
         result = replace(result, format=form, xmp=stamped(result.xmp, job, encoding))
         notes = (*result.notes, *writing_notes(result, form))
-        encoded = encode_picture(result, form, quality=parameters.quality, png_level=parameters.png_level)
+        encoded = encode_picture(result, form, quality=encoding.quality, png_level=encoding.png_level)
         write_atomic(Path(task["target"]), encoded)
         end = time.perf_counter()
         return {
@@ -137,6 +128,33 @@ class Work:
             },
         }
 
+    def _job(
+        self,
+        parameters: Parameters,
+        data: bytes,
+        header: Header,
+        choice: ModelChoice,
+        plan: Plan,
+        options: UpscaleOptions,
+    ) -> Job:
+        """As of `upres upscale`, whose results say the same of what made them."""
+        settings = self._request(parameters).settings(choice.name)
+        settings["model"] = label(parse(choice.name))
+        record = make_record(settings, plan.height, plan.width, data)
+        return Job(
+            InputFile(None),
+            data,
+            header,
+            self._models.open(choice.name, options),
+            parameters.size,
+            plan,
+            None,
+            parameters.format,
+            record=record,
+            choice=choice,
+            model_files=self._models.hashes(choice.name),
+        )
+
     def _run(self, model: str, options: UpscaleOptions, picture: Picture, parameters: Parameters) -> Picture:
         told = time.monotonic()
 
@@ -147,22 +165,18 @@ class Work:
                 self._tell(step="progress", share=done / total)
 
         def run(one: UpscaleOptions) -> Picture:
-            return self._open(model, one)(picture, size=parameters.size, progress=progress, cancel=self._canceled)
+            return self._models.open(model, one)(
+                picture, size=parameters.size, progress=progress, cancel=self._canceled
+            )
 
         try:
             return run(options)
         except (MemoryError, OutOfMemoryError):
             if options.tile_px is not None:
                 raise
-            self._close_all()
+            self._models.close()
         result = run(self._options(parameters, careful=True))
         return replace(result, notes=(*result.notes, "memory was short: the work was done in small tiles"))
-
-    def _hashes(self, model: str) -> dict[str, str]:
-        """SHA-256 of its files, by name."""
-        if model not in self._files:
-            self._files[model] = {file.path.name: sha256_of(file.path) for file in load_model(model).files}
-        return self._files[model]
 
     def _look(self, task: Task) -> Task:
         """What the picture is, the model that fits, and what the work takes."""
@@ -174,7 +188,7 @@ class Work:
             report = inspect_decoded(picture, read_tables(data))
             suited = choose_model(report, parameters.scale or DEFAULT_FACTOR)
             answer = {"report": asdict(report) | {"banded": report.banded}, "suited": suited._asdict()}
-        plan = self._plan(self._open(choice.name, self._options(parameters)), parameters, header)
+        plan = self._plan(self._models.open(choice.name, self._options(parameters)), parameters, header)
         return answer | _facts(choice, header, plan)
 
     def _plan_numbers(self, task: Task) -> Task:
@@ -186,7 +200,7 @@ class Work:
         given = parameters.model is not None
         model = str(self._request(parameters).composition()) if given else MODELS_BY_ROLE["photo"][4]
         choice = ModelChoice(model, "" if given else "assumed: the picture decides")
-        plan = self._plan(self._open(model, self._options(parameters)), parameters, header)
+        plan = self._plan(self._models.open(model, self._options(parameters)), parameters, header)
         return _facts(choice, header, plan)
 
     def _preview(self, task: Task) -> Task:
@@ -199,7 +213,7 @@ class Work:
 
     def _measure(self, task: Task) -> Task:
         """Multiply-adds a second of a model on this machine."""
-        upscaler = self._open(task["model"], self._base)
+        upscaler = self._models.open(task["model"], self._base)
         return {"macs_per_second": upscaler.macs_per_second()}
 
     def _cards(self, task: Task) -> Task:
@@ -243,6 +257,7 @@ class Work:
             header.width,
             channels=header.channels,
             has_alpha=header.has_alpha,
+            bands=header.bands,
             depth=header.depth,
             size=parameters.size,
         )
@@ -262,20 +277,6 @@ class Work:
             wrap=own.wrap,
             tile_px=_SMALL_TILE_PX if careful else base.tile_px,
         )
-
-    def _open(self, model: str, options: UpscaleOptions) -> Upscaler:
-        key = (model, options)
-        if key not in self._upscalers:
-            self._upscalers[key] = Upscaler(model, options)
-            while len(self._upscalers) > _MOST_UPSCALERS:
-                self._upscalers.popitem(last=False)[1].close()
-        self._upscalers.move_to_end(key)
-        return self._upscalers[key]
-
-    def _close_all(self) -> None:
-        for upscaler in self._upscalers.values():
-            upscaler.close()
-        self._upscalers.clear()
 
 
 def _facts(choice: ModelChoice, header: Header, plan: Plan) -> Task:

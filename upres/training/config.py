@@ -29,9 +29,10 @@ class TrainConfig:
     source: str = ""  # publication the recipe's values come from
 
     # Generator.
-    network: str = "compact"  # compact, residual, rrdb, srresnet, or one's own: FILE.py:NAME (docs/own-network.md)
+    # compact, residual, rrdb, srresnet, realplksr, or one's own: FILE.py:NAME (docs/own-network.md)
+    network: str = "compact"
     width: Count = 32
-    # inner convolutions of compact and residual (multiples of 4 in residual), blocks of RRDB and SRResNet
+    # inner convolutions of compact and residual (multiples of 4 in residual), blocks of the others
     depth: Count = 12
     growth: Count = 32  # rrdb: channels added by each convolution of a dense block
     branched: bool = True  # compact, residual: parallel linear branches while training, merged for inference
@@ -226,10 +227,13 @@ _LOSS_WEIGHTS = (
 _MIXES = ("mixup", "cutmix", "cutblur")
 _LOSSES = ("l1", "charbonnier", "mse")
 _CHOICES = {
-    "network": ("compact", "residual", "rrdb", "srresnet"), "schedule": ("cosine", "multistep", "wsd"),
+    "network": ("compact", "residual", "rrdb", "srresnet", "realplksr"), "schedule": ("cosine", "multistep", "wsd"),
     "loss": _LOSSES, "final_loss": _LOSSES, "discriminator": ("vgg", "unet", "patch"),
 }  # fmt: skip
-_SCALES = {"compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8)}
+_SCALES = {
+    "compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8),
+    "realplksr": (1, 2, 3, 4, 8),
+}  # fmt: skip
 
 
 def check_config(config: TrainConfig) -> None:
@@ -255,6 +259,8 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(
             f"`depth` of residual must be a multiple of 4 (each skip spans four convolutions), got {config.depth}"
         )
+    if config.network == "realplksr" and config.width % 4:
+        raise UsageError(f"`width` of realplksr must be a multiple of 4, got {config.width}")
     if not 0.0 <= config.final_learning_rate <= config.learning_rate:
         raise UsageError(
             f"`final_learning_rate` must be in [0, learning_rate], got {config.final_learning_rate} and "

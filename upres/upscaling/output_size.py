@@ -26,6 +26,7 @@ class OutputSize:
     height: int | None = None  # as `width`
     long_side: int | None = None  # longer side, in pixels
     megapixels: float | None = None  # area, in millions of pixels
+    exact: tuple[int, int] | None = None  # (height, width) in pixels, whatever the proportions
 
     def __post_init__(self) -> None:
         given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
@@ -37,6 +38,8 @@ class OutputSize:
         for name, side in (("width", self.width), ("height", self.height), ("long_side", self.long_side)):
             if side is not None and not 1 <= side <= MAX_SIDE_PX:
                 raise UsageError(f"`{name}` must be between 1 and {MAX_SIDE_PX:,} pixels, got {side:,}")
+        if self.exact is not None and not all(1 <= side <= MAX_SIDE_PX for side in self.exact):
+            raise UsageError(f"`exact` must be (height, width) between 1 and {MAX_SIDE_PX:,} pixels, got {self.exact}")
         if self.megapixels is not None and not 0.0 < self.megapixels <= MAX_SIDE_PX:
             raise UsageError(f"`megapixels` must be in (0, {MAX_SIDE_PX:,}], got {self.megapixels:g}")
 
@@ -44,6 +47,8 @@ class OutputSize:
         """Output side / input side for a picture of (height, width); None for the model's own scale."""
         if self.factor is not None:
             return self.factor
+        if self.exact is not None:
+            return max(self.exact[0] / height, self.exact[1] / width)
         if self.width is not None and self.height is not None:
             return min(self.width / width, self.height / height)
         if self.width is not None:
@@ -60,6 +65,8 @@ class OutputSize:
         """(height, width) of the output for a picture of (height, width), rounded, at least 1; `native` is the model's
         scale.
         """
+        if self.exact is not None:
+            return self.exact
         factor = self.factor_for(height, width)
         if factor is None:
             factor = float(native)

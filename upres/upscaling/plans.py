@@ -85,5 +85,11 @@ def plan_rows(networks: Sequence[CheckedNetwork], options: UpscaleOptions, job: 
 
 def whole_option(options: UpscaleOptions) -> str:
     """The option, as in messages, for which a picture must be whole in memory; empty if none is set."""
-    found = {"tta": options.tta, "wrap": options.wrap, "color_lock": options.color_lock, "blend": options.blend < 1.0}
+    found = {
+        "true_size": options.true_size,
+        "tta": options.tta,
+        "wrap": options.wrap,
+        "color_lock": options.color_lock,
+        "blend": options.blend < 1.0,
+    }
     return next((f"`{name}`" for name, needed in found.items() if needed), "")

@@ -13,7 +13,8 @@ from itertools import product
 
 from upres.engines.tiles import source_lengths
 from upres.upscaling.output_size import OutputSize, too_large
-from upres.upscaling.plan import FLOAT_BYTES, NetworkCost, Pass, Plan, count_passes, network_order
+from upres.upscaling.passes import count_passes
+from upres.upscaling.plan import FLOAT_BYTES, NetworkCost, Pass, Plan, network_order
 from upres.upscaling.tile_size import LAYER_SHARE, MAX_TILE_WORK, MIN_TILE_PX, WIDE_FIELD_PX, Tiling, narrow_note
 
 _HEIGHTS = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # of bands, in LR pixels

@@ -35,6 +35,7 @@ from upres.upscaling.plans import PictureSize, plan_rows, plan_whole
 from upres.upscaling.row_plan import RowJob
 from upres.upscaling.speeds import CALIBRATION_MACS, MOST_PX, Speeds
 from upres.upscaling.tiled_run import Meter, Progress, watched
+from upres.upscaling.true_size import at_true_size
 
 Array = NDArray[np.float32]
 _FREE_SHARE = 0.8  # of the free memory; the rest is left for codecs and other programs
@@ -187,9 +188,7 @@ class Upscaler:
     def upscale_array(self, lr: Array, progress: Progress | None = None) -> Array:
         """Run the network (or the chain) once, without resize, blend and color lock. Raises as a call does.
 
-        lr: h w c in [0, 1], c 1 or 3.
-        progress: As for a call.
-
+        lr: h w c in [0, 1], c 1 or 3. progress: As for a call.
         Returns h*scale w*scale c, not clipped. Notes about tiles are logged.
         """
         height, width, channels = lr.shape
@@ -204,6 +203,7 @@ class Upscaler:
         return sr
 
     def _run(self, picture: Picture, size: OutputSize | None, watch: Progress | None) -> Picture:
+        picture, size, reduced = at_true_size(picture, size, self.options, self.scale)
         (height, width, channels), bands, depth = picture.pixels.shape, picture.band_count, picture.depth
         begin_engine()  # before the lock: another thread may have held it when this process was forked
         with self._open():  # an engine runs one picture at a time
@@ -213,7 +213,7 @@ class Upscaler:
             result = enlarge_picture(picture, self.networks, plan, self.options, meter)
             meter.finish()
             self._end()
-            return replace(result, notes=result.notes + chosen + plan.notes + self.notes)
+            return replace(result, notes=result.notes + reduced + chosen + plan.notes + self.notes)
 
     def run_rows(
         self,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -68,7 +69,7 @@ _PRIMARY_UNIT, _LUMINANCE_UNIT = 50_000, 10_000  # of HEVC's SEI message
 class Encoding:
     """How the frames of a result are encoded.
 
-    codec: A key of `ENCODERS`.
+    codec: A key of `ENCODERS`; "none": frames are not encoded.
     layout: Of the pixels.
     height, width: In pixels.
     crf: Constant quality, 0 is best; None: the encoder has none.
@@ -210,7 +211,7 @@ def _is_layout(name: str) -> bool:
         return False
 
 
-def best_layout(wanted: Layout, names: list[str]) -> Layout | None:
+def best_layout(wanted: Layout, names: Iterable[str]) -> Layout | None:
     """The layout among `names` that loses least of `wanted`: first no depth, then no chroma, then no alpha."""
 
     def loss(layout: Layout) -> tuple[object, ...]:

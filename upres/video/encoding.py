@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 
@@ -13,6 +15,7 @@ from upres.video.source import Video, side_data, told_matrix
 from upres.video.yuv import Coding
 
 _LIMITED = 1
+UNCODED = "none"  # in place of a codec: y4m and pictures
 _LOST = {
     SideData.A53_CC: "closed captions inside the pictures (CEA-608, CEA-708)",
     SideData.DOVI_RPU_BUFFER: "Dolby Vision's metadata",
@@ -48,7 +51,11 @@ def choose_layout(asked: str | None, video: Video, codec: str, notes: list[str])
 
     Raises `UsageError` for a format that the codec does not take.
     """
-    names = formats_of(codec)
+    return layout_among(asked, video, formats_of(codec), codec, notes)
+
+
+def layout_among(asked: str | None, video: Video, names: Sequence[str], codec: str, notes: list[str]) -> Layout:
+    """As `choose_layout`, among these formats of pixels, which are those of `codec`."""
     if asked is not None:
         if asked not in names:
             raise UsageError(
@@ -88,7 +95,7 @@ def encoding_of(
     else:  # RGB or gray becomes YUV
         coding = Coding("bt709", False, layout.depth, layout.step, "left", layout.alpha)
         matrix, color_range = CODES["bt709"], _LIMITED
-    crf = ENCODERS[codec].crf
+    crf = ENCODERS[codec].crf if codec in ENCODERS else None
     encoding = Encoding(
         codec,
         layout,

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,22 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Discard, Disposition, Stream
+from av.stream import Stream
 
 from upres.errors import OutputError
 from upres.system.files import commit_partial, output_error, partial_path
-from upres.system.text import shown
 from upres.video.encoder import CONTAINERS, Encoding
 from upres.video.segments import Coded, Segment, read_index, read_packets
 from upres.video.source import Video, open_container
+from upres.video.tracks import copy_tracks, is_picture, tags_of
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
-_OWN_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})  # of each file
 _LAST = 2**62
 _MICROSECONDS = 1_000_000  # FFmpeg's unit of time for whole files
 
@@ -41,50 +39,6 @@ class Window:
 
     start_s: Fraction | None = None
     end_s: Fraction | None = None
-
-
-def copied_tracks(video: Video, encoding: Encoding, suffix: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """(tracks of the source to copy, notes for the user), found by writing the head of a file that ends in `suffix`.
-
-    Tracks of data (time codes, telemetry) that the file cannot hold are left out, with a note. Raises `OutputError`,
-    naming it, for any other track.
-    """
-    if video.path == "-":
-        return (), ()
-    with open_container(video.path) as source:
-        streams = [stream for stream in source.streams if _is_copied(stream, video)]
-        every = tuple(stream.index for stream in streams)
-        told = [_head(video, encoding, suffix, every)]
-        if told[0] is None:
-            return every, ()
-        data = [stream for stream in streams if stream.type in ("data", "unknown")]
-        rest = tuple(stream.index for stream in streams if stream not in data)
-        if data and _head(video, encoding, suffix, rest) is None:
-            names = ", ".join(f"{stream.index} ({shown(getattr(stream, 'name', None) or 'data')})" for stream in data)
-            return rest, (f"tracks of data were left out, which a {suffix} file cannot hold: {names}",)
-        for stream in streams:
-            reason = _head(video, encoding, suffix, (stream.index,))
-            if reason is not None and stream not in data:
-                kind = f"{stream.type} track {stream.index} ({shown(getattr(stream, 'name', None) or 'unknown')})"
-                raise OutputError(
-                    f"a {suffix} file cannot hold {kind}: {shown(reason)}; write Matroska, which can: `out=NAME.mkv`"
-                )
-    raise OutputError(f"a {suffix} file cannot hold the tracks of the source: {shown(told[0])}; try `out=NAME.mkv`")
-
-
-def _head(video: Video, encoding: Encoding, suffix: str, tracks: tuple[int, ...]) -> str | None:
-    """Why the head of a file with these tracks cannot be written; None if it can."""
-    with open_container(video.path) as source, av.open(io.BytesIO(), "w", format=CONTAINERS[suffix]) as trial:
-        try:
-            encoding.add_to(trial)
-            for index in tracks:
-                _add_copy(trial, source.streams[index])
-            trial.start_encoding()
-        except ValueError as error:
-            return str(error)
-        except FFmpegError as error:
-            return error.log[1][2].strip() if error.log and error.log[1] else error.strerror or str(error)
-    return None
 
 
 def write_result(
@@ -130,17 +84,18 @@ def _write(
 ) -> None:
     suffix = target.suffix.lower()
     segments = [read_index(path) for path in paths]
-    source = None if video.path == "-" else open_container(video.path)
+    source = None if video.alone else open_container(video.path)
     try:
-        with av.open(file, "w", format=CONTAINERS[suffix], options=_options(suffix)) as result:
+        pictures = source is not None and any(is_picture(source.streams[index]) for index in tracks)
+        with av.open(file, "w", format=CONTAINERS[suffix], options=_options(suffix, pictures)) as result:
             track = encoding.add_to(result)
             copies: dict[int, Stream] = {}
             if source is not None:
                 original = source.streams[video.index]
-                track.metadata.update(_tags(original.metadata))
+                track.metadata.update(tags_of(original.metadata))
                 track.disposition = original.disposition
-                result.metadata.update(_tags(source.metadata))
-                copies = {index: _add_copy(result, source.streams[index]) for index in tracks}
+                result.metadata.update(tags_of(source.metadata))
+                copies = copy_tracks(result, source, video, suffix, tracks)
                 result.set_chapters(_chapters(source, window))
             if video.matrix is not None:
                 track.set_display_matrix(memoryview(video.matrix).cast("i").tolist())
@@ -165,28 +120,11 @@ def _os_error(error: BaseException) -> OSError | None:
     return None
 
 
-def _options(suffix: str) -> dict[str, str]:
-    return {"movflags": "use_metadata_tags+write_colr"} if suffix in (".mp4", ".m4v", ".mov") else {}
-
-
-def _tags(metadata: dict[str, str]) -> dict[str, str]:
-    tags = {name: value for name, value in metadata.items() if name.lower() not in _OWN_TAGS}
-    if "name" in tags:  # FFmpeg reads the title of an MP4's track under this name, and writes it under the other
-        tags.setdefault("title", tags["name"])
-    return tags
-
-
-def _is_copied(stream: Stream, video: Video) -> bool:
-    """Tracks that the demuxer throws away are chapters, which are copied as such."""
-    return stream.index != video.index and stream.discard != Discard.all
-
-
-def _add_copy(result: OutputContainer, stream: Stream) -> Stream:
-    """A track of the result for the packets of `stream`. Raises ValueError and FFmpegError where it cannot have one."""
-    copy = result.add_stream_from_template(stream, opaque=True)
-    copy.metadata.update(_tags(stream.metadata))
-    copy.disposition = stream.disposition
-    return copy
+def _options(suffix: str, pictures: bool) -> dict[str, str]:
+    """Of the muxer. In MP4 either all tags of the source are written, or attached pictures and the usual tags."""
+    if suffix not in (".mp4", ".m4v", ".mov"):
+        return {}
+    return {"movflags": "write_colr" if pictures else "use_metadata_tags+write_colr"}
 
 
 def _chapters(source: InputContainer, window: Window) -> list[Chapter]:
@@ -261,11 +199,13 @@ def _other_packets(
         if packet is None or len(done) == len(streams):
             return
         base = packet.time_base
+        picture = is_picture(packet.stream)
+        if picture and packet.pts is None:
+            packet.pts = packet.dts = 0
         when = packet.pts if packet.pts is not None else packet.dts
         if not packet.size or when is None:
             continue
         index, time = packet.stream_index, when * base
-        picture = packet.stream.disposition & Disposition.attached_pic
         if not picture and window.end_s is not None and time >= window.end_s:
             done.add(index)
             continue

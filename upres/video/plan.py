@@ -7,25 +7,27 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from av.video.frame import VideoFrame
-
-from upres.batch.record import label, make_record
+from upres.batch.record import label
+from upres.batch.request import Request
 from upres.errors import OutputError, UsageError
-from upres.images.io import Picture
+from upres.inspection.inspect import inspect_decoded
 from upres.models.expression import parse
 from upres.models.load import load_model
 from upres.system.folders import exists, is_folder
 from upres.system.text import shown, words_for_bytes
 from upres.upscaling.choose_model import ModelChoice, choose_model
 from upres.upscaling.upscaler import Upscaler
-from upres.video.encoder import CONTAINERS, ENCODERS, Encoding, fitting_size
+from upres.video.encoder import CONTAINERS, Encoding
 from upres.video.encoding import choose_codec, choose_layout, encoding_of, lost_notes
 from upres.video.journal import Journal, open_journal
-from upres.video.mux import Window, copied_tracks
-from upres.video.reader import FrameReader
+from upres.video.mux import Window
+from upres.video.opened import STDIO, OpenedSource, open_source
+from upres.video.preview import BICUBIC, open_rivals, preview_encoding, preview_window
 from upres.video.request import VideoRequest
-from upres.video.source import Video, examine
-from upres.video.yuv import Coding, to_rgb
+from upres.video.source import Video
+from upres.video.streams import Sink, fitted_size, is_stream, open_stream
+from upres.video.tracks import copied_tracks
+from upres.video.yuv import Coding
 
 _KEPT_OPTIONS = ("denoise", "denoise_with")  # blended into the networks already
 _BYTES_POWER = 0.75  # bytes of a video grow so with its pixels at equal quality: a rule of thumb of encoders' guides
@@ -36,12 +38,11 @@ class VideoJob:
     """A planned video.
 
     request: What was asked.
-    video: The source.
-    first: Its first frame.
+    source: The video, opened.
     upscaler: Its model.
     encoding: How the result is encoded.
     coding: How its colors are coded.
-    target: The file to write.
+    target: The file to write; None: frames go to `sink`.
     window: The part of the source.
     journal: What is done already.
     frames: About how many frames the result has; 0 if unknown.
@@ -49,15 +50,17 @@ class VideoJob:
     tracks: Of the source, to copy.
     notes: For the user.
     choice: The model and the reason for it; None if the request names one.
+    sink: Takes the frames of y4m and of pictures; such a job cannot be resumed.
+    column: (h, w) of one upscaled frame, which in a preview is a part of the result.
+    rivals: The other models of a preview.
     """
 
     request: VideoRequest
-    video: Video
-    first: VideoFrame
+    source: OpenedSource
     upscaler: Upscaler
     encoding: Encoding
     coding: Coding
-    target: Path
+    target: Path | None
     window: Window
     journal: Journal
     frames: int
@@ -65,10 +68,23 @@ class VideoJob:
     tracks: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list[str])
     choice: ModelChoice | None = None
+    sink: Sink | None = None
+    column: tuple[int, int] = (0, 0)
+    rivals: tuple[Upscaler, ...] = ()
+
+    @property
+    def video(self) -> Video:
+        """The source."""
+        return self.source.video
+
+    @property
+    def name(self) -> str:
+        """Of the result."""
+        return str(self.target) if self.target is not None else self.request.out or STDIO
 
     @property
     def start_pts(self) -> int | None:
-        """The first time stamp of the part, in units of the source; time 0 is where the file's is."""
+        """The first time stamp of the part, in units of the source."""
         start = self.window.start_s
         return None if start is None else _ceil(start / self.video.time_base)
 
@@ -85,52 +101,67 @@ def prepare(request: VideoRequest) -> VideoJob:
     if the result exists, or its file cannot hold all tracks of the source.
     """
     request.options.engine_options.check_installed()
-    video, first = examine(request.source)
-    window = Window(request.start_s, request.end_s)
+    source = open_source(request.source, request.rate)
+    video = source.video
+    window = _window(request, video)
     notes: list[str] = []
-    model, choice = _model(request, video)
+    model, choice = _model(request, source)
     networks = load_model(parse(model))
     notes += networks.notes
     native = networks.scale
-    height, width = request.target_size.resolve(video.height, video.width, native=native)
-    target = _target(request, video, native)
-    codec = choose_codec(request, video, target.suffix.lower())
-    layout = choose_layout(request.pix_fmt, video, codec, notes)
-    fitted = fitting_size(height, width, layout)
-    if fitted != (height, width):
-        notes.append(f"{width} x {height} became {fitted[1]} x {fitted[0]}: {layout.name} needs whole chroma samples")
-    coding, encoding = encoding_of(request, video, codec, layout, fitted)
-    _check_target(request, target)
-    tracks, left_out = copied_tracks(video, encoding, target.suffix.lower())
-    notes += left_out
+    if request.preview_s is not None:
+        window = preview_window(window, request.preview_s, video)
+    size = request.target_size.resolve(video.height, video.width, native=native)
+    target = None if is_stream(request) else _target(request, video, native)
+    if target is None:
+        coding, encoding, sink = open_stream(request, video, size, notes)
+        tracks: tuple[int, ...] = ()
+    else:
+        codec = choose_codec(request, video, target.suffix.lower())
+        layout = choose_layout(request.pix_fmt, video, codec, notes)
+        coding, encoding = encoding_of(request, video, codec, layout, fitted_size(size, layout, notes))
+        sink = None
+        _check_target(request, target)
+        tracks, left_out = copied_tracks(video, encoding, target.suffix.lower())
+        notes += left_out
+    frames = _frames(video, window)
     options = request.options.replace(
         **dict.fromkeys(_KEPT_OPTIONS),
-        expected_px=max(1, video.frames) * video.height * video.width,
+        expected_px=max(1, frames) * video.height * video.width,
         picture_px=video.height * video.width,
     )
+    column, others = (encoding.height, encoding.width), _others(request, choice)
+    if request.preview_s is not None:
+        encoding = preview_encoding(encoding, 1 + len(others))
+    rivals = open_rivals(others, options)
     upscaler = Upscaler(networks, options)
     engine = upscaler.runner
     settings = request.settings(label(parse(model))) | {
-        "size": f"{fitted[1]} x {fitted[0]}",
-        "codec": codec,
-        "pix_fmt": layout.name,
+        "size": f"{encoding.width} x {encoding.height}",
+        "codec": encoding.codec,
+        "pix_fmt": encoding.layout.name,
         "engine": f"{engine.name} {engine.precision} {engine.device}",
-        "input": make_record({}, *fitted, Path(request.source))["input"],
+        "input": source.digest,
     }
+    if request.preview_s is not None:
+        settings["preview"] = ", ".join((BICUBIC, *(label(parse(name)) for name in (model, *others))))
+        notes.append(f"from left to right: {', '.join((BICUBIC, model, *others))}")
     try:
-        journal = open_journal(target, settings, anew=request.overwrite)
+        if target is None:
+            journal = Journal(Path(), settings)
+        else:  # what comes from a pipe cannot be read again
+            journal = open_journal(target, settings, anew=request.overwrite or request.source == STDIO)
     except BaseException:
         upscaler.close()
         raise
-    frames = _frames(video, window)
     share = frames / video.frames if video.frames else 1.0
-    grown = (fitted[0] * fitted[1] / (video.height * video.width)) ** _BYTES_POWER
-    disk = round(video.bytes * share * grown) if ENCODERS[codec].crf is not None else 0
-    notes += video.notes + lost_notes(first)
+    grown = (encoding.height * encoding.width / (video.height * video.width)) ** _BYTES_POWER
+    measured = target is not None and encoding.crf is not None and not source.files
+    disk = round(video.bytes * share * grown) if measured else 0
+    notes += video.notes + (lost_notes(source.first) if source.first is not None else ())
     return VideoJob(
         request,
-        video,
-        first,
+        source,
         upscaler,
         encoding,
         coding,
@@ -142,7 +173,24 @@ def prepare(request: VideoRequest) -> VideoJob:
         tracks,
         notes,
         choice,
+        sink,
+        column,
+        rivals,
     )
+
+
+def _window(request: VideoRequest, video: Video) -> Window:
+    """The part asked for, in the times of the file: a recording may begin at any time."""
+    first = video.start * video.time_base
+    start, end = request.start_s, request.end_s
+    return Window(None if start is None else first + start, None if end is None else first + end)
+
+
+def _others(request: VideoRequest, choice: ModelChoice | None) -> tuple[str, ...]:
+    """The models of a preview beside the first."""
+    if request.preview_s is None or request.against:
+        return request.against
+    return (choice.other,) if choice is not None and choice.other else ()
 
 
 def free_bytes(folder: Path) -> int:
@@ -154,6 +202,8 @@ def free_bytes(folder: Path) -> int:
 
 def disk_note(job: VideoJob) -> str | None:
     """A warning if the disk may be too small: segments and the result lie there together at the end."""
+    if job.target is None:
+        return None
     free, needed = free_bytes(job.target.parent), 2 * job.disk_bytes
     if needed <= free:
         return None
@@ -171,24 +221,18 @@ def _ceil(value: Fraction) -> int:
 def _frames(video: Video, window: Window) -> int:
     if window == Window() or not video.seconds:
         return video.frames
-    start = float(window.start_s or 0)
-    end = min(video.seconds, float(window.end_s) if window.end_s is not None else video.seconds)
+    first = float(video.start * video.time_base)
+    start = 0.0 if window.start_s is None else float(window.start_s) - first
+    end = video.seconds if window.end_s is None else min(video.seconds, float(window.end_s) - first)
     return max(0, round(video.frames * (end - start) / video.seconds))
 
 
-def _model(request: VideoRequest, video: Video) -> tuple[str, ModelChoice | None]:
+def _model(request: VideoRequest, source: OpenedSource) -> tuple[str, ModelChoice | None]:
     """The model as an expression, and why it was chosen where the request names none."""
     if request.model is not None or request.options.denoise is not None:
-        from upres.batch.request import Request
-
         return str(Request((), model=request.model, options=request.options).composition()), None
-    from upres.inspection.inspect import inspect_decoded
-
-    middle = video.start + round(video.seconds / 2 / float(video.time_base))
-    frame = next(iter(FrameReader(video, start_pts=middle)), None) or next(iter(FrameReader(video)))
-    pixels, _ = to_rgb(frame.planes, frame.coding)
-    factor = request.target_size.factor_for(video.height, video.width) or 1.0
-    choice = choose_model(inspect_decoded(Picture(pixels)), factor)
+    factor = request.target_size.factor_for(source.video.height, source.video.width) or 1.0
+    choice = choose_model(inspect_decoded(source.sample()), factor)
     return choice.name, choice
 
 
@@ -199,8 +243,12 @@ def _target(request: VideoRequest, video: Video, native: int) -> Path:
             target = target / f"{Path(request.source).stem}{_ending(video)}"
     else:
         suffix = request.target_size.suffix(video.height, video.width, native=native)
+        suffix += "_preview" if request.preview_s is not None else ""
+        if request.source == STDIO:
+            raise UsageError("a video from standard input needs a name for its result: `out=NAME.mp4`")
         source = Path(request.source)
-        target = source.with_name(f"{source.stem}{suffix}{_ending(video)}")
+        stem = source.stem.split("%")[0].rstrip("_-.") or source.parent.name
+        target = source.with_name(f"{stem}{suffix}{_ending(video)}")
     if target.suffix.lower() not in CONTAINERS:
         raise UsageError(
             f"`out={shown(target)}`: cannot write {target.suffix or 'a file without a suffix'}; use "
@@ -211,6 +259,8 @@ def _target(request: VideoRequest, video: Video, native: int) -> Path:
 
 def _ending(video: Video) -> str:
     """The source's own ending where it can be written; Matroska else, which holds every track."""
+    if video.alone:
+        return ".mp4"
     suffix = Path(video.path).suffix.lower()
     return suffix if suffix in CONTAINERS else ".mkv"
 

@@ -18,8 +18,10 @@ SEGMENT_FRAMES = 120
 class VideoRequest:
     """What `upres video` is asked to do. Raises `UsageError` for a value out of range."""
 
-    source: str  # a video, or "-": y4m on standard input
-    out: str | None = None  # the file to write; None: beside the source, as NAME_x2.mp4
+    source: str  # a video, or "-" (y4m on standard input), a folder of pictures, or a pattern (frames/%05d.png)
+    out: str | None = (
+        None  # the file to write, "-" (y4m on standard output), or a pattern; None: beside the source, as NAME_x2.mp4
+    )
     size: OutputSize = field(default_factory=OutputSize)  # of the result; nothing set: twice the size of the source
     model: str | None = None  # a name, a file or an expression; None: the bundled model that fits a frame
     options: UpscaleOptions = field(default_factory=UpscaleOptions)  # how to upscale
@@ -29,6 +31,9 @@ class VideoRequest:
     start_s: Fraction | None = None  # beginning of the part to make, in seconds; None: of the video
     end_s: Fraction | None = None  # its end; None: of the video
     segment_frames: int = SEGMENT_FRAMES  # frames in a segment: what a crash can cost
+    rate: Fraction | None = None  # frames a second of numbered pictures; None: 25
+    preview_s: Fraction | None = None  # make so many seconds, side by side: bicubic, the model and those of `against`
+    against: tuple[str, ...] = ()  # more models of a preview; none: the one that is named beside an automatic choice
     overwrite: bool = False  # replace a result, and forget an unfinished job
 
     def __post_init__(self) -> None:
@@ -36,6 +41,14 @@ class VideoRequest:
             raise UsageError(f"`start` must not be negative, got {float(self.start_s):g} s")
         if self.end_s is not None and self.end_s <= (self.start_s or 0):
             raise UsageError(f"`end` must be after the start, got {float(self.end_s):g} s")
+        if self.preview_s is not None and not 0 < self.preview_s <= 600:
+            raise UsageError(f"`preview` must be in (0, 600] seconds, got {float(self.preview_s):g}")
+        if self.preview_s is not None and self.end_s is not None:
+            raise UsageError("`preview` says how long it is; leave `end` out")
+        if self.against and self.preview_s is None:
+            raise UsageError("`against` names models of a preview; set `preview` too")
+        if self.rate is not None and not 0 < self.rate <= 1000:
+            raise UsageError(f"`rate` must be in (0, 1000], got {float(self.rate):g}")
         if not 1 <= self.segment_frames <= 100_000:
             raise UsageError(f"`segment_frames` must be between 1 and 100,000 frames, got {self.segment_frames:,}")
 
@@ -48,7 +61,13 @@ class VideoRequest:
     def settings(self, model: str) -> dict[str, str]:
         """What the pixels depend on, by parameter, with this model."""
         request = Request((self.source,), size=self.target_size, model=model, options=self.options)
-        own = {"crf": self.crf, "start": self.start_s, "end": self.end_s, "segment": self.segment_frames}
+        own = {
+            "crf": self.crf,
+            "start": self.start_s,
+            "end": self.end_s,
+            "segment_frames": self.segment_frames,
+            "rate": self.rate,
+        }
         return request.settings() | {name: str(value) for name, value in own.items() if value is not None}
 
 
@@ -64,3 +83,11 @@ def parse_time(text: str, name: str) -> Fraction:
         return seconds + Fraction(parts[-1] if "/" not in parts[-1] else "x")
     except (ValueError, ZeroDivisionError):
         raise UsageError(f"`{name}` must be seconds or h:mm:ss, such as 90 or 1:30.5, got {text!r}") from None
+
+
+def parse_rate(text: str) -> Fraction:
+    """`"24"`, `"23.976"`, `"30000/1001"` -> frames a second. Raises `UsageError` for anything else."""
+    try:
+        return Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"`rate` must be frames a second, such as 24 or 30000/1001, got {text!r}") from None

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -18,16 +19,19 @@ from upres.batch.worker import WorkerThread, result_of
 from upres.errors import InputError
 from upres.system.text import shown
 from upres.upscaling.upscaler import Upscaler
-from upres.video.enlarger import FrameEnlarger, Result, decoded, encoded
+from upres.video.enlarger import FrameEnlarger, Result, decoded
 from upres.video.flicker import Flicker
-from upres.video.frames import frame_of
 from upres.video.journal import Closed
 from upres.video.mux import write_result
+from upres.video.opened import Frames
+from upres.video.outputs import SegmentOutput, StreamOutput
 from upres.video.plan import VideoJob
-from upres.video.reader import Counts, FrameReader, SourceFrame
-from upres.video.segments import SegmentWriter
+from upres.video.preview import SideBySide
+from upres.video.reader import Counts, SourceFrame
+from upres.video.still import LOOK_FRAMES, choose_tilings
 from upres.video.yuv import Array
 
+_Decoded = tuple[SourceFrame, Array, Array | None, Counts]  # a frame, its picture, and what was met up to it
 _AHEAD = 2  # frames decoded before they are needed, and results that wait for the encoder
 _SLOW_MACS_PER_SECOND = 20e9
 
@@ -103,12 +107,12 @@ class _Run:
         self._report = VideoReport(resumed=job.journal.frames)
         self._cancel = threading.Event()
         self._taken = 0  # frames given to the network in this run
-        self._reader = FrameReader(job.video, start_pts=job.start_pts, end_pts=job.end_pts, after=job.journal.place)
+        self._reader = job.source.reader(job.start_pts, job.end_pts, job.journal.place)
         self._flicker = Flicker.of(job.journal.flicker)
         self._counts_before = job.journal.counts
 
     def run(self) -> VideoReport:
-        readers: WorkerThread[tuple[SourceFrame, Array, Array | None] | None] = WorkerThread("upres-read")
+        readers: WorkerThread[_Decoded | None] = WorkerThread("upres-read")
         networks: WorkerThread[Result] = WorkerThread("upres-run")
         writers: WorkerThread[None] = WorkerThread("upres-write")
         report = self._report
@@ -116,7 +120,7 @@ class _Run:
         try:
             enlarger = self._enlarger(self._job.upscaler)
             self._frames(enlarger, readers, networks, writers)
-            if not self._journal.frames:
+            if not (self._taken or self._journal.frames):
                 raise InputError(f"{shown(self._job.video.path)} has no frames in this part")
             self._watcher.putting_together()
             result_of(writers.submit(self._finish))
@@ -127,11 +131,15 @@ class _Run:
             writers.close()
             readers.close(timeout_s=1.0)
             report.abandoned = not networks.close(timeout_s=1.0)
-        if report.error is not None and not self._journal.segments:
-            self._journal.remove()
-        report.frames = self._journal.frames
-        report.reused = sum(one.reused for one in self._journal.segments)
-        report.flicker = self._flicker.ratio
+        if self._job.sink is not None:
+            report.frames = self._job.sink.count
+            report.reused = 0 if enlarger is None else enlarger.reused
+        else:
+            if report.error is not None and not self._journal.segments:
+                self._journal.remove()
+            report.frames = self._journal.frames
+            report.reused = sum(one.reused for one in self._journal.segments)
+        report.flicker = None if self._job.request.preview_s is not None else self._flicker.ratio
         report.notes += _sum(self._counts_before, self._reader.counts).notes
         if enlarger is not None:
             report.static = enlarger.static_share
@@ -139,15 +147,30 @@ class _Run:
             enlarger.close()
         return report
 
-    def _enlarger(self, upscaler: Upscaler) -> FrameEnlarger:
+    def _enlarger(self, upscaler: Upscaler) -> FrameEnlarger | SideBySide:
         job, video = self._job, self._job.video
-        enlarger = FrameEnlarger(upscaler, job.encoding.height, job.encoding.width, self._progress)
+        enlarger = FrameEnlarger(upscaler, *job.column, self._progress)
         size = (video.height, video.width, 1 if video.layout.kind == "gray" else 3)
         if self._journal.tilings:
             enlarger.use_tilings(*size, self._journal.tilings)
         else:
-            self._journal.tilings = enlarger.tilings(*size)
-        return enlarger
+            self._journal.tilings = self._tilings(upscaler, enlarger.tilings(*size))
+            enlarger.use_tilings(*size, self._journal.tilings)
+        if job.request.preview_s is None:
+            return enlarger
+        return SideBySide([enlarger, *(FrameEnlarger(one, *job.column, self._look) for one in job.rivals)], *job.column)
+
+    def _tilings(self, upscaler: Upscaler, own: list[list[int]]) -> list[list[int]]:
+        """Those of the network, or smaller ones where much of the video stands still."""
+        job = self._job
+        if job.source.container is not None or upscaler.options.tile_px is not None:
+            return own
+        first = list(islice(job.source.reader(job.start_pts, job.end_pts), LOOK_FRAMES))
+        return choose_tilings(first, own, upscaler.graph.alignment)
+
+    def _look(self, done: int, total: int) -> None:
+        if self._cancel.is_set():
+            raise _Cancelled
 
     def _progress(self, done: int, total: int) -> None:
         if self._cancel.is_set():
@@ -156,23 +179,25 @@ class _Run:
 
     def _frames(
         self,
-        enlarger: FrameEnlarger,
-        readers: WorkerThread[tuple[SourceFrame, Array, Array | None] | None],
+        enlarger: FrameEnlarger | SideBySide,
+        readers: WorkerThread[_Decoded | None],
         networks: WorkerThread[Result],
         writers: WorkerThread[None],
     ) -> None:
         """Pass every frame through the three threads."""
         frames = iter(self._reader)
-        output = _Output(self._job, self._flicker, self._close)
-        ahead = deque(readers.submit(_next(frames)) for _ in range(_AHEAD))
+        job = self._job
+        straight = job.sink is not None
+        output = StreamOutput(job, self._flicker) if straight else SegmentOutput(job, self._flicker, self._close)
+        ahead = deque(readers.submit(_next(frames, self._reader)) for _ in range(_AHEAD))
         writing: deque[Future[None]] = deque()
         try:
             while True:
                 item = result_of(ahead.popleft())
                 if item is None:
                     break
-                ahead.append(readers.submit(_next(frames)))
-                source, pixels, alpha = item
+                ahead.append(readers.submit(_next(frames, self._reader)))
+                source, pixels, alpha, counts = item
                 self._taken += 1
                 before = enlarger.reused
                 running = networks.submit(lambda: enlarger(source, pixels, alpha))  # noqa: B023  # waited for below
@@ -180,7 +205,7 @@ class _Run:
                 reused = enlarger.reused > before
                 while len(writing) >= _AHEAD:
                     result_of(writing.popleft())
-                writing.append(writers.submit(output.writing(source, pixels, result, reused=reused)))
+                writing.append(writers.submit(output.writing(source, pixels, result, counts, reused=reused)))
                 del item, pixels, result, running
                 self._watcher.done(self._report.resumed + self._taken)
             while writing:
@@ -189,76 +214,27 @@ class _Run:
         finally:
             result_of(writers.submit(output.drop))
 
-    def _close(self, closed: Closed) -> None:
-        """A segment is on disk."""
+    def _close(self, closed: Closed, counts: Counts) -> None:
+        """A segment is on disk; `counts` is what this run has met up to its last frame."""
         self._journal.segments.append(closed)
-        self._journal.counts = _sum(self._counts_before, self._reader.counts)
+        self._journal.counts = _sum(self._counts_before, counts)
         self._journal.flicker = self._flicker.sums
         self._journal.save()
 
     def _finish(self) -> None:
         job = self._job
+        if job.target is None:
+            return
         write_result(job.target, self._journal.paths, job.encoding, job.video, job.window, job.tracks)
         self._journal.remove()
 
 
-class _Output:
-    """Receives the results of frames in order, and writes segments of as many as the request says."""
-
-    def __init__(self, job: VideoJob, flicker: Flicker, close: Callable[[Closed], None]) -> None:
-        self._job, self._flicker, self._close = job, flicker, close
-        self._writer: SegmentWriter | None = None
-        self._count = self._reused = 0
-        self._last: SourceFrame | None = None
-        self._shown: tuple[Result, Array] | None = None
-
-    def writing(self, source: SourceFrame, pixels: Array, result: Result, *, reused: bool) -> Callable[[], None]:
-        """The work of writing a frame."""
-
-        def work() -> None:
-            job = self._job
-            if self._writer is None:
-                number = len(job.journal.segments)
-                self._writer = SegmentWriter(job.journal.segment_path(number), job.encoding)
-                self._count = self._reused = 0
-                self._flicker.begin()
-            self._flicker.add(pixels, result.pixels)
-            frame = frame_of(encoded(result, job.coding), job.encoding.layout)
-            self._writer.add(frame, source.pts, source.duration)
-            self._last = source
-            self._count += 1
-            self._reused += reused
-            if self._count == job.request.segment_frames:
-                self.end()
-
-        return work
-
-    def end(self) -> None:
-        """Close the segment under way."""
-        if self._writer is None:
-            return
-        assert self._last is not None
-        number = len(self._job.journal.segments)
-        with self._writer:
-            sha256 = self._writer.close()
-        self._writer = None
-        size = self._job.journal.segment_path(number).stat().st_size
-        self._close(Closed(self._count, self._last.pts, self._last.digest, sha256, size, self._reused))
-
-    def drop(self) -> None:
-        """Remove the segment under way, if any."""
-        if self._writer is not None:
-            with self._writer:
-                pass
-            self._writer = None
-
-
-def _next(frames: Iterator[SourceFrame]) -> Callable[[], tuple[SourceFrame, Array, Array | None] | None]:
+def _next(frames: Iterator[SourceFrame], reader: Frames) -> Callable[[], _Decoded | None]:
     """The work of decoding the next frame."""
 
-    def work() -> tuple[SourceFrame, Array, Array | None] | None:
+    def work() -> _Decoded | None:
         frame = next(frames, None)
-        return None if frame is None else (frame, *decoded(frame))
+        return None if frame is None else (frame, *decoded(frame), replace(reader.counts))
 
     return work
 
@@ -270,7 +246,7 @@ def _sum(before: Counts, since: Counts) -> Counts:
 
 def write_part(job: VideoJob) -> Path | None:
     """Write what is done as a file that plays, beside the result. Returns None if nothing is; raises `OutputError`."""
-    if not job.journal.frames:
+    if job.target is None or not job.journal.frames:
         return None
     end = job.journal.segments[-1].pts + 1
     part = job.target.with_name(f"{job.target.stem}.part{job.target.suffix}")

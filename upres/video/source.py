@@ -74,6 +74,7 @@ class Video:
     hdr: Metadata of HDR10.
     bytes: Size of the file.
     notes: For the user.
+    alone: There are no other tracks to copy: standard input, or pictures.
     """
 
     path: str
@@ -94,6 +95,7 @@ class Video:
     hdr: Hdr
     bytes: int
     notes: tuple[str, ...] = ()
+    alone: bool = False
 
 
 def open_container(path: str) -> InputContainer:
@@ -126,7 +128,7 @@ def _open(source: object, name: str, head: bytes, options: dict[str, str]) -> In
         kind, predicate = sniff(head)
         if kind is not None:
             raise InputError(f"{name} is a picture ({kind}); use upres upscale") from error
-        known = predicate and "video" not in predicate and "unknown" not in predicate
+        known = head and "video" not in predicate and "unknown" not in predicate  # of a pipe, no head is kept
         raise InputError(f"{name} {predicate if known else 'is no video that upres reads, or is damaged'}") from error
 
 
@@ -228,6 +230,7 @@ def _describe(path: str, name: str, container: InputContainer, stream: VideoStre
         frame.interlaced_frame,
         _hdr(side),
         0 if path == "-" else Path(path).stat().st_size,
+        alone=path == "-",
     )
 
 

@@ -41,6 +41,7 @@ export function say(text) { byId("status").textContent = text; }
 let noteTimer;
 export function note(text) {
   byId("note-text").textContent = text;
+  say(text);
   byId("note").hidden = false;
   clearTimeout(noteTimer);
   noteTimer = setTimeout(() => { byId("note").hidden = true; }, 9000);

@@ -31,7 +31,8 @@ export function followJobs({ list, onJob, onRemoved, onConnection }) {
         tell("connection", true);
         failures = 0;
         await listen(after, tell, list);
-      } catch {
+      } catch (error) {
+        if (error.code === "unauthorized") location.reload(); // the way in asks for a token
         tell("connection", false);
       }
       await sleep(PATIENCE_MS[Math.min(failures, PATIENCE_MS.length - 1)]);

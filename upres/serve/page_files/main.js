@@ -7,8 +7,7 @@ import { recall } from "./kept.js";
 import { startModels } from "./models.js";
 import { drawOptions, optionsAreRight, startOptions } from "./options.js";
 import {
-  activeJobs, add, cancel, doneJobs, drop, earlier, estimateOne, hasEarlier, newKey, onChange, pictures, remove, renew, start, summary, take,
-  waiting, wantLook,
+  add, cancel, doneJobs, earlier, estimate, gone, hasEarlier, newKey, onChange, pictures, remove, renew, start, take, waiting, wantLook,
 } from "./pictures.js";
 import { problemText } from "./problems.js";
 import { anyActive, drawQueue, startQueue } from "./queue.js";
@@ -58,6 +57,21 @@ function drawAll(picture = null) {
     drawViewer(limits);
   }
   drawBar();
+}
+
+// At most once a frame, however much has changed.
+const stale = new Set();
+let asked = false;
+function drawSoon(picture) {
+  stale.add(picture);
+  if (asked) return;
+  asked = true;
+  requestAnimationFrame(() => {
+    asked = false;
+    const one = stale.size === 1 ? [...stale][0] : null;
+    stale.clear();
+    drawAll(one);
+  });
 }
 
 function drawBar() {
@@ -115,9 +129,6 @@ async function begin(picture) {
 }
 
 const asleep = ["offline", "unauthorized", "queue_full", "draining", "no_worker"];
-
-// An estimate that cannot be had is not shown; that a picture or an option is refused is told when it is sent.
-const estimate = (picture) => estimateOne(picture).catch((error) => { if (!(error instanceof api.Problem)) throw error; });
 
 async function saveAll() {
   const jobs = done(), into = byId("download-all");
@@ -224,14 +235,18 @@ async function begins() {
   startModels();
   startViewer();
   startButtons();
-  startOptions(() => { drawWords(); for (const picture of waiting()) estimate(picture); });
+  startOptions(() => {
+    drawWords();
+    if (shownPicture() !== null) wantLook(shownPicture());
+    for (const picture of waiting()) estimate(picture);
+  });
   drawWords();
   await reach(enter);
   limits = await reach(api.limits);
   byId("offline").hidden = true;
   drawWords();
   onChange((picture, job, event) => {
-    drawAll(picture);
+    drawSoon(picture);
     if (picture === null || job === undefined) return;
     if (event === "done") say(word("isDone", picture.name));
     if (event === "failed") say(word("hasFailed", picture.name, problemText(job.error, limits).what));
@@ -239,7 +254,7 @@ async function begins() {
   for (const { key, file, name, jobs } of await recall()) begin(add(file, name, limits, key, jobs));
   startDrop(takeFiles);
   followJobs({
-    list: renew, onJob: take, onRemoved: drop,
+    list: renew, onJob: take, onRemoved: gone,
     onConnection: (whether) => {
       if (whether && !byId("offline").hidden) say(word("online"));
       byId("offline").hidden = whether;

@@ -36,7 +36,8 @@ export function drawOptions(formats) {
   if (document.activeElement !== byId("quality")) byId("quality").value = settings.quality;
 }
 
-export const optionsAreRight = () => byId("size-value").checkValidity() && byId("quality").checkValidity();
+const isRight = (field, box) => byId(box).hidden || byId(field).checkValidity();
+export const optionsAreRight = () => isRight("size-value", "other-size") && isRight("quality", "quality-label");
 
 function drawHelp() {
   const field = byId("size-value"), right = field.checkValidity();

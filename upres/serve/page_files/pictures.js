@@ -12,6 +12,7 @@ const outbox = []; // jobs to be sent: [picture, job]
 const removed = new Set(); // ids of jobs that an answer on its way must not bring back
 
 export const ACTIVE = ["unsent", "sending", "queued", "running"];
+const ENDED = ["done", "failed", "canceled"];
 
 // listener(picture, job or undefined, event or undefined); picture is null where many have changed.
 export function onChange(listener) { listeners.add(listener); }
@@ -72,6 +73,7 @@ export function take(job, event) {
   const key = places.get(job.id) ?? (job.group || job.id);
   const picture = pictures.get(key) ?? make(key, { added: addedAt(key) ?? job.created_at });
   const before = picture.jobs.get(job.id);
+  if (ENDED.includes(before?.state) && !before.local && !ENDED.includes(job.state)) return; // an answer that was slower than the events
   picture.name ||= job.name || job.id;
   picture.bytes ??= job.picture?.bytes ?? null;
   picture.width ??= job.picture?.width ?? null;
@@ -82,8 +84,13 @@ export function take(job, event) {
     || before.place !== job.place) changed(picture, job, event);
 }
 
-export function drop(id) {
+// The server has removed a job.
+export function gone(id) {
   removed.add(id);
+  drop(id);
+}
+
+function drop(id) {
   const picture = pictures.get(places.get(id));
   places.delete(id);
   if (picture === undefined || !picture.jobs.delete(id)) return;
@@ -99,21 +106,18 @@ function discard(picture) {
   changed(null);
 }
 
-let next = ""; // where the earlier jobs begin
+let next; // where the earlier jobs begin; null: there are none
 export const hasEarlier = () => Boolean(next);
 
 // The newest jobs again; what the server does not know any more is gone.
 export async function renew() {
+  const isThere = (job) => !job.local && !["unsent", "sending"].includes(job.state);
+  const before = [...pictures.values()].flatMap(list).filter(isThere); // what comes while the server answers is new
   const told = await api.jobs();
   const ids = new Set(told.jobs.map((job) => job.id));
   const oldest = told.next ? told.jobs.at(-1).created_at : 0;
-  for (const picture of [...pictures.values()]) {
-    for (const job of list(picture)) {
-      const here = ["unsent", "sending"].includes(job.state);
-      if (!here && !ids.has(job.id) && job.created_at > oldest) drop(job.id);
-    }
-  }
-  if (!next) next = told.next;
+  for (const job of before) if (!ids.has(job.id) && job.created_at > oldest) drop(job.id);
+  if (next === undefined) next = told.next;
   for (const job of told.jobs.reverse()) take(job);
   changed(null);
   return told.after;
@@ -122,7 +126,7 @@ export async function renew() {
 export async function earlier() {
   const told = await api.jobs(next);
   next = told.next;
-  for (const job of told.jobs) take(job);
+  for (const job of told.jobs.reverse()) take(job);
   changed(null);
 }
 
@@ -175,9 +179,8 @@ async function send(picture, job) {
   const of = first === null ? {} : { source: first.id };
   try {
     const body = first === null ? await readable(picture.file) : null;
-    const told = await api.putJob(job.id, { ...job.request, name: picture.name, group: picture.key, ...of }, body, job.stop.signal);
+    const told = await api.putJob(job.id, { ...job.request, name: shortName(picture.name), group: picture.key, ...of }, body, job.stop.signal);
     remember(picture);
-    if (picture.jobs.get(job.id) === job) picture.jobs.delete(job.id);
     take(told, told.state);
     if (job.replaces !== null) await removeJob(picture, job.replaces);
   } catch (error) {
@@ -194,6 +197,9 @@ async function send(picture, job) {
   }
   return null;
 }
+
+// The server takes names of 200 characters; the ending stays.
+const shortName = (name) => name.length <= 200 ? name : `${name.slice(0, 190)}…${name.slice(-8)}`;
 
 // A file that was moved or deleted fails as a lost connection does: find out which it is.
 async function readable(file) {
@@ -254,11 +260,15 @@ export function retry(picture) {
 
 // ---- what is known of a picture before it is enlarged ----
 
+// Up to twice the size another model fits than above. What is done already has its model.
+const isSmall = (picture) => (factorFor(picture.width, picture.height) ?? 4) <= 2;
+const isOutdated = (picture) => isWaiting(picture) && picture.look.small !== isSmall(picture);
+
 const looks = []; // pictures to look at, the most wanted last
 let looking = false;
 
 export function wantLook(picture) {
-  if (picture.look !== null || picture.looking || picture.lookProblem !== null) return;
+  if (picture.looking || picture.problem !== null || picture.lookProblem !== null || (picture.look !== null && !isOutdated(picture))) return;
   const at = looks.indexOf(picture);
   if (at >= 0) looks.splice(at, 1);
   looks.push(picture);
@@ -282,7 +292,8 @@ async function look(picture) {
   const scale = factorFor(picture.width, picture.height) ?? 4;
   try {
     const [body, source] = picture.file === null ? [null, job?.id] : [await readable(picture.file), null];
-    picture.look = await api.inspect(body, source, Math.min(64, Math.max(0.01, scale)));
+    const told = await api.inspect(body, source, Math.min(64, Math.max(0.01, scale)));
+    picture.look = { ...told, small: scale <= 2 };
     picture.width ??= picture.look.report.width;
     picture.height ??= picture.look.report.height;
   } catch (error) {
@@ -293,16 +304,20 @@ async function look(picture) {
   }
   picture.looking = false;
   changed(picture);
+  if (isWaiting(picture)) estimate(picture);
 }
 
 const estimates = new Map();
 
+// An estimate that cannot be had is not shown; that a picture or an option is refused is told when it is sent.
+export const estimate = (picture) => estimateOne(picture).catch((error) => { if (!(error instanceof api.Problem)) throw error; });
+
 // The seconds that a waiting picture will take, with the models and the size chosen now.
-export async function estimateOne(picture) {
+async function estimateOne(picture) {
   if (!picture.width) return;
   let sum = 0;
   for (const model of settings.models) {
-    const asked = parameters(model === "auto" ? picture.look?.model.name ?? "auto" : model);
+    const asked = parameters(model === "auto" && picture.look !== null && !isOutdated(picture) ? picture.look.model.name : model);
     const key = JSON.stringify([picture.width, picture.height, asked]);
     if (!estimates.has(key)) {
       estimates.set(key, api.estimate(picture.width, picture.height, asked).then((told) => told.seconds, (error) => {

@@ -73,7 +73,10 @@ function actionsOf(picture, told) {
 
 let ask; // of main.js
 async function askRemove(picture) {
-  if (doneJobs(picture).length === 0 || await ask(word("askRemove", picture.name), word("askRemoveText"), word("yesRemove"))) await remove(picture);
+  if (doneJobs(picture).length === 0 || await ask(word("askRemove", picture.name), word("askRemoveText"), word("yesRemove"))) {
+    await remove(picture);
+    byId("pictures").focus({ preventScroll: true }); // else it would be lost with the button
+  }
 }
 
 function draw(picture, parts, { selected, limits }) {

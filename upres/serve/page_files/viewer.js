@@ -158,6 +158,8 @@ function resultItem(job) {
     element("div", { class: "grow" },
       element("strong", {}, title), name === "" || name === title ? null : element("code", { class: "quiet small" }, ` ${name}`),
       element("div", { class: "quiet small" }, facts.filter((fact) => fact !== null).join(" · ")),
+      job.state === "done" && limits?.out && !job.result.saved_as ? element("div", { class: "wrong" }, element("strong", {}, word("notSaved", limits.out))) : null,
+      job.result?.saved_as ? element("div", { class: "quiet small path" }, word("savedAs", job.result.saved_as)) : null,
       job.state === "failed" ? element("div", { class: "wrong" }, ...problemNodes(job.error, limits)) : null,
       job.notes?.length > 0 ? element("details", { class: "small" }, element("summary", {}, word("notes")), element("ul", { lang: "en" }, ...job.notes.map((one) => element("li", {}, one)))) : null),
     job.state === "done" ? element("a", { class: "button primary", id: `get-${job.id}`, href: api.downloadOf(job), download: "", "aria-label": `${word("download")}: ${title}` }, icon("down"), word("download")) : null,
@@ -178,7 +180,8 @@ function drawLook() {
     setText(byId("look-why"), looking ? word("looking") : word("seesNothing"));
     return;
   }
-  const { name, reason: why, other } = look.model;
+  const auto = [...picture.jobs.values()].find((job) => job.request.model === undefined && job.model?.reason);
+  const { name, reason: why, other } = auto?.model ?? look.model; // as it was chosen for the size of then
   setText(byId("look-why"), word(asked.includes(name) ? "because" : "would", modelTitle(name, has), reason(why)));
   if (picture.jobs.size === 0) return;
   for (const one of [name, other].filter((model) => model && !asked.includes(model))) {

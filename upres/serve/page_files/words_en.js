@@ -166,6 +166,8 @@ export default {
   enter: "Enter",
   tokenWrong: "This token is not accepted.",
   usedUp: "The link was used before. Start upres ui again, or use the window that it opened.",
+  savedAs: "Saved as {0}",
+  notSaved: "Not saved in {0}. Download it, and see the notes.",
   savedTo: "Results are also saved in {0}.",
   details: "Details",
   notes: "Notes",

@@ -166,6 +166,8 @@ export default {
   enter: "进入",
   tokenWrong: "令牌无效。",
   usedUp: "此链接已被使用过。请重新启动 upres ui，或使用它打开的窗口。",
+  savedAs: "已保存为 {0}",
+  notSaved: "没有保存到 {0}。请下载，并查看说明。",
   savedTo: "结果也会保存到 {0}。",
   details: "详细信息",
   notes: "说明",

@@ -10,6 +10,7 @@ from torch import Tensor
 from upres.training.config import TrainConfig
 from upres.training.networks.compact import Compact
 from upres.training.networks.own import OwnGenerator, own_generator
+from upres.training.networks.realplksr import RealPLKSR
 from upres.training.networks.residual import Residual
 from upres.training.networks.rrdb import RRDBNet
 from upres.training.networks.srresnet import SRResNet
@@ -75,8 +76,15 @@ def _srresnet(config: TrainConfig) -> AnyGenerator:
     return SRResNet(scale=config.scale, width=config.width, blocks=config.depth, channels=channels_of(config))
 
 
+def _realplksr(config: TrainConfig) -> AnyGenerator:
+    channels = channels_of(config)
+    net = RealPLKSR(config.scale, channels, config.width, config.depth)
+    return OwnGenerator(net, config.scale, "realplksr", channels)
+
+
 GENERATORS: dict[str, Callable[[TrainConfig], AnyGenerator]] = {
     "compact": _compact, "residual": _residual, "rrdb": _rrdb, "srresnet": _srresnet,
+    "realplksr": _realplksr,
 }  # fmt: skip
 
 
