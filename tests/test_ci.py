@@ -15,7 +15,7 @@ from tests import REPOSITORY
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the script is for a POSIX shell")
 
-STEPS = ["test", "software-vulkan", "test -m vulkan", "chromium", "test --extras", "wheels", "check"]
+STEPS = ["test", "software-vulkan", "test -m vulkan", "chromium", "test --extras", "wheels", "docs", "check"]
 CLOSING = {"test": "2000 passed, 9 skipped in 300.00s (0:05:00)", "test -m vulkan": "20 passed in 30.00s"}
 
 

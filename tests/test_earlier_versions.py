@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests import REPOSITORY
+from upres.batch.journal import NAME
 from upres.images.io import Picture, write_picture
 
 LEFT = REPOSITORY / "tests" / "data" / "39c1a38"
@@ -29,6 +30,7 @@ def test_a_run_goes_on_to_the_same_bytes(tmp_path: Path, unplotted: None) -> Non
     from upres.training.checkpoint import latest_checkpoint, save_checkpoint
     from upres.training.config import TrainConfig
     from upres.training.loop import train
+    from upres.training.plan import RunPlan
 
     stored = json.loads((LEFT / "run" / "config.json").read_text())
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
@@ -43,7 +45,7 @@ def test_a_run_goes_on_to_the_same_bytes(tmp_path: Path, unplotted: None) -> Non
 
     ends = []
     for run in ("old", "saved again"):
-        train(config, photographs, tmp_path / run, resume=True)
+        train(RunPlan(config, photographs, tmp_path / run), resume=True)
         end = latest_checkpoint(tmp_path / run / "checkpoints")
         assert end is not None and end.step == 8
         assert end.facts.keys() - before.facts.keys() == {"teacher"}  # which earlier versions did not have
@@ -67,6 +69,6 @@ def test_a_folder_job_goes_on_with_what_is_finished(tmp_path: Path, upres: Calla
     assert "an unfinished job with other settings (--blend: 0.8 before, not set now)" in refused
 
     upres(*command, "-o", tmp_path / "job")
-    assert sorted(path.name for path in (tmp_path / "job").iterdir()) == ["0.png", "1.png"]
+    assert sorted(path.name for path in (tmp_path / "job").iterdir()) == [NAME, "0.png", "1.png"]
     assert (tmp_path / "job" / "0.png").read_bytes() == (LEFT / "job" / "0.png").read_bytes()
     assert (tmp_path / "job" / "1.png").read_bytes() == (tmp_path / "undisturbed" / "1.png").read_bytes()

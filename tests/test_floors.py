@@ -38,12 +38,15 @@ ROOMS = {
     "degradation": "images system",
     "models": "engines graph weights system",
     "upscaling": "inspection models engines images graph system",
-    "batch": "upscaling inspection models images graph system",
+    "science": "upscaling models images graph system",
+    "batch": "science upscaling inspection models engines images graph system",
     "video": "batch upscaling inspection models engines graph images system",
     "evaluation": "upscaling inspection models engines graph metrics images system",
-    "comparison": "evaluation upscaling models engines graph metrics images system",
+    "web": "",
+    "comparison": "web evaluation upscaling models engines graph metrics images system",
     "export": "models engines images graph weights system",
     "doctor": "models engines images graph weights system",
+    "serve": "web batch upscaling inspection models engines images system",
     "training": "evaluation upscaling models engines degradation metrics images graph weights system",
     "__init__": "upscaling export models metrics engines images graph",  # the public names
 }
@@ -52,10 +55,11 @@ ROOMS["__main__"] = "cli system"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
-    "pyvips": "images.animation images.icc images.vips images.write degradation.codecs comparison.vips",
+    "pyvips": "images.animation images.icc images.vips images.write images.write_rows degradation.codecs "
+    "comparison.vips",
     "ncnn": "engines.ncnn",
     "openvino": "engines.openvino",
-    "torch": "engines.torch engines.opaque.spandrel training cli.train",
+    "torch": "engines.torch engines.opaque.spandrel training cli.train_plan cli.finetune",
     "onnxruntime": "engines.onnx",
     "typer": "cli __main__",
     "rich": "cli __main__",
@@ -63,26 +67,46 @@ HOMES = {
     "scipy": "training",
     "matplotlib": "training evaluation.plot",
     "cv2": "training.data.keypoints training.data.excerpts",
+    "httpx": "system.download system.package_index serve.client",
+    "httpcore": "serve.fetch",
+    "starlette": "serve",
+    "uvicorn": "serve.run",
+    "prometheus_client": "serve.metrics",
+    "platformdirs": "system.download cli.ui",
     "av": "video",
-    "httpx": "system.download system.package_index",
-    "platformdirs": "system.download",
     "filelock": "system.download system.lock engines.autotune.cache",
+    "sqlite3": "system.database",
+    "pikepdf": "batch.book_pdf",
+    "ray": "batch.ray_pool",
+    "c2pa": "batch.c2pa_signing",
+    "fsspec": "batch.storage",
+    "s3fs": "batch.storage",
     "packaging": "doctor.requirements",
-    "PIL": "images.convert upscaling.upscaler",
+    "PIL": "images.convert images.foreign upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",
+    "pillow_heif": "images.foreign",
+    "imagecodecs": "images.foreign",
+    "rawpy": "images.foreign",
+    "rasterio": "science.geotiff science.geotiff_out science.rasterio_errors",
+    "pydicom": "science.dicom science.dicom_out",
+    "nibabel": "science.nifti",
 }
 
 OF_THE_HOUSE = {
     "test_chromium.py",
     "test_ci.py",
+    "test_deploy.py",
+    "test_docs_site.py",
     "test_earlier_versions.py",
     "test_floors.py",
     "test_fuzz.py",
     "test_light_imports.py",
+    "test_own_network_page.py",
     "test_packaging.py",
     "test_public_names.py",
     "test_readme.py",
     "test_scripts.py",
+    "test_soak.py",
     "test_software_vulkan.py",
     "test_traps_table.py",
     "test_tutorials.py",
@@ -219,7 +243,11 @@ def test_a_misplaced_library_is_found(tmp_path: Path, module: str, text: str, li
 def test_a_library_at_home_is_no_fault(tmp_path: Path) -> None:
     house = made_house(
         tmp_path,
-        {"images/write": "import pyvips\n", "training/data/images": "import torch\n", "cli/train": "import torch\n"},
+        {
+            "images/write": "import pyvips\n",
+            "training/data/images": "import torch\n",
+            "cli/train_plan": "import torch\n",
+        },
     )
     assert misplaced_libraries(house, HOMES) == []
 

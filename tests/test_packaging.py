@@ -63,7 +63,7 @@ def test_the_wheel_carries_every_module_and_model(wheel_names: set[str]) -> None
     ours = {
         path.relative_to(REPOSITORY).as_posix()
         for path in (REPOSITORY / "upres").rglob("*")
-        if path.suffix in (".py", ".safetensors", ".js", ".css", ".html", ".LICENSE")
+        if path.suffix in (".py", ".safetensors", ".js", ".css", ".html", ".LICENSE", ".svg", ".png")
     }
     assert ours <= wheel_names
 

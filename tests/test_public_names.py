@@ -24,7 +24,16 @@ ERRORS = [
     ),
 ]
 TYPES = ["EngineOptions", "Graph", "OutputSize", "Picture", "UpscaleOptions", "Upscaler"]
-FUNCTIONS = ["export_model", "list_models", "load_model", "psnr", "read_picture", "ssim", "write_picture"]
+FUNCTIONS = [
+    "export_model",
+    "list_models",
+    "load_model",
+    "psnr",
+    "read_picture",
+    "ssim",
+    "upscale_file",
+    "write_picture",
+]
 PUBLIC = sorted([*ERRORS, *TYPES, *FUNCTIONS])
 
 

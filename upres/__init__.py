@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from upres.upscaling.options import UpscaleOptions as UpscaleOptions
     from upres.upscaling.output_size import OutputSize as OutputSize
     from upres.upscaling.tiled_run import Cancelled as Cancelled
+    from upres.upscaling.upscale_file import upscale_file as upscale_file
     from upres.upscaling.upscaler import Upscaler as Upscaler
 
     __version__: str
@@ -58,6 +59,7 @@ _HOME = {
     "psnr": "upres.metrics.psnr_ssim",
     "read_picture": "upres.images.io",
     "ssim": "upres.metrics.psnr_ssim",
+    "upscale_file": "upres.upscaling.upscale_file",
     "write_picture": "upres.images.io",
 }
 
@@ -83,6 +85,7 @@ __all__ = [
     "psnr",
     "read_picture",
     "ssim",
+    "upscale_file",
     "write_picture",
 ]
 

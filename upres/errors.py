@@ -63,6 +63,10 @@ class DataError(UpresError):
     exit_code = 3
 
 
+class DamagedError(DataError):
+    """A file that upres keeps for itself is damaged."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """For the end of a refusal: ", did you mean 'x'?" where something known is near, else nothing."""
     import difflib  # only once something is wrong

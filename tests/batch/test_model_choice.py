@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ import pytest
 
 from tests.inspection.made import as_picture, jpeg, texture
 from tests.tiny import FakeRunner
-from upres.batch import model_choice, resume
-from upres.batch import plan as module
+from upres.batch import model_choice
+from upres.batch import upscalers as module
 from upres.batch.plan import Prepared, prepare
 from upres.batch.request import Request
 from upres.errors import InputError
-from upres.images.io import write_picture
+from upres.images.io import read_header, write_picture
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.upscaler import Upscaler
 
@@ -81,24 +80,16 @@ def test_a_damaged_picture_fails_alone(folder: Path) -> None:
     assert failure.name.endswith("half.jpg") and isinstance(failure.error, InputError)
 
 
-def test_a_resumed_job_keeps_the_model_of_each_picture(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned(folder)
-    journal = folder.parent / "out" / resume.NAME
-    begun = json.loads(journal.read_text())
-    assert sorted(begun["models"].values()) == ["compact-x4", "photo-x4"]
-    begun["models"] = {name: "photo-x4" for name in begun["models"]}  # as if the pictures had looked otherwise
-    journal.write_text(json.dumps(begun))
+def test_a_picture_keeps_the_model_that_it_had(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_choice, "inspect_picture", lambda _: pytest.fail("a picture was looked at again"))
-    resumed = planned(folder)
-    assert models_of(resumed) == {"clean.png": "photo-x4", "web.jpg": "photo-x4"}
-    assert {job.choice and job.choice.reason for job in resumed.jobs} == {"as when the job began"}
+    name = str(folder / "clean.png")
+    chooser, header = model_choice.ModelChooser(Request(()), {name: "photo-x4"}), read_header(folder / "clean.png")
+    assert chooser.choose(name, folder / "clean.png", header).name == "photo-x4"  # of the job of an earlier version
+    choice = chooser.choose(name, folder / "clean.png", header, "compact-x2")
+    assert (choice.name, choice.reason) == ("compact-x2", "as when the job began")
 
 
-@pytest.mark.parametrize(
-    "damage", [{"models": ["photo-x4"]}, {"models": {"web.jpg": "gone-x4"}}, {"settings": {"tta": ""}}]
-)
-def test_a_journal_without_usable_models_is_no_hindrance(folder: Path, damage: dict[str, object]) -> None:
-    planned(folder)
-    journal = folder.parent / "out" / resume.NAME
-    journal.write_text(json.dumps(json.loads(journal.read_text()) | damage))
-    assert models_of(planned(folder)) == {"clean.png": "compact-x4", "web.jpg": "photo-x4"}
+def test_a_model_that_is_not_known_any_more_is_chosen_anew(folder: Path) -> None:
+    source = folder / "web.jpg"
+    chooser = model_choice.ModelChooser(Request(()), {str(source): "gone-x4"})
+    assert chooser.choose(str(source), source, read_header(source), "gone-x3").name == "photo-x4"

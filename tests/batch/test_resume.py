@@ -9,16 +9,21 @@ import pytest
 
 from upres.batch import resume
 from upres.batch.request import Request
-from upres.errors import OutputError, UsageError
+from upres.errors import UsageError
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
 
 SETTINGS = {"model": "a>b", "tta": ""}
 
 
+def left(folder: Path, **changes: object) -> Path:
+    """What the last version without a journal left in a folder."""
+    (folder / resume.NAME).write_text(json.dumps({"format": resume.FORMAT, "settings": SETTINGS} | changes))
+    return folder
+
+
 def test_the_same_settings_go_on(tmp_path: Path) -> None:
-    resume.begin(tmp_path, SETTINGS)
-    resume.check(tmp_path, dict(SETTINGS), 3)
+    resume.check(left(tmp_path), dict(SETTINGS), 3)
     resume.end(tmp_path)
     assert list(tmp_path.iterdir()) == []
     resume.check(tmp_path, {}, 3)
@@ -26,7 +31,7 @@ def test_the_same_settings_go_on(tmp_path: Path) -> None:
 
 
 def test_others_are_refused_by_name_while_there_are_results(tmp_path: Path) -> None:
-    resume.begin(tmp_path, SETTINGS)
+    left(tmp_path)
     with pytest.raises(UsageError) as error:
         resume.check(tmp_path, {"model": "a", "blend": "0.5"}, 2)
     assert "2 results of an unfinished job" in str(error.value)
@@ -34,6 +39,13 @@ def test_others_are_refused_by_name_while_there_are_results(tmp_path: Path) -> N
         error.value
     )
     resume.check(tmp_path, {}, 0)
+
+
+def test_models_are_those_of_a_job_with_the_same_settings(tmp_path: Path) -> None:
+    left(tmp_path, models={"in/web.jpg": "photo-x4"})
+    assert resume.recorded_models(tmp_path, dict(SETTINGS)) == {"in/web.jpg": "photo-x4"}
+    assert resume.recorded_models(tmp_path, {}) == {}
+    assert resume.recorded_models(left(tmp_path, models=["photo-x4"]), dict(SETTINGS)) == {}
 
 
 def test_the_format_before_it_had_a_number_is_read_exactly(tmp_path: Path) -> None:
@@ -46,10 +58,7 @@ def test_the_format_before_it_had_a_number_is_read_exactly(tmp_path: Path) -> No
 
 
 def test_a_later_format_is_refused_by_its_number(tmp_path: Path) -> None:
-    resume.begin(tmp_path, SETTINGS)
-    journal = json.loads((tmp_path / resume.NAME).read_text())
-    assert journal["format"] == resume.FORMAT
-    (tmp_path / resume.NAME).write_text(json.dumps(journal | {"format": resume.FORMAT + 1}))
+    left(tmp_path, format=resume.FORMAT + 1)
     for kept in (0, 2):
         with pytest.raises(
             UsageError, match=r"\.upres-job\.json has format 3; this version of upres reads formats up to 2"
@@ -63,11 +72,6 @@ def test_a_later_format_is_refused_by_its_number(tmp_path: Path) -> None:
 def test_a_torn_journal_stops_nobody(tmp_path: Path, torn: bytes) -> None:
     (tmp_path / resume.NAME).write_bytes(torn)
     resume.check(tmp_path, SETTINGS, 2)
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write"):
-        resume.begin(tmp_path / "gone", SETTINGS)
 
 
 def test_what_the_pixels_depend_on() -> None:

@@ -15,10 +15,12 @@ import pytest
 
 from tests.tiny import FakeRunner, compact, noise, picture
 from tests.upscaling.test_checked_network import GRAPH, Faulty, black, photograph
-from upres.batch import run
+from upres.batch import estimate, run
+from upres.batch import writing as writing_module
+from upres.batch.estimate import estimate_seconds
 from upres.batch.job import Encoding, Job, Outcome
 from upres.batch.paths import InputFile
-from upres.batch.run import estimate_seconds, run_jobs
+from upres.batch.run import run_jobs
 from upres.errors import EngineError, InputError, ModelError, OutputError
 from upres.images.io import Picture, read_header, read_picture, write_picture
 from upres.system.files import partial_path
@@ -108,7 +110,7 @@ def full_disk(*_: object, **__: object) -> None:
 def test_a_full_disk_stops_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner()
     jobs = made_jobs(tmp_path, 9, upscaler_of(runner))
-    monkeypatch.setattr(run, "write_picture", full_disk)
+    monkeypatch.setattr(writing_module, "write_picture", full_disk)
     report = run_jobs(jobs, Encoding(), Watching())
     assert isinstance(report.stopped_by, OutputError)
     assert len(report.failed) == 1
@@ -221,7 +223,7 @@ def test_the_job_runs_ahead_and_behind(tmp_path: Path, monkeypatch: pytest.Monke
         write_picture(result, target, **settings)  # type: ignore[arg-type]
 
     monkeypatch.setattr(run, "read_picture", reading)
-    monkeypatch.setattr(run, "write_picture", writing)
+    monkeypatch.setattr(writing_module, "write_picture", writing)
     report = run_jobs(jobs, Encoding(), Watching())
     assert report.failed == []
     assert seen == {"read", "run", "write"}
@@ -229,7 +231,7 @@ def test_the_job_runs_ahead_and_behind(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_estimate_counts_the_networks_and_the_last_encoding(tmp_path: Path) -> None:
     upscaler = upscaler_of()
-    upscaler._speeds = {1: 1e6}
+    upscaler._speeds.macs_per_second = lambda *_: 1e6
     jobs = made_jobs(tmp_path, 2, upscaler)
     networks = sum(job.plan.macs for job in jobs) / 1e6
     assert estimate_seconds(jobs) == pytest.approx(networks + jobs[1].plan.pixels * 0.1e-6)
@@ -250,7 +252,7 @@ def test_a_job_that_ends_soon_at_a_first_glance_is_measured_by_one_small_tile(
 ) -> None:
     runner = FakeRunner()
     jobs = made_jobs(tmp_path, 2, upscaler_of(runner))
-    monkeypatch.setattr(run, "_SLOW_MACS_PER_SECOND", 1.0)
+    monkeypatch.setattr(estimate, "_SLOW_MACS_PER_SECOND", 1.0)
     assert 0.0 < estimate_seconds(jobs, measure_from_s=30.0) < 30.0
     assert len(runner.calls) == 1
 

@@ -97,7 +97,7 @@ def library_texts() -> list[tuple[Path, str]]:
         documents = {
             id(node.body[0].value)
             for node in ast.walk(tree)
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
             and node.body
             and isinstance(node.body[0], ast.Expr)
         }
@@ -176,7 +176,7 @@ def test_a_verb_is_of_the_class_that_does_this() -> None:
 @pytest.mark.parametrize(
     ("verb", "argument", "groups"),
     [
-        ("upscale", "INPUT...", ["Result", "Model", "Look", "Speed and memory", "Files"]),
+        ("upscale", "INPUT...", ["Result", "Model", "Look", "Speed and memory", "Files", "Collections"]),
         ("train", "RECIPE", ["Data", "Run", "Model", "Adversarial training", "Machine"]),
         ("degrade", "INPUT...", ["Files", "Degradation"]),
         ("prepare", "DIR...", ["Output", "Crops", "Selection"]),

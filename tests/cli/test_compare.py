@@ -51,6 +51,15 @@ def test_a_sheet_and_a_page(folder: Path, run: Run) -> None:
     assert [one["name"] for one in data["pictures"][0]["versions"]] == ["LR", "bicubic", "one", "two", "HR"]
 
 
+def test_maps_of_what_lr_does_not_vouch_for(folder: Path, run: Run) -> None:
+    run(folder / "lr", "--hr", folder / "hr", "-n", folder / "one.safetensors", "--invented", "-o", folder / "c.png")
+    versions = data_of(folder / "c.html")["pictures"][0]["versions"]
+    assert [(one["name"], one["kind"]) for one in versions[2:]] == [
+        ("one", "model"), ("one: invented", "map"), ("HR", "HR"),
+    ]  # fmt: skip
+    assert versions[3]["psnr"] is None
+
+
 def test_hr_alone_and_a_pdf_for_a_paper(folder: Path, run: Run) -> None:
     arguments = ("--hr", folder / "hr", "-n", folder / "one.safetensors", "--paper", "--no-page", "--at", "4,4,20,20")
     out, err = run(*arguments, "-o", folder / "c.pdf")

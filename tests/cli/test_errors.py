@@ -23,6 +23,8 @@ from upres.errors import DataError, EngineError, InputError, ModelError, OutputE
         (OSError(errno.ENOSPC, "No space left on device"), 5),
         (OSError(errno.EFBIG, "File too large"), 5),
         (OSError(errno.EROFS, "Read-only file system"), 5),
+        (OSError(errno.EIO, "Input/output error"), 3),
+        (OSError(errno.ENODEV, "No such device", "a.png"), 3),
         (BrokenPipeError(), 5),
         (MemoryError(), 3),
         (KeyboardInterrupt(), 130),

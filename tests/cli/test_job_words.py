@@ -9,7 +9,7 @@ import pytest
 
 from tests.inspection.made import as_picture, jpeg, texture
 from tests.tiny import FakeRunner, compact_file
-from upres.batch import plan
+from upres.batch import plan, upscalers
 from upres.batch.request import Request
 from upres.cli.job_words import tell_choices
 from upres.images.io import write_picture
@@ -18,7 +18,9 @@ from upres.upscaling.upscaler import Upscaler
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(plan, "Upscaler", lambda networks, _: Upscaler(networks, runner=FakeRunner(networks[0].scale)))
+    monkeypatch.setattr(
+        upscalers, "Upscaler", lambda networks, _: Upscaler(networks, runner=FakeRunner(networks[0].scale))
+    )
     monkeypatch.chdir(tmp_path)
     scene = np.repeat(texture(128)[:, :, None], 3, axis=2)
     write_picture(as_picture(scene), tmp_path / "clean.png")

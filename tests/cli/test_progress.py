@@ -94,3 +94,25 @@ def test_a_failure_names_its_picture_once() -> None:
     assert failure_line(Outcome("a.png", None, 0, error=InputError("a.png is empty"))) == "a.png is empty"
     assert failure_line(Outcome("a.png", None, 0, error=InputError("too large"))) == "a.png: too large"
     assert "a.png: bug in upres" in failure_line(Outcome("a.png", None, 0, error=TypeError("x")))
+
+
+def test_a_training_without_a_terminal_tells_speed_losses_and_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A resumed run of two steps a second: the 600 steps before do not count for the time left."""
+    pytest.importorskip("torch")
+    from upres.cli import progress
+    from upres.training.run import Progress
+
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.TrainingProgress(1000, True, lr_pixels=8 * 48 * 48) as shown:
+        now[0] += 60.0  # loading
+        for step in range(601, 661):
+            now[0] += 0.5
+            shown.report(Progress(step, 1000, 0.5, 1e-3, 0.05, 0.5, {"pixel": 0.01 * (step % 2), "total": 0.5}))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("step 601 of 1000 (60 %): 2 steps/s, 0.0369 LR MP/s, loss 0.50000 (pixel 0.01)")
+    words = "step 641 of 1000 (64 %): 2 steps/s, 0.0369 LR MP/s, loss 0.50000 (pixel 0.005), 10.0 % of the time waiting"
+    assert lines[2].startswith(words) and lines[2].endswith("about 3 min left")
+    assert len(lines) == 3

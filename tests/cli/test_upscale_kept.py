@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.test_upscale import limited, names, upscale
 from tests.tiny import compact_file, noise, picture
-from upres.batch import resume
+from upres.batch.journal import NAME
 from upres.images.io import read_header, read_picture, write_picture
 
 
@@ -35,18 +35,18 @@ def test_a_job_is_not_continued_with_other_settings(tmp_path: Path, photo: Path,
     folder.mkdir()
     for index in range(5):
         (folder / f"{index}.png").write_bytes(photo.read_bytes())
-    job = (folder, "-n", model, "-s", "8", "-o", out)
+    job = (folder, "-n", model, "-s", "32", "-o", out)
     upscale(*job, "--tta", code=5, prepare=limited)
     (out / "0.png").write_bytes(b"a result of that job")
     words = upscale(*job, "--blend", "0.5", code=2).stderr.decode()
     assert f"{out} contains a result of an unfinished job with other settings" in words
     assert "(--blend: not set before, 0.5 now; --tta: set before, not set now)" in words
-    assert names(out) == [resume.NAME, "0.png"]
+    assert names(out) == ["0.png"]
     upscale(*job, "--tta", "--tile", "8", "--threads", "1")  # what does not change the picture may differ
     assert names(out) == [f"{index}.png" for index in range(5)]
     assert (out / "0.png").read_bytes() == b"a result of that job"
     upscale(*job, "--blend", "0.5", "--overwrite")
-    assert read_header(out / "0.png").width == 240
+    assert read_header(out / "0.png").width == 960
 
 
 def test_a_request_for_other_settings_is_reported(tmp_path: Path, photo: Path, model: Path) -> None:
@@ -84,6 +84,7 @@ def test_a_result_of_another_picture_is_told(tmp_path: Path, photo: Path, model:
     upscale(photo, other, "-n", model, "-o", out)
     photo.write_bytes(other.read_bytes())
     (tmp_path / "new.png").write_bytes(other.read_bytes())
+    (out / NAME).unlink()  # without the journal it could be anyone's
     words = upscale(photo, other, tmp_path / "new.png", "-n", model, "-o", out, code=5).stderr.decode()
     assert f"kept: {out / photo.name} exists, made from another picture" in words
     assert names(out) == sorted([photo.name, "other.png", "new.png"])
@@ -136,10 +137,10 @@ def test_inputs_that_collide_are_both_named(tmp_path: Path, model: Path, photo: 
     words = upscale(photo, tmp_path / "photo.jpg", "-n", model, "-o", tmp_path / "out", code=3).stderr.decode()
     assert "photo.jpg and " in words
     assert "photo.png; rename one, or upscale it alone with -o FILE" in words
-    assert names(tmp_path / "out") == [resume.NAME, "photo.png"]
+    assert names(tmp_path / "out") == ["photo.png"]
     words = upscale(photo, "-n", model, "-o", photo, "--overwrite", code=2).stderr.decode()
     assert "would overwrite the input" in words
-    assert names(tmp_path) == [f"out/{resume.NAME}", "out/photo.png", "photo.jpg", "photo.png"]
+    assert names(tmp_path) == ["out/photo.png", "photo.jpg", "photo.png"]
 
 
 @pytest.mark.slow

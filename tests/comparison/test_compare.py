@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.tiny import FakeRunner, compact, noise, picture
-from upres.comparison.compare import PictureFiles, check_scales, compare_picture, find_picture_files
+from upres.comparison.compare import PictureFiles, check_scales, compare_picture, find_picture_files, label_of
+from upres.comparison.invented import draw_map
 from upres.errors import EngineError, InputError, UsageError
 from upres.images.io import quantize, read_picture, write_picture
 from upres.images.resize import imresize
@@ -50,6 +51,16 @@ def test_without_hr_there_are_no_figures(files: Path) -> None:
     result = compare_picture(PictureFiles(files / "lr" / "ax2.png", None), {"net": nearest()}, 2)
     assert [version.name for version in result.versions] == ["LR", "bicubic", "net"]
     assert result.hr is None and all(version.psnr_y is None for version in result.versions)
+
+
+def test_maps_stand_before_hr_and_are_no_models(files: Path) -> None:
+    pair = PictureFiles(files / "lr" / "ax2.png", files / "hr" / "a.png")
+    result = compare_picture(pair, {"net": nearest(), "two": nearest()}, 2, invented=True)
+    names = ["LR", "bicubic", "net", "two", "net: invented", "two: invented", "HR"]
+    assert [version.name for version in result.versions] == names
+    assert [version.name for version in result.models] == ["net", "two"]
+    np.testing.assert_array_equal(result.versions[4].levels, draw_map(result.versions[2].levels, (20, 25)))
+    assert label_of(result.versions[4], {"net": "short"}) == "short: invented"
 
 
 def test_without_lr_it_is_made_from_hr(files: Path) -> None:

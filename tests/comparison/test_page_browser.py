@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.browser import chromium, watch
 from tests.comparison.made import compared
 from upres.comparison.compare import ComparedPicture, Version
 from upres.comparison.page import Page
@@ -25,14 +24,8 @@ def flat(level: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if found is None:
-        pytest.skip("no Chromium here: apt-get install chromium, or name one by the environment variable CHROMIUM")
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +52,7 @@ def page(browser: Any, file: Path, request: pytest.FixtureRequest) -> Iterator[A
     context = browser.new_context(**settings)
     opened = context.new_page()
     faults: list[str] = []
-    opened.on("console", lambda message: faults.append(f"{message.type}: {message.text}"))
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("dialog", lambda dialog: (faults.append("a dialog"), dialog.dismiss()))
-    opened.on("request", lambda one: None if one.url.startswith(("data:", file.as_uri())) else faults.append(one.url))
+    watch(opened, ("data:", file.as_uri()), faults)
     opened.goto(file.as_uri())
     yield opened
     context.close()

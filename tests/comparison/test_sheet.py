@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.comparison.made import compared
-from upres.comparison.compare import Version
+from tests.comparison.made import compared, random_levels
+from upres.comparison.compare import ComparedPicture, Version
 from upres.comparison.crops import Box
 from upres.comparison.sheet import ContactSheet, Drawing, crop_figures, cut_version, figures_text
 from upres.errors import InputError
@@ -27,6 +27,15 @@ def sheet(*, hr: bool = True, paper: bool = False, pictures: int = 1, at: Box | 
 
 def texts(drawing: Drawing) -> list[str]:
     return [label.text for label in drawing.labels]
+
+
+def test_the_overview_is_no_map() -> None:
+    plain = compared(hr=False)
+    drawn = random_levels(40, 60, 9)
+    with_map = ComparedPicture(plain.name, plain.scale, (*plain.versions, Version("m", drawn, map_of="two")))
+    made = ContactSheet("t", {})
+    made.add(with_map)
+    np.testing.assert_array_equal(made.finish().pictures[0].levels, plain.versions[-1].levels)
 
 
 def test_crops_at_100_and_200_percent_with_names_and_figures() -> None:

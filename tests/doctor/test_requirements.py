@@ -60,7 +60,7 @@ def test_the_page_tells_the_same() -> None:
         ("ncnn", "1.0.20240102", "1.0.20250503"),
         ("openvino", "2024.4.0", None),
         ("torch", "nightly", None),
-        ("pillow", "0.1", None),  # upres asks for none
+        ("setuptools", "0.1", None),  # upres asks for none
     ],
 )
 def test_what_is_too_old(package: str, version: str, lowest: str | None) -> None:

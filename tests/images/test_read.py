@@ -158,9 +158,7 @@ def test_only_the_first_frame_is_read_and_that_is_said(form: str, word: str) -> 
         (b'<?xml version="1.0"?><svg/>', "SVG"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"%PDF-1.7", "PDF"),
-        (b"P6 2 2 255\n" + bytes(12), "PNM"),
-        (pillow(Image.new("RGB", (3, 3)), "BMP"), "BMP"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"#?RADIANCE" + bytes(30), "Radiance HDR"),
         (b"\0\0\0\x18ftypisom\0\0\0\0mp42isom", "video"),
         (bytes(range(64)), "has an unknown format"),
     ],
@@ -279,7 +277,7 @@ def test_samples_that_are_not_8_or_16_bits_are_refused(dtype: str, words: str) -
 
 
 def test_too_many_channels_are_refused() -> None:
-    with pytest.raises(InputError, match="has 3 bands beyond RGB, one of them transparency"):
+    with pytest.raises(InputError, match="declares several bands as transparency"):
         read_picture(vips(np.zeros((4, 4, 6), np.uint8), "multiband").tiffsave_buffer())
 
 

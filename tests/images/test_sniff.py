@@ -27,9 +27,7 @@ def test_a_camera_raw_file_is_not_read_as_its_preview(tag: int, value: int, tmp_
     path = tmp_path / "a.dng"
     path.write_bytes(data)
     for read in (read_picture, read_header):
-        with pytest.raises(
-            InputError, match=r"a\.dng seems to be a camera raw file.*expected one of PNG.*convert it to PNG"
-        ):
+        with pytest.raises(InputError, match=r"a\.dng .* a camera raw file"):
             read(path)
 
 
@@ -46,5 +44,5 @@ def test_lab_and_cr2_are_refused_by_name() -> None:
     Image.new("LAB", (8, 8)).save(target, "TIFF")
     with pytest.raises(InputError, match="seems to be a TIFF in Lab color"):
         read_picture(target.getvalue())
-    with pytest.raises(InputError, match="seems to be a camera raw file"):
+    with pytest.raises(InputError, match="a camera raw file"):
         read_picture(b"II*\0\x10\0\0\0CR\2\0" + bytes(64))

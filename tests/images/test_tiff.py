@@ -13,9 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.tiny import FakeRunner, compact
 from upres.errors import InputError
 from upres.images.io import encode_picture, read_header, read_picture, resized, writing_notes
 from upres.images.tiff import read_tiff
+from upres.upscaling.upscaler import Upscaler
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -44,18 +46,65 @@ def patched(data: bytes, tag: int, value: int) -> bytes:
 @pytest.mark.parametrize(
     ("bands", "settings", "words"),
     [
-        (4, {"photometric": "rgb", "extrasamples": [0]}, "1 band beyond RGB that is not declared as transparency"),
-        (4, {"photometric": "minisblack", "extrasamples": [0, 0, 0]}, "3 bands beyond gray that are not declared"),
-        (2, {"photometric": "minisblack", "extrasamples": [0]}, "1 band beyond gray that is not declared"),
-        (5, {"photometric": "rgb", "extrasamples": [2, 0]}, "2 bands beyond RGB, one of them transparency"),
-        (5, {"photometric": "separated", "extrasamples": [0]}, "1 band beyond CMYK that is not declared"),
+        (5, {"photometric": "separated", "extrasamples": [0]}, "1 more than the samples of CMYK"),
+        (5, {"photometric": "rgb", "extrasamples": [2, 2]}, "several bands as transparency"),
+        (
+            5,
+            {"photometric": "rgb", "extrasamples": [1, 0]},
+            "bands beside transparency that the colors are multiplied by",
+        ),
     ],
 )
-def test_a_band_that_nobody_declared_is_never_transparency(bands: int, settings: dict[str, Any], words: str) -> None:
+def test_bands_that_no_picture_has_are_refused(bands: int, settings: dict[str, Any], words: str) -> None:
     data = written(np.ascontiguousarray(NOISE[:, :, :bands]), planarconfig="contig", **settings)
     for read in (read_picture, read_header):
-        with pytest.raises(InputError, match=words + ".*; save each band as a file of its own"):
+        with pytest.raises(InputError, match=words + ".*; save "):
             read(data)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("count", "photometric", "extra", "planes"),
+    [
+        (2, "minisblack", [0], "contig"),
+        (3, "minisblack", [0, 0], "contig"),  # what GDAL writes for three bands, unless told that they are RGB
+        (4, "rgb", [0], "contig"),
+        (5, "rgb", [0, 2], "separate"),
+        (5, "rgb", [2, 0], "contig"),
+        (5, "minisblack", [0, 0, 2, 0], "contig"),
+    ],
+)
+def test_a_band_that_nobody_declared_is_a_band(
+    count: int, photometric: str, extra: list[int], planes: str, dtype: type
+) -> None:
+    """Read, enlarged by a network that repeats each pixel, and written, every band is where it was, and transparency
+    what was declared.
+    """
+    pixels = NOISE.astype(dtype)[:, :, :count] * (np.iinfo(dtype).max // 255)
+    stored = np.moveaxis(pixels, 2, 0) if planes == "separate" else pixels
+    data = written(
+        np.ascontiguousarray(stored),
+        photometric=photometric,
+        extrasamples=extra,
+        planarconfig=planes,
+        compression="lzw",
+    )
+    picture = read_picture(data)
+    assert read_header(data).bands == picture.band_count == extra.count(0)
+    assert (picture.alpha is not None) == (2 in extra)
+    assert picture.pixels.shape[2] == (3 if photometric == "rgb" else 1)
+    result = Upscaler(compact(2), runner=FakeRunner())(picture)
+    page = tifffile.TiffFile(io.BytesIO(encode_picture(result, "tiff"))).pages[0]
+    assert page.photometric.name.lower() == photometric
+    assert [int(kind) for kind in page.extrasamples] == extra
+    (alpha,) = [count - len(extra) + place for place, kind in enumerate(extra) if kind == 2] or [-1]
+    wanted = pixels.repeat(2, axis=0).repeat(2, axis=1)
+    for band in range(count):
+        if alpha in (-1, band) or band >= count - len(extra):  # colors under full transparency are filled in
+            shown = slice(None) if alpha in (-1, band) else wanted[:, :, alpha] > 0
+            np.testing.assert_array_equal(page.asarray()[:, :, band][shown], wanted[:, :, band][shown])
+    told = [note for note in writing_notes(result, "png") if "bands beyond the colors" in note]
+    assert told == [f"bands beyond the colors ({extra.count(0)}) are not written to png; write tiff to keep them"]
 
 
 @pytest.mark.parametrize("declared", ["unassalpha", "assocalpha"])

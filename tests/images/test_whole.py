@@ -14,7 +14,7 @@ from upres.errors import InputError
 from upres.images import whole
 from upres.images.io import Header, read_header, read_picture, read_source
 from upres.images.sniff import HEAD_BYTES
-from upres.images.whole import check_claim, check_complete, tail_note
+from upres.images.whole import check_complete, check_room, tail_note
 from upres.system.memory import peak_bytes
 
 
@@ -143,9 +143,9 @@ def test_a_picture_above_the_free_memory_is_refused_before_it_is_decoded(monkeyp
     header = Header(20_000, 20_000, 3, False, 16, "tiff")
     monkeypatch.setattr(whole, "available_bytes", lambda: 7_000_000_000)
     with pytest.raises(InputError, match=r"20,000 x 20,000 pixels and needs 6.7 GB of memory to be read, but 6.5 GB"):
-        check_claim("big.tif", header, bytes(2_000_000))
+        check_room("big.tif", header)
     monkeypatch.setattr(whole, "available_bytes", lambda: 7_300_000_000)
-    check_claim("big.tif", header, bytes(2_000_000))
+    check_room("big.tif", header)
 
 
 class Endless(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import ncnn
@@ -53,6 +54,17 @@ def by_ncnn(param: Path, lr: Array, entrance: str, exit_: str) -> Array:
 
 
 # -- ncnn -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_fails_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = compact_file(tmp_path / "net.safetensors", 2)
+
+    def failing(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("upres.models.load.check_file", failing)
+    with pytest.raises(ModelError, match=rf"model {path}: cannot read {path}: Input/output error; check the disk$"):
+        load_model(str(path))
 
 
 def test_ncnn_file_with_layers_of_its_own(tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from upres.errors import OutputError
-from upres.system.files import partial_path, sweep_partials, write_atomic
+from upres.system.files import (
+    discard_unfinished,
+    open_atomic,
+    partial_path,
+    sha256_of,
+    sweep_partials,
+    write_atomic,
+)
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -118,4 +125,26 @@ def test_a_file_system_that_flushes_no_folders_is_no_error(
 def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"the name is too long\. Choose a shorter one"):
         write_atomic(tmp_path / ("n" * 300), b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"1")
+    monkeypatch.setattr("hashlib.file_digest", failing)
+    with pytest.raises(OSError, match=r"Input/output error: '.*a\.bin'$"):
+        sha256_of(path)
+    with pytest.raises(FileNotFoundError, match=r"none\.bin"):
+        sha256_of(tmp_path / "none.bin")
+
+
+def test_unfinished_files_can_be_discarded(tmp_path: Path) -> None:
+    with pytest.raises(OutputError), open_atomic(tmp_path / "a") as file:
+        file.write(b"half")
+        assert len(list(tmp_path.iterdir())) == 1
+        discard_unfinished()
+        assert list(tmp_path.iterdir()) == []
     assert list(tmp_path.iterdir()) == []

@@ -33,13 +33,14 @@ def test_a_gan_step_counts_every_network() -> None:
     config = dataclasses.replace(
         CONFIG, gan_weight=0.1, feature_weight=1.0, features="vgg19-conv3_1", discriminator_width=8, patch_px=32
     )
+    told: list[str] = []
     plain, whole = (
         estimate(dataclasses.replace(CONFIG, patch_px=32), ALONE, timed=False),
-        estimate(config, ALONE, timed=True),
+        estimate(config, ALONE, timed=True, say=told.append),
     )
     assert whole.macs > 20 * plain.macs and whole.needed_bytes - 100 * 2**20 > 3 * (plain.needed_bytes - 100 * 2**20)
     assert whole.step_s is not None and whole.step_s > 0
-    words = "\n".join(whole.lines(config))
+    words = "\n".join(told)
     assert "vgg19-conv3_1 555,340" in words and "for 7,200 steps" in words and "available" in words
     assert set(whole.parameters) == {"generator", "discriminator", "vgg19-conv3_1", "generator as shipped"}
 

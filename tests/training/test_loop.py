@@ -28,7 +28,7 @@ from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noq
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.loop import train  # noqa: E402
 from upres.training.losses import formulas  # noqa: E402
-from upres.training.pretrained import PretrainedFiles  # noqa: E402
+from upres.training.plan import PretrainedFiles, RunPlan  # noqa: E402
 from upres.training.run import Progress  # noqa: E402
 
 CONFIG = TrainConfig(
@@ -57,7 +57,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a whole run of CONFIG. Who trains on in it copies it."""
     out = tmp_path_factory.mktemp("finished") / "run"
-    train(CONFIG, photographs, out)
+    train(RunPlan(CONFIG, photographs, out))
     return out
 
 
@@ -77,18 +77,16 @@ def test_stopped_and_resumed_equals_never_stopped_in_every_tensor(
     config, straight_run = dataclasses.replace(CONFIG, precision=precision), finished
     if precision != CONFIG.precision:
         straight_run = tmp_path / "straight"
-        train(config, photographs, straight_run)
+        train(RunPlan(config, photographs, straight_run))
     seen: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         train(
-            config,
-            photographs,
-            tmp_path / "halved",
+            RunPlan(config, photographs, tmp_path / "halved"),
             report=lambda p: seen.append(p.step),
             should_stop=lambda: len(seen) == 6,
         )
     assert seen[-1] < config.steps
-    train(config, photographs, tmp_path / "halved", resume=True)
+    train(RunPlan(config, photographs, tmp_path / "halved"), resume=True)
     straight, halved = _tensors(straight_run), _tensors(tmp_path / "halved")
     assert straight.keys() == halved.keys() and any(name.startswith("net.adam/exp_avg_sq/") for name in straight)
     assert [name for name in straight if straight[name] != halved[name]] == []
@@ -101,12 +99,12 @@ def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Pa
     """A real process, a real SIGKILL at a moment that nobody chose."""
     config = dataclasses.replace(CONFIG, steps=200, validate_every=200, ema_decay=0.999)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    train(config, photographs, straight)
+    train(RunPlan(config, photographs, straight))
     program = (
         "import sys; from pathlib import Path; from upres.training.loop import train; from upres.training.config "
-        "import TrainConfig;"
+        "import TrainConfig; from upres.training.plan import RunPlan;"
         "inf = float('inf');"
-        f"train(TrainConfig(**{dataclasses.asdict(config)!r}), Path(sys.argv[1]), Path(sys.argv[2]))"
+        f"train(RunPlan(TrainConfig(**{dataclasses.asdict(config)!r}), Path(sys.argv[1]), Path(sys.argv[2])))"
     )
     process = start(program, str(photographs), str(killed))
     while process.is_alive() and not list_checkpoints(killed / "checkpoints"):
@@ -115,7 +113,7 @@ def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Pa
     process.join()
     before = latest_checkpoint(killed / "checkpoints")
     assert before is not None and before.step < config.steps
-    train(config, photographs, killed, resume=True)
+    train(RunPlan(config, photographs, killed), resume=True)
     digests = [
         hashlib.sha256(b"".join(v for _, v in sorted(_tensors(run).items()))).hexdigest() for run in (straight, killed)
     ]
@@ -126,7 +124,7 @@ def test_killed_and_resumed_equals_never_stopped(photographs: Path, tmp_path: Pa
 def test_training_beats_the_start_and_writes_what_it_says(photographs: Path, tmp_path: Path) -> None:
     reports: list[Progress] = []
     config = dataclasses.replace(CONFIG, steps=150, validate_every=50, learning_rate=3e-3, batch=4)
-    path = train(config, photographs, tmp_path / "run", report=reports.append)
+    path = train(RunPlan(config, photographs, tmp_path / "run"), report=reports.append)
     assert path.is_file() and [r.step for r in reports] == list(range(1, 151))
     assert np.mean([r.loss for r in reports[:10]]) > 1.2 * np.mean([r.loss for r in reports[100:110]])
     curve = [json.loads(line) for line in (tmp_path / "run" / "validation.jsonl").read_text().splitlines()]
@@ -147,7 +145,9 @@ def test_the_trained_file_is_an_ordinary_compact_network(photographs: Path, tmp_
 
     reports: list[Progress] = []
     graph = graph_from_state_dict(
-        read_weights(train(CONFIG, photographs, tmp_path / "run", validation=photographs, report=reports.append))
+        read_weights(
+            train(RunPlan(CONFIG, photographs, tmp_path / "run", validation=photographs), report=reports.append)
+        )
     )
     assert (graph.family, graph.scale, graph.in_channels) == ("compact", 2, 3)
     # What was validated in training is what the file does in use: the weights are in their places, not only in their
@@ -166,7 +166,7 @@ def test_a_picture_that_cannot_be_read_is_left_out_also_where_it_would_validate(
     shutil.copytree(photographs, tmp_path / "copy")
     (tmp_path / "copy" / "0.png").write_bytes(b"torn")
     said: list[str] = []
-    train(dataclasses.replace(CONFIG, steps=1), tmp_path / "copy", tmp_path / "run", say=said.append)
+    train(RunPlan(dataclasses.replace(CONFIG, steps=1), tmp_path / "copy", tmp_path / "run"), say=said.append)
     assert any("left out" in words and "0.png" in words for words in said)
     assert any("5 training pictures" in words and "0 validation pictures" in words for words in said)
 
@@ -176,17 +176,17 @@ def test_a_run_is_not_overwritten_and_not_continued_under_other_settings(
 ) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
     with pytest.raises(DataError, match="`resume=True`"):
-        train(CONFIG, photographs, run)
+        train(RunPlan(CONFIG, photographs, run))
     with pytest.raises(DataError, match=r"learning_rate was 0\.001 and is 0\.01"):
-        train(dataclasses.replace(CONFIG, learning_rate=0.01), photographs, run, resume=True)
+        train(RunPlan(dataclasses.replace(CONFIG, learning_rate=0.01), photographs, run), resume=True)
 
 
 def test_other_pictures_are_refused_at_resume(photographs: Path, finished: Path, tmp_path: Path) -> None:
     copy, run = shutil.copytree(photographs, tmp_path / "copy"), shutil.copytree(finished, tmp_path / "run")
-    train(CONFIG, copy, run, resume=True)  # the same pictures in another place are no others
+    train(RunPlan(CONFIG, copy, run), resume=True)  # the same pictures in another place are no others
     (copy / "1.png").unlink()
     with pytest.raises(DataError, match="other pictures"):
-        train(CONFIG, copy, run, resume=True)
+        train(RunPlan(CONFIG, copy, run), resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(
@@ -194,7 +194,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 ) -> None:
     monkeypatch.setitem(formulas.LOSSES, "l1", lambda sr, hr: (sr - hr).abs().mean() * float("nan"))
     with pytest.raises(EngineError, match=r"step 1: pixel is nan"):
-        train(CONFIG, photographs, tmp_path)
+        train(RunPlan(CONFIG, photographs, tmp_path))
     assert (tmp_path / "not_finite_step_1.safetensors").is_file() and list_checkpoints(tmp_path / "checkpoints") == []
 
 
@@ -205,14 +205,15 @@ def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
 ) -> None:
     config = dataclasses.replace(GAN, discriminator=kind, r1_weight=1.0, gradient_penalty_weight=1.0)
     sources = PretrainedFiles(features=features)
-    train(config, photographs, tmp_path / "straight", sources=sources)
+    train(RunPlan(config, photographs, tmp_path / "straight", sources=sources))
     seen: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         train(
-            config, photographs, tmp_path / "halved", sources=sources,
-            report=lambda p: seen.append(p.step), should_stop=lambda: len(seen) == 5,
-        )  # fmt: skip
-    train(config, photographs, tmp_path / "halved", sources=sources, resume=True)
+            RunPlan(config, photographs, tmp_path / "halved", sources=sources),
+            report=lambda p: seen.append(p.step),
+            should_stop=lambda: len(seen) == 5,
+        )
+    train(RunPlan(config, photographs, tmp_path / "halved", sources=sources), resume=True)
     straight, halved = _tensors(tmp_path / "straight"), _tensors(tmp_path / "halved")
     assert straight.keys() == halved.keys()
     assert any(name.startswith("discriminator.adam/exp_avg_sq/") for name in straight)
@@ -229,17 +230,15 @@ def test_a_stopped_gan_run_resumed_equals_never_stopped_in_every_tensor(
 @pytest.mark.parametrize("network", ["rrdb", "srresnet"])
 def test_other_generators_train_and_resume(photographs: Path, tmp_path: Path, network: str, unplotted: None) -> None:
     config = dataclasses.replace(CONFIG, network=network, depth=1, growth=4, steps=6, validate_every=3)
-    train(config, photographs, tmp_path / "straight")
+    train(RunPlan(config, photographs, tmp_path / "straight"))
     seen: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         train(
-            config,
-            photographs,
-            tmp_path / "halved",
+            RunPlan(config, photographs, tmp_path / "halved"),
             report=lambda p: seen.append(p.step),
             should_stop=lambda: len(seen) == 2,
         )
-    train(config, photographs, tmp_path / "halved", resume=True)
+    train(RunPlan(config, photographs, tmp_path / "halved"), resume=True)
     straight, halved = _tensors(tmp_path / "straight"), _tensors(tmp_path / "halved")
     assert [name for name in straight if straight[name] != halved[name]] == []
 
@@ -256,11 +255,7 @@ def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
     said: list[str] = []
     config = dataclasses.replace(GAN, judge="squeezenet1_1", steps=4, validate_every=2)
     train(
-        config,
-        photographs,
-        tmp_path / "run",
-        sources=PretrainedFiles(init=parent),
-        validation=photographs,
+        RunPlan(config, photographs, tmp_path / "run", sources=PretrainedFiles(init=parent), validation=photographs),
         say=said.append,
     )
     files = (
@@ -280,11 +275,13 @@ def test_a_gan_run_begins_with_its_parent_and_leaves_pictures_and_a_sweep(
     assert "psnr_y" in json.dumps(rows)
     with pytest.raises(DataError, match="another `init`"):
         train(
-            config,
-            photographs,
-            tmp_path / "run",
-            sources=PretrainedFiles(features=features),
-            validation=photographs,
+            RunPlan(
+                config,
+                photographs,
+                tmp_path / "run",
+                sources=PretrainedFiles(features=features),
+                validation=photographs,
+            ),
             resume=True,
         )
 
@@ -294,11 +291,13 @@ def test_tensorboard_holds_what_must_be_watched(photographs: Path, features: Pat
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(
-        dataclasses.replace(GAN, steps=2),
-        photographs,
-        tmp_path,
-        sources=PretrainedFiles(features=features),
-        validation=photographs,
+        RunPlan(
+            dataclasses.replace(GAN, steps=2),
+            photographs,
+            tmp_path,
+            sources=PretrainedFiles(features=features),
+            validation=photographs,
+        )
     )
     log = EventAccumulator(str(tmp_path / "tensorboard"))
     log.Reload()
@@ -331,11 +330,11 @@ def test_a_feature_network_that_cannot_be_had_is_replaced_with_a_word_or_refused
     monkeypatch.setattr(run, "fetch_features", fetch)
     said: list[str] = []
     config = dataclasses.replace(GAN, features="vgg19", features_otherwise="vgg19-conv3_1", steps=1)
-    train(config, photographs, tmp_path / "other", say=said.append)
+    train(RunPlan(config, photographs, tmp_path / "other"), say=said.append)
     assert any("cannot be had" in words and "vgg19-conv3_1" in words for words in said)
     assert any(words.startswith("features of the loss: vgg19-conv3_1") for words in said)
     with pytest.raises(ModelError, match="cannot be had"):
-        train(dataclasses.replace(config, features_otherwise=""), photographs, tmp_path / "refused")
+        train(RunPlan(dataclasses.replace(config, features_otherwise=""), photographs, tmp_path / "refused"))
 
 
 def test_a_batch_beyond_the_memory_is_refused_before_step_1(
@@ -343,12 +342,12 @@ def test_a_batch_beyond_the_memory_is_refused_before_step_1(
 ) -> None:
     monkeypatch.setattr("upres.training.memory.available_bytes", lambda: 108_000_000)
     with pytest.raises(UsageError, match=r"a step of 16 samples needs about .* are available: `accumulate=\d+`"):
-        train(dataclasses.replace(CONFIG, batch=16, patch_px=24), photographs, tmp_path)
+        train(RunPlan(dataclasses.replace(CONFIG, batch=16, patch_px=24), photographs, tmp_path))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(photographs: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="`batch` must be a multiple of `processes`"):
-        train(dataclasses.replace(CONFIG, batch=3, accumulate=2), photographs, tmp_path)
+        train(RunPlan(dataclasses.replace(CONFIG, batch=3, accumulate=2), photographs, tmp_path))
 
 
 @pytest.mark.slow

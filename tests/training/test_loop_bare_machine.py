@@ -33,12 +33,13 @@ for name in {ABSENT}:
 from pathlib import Path
 from upres.training.config import TrainConfig
 from upres.training.loop import train
+from upres.training.plan import RunPlan
 config = TrainConfig(
     recipe="bare", scale=2, width=4, depth=1, batch=2, patch_px=16, steps=2, warmup_steps=0, validate_every=1,
     checkpoint_every=2,
     convolutions="torch", threads=1,
 )
-print(train(config, Path(sys.argv[1]), Path(sys.argv[2]), say=lambda words: print("SAID", words)))
+print(train(RunPlan(config, Path(sys.argv[1]), Path(sys.argv[2])), say=lambda words: print("SAID", words)))
 """
 
 
@@ -59,7 +60,7 @@ def test_two_steps_from_shards_and_a_word_on_what_is_not_written(tmp_path: Path)
         [sys.executable, "-c", PROGRAM, str(shards), str(run)], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    written = {"best.safetensors", "checkpoints", "config.json", "model.safetensors", "validation.jsonl"}
+    written = {"best.safetensors", "checkpoints", "config.json", "model.safetensors", "run.toml", "validation.jsonl"}
     assert {path.name for path in run.iterdir()} == written
     said = [line for line in result.stdout.splitlines() if line.startswith("SAID")]
     assert (

@@ -28,7 +28,7 @@ from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.loop import train  # noqa: E402
 from upres.training.monitoring.validation import validate  # noqa: E402
 from upres.training.networks.generators import build_generator  # noqa: E402
-from upres.training.pretrained import PretrainedFiles  # noqa: E402
+from upres.training.plan import PretrainedFiles, RunPlan  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
 from upres.training.run import Progress, Run  # noqa: E402
 from upres.training.state import TrainState, build_state  # noqa: E402
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def straight(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the whole run, never stopped. Who trains on in it copies it."""
     out = tmp_path_factory.mktemp("straight") / "run"
-    train(GAN, folder / "pictures", out, sources=PretrainedFiles(features=folder / "features.safetensors"))
+    train(RunPlan(GAN, folder / "pictures", out, sources=PretrainedFiles(features=folder / "features.safetensors")))
     return out
 
 
@@ -125,7 +125,7 @@ def test_a_run_begins_with_its_parent(folder: Path, tmp_path: Path, unplotted: N
     parent = plain_file(tmp_path / "parent.safetensors", 77)
     config = dataclasses.replace(GAN, steps=1, learning_rate=1e-9, final_learning_rate=0.0)
     sources = PretrainedFiles(init=parent, features=folder / "features.safetensors")
-    result = train(config, folder / "pictures", tmp_path / "run", sources=sources)
+    result = train(RunPlan(config, folder / "pictures", tmp_path / "run", sources=sources))
     expected, found = read_weights(parent), read_weights(result)
     raw = {
         name.removeprefix("net/"): array
@@ -147,11 +147,7 @@ def test_the_average_follows_each_update_and_is_what_is_measured_and_shipped(
     config = dataclasses.replace(GAN, steps=1, validate_every=1, learning_rate=5e-3)
     sources = PretrainedFiles(features=folder / "features.safetensors")
     result = train(
-        config,
-        folder / "pictures",
-        tmp_path / "run",
-        validation=folder / "pictures",
-        sources=sources,
+        RunPlan(config, folder / "pictures", tmp_path / "run", validation=folder / "pictures", sources=sources),
         report=said.append,
     )
     arrays, kinds = newest(tmp_path / "run").tensors, ("net/", "ema/")
@@ -249,7 +245,7 @@ def test_a_damaged_checkpoint_of_a_gan_run_costs_the_steps_since_the_one_before(
     # as a crash leaves it: the length, but not the blocks
     path.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
     with caplog.at_level(logging.WARNING):
-        train(GAN, folder / "pictures", run, sources=sources, resume=True, say=said.append)
+        train(RunPlan(GAN, folder / "pictures", run, sources=sources), resume=True, say=said.append)
     assert (
         "step_000000008" in caplog.text
         and "trying the previous one" in caplog.text

@@ -20,7 +20,7 @@ from upres.training.data.images import read_levels  # noqa: E402
 from upres.training.loop import train  # noqa: E402
 from upres.training.monitoring.validation import enlarge  # noqa: E402
 from upres.training.networks.compact import Compact  # noqa: E402
-from upres.training.pretrained import PretrainedFiles  # noqa: E402
+from upres.training.plan import PretrainedFiles, RunPlan  # noqa: E402
 from upres.weights.read import read_weights  # noqa: E402
 
 CONFIG = TrainConfig(
@@ -43,7 +43,7 @@ def test_a_gray_16_bit_run_makes_a_network_that_the_core_runs(
 ) -> None:
     said: list[str] = []
     folder = gray_folder(tmp_path / "pictures", 16)
-    model = train(CONFIG, folder, tmp_path / "run", say=said.append)
+    model = train(RunPlan(CONFIG, folder, tmp_path / "run"), say=said.append)
     assert any("3 training pictures, gray, 16 bit" in words for words in said)
     state = read_weights(model)
     assert state["body.0.weight"].shape == (4, 1, 3, 3) and state["body.4.weight"].shape == (4, 4, 3, 3)
@@ -71,9 +71,14 @@ def test_every_loss_and_discriminator_takes_gray(kind: str, tmp_path: Path, unpl
     )  # fmt: skip
     told: dict[str, float] = {}
     train(
-        dataclasses.replace(config, discriminator=kind), folder, tmp_path / "run",
-        sources=PretrainedFiles(features=features), report=lambda progress: told.update(progress.losses),
-    )  # fmt: skip
+        RunPlan(
+            dataclasses.replace(config, discriminator=kind),
+            folder,
+            tmp_path / "run",
+            sources=PretrainedFiles(features=features),
+        ),
+        report=lambda progress: told.update(progress.losses),
+    )
     assert told.keys() >= {
         "pixel",
         "features",

@@ -20,7 +20,7 @@ from upres.training.checkpoint import latest_checkpoint  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.data.images import find_pictures, make_pair, read_rgb  # noqa: E402
 from upres.training.loop import train  # noqa: E402
-from upres.training.pretrained import PretrainedFiles  # noqa: E402
+from upres.training.plan import PretrainedFiles, RunPlan  # noqa: E402
 from upres.training.run import Progress  # noqa: E402
 from upres.weights.read import read_weights  # noqa: E402
 
@@ -44,12 +44,14 @@ def test_two_stages(tmp_path: Path, unplotted: None) -> None:
     pairs = [make_pair(path.name, read_rgb(path), 2) for path in find_pictures(unseen)]
     bicubic = np.mean([psnr(imresize(pair.lr, 2.0), pair.hr, border=2, luma=True) for pair in pairs])
     told: list[Progress] = []
-    parent = train(STAGE_ONE, pictures, tmp_path / "psnr", validation=unseen, report=told.append)
+    parent = train(RunPlan(STAGE_ONE, pictures, tmp_path / "psnr", validation=unseen), report=told.append)
     assert told[-1].quality is not None and told[-1].quality.psnr_y > bicubic + 1.0
 
     sources = PretrainedFiles(init=parent, features=features_file(tmp_path / "features.safetensors"))
     told.clear()
-    result = train(STAGE_TWO, pictures, tmp_path / "gan", validation=unseen, sources=sources, report=told.append)
+    result = train(
+        RunPlan(STAGE_TWO, pictures, tmp_path / "gan", validation=unseen, sources=sources), report=told.append
+    )
     before, after = read_weights(parent), read_weights(result)
     assert all(not np.array_equal(array, after[name]) for name, array in before.items())
     saved = [latest_checkpoint(tmp_path / run / "checkpoints") for run in ("psnr", "gan")]

@@ -23,6 +23,7 @@ from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.loop import train  # noqa: E402
 from upres.training.monitoring.validation import Quality  # noqa: E402
+from upres.training.plan import RunPlan  # noqa: E402
 from upres.training.recipes import resolve_recipe  # noqa: E402
 from upres.training.run import Progress  # noqa: E402
 from upres.training.state import TrainState, learning_rate_at  # noqa: E402
@@ -80,10 +81,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World(monkeypatch)
 
 
-def go(folder: Path, out: Path, config: TrainConfig = GAN, **others: Any) -> list[str]:
+def go(folder: Path, out: Path, config: TrainConfig = GAN, guard: bool = True, **others: Any) -> list[str]:
     """Train, with --guard where nothing else is said; what was said."""
     said: list[str] = []
-    train(config, folder, out, say=said.append, **{"guard": True} | others)
+    train(RunPlan(config, folder, out, guard=guard), say=said.append, **others)
     return [words for words in said if words.startswith("guard")]
 
 

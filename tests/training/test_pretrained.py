@@ -65,6 +65,14 @@ def test_a_discriminators_file_is_taken_by_name_and_shape(tmp_path: Path) -> Non
     for name, array in published.items():
         np.testing.assert_array_equal(state.discriminator.state_dict()[name].numpy(), array, err_msg=name)
 
+    wrapped = {f"module.{name}": torch.from_numpy(array) for name, array in published.items()}
+    torch.save({"net_g": {"w": torch.ones(1)}, "net_d": {"params": wrapped}, "iter": 3}, path)
+    state = new_state(dataclasses.replace(QUIET, seed=10))
+    load_parent(None, path, state, lambda: lr, lambda words: None)
+    assert state.discriminator is not None
+    for name, array in published.items():
+        np.testing.assert_array_equal(state.discriminator.state_dict()[name].numpy(), array, err_msg=name)
+
     first = next(iter(published))
     refusals = (
         (
@@ -104,3 +112,30 @@ def test_a_generator_begins_with_the_weights_of_any_model_file(suffix: str, tmp_
         hashlib.sha256((tmp_path / f"m{end}").read_bytes()).hexdigest() for end in (".param", ".bin", ".safetensors")
     ]
     assert found.sha256 == (hashes[2] if suffix == ".safetensors" else "+".join(hashes[:2]))
+
+
+def test_a_unet_with_torchs_newer_spectral_norm_is_the_same_discriminator(tmp_path: Path) -> None:
+    """Against torch's own parametrization."""
+    from upres.training.networks.discriminators import UNetDiscriminator
+
+    torch.manual_seed(0)
+    known = UNetDiscriminator(4)
+    state: dict[str, torch.Tensor] = {}
+    for name, tensor in known.state_dict().items():
+        stem, _, kind = name.rpartition(".")
+        if kind == "weight_orig":
+            conv = torch.nn.Conv2d(tensor.shape[1], tensor.shape[0], tensor.shape[2], bias=False)
+            torch.nn.utils.parametrizations.spectral_norm(conv)
+            like = conv.state_dict()
+            assert set(like) == {f"parametrizations.weight.{key}" for key in ("original", "0._u", "0._v")}
+            keys = ("weight_orig", "weight_u", "weight_v")
+            state |= {f"{stem}.{new}": known.state_dict()[f"{stem}.{old}"] for new, old in zip(like, keys, strict=True)}
+        elif not kind.startswith("weight_"):
+            state[name] = tensor
+    torch.save({"discriminator": state}, tmp_path / "d.pth")
+    config = dataclasses.replace(QUIET, discriminator="unet", discriminator_width=4)
+    ours = new_state(config)
+    load_parent(None, tmp_path / "d.pth", ours, lambda: batch(0)[0], lambda words: None)
+    assert ours.discriminator is not None
+    for name, tensor in known.state_dict().items():
+        torch.testing.assert_close(ours.discriminator.state_dict()[name], tensor, rtol=0, atol=0)

@@ -40,7 +40,7 @@ def test_set_parses_by_type() -> None:
         (["steps=many"], "steps must be a whole number of 1 or more, got 'many'"),
         (["branched=maybe"], "branched must be true or false, got 'maybe'"),
         (["steps=0"], "steps must be a whole number of 1 or more, got '0'"),
-        (["loss=smooth"], "loss must be one of l1, charbonnier, mse, got 'smooth'"),
+        (["loss=smooth"], "loss must be one of l1, charbonnier, mse, or FILE.py:NAME, got 'smooth'"),
         (["learning_rate=-1"], "learning_rate must be a number between 0 and 1"),
         (["learning_rate=nan"], "learning_rate must be a number between 0 and 1"),
         (["hr_scales=0"], r"hr_scales must be numbers in \(0, 1\]"),

@@ -18,7 +18,7 @@ from upres.training.config import TrainConfig, change_config  # noqa: E402
 from upres.training.data.images import read_levels  # noqa: E402
 from upres.training.loop import pixel_step, train  # noqa: E402
 from upres.training.networks.residual import Residual  # noqa: E402
-from upres.training.pretrained import PretrainedFiles  # noqa: E402
+from upres.training.plan import PretrainedFiles, RunPlan  # noqa: E402
 from upres.training.state import build_state  # noqa: E402
 from upres.training.teacher import open_teacher, share_at, with_colors_of  # noqa: E402
 from upres.weights.read import read_weights, write_safetensors  # noqa: E402
@@ -109,7 +109,9 @@ def test_a_student_of_its_teachers_shape_becomes_it(tmp_path: Path) -> None:
         ema_decay=0.9,
         clip_norm=1.0,
     )
-    model = train(config, pictures, tmp_path / "run", validation=pictures, sources=PretrainedFiles(teacher=str(path)))
+    model = train(
+        RunPlan(config, pictures, tmp_path / "run", validation=pictures, sources=PretrainedFiles(teacher=str(path)))
+    )
     levels = imresize(read_levels(sorted(pictures.iterdir())[0]), 0.5)
     lr = torch.from_numpy(levels).permute(2, 0, 1)[None].float() / 255.0
     start = Residual(width=8, depth=4, scale=2)(lr).detach()
@@ -122,14 +124,12 @@ def test_a_resumed_run_has_the_same_teacher(tmp_path: Path) -> None:
     path, other = (teacher_file(tmp_path / f"{seed}.safetensors", seed=seed) for seed in (5, 6))
     pictures = draw_photographs(tmp_path / "pictures")
     config = dataclasses.replace(CONFIG, steps=1)
-    train(config, pictures, tmp_path / "run", validation=pictures, sources=PretrainedFiles(teacher=str(path)))
+    train(RunPlan(config, pictures, tmp_path / "run", validation=pictures, sources=PretrainedFiles(teacher=str(path))))
     with pytest.raises(DataError, match="was started with another `teacher`"):
         train(
-            config,
-            pictures,
-            tmp_path / "run",
-            validation=pictures,
-            sources=PretrainedFiles(teacher=str(other)),
+            RunPlan(
+                config, pictures, tmp_path / "run", validation=pictures, sources=PretrainedFiles(teacher=str(other))
+            ),
             resume=True,
         )
 

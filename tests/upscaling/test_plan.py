@@ -5,7 +5,8 @@ import pytest
 from tests.tiny import FakeRunner, aligned_graph, compact, far_seeing_graph
 from upres.errors import InputError
 from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import Plan, count_passes, make_plan
+from upres.upscaling.passes import count_passes
+from upres.upscaling.plan import Plan, make_plan
 from upres.upscaling.tile_size import MIN_TILE_PX, WIDE_FIELD_PX
 from upres.upscaling.upscaler import Upscaler
 
@@ -88,7 +89,7 @@ def test_less_memory_makes_smaller_tiles_and_more_work_until_it_is_refused() -> 
     assert tiles == sorted(tiles, reverse=True)
     assert works == sorted(works)
     with pytest.raises(
-        InputError, match=r"an output of 6000 x 4000 needs \d+ MB of memory, and 300 MB may be used; .*`memory_bytes`"
+        InputError, match=r"an output of 6000 x 4000 needs \d+ MB of memory, and 300 MB may be used .*`memory_bytes`"
     ):
         plan(1000, 1500, budget=300 * 1024**2)
 

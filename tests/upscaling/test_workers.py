@@ -106,7 +106,8 @@ def test_progress_of_tiles_at_once_rises_to_the_end() -> None:
 
 
 def test_a_plan_says_how_many_tiles_run_at_once() -> None:
-    plan: Plan = Upscaler(compact(2, width=16), threads=2).plan(1000, 800)
+    upscaler = Upscaler(compact(2, width=16), threads=2)
+    plan: Plan = upscaler.plan(1000, 800)
     tiling: Tiling = plan.passes[0].tiling
     assert tiling.workers == 2
-    assert plan.needed_bytes == plan.array_bytes + tiling.source_bytes
+    assert plan.needed_bytes == plan.array_bytes + tiling.source_bytes + upscaler.networks[0].cost.fixed_bytes

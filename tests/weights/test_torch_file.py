@@ -130,7 +130,10 @@ def test_wrappers_are_taken_in_order_and_the_rest_of_a_checkpoint_is_ignored(new
     optimizer = torch.optim.Adam([parameter])
     parameter.grad = torch.ones(3)
     optimizer.step()
-    wrappers = ["model", "state_dict", "params", "params-ema", "params_ema"]
+    wrappers = [
+        *("model", "ema", "state_dict", "model_state_dict", "generator", "netG", "net_g", "params"),
+        *("model_ema", "net_g_ema", "params-ema", "params_ema"),
+    ]
     checkpoint: dict[str, object] = {
         "optimizer": optimizer.state_dict(),
         "epoch": 7,
@@ -150,6 +153,21 @@ def test_wrappers_are_taken_in_order_and_the_rest_of_a_checkpoint_is_ignored(new
         checkpoint[wrapper] = {"w": torch.full((2,), float(index))}
         found = parse_weights(saved(checkpoint, new=new), "model.pth")
         assert list(found) == ["w"] and found["w"].tolist() == [index, index]
+
+
+@CONTAINERS
+def test_wrappers_in_wrappers_and_averages_with_their_settings(new: bool) -> None:
+    raw, mean = {"w": torch.zeros(2)}, {"w": torch.ones(2)}
+    for checkpoint, expected in (
+        ({"net_g": {"params": raw, "params_ema": mean}, "net_d": {"params": {"v": torch.ones(1)}}}, 1.0),
+        ({"state_dict": {"generator": mean, "epoch": 3}, "epoch": 4}, 1.0),
+        ({"ema": {"decay": 0.999, "shadow": mean}, "model": raw}, 0.0),
+        ({"generator": {"seed": 3}, "params": raw}, 0.0),
+    ):
+        found = parse_weights(saved(checkpoint, new=new), "model.pth")
+        assert {name: array.tolist() for name, array in found.items()} == {"w": [expected] * 2}
+    whole = {"net_g": {"params": raw}, "net_d": {"params": {"v": torch.ones(1)}}}
+    assert list(parse_weights(saved(whole, new=new), "model.pth", discriminator=True)) == ["v"]
 
 
 @CONTAINERS

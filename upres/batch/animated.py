@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from upres.batch.c2pa_signing import signed
 from upres.batch.job import Encoding, Job
-from upres.batch.record import with_record
+from upres.batch.provenance import stamped, write_sidecar
 from upres.errors import InputError, OutputError
 from upres.images.animation import ANIMATED_FORMATS, Animation, AnimationWriter, check_animated, count_frames
 from upres.images.io import Header
@@ -63,7 +64,7 @@ def upscale_animation(
                 result = job.upscaler(replace(frame, xmp=first.xmp), size=job.size, progress=part)
                 check_animated(job.format, *result.pixels.shape[:2])
                 notes.update(dict.fromkeys(result.notes))
-                result = replace(result, xmp=with_record(first.xmp, job.record))
+                result = replace(result, xmp=stamped(first.xmp, job, encoding))
             writer.add(result, animation.delays_ms[index])
     finally:
         for network, _ in memories:
@@ -75,10 +76,12 @@ def upscale_animation(
 
 def write_animation(job: Job, result: EncodedAnimation, encoding: Encoding) -> None:
     """Write the file, or give its bytes to the sink. Raises `OutputError`."""
+    data = result.data if encoding.c2pa is None else signed(result.data, job, encoding.c2pa)
     if job.target is None:
         assert encoding.sink is not None
-        encoding.sink(result.data)
+        encoding.sink(data)
         return
     if os.path.lexists(job.target) and not job.target.is_file():
         raise OutputError(f"cannot write {job.target}: it is no file")
-    write_atomic(job.target, result.data)
+    write_sidecar(job, encoding)
+    write_atomic(job.target, data)

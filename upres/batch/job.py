@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import errno
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from upres.batch.measured import MeasuredJob
 from upres.batch.paths import InputFile
-from upres.errors import UpresError
+from upres.errors import InputError, OutputError, UpresError
 from upres.images.io import Header
+from upres.system.files import DISK_FULL
 from upres.upscaling.choose_model import ModelChoice
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Plan
@@ -31,6 +34,8 @@ class Job:
     notes: For the user, known before the run.
     record: Its settings, for the XMP of the result.
     choice: The model and the reason for it; None if the request names one.
+    model_files: SHA-256 of the model's files, by name.
+    measured: Measured data, which reads and writes itself; None for a picture.
     frames: Of an animation whose result is one too; 1 for a still.
     """
 
@@ -45,6 +50,8 @@ class Job:
     notes: tuple[str, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict[str, str])
     choice: ModelChoice | None = None
+    model_files: Mapping[str, str] = field(default_factory=dict[str, str])
+    measured: MeasuredJob | None = None
     frames: int = 1
 
 
@@ -58,6 +65,8 @@ class Outcome:
     seconds: Time of networks and resizes.
     notes: For the user.
     error: Why it failed; None is success.
+    model: What made it.
+    source_sha256, result_sha256: Of the files, where a journal is kept.
     """
 
     name: str
@@ -66,6 +75,9 @@ class Outcome:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     error: BaseException | None = None
+    model: str | None = None
+    source_sha256: str | None = None
+    result_sha256: str | None = None
 
 
 @dataclass(slots=True)
@@ -94,6 +106,139 @@ class BatchReport:
         return [outcome for outcome in self.outcomes if outcome.error is not None]
 
 
+MOST_LISTED = 1000  # failures and notes that a summary keeps
+
+
+class EngineUsed(NamedTuple):
+    """An engine with its version, its device, and the precision of activations."""
+
+    name: str
+    device: str
+    precision: str
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came of a run, however many pictures it had.
+
+    done, failed, left: Numbers of pictures; those left were not finished.
+    pixels: Of all results.
+    notes: For the user: the first picture of each, and how many there are.
+    failures: The first thousand.
+    codes: Exit codes of all failures.
+    engines: Those that ran.
+    only: The outcome and the job of the only picture; None if there are several.
+    interrupted, stopped_by, abandoned: As in `BatchReport`.
+    """
+
+    done: int = 0
+    failed: int = 0
+    left: int = 0
+    pixels: int = 0
+    notes: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
+    failures: list[Outcome] = field(default_factory=list["Outcome"])
+    codes: set[int] = field(default_factory=set[int])
+    engines: dict[EngineUsed, None] = field(default_factory=dict["EngineUsed", None])
+    only: tuple[Outcome, Job] | None = None
+    interrupted: bool = False
+    stopped_by: UpresError | None = None
+    abandoned: bool = False
+
+    def add(self, jobs: Sequence[Job], report: BatchReport) -> None:
+        """Count what came of these jobs."""
+        before = self.done
+        for outcome in report.done:
+            self.count(outcome)
+        self.only = (report.done[0], jobs[0]) if not before and len(jobs) == 1 and report.done else None
+        self.fail(report.failed)
+        self.left += report.left
+        for upscaler in {id(job.upscaler): job.upscaler for job in jobs if job.plan.passes}.values():
+            for runner in (network.runner for network in upscaler.networks):
+                self.engines[EngineUsed(runner.name, runner.device, runner.precision)] = None
+        self.interrupted |= report.interrupted
+        self.stopped_by = self.stopped_by or report.stopped_by
+        self.abandoned |= report.abandoned
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a result."""
+        self.done += 1
+        self.pixels += outcome.pixels
+        for note in dict.fromkeys(outcome.notes):
+            if note in self.notes or len(self.notes) < MOST_LISTED:
+                name, count = self.notes.get(note, (outcome.name, 0))
+                self.notes[note] = (name, count + 1)
+
+    def include(self, other: Summary, failures: Sequence[Outcome]) -> None:
+        """Add what came of another run; `failures` are its failures."""
+        self.fail(failures)
+        self.failed += other.failed - len(failures)
+        self.done, self.left, self.pixels = self.done + other.done, self.left + other.left, self.pixels + other.pixels
+        self.codes |= other.codes
+        for note, (name, count) in other.notes.items():
+            first, before = self.notes.get(note, (name, 0))
+            self.notes[note] = (first, before + count)
+        self.engines |= other.engines
+        self.interrupted |= other.interrupted
+        self.stopped_by = self.stopped_by or other.stopped_by
+        self.abandoned |= other.abandoned
+
+    def fail(self, outcomes: Sequence[Outcome]) -> None:
+        """Count failures."""
+        self.failed += len(outcomes)
+        self.codes |= {failure_code(outcome.error) for outcome in outcomes if outcome.error is not None}
+        self.failures += outcomes[: max(0, MOST_LISTED - len(self.failures))]
+        self.only = None if outcomes else self.only
+
+
+def failure_code(error: BaseException) -> int:
+    """The exit code for a picture that failed: see docs/exit-codes.md."""
+    if isinstance(error, UpresError):
+        return error.exit_code
+    if isinstance(error, MemoryError):
+        return InputError.exit_code
+    full = isinstance(error, OSError) and error.errno in DISK_FULL | {errno.EROFS, errno.EBADF}
+    return OutputError.exit_code if full or isinstance(error, BrokenPipeError) else 1
+
+
+@dataclass(slots=True)
+class Counted:
+    """How many files, and the first of them."""
+
+    count: int = 0
+    first: Path | None = None
+
+    def add(self, path: Path) -> None:
+        self.count += 1
+        self.first = self.first or path
+
+
+@dataclass(slots=True)
+class Kept:
+    """Results that were there, which a job keeps: a number and one of them, however many there are.
+
+    existing: Made with the requested settings.
+    unknown: Those that do not record their settings.
+    other: Made with other settings, by the description of the difference.
+    """
+
+    existing: Counted = field(default_factory=Counted)
+    unknown: Counted = field(default_factory=Counted)
+    other: dict[str, Counted] = field(default_factory=dict[str, Counted])
+
+    def add(self, target: Path, difference: str | None) -> None:
+        """Count `target`, by `record.kept_words`: "" as requested, None unknown, else the description."""
+        if difference is None:
+            self.unknown.add(target)
+        elif difference:
+            self.other.setdefault(difference, Counted()).add(target)
+        else:
+            self.existing.add(target)
+
+    @property
+    def count(self) -> int:
+        return self.existing.count + self.unknown.count + sum(one.count for one in self.other.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Encoding:
     """How results are written, and how large inputs may be.
@@ -101,12 +246,18 @@ class Encoding:
     quality: Of JPEG, WebP and AVIF, 1 to 100.
     png_level: Compression level of PNG, 0 to 9.
     max_pixels_in: Limit on the pixels of an input.
+    provenance: Say in the XMP of results what they are and what made them.
+    sidecar: Say it in a file beside each result too.
+    c2pa: Sign results: "CERTIFICATES,KEY" or "CERTIFICATES,KEY,URL" (`batch.c2pa_signing`).
     sink: Receives the bytes of the only result, if its target is None.
     """
 
     quality: int | None = None
     png_level: int | None = None
     max_pixels_in: int = 1_000_000_000
+    provenance: bool = True
+    sidecar: bool = False
+    c2pa: str | None = None
     sink: Callable[[bytes], None] | None = None
 
 

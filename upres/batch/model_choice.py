@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from upres.batch.request import Request
@@ -25,10 +26,11 @@ class ModelChooser:
     def __init__(self, request: Request, recorded: Mapping[str, str]) -> None:
         self._request = request
         self._recorded = {name: model for name, model in recorded.items() if model in _KNOWN}
-        self.models: dict[str, str] = dict(self._recorded)  # by picture: what the job remembers
 
-    def choose(self, picture: str, source: Path | bytes, header: Header) -> ModelChoice:
+    def choose(self, picture: str, source: Path | bytes, header: Header, before: str | None = None) -> ModelChoice:
         """The model for the picture of that name, whose file or bytes are `source`.
+
+        before: The model that it got before, if any.
 
         A picture that will only be reduced, or is too large for the request, is not decoded. Raises `InputError` for
         one that cannot be.
@@ -37,10 +39,13 @@ class ModelChooser:
         asked = size.factor_for(header.height, header.width)
         factor = DEFAULT_FACTOR if asked is None else asked
         height, width = size.resolve(header.height, header.width, native=round(DEFAULT_FACTOR))
-        if picture in self._recorded:
-            return ModelChoice(self._recorded[picture], _AS_BEFORE)
+        before = before if before in _KNOWN else self._recorded.get(picture)
+        if before is not None:
+            return ModelChoice(before, _AS_BEFORE)
         if factor < 1.0 or height * width > self._request.max_pixels:
             return ModelChoice(MODELS_BY_ROLE["standard"][2 if factor <= 2 else 4], _SMALLER)
-        choice = choose_model(inspect_picture(source), factor)
-        self.models[picture] = choice.name
-        return choice
+        report = inspect_picture(source)
+        if self._request.options.true_size and report.true_scale is not None:
+            factor *= max(1.0, report.true_scale)
+            report = replace(report, true_scale=1.0)  # as it will be
+        return choose_model(report, factor)

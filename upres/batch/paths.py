@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upres.batch.record import read_record
 from upres.errors import InputError, OutputError, UsageError
+from upres.images.io import WRITABLE_FORMATS
+from upres.science.open import has_picture
 from upres.system.folders import FOLDER_INSIDE, exists, find_files, is_folder, own_results
 from upres.system.text import shown
 
@@ -72,7 +73,7 @@ def find_pictures(
 
 
 def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | None, findings: InputFiles) -> None:
-    found = find_files(top, endings, recursive=recursive, keep_out=keep_out)
+    found = find_files(top, endings, recursive=recursive, keep_out=keep_out, by_content=has_picture)
     findings.pictures += [InputFile(path, path.parent.relative_to(top)) for path in found.files]
     for reason, count in found.passed_over.items():
         findings.left_out[reason + (" (`recursive=True` includes them)" if reason == FOLDER_INSIDE else "")] += count
@@ -104,6 +105,13 @@ class Destination:
     @property
     def beside(self) -> bool:
         return self.file is None and self.folder is None and not self.stdout
+
+    @property
+    def ending(self) -> str:
+        """The file suffix of results, such as ".png"."""
+        if self.file is not None:
+            return self.file.suffix.lower()
+        return next(ending for ending, name in WRITABLE_FORMATS.items() if name == self.format)
 
     def target(self, found: InputFile, suffix: str, ending: str) -> Path | None:
         """The file for the result of `found`; None is standard output.
@@ -173,28 +181,6 @@ def choose_destination(
             f"`out={out}` has the suffix of {formats[ending]}, but `format` is {format_name}; set only one of them"
         )
     return Destination(formats[ending], file=path)
-
-
-def leave_out_results(findings: InputFiles, destination: Destination, ending: str) -> None:
-    """Leave out results that lie beside their inputs because the output folder is the input folder: those that say in
-    their XMP that upres made them, where another picture has them as its output.
-    """
-    targets = {
-        target.resolve()
-        for found in findings.pictures
-        if found.path is not None
-        and (target := destination.target(found, "", ending)) is not None
-        and target.resolve() != found.path.resolve()
-    }
-    kept = [
-        found
-        for found in findings.pictures
-        if found.path is None or found.path.resolve() not in targets or read_record(found.path) is None
-    ]
-    left = len(findings.pictures) - len(kept)
-    if left:
-        findings.left_out["earlier result beside its picture (name it alone to upscale it)"] += left
-    findings.pictures = kept
 
 
 def check_targets(pairs: Iterable[tuple[InputFile, Path | None]]) -> dict[int, InputError]:

@@ -19,6 +19,7 @@ from upres.errors import InputError
 from upres.images.io import read_header, read_xmp
 from upres.models import catalog
 from upres.models.expression import Composition, Part
+from upres.science.open import read_made
 from upres.system.files import sha256_of
 from upres.system.text import parse_json
 
@@ -30,13 +31,14 @@ _PART_BYTES = (
     2**16
 )  # of the input that are hashed, at its beginning and at its end: jobs may have thousands of pictures
 _SIZES = ("factor", "width", "height", "long_side", "megapixels")  # replaced by the size of the result
+_OF_THE_RESULT = ("generative", "values")  # in the record of measured data, beside the settings
 _DIGITS = 12
 _MADE = re.compile(rb"""\bupres:made=(?:"([^"]*)"|'([^']*)')""")
 # Our property as we write it, and as other programs rewrite it: an attribute or an element.
 _OURS = re.compile(
-    rb"""<rdf:Description rdf:about="" xmlns:upres="urn:upres:1/" upres:made="[^"]*"/>"""
-    rb"""|\s+upres:made=(?:"[^"]*"|'[^']*')"""
-    rb"""|<upres:made>[^<]*</upres:made>"""
+    rb"""<rdf:Description rdf:about="" xmlns:upres="[^"]*" upres:made="[^"]*"(?: upres:by="[^"]*")?/>"""
+    rb"""|\s+upres:(?:made|by)=(?:"[^"]*"|'[^']*')"""
+    rb"""|<upres:(made|by)>[^<]*</upres:\1>"""
 )
 _END = b"</rdf:RDF>"
 _EMPTY = (
@@ -50,10 +52,10 @@ def make_record(settings: Mapping[str, str], height: int, width: int, source: Pa
     request, with the `label` of the model.
     """
     kept = {name: value for name, value in settings.items() if name not in _SIZES}
-    return kept | {SIZE: f"{width} x {height}", INPUT: _digest(source)}
+    return kept | {SIZE: f"{width} x {height}", INPUT: digest(source)}
 
 
-def _digest(source: Path | bytes) -> str:
+def digest(source: Path | bytes) -> str:
     """Tells pictures apart by their size in bytes, beginning and end, whatever their name."""
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
@@ -61,6 +63,11 @@ def _digest(source: Path | bytes) -> str:
         parts = [str(size).encode(), file.read(_PART_BYTES)]
         file.seek(max(0, size - _PART_BYTES))
         return hashlib.sha256(b"|".join([*parts, file.read()])).hexdigest()[:_DIGITS]
+
+
+def sha256_of_source(source: Path | bytes) -> str:
+    """The SHA-256 of a file or of bytes. Raises OSError."""
+    return hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else sha256_of(source)
 
 
 def label(composition: Composition) -> str:
@@ -83,31 +90,59 @@ def _label(model: str) -> str:
     return f"{path.name}@{digests}" if digests else path.name
 
 
-def with_record(xmp: bytes | None, record: Mapping[str, str]) -> bytes:
-    """`xmp` with the record added, or replaced. What is not UTF-8 XMP is returned unchanged."""
-    value = html.escape(json.dumps(dict(record), sort_keys=True)).encode()
-    ours = b'<rdf:Description rdf:about="" xmlns:upres="%s" upres:made="%s"/>' % (NAMESPACE.encode(), value)
-    before = _OURS.sub(b"", xmp or _EMPTY)
+def with_record(xmp: bytes | None, record: Mapping[str, str], made_by: Mapping[str, Any] | None = None) -> bytes:
+    """`xmp` with the record added, or replaced. What is not UTF-8 XMP is returned unchanged.
+
+    made_by: What else is said of the result's making (`batch.provenance`), which `read_record` does not read.
+    """
+    ours = b'<rdf:Description rdf:about="" xmlns:upres="%s" upres:made="%s"' % (NAMESPACE.encode(), _escaped(record))
+    if made_by is not None:
+        ours += b' upres:by="%s"' % _escaped(made_by)
+    before = without_record(xmp or _EMPTY)
     at = before.rfind(_END)
-    return (xmp or b"") if at < 0 else before[:at] + ours + before[at:]
+    return (xmp or b"") if at < 0 else before[:at] + ours + b"/>" + before[at:]
 
 
-def read_record(path: Path) -> dict[str, str] | None:
-    """The record of a picture; None if it has none, or was resized since."""
+def without_record(xmp: bytes) -> bytes:
+    """`xmp` without what this module has added."""
+    return _OURS.sub(b"", xmp)
+
+
+def _escaped(value: Mapping[str, Any]) -> bytes:
+    return html.escape(json.dumps(dict(value), sort_keys=True)).encode()
+
+
+def read_record(source: Path | bytes) -> dict[str, str] | None:
+    """The record of a picture, a file or its bytes, or of measured data; None if it has none, or was resized since."""
+    made = None if isinstance(source, bytes) else read_made(source)
+    if made is not None:
+        return {name: value for name, value in made.items() if name not in _OF_THE_RESULT}
     try:
-        xmp, header = read_xmp(path), read_header(path)
+        xmp, header = read_xmp(source), read_header(source)
     except InputError:
         return None
-    found = _MADE.search(xmp or b"")
+    record = record_in(xmp or b"")
+    return record if record is not None and record.get(SIZE) == f"{header.width} x {header.height}" else None
+
+
+def record_in(xmp: bytes) -> dict[str, str] | None:
+    """The record in an XMP packet; None if it has none."""
+    found = _MADE.search(xmp)
     if found is None:
         return None
     try:
         record: Any = parse_json(html.unescape((found[1] or found[2]).decode()))
     except ValueError:
         return None
-    if not isinstance(record, dict) or cast("dict[str, Any]", record).get(SIZE) != f"{header.width} x {header.height}":
+    if not isinstance(record, dict):
         return None
     return {str(name): str(value) for name, value in cast("dict[object, object]", record).items()}
+
+
+def kept_words(target: Path, wanted: Mapping[str, str]) -> str | None:
+    """How the existing result `target` differs from one with the record `wanted`: `difference`; None if unknown."""
+    before = read_record(target)
+    return None if before is None else difference(before, wanted)
 
 
 def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str:

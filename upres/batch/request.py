@@ -26,6 +26,7 @@ class Request:
     max_pixels: int = 1_000_000_000  # limit on the pixels of a result
     overwrite: bool = False  # replace results that exist
     recursive: bool = False  # include the pictures in subfolders
+    allow_generative: bool = False  # let models that invent detail run on measured data
 
     def settings(self, model: str | None = None) -> dict[str, str]:
         """What the pixels of a result depend on besides the input, by parameter. Results with equal settings can share
@@ -62,3 +63,13 @@ class Request:
         return (
             composition if options.denoise is None else with_denoise(composition, options.denoise, options.denoise_with)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionOptions:
+    """How results for a folder are made, which does not change them."""
+
+    shard: str | None = None  # only this part of the pictures: "3/10"
+    retry_failed: bool = False  # also try again what failed before and has not changed
+    processes: int = 1  # that upscale side by side, each with its share of the cores
+    ray: str | None = None  # the address of a Ray cluster whose machines upscale: "auto", "ray://host:10001"

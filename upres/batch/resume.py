@@ -1,7 +1,6 @@
-"""The settings of an unfinished job, kept in its output folder, so that resuming cannot mix results of different
-settings.
+"""Settings of jobs: one job at a time in a folder, and what earlier versions left of an unfinished one.
 
-A small hidden file holds them while pictures are left or have failed. It is removed when all are done.
+They kept its settings in a small hidden file, which is read, and removed when the journal has taken its place.
 """
 
 from __future__ import annotations
@@ -9,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from upres.errors import UsageError
-from upres.system.files import output_error, write_atomic
+from upres.system.files import output_error
 from upres.system.lock import FileGuard, is_held
 from upres.system.text import parse_json
 
 NAME = ".upres-job.json"
-_LOCK = ".upres-job."  # and the settings' hash, the process and ".lock"
+_LOCK = ".upres-job."  # and the settings' hash, the process, a number of its own and ".lock"
 FORMAT = 2
 _FORMAT_1 = {
     "-n": "model",
@@ -28,7 +28,8 @@ _FORMAT_1 = {
 
 
 def check(folder: Path, settings: Mapping[str, str], kept: int) -> None:
-    """Raise `UsageError`, naming the differences, if `folder` has results of an unfinished job with other settings.
+    """Raise `UsageError`, naming the differences, if `folder` has results of an unfinished job of an earlier version
+    with other settings.
 
     folder: The output folder.
     settings: Values by parameter, "" for True.
@@ -37,7 +38,15 @@ def check(folder: Path, settings: Mapping[str, str], kept: int) -> None:
     A file of a later format is refused too. One that is damaged or not ours is ignored.
     """
     before = _read(folder)
-    if before is None or before == settings or not kept:
+    if before is not None:
+        refuse(folder, before, settings, kept)
+
+
+def refuse(folder: Path, before: Mapping[str, str], settings: Mapping[str, str], kept: int) -> None:
+    """Raise `UsageError`, naming the differences, if the settings of an unfinished job in `folder` are others than now
+    and `kept` results are there.
+    """
+    if before == settings or not kept:
         return
     changes = [
         f"`{name}`: {_words(before.get(name))} before, {_words(settings.get(name))} now"
@@ -51,25 +60,16 @@ def check(folder: Path, settings: Mapping[str, str], kept: int) -> None:
     )
 
 
-def begin(folder: Path, settings: Mapping[str, str], models: Mapping[str, str] | None = None) -> None:
-    """Save the settings of a job whose results go to `folder`. Raises `OutputError` if that fails.
-
-    models: The model chosen for each picture, by its name.
-    """
-    note = "settings of an unfinished upres job; removed when the job is done"
-    journal: dict[str, object] = {"what": note, "format": FORMAT, "settings": dict(settings)}
-    if models:
-        journal["models"] = dict(models)
-    write_atomic(folder / NAME, json.dumps(journal, indent=1).encode())
-
-
 def hold(folder: Path, settings: Mapping[str, str]) -> FileGuard:
     """A lock on `folder` that jobs with the same settings share, and that refuses others while one of them runs.
 
     Raises `UsageError` if a job with other settings runs there, `OutputError` if the folder is not writable.
     """
     own = hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    guard = FileGuard(folder / f"{_LOCK}{own}.{os.getpid()}.lock", f"this process runs a job in {folder} already")
+    name = (
+        f"{_LOCK}{own}.{os.getpid()}-{secrets.token_hex(4)}.lock"  # a process of another container has this number too
+    )
+    guard = FileGuard(folder / name, f"{name} is in use")
     others = (path for path in folder.glob(f"{_LOCK}*.lock") if not path.name.startswith(f"{_LOCK}{own}."))
     if any(map(is_held, others)):
         guard.release()
@@ -90,7 +90,7 @@ def recorded_models(folder: Path, settings: Mapping[str, str]) -> dict[str, str]
 
 
 def end(folder: Path) -> None:
-    """Remove the saved settings after the job is done. Raises `OutputError` if the folder no longer allows it."""
+    """Remove the file of an earlier version. Raises `OutputError` if the folder does not allow it."""
     try:
         (folder / NAME).unlink(missing_ok=True)
     except OSError as error:

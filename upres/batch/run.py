@@ -13,95 +13,64 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 from upres.batch.animated import EncodedAnimation, upscale_animation, write_animation
+from upres.batch.by_rows import run_by_rows
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
+from upres.batch.measured import MeasuredJob
 from upres.batch.paths import make_folder
-from upres.batch.record import with_record
+from upres.batch.provenance import stamped
 from upres.batch.worker import WorkerThread, result_of
+from upres.batch.writing import write_result
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.animation import Animation, read_animation
-from upres.images.io import Picture, encode_picture, read_picture, write_picture, writing_notes
+from upres.images.io import Picture, read_picture, writing_notes
 from upres.system.files import DISK_FULL, sweep_partials
 from upres.system.signals import is_interrupt
-from upres.upscaling.upscaler import Upscaler
 
-_SECONDS_PER_ENCODED_PIXEL = 0.1e-6  # a photograph as PNG at the default level, measured once; for estimates only
-_SLOW_MACS_PER_SECOND = 20e9  # a fifth of the speed of two cores from 2020
-_CALIBRATION_SHARE = 0.01  # of the job's multiply-adds, within the bounds below: small tiles are slower per pixel
-_CALIBRATION_MACS = (8e9, 80e9)
 _OVERLAP_SHARE = (
     0.25  # a picture is read and written beside another only if its arrays need less than this share of the budget
 )
+
+# What a network makes: a picture, an encoded animation, or the notes of a picture that was written by rows.
+_Result = Picture | EncodedAnimation | tuple[str, ...]
 
 
 class _Cancelled(Exception):
     """Raised in the network's thread between two tiles when the run is being cancelled."""
 
 
-def estimate_seconds(jobs: Sequence[Job], measure_from_s: float = 0.0) -> float:
-    """Estimate the duration of all jobs: networks at their measured speed, and encoding that cannot overlap with them.
-
-    jobs: In the order they run.
-    measure_from_s: Shorter jobs are not measured. If a slow machine would need less, its time is returned; if a quick
-        measurement with one small tile says less, that time is.
-    """
-    slow = _estimate(jobs, lambda job: _SLOW_MACS_PER_SECOND * _least_share(job.upscaler))
-    if slow < measure_from_s:
-        return slow
-    if measure_from_s > 0.0:
-        glance = _estimate(jobs, lambda job: job.upscaler.glance_macs_per_second(job.plan.workers))
-        if glance < measure_from_s:
-            return glance
-    calibration = _CALIBRATION_SHARE * sum(job.plan.macs for job in jobs)
-    macs = min(max(calibration, _CALIBRATION_MACS[0]), _CALIBRATION_MACS[1])
-    return _estimate(jobs, lambda job: job.upscaler.macs_per_second(macs, job.plan.workers))
-
-
-def _least_share(upscaler: Upscaler) -> float:
-    """Share of a slow machine's speed at least: half precision on a CPU may be emulated."""
-    emulated = any(
-        network.runner.device == "cpu" and network.runner.precision != "fp32" for network in upscaler.networks
-    )
-    return 1e-3 if emulated else 1.0
-
-
-def _estimate(jobs: Sequence[Job], speed: Callable[[Job], float]) -> float:
-    total = tail = 0.0
-    for job in jobs:
-        network = job.plan.macs / speed(job) if job.plan.macs else 0.0
-        total += max(network, tail)
-        tail = job.plan.pixels * _SECONDS_PER_ENCODED_PIXEL
-    return total + tail
-
-
-def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> BatchReport:
+def run_jobs(jobs: Sequence[Job], encoding: Encoding, watcher: Watcher, swept: set[Path] | None = None) -> BatchReport:
     """Run all jobs in order. Never raises for a bad picture.
 
     jobs: To run.
     encoding: How to write results.
     watcher: Receives progress.
+    swept: Folders in which nothing is left of killed runs; those of the jobs are swept and added.
 
     Stops early, with `stopped_by`, if the disk is full, standard output cannot be written or a model is refused, since
     later pictures would fail too. Ctrl-C stops after the file being written; files are either complete or absent.
     """
-    return _Run(jobs, encoding, watcher).run()
+    return _Run(jobs, encoding, watcher, set() if swept is None else swept).run()
 
 
 class _Run:
-    def __init__(self, jobs: Sequence[Job], encoding: Encoding, watcher: Watcher) -> None:
-        self._jobs, self._encoding, self._watcher = jobs, encoding, watcher
+    def __init__(self, jobs: Sequence[Job], encoding: Encoding, watcher: Watcher, swept: set[Path]) -> None:
+        self._jobs, self._encoding, self._watcher, self._swept = jobs, encoding, watcher, swept
         self._report = BatchReport()
         self._cancel = threading.Event()
         self._counted: dict[int, int] = {}
-        self._readers: WorkerThread[Picture | Animation] = WorkerThread("upres-read")
-        self._networks: WorkerThread[tuple[Picture | EncodedAnimation, float]] = WorkerThread("upres-run")
+        self._readers: WorkerThread[Picture | Animation | None] = WorkerThread("upres-read")
+        self._networks: WorkerThread[tuple[_Result, float]] = WorkerThread("upres-run")
+        self._measured: WorkerThread[tuple[tuple[str, ...], float]] = WorkerThread("upres-measured")
         self._writers: WorkerThread[None] = WorkerThread("upres-write")
         self._writing: tuple[Job, float, tuple[str, ...], Future[None]] | None = None
 
     def run(self) -> BatchReport:
-        for folder in {job.target.parent for job in self._jobs if job.target is not None}:
+        for folder in {job.target.parent for job in self._jobs if job.target is not None} - self._swept:
             sweep_partials(folder)
+            self._swept.add(folder)
         try:
             self._all()
         except KeyboardInterrupt:
@@ -111,7 +80,8 @@ class _Run:
             self._settle_writing()
             self._readers.close(timeout_s=1.0)
             self._writers.close()
-            self._report.abandoned = not self._networks.close(timeout_s=1.0)
+            threads = self._networks.close(timeout_s=1.0), self._measured.close(timeout_s=1.0)
+            self._report.abandoned = not all(threads)
         self._look_again()
         self._report.left = len(self._jobs) - len(self._report.outcomes)
         return self._report
@@ -127,6 +97,10 @@ class _Run:
         ahead = self._read(0)
         for index, job in enumerate(self._jobs):
             reading, ahead = ahead, None
+            if job.measured is not None:
+                if not self._run_measured(job, job.measured):
+                    return
+                continue
             if reading is None:
                 reading = self._read(index)
             try:
@@ -134,7 +108,7 @@ class _Run:
                 picture = result_of(reading)
                 del reading
                 # Do not hold two large pictures in memory: finish writing the previous one first.
-                large = job.plan.array_bytes > _OVERLAP_SHARE * job.upscaler.budget_bytes()
+                large = job.plan.by_rows or job.plan.array_bytes > _OVERLAP_SHARE * job.upscaler.budget_bytes()
                 if large:
                     self._settle_writing()
                 else:
@@ -149,10 +123,12 @@ class _Run:
                 if is_interrupt(error):
                     raise KeyboardInterrupt from error
                 self._settle_writing()  # outcomes keep the order of the jobs
-                self._end(job, Outcome(job.found.name, job.target, job.plan.pixels, error=error))
+                self._end(job, replace(_outcome(job), error=error))
             else:
                 self._settle_writing()
-                if self._report.stopped_by is None:
+                if isinstance(result, tuple):  # the notes of a picture that was written by rows
+                    self._end(job, replace(_outcome(job), seconds=seconds, notes=job.notes + result))
+                elif self._report.stopped_by is None:
                     still = isinstance(result, Picture)
                     notes = job.notes + result.notes + (writing_notes(result, job.format) if still else ())
                     self._writing = (job, seconds, notes, self._writers.submit(self._write_work(job, result)))
@@ -161,23 +137,52 @@ class _Run:
                 return
         self._settle_writing()
 
-    def _read(self, index: int) -> Future[Picture | Animation] | None:
-        if index >= len(self._jobs):
+    def _run_measured(self, job: Job, measured: MeasuredJob) -> bool:
+        """Make a result that reads and writes itself; whether the run goes on."""
+        self._settle_writing()  # outcomes keep the order of the jobs
+
+        def progress(done: int, total: int) -> None:
+            if self._cancel.is_set():
+                raise _Cancelled
+            self._count(job, done)
+
+        def work() -> tuple[tuple[str, ...], float]:
+            assert job.target is not None
+            if self._encoding.c2pa is not None:
+                raise OutputError(f"{job.found.name} is measured data, whose result cannot be signed; leave `c2pa` out")
+            make_folder(job.target.parent)
+            return measured.work(job.upscaler, (job.plan.height, job.plan.width), job.target, progress)
+
+        outcome = Outcome(job.found.name, job.target, job.plan.pixels)
+        try:
+            notes, seconds = result_of(self._measured.submit(work))
+            outcome = replace(outcome, seconds=seconds, notes=(*job.notes, *job.plan.notes, *notes))
+        except _Cancelled:
+            return False
+        except Exception as error:  # isolation, as for pictures
+            if is_interrupt(error):
+                raise KeyboardInterrupt from error
+            outcome = replace(outcome, error=error)
+        self._end(job, outcome)
+        return self._report.stopped_by is None
+
+    def _read(self, index: int) -> Future[Picture | Animation | None] | None:
+        if index >= len(self._jobs) or self._jobs[index].measured is not None:
             return None
         job = self._jobs[index]
 
-        def work() -> Picture | Animation:
+        def work() -> Picture | Animation | None:
             if job.target is not None:
                 make_folder(job.target.parent)
+            if job.plan.by_rows:
+                return None  # it is read while it is computed
             if job.frames > 1:
                 return read_animation(job.source, max_pixels=self._encoding.max_pixels_in)
             return read_picture(job.source, max_pixels=self._encoding.max_pixels_in)
 
         return self._readers.submit(work)
 
-    def _network_work(
-        self, job: Job, picture: Picture | Animation
-    ) -> Callable[[], tuple[Picture | EncodedAnimation, float]]:
+    def _network_work(self, job: Job, picture: Picture | Animation | None) -> Callable[[], tuple[_Result, float]]:
         box = [picture]  # emptied by the work, so that the input is freed as soon as possible
 
         def progress(done: int, total: int) -> None:
@@ -185,10 +190,12 @@ class _Run:
                 raise _Cancelled
             self._count(job, done)
 
-        def work() -> tuple[Picture | EncodedAnimation, float]:
+        def work() -> tuple[_Result, float]:
             start = time.perf_counter()
             given = box.pop()
-            if isinstance(given, Animation):
+            if given is None:
+                result: _Result = run_by_rows(job, self._encoding, progress)
+            elif isinstance(given, Animation):
                 result = upscale_animation(job, given, self._encoding, progress)
             else:
                 result = job.upscaler(given, size=job.size, progress=progress)
@@ -199,15 +206,11 @@ class _Run:
     def _write_work(self, job: Job, picture: Picture | EncodedAnimation) -> Callable[[], None]:
         if isinstance(picture, EncodedAnimation):
             return lambda: write_animation(job, picture, self._encoding)
-        box = [replace(picture, format=job.format, xmp=with_record(picture.xmp, job.record))]
-        quality, level, sink = self._encoding.quality, self._encoding.png_level, self._encoding.sink
+        encoding = self._encoding
+        box = [replace(picture, format=job.format, xmp=stamped(picture.xmp, job, encoding))]
 
         def work() -> None:
-            if job.target is not None:
-                write_picture(box.pop(), job.target, format=job.format, quality=quality, png_level=level)
-            else:
-                assert sink is not None
-                sink(encode_picture(box.pop(), job.format, quality=quality, png_level=level))
+            write_result(box.pop(), job, encoding)
 
         return work
 
@@ -216,7 +219,7 @@ class _Run:
         if self._writing is None:
             return
         job, seconds, notes, future = self._writing
-        outcome = Outcome(job.found.name, job.target, job.plan.pixels, seconds, notes)
+        outcome = replace(_outcome(job), seconds=seconds, notes=notes)
         try:
             result_of(future)  # Ctrl-C here leaves `_writing` as it is, and `run` waits for the file once more
         except Exception as error:  # isolation, as above
@@ -244,6 +247,10 @@ class _Run:
                 outcome.error if isinstance(outcome.error, UpresError) else OutputError(str(outcome.error))
             )
         self._watcher.finished(outcome)
+
+
+def _outcome(job: Job) -> Outcome:
+    return Outcome(job.found.name, job.target, job.plan.pixels, model=job.record.get("model"))
 
 
 def _forget_locals(error: BaseException) -> None:

@@ -84,6 +84,14 @@ def compare(
             rich_help_panel=_RESULT,
         ),
     ] = False,
+    invented: Annotated[
+        bool,
+        typer.Option(
+            "--invented",
+            help="Add a map for each model: how much of each place the LR picture does not vouch for.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = False,
     engine: ComparedEngineOption = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = Precision.fp32,
@@ -128,7 +136,7 @@ def compare(
             title = f"x{scale}: " + ", ".join(labels.values())
             sheet = ContactSheet(title, labels, paper=paper, at=box)
             built = None if page_file is None else Page(title, labels, scale, len(files))
-            failed, notes = _compare_all(files, upscalers, scale, sheet, built)
+            failed, notes = _compare_all(files, upscalers, scale, sheet, built, invented)
         _write(out, page_file, sheet, built)
         for note in dict.fromkeys(notes):
             say(f"note: {note}")
@@ -157,6 +165,7 @@ def _compare_all(
     scale: int,
     sheet: ContactSheet,
     page: Page | None,
+    invented: bool,
 ) -> tuple[dict[str, str], list[str]]:
     """Add every picture to the sheet and the page. Returns the reasons of those that failed, and notes."""
     from upres.comparison.compare import compare_picture
@@ -166,7 +175,7 @@ def _compare_all(
     with JobProgress("comparing", len(files), counted("pictures")) as job:
         for done, one in enumerate(files, 1):
             try:
-                compared = compare_picture(one, upscalers, scale)
+                compared = compare_picture(one, upscalers, scale, invented=invented)
                 sheet.add(compared)
                 if page is not None:
                     page.add(compared)

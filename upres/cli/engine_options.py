@@ -11,6 +11,7 @@ import typer
 from upres.cli.errors import say
 
 if TYPE_CHECKING:
+    from upres.batch.job import EngineUsed
     from upres.engines.runner import Runner
 
 
@@ -88,7 +89,7 @@ def tell_measurements() -> None:
             logger.addHandler(_Teller())
 
 
-def words_for_engine(runner: Runner) -> str:
+def words_for_engine(runner: Runner | EngineUsed) -> str:
     """`"ncnn 1.0"`, or with a device and precision other than CPU and fp32: `"torch 2.13 on cuda:0 in fp16"`."""
     place = "" if runner.device == "cpu" else f" on {runner.device}"
     return runner.name + place + ("" if runner.precision == "fp32" else f" in {runner.precision}")

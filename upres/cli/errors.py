@@ -35,6 +35,14 @@ DEBUG_HELP = "Show the traceback of an error."
 
 _NOT_WRITABLE_ERRNOS = DISK_FULL | {errno.EROFS, errno.EBADF}  # EBADF: standard output is closed
 
+# A disk, or a network drive, that fails while it is read; a module that reads a file says so by its own error, with the
+# name of the file.
+_FAILING_ERRNOS = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "ENXIO", "ENODEV", "ESTALE", "EREMOTEIO", "ENOTCONN")
+    if hasattr(errno, name)
+)
+
 _debug_everywhere = False
 
 
@@ -66,6 +74,8 @@ def exit_code_of(error: BaseException) -> int:
         return OUTPUT_FAILED
     if isinstance(error, OSError) and error.errno in _NOT_WRITABLE_ERRNOS:
         return OUTPUT_FAILED
+    if isinstance(error, OSError) and error.errno in _FAILING_ERRNOS:
+        return INPUT_FAILED
     return BUG
 
 
@@ -89,6 +99,9 @@ def words_for(error: BaseException) -> str:
         return (
             f"upres: cannot write the output{place}: {error.strerror}; free some space and run the same command again"
         )
+    if isinstance(error, OSError) and error.errno in _FAILING_ERRNOS:
+        place = f" {error.filename}" if error.filename else ""
+        return f"upres: cannot read{place or ' a file'}: {error.strerror}; check the disk or the network drive"
     return f"upres: bug in upres: {type(error).__name__}: {error}; please report it with the output of --debug"
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from upres.cli.bench import bench
 from upres.cli.command import Verb
 from upres.cli.compare import compare
 from upres.cli.degrade import degrade
@@ -17,12 +18,19 @@ from upres.cli.doctor import doctor
 from upres.cli.errors import DEBUG_HELP, enable_debug
 from upres.cli.evaluate import evaluate
 from upres.cli.export import export
+from upres.cli.finetune import finetune
 from upres.cli.inspect import inspect
 from upres.cli.interpolate import interpolate
+from upres.cli.jobs import jobs
 from upres.cli.models import app as models
 from upres.cli.prepare import prepare
+from upres.cli.remote import remote
+from upres.cli.runs import runs
+from upres.cli.serve import serve
 from upres.cli.train import train
+from upres.cli.ui import ui
 from upres.cli.upscale import upscale
+from upres.cli.verify import verify
 from upres.cli.video import video
 
 PROGRAM = "upres"
@@ -38,16 +46,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=Verb)(upscale)
+app.command(cls=Verb)(jobs)
+app.command(cls=Verb)(verify)
 app.command(cls=Verb)(video)
 app.command(cls=Verb)(evaluate)
 app.command(cls=Verb)(compare)
 app.command(cls=Verb)(inspect)
 app.command(cls=Verb)(train)
+app.command(cls=Verb)(finetune)
+app.command(cls=Verb)(runs)
 app.command(cls=Verb)(degrade)
 app.command(cls=Verb)(prepare)
 app.command(cls=Verb)(interpolate)
 app.command(cls=Verb)(export)
+app.command(cls=Verb)(serve)
+app.command(cls=Verb)(remote)
+app.command(cls=Verb)(ui)
 app.command(cls=Verb)(doctor)
+app.command(cls=Verb)(bench)
 app.add_typer(models)
 
 

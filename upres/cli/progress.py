@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from upres.batch.job import Outcome
 
 _EVERY_S = 30.0  # between two log lines
+_TRAINING_EVERY_S = 10.0  # between two of a training
 Amount = Callable[[float, float | None], str]  # (done, total or None) in words
 
 
@@ -54,10 +55,15 @@ class JobProgress:
 
     def begin(self, title: str, total: float | None, estimate_s: float | None = None) -> None:
         """Start another part of the job."""
-        self.title, self.total, self.done = title, total, 0.0
+        self.title, self.total, self.done, self._before = title, total, 0.0, 0.0
         self._start = time.monotonic()
         self._end = None if estimate_s is None else self._start + estimate_s
         self.draw()
+
+    def starts_at(self, done: float) -> None:
+        """What is `done` by now does not count for the speed: it was done before, or at another speed."""
+        self.done = self._before = done
+        self._start = time.monotonic()
 
     @property
     def left_s(self) -> float | None:
@@ -68,8 +74,8 @@ class JobProgress:
         """Set the work done, and the total if it changed."""
         self.done, self.total = done, self.total if total is None else total
         now = time.monotonic()
-        if done and self.total is not None:
-            self._end = now + (now - self._start) * (self.total - done) / done
+        if done > self._before and self.total is not None:
+            self._end = now + (now - self._start) * (self.total - done) / (done - self._before)
         self.draw()
         if self._log_every_s is None or not self._shown or self._terminal or now - self._said < self._log_every_s:
             return
@@ -147,15 +153,27 @@ class UpscaleProgress:
     total_pixels: Of all outputs.
     pictures: Number of them.
     estimate_s: Counted down until a speed is measured.
+    tell: Called with the outcome of each picture.
     """
 
-    def __init__(self, total_pixels: int, pictures: int, estimate_s: float) -> None:
-        self._pictures, self._ended = pictures, 0
+    def __init__(
+        self,
+        total_pixels: int,
+        pictures: int,
+        estimate_s: float,
+        tell: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        self._pictures, self._ended, self._tell = pictures, 0, tell
         self._job = JobProgress("upscaling", total_pixels, self._amount, estimate_s=estimate_s)
 
     def _amount(self, done: float, total: float | None) -> str:
         pictures = f"{self._ended} of {self._pictures} pictures, " if self._pictures > 1 else ""
         return f"{pictures}{done / 1e6:,.1f} of {(total or 0) / 1e6:,.1f} MP"
+
+    def retotal(self, pixels_left: float, pictures_left: int) -> None:
+        """What is left, from now on: known better than before."""
+        self._pictures = self._ended + pictures_left
+        self._job.update(self._job.done, self._job.done + pixels_left)
 
     def advanced(self, pixels: int) -> None:
         self._job.advance(pixels)
@@ -166,6 +184,8 @@ class UpscaleProgress:
     def finished(self, outcome: Outcome) -> None:
         self._ended += 1
         self._job.draw()
+        if self._tell is not None:
+            self._tell(outcome)
 
     def __enter__(self) -> UpscaleProgress:
         self._job.__enter__()
@@ -176,13 +196,29 @@ class UpscaleProgress:
 
 
 class TrainingProgress:
-    """Shows training steps on a terminal, and a line at every validation; both report the wait for data."""
+    """Shows training steps: a bar on a terminal, elsewhere a line every few seconds, and a line at every validation.
 
-    def __init__(self, steps: int, talks: bool) -> None:
+    The speed is that since the last line or validation; the time left is that of all steps of this session but the
+    first, with its validations and checkpoints.
+
+    steps: Of the whole run.
+    talks: Whether anything is shown.
+    lr_pixels: Of one step.
+    log_every_s: Time between two lines.
+    """
+
+    def __init__(self, steps: int, talks: bool, lr_pixels: int = 0, log_every_s: float = _TRAINING_EVERY_S) -> None:
         self._words = self._quality = ""
-        self._data_s = self._step_s = 0.0
+        self._lr_pixels, self._log_every_s = lr_pixels, log_every_s
+        self._started, self._logs = False, talks and not sys.stderr.isatty()
+        self._since()
         self._job = JobProgress("training", steps, self._amount, log_every_s=None, kept=True, shown=talks)
         self.say = self._job.say
+
+    def _since(self) -> None:
+        """Begin to count again."""
+        self._steps, self._data_s, self._step_s, self._began = 0, 0.0, 0.0, time.monotonic()
+        self._terms: dict[str, float] = {}
 
     def _amount(self, done: float, total: float | None) -> str:
         return f"{counted('steps')(done, total)}{self._words}"
@@ -198,20 +234,48 @@ class TrainingProgress:
         from upres.training.run import Progress
 
         assert isinstance(progress, Progress)
+        self._steps += 1
         self._data_s += progress.data_s
         self._step_s += progress.step_s
+        for name, value in progress.losses.items():
+            self._terms[name] = self._terms.get(name, 0.0) + value
+        if not self._started:
+            self._started = True
+            self._job.starts_at(progress.step)
         if progress.quality is not None:
             self._quality = f", {progress.quality}"
-            share = 100.0 * self._data_s / self._step_s
-            terms = ", ".join(f"{name} {value:.4g}" for name, value in progress.losses.items() if name != "total")
             self.say(
-                f"step {progress.step} of {progress.steps}: loss {progress.loss:.5f} ({terms}){self._quality}, "
-                f"learning rate {progress.learning_rate:.1e}, {share:.1f} % of the time waiting for data"
+                f"step {progress.step} of {progress.steps}: {self._losses()}{self._quality}, "
+                f"learning rate {progress.learning_rate:.1e}, {self._wait()}"
             )
-            self._data_s = self._step_s = 0.0
+            self._since()
+        elif self._logs and time.monotonic() - self._began >= self._log_every_s and progress.step < progress.steps:
+            left = self._job.left_s
+            words = "" if left is None else f", about {words_for_estimate(left)} left"
+            share = f"{100 * progress.step / progress.steps:.0f} %"
+            self.say(
+                f"step {progress.step} of {progress.steps} ({share}): {self._speed()}, {self._losses()}, {self._wait()}"
+                f"{words}"
+            )
+            self._since()
         waited = f"data {1e3 * progress.data_s:.0f} of {1e3 * progress.step_s:.0f} ms"
-        self._words = f", loss {progress.loss:.4f}{self._quality}, {waited}"
+        speed = f", {self._speed()}" if self._steps > 1 else ""
+        self._words = f", loss {progress.loss:.4f}{self._quality}{speed}, {waited}"
         self._job.update(progress.step)
+
+    def _losses(self) -> str:
+        """The means since the last line."""
+        means = {name: value / self._steps for name, value in self._terms.items()}
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in means.items() if name != "total")
+        return f"loss {means['total']:.5f} ({terms})"
+
+    def _wait(self) -> str:
+        return f"{100.0 * self._data_s / max(self._step_s, 1e-9):.1f} % of the time waiting for data"
+
+    def _speed(self) -> str:
+        """Of the steps alone, without validations."""
+        rate = self._steps / max(self._step_s, 1e-9)
+        return f"{rate:.3g} steps/s" + (f", {rate * self._lr_pixels / 1e6:.3g} LR MP/s" if self._lr_pixels else "")
 
 
 def failure_line(outcome: Outcome) -> str:

@@ -1,9 +1,9 @@
-"""The verb `upres train`: parse, resolve the configuration, train."""
+"""The verb `upres train`: parse, make one plan of it, train."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,163 +11,77 @@ from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb, say
 from upres.cli.train_processes import Interrupt, is_worker, launch_workers, sole_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from upres.training.config import TrainConfig
-    from upres.training.data.roots import Root
-
-RANDOM = "random"
-
+    from upres.training.plan import RunPlan
 
 _DATA, _RUN, _MODEL, _ADVERSARIAL, _MACHINE = "Data", "Run", "Model", "Adversarial training", "Machine"
 
 
+def _option(panel: str, name: str, metavar: str | None, text: str, **more: Any) -> Any:
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel, **more)
+
+
+_RECIPE = (
+    "A recipe, a run file (.toml) or a run's folder. Recipes: compact-x2|x4, standard-x2|x4, photo-x2|x4, "
+    "esrgan-psnr-x2|x4, real-esrnet-x2|x4, srresnet-x4; adversarial: esrgan-x2|x4, real-esrgan-x2|x4, bsrgan-x2|x4, "
+    "compact-gan-x2|x4, compact-wild-x2|x4."
+)
+_DATA_HELP = "HR photographs, with subfolders, or shards; repeatable."
+_LR_HELP = "LR pictures of the same names, one for each --data. Default: made from HR."
+_VALID_HELP = "HR validation pictures. Default: five of --data."
+_VALID_LR_HELP = "LR pictures for --validation. Default: made from HR."
+_OUT_HELP = "The run's folder: run.toml, checkpoints, TensorBoard, model."
+_RESUME_HELP = "Continue the run in the folder given as RECIPE, or in --out, bit for bit."
+_AGAIN_HELP = "Repeat the run in the folder given as RECIPE, in another --out."
+_BRANCH_HELP = "Go on from the newest checkpoint of the run in the folder given as RECIPE, with changes, in --out."
+_GUARD_HELP = "If training goes wrong, return to the last good checkpoint once and halve the learning rates."
+
+
 def train(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE",
-            help="compact-x2|x4, standard-x2|x4, photo-x2|x4, esrgan-psnr-x2|x4, real-esrnet-x2|x4, srresnet-x4; "
-            "adversarial: esrgan-x2|x4, real-esrgan-x2|x4, bsrgan-x2|x4, compact-gan-x2|x4, compact-wild-x2|x4.",
-        ),
-    ],
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--data",
-            metavar="DIR[=WEIGHT]",
-            help="HR photographs, with subfolders, or shards; repeatable.",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
-    lr: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--lr",
-            metavar="DIR",
-            help="LR pictures of the same names, one for each --data. Default: made from HR.",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
-    validation: Annotated[
-        Path | None,
-        typer.Option(
-            "--validation",
-            metavar="DIR",
-            help="HR validation pictures. Default: five of --data.",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
-    validation_lr: Annotated[
-        Path | None,
-        typer.Option(
-            "--validation-lr",
-            metavar="DIR",
-            help="LR pictures for --validation. Default: made from HR.",
-            rich_help_panel=_DATA,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="The run's folder: configuration, checkpoints, TensorBoard, model.",
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help=_RECIPE)],
+    data: Annotated[list[str] | None, _option(_DATA, "--data", "DIR[=WEIGHT]", _DATA_HELP)] = None,
+    lr: Annotated[list[Path] | None, _option(_DATA, "--lr", "DIR", _LR_HELP)] = None,
+    validation: Annotated[Path | None, _option(_DATA, "--validation", "DIR", _VALID_HELP)] = None,
+    validation_lr: Annotated[Path | None, _option(_DATA, "--validation-lr", "DIR", _VALID_LR_HELP)] = None,
+    out: Annotated[Path | None, _option(_RUN, "--out", "DIR", _OUT_HELP)] = None,
     changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change one setting of the recipe; repeatable.", rich_help_panel=_RUN
-        ),
+        list[str] | None, _option(_RUN, "--set", "KEY=VALUE", "Change one setting of the recipe; repeatable.")
     ] = None,
-    shrink: Annotated[
-        int,
-        typer.Option(
-            "--shrink", metavar="K", help="Divide the whole schedule by K, for a trial.", rich_help_panel=_RUN
-        ),
-    ] = 1,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --out, bit for bit.", rich_help_panel=_RUN)
-    ] = False,
+    steps: Annotated[int | None, _option(_RUN, "--steps", "N", "The same as --set steps=N.", min=1)] = None,
+    shrink: Annotated[int, _option(_RUN, "--shrink", "K", "Divide the whole schedule by K, for a trial.")] = 1,
+    resume: Annotated[bool, _option(_RUN, "--resume", None, _RESUME_HELP)] = False,
+    again: Annotated[bool, _option(_RUN, "--again", None, _AGAIN_HELP)] = False,
+    branch: Annotated[bool, _option(_RUN, "--branch", None, _BRANCH_HELP)] = False,
+    write: Annotated[
+        Path | None, _option(_RUN, "--write", "FILE.toml", "Write the run as a file with comments; train nothing.")
+    ] = None,
     dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Print parameters, multiply-adds, memory and time; write nothing.", rich_help_panel=_RUN
-        ),
+        bool, _option(_RUN, "--dry-run", None, "Print parameters, multiply-adds, memory and time; write nothing.")
     ] = False,
     init: Annotated[
-        str | None,
-        typer.Option(
-            "--init",
-            metavar="NAME|FILE",
-            help="Start from this model; 'random' for a GAN from scratch.",
-            rich_help_panel=_MODEL,
-        ),
+        str | None, _option(_MODEL, "--init", "NAME|FILE", "Start from this model; 'random' for a GAN from scratch.")
     ] = None,
     teacher: Annotated[
-        str | None,
-        typer.Option(
-            "--teacher",
-            metavar="NAME|FILE",
-            help="Train towards this model's output instead of HR.",
-            rich_help_panel=_MODEL,
-        ),
+        str | None, _option(_MODEL, "--teacher", "NAME|FILE", "Train towards this model's output instead of HR.")
     ] = None,
     features: Annotated[
         Path | None,
-        typer.Option(
-            "--features",
-            metavar="FILE|DIR",
-            help="The feature network, or its folder. Default: cache or download.",
-            rich_help_panel=_ADVERSARIAL,
-        ),
+        _option(_ADVERSARIAL, "--features", "FILE|DIR", "The feature network. Default: cache or download."),
     ] = None,
     init_discriminator: Annotated[
         Path | None,
-        typer.Option(
-            "--init-discriminator",
-            metavar="FILE",
-            help="Start from this discriminator, such as *_netD.pth.",
-            rich_help_panel=_ADVERSARIAL,
-        ),
+        _option(_ADVERSARIAL, "--init-discriminator", "FILE", "Start from this discriminator, such as *_netD.pth."),
     ] = None,
-    guard: Annotated[
-        bool,
-        typer.Option(
-            "--guard",
-            help="If training goes wrong, return to the last good checkpoint once and halve the learning rates.",
-            rich_help_panel=_ADVERSARIAL,
-        ),
-    ] = False,
-    device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=_MACHINE)
-    ] = "auto",
+    guard: Annotated[bool, _option(_ADVERSARIAL, "--guard", None, _GUARD_HELP)] = False,
+    device: Annotated[str | None, _option(_MACHINE, "--device", "NAME", "auto (default), cpu, cuda or mps.")] = None,
     processes: Annotated[
-        int,
-        typer.Option(
-            "--processes", min=1, metavar="N", help="Processes on this machine, one per GPU.", rich_help_panel=_MACHINE
-        ),
-    ] = 1,
+        int | None, _option(_MACHINE, "--processes", "N", "Processes on this machine, one per GPU. Default: 1.", min=1)
+    ] = None,
     nodes: Annotated[
-        int,
-        typer.Option(
-            "--nodes",
-            min=1,
-            metavar="N",
-            help="Machines; run the same command on each, with --rdzv.",
-            rich_help_panel=_MACHINE,
-        ),
-    ] = 1,
+        int | None,
+        _option(_MACHINE, "--nodes", "N", "Machines; run the same command on each, with --rdzv. Default: 1.", min=1),
+    ] = None,
     rdzv: Annotated[
-        str | None,
-        typer.Option(
-            "--rdzv",
-            metavar="HOST:PORT",
-            help="Where the machines meet: the address of one of them.",
-            rich_help_panel=_MACHINE,
-        ),
+        str | None, _option(_MACHINE, "--rdzv", "HOST:PORT", "Where the machines meet: the address of one of them.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
@@ -176,7 +90,8 @@ def train(
     \b
     Examples:
       upres train compact-x4 --data photographs --out runs/psnr
-      upres train compact-gan-x4 --data photographs --out runs/gan --init compact-x4
+      upres train compact-gan-x4 --data photographs --out runs/gan --init compact-x4 --write gan.toml
+      upres train --resume runs/psnr
     """
 
     def work() -> int:
@@ -185,116 +100,71 @@ def train(
 
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would compete with torch's
 
-        from upres.cli.download import have_models
-        from upres.errors import EngineError, OutputError, UsageError
+        from upres.cli.train_plan import Given, check_sources, estimate_run, make_plan, write_run
+        from upres.errors import EngineError, UsageError
 
+        given = Given(
+            recipe, data or [], lr or [], validation, validation_lr, out, [*(changes or []), *_steps(steps)], shrink,
+            resume, again, branch, init, teacher, features, init_discriminator, guard, device, processes, nodes, rdzv,
+        )  # fmt: skip
+        if write is not None:
+            write_run(given, write)
+            return 0
         if importlib.util.find_spec("torch") is None:
             raise EngineError("training needs torch, which is not installed: pip install 'upres[train]'")
-        from upres.training.recipes import resolve_recipe
-
-        config = resolve_recipe(recipe, changes or (), shrink)
+        plan = make_plan(given, trains=not dry_run)
         if dry_run:
-            return _estimate(config, device, processes * nodes)
-        if not data or out is None:
+            return estimate_run(plan)
+        if not plan.data or plan.out == Path():
             raise UsageError("upres train needs --data FOLDER and --out FOLDER (or --dry-run)")
-        roots, shown = _roots(data, lr or [], validation, validation_lr)
-        parent = _parent(config, init)
-        if teacher is not None:
-            have_models((teacher,))
-        if (processes > 1 or nodes > 1) and not is_worker():
-            return launch_workers(out, resume, processes, nodes, rdzv, debug or debug_enabled())
-
-        from upres.cli.progress import TrainingProgress
-        from upres.training.checkpoint import newest_step
-        from upres.training.distributed.ranks import join_ranks
-        from upres.training.loop import train as run
-        from upres.training.pretrained import PretrainedFiles
-
-        sources = PretrainedFiles(parent, init_discriminator, features, teacher)
-        with (
-            join_ranks(_device(device), timeout_s=1800.0) as ranks,
-            sole_run(out, ranks.rank == 0),
-            Interrupt(ranks.rank == 0) as interrupt,
-            TrainingProgress(config.steps, ranks.rank == 0) as bar,
-        ):
-            try:
-                model = run(
-                    config, roots, out, validation=shown, resume=resume, guard=guard, sources=sources, ranks=ranks,
-                    report=bar.report, say=bar.say, should_stop=interrupt.pressed,
-                )  # fmt: skip
-            except OutputError as error:
-                if newest_step(out / "checkpoints") is None:
-                    raise
-                raise OutputError(f"{error} (with --resume the run continues from its newest checkpoint)") from error
-        if ranks.rank == 0:
-            say(f"trained: {model}")
-        return 0
+        check_sources(plan)
+        if branch and not is_worker():
+            _begin_branch(Path(recipe), plan)
+        launch = plan.launch
+        if (launch.processes > 1 or launch.nodes > 1) and not is_worker():
+            return launch_workers(plan.out, resume or branch, launch, debug or debug_enabled())
+        return _train(plan, resume or branch)
 
     run_verb(work, debug)
 
 
-def _roots(
-    data: Sequence[str], lr: Sequence[Path], validation: Path | None, validation_lr: Path | None
-) -> tuple[list[Root], list[Root] | None]:
-    """The training folders, and the validation folders if given."""
-    from upres.errors import UsageError
-    from upres.training.data.roots import Root, parse_root
-
-    if lr and len(lr) != len(data):
-        raise UsageError(
-            f"--lr must be given once for each --data, in the same order, or not at all: got {len(lr)} for {len(data)}"
-        )
-    if validation is None and validation_lr is not None:
-        raise UsageError("--validation-lr needs --validation, the folder of HR pictures")
-    roots = [parse_root(text, lr[i] if lr else None) for i, text in enumerate(data)]
-    return roots, None if validation is None else [Root(validation, validation_lr)]
+def _steps(steps: int | None) -> list[str]:
+    return [] if steps is None else [f"steps={steps}"]
 
 
-def _parent(config: TrainConfig, init: str | None) -> Path | None:
-    """The file to start from. A GAN from random weights must be requested: it tends to diverge."""
-    from upres.cli.download import have_models
-    from upres.errors import UsageError
-    from upres.models.catalog import resolve
+def _begin_branch(run: Path, plan: RunPlan) -> None:
+    from upres.training.resume import branch
+    from upres.training.run_folder import make_folder, refuse_present_run
 
-    if init == RANDOM:
-        return None
-    if init is not None:
-        have_models((init,))
-        return resolve(init)
-    if config.adversarial:
-        raise UsageError(
-            f"{config.recipe} starts from a network trained with a pixel loss: give --init NAME|FILE, such as the "
-            "model.safetensors "
-            "of a stage-one run, or compact-x4 for the compact network; '--init random' starts from scratch"
-        )
-    return None
+    refuse_present_run(plan.out)
+    with sole_run(plan.out, True):
+        step = branch(run, plan.out, plan.config)
+        make_folder(plan, {})
+    say(f"branching from {run} after step {step}")
 
 
-def _device(name: str) -> str:
-    import torch
+def _train(plan: RunPlan, resume: bool) -> int:
+    from upres.cli.progress import TrainingProgress
+    from upres.cli.train_plan import choose_device
+    from upres.errors import OutputError
+    from upres.training.checkpoint import newest_step
+    from upres.training.distributed.ranks import join_ranks
+    from upres.training.loop import train as run
 
-    from upres.errors import UsageError
-
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return "cuda" if there["cuda"] else "cpu"
-    if name not in there:
-        raise UsageError(f"--device must be auto, {', '.join(there)}, got {name!r}")
-    if not there[name]:
-        raise UsageError(f"--device {name}: this PyTorch ({torch.__version__}) has no such device; use --device cpu")
-    return name
-
-
-def _estimate(config: TrainConfig, device: str, count: int) -> int:
-    import torch
-
-    from upres.training.distributed.ranks import Ranks
-    from upres.training.estimate import estimate
-
-    ranks = Ranks(device=torch.device(_device(device)))
-    print(f"{config.recipe}: {config.network}, x{config.scale}, {config.steps:,} steps of {config.batch} samples")
-    if config.source:
-        print(f"source: {config.source}")
-    for line in estimate(config, ranks, processes=count).lines(config):
-        print(line)
+    if resume and not is_worker() and newest_step(plan.out / "checkpoints") is None:
+        say(f"{plan.out} holds no checkpoint to resume from: starting at step 0")
+    with (
+        join_ranks(choose_device(plan.launch.device), timeout_s=1800.0) as ranks,
+        sole_run(plan.out, ranks.rank == 0),
+        Interrupt(ranks.rank == 0) as interrupt,
+        TrainingProgress(plan.config.steps, ranks.rank == 0, plan.config.batch * plan.config.patch_px**2) as bar,
+    ):
+        try:
+            model = run(plan, resume=resume, ranks=ranks, report=bar.report, say=bar.say, should_stop=interrupt.pressed)
+        except OutputError as error:
+            if newest_step(plan.out / "checkpoints") is None:
+                raise
+            raise OutputError(f"{error} (with --resume the run continues from its newest checkpoint)") from error
+    if ranks.rank == 0:
+        say(f"trained: {model}")
     return 0

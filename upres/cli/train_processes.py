@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upres.cli.errors import debug_enabled, say
 from upres.system import signals
+
+if TYPE_CHECKING:
+    from upres.training.plan import Launch
 
 
 def is_worker() -> bool:
@@ -16,7 +20,7 @@ def is_worker() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def launch_workers(out: Path, resume: bool, processes: int, nodes: int, rdzv: str | None, debug: bool) -> int:
+def launch_workers(out: Path, resume: bool, where: Launch, debug: bool) -> int:
     """Run this command in each process, with torch's launcher; workers always resume from the newest checkpoint."""
     import sys
 
@@ -26,12 +30,14 @@ def launch_workers(out: Path, resume: bool, processes: int, nodes: int, rdzv: st
 
     if not resume:
         refuse_present_run(out)
+    elif newest_step(out / "checkpoints") is None:
+        say(f"{out} holds no checkpoint to resume from: starting at step 0")
 
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
     command = [sys.executable, "-m", "upres", *(["--debug"] if debug_enabled() else []), *arguments, "--resume"]
     code = launch(
-        command, processes=processes, nodes=nodes, rdzv=rdzv, progress_of=lambda: newest_step(out / "checkpoints"),
-        say=say, log_folder=out / "logs", debug=debug,
+        command, processes=where.processes, nodes=where.nodes, rdzv=where.rdzv,
+        progress_of=lambda: newest_step(out / "checkpoints"), say=say, log_folder=out / "logs", debug=debug,
     )  # fmt: skip
     return signals.exit_code() if code == INTERRUPTED else code
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Annotated
 
 import typer
 
+from upres.cli import collection_options as more
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, plain
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
+from upres.cli.values import format_name, parse_pixels, parse_tile
 from upres.errors import UsageError
 
 _RESULT, _MODEL, _LOOK, _SPEED, _FILES = "Result", "Model", "Look", SPEED_PANEL, "Files"
@@ -17,7 +17,8 @@ _RESULT, _MODEL, _LOOK, _SPEED, _FILES = "Result", "Model", "Look", SPEED_PANEL,
 
 def upscale(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Pictures or folders of pictures; - is standard input.")
+        list[str],
+        typer.Argument(metavar="INPUT", help="Pictures, folders, .zip, .cbz, .epub, .tar, .pdf; - is standard input."),
     ],
     out: Annotated[
         str | None,
@@ -141,6 +142,22 @@ def upscale(
     wrap: Annotated[
         bool, typer.Option("--wrap", help="Treat the picture as a seamless texture.", rich_help_panel=_LOOK)
     ] = False,
+    allow_generative: Annotated[
+        bool,
+        typer.Option(
+            "--allow-generative",
+            help="Let models that invent detail run on measured data (GeoTIFF, DICOM, NIfTI).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
+    true_size: Annotated[
+        bool,
+        typer.Option(
+            "--true-size",
+            help="First reduce pictures that hold less detail than their pixels say: soft scans, enlarged pictures.",
+            rich_help_panel=_LOOK,
+        ),
+    ] = False,
     engine: Annotated[
         Engine,
         typer.Option(
@@ -165,7 +182,7 @@ def upscale(
         typer.Option(
             "--memory",
             metavar="SIZE",
-            help="Memory limit, such as 2G or 512M. Default: 80 % of the free memory.",
+            help="Memory limit of the whole process, such as 2G or 512M. Default: 80 % of the free memory.",
             rich_help_panel=_SPEED,
         ),
     ] = None,
@@ -194,6 +211,14 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Replace existing results, which are kept otherwise.", rich_help_panel=_FILES),
     ] = False,
+    shard: more.ShardOption = None,
+    retry_failed: more.RetryOption = False,
+    processes: more.ProcessesOption = 1,
+    ray: more.RayOption = None,
+    no_provenance: more.NoProvenanceOption = False,
+    sidecar: more.SidecarOption = False,
+    c2pa: more.C2paOption = None,
+    as_json: more.JsonOption = False,
     max_pixels: Annotated[
         str,
         typer.Option(
@@ -218,7 +243,8 @@ def upscale(
     given = dict(locals())  # by the parameter names of the library
 
     def work() -> int:
-        from upres.batch.request import Request
+        from upres.batch.request import CollectionOptions, Request
+        from upres.system.memory import of_process
         from upres.system.text import parse_bytes
         from upres.upscaling.choose_model import AUTO
         from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
@@ -226,45 +252,30 @@ def upscale(
 
         if "" in inputs or out == "":
             raise UsageError("an input or -o is an empty string (an unset variable?); name a picture, a folder or -")
-        given["tile_px"] = _parse_tile(tile_px)
-        given["memory_bytes"] = None if memory_bytes is None else parse_bytes(memory_bytes)
+        given["tile_px"] = parse_tile(tile_px)
+        given["memory_bytes"] = None if memory_bytes is None else of_process(parse_bytes(memory_bytes))
         request = Request(
             inputs=tuple(inputs),
             out=out,
             size=OutputSize(factor, width, height, long_side, megapixels),
             model=None if model == AUTO else model,
             options=UpscaleOptions().replace(**{name: plain(given[name]) for name in OPTION_FIELDS if name in given}),
-            format=_format_name(format),
-            max_pixels=_parse_pixels(max_pixels),
+            format=format_name(format),
+            max_pixels=parse_pixels(max_pixels),
             overwrite=overwrite,
             recursive=recursive,
+            allow_generative=allow_generative,
         )
+        from upres.batch.job import Encoding
         from upres.cli.upscale_job import run_request
 
         if nice:
             from upres.system.priority import lower_priority
 
             lower_priority()
-        return run_request(request, quality, png_level, debug or debug_enabled())
+        encoding = Encoding(quality, png_level, provenance=not no_provenance, sidecar=sidecar, c2pa=c2pa)
+        debugging = debug or debug_enabled()
+        collection = CollectionOptions(shard, retry_failed, processes, ray)
+        return run_request(request, encoding, collection, as_json, debugging)
 
     run_verb(work, debug)
-
-
-def _parse_tile(text: str) -> int | None:
-    if text != "auto" and (not text.isdecimal() or int(text) < 1):
-        raise UsageError(f"--tile expects auto or a number of pixels, got {text!r}")
-    return None if text == "auto" else int(text)
-
-
-def _parse_pixels(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)P?", text.strip().upper())
-    value = 0 if match is None else math.floor(float(match[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[match[2]])
-    if value < 1:
-        raise UsageError(f"--max-pixels expects a number of pixels such as 500M, got {text!r}")
-    return value
-
-
-def _format_name(text: str | None) -> str | None:
-    """`jpg` and `.JPG` mean `jpeg`, `tif` means `tiff`."""
-    name = None if text is None else text.lower().removeprefix(".")
-    return None if name is None else {"jpg": "jpeg", "tif": "tiff"}.get(name, name)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from upres.comparison.invented import draw_map
 from upres.errors import InputError, ModelError, UpresError, UsageError
 from upres.evaluation.pictures import Levels, load_test_picture, upscale
 from upres.images.io import READABLE_SUFFIXES
@@ -41,7 +42,8 @@ class Version:
     name: `LR`, `BICUBIC`, `HR` or the name of a model.
     levels: uint8 `h w 3`, as large as SR; of LR its own pixels.
     seconds: The model's time; None for versions that no model made.
-    psnr_y, ssim_y: Against HR, border = scale; None without HR, for LR, and for pictures that are too small.
+    psnr_y, ssim_y: Against HR, border = scale; None without HR, for LR, for maps, and for pictures that are too small.
+    map_of: The model whose map of what LR does not vouch for this is; empty for a picture.
     """
 
     name: str
@@ -49,11 +51,19 @@ class Version:
     seconds: float | None = None
     psnr_y: float | None = None
     ssim_y: float | None = None
+    map_of: str = ""
+
+
+def label_of(version: Version, labels: Mapping[str, str]) -> str:
+    """What to show instead of its name; `labels` holds those of the models."""
+    if version.map_of:
+        return f"{labels.get(version.map_of, version.map_of)}: invented"
+    return labels.get(version.name, version.name)
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedPicture:
-    """All versions of a picture, in the order LR, bicubic, models, HR."""
+    """All versions of a picture, in the order LR, bicubic, models, maps, HR."""
 
     name: str
     scale: int
@@ -75,7 +85,7 @@ class ComparedPicture:
     @property
     def models(self) -> tuple[Version, ...]:
         """What the models made."""
-        return tuple(version for version in self.versions if version.name not in (LR, BICUBIC, HR))
+        return tuple(one for one in self.versions if one.name not in (LR, BICUBIC, HR) and not one.map_of)
 
 
 def find_picture_files(pictures: Sequence[Path], hr_folder: Path | None, scale: int) -> list[PictureFiles]:
@@ -125,8 +135,10 @@ def check_scales(upscalers: Mapping[str, Upscaler]) -> int:
     return next(iter(scales.values()))
 
 
-def compare_picture(files: PictureFiles, upscalers: Mapping[str, Upscaler], scale: int) -> ComparedPicture:
-    """Run all models on one picture.
+def compare_picture(
+    files: PictureFiles, upscalers: Mapping[str, Upscaler], scale: int, *, invented: bool = False
+) -> ComparedPicture:
+    """Run all models on one picture; `invented`: add the map of each.
 
     Raises `InputError` for a picture that cannot be read, whose HR has another size, or on which a model fails.
     """
@@ -145,6 +157,13 @@ def compare_picture(files: PictureFiles, upscalers: Mapping[str, Upscaler], scal
         seconds = time.perf_counter() - begin
         notes += [f"{files.name}, {name}: {note}" for note in upscaler.notes]
         versions.append(_scored(Version(name, levels, seconds), loaded.hr, scale))
+    if invented:
+        lr_size = (loaded.lr.shape[0], loaded.lr.shape[1])
+        versions += [
+            Version(f"{made.name}: invented", draw_map(made.levels, lr_size), map_of=made.name)
+            for made in versions
+            if made.name in upscalers
+        ]
     if loaded.hr is not None:
         versions.append(Version(HR, loaded.hr))
     return ComparedPicture(files.name, scale, tuple(versions), tuple(notes))

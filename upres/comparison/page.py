@@ -1,7 +1,7 @@
 """The page: one HTML file with all versions of all pictures, that loads nothing from elsewhere.
 
 Pictures are kept without loss (WebP), so that flicker and difference views show what the models made. The script and
-the style stand in `page_files/`; the slider is img-comparison-slider (MIT, see `page_files/slider.LICENSE`).
+the style stand in `page_files/`; slider and magnifier are those of `upres.web`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from upres.comparison.compare import BICUBIC, HR, LR, ComparedPicture, Version
+from upres.comparison.compare import BICUBIC, HR, LR, ComparedPicture, Version, label_of
 from upres.comparison.crops import Box, choose_box, difference_map
 from upres.comparison.vips import clean, lossless_webp
+from upres.web.assets import inlined, read_asset
 
 MOST_PIXELS = 40_000_000  # of all versions of all pictures: about 60 MB of page
 _LEAST_SIDE_PX = 256  # of a picture that is cropped
@@ -51,9 +52,9 @@ class Page:
             data = base64.b64encode(lossless_webp(levels)).decode()
             place = f"image-{len(self._pictures)}-{len(versions)}"
             self._images.append(f'<script type="text/plain" id="{place}">data:image/webp;base64,{data}</script>')
-            kind = one.name if one.name in (LR, BICUBIC, HR) else "model"
+            kind = one.name if one.name in (LR, BICUBIC, HR) else "map" if one.map_of else "model"
             figures = {"psnr": _finite(one.psnr_y), "ssim": one.ssim_y, "seconds": one.seconds}
-            name = clean(self._labels.get(one.name, one.name))
+            name = clean(label_of(one, self._labels))
             versions.append({"name": name, "kind": kind, "image": place, **figures})
         height, width = compared.size if box is None else (box.height, box.width)
         crop = None if box is None else [box.left, box.top, box.width, box.height]
@@ -83,17 +84,18 @@ class Page:
         data = {"title": self._title, "scale": self._scale, "pictures": self._pictures, "version": _version()}
         # "<" would end the script where a name holds "</script>"
         text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-        script = "\n".join(_read(f"{name}.js") for name in _MODULES)
-        slider = f"/*!\nimg-comparison-slider 8.0.7\n{_read('slider.LICENSE')}*/\n{_read('slider.js')}"
+        shared = [inlined("divider.js"), inlined("magnifier.js")]
+        script = "\n".join([*shared, *(_read(f"{name}.js") for name in _MODULES)])
+        style = read_asset("colors.css") + _read("page.css") + read_asset("views.css")
         parts = _read("page.html").split("\n<!-- PARTS -->\n")
         head, body = parts[0], parts[1]
         head = head.replace("{{TITLE}}", html.escape(self._title)).replace("{{POLICY}}", html.escape(_POLICY))
         lines = [
-            head.replace("{{STYLE}}", _read("page.css")),
+            head.replace("{{STYLE}}", style),
             body,
             *self._images,
             f'<script type="application/json" id="data">{text}</script>',
-            f"<script>\n{slider}\n</script>",
+            f"<script>\n{read_asset('slider.js')}\n</script>",
             f'<script type="module">\n{script}\n</script>',
             "</body>\n</html>\n",
         ]

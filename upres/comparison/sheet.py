@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from upres.comparison.compare import LR, ComparedPicture, Version
+from upres.comparison.compare import LR, ComparedPicture, Version, label_of
 from upres.comparison.crops import Box, check_inside, choose_box, difference_map
 from upres.comparison.vips import fit_text
 from upres.evaluation.pictures import Levels
@@ -109,13 +109,15 @@ def cut_version(version: Version, box: Box, scale: int) -> Levels:
 
 
 def _figures_of(compared: ComparedPicture, box: Box) -> list[tuple[str, bool]]:
-    """The figures of each version in a crop, and whether its PSNR is the highest; nothing for HR itself."""
+    """The figures of each version in a crop, and whether its PSNR is the highest; nothing for maps and HR itself."""
     hr = compared.hr
     assert hr is not None
     truth = box.cut(hr)
-    made = [crop_figures(cut_version(version, box, compared.scale), truth) for version in compared.versions[:-1]]
+    shown = [version for version in compared.versions[:-1] if not version.map_of]
+    made = [crop_figures(cut_version(version, box, compared.scale), truth) for version in shown]
     best = max(value for value, _ in made)
-    return [*((figures_text(one), one[0] == best) for one in made), ("", False)]
+    rest = len(compared.versions) - len(made)
+    return [*((figures_text(one), one[0] == best) for one in made), *(("", False),) * rest]
 
 
 class ContactSheet:
@@ -163,7 +165,7 @@ class ContactSheet:
         width = max(_LEAST_COLUMN_PX, *(row.box.width * row.zoom for row in rows))
         figures = [_figures_of(compared, row.box) if measured else None for row in rows]
         for index, version in enumerate(compared.versions):
-            name = "LR (nearest)" if version.name == LR else self._labels.get(version.name, version.name)
+            name = "LR (nearest)" if version.name == LR else label_of(version, self._labels)
             self._drawing.write(left, top, name, width, NAME_PX, bold=True)
             for row, row_top, texts in zip(rows, tops, figures, strict=True):
                 if texts is not None:
@@ -180,7 +182,7 @@ class ContactSheet:
         height, width = compared.size
         factor = min(1.0, _OVERVIEW_PX / width, room / height)
         size = (max(1, round(height * factor)), max(1, round(width * factor)))
-        levels = compared.versions[-1].levels
+        levels = [version for version in compared.versions if not version.map_of][-1].levels
         self._drawing.pictures.append(Placed(_EDGE_PX, top, imresize(levels, size=size) if factor < 1.0 else levels))
         for row in rows:
             box = row.box

@@ -43,7 +43,7 @@ def examine(*, quick: bool = False, tell: Callable[[str], None] | None = None) -
         reason = f"cannot write to any folder for temporary files ({error.strerror})"
         raise OutputError(f"{reason}; free some space or set TMPDIR") from error
     machine = look()
-    names = ("upres", *(name for package in PACKAGES for name in builds_of(package.module)), "pyvips-binary", "pillow")
+    names = ("upres", *(name for package in PACKAGES for name in builds_of(package.module)), "pyvips-binary")
     packages = {name: version_of(name) for name in names}
     engines = [] if quick else [engine for engine in _SLOWEST_FIRST if not missing_modules(engine)]
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from upres.engines.failures import other_gpus
-from upres.engines.runner import Precision, Runner, device_bytes_of, parallel_of
+from upres.engines.runner import Precision, Runner, device_bytes_of, fixed_bytes_of, most_rows_of, parallel_of
+from upres.engines.segment_runner import SegmentRunner
 from upres.engines.split_runner import TailRunner
 from upres.errors import EngineError, UsageError, nearest
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
+from upres.graph.segments import segments
 from upres.system.packages import install_command, missing_modules
 
 # Devices by engine; those in NUMBERED take ":N".
+DEEP_PX = 64  # of the receptive field: deeper networks run in segments, where that is possible
 DEVICES: dict[str, tuple[str, ...]] = {
     "ncnn": ("cpu", "vulkan"),
     "torch": ("cpu", "cuda", "mps", "xpu"),
@@ -58,7 +62,7 @@ def check_installed(engine: str, device: str) -> None:
 
 
 def open_graph(graph: Graph, *, engine: str, threads: int, exact: bool, device: str, precision: Precision) -> Runner:
-    """Open the simplified graph in one engine, in two parts where that saves memory.
+    """Open the simplified graph in one engine, in parts where that saves memory.
 
     Raises UsageError for a device that the engine does not support, EngineError if the engine is not installed, or
     cannot use the device, the precision or the graph.
@@ -70,6 +74,13 @@ def open_graph(graph: Graph, *, engine: str, threads: int, exact: bool, device: 
         return make(graph, threads=threads, exact=exact, device=device, precision=precision)
 
     simple = graph.simplify()
+    if engine == "ncnn" and device in ("auto", "cpu") and simple.receptive_field > DEEP_PX:
+        found = segments(simple)
+        if len(found) > 1:
+            pools: list[Any] = []  # one segment works at a time
+            return SegmentRunner(
+                simple, found, lambda of: make(of, threads=threads, exact=exact, precision=precision, pools=pools)
+            )
     parts = simple.split_at_tail()
     if parts is None or parts[1].activation_bytes_per_pixel <= parts[0].activation_bytes_per_pixel:
         return part(simple)
@@ -104,6 +115,7 @@ class NotedRunner:
         self.precision: Precision = runner.precision
         self.notes = (*runner.notes, *notes)
         self.memory_factor, self.grid_px = runner.memory_factor, runner.grid_px
+        self.fixed_bytes, self.most_rows = fixed_bytes_of(runner), most_rows_of(runner)
 
     def device_bytes(self) -> int | None:
         """See `runner.device_bytes_of`."""

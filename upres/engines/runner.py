@@ -83,6 +83,18 @@ def device_bytes_of(runner: Runner) -> int | None:
     return None if measure is None else measure()
 
 
+def fixed_bytes_of(runner: Runner) -> int:
+    """Host memory of its loaded weights, a measured bound; 0 if the engine does not say (`fixed_bytes: int`)."""
+    fixed: int = getattr(runner, "fixed_bytes", 0)
+    return fixed
+
+
+def most_rows_of(runner: Runner) -> int | None:
+    """Rows from which the memory of a call no longer grows (`most_rows: int`); None if it grows with every row."""
+    rows: int | None = getattr(runner, "most_rows", None)
+    return rows
+
+
 def parallel_of(runner: Runner) -> tuple[int, Callable[[Array], Array]]:
     """How many tiles `runner` can run at once, each in one thread, and the function that runs one of them, which may
     not be called while `runner` itself runs; (1, runner) if it cannot.

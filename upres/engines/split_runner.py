@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from upres.engines.runner import Precision, Runner, check_input, device_bytes_of, parallel_of
+from upres.engines.runner import Precision, Runner, check_input, device_bytes_of, fixed_bytes_of, parallel_of
 from upres.engines.tiles import plan_windows, run_tiles
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
@@ -38,6 +38,7 @@ class TailRunner:
         self.precision: Precision = self._trunk.precision
         self.notes = self._trunk.notes
         self.grid_px = self._trunk.grid_px
+        self.fixed_bytes = fixed_bytes_of(self._trunk) + fixed_bytes_of(self._tail)
         # While the tail runs, the trunk's pools, its result and ours are alive; a tile's memory is constant.
         held = 4.0 * (trunk.out_channels + graph.out_channels * graph.scale**2)
         needed = trunk.activation_bytes_per_pixel * self._trunk.memory_factor + held

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from upres.images import avif_boxes, exif, jpeg_segments, png_chunks, tiff, webp_chunks
+import io
+from typing import BinaryIO
+
+from upres.images import avif_boxes, bands, exif, jpeg_segments, png_chunks, tiff, webp_chunks
+from upres.images.ifd import Entry
 from upres.images.picture import Picture
 
+_JFIF_BYTES = 20  # the beginning of a JPEG, and its JFIF header
 _XMP_BYTES_JPEG = 60_000  # libvips leaves out longer ones
 _TEXT_KEYWORDS = {"jpeg": ("Comment",), "tiff": ("Description", "Comment")}  # one text of these
 _WITHOUT_IPTC = ("webp", "avif")
@@ -27,6 +32,8 @@ def metadata_notes(picture: Picture, format: str) -> list[str]:
         notes.append(f"IPTC is not written to {format}; write png, jpeg or tiff to keep it")
     if format != "tiff" and tiff.is_georeferenced(picture.tiff_tags):
         notes.append(f"the georeference is not written to {format}; write tiff to keep it")
+    if format != "tiff" and (many := picture.band_count):
+        notes.append(f"bands beyond the colors ({many}) are not written to {format}; write tiff to keep them")
     return notes
 
 
@@ -48,12 +55,36 @@ def embed(data: bytes, picture: Picture, format: str) -> bytes:
     if format == "jpeg":
         return jpeg_segments.with_segments(data, block, picture.iptc, picture.dpi, tuple(text for _, text in kept))
     if format == "tiff":
-        return tiff.with_tags(data, picture.tiff_tags, picture.dpi, block, picture.iptc, kept[0][1] if kept else "")
+        file = io.BytesIO(data)
+        add_to_tiff(file, picture)
+        return file.getvalue()
     if block is not None:
         return (
             webp_chunks.with_exif(data, block, height, width) if format == "webp" else avif_boxes.with_exif(data, block)
         )
     return data
+
+
+def _tiff_tags(picture: Picture) -> dict[int, Entry]:
+    """The fields of a TIFF, with what its samples beyond the colors are."""
+    tags = {tag: found for tag, found in picture.tiff_tags.items() if tag != bands.EXTRA_SAMPLES}
+    if picture.band_count:
+        kinds = bands.kinds_in(picture.tiff_tags, picture.band_count, picture.alpha is not None)
+        tags[bands.EXTRA_SAMPLES] = bands.extra_samples(kinds)
+    return tags
+
+
+def add_to_tiff(file: BinaryIO, picture: Picture) -> None:
+    """`embed` for a TIFF, in a file open for reading and writing."""
+    height, width = picture.pixels.shape[:2]
+    block = None if picture.exif is None else exif.made_true(picture.exif, height, width, picture.dpi)
+    kept = _texts_kept(picture, "tiff")
+    tiff.add_tags(file, _tiff_tags(picture), picture.dpi, block, picture.iptc, kept[0][1] if kept else "")
+
+
+def head_is_complete(head: bytes | bytearray, format: str) -> bool:
+    """Whether `embed` needs no more than `head` of an encoded PNG or JPEG; the rest of the file follows its result."""
+    return png_chunks.reaches_pixels(head) if format == "png" else len(head) >= _JFIF_BYTES
 
 
 def needs_exif_item(picture: Picture, format: str) -> bool:

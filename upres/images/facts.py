@@ -36,6 +36,7 @@ class Facts:
         gray: Whether the decoder's three channels are one.
         studio_gray: Whether gray is in studio range, 16 to 235.
         ycbcr: Whether the decoder's RGB is YCbCr.
+        extra: ExtraSamples of a TIFF's samples beyond the colors.
         orientation_at: Where a TIFF's orientation out of range stands, with its byte order.
         late_exif: Whether a PNG's EXIF stands behind its pixels.
     """
@@ -52,6 +53,7 @@ class Facts:
     gray: bool = False
     studio_gray: bool = False
     ycbcr: bool = False
+    extra: tuple[int, ...] = ()
     orientation_at: tuple[int, str] | None = None
     late_exif: bool = False
 
@@ -125,6 +127,7 @@ def _tiff(file: BinaryIO) -> Facts:
         dpi=found.dpi,
         tags=found.tags,
         ycbcr=found.ycbcr,
+        extra=found.extra,
         orientation_at=found.orientation_at,
     )
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -136,6 +137,18 @@ def unwrap(image: Any) -> Levels:
     begin_pixels()
     dtype = {"uchar": np.uint8, "ushort": np.uint16}[image.format]
     return np.frombuffer(image.write_to_memory(), dtype).reshape(image.height, image.width, image.bands)
+
+
+def region_of(image: Any) -> Callable[[int, int], Levels]:
+    """A function of (top, rows) that returns those rows of an image, h w c, which are computed from the top, once."""
+    dtype = {"uchar": np.uint8, "ushort": np.uint16}[image.format]
+    region = pyvips.Region.new(image)
+
+    def take(top: int, rows: int) -> Levels:
+        data = region.fetch(0, top, image.width, rows)
+        return np.frombuffer(data, dtype).reshape(rows, image.width, image.bands)
+
+    return take
 
 
 def _with_profile(image: Any, icc: bytes) -> Any:

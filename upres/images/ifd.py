@@ -174,17 +174,25 @@ def with_entries(data: bytes | bytearray, changes: Mapping[int, Entry | None]) -
     The changed directory is appended and all else stays where it is, so that no offset in it becomes wrong. Raises
     `ValueError` for a damaged directory.
     """
-    before = read_directory(io.BytesIO(data))
+    file = io.BytesIO(data)
+    change_entries(file, bytearray(), changes)
+    return file.getvalue()
+
+
+def change_entries(file: BinaryIO, body: bytearray, changes: Mapping[int, Entry | None]) -> None:
+    """As `with_entries`, in a file open for reading and writing; first, `body` is appended to it."""
+    size = file.seek(0, 2)
+    before = read_directory(file)
     merged: dict[int, Entry | None] = {**before.entries, **changes}
-    body = bytearray(data)
     kept = frozenset(before.entries.keys() - changes.keys())
-    place = append_directory(
-        body, {tag: found for tag, found in merged.items() if found is not None}, before.order, before.big, kept
-    )
-    struct.pack_into(before.order + ("Q" if before.big else "I"), body, 8 if before.big else 4, place)
-    at = len(body) - (8 if before.big else 4)
-    struct.pack_into(before.order + ("Q" if before.big else "I"), body, at, before.next)
-    return bytes(body)
+    entries = {tag: found for tag, found in merged.items() if found is not None}
+    place = append_directory(body, entries, before.order, before.big, kept, size)
+    wide, at = ("Q", 8) if before.big else ("I", 4)
+    struct.pack_into(before.order + wide, body, len(body) - at, before.next)
+    file.seek(size)
+    file.write(body)
+    file.seek(at)
+    file.write(struct.pack(before.order + wide, place))
 
 
 def append_directory(
@@ -193,13 +201,15 @@ def append_directory(
     order: Literal["<", ">"],
     big: bool = False,
     in_place: frozenset[int] = frozenset(),
+    base: int = 0,
 ) -> int:
     """Append a directory of `entries` and their values to `body`, linked to no other one; returns its offset.
 
-    The values of the tags `in_place` stand in `body` already, where their fields point.
+    The values of the tags `in_place` stand in the file already, where their fields point. `body` begins at the offset
+    `base` of the file.
     """
     wide, room = ("Q", 8) if big else ("I", 4)
-    body += bytes(-len(body) % 8)
+    body += bytes(-(base + len(body)) % 8)
     rows: list[bytes] = []
     for tag in sorted(entries):
         found = entries[tag]
@@ -208,10 +218,10 @@ def append_directory(
             values = _reordered(found, order)
             field = values.ljust(room, b"\0")
             if len(values) > room:
-                field = struct.pack(order + wide, len(body))
+                field = struct.pack(order + wide, base + len(body))
                 body += values + bytes(-len(values) % 8)
         rows.append(struct.pack(order + "HH" + wide, tag, found.kind, found.count) + field)
-    place = len(body)
+    place = base + len(body)
     body += struct.pack(order + ("Q" if big else "H"), len(rows)) + b"".join(rows) + bytes(room)
     return place
 

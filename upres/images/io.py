@@ -6,7 +6,7 @@ from upres.images.alpha import bleed_alpha
 from upres.images.picture import NAMED_SUFFIXES, READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantize
 from upres.images.read import read_header, read_picture, read_xmp
 from upres.images.resized import resized
-from upres.images.vips import set_threads
+from upres.images.vips import codec_version, set_threads
 from upres.images.whole import read_source
 from upres.images.write import check_writable, encode_picture, write_picture, writing_notes
 
@@ -18,6 +18,7 @@ __all__ = [
     "Picture",
     "bleed_alpha",
     "check_writable",
+    "codec_version",
     "encode_picture",
     "quantize",
     "read_header",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -17,7 +18,7 @@ _PHOTOSHOP = b"Photoshop 3.0\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _SOS, _COM, _APP0, _APP1, _APP2, _APP13 = 0xDA, 0xFE, 0xE0, 0xE1, 0xE2, 0xED
-_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, less DHT, JPG and DAC
 _MOST_BYTES = 65_533  # of a segment
 _PICTURES = 0xB001  # tag of an MPO's index: number of pictures
 
@@ -48,7 +49,7 @@ def read_segments(file: BinaryIO) -> JpegSegments:
     comments: list[str] = []
     resources, dpi, pictures, extended = b"", None, 1, False
     sampling: tuple[tuple[int, int], ...] = ()
-    for marker, body in _segments(file):
+    for marker, body in segments(file):
         if marker == _COM:
             comments.append(_text(body))
         elif marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 12:
@@ -62,7 +63,7 @@ def read_segments(file: BinaryIO) -> JpegSegments:
             pictures = max(pictures, _pictures(body[4:]))
         elif marker == _APP13 and body.startswith(_PHOTOSHOP):
             resources += body[len(_PHOTOSHOP) :]
-        elif marker in _FRAME and len(body) >= 6:
+        elif marker in FRAMES and len(body) >= 6:
             sampling = tuple(divmod(body[7 + 3 * i], 16) for i in range(body[5]) if 7 + 3 * i < len(body))
     return JpegSegments(tuple(text for text in comments if text), iptc_of(resources), dpi, pictures, extended, sampling)
 
@@ -108,8 +109,8 @@ def segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def _segments(file: BinaryIO) -> list[tuple[int, bytes]]:
-    found: list[tuple[int, bytes]] = []
+def segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Marker and content of each segment before the first scan, up to the first that is cut off."""
     file.seek(2)
     while True:
         byte = file.read(1)
@@ -118,14 +119,14 @@ def _segments(file: BinaryIO) -> list[tuple[int, bytes]]:
         while byte == b"\xff":
             byte = file.read(1)
         if not byte or byte[0] == _SOS or byte[0] == 0xD9:
-            return found
+            return
         if byte[0] in _ALONE or byte[0] == 0:
             continue
         length = int.from_bytes(file.read(2), "big")
-        if length < 2:
-            return found
-        body = file.read(length - 2)
-        found.append((byte[0], body))
+        body = file.read(max(0, length - 2))
+        if len(body) != length - 2:
+            return
+        yield byte[0], body
 
 
 def _pictures(index: bytes) -> int:

@@ -14,8 +14,15 @@ from upres.errors import InputError, OutputError
 from upres.images.ifd import Entry
 
 READABLE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".tif", ".tiff", ".avif", ".gif"})
-# Pictures that are not read: in a folder each is refused by its name, where other files are passed over with a count.
-NAMED_SUFFIXES = frozenset({".heic", ".heif", ".bmp", ".dcm", ".jxl", ".jp2", ".exr", ".psd"})
+# Pictures that other packages decode, or none: in a folder each is read or refused by its name, where other files are
+# passed over with a count.
+NAMED_SUFFIXES = frozenset(
+    {
+        *(".heic", ".heif", ".hif", ".bmp", ".tga", ".psd", ".jxl", ".jp2", ".j2k", ".exr", ".hdr", ".svg"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
+        *(".dcm", ".dicom", ".ima", ".nii", ".nii.gz"),
+    }
+)
 WRITABLE_FORMATS = {
     ".png": "png",
     ".jpg": "jpeg",
@@ -45,6 +52,7 @@ class Picture:
         texts: (keyword, text), as PNG has them; a JPEG's comment has the keyword "Comment".
         iptc: IPTC records, without the resource of Photoshop around them.
         tiff_tags: Fields for a TIFF result: georeference, text, calibration.
+        bands: Further bands of a TIFF, which are no colors: float32 `h w k` in [0, 1], or None.
         format: The format of the source file.
         notes: What the user should know, such as what was lost in reading.
 
@@ -64,6 +72,7 @@ class Picture:
     texts: tuple[tuple[str, str], ...] = ()
     iptc: bytes | None = None
     tiff_tags: dict[int, Entry] = field(default_factory=dict[int, Entry])
+    bands: NDArray[np.float32] | None = None
     format: str = "png"
     notes: tuple[str, ...] = ()
 
@@ -72,14 +81,20 @@ class Picture:
             value = getattr(self, name)
             if not fits(value):
                 raise InputError(f"`{name}` of a Picture must be {expected}, got {_words(value)}")
-        if self.alpha is not None and self.alpha.shape != self.pixels.shape[:2]:
-            raise InputError(
-                f"`alpha` of a Picture must have the height and width of its pixels, {self.pixels.shape[:2]}, got "
-                f"{self.alpha.shape}"
-            )
+        for name, array in (("alpha", self.alpha), ("bands", self.bands)):
+            if array is not None and array.shape[:2] != self.pixels.shape[:2]:
+                raise InputError(
+                    f"`{name}` of a Picture must have the height and width of its pixels, {self.pixels.shape[:2]}, got "
+                    f"{array.shape}"
+                )
         for name in ("icc", "exif", "xmp", "iptc"):
             if getattr(self, name) == b"":  # libvips crashes on it
                 object.__setattr__(self, name, None)
+
+    @property
+    def band_count(self) -> int:
+        """How many bands it has beyond its colors and alpha."""
+        return 0 if self.bands is None else self.bands.shape[2]
 
 
 def _is_floats(value: Any, axes: int) -> bool:
@@ -110,6 +125,7 @@ def _is_strings(value: Any) -> bool:
 _FIELDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("pixels", lambda x: _is_floats(x, 3) and x.shape[2] in (1, 3), "a float32 array of shape h w 1 or h w 3"),
     ("alpha", lambda x: x is None or _is_floats(x, 2), "None or a float32 array of shape h w"),
+    ("bands", lambda x: x is None or _is_floats(x, 3), "None or a float32 array of shape h w k"),
     ("depth", lambda x: isinstance(x, int) and x in (8, 16), "8 or 16"),
     *((name, _is_bytes, "None or bytes") for name in ("icc", "exif", "xmp", "iptc")),
     ("dpi", _is_dpi, "None or two positive numbers, (h, w)"),
@@ -139,6 +155,8 @@ class Header:
         has_alpha: Whether the file has an alpha channel.
         depth: 8 or 16 bits a sample.
         format: Such as "png" or "jpeg".
+        bands: Number of further bands, which are no colors.
+        by_rows: Whether its rows can be decoded one after the other: upright, without alpha and bands.
     """
 
     height: int
@@ -147,6 +165,8 @@ class Header:
     has_alpha: bool
     depth: int
     format: str
+    bands: int = 0
+    by_rows: bool = field(default=False, compare=False)
 
 
 @overload

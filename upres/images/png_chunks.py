@@ -141,6 +141,17 @@ def with_chunks(png: bytes, added: Iterable[bytes], removed: Iterable[bytes] = (
     return b"".join((*parts, *added, memoryview(png)[at:]))
 
 
+def reaches_pixels(head: bytes | bytearray) -> bool:
+    """Whether the beginning of a PNG, `head`, reaches its pixels."""
+    at = len(_SIGNATURE)
+    while at + 8 <= len(head):
+        length, name = struct.unpack_from(">I4s", head, at)
+        if name == b"IDAT":
+            return True
+        at += 12 + length
+    return False
+
+
 def with_early_exif(png: bytes) -> bytes:
     """A PNG with its EXIF moved before the pixels."""
     at, first, moved, rest = len(_SIGNATURE), 0, list[bytes](), [_SIGNATURE]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from upres.errors import InputError
 from upres.images.adjust import adjusted
+from upres.images.bands import count_bands, has_transparency, split_bands
 from upres.images.exif import is_adobe_rgb, read_dpi
 from upres.images.facts import Facts
 from upres.images.icc import (
@@ -32,10 +33,10 @@ from upres.images.said_colors import adobe_rgb
 from upres.images.sniff import NAMES
 from upres.images.source import Source, identify
 from upres.images.vips import VipsError, attempt, load
-from upres.images.whole import check_claim, check_complete, tail_note
+from upres.images.whole import check_claim, check_complete, check_room, tail_note
 from upres.images.xmp import without_claims
 
-_LOADERS = {form: f"{form}load" for form in NAMES} | {"avif": "heifload"}
+LOADERS = {form: f"{form}load" for form in NAMES} | {"avif": "heifload"}
 
 _TELL_OUTSIDE = 0.001  # fraction of clipped pixels from which the user is told
 _KINDS = {
@@ -73,82 +74,115 @@ def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixel
         InputError: The source is unreadable, not a supported picture, damaged, or has more than `max_pixels`.
         ForkedError: The process was forked after its parent had decoded or encoded a picture.
     """
-    found = identify(source)
-    name, form, facts = found.name, found.format, found.facts
-    image = _open(found.data, name, form)
-    header = _header(image, found)
-    if header.height * header.width > max_pixels:
-        raise InputError(
-            f"{name} has {header.width:,} x {header.height:,} = {header.height * header.width:,} pixels, more than the "
-            f"limit of {max_pixels:,}; make the picture smaller, or raise the limit (max_pixels)"
+    opened = OpenPicture(source, max_pixels)
+    check_room(opened.found.name, opened.header)
+    return opened.picture(_decode(opened), opened.notes)
+
+
+class OpenPicture:
+    """A picture file with its header and metadata read, and no pixel. Raises as `read_picture` does.
+
+    Args:
+        source: As for `read_picture`.
+        max_pixels: Maximum height x width.
+    """
+
+    def __init__(self, source: str | os.PathLike[str] | bytes | BinaryIO, max_pixels: int) -> None:
+        self.found = identify(source)
+        name, form, facts = self.found.name, self.found.format, self.found.facts
+        self.image = image = _open(self.found.data, name, form)
+        self.header = header = _header(image, self.found)
+        if header.height * header.width > max_pixels:
+            raise InputError(
+                f"{name} has {header.width:,} x {header.height:,} = {header.height * header.width:,} pixels, more than "
+                f"the limit of {max_pixels:,}; make the picture smaller, or raise the limit (max_pixels)"
+            )
+        self.notes: list[str] = [*facts.notes, *tail_note(form, self.found.data)]
+        frames = int(_field(image, "n-pages", 1))
+        if frames > 1 and form != "avif":
+            self.notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
+        self.exif = (_blob(image, "exif-data") or facts.exif or b"").removeprefix(b"Exif\0\0") or None
+        self.xmp, lost = without_claims(_blob(image, "xmp-data") or b"")
+        self.lost = [f"{what} was not kept" for what in lost]
+        self.turn = int(_field(image, "orientation", 1))
+
+    def picture(self, levels: Levels, notes: list[str]) -> Picture:
+        """The picture of decoded `levels`, h w c: all of them, or some rows."""
+        facts = self.found.facts
+        levels, bands = split_bands(adjusted(levels, facts), facts.extra)
+        notes += self.lost
+        alpha = levels[:, :, -1:] if self.header.has_alpha else None
+        colors = levels if alpha is None else levels[:, :, :-1]
+        icc, colors = _colors(self.image, colors, _said_profile(self.image, facts, self.exif, notes), notes)
+        dpi = (None if self.exif is None or self.found.format == "tiff" else read_dpi(self.exif)) or facts.dpi
+        return Picture(
+            pixels=_floats(_upright(colors, self.turn)),
+            alpha=None if alpha is None else _floats(_upright(alpha, self.turn))[:, :, 0],
+            depth=self.header.depth,
+            icc=icc,
+            exif=self.exif,
+            xmp=self.xmp or None,
+            dpi=(dpi[1], dpi[0]) if dpi is not None and self.turn >= 5 else dpi,
+            texts=facts.texts,
+            iptc=facts.iptc,
+            tiff_tags=facts.tags,
+            bands=None if bands is None else _floats(_upright(bands, self.turn)),
+            format=self.found.format,
+            notes=tuple(notes),
         )
-    notes: list[str] = [*facts.notes, *tail_note(form, found.data)]
-    frames = int(_field(image, "n-pages", 1))
-    if frames > 1 and form != "avif":
-        notes.append(f"only the first of {frames} {'pages' if form == 'tiff' else 'frames'} was read")
-    levels = adjusted(_decode(image, found.data, name, form, notes), facts)
-    exif = (_blob(image, "exif-data") or facts.exif or b"").removeprefix(b"Exif\0\0") or None
-    xmp, lost = without_claims(_blob(image, "xmp-data") or b"")
-    notes += [f"{what} was not kept" for what in lost]
-    icc, levels, alpha = _colors(image, levels, _said_profile(image, facts, exif, notes), notes)
-    turn = int(_field(image, "orientation", 1))
-    dpi = (None if exif is None or form == "tiff" else read_dpi(exif)) or facts.dpi
-    return Picture(
-        pixels=_floats(_upright(levels, turn)),
-        alpha=None if alpha is None else _floats(_upright(alpha, turn))[:, :, 0],
-        depth=header.depth,
-        icc=icc,
-        exif=exif,
-        xmp=xmp or None,
-        dpi=(dpi[1], dpi[0]) if dpi is not None and turn >= 5 else dpi,
-        texts=facts.texts,
-        iptc=facts.iptc,
-        tiff_tags=facts.tags,
-        format=form,
-        notes=tuple(notes),
-    )
+
+    def expanded(self, levels: Levels) -> Levels:
+        """Fill the low bits of 10- and 12-bit AVIF, which libvips shifts to 16, so that the maximum becomes 65,535."""
+        bits = int(_field(self.image, "bits-per-sample", 16))
+        if levels.dtype != np.uint16 or not 8 < bits < 16:
+            return levels
+        return np.bitwise_or(levels, np.right_shift(levels, np.uint16(bits)), dtype=np.uint16)
 
 
 def _open(source: Path | bytes, name: str, form: str) -> Any:
     """A pyvips image with only its header read. Raises `InputError`."""
     try:
-        image = attempt(lambda: load(source, _LOADERS[form], "error"))
+        image = attempt(lambda: load(source, LOADERS[form], "error"))
     except VipsError as error:
-        raise _damaged(name, form, error) from error
+        raise damaged(name, form, error) from error
     if form == "avif" and _field(image, "heif-compression", "av1") != "av1":
         codec = image.get("heif-compression")
         raise InputError(f"{name} is a HEIF picture with codec {codec}, expected AVIF; convert it to PNG")
     return image
 
 
-def _decode(image: Any, source: Path | bytes, name: str, form: str, notes: list[str]) -> Levels:
+def _decode(opened: OpenPicture) -> Levels:
     """Decode to levels, h w c: strictly, or if that fails leniently, with a note.
 
     Truncated files fail both ways. Strict decoding fails on warnings: they are the only sign of altered bytes in a
     progressive JPEG, but harmless stray bytes raise one too and must not reject a photograph.
     """
+    image, source, name, form = opened.image, opened.found.data, opened.found.name, opened.found.format
     try:
-        levels = attempt(lambda: unwrap(load(source, _LOADERS[form], "warning")))
+        levels = attempt(lambda: unwrap(load(source, LOADERS[form], "warning")))
     except VipsError as doubt:
         try:
-            levels = attempt(lambda: unwrap(load(source, _LOADERS[form], "error")))
+            levels = attempt(lambda: unwrap(load(source, LOADERS[form], "error")))
         except VipsError as error:
-            raise _damaged(name, form, error) from error
-        notes.append(f"parts of the picture may be damaged ({doubt}); check the result")
+            raise damaged(name, form, error) from error
+        opened.notes.append(doubtful(doubt))
     if levels.shape != (image.height, image.width, image.bands):
-        raise InputError(f"{name} changed while it was read; read it again once it is complete")
-    return _expanded(image, levels)
+        raise changed(name)
+    return opened.expanded(levels)
 
 
-def _expanded(image: Any, levels: Levels) -> Levels:
-    """Fill the low bits of 10- and 12-bit AVIF, which libvips shifts up to 16, so that the maximum becomes 65,535."""
-    bits = int(_field(image, "bits-per-sample", 16))
-    if levels.dtype != np.uint16 or not 8 < bits < 16:
-        return levels
-    return np.bitwise_or(levels, np.right_shift(levels, np.uint16(bits)), dtype=np.uint16)
+def doubtful(doubt: VipsError) -> str:
+    """The note on a picture that only a lenient decoder reads."""
+    return f"parts of the picture may be damaged ({doubt}); check the result"
 
 
-def _damaged(name: str, form: str, error: VipsError) -> InputError:
+def changed(name: str) -> InputError:
+    """The error for a file that another program writes."""
+    return InputError(f"{name} changed while it was read; read it again once it is complete")
+
+
+def damaged(name: str, form: str, error: VipsError) -> InputError:
+    """The error for a file that no decoder reads."""
     return InputError(f"{name} is a damaged or truncated {NAMES[form]} ({error}); copy or download it again")
 
 
@@ -156,8 +190,9 @@ def _header(image: Any, found: Source) -> Header:
     """The header, once the file is complete and can hold what it claims."""
     name, form = found.name, found.format
     depth = {"uchar": 8, "ushort": 16}.get(image.format)
-    alpha = bool(image.hasalpha())
-    colors = image.bands - alpha
+    extra = found.facts.extra if form == "tiff" else (0,) * bool(image.hasalpha())
+    alpha = has_transparency(extra) if form == "tiff" else bool(extra)
+    colors = image.bands - len(extra)
     if depth is None:
         kind = _KINDS.get(image.format, image.format)
         raise InputError(f"{name} stores samples as {kind}, expected 8- or 16-bit integers; convert it to 16 bits")
@@ -169,10 +204,24 @@ def _header(image: Any, found: Source) -> Header:
     height, width = image.height, image.width
     if int(_field(image, "orientation", 1)) >= 5:
         height, width = width, height
-    header = Header(height, width, 1 if colors == 1 or found.facts.gray else 3, alpha, depth, form)
+    gray, bands = colors == 1 or found.facts.gray, count_bands(found.facts.extra)
+    upright = int(_field(image, "orientation", 1)) <= 1
+    by_rows = not alpha and not bands and upright and _converts_by_rows(image, found.facts)
+    header = Header(height, width, 1 if gray else 3, alpha, depth, form, bands, by_rows)
     check_claim(name, header, found.data)
     check_complete(name, form, found.data)
     return header
+
+
+def _converts_by_rows(image: Any, facts: Facts) -> bool:
+    """Whether its colors can be converted by rows: tables clip, and the share that they clip is told first."""
+    icc = _blob(image, "icc-profile-data") or facts.icc
+    if image.interpretation == "cmyk":
+        return image.format == "uchar"  # of 16 bits, the levels in use are known after the conversion only
+    try:
+        return icc is None or matrix_profile(icc) is not None
+    except ValueError:  # unusable, and ignored
+        return True
 
 
 def _said_profile(image: Any, facts: Facts, exif: bytes | None, notes: list[str]) -> bytes | None:
@@ -186,15 +235,8 @@ def _said_profile(image: Any, facts: Facts, exif: bytes | None, notes: list[str]
     return icc
 
 
-def _colors(
-    image: Any, levels: Levels, icc: bytes | None, notes: list[str]
-) -> tuple[bytes | None, _Samples, Levels | None]:
-    """(profile to keep, colors h w 1 or sRGB h w 3, alpha h w 1 or None).
-
-    Converted colors are 16-bit levels, or unclipped floats in units of 1.
-    """
-    alpha = levels[:, :, -1:] if image.hasalpha() else None
-    colors = levels if alpha is None else levels[:, :, :-1]
+def _colors(image: Any, colors: Levels, icc: bytes | None, notes: list[str]) -> tuple[bytes | None, _Samples]:
+    """(profile to keep, colors h w 1 or sRGB h w 3); converted colors are 16-bit levels, or unclipped floats."""
     cmyk, count = image.interpretation == "cmyk", colors.shape[2]
     space = "CMYK" if cmyk else "gray" if count == 1 else "RGB"
     if icc is not None and color_space(icc) != space:
@@ -206,21 +248,21 @@ def _colors(
             icc = None
         converted = to_srgb(colors, icc, cmyk=True)
         notes.append("CMYK was converted to sRGB")
-        return None, converted, alpha
+        return None, converted
     if icc is not None and space == "RGB":
         try:
             if not is_srgb(icc):
                 exact = matrix_profile(icc)
                 if exact is not None:
-                    return icc, exact.to_srgb(colors), alpha
+                    return icc, exact.to_srgb(colors)
                 outside = share_outside(colors, icc)
                 if outside >= _TELL_OUTSIDE:
                     notes.append(f"{outside:.1%} of the pixels have colors outside sRGB, which were clipped")
-                return icc, to_srgb(colors, icc), alpha
+                return icc, to_srgb(colors, icc)
         except ValueError as error:
             notes.append(f"the color profile was ignored ({error})")
             icc = None
-    return icc, colors, alpha
+    return icc, colors
 
 
 def _upright(levels: _Samples, turn: int) -> _Samples:

@@ -20,7 +20,7 @@ from upres.errors import UsageError
 
 Kernel = Literal["cubic", "linear", "area", "lanczos"]
 _Real = TypeVar("_Real", np.uint8, np.uint16, np.float32, np.float64)
-_BLOCK = 64  # output samples per matrix product: few zero weights, yet large enough for BLAS
+BLOCK_ROWS = 64  # output samples per matrix product: few zero weights, yet large enough for BLAS
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,25 +77,61 @@ def contributions(
     return indices[:, keep].astype(np.intp), np.ascontiguousarray(weights[:, keep])
 
 
-def _resize_axis(
-    image: NDArray[Any], axis: int, size_out: int, factor: float, kernel: str, antialias: bool
+def row_range(size_in: int, size_out: int, factor: float, start: int, stop: int) -> tuple[int, int]:
+    """The input samples, first and last + 1, of output samples `start` to `stop` - 1 of a cubic antialiased resize."""
+    rows = contributions(size_in, size_out, factor, "cubic", True)[0][start:stop]
+    return int(rows.min()), int(rows.max()) + 1
+
+
+def resize_axis(
+    image: NDArray[Any],
+    axis: int,
+    size_out: int,
+    factor: float,
+    kernel: str = "cubic",
+    antialias: bool = True,
+    *,
+    height: int | None = None,
+    rows: tuple[int, int, int] | None = None,
 ) -> NDArray[Any]:
-    """Resize one axis of an `h w c` array, by products with blocks of the band matrix of weights."""
-    size_in = image.shape[axis]
-    indices, weights = contributions(size_in, size_out, factor, kernel, antialias)
-    height, width, channels = image.shape
-    shape = (size_out, width, channels) if axis == 0 else (height, size_out, channels)
+    """Resize one axis of an `h w c` array.
+
+    rows: (start, stop, first) with axis 0: only the output rows from `start`, a multiple of `BLOCK_ROWS`, to
+        `stop` - 1, of an image of which `image` holds the rows from `first` on; its `height` is then needed.
+    """
+    length = image.shape[axis] if height is None else height
+    if length == size_out and factor == 1.0:
+        return image if rows is None else image[rows[0] - rows[2] : rows[1] - rows[2]]
+    return weighted(image, axis, *contributions(length, size_out, factor, kernel, antialias), rows)
+
+
+def weighted(
+    image: NDArray[Any],
+    axis: int,
+    indices: NDArray[np.intp],
+    weights: NDArray[np.float64],
+    rows: tuple[int, int, int] | None = None,
+) -> NDArray[Any]:
+    """Sums of samples of an `h w c` array along one axis, by products with blocks of the band matrix of weights.
+
+    indices, weights: (size_out, taps), as of `contributions`. Rows that are near each other must use samples that are
+        near each other.
+    rows: As for `resize_axis`.
+    """
+    begin, end, first = rows or (0, len(indices), 0)
+    tall, width, channels = image.shape
+    shape = (end - begin, width, channels) if axis == 0 else (tall, len(indices), channels)
     result = np.empty(shape, image.dtype)
-    for start in range(0, size_out, _BLOCK):
-        stop = min(start + _BLOCK, size_out)
-        rows = indices[start:stop]
-        low, high = int(rows.min()), int(rows.max()) + 1
+    for start in range(begin, end, BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, end)
+        reads = indices[start:stop]
+        low, high = int(reads.min()), int(reads.max()) + 1
         band = np.zeros((stop - start, high - low))
-        np.add.at(band, (np.arange(stop - start)[:, None], rows - low), weights[start:stop])
+        np.add.at(band, (np.arange(stop - start)[:, None], reads - low), weights[start:stop])
         matrix = band.astype(image.dtype)
         if axis == 0:
-            source = image[low:high].reshape(high - low, width * channels)
-            np.matmul(matrix, source, out=result[start:stop].reshape(stop - start, width * channels))
+            source = image[low - first : high - first].reshape(high - low, width * channels)
+            np.matmul(matrix, source, out=result[start - begin : stop - begin].reshape(stop - start, width * channels))
         else:
             result[:, start:stop] = np.matmul(matrix, image[:, low:high])
     return result
@@ -150,8 +186,7 @@ def imresize(
     work: NDArray[Any] = image.astype(np.float64) if integer else image
     work = work[:, :, None] if image.ndim == 2 else work
     for axis in sorted((0, 1), key=lambda a: factors[a]):
-        if target[axis] != work.shape[axis] or factors[axis] != 1.0:
-            work = _resize_axis(work, axis, target[axis], factors[axis], kernel, antialias)
+        work = resize_axis(work, axis, target[axis], factors[axis], kernel, antialias)
     if integer:
         top = float(np.iinfo(dtype).max)
         work = np.floor(np.clip(work, 0.0, top) + 0.5)

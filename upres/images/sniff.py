@@ -27,11 +27,29 @@ _OTHERS = (
     (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
     (b"v/1\x01", "an OpenEXR picture"),
     (b"#?RADIANCE", "a Radiance HDR picture"),
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"IIRO", RAW),
+    (b"IIRS", RAW),
+    (b"MMOR", RAW),
+    (b"IIU\0", RAW),
     (b"\0\0\x01\0", "a Windows icon"),
     (b"PK\x03\x04", "a zip archive"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x1aE\xdf\xa3", "a Matroska video"),
 )
+
+
+_PNM = "seems to be a PNM picture (PBM, PGM or PPM)"
+# What other packages decode, by the predicate of `sniff`: see `foreign`.
+FOREIGN = {
+    "seems to be a BMP picture": "bmp",
+    "seems to be a Photoshop document": "psd",
+    "seems to be a JPEG XL picture": "jxl",
+    "seems to be a JPEG 2000 picture": "jp2",
+    "seems to be an HEIC picture": "heic",
+    f"seems to be {RAW}": "raw",
+    _PNM: "pnm",
+}
 
 
 def sniff(head: bytes) -> tuple[str | None, str]:
@@ -53,9 +71,11 @@ def sniff(head: bytes) -> tuple[str | None, str]:
         if head.startswith(magic):
             return None, f"seems to be {words}"
     if head[:1] == b"P" and head[1:2] in b"1234567" and head[2:3] in b" \n\r\t":
-        return None, "seems to be a PNM picture (PBM, PGM or PPM)"
+        return None, _PNM
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if b"<svg" in text or text.startswith(b"<?xml"):
+    if b"<svg" in text:
+        return None, "is an SVG drawing, which has no pixels to enlarge: any program draws it at the size you want"
+    if text.startswith(b"<?xml"):
         return None, "seems to be SVG or other XML"
     if text.startswith((b"<!doctype html", b"<html")):
         return None, "seems to be a web page"
@@ -72,4 +92,4 @@ def _sniff_iso(head: bytes) -> tuple[str | None, str]:
         return "avif", ""
     if brands & {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}:
         return None, "seems to be an HEIC picture"
-    return None, "seems to be a video"
+    return None, f"seems to be {RAW}" if b"crx " in brands else "seems to be a video"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from upres.errors import InputError
 from upres.images.facts import Facts, read_facts, repaired
-from upres.images.sniff import HEAD_BYTES, sniff
+from upres.images.sniff import FOREIGN, HEAD_BYTES, sniff
 from upres.images.whole import read_source, unsupported
 from upres.system.text import shown
 
@@ -44,7 +44,14 @@ def identify(source: str | os.PathLike[str] | bytes | BinaryIO) -> Source:
         except OSError as error:
             raise InputError(f"cannot read {name}: {error.strerror or error}; check the disk") from error
     if facts.format is None:
-        raise unsupported(name, facts.refusal)
+        kind = FOREIGN.get(facts.refusal) or ("tga" if name.lower().endswith(".tga") else None)
+        if kind is None:
+            raise unsupported(name, facts.refusal)
+        from upres.images import foreign  # most pictures need none of it
+
+        data, notes = foreign.as_png(name, data, kind)
+        facts = read_facts(data, "png")
+        return Source(name, data, "png", replace(facts, notes=(*notes, *facts.notes)))
     if facts.refusal:
         raise InputError(f"{name} {facts.refusal}")
     return Source(name, data, facts.format, facts)

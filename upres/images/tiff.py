@@ -10,6 +10,7 @@ import io
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
+from upres.images.bands import ASSOCIATED, EXTRA_SAMPLES, count_bands, extra_samples, kinds_of
 from upres.images.ifd import (
     ASCII,
     DOUBLE,
@@ -21,15 +22,15 @@ from upres.images.ifd import (
     Directory,
     Entry,
     append_directory,
+    change_entries,
     entry,
     read_directory,
 )
-from upres.images.ifd import with_entries as changed
 from upres.images.sniff import RAW
 
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION = 254, 258, 259, 262, 270
 _ORIENTATION, _SAMPLES, _XRES, _YRES, _PLANES, _UNIT = 274, 277, 282, 283, 284, 296
-_SUB_IFDS, _EXTRA, _FORMAT, _SUBSAMPLING, _IPTC, _EXIF, _GPS = 330, 338, 339, 530, 33723, 34665, 34853
+_SUB_IFDS, _FORMAT, _SUBSAMPLING, _IPTC, _EXIF, _GPS = 330, 339, 530, 33723, 34665, 34853
 _PIXEL_SCALE, _TIEPOINTS, _MATRIX, _NODATA, _RPC = 33550, 33922, 34264, 42113, 50844
 _MAKER_NOTE, _INTEROP = 37500, 40965
 _GEO = (_PIXEL_SCALE, _TIEPOINTS, _MATRIX, 34735, 34736, 34737, 42112, _NODATA)
@@ -73,6 +74,7 @@ class TiffFacts:
         iptc: IPTC records.
         dpi: Dots per inch, (h, w), as stored.
         ycbcr: Whether its samples are uncompressed YCbCr.
+        extra: ExtraSamples of all samples beyond the colors.
         orientation_at: Where an orientation out of range stands, with the byte order; None if it is in range.
     """
 
@@ -85,6 +87,7 @@ class TiffFacts:
     iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
     ycbcr: bool = False
+    extra: tuple[int, ...] = ()
     orientation_at: tuple[int, str] | None = None
 
 
@@ -116,7 +119,9 @@ def read_tiff(file: BinaryIO) -> TiffFacts:
     calibrated = unit == _CENTIMETER or description.startswith("ImageJ=")
     if calibrated:
         tags |= {tag: page.entries[tag] for tag in (_XRES, _YRES, _UNIT) if tag in page.entries}
-    iptc = page.entries.get(_IPTC)
+    iptc, extra = page.entries.get(_IPTC), _extra(page, photometric)
+    if count_bands(extra):
+        tags[EXTRA_SAMPLES] = extra_samples(extra)
     return TiffFacts(
         refusal=refusal,
         notes=notes,
@@ -126,6 +131,7 @@ def read_tiff(file: BinaryIO) -> TiffFacts:
         iptc=None if iptc is None else iptc.data or None,
         dpi=dpi,
         ycbcr=photometric == _YCBCR and page.number(_COMPRESSION, 1) != 7,
+        extra=extra,
         orientation_at=(turn.data_at, turn.order) if turn is not None and bad_turn else None,
     )
 
@@ -151,23 +157,27 @@ def _refusal(page: Directory, photometric: int) -> str:
     samples, colors = page.number(_SAMPLES, 1), _COLORS.get(photometric)
     if colors is None or samples < colors or bits & {32} or 2 in formats:
         return ""  # the decoder tells
-    extra = samples - colors
-    declared = [int(value) for value in page.numbers(_EXTRA)]
-    if extra and not (extra == 1 and declared[:1] and declared[0] in (1, 2)):
-        kind = "gray" if photometric in (0, 1) else _NAMES[colors]
-        what = f"{extra} band{'s' if extra > 1 else ''} beyond {kind}"
-        if any(value in (1, 2) for value in declared):
-            what += ", one of them transparency"
-        else:
-            what += f" that {'are' if extra > 1 else 'is'} not declared as transparency (ExtraSamples)"
-        return f"has {what}; save each band as a file of its own, or declare the transparency"
-    if extra and page.number(_PLANES, 1) == 2 and colors == 1:
-        return "stores gray and transparency in separate planes, which is not read; save it pixel by pixel (contiguous)"
+    extra = _extra(page, photometric)
+    if len(extra) - count_bands(extra) != sum(kind in (1, 2) for kind in extra):
+        return "declares several bands as transparency; save each band as a file of its own"
+    if count_bands(extra) and ASSOCIATED in extra:
+        return "has bands beside transparency that the colors are multiplied by; save it with unassociated alpha"
+    if count_bands(extra) and photometric not in (0, 1, 2):
+        kind = _NAMES[colors] if colors > 1 else "gray" if photometric == 4 else "a palette"
+        return f"has {len(extra)} more than the samples of {kind}; save each band as a file of its own"
+    if extra and page.number(_PLANES, 1) == 2 and colors == 1:  # libvips mixes their rows
+        what = "bands" if count_bands(extra) else "gray and transparency"
+        return f"stores {what} in separate planes, which is not read; save it pixel by pixel (contiguous)"
     if photometric == _YCBCR and compression != 7:
         full = tuple(int(value) for value in page.numbers(_SUBSAMPLING) or (2, 2)) == (1, 1)
         if not full or page.number(_PLANES, 1) == 2:
             return "stores YCbCr with reduced chroma without JPEG, which is not read; save it as RGB"
     return ""
+
+
+def _extra(page: Directory, photometric: int) -> tuple[int, ...]:
+    extra = page.number(_SAMPLES, 1) - _COLORS.get(photometric, page.number(_SAMPLES, 1))
+    return kinds_of(max(0, extra), [int(value) for value in page.numbers(EXTRA_SAMPLES)])
 
 
 def _notes(page: Directory, photometric: int) -> tuple[str, ...]:
@@ -222,23 +232,26 @@ def scaled_tags(tags: dict[int, Entry], rows: float, columns: float) -> dict[int
     return result
 
 
-def with_tags(
-    data: bytes,
+def add_tags(
+    file: BinaryIO,
     tags: dict[int, Entry],
     dpi: tuple[float, float] | None,
     exif: bytes | None = None,
     iptc: bytes | None = None,
     description: str = "",
-) -> bytes:
-    """An encoded TIFF with fields of its own, of EXIF and of IPTC, and without a resolution that nobody stated.
+) -> None:
+    """Give a TIFF, open for reading and writing, fields of its own, of EXIF and of IPTC, and no resolution that nobody
+    stated.
 
     tags: Fields to add. dpi: None if it is unknown. exif: A block, whose maker note is left out, since its offsets
     count from places in its own file. iptc: Records. description: ImageDescription, if `tags` have none.
     """
     changes: dict[int, Entry | None] = {}
-    body = bytearray(data)
-    order: Literal["<", ">"] = "<" if data[:2] == b"II" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
+    body, base = bytearray(), file.seek(0, 2)
+    file.seek(0)
+    head = file.read(4)
+    order: Literal["<", ">"] = "<" if head[:2] == b"II" else ">"
+    big = head[2:4] in (b"+\0", b"\0+")
     if description:
         changes[_DESCRIPTION] = entry(ASCII, description.encode() + b"\0")
     if exif is not None:
@@ -248,7 +261,8 @@ def with_tags(
             changes |= {tag: first.entries[tag] for tag in _OF_EXIF if tag in first.entries and first.entries[tag].data}
             for tag in (_EXIF, _GPS):
                 if tag in first.entries:
-                    place = append_directory(body, _movable(read_directory(block, first.number(tag))), order, big)
+                    inner = _movable(read_directory(block, first.number(tag)))
+                    place = append_directory(body, inner, order, big, base=base)
                     changes[tag] = entry(LONG8 if big else LONG, (place,))
         except ValueError:
             pass  # `exif_lost` tells
@@ -257,7 +271,8 @@ def with_tags(
     changes |= tags
     if dpi is None and _XRES not in tags:  # the fields are required; unit 1 says that only their ratio has a meaning
         changes |= {_XRES: entry(RATIONAL, (1.0,)), _YRES: entry(RATIONAL, (1.0,)), _UNIT: entry(SHORT, (1,))}
-    return changed(body, changes) if changes else data
+    if changes:
+        change_entries(file, body, changes)
 
 
 def _movable(inner: Directory) -> dict[int, Entry]:

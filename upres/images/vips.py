@@ -39,6 +39,11 @@ def set_threads(count: int) -> None:
     pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def codec_version() -> str:
+    """ "libvips 8.18.7": results of one version have the same bytes."""
+    return "libvips " + ".".join(str(pyvips.version(part)) for part in range(3))
+
+
 def begin_pixels() -> None:
     """Call before libvips computes pixels, which starts its worker threads.
 
@@ -73,6 +78,21 @@ def attempt(work: Callable[[], T]) -> T:
             return work()
         except (pyvips.Error, UnicodeDecodeError) as error:
             raise VipsError(_reason(error)) from error
+
+
+def attempt_once(work: Callable[[], T]) -> T:
+    """What `work` returns, which calls libvips and may run for minutes, cannot be repeated, and may wait for others.
+
+    If it fails while other calls run, its reason may be one of theirs.
+
+    Raises:
+        VipsError: libvips failed.
+    """
+    try:
+        return work()
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        _calls.disturb()
+        raise VipsError(_reason(error)) from error
 
 
 def load(source: Path | bytes, loader: str, fail_on: str, **options: Any) -> Any:
@@ -142,6 +162,12 @@ class _Calls:
             with self._changed:
                 self._exclusive -= 1
                 self._changed.notify_all()
+
+    def disturb(self) -> None:
+        """The calls under way may have the text of an error that is not theirs."""
+        with self._changed:
+            for call in self._running:
+                call.alone = False
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         while not self._changed.wait_for(ready, timeout=1.0):  # looks again: Ctrl-C may have cost us the notice

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from upres.errors import InputError
 from upres.images.avif_boxes import box_head
 from upres.images.picture import Header
-from upres.images.sniff import HEAD_BYTES, NAMES, sniff
+from upres.images.sniff import FOREIGN, HEAD_BYTES, NAMES, sniff
 from upres.system.memory import available_bytes
 from upres.system.text import words_for_bytes
 
@@ -29,7 +29,7 @@ _STREAM_BYTES = 512 << 20  # of a picture that is read into memory
 
 
 def check_claim(name: str, header: Header, source: Path | bytes) -> None:
-    """Raise `InputError` where the file is too small for its size in pixels, or memory too small for the picture."""
+    """Raise `InputError` where the file is too small for its size in pixels."""
     pixels, size = header.height * header.width, _size(source)
     most = _MOST_PIXELS.get(header.format, pixels) * (size + _HEADER_BYTES)
     if pixels > most or (pixels > _LARGE_PIXELS and pixels > _LARGE_PER_BYTE * size):
@@ -37,7 +37,11 @@ def check_claim(name: str, header: Header, source: Path | bytes) -> None:
             f"{name} claims {header.width:,} x {header.height:,} pixels in {size:,} bytes, which no real picture does; "
             "if it is one, save it as uncompressed TIFF"
         )
-    needed = decode_bytes(header)
+
+
+def check_room(name: str, header: Header) -> None:
+    """Raise `InputError` where the memory is too small for the whole picture."""
+    pixels, needed = header.height * header.width, decode_bytes(header)
     if pixels > _WEIGHED_PIXELS and needed > (free := available_bytes()):
         raise InputError(
             f"{name} has {header.width:,} x {header.height:,} pixels and needs {words_for_bytes(needed)} of memory to "
@@ -47,7 +51,7 @@ def check_claim(name: str, header: Header, source: Path | bytes) -> None:
 
 def decode_bytes(header: Header) -> int:
     """Memory that `read_picture` takes at its peak: the samples, and the same as float32."""
-    samples = header.height * header.width * (header.channels + header.has_alpha)
+    samples = header.height * header.width * (header.channels + header.has_alpha + header.bands)
     return samples * (header.depth // 8 + 4)
 
 
@@ -61,7 +65,7 @@ def read_source(file: BinaryIO, name: str) -> bytes:
         kind = f"{type(file).__module__}.{type(file).__qualname__}"
         raise InputError(f"expected a path, bytes or a file open in binary mode, got {kind}; open files with mode 'rb'")
     form, seems = sniff(head)
-    if form is None:
+    if form is None and seems not in FOREIGN:
         raise unsupported(name, seems)
     parts, size = [head], len(head)
     while part := file.read(1 << 20):

@@ -18,6 +18,8 @@ import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
+from upres.images import png_chunks
+from upres.images.bands import joined_bands, kinds_in
 from upres.images.embed import embed, metadata_notes, needs_exif_item
 from upres.images.icc import Levels, color_space, from_srgb, is_srgb, matrix_profile, wrap
 from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
@@ -98,13 +100,18 @@ def write_picture(
         if format is None:
             suffixes, found = ", ".join(WRITABLE_FORMATS), target.suffix or "none"
             raise OutputError(f"cannot write {target}: expected a suffix of {suffixes}; got {found}")
+    check_target(target)
+    write_atomic(target, encode_picture(picture, format, quality=quality, png_level=png_level))
+
+
+def check_target(target: Path) -> None:
+    """Raise `OutputError` for a folder or a device: the rename of an atomic write would replace the latter."""
     try:
-        if exists(target) and not is_file(target):  # the rename of an atomic write would replace a device
+        if exists(target) and not is_file(target):
             what = "folder" if is_folder(target) else "pipe or a device"
             raise OutputError(f"cannot write {target}: it is a {what}, expected a file name")
     except OSError as error:  # its folder may no longer be entered
         raise output_error(target, error) from error
-    write_atomic(target, encode_picture(picture, format, quality=quality, png_level=png_level))
 
 
 def _write_file(
@@ -136,10 +143,14 @@ def encode_picture(picture: Picture, format: str, *, quality: int | None = None,
     check_writable(format, height, width, picture.depth)
     for note in writing_notes(picture, format):
         _LOG.warning("%s", note)
-    image = _describe(wrap(_levels(picture, format)), picture, format)
+    image = wrap(levels_to_write(picture, format))
+    if picture.bands is not None and picture.pixels.shape[2] == 1:  # several bands are no RGB
+        image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
+    image = describe(image, picture, format)
     begin_pixels()
     try:
-        data = attempt(lambda: _save(image, picture, format, quality, png_level))
+        operation, options = save_options(picture, format, quality, png_level)
+        data: bytes = attempt(lambda: pyvips.Operation.call(f"{operation}_buffer", image, **options))
     except VipsError as error:
         raise OutputError(
             f"cannot encode {width} x {height} pixels as {format}: {error}; choose another format"
@@ -152,7 +163,7 @@ def _check_format(format: str) -> None:
         raise OutputError(f"format must be one of {', '.join(_LONGEST_PX)}, got {format!r}")
 
 
-def _levels(picture: Picture, format: str) -> Levels:
+def levels_to_write(picture: Picture, format: str) -> Levels:
     """Levels h w c to encode, in the profile of the picture, alpha last."""
     depth = 16 if picture.depth == 16 and _BITS[format] > 8 else 8
     pixels, alpha = picture.pixels, picture.alpha
@@ -162,7 +173,17 @@ def _levels(picture: Picture, format: str) -> Levels:
         alpha = None
     colors = _in_profile(pixels, picture.icc, depth)
     levels = colors if alpha is None else np.concatenate((colors, quantize(alpha, depth)[:, :, None]), axis=2)
+    if picture.bands is not None and format == "tiff":
+        kinds = kinds_in(picture.tiff_tags, picture.bands.shape[2], alpha is not None)
+        levels = joined_bands(levels, quantize(picture.bands, depth), kinds)
     return _of_12_bits(levels) if depth > _BITS[format] else levels
+
+
+def levels_type(picture: Picture, format: str) -> tuple[np.dtype[Any], int]:
+    """Type and channels of `levels_to_write`."""
+    alpha = picture.alpha is not None and format != "jpeg"
+    wide = picture.depth == 16 and _BITS[format] > 8
+    return np.dtype(np.uint16 if wide else np.uint8), picture.pixels.shape[2] + alpha
 
 
 def _of_12_bits(levels: Levels) -> Levels:
@@ -187,7 +208,19 @@ def _in_profile(pixels: NDArray[np.float32], icc: bytes | None, depth: int) -> L
     return levels
 
 
-def _describe(image: Any, picture: Picture, format: str) -> Any:
+def png_of(levels: Levels, icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> bytes:
+    """Levels h w c (alpha last) as an uncompressed PNG with metadata: what other decoders read, for ours."""
+    image = wrap(levels)
+    for name, value in (("icc-profile-data", icc), ("xmp-data", xmp)):
+        if value:
+            image.set_type(pyvips.GValue.blob_type, name, value)
+    begin_pixels()
+    data: bytes = attempt(lambda: image.pngsave_buffer(compression=0, filter="none", keep="icc:xmp"))
+    added = [] if exif is None else [png_chunks.chunk(b"eXIf", exif)]
+    return png_chunks.with_chunks(data, added, (b"pHYs",))
+
+
+def describe(image: Any, picture: Picture, format: str) -> Any:
     """The image with its profile, XMP and resolution."""
     dpi = picture.dpi or (_DPI_UNKNOWN, _DPI_UNKNOWN)
     image = image.copy(yres=dpi[0] / _MM_PER_INCH, xres=dpi[1] / _MM_PER_INCH)
@@ -203,18 +236,27 @@ def _describe(image: Any, picture: Picture, format: str) -> Any:
     return image
 
 
-def _save(image: Any, picture: Picture, format: str, quality: int | None, png_level: int | None) -> bytes:
+def save_options(
+    picture: Picture, format: str, quality: int | None, png_level: int | None
+) -> tuple[str, dict[str, Any]]:
+    """The operation of libvips that encodes `format`, such as "pngsave", and its options."""
     common: dict[str, Any] = {"keep": "icc:xmp:exif" if needs_exif_item(picture, format) else "icc:xmp"}
     q = quality if quality is not None else _QUALITY.get(format, 0)
     level = png_level if png_level is not None else _PNG_LEVEL
     if format == "png":
-        return image.pngsave_buffer(compression=level, filter="up" if level else "none", **common)
+        return "pngsave", {"compression": level, "filter": "up" if level else "none", **common}
     if format == "jpeg":
-        return image.jpegsave_buffer(Q=q, subsample_mode="off", **common)
+        return "jpegsave", {"Q": q, "subsample_mode": "off", **common}
     if format == "webp":
-        return image.webpsave_buffer(Q=q, smart_subsample=True, **common)
+        return "webpsave", {"Q": q, "smart_subsample": True, **common}
     if format == "avif":
         bits = 12 if picture.depth == 16 else 8
-        return image.heifsave_buffer(Q=q, compression="av1", bitdepth=bits, subsample_mode="off", **common)
-    size = image.width * image.height * image.bands * (2 if image.format == "ushort" else 1)
-    return image.tiffsave_buffer(compression="deflate", predictor="horizontal", bigtiff=size > _BIGTIFF_FROM, **common)
+        return "heifsave", {"Q": q, "compression": "av1", "bitdepth": bits, "subsample_mode": "off", **common}
+    dtype, channels = levels_type(picture, format)
+    size = picture.pixels.shape[0] * picture.pixels.shape[1] * channels * dtype.itemsize
+    return "tiffsave", {
+        "compression": "deflate",
+        "predictor": "horizontal",
+        "bigtiff": size > _BIGTIFF_FROM,
+        **common,
+    }

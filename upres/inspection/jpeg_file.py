@@ -6,12 +6,15 @@ Independent JPEG Group's (libjpeg, `jpeg_quality_scaling`), which scales these t
 
 from __future__ import annotations
 
-import struct
+import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from upres.images.ifd import read_directory
+from upres.images.jpeg_segments import FRAMES, segments
 
 Table = NDArray[np.int32]  # 8 8, steps of the coefficients: [vertical, horizontal frequency]
 
@@ -28,9 +31,7 @@ LUMA_K1: Table = np.array(
     ],
     np.int32,
 )
-_STANDALONE = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})  # markers without a length: TEM, SOI, RST0 to RST7
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, less DHT, JPG and DAC
-_DQT, _EOI, _SOS, _APP1 = 0xDB, 0xD9, 0xDA, 0xE1
+_DQT, _APP1 = 0xDB, 0xE1
 _ORIENTATION = 0x0112
 
 
@@ -56,26 +57,13 @@ def read_tables(data: bytes) -> JpegTables | None:
     tables: dict[int, Table] = {}
     frame: tuple[int, int, int] | None = None  # height, width, number of the first component's table
     orientation = 1
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        if marker in _STANDALONE:
-            at += 2
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        segment = data[at + 4 : at + 2 + length]
-        if marker in (_SOS, _EOI) or len(segment) < length - 2 or length < 2:
-            break
+    for marker, body in segments(io.BytesIO(data)):
         if marker == _DQT:
-            tables |= _parse_tables(segment)
-        elif marker in _FRAMES and len(segment) >= 9:
-            frame = (int.from_bytes(segment[1:3], "big"), int.from_bytes(segment[3:5], "big"), segment[8])
-        elif marker == _APP1 and segment.startswith(b"Exif\0\0"):
-            orientation = _orientation(segment[6:])
-        at += 2 + length
+            tables |= _parse_tables(body)
+        elif marker in FRAMES and len(body) >= 9:
+            frame = (int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"), body[8])
+        elif marker == _APP1 and body.startswith(b"Exif\0\0"):
+            orientation = _orientation(body[6:])
     if frame is None or frame[2] not in tables:
         return None
     return JpegTables(tables, tables[frame[2]], frame[0], frame[1], orientation)
@@ -101,19 +89,11 @@ def _parse_tables(segment: bytes) -> dict[int, Table]:
 
 
 def _orientation(tiff: bytes) -> int:
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None:
-        return 1
     try:
-        (first,) = struct.unpack_from(order + "I", tiff, 4)
-        (count,) = struct.unpack_from(order + "H", tiff, first)
-        for entry in range(count):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, first + 2 + 12 * entry)
-            if tag == _ORIENTATION:
-                return value if 1 <= value <= 8 else 1
-    except struct.error:  # a damaged directory says nothing; decoders take the picture as it lies, too
+        found = read_directory(io.BytesIO(tiff)).number(_ORIENTATION, 1)
+    except ValueError:  # a damaged directory says nothing; decoders take the picture as it lies, too
         return 1
-    return 1
+    return found if 1 <= found <= 8 else 1
 
 
 def _zigzag() -> NDArray[np.intp]:

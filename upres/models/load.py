@@ -165,10 +165,20 @@ def _load_part(part: Part) -> LoadedModel:
         network, weights = _of_state(part.model, path, parse_weights(data, str(path)))
         return LoadedModel(part.model, (network,), (ModelFile(path, part.share, license),), weights=weights)
     path = catalog.resolve(part.model)
+    try:
+        return _load_file(part, path, license, check=known is None)
+    except OSError as error:  # a disk that fails, a network drive that is gone
+        raise ModelError(
+            f"model {part.model}: cannot read {path}: {error.strerror or error}; check the disk"
+        ) from error
+
+
+def _load_file(part: Part, path: Path, license: str, *, check: bool) -> LoadedModel:
+    """check: Whether the file is compared with what is known of it."""
     kind = kind_of(path)
     pair = find_pair(path) if kind == "ncnn" else None
     files = tuple(ModelFile(file, part.share, license) for file in pair or (path,))
-    notes = tuple(note for file in files for note in check_file(file.path)) if known is None else ()
+    notes = tuple(note for file in files for note in check_file(file.path)) if check else ()
     network, weights = _read(part.model, path, kind)
     if weights is not None:
         check_weights(part.model, weights)

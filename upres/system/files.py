@@ -7,21 +7,27 @@ import hashlib
 import os
 import platform
 import secrets
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from upres.errors import OutputError
 
 # EFBIG is a file size limit (ulimit -f), EDQUOT a quota: to the user, each is a full disk.
 _NO_FLUSH = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF})
+_unfinished: set[Path] = set()  # partial files of this process
 DISK_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex digits. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The SHA-256 of a file, in hex digits. Raises OSError, which names the file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:  # of a read that fails, Python does not say in which file
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def model_bytes(path: Path) -> int:
@@ -72,8 +78,13 @@ def _runs(process: int) -> bool:
 def commit_partial(partial: Path, target: Path) -> None:
     """Rename a finished, flushed file to its final name and flush the folder's entry."""
     partial.replace(target)
+    flush_folder(target.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Flush the entries of a folder. Raises OSError."""
     if os.name == "posix":  # Windows has no handle of a folder to flush
-        folder = os.open(target.parent, os.O_RDONLY)
+        folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         except OSError as error:
@@ -95,16 +106,35 @@ def output_error(target: Path, error: OSError) -> OutputError:
 
 def write_atomic(target: Path, data: bytes | memoryview) -> None:
     """Write `data` to `target`, or leave it unchanged. Raises `OutputError` for a full disk or a missing permission."""
+    with open_atomic(target) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomic(target: Path) -> Generator[BinaryIO]:
+    """A file to read and write that becomes `target` at the end; after any exception `target` is unchanged.
+
+    Raises `OutputError` for a full disk or a missing permission.
+    """
     try:
         target = target.resolve()  # a link stays a link: its target is replaced
         partial = partial_path(target)
+        _unfinished.add(partial)
         try:
-            with partial.open("xb") as file:
-                file.write(data)
+            with partial.open("x+b") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             commit_partial(partial, target)
         finally:
             partial.unlink(missing_ok=True)
+            _unfinished.discard(partial)
     except OSError as error:
         raise output_error(target, error) from error
+
+
+def discard_unfinished() -> None:
+    """Remove the files that `open_atomic` has not finished. For a process that ends while threads still write them."""
+    for partial in list(_unfinished):
+        with suppress(OSError):  # another thread was faster, or the system keeps open files
+            partial.unlink()

@@ -18,9 +18,20 @@ def own_results(paths: Iterable[Path]) -> set[Path]:
     NAME.* among `paths`.
     """
     paths = list(paths)
-    known = {(path.parent, path.stem) for path in paths}
-    matches = ((path, _OWN_RESULT.fullmatch(path.stem)) for path in paths)
+    known = {(path.parent, _stem(path)) for path in paths}
+    matches = ((path, _OWN_RESULT.fullmatch(_stem(path))) for path in paths)
     return {path for path, match in matches if match is not None and (path.parent, match["stem"]) in known}
+
+
+def has_no_ending(name: str) -> bool:
+    """Whether a file's name has no ending, as those of DICOM often do, or a number in place of one."""
+    ending = Path(name).suffix[1:]
+    return not ending or ending.isdecimal()
+
+
+def _stem(path: Path) -> str:
+    """The name without its ending, of which ".nii.gz" is one."""
+    return path.stem.removesuffix(".nii") if path.suffix == ".gz" else path.stem
 
 
 @dataclass(slots=True)
@@ -37,14 +48,21 @@ class FoundFiles:
 
 
 def find_files(
-    top: Path, suffixes: Iterable[str], *, kind: str = "picture", recursive: bool = True, keep_out: Path | None = None
+    top: Path,
+    suffixes: Iterable[str],
+    *,
+    kind: str = "picture",
+    recursive: bool = True,
+    keep_out: Path | None = None,
+    by_content: Callable[[Path], bool] | None = None,
 ) -> FoundFiles:
     """The files below `top` whose names end in one of `suffixes`.
 
     suffixes: endings in lower case (".png"); those of the files may be in upper case. kind: what such a file is, for
     the reasons. recursive: go into the folders inside; otherwise they are counted. keep_out: a folder to skip without
-    counting it. Skipped and counted: hidden files, other endings, broken links and whatever else is not a file, links
-    to folders (they could lead in circles), unreadable folders. Hidden folders are skipped without a count.
+    counting it. by_content: whether a file whose name has no ending is wanted. Skipped and counted: hidden files, other
+    endings, broken links and whatever else is not a file, links to folders (they could lead in circles), unreadable
+    folders. Hidden folders are skipped without a count.
     """
     found, endings = FoundFiles(), frozenset(suffixes)
     shut = None if keep_out is None else os.path.realpath(keep_out)
@@ -68,7 +86,9 @@ def find_files(
             path = folder / name
             if name.startswith("."):
                 found.passed_over["hidden file"] += 1
-            elif path.suffix.lower() not in endings:
+            elif not name.lower().endswith(tuple(endings)) and not (
+                by_content is not None and has_no_ending(name) and by_content(path)
+            ):
                 found.passed_over[f"file that is not a {kind}"] += 1
             elif not path.is_file():
                 found.passed_over["link that leads nowhere" if path.is_symlink() else f"{kind} that is not a file"] += 1

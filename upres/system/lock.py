@@ -11,7 +11,7 @@ from upres.system.files import output_error
 
 
 class FileGuard:
-    """A lock file that this process holds until `release`, which removes it.
+    """A lock file that this process holds until `release`, by any thread, which removes it.
 
     Raises:
         UsageError: Another process holds it; `refusal` is the message.
@@ -21,7 +21,7 @@ class FileGuard:
     def __init__(self, path: Path, refusal: str) -> None:
         from filelock import FileLock, Timeout
 
-        self._path, self._lock = path, FileLock(path, timeout=0)
+        self.path, self._lock = path, FileLock(path, timeout=0, thread_local=False)
         try:
             self._lock.acquire()
         except Timeout:
@@ -33,7 +33,7 @@ class FileGuard:
         """Let others use it. Does nothing the second time."""
         if self._lock.is_locked:
             with suppress(OSError):  # the folder is gone or no longer writable: nobody waits for it
-                self._path.unlink()
+                self.path.unlink()
             self._lock.release()
 
 

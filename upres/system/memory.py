@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from upres.errors import UsageError
 from upres.system.kernel_files import cgroups, field_of, number_in
+from upres.system.text import words_for_bytes
 
+PROCESS_BYTES = 112 << 20  # of an `upres upscale` without picture and network: Python, numpy, ncnn, libvips (measured)
 _UNLIMITED = 1 << 60  # cgroup v1 writes "no limit" as a number near 2^63
 
 
@@ -75,6 +78,16 @@ def peak_bytes() -> int | None:
 
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2) of each
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def of_process(limit_bytes: int) -> int:
+    """What a limit on the whole process leaves for pictures and networks. Raises `UsageError` if that is nothing."""
+    if limit_bytes <= PROCESS_BYTES:
+        raise UsageError(
+            f"`memory_bytes` must be more than {words_for_bytes(PROCESS_BYTES)}, which the program itself takes; got "
+            f"{words_for_bytes(limit_bytes)}"
+        )
+    return limit_bytes - PROCESS_BYTES
 
 
 def limit_memory(spare_bytes: int, most_bytes: int | None = None) -> None:

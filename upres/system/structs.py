@@ -27,16 +27,23 @@ _WORDS = {
 }
 
 
-def convert(data: object, kind: type[T], where: str, *, strict: bool = True) -> T:
+def convert(
+    data: object, kind: type[T], where: str, *, strict: bool = True, locate: Callable[[Path], str] | None = None
+) -> T:
     """Convert plain `data`, as from TOML or JSON, to `kind`. Raises `UsageError`; its message begins with `where`.
 
-    `strict=False` also reads numbers and truth values from strings, as the command line gives them.
+    `strict=False` also reads numbers and truth values from strings, as the command line gives them. `locate` says where
+    a key was set, such as "mine.toml, line 7", which then stands in place of `where`.
     """
     try:
         return msgspec.convert(data, kind, strict=strict)
     except msgspec.ValidationError as error:
         words, _, place = str(error).partition(" - at `$")
-        raise UsageError(_explain(words, data, kind, _parse(place), where)) from error
+        path = _parse(place)
+        if locate is not None:
+            field = re.fullmatch(r"Object contains unknown field `(.*)`", words)
+            where = locate((*path, field[1]) if field else path)
+        raise UsageError(_explain(words, data, kind, path, where)) from error
 
 
 def check_fields(struct: object) -> None:

@@ -9,28 +9,12 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_origin, get_type_hints
 
-from msgspec import Meta
-
-from upres.errors import UsageError
+from upres.errors import UsageError, nearest
 from upres.system.structs import convert, unknown
-
-Count = Annotated[int, Meta(ge=1, description="a whole number of 1 or more")]
-Natural = Annotated[int, Meta(ge=0, description="a whole number of 0 or more")]
-Weight = Annotated[float, Meta(ge=0.0, le=1e30, description="a finite number of 0 or more")]
-Share = Annotated[float, Meta(ge=0.0, le=1.0, description="a number in [0, 1]")]
-Below1 = Annotated[float, Meta(ge=0.0, lt=1.0, description="a number in [0, 1)")]
-Rate = Annotated[float, Meta(gt=0.0, lt=1.0, description="a number between 0 and 1")]
-Norm = Annotated[float, Meta(gt=0.0, description="a number above 0 (inf switches clipping off)")]
-PatchSide = Annotated[int, Meta(ge=8, description="a whole number of 8 or more")]
-Factors = Annotated[
-    tuple[Annotated[float, Meta(gt=0.0, le=1.0)], ...], Meta(min_length=1, description="numbers in (0, 1]")
-]
-Fractions = Annotated[
-    tuple[Annotated[float, Meta(gt=0.0, lt=1.0)], ...], Meta(description="fractions of the steps, in (0, 1)")
-]
-Betas = Annotated[tuple[Below1, Below1], Meta(description="two numbers in [0, 1)")]
+from upres.training.kinds import Below1, Betas, Count, Factors, Fractions, Natural, Norm, PatchSide, Rate, Share, Weight
+from upres.training.references import is_own, parse_term
 
 
 @dataclass(frozen=True)
@@ -44,10 +28,11 @@ class TrainConfig:
     scale: int
     source: str = ""  # publication the recipe's values come from
 
-    # Generator. depth: inner convolutions of compact and residual (multiples of 4 in residual), blocks of RRDB and
-    # SRResNet.
-    network: Literal["compact", "residual", "rrdb", "srresnet"] = "compact"
+    # Generator.
+    # compact, residual, rrdb, srresnet, realplksr, or one's own: FILE.py:NAME (docs/own-network.md)
+    network: str = "compact"
     width: Count = 32
+    # inner convolutions of compact and residual (multiples of 4 in residual), blocks of the others
     depth: Count = 12
     growth: Count = 32  # rrdb: channels added by each convolution of a dense block
     branched: bool = True  # compact, residual: parallel linear branches while training, merged for inference
@@ -79,19 +64,21 @@ class TrainConfig:
     learning_rate: Rate = 1e-3
     final_learning_rate: float = 1e-6
     warmup_steps: Natural = 500
-    schedule: Literal["cosine", "multistep", "wsd"] = "cosine"
+    schedule: str = "cosine"  # cosine, multistep, wsd, or one's own
     cycles: Count = 1  # cosine: number of equal cycles, each starting at the full rate
     milestones: Fractions = (0.5, 0.8, 0.9, 0.95)  # multistep: fractions of `steps` at which the rate is halved
     # wsd: the final fraction of the steps, which decays to final_learning_rate; 1: all of it after the warm-up
     decay_fraction: Share = 0.2
+    optimizer: Literal["adam", "adamw", "adan"] = "adam"  # adan has betas of its own
     betas: Betas = (0.9, 0.99)
+    weight_decay: Weight = 0.0  # adamw, adan: decoupled from the gradient
     # of the generator's gradient; inf: off. The median norm of a healthy compact run in stage one is 0.03
     clip_norm: Norm = 0.1
     ema_decay: Below1 = 0.999
 
     # The generator's loss is a weighted sum; terms of weight 0 are not computed.
-    loss: Literal["l1", "charbonnier", "mse"] = "l1"
-    final_loss: Literal["l1", "charbonnier", "mse"] = "l1"
+    loss: str = "l1"  # l1, charbonnier, mse, or one's own
+    final_loss: str = "l1"
     final_fraction: Share = 0.0  # the final fraction of the steps, which uses `final_loss`
     # weight of the teacher's output in the target of the losses, if there is a teacher; the rest is HR
     teacher_share: Share = 1.0
@@ -110,17 +97,21 @@ class TrainConfig:
     frequency_weight: Weight = 0.0
     consistency_weight: Weight = 0.0  # the downscaled output should equal the LR picture
     lattice_weight: Weight = 0.0  # penalizes patterns with the period of the LR pixel grid
+    structure_weight: Weight = 0.0  # 1 - MS-SSIM, over as many scales as fit into a patch
+    wavelet_weight: Weight = 0.0  # L1 of the details of two Haar levels
+    color_weight: Weight = 0.0  # L1 of colors blurred over some LR pixels
+    own_terms: tuple[str, ...] = ()  # further terms of one's own: FILE.py:NAME:WEIGHT
 
     # The discriminator.
-    discriminator: Literal["vgg", "unet", "patch"] = "vgg"
+    discriminator: str = "vgg"  # vgg, unet, patch, or one's own
     discriminator_width: Count = 64
     discriminator_learning_rate: Rate = 1e-4  # follows the same schedule
     discriminator_clip_norm: Norm = math.inf
     r1_weight: Weight = 0.0
     gradient_penalty_weight: Weight = 0.0
 
-    # Machine. precision: of convolutions in training.
-    # auto: bfloat16 where the processor supports it natively
+    # Machine.
+    # of convolutions in training; auto: bfloat16 where the processor supports it natively
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     channels_last: bool = True
     convolutions: Literal["auto", "winograd", "torch"] = "auto"  # winograd: on a CPU, in float32; needs a C++ compiler
@@ -173,7 +164,7 @@ def _plain(text: str, kind: Any) -> object:
     booleans.
     """
     if get_origin(kind) is tuple:
-        return [part.strip() for part in text.split(",")]
+        return [part.strip() for part in text.split(",") if text.strip()]
     if kind is bool:
         return {"yes": "true", "no": "false"}.get(text.lower(), text.lower())
     if get_origin(kind) is Literal and text.isdecimal():
@@ -231,10 +222,18 @@ def check_share(config: TrainConfig, processes: int) -> None:
 
 _LOSS_WEIGHTS = (
     "pixel_weight", "feature_weight", "gan_weight", "artefact_weight", "frequency_weight", "consistency_weight",
-    "lattice_weight",
+    "lattice_weight", "structure_weight", "wavelet_weight", "color_weight",
 )  # fmt: skip
 _MIXES = ("mixup", "cutmix", "cutblur")
-_SCALES = {"compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8)}
+_LOSSES = ("l1", "charbonnier", "mse")
+_CHOICES = {
+    "network": ("compact", "residual", "rrdb", "srresnet", "realplksr"), "schedule": ("cosine", "multistep", "wsd"),
+    "loss": _LOSSES, "final_loss": _LOSSES, "discriminator": ("vgg", "unet", "patch"),
+}  # fmt: skip
+_SCALES = {
+    "compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8),
+    "realplksr": (1, 2, 3, 4, 8),
+}  # fmt: skip
 
 
 def check_config(config: TrainConfig) -> None:
@@ -242,11 +241,16 @@ def check_config(config: TrainConfig) -> None:
     convert(dataclasses.asdict(config), TrainConfig, "")
     if config.pixel_steps and not config.pixel_weight:
         raise UsageError("`pixel_steps` needs a `pixel_weight` above 0: these steps have no other loss")
-    if not any(getattr(config, key) for key in _LOSS_WEIGHTS):
+    for key, known in _CHOICES.items():
+        value = cast("str", getattr(config, key))
+        if value not in known and not is_own(value):
+            options = ", ".join(known)
+            raise UsageError(f"{key} must be one of {options}, or FILE.py:NAME, got {value!r}{nearest(value, known)}")
+    if not any(getattr(config, key) for key in (*_LOSS_WEIGHTS, "own_terms")):
         raise UsageError(
             "all weights of the generator's loss are 0: set `pixel_weight`, `feature_weight` or `gan_weight`"
         )
-    if config.scale not in _SCALES[config.network]:
+    if config.network in _SCALES and config.scale not in _SCALES[config.network]:
         raise UsageError(
             f"`scale` of {config.network} must be one of {', '.join(map(str, _SCALES[config.network]))}, got "
             f"{config.scale}"
@@ -255,6 +259,8 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(
             f"`depth` of residual must be a multiple of 4 (each skip spans four convolutions), got {config.depth}"
         )
+    if config.network == "realplksr" and config.width % 4:
+        raise UsageError(f"`width` of realplksr must be a multiple of 4, got {config.width}")
     if not 0.0 <= config.final_learning_rate <= config.learning_rate:
         raise UsageError(
             f"`final_learning_rate` must be in [0, learning_rate], got {config.final_learning_rate} and "
@@ -278,4 +284,8 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(f"`batch` must be a multiple of `accumulate`, got {config.batch} and {config.accumulate}")
     if config.convolutions == "winograd" and (config.compile or config.precision == "bfloat16"):
         raise UsageError("`convolutions=winograd` needs precision=float32 and compile=false")
+    if config.weight_decay and config.optimizer == "adam":
+        raise UsageError(f"`weight_decay` needs optimizer=adamw or adan, got {config.weight_decay:g}")
     parse_layers(config.feature_layers)
+    for term in config.own_terms:
+        parse_term(term)

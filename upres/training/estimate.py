@@ -30,13 +30,14 @@ from upres.training.distributed.ranks import Ranks
 from upres.training.loop import gan_step, pixel_step
 from upres.training.losses.feature_files import Features, random_features
 from upres.training.memory import TRIAL, free_bytes, needed_bytes, noise_batch
-from upres.training.pretrained import choose_convolutions, choose_precision, features_layers
+from upres.training.pretrained import choose_convolutions, choose_precision, features_layers, load_parent
 from upres.training.run import Run
 from upres.training.state import build_state
 from upres.training.timing import Stopwatch
 from upres.training.winograd.conv import winograd
 
 _TIMED_STEPS = 3
+_SMALL_ENOUGH_S = 4.0  # whole steps are timed if all of them take no longer
 
 
 @dataclass(frozen=True)
@@ -58,67 +59,89 @@ class Estimate:
     step_s: float | None
     samples_s: float = 0.0
 
-    def lines(self, config: TrainConfig) -> list[str]:
-        """The estimate as text, one fact per line."""
-        listed = ", ".join(f"{name} {count:,}" for name, count in self.parameters.items())
-        lines = [
-            f"parameters: {listed}",
-            f"multiply-adds: {self.macs / 1e9:,.1f} G per step of {config.batch} samples, forward and backward",
-            f"memory: about {words_for_bytes(self.needed_bytes)} per process, {words_for_bytes(self.free_bytes)} "
-            "available",
-        ]
-        if self.step_s is not None:
-            total = self.step_s * config.steps
-            lines.append(
-                f"time: {self.step_s:.2f} s per step on this machine, {words_for_estimate(total)} for {config.steps:,} "
-                "steps"
-            )
-            lines.append(f"samples: {self.samples_s:.2f} s of one core per step, drawn during the previous step")
-        return lines
 
-
-def estimate(config: TrainConfig, ranks: Ranks, *, processes: int = 1, timed: bool = True) -> Estimate:
+def estimate(
+    config: TrainConfig,
+    ranks: Ranks,
+    *,
+    processes: int = 1,
+    timed: bool = True,
+    init: str | Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Estimate:
     """Estimate the cost of `config` on this machine, its batch shared by `processes`; feature networks get random
-    weights.
+    weights. `say` receives each line as soon as it is known.
 
-    Raises `UsageError` if the batch cannot be shared evenly.
+    A long step is timed with a few samples, and its time multiplied. `init`: initial weights, which are tried.
+
+    Raises `UsageError` if the batch cannot be shared evenly, and for `init` what a run would raise.
     """
     check_share(config, processes)
     config = dataclasses.replace(config, precision=choose_precision(config, ranks.device))
     whole, config = config, dataclasses.replace(config, batch=config.batch // processes)
     torch.set_num_threads(max(1, (config.threads or torch.get_num_threads()) // processes))
-    fast = choose_convolutions(config, ranks, lambda _: None)
     state = build_state(config, ranks)
     network = random_features(config.features).to(ranks.device) if config.feature_weight else None
     features = Features(network, features_layers(config, config.features) if network else {}, "random weights")
     counted = {"generator": state.net, "discriminator": state.discriminator, config.features: network}
     parameters = {name: count_parameters(net) for name, net in counted.items() if net is not None}
-    parameters["generator as shipped"] = sum(t.numel() for t in state.net.merged_state_dict().values())  # pyright: ignore
+    parameters["generator as shipped"] = sum(
+        t.numel() for t in state.net.merged_state_dict().values() if t.is_floating_point()
+    )
+    say(f"parameters: {', '.join(f'{name} {count:,}' for name, count in parameters.items())}")
+    if init is not None:
+        load_parent(init, None, state, lambda: noise_batch(config, ranks, TRIAL)[0], say)
     step = pixel_step if state.discriminator is None else gan_step
     with tempfile.TemporaryDirectory() as folder:
         run = Run(config, Path(folder), ranks, Stopwatch(ranks.device), features)
         needed, free = needed_bytes(run, state), free_bytes(ranks.device)
+        say(f"memory: about {words_for_bytes(needed)} per process, {words_for_bytes(free)} available")
+        small = dataclasses.replace(run, config=dataclasses.replace(config, accumulate=1))
         with _MacCounter() as counter:
-            whole_batch = dataclasses.replace(run, config=dataclasses.replace(config, accumulate=1))
-            step(whole_batch, state, *noise_batch(config, ranks, TRIAL), 0)
+            step(small, state, *noise_batch(config, ranks, TRIAL), 0)
         macs = counter.macs / TRIAL * whole.batch
+        samples = f"of {whole.batch} samples, forward and backward"
+        say(f"multiply-adds: {macs / 1e9:,.1f} G per step {samples}")
         step_s, samples_s = None, 0.0
         if timed and needed <= free:
-            draw = _drawing(config, ranks)
-            draw(0)  # builds tables and loads libraries, which must not be timed
-            begun = time.perf_counter()
-            draw(1)
-            samples_s = time.perf_counter() - begun
-            seconds: list[float] = []
-            with ThreadPoolExecutor(1) as pool, winograd(fast):
-                for number in range(1, _TIMED_STEPS + 1):
-                    begun = time.perf_counter()
-                    pending = pool.submit(draw, number)
-                    step(run, state, *noise_batch(config, ranks, config.batch, number), 0)
-                    pending.result()
-                    seconds.append(time.perf_counter() - begun)
-            step_s = min(seconds)
+            with winograd(choose_convolutions(config, ranks, lambda _: None)):
+                step_s, samples_s, how = _time(
+                    config,
+                    ranks,
+                    lambda n: step(small if n == TRIAL else run, state, *noise_batch(config, ranks, n), 0),
+                )
+            length = f"{words_for_estimate(step_s * config.steps)} for {config.steps:,} steps"
+            say(f"time: {step_s:.2f} s per step on this machine{how}, {length}")
+            say(f"samples: {samples_s:.2f} s of one core per step, drawn during the previous step")
+        elif timed:
+            say("time: not measured, since a step does not fit into memory")
     return Estimate(parameters, macs, needed, free, step_s, samples_s)
+
+
+def _time(config: TrainConfig, ranks: Ranks, step: Callable[[int], object]) -> tuple[float, float, str]:
+    """Seconds of a step and of drawing its samples, and how they were measured; `step` runs one of so many samples."""
+    draw = _drawing(config, ranks)
+    draw(0)  # builds tables and loads libraries, which must not be timed
+    samples_s = _seconds(lambda: draw(1))
+    few = min(TRIAL, config.batch)
+    step(few)  # the same, of torch
+    scaled_s = _seconds(lambda: step(few)) / few * config.batch
+    if scaled_s * _TIMED_STEPS > _SMALL_ENOUGH_S:
+        return max(scaled_s, samples_s), samples_s, f" (from one of {few} samples)"
+    with ThreadPoolExecutor(1) as pool:
+
+        def both(number: int) -> None:
+            pending = pool.submit(draw, number)
+            step(config.batch)
+            pending.result()
+
+        return min(_seconds(lambda n=n: both(n)) for n in range(1, _TIMED_STEPS + 1)), samples_s, ""
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
 
 
 def _drawing(config: TrainConfig, ranks: Ranks) -> Callable[[int], object]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from upres.degradation.apply import load_recipe
 from upres.training.batches import draw_of
 from upres.training.checkpoint import Checkpoint, save_checkpoint
-from upres.training.config import TrainConfig, check_share, plain_config
-from upres.training.data.roots import Root
+from upres.training.config import check_share, plain_config
 from upres.training.data.sampling import degrade_pairs
 from upres.training.data.training_set import load_training_set
 from upres.training.distributed.ranks import Ranks
@@ -40,8 +39,10 @@ from upres.training.memory import check_memory
 from upres.training.monitoring.stability import StabilityGuard
 from upres.training.monitoring.tensorboard import TrainingMonitor
 from upres.training.monitoring.validation import check_pairs, validate
+from upres.training.networks.own import OwnGenerator
+from upres.training.own_code import identity
+from upres.training.plan import RunPlan
 from upres.training.pretrained import (
-    PretrainedFiles,
     check_names,
     choose_convolutions,
     choose_precision,
@@ -49,6 +50,7 @@ from upres.training.pretrained import (
     open_features,
     open_perceptual_metric,
 )
+from upres.training.resume import check_same_run, halves_of
 from upres.training.run import Progress, Run, Say
 from upres.training.run_folder import (
     append_validation,
@@ -56,7 +58,6 @@ from upres.training.run_folder import (
     check_finite,
     check_folder,
     check_same_on_all,
-    check_same_run,
     generator_of,
     go_back,
     keep_model,
@@ -79,40 +80,34 @@ from upres.training.winograd.conv import winograd
 
 
 def train(
-    config: TrainConfig,
-    data: Path | Sequence[Root],
-    out: Path,
+    plan: RunPlan,
     *,
-    validation: Path | Sequence[Root] | None = None,
     resume: bool = False,
-    guard: bool = False,
-    sources: PretrainedFiles = PretrainedFiles(),  # noqa: B008  # frozen
     ranks: Ranks = Ranks(),  # noqa: B008  # frozen
     report: Callable[[Progress], None] | None = None,
     say: Say | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Train as `config` says on the pictures of `data`; returns the path of the merged plain network.
+    """Train as `plan` says; returns the path of the merged plain network.
 
-    config: the resolved recipe. data: folders or shards to train on. out: the run's folder. validation: folders to
-    validate on; None: pictures held out from `data`. resume: continue from the newest intact checkpoint in `out`, bit
-    for bit (same machine, ranks and threads). guard: if training becomes unstable, go back once to the last good
-    checkpoint and halve the learning rates; else only warn. sources: initial weights, feature network and teacher.
-    ranks: this process among those of the run. report: called after every step. say: receives messages, on rank 0.
-    should_stop: asked after every step; if true, a checkpoint is saved and KeyboardInterrupt raised.
+    plan: configuration, pictures, the run's folder, files to start from. resume: continue from the newest intact
+    checkpoint in the folder, bit for bit (same machine, ranks and threads). ranks: this process among those of the run.
+    report: called after every step. say: receives messages, on rank 0. should_stop: asked after every step; if true, a
+    checkpoint is saved and KeyboardInterrupt raised.
 
     Raises `DataError` for unusable data or a run folder of another configuration, `EngineError` for a loss that is not
     finite, `OutputError` for a full disk.
     """
+    config, out, sources, guard = plan.config, plan.out, plan.sources, plan.guard
     say = say if say is not None and ranks.rank == 0 else lambda _: None
     check_share(config, ranks.count)
     check_names(config)
-    start = check_folder(out, resume, say)
+    start = check_folder(out, resume)
     if config.threads:
         torch.set_num_threads(max(1, config.threads // ranks.count))
 
     # Data. The batch of a step is a pure function of (seed, step).
-    pictures = load_training_set(config, data, validation)
+    pictures = load_training_set(config, plan.data, plan.validation)
     for words in (*(f"left out: {words}" for words in pictures.left_out), *pictures.notes):
         say(words)
     config = replace(
@@ -125,6 +120,8 @@ def train(
 
     # State: networks, averages and optimizers, all of it saved in checkpoints.
     state = build_state(config, ranks)
+    if isinstance(state.net, OwnGenerator) and state.net.reason:
+        say(f"{config.network} stays with torch, other engines cannot run it: {state.net.reason}")
     features = open_features(config, sources.features, ranks, say)
     metric = open_perceptual_metric(config, sources.features, ranks, say)
     fast = choose_convolutions(config, ranks, say)
@@ -139,9 +136,10 @@ def train(
         "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity,
         "init": parent.sha256, "degradation": recipe.sha256 if recipe else "", "processes": ranks.count,
         "winograd": fast, "guard": "on" if guard else "", "teacher": teacher.identity if teacher is not None else "",
-    }  # fmt: skip
+    } | ({"code": code} if (code := identity(config)) else {})  # fmt: skip
     if start is not None:
         check_same_run(start, facts, out)
+        facts |= {"halves": halves} if (halves := halves_of(start.facts)) else {}
         unpack(start.tensors, state)
         say(f"continuing after step {start.step}")
     first = start.step if start is not None else 0
@@ -149,7 +147,7 @@ def train(
     stability = StabilityGuard(config, guard, start.facts if start is not None else None, say)
     best = -math.inf
     if ranks.rank == 0:
-        make_folder(out, config)
+        make_folder(replace(plan, config=config), facts)
         best = best_so_far(run, first)
     if ranks.any(should_stop()):
         raise KeyboardInterrupt

@@ -7,6 +7,7 @@ A file that one rank cannot load is used by none.
 from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from upres.errors import DataError, EngineError, ModelError
+from upres.graph.architectures import without_counters
 from upres.metrics.niqe import PARAMETERS, fetch_parameters
 from upres.models.load import load_model
 from upres.system.files import sha256_of
@@ -26,22 +28,13 @@ from upres.training.distributed.ranks import Ranks
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import FEATURES, Features, card_of, fetch_features
 from upres.training.monitoring.validation import PerceptualMetric
+from upres.training.networks.own import OwnGenerator
 from upres.training.run import Say
 from upres.training.state import TrainState, begin_with
 from upres.training.winograd.build import load_kernel
 from upres.weights.read import read_weights
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class PretrainedFiles:
-    """Files that a run starts from or measures with."""
-
-    init: Path | None = None  # initial weights of the generator; None: random
-    init_discriminator: Path | None = None
-    features: Path | None = None  # the feature network's file, or its folder; None: cache or download
-    teacher: str | None = None  # name or file of a model whose output becomes the target
 
 
 def check_names(config: TrainConfig) -> None:
@@ -170,7 +163,11 @@ class Parent:
 
 
 def load_parent(
-    init: Path | None, init_discriminator: Path | None, state: TrainState, first_lr: Callable[[], Tensor], say: Say
+    init: str | Path | None,
+    init_discriminator: Path | None,
+    state: TrainState,
+    first_lr: Callable[[], Tensor],
+    say: Say,
 ) -> Parent:
     """Load the initial weights; `first_lr` draws the same batch on every rank. Raises `DataError` or `ModelError`."""
     if init_discriminator is not None:
@@ -180,16 +177,35 @@ def load_parent(
         say(f"the discriminator starts from {init_discriminator}")
     if init is None:
         return Parent(None, "")
-    loaded = load_model(init)
-    plain = {name: torch.from_numpy(np.array(array)) for name, array in loaded.state_dict().items()}
+    if isinstance(state.net, OwnGenerator) and state.net.description is None:
+        arrays, files = read_weights(Path(init)), [Path(init)]  # of no family: only its own code knows the network
+    else:
+        loaded = load_model(init)
+        arrays, files = loaded.state_dict(), [file.path for file in loaded.files]
+    plain = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     begin_with(state, plain, first_lr)
     say(f"the generator starts from {init}")
-    return Parent(plain, "+".join(sha256_of(file.path) for file in loaded.files))
+    return Parent(plain, "+".join(sha256_of(path) for path in files))
+
+
+_OUTER = re.compile(r"^(module|_orig_mod|net_?D|net_d|discriminator|model)\.")
+
+
+def _plain_names(state: Mapping[str, T]) -> dict[str, T]:
+    """The tensors under BasicSR's names: without wrappers, and with those of torch's older spectral norm."""
+    state = without_counters(state)
+    while state and all(_OUTER.match(name) for name in state):
+        state = {_OUTER.sub("", name): tensor for name, tensor in state.items()}
+    newer = {"parametrizations.weight.original": "weight_orig"}
+    newer |= {f"parametrizations.weight.0._{part}": f"weight_{part}" for part in "uv"}
+    for long, short in newer.items():
+        state = {name.replace(long, short): tensor for name, tensor in state.items()}
+    return state
 
 
 def _load_discriminator(discriminator: nn.Module, path: Path) -> None:
     """Match tensors by name and shape: matching by order would load wrong tensors unnoticed."""
-    state = read_weights(path)
+    state = _plain_names(read_weights(path, discriminator=True))
     own = discriminator.state_dict()
     for name, tensor in own.items():
         if name not in state and name.endswith("num_batches_tracked"):

@@ -26,15 +26,20 @@ from upres.training.checkpoint import (
     list_checkpoints,
     read_checkpoint,
 )
-from upres.training.config import FREE_FIELDS, TrainConfig, plain_config
+from upres.training.config import TrainConfig, plain_config
 from upres.training.distributed.ranks import Ranks
 from upres.training.monitoring.curves import CURVE, read_validations
 from upres.training.monitoring.stability import StabilityGuard, Verdict
 from upres.training.monitoring.sweep import sweep
 from upres.training.monitoring.validation import Quality
 from upres.training.networks.generators import AnyGenerator
+from upres.training.networks.own import OwnGenerator
+from upres.training.plan import RunPlan
 from upres.training.pretrained import Parent
-from upres.training.run import Run, Say
+from upres.training.resume import halves_of
+from upres.training.run import Run
+from upres.training.run_file import RUN_FILE, file_of
+from upres.training.run_file_text import run_text
 from upres.training.state import TrainState, averaged_net, unpack
 from upres.weights.read import write_safetensors
 
@@ -45,18 +50,19 @@ def refuse_present_run(out: Path) -> None:
         raise DataError(f"{out} already holds a run: use `resume=True` to continue it, or choose another `out`")
 
 
-def check_folder(out: Path, resume: bool, say: Say) -> Checkpoint | None:
+def check_folder(out: Path, resume: bool) -> Checkpoint | None:
     """The checkpoint to continue from, None for a new run. Raises `DataError` if a run would be overwritten."""
     if not resume:
         refuse_present_run(out)
-    start = latest_checkpoint(out / "checkpoints") if resume else None
-    if start is None and resume:
-        say(f"{out} holds no checkpoint to resume from: starting at step 0")
-    return start
+    return latest_checkpoint(out / "checkpoints") if resume else None
 
 
-def make_folder(out: Path, config: TrainConfig) -> None:
-    """Create the run's folder and `config.json`, and remove partial files of a killed writer. Raises `OutputError`."""
+def make_folder(plan: RunPlan, facts: Mapping[str, object]) -> None:
+    """Create the run's folder, `config.json` and `run.toml`, and remove partial files of a killed writer.
+
+    Raises `OutputError`.
+    """
+    out, config = plan.out, plan.config
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -64,41 +70,9 @@ def make_folder(out: Path, config: TrainConfig) -> None:
     for half in (*out.glob(".*.partial"), *(out / "checkpoints").glob(".*.partial")):
         half.unlink(missing_ok=True)
     write_atomic(out / "config.json", json.dumps(plain_config(config), indent=2).encode())
-
-
-def check_same_run(start: Checkpoint, facts: Mapping[str, object], out: Path) -> None:
-    """Raises `DataError` if the run to resume has another configuration, pictures, files or number of processes."""
-    before = cast("dict[str, Any]", start.facts["config"])
-    now = cast("dict[str, Any]", facts["config"])
-    # settings that are newer than the run had their defaults
-    before = plain_config(TrainConfig(recipe="", scale=1)) | before
-    newer = sorted(before.keys() - now.keys())
-    if newer:
-        raise DataError(
-            f"{out} was started by a newer version of upres, which had the setting {newer[0]}: upgrade upres to "
-            "continue the run"
-        )
-    # runs of versions that did not resolve these from the data
-    undecided = [key for key in ("channels", "bits") if not before[key]]
-    changed = sorted(key for key in now if key not in (*FREE_FIELDS, *undecided) and before[key] != now[key])
-    if changed:
-        words = ", ".join(f"{key} was {before[key]!r} and is {now[key]!r}" for key in changed)
-        raise DataError(
-            f"{out} was started with another configuration ({words}): resume with the same, or choose another `out`"
-        )
-    if start.facts["data"] != facts["data"]:
-        raise DataError(f"{out} was started with other pictures than `data` holds now: resume with the same files")
-    options = {
-        "features": "`features`", "init": "`init`", "degradation": "degradation recipe", "processes": "`processes`",
-        "winograd": "convolution algorithm", "guard": "`guard`", "teacher": "`teacher`",
-    }  # fmt: skip
-    for key, option in options.items():
-        if (start.facts.get(key) or None) != (facts[key] or None):
-            raise DataError(
-                f"{out} was started with another {option} ({start.facts.get(key) or 'none'}, now "
-                f"{facts[key] or 'none'}): "
-                "resume with the same, or choose another `out`"
-            )
+    head = ["What this folder was trained with: all that is needed to continue the run, or to repeat it."]
+    head += [f"Until step {half['until']}: {half['run']}, with other settings or data." for half in halves_of(facts)]
+    write_atomic(out / RUN_FILE, run_text(file_of(plan), config, comments=False, head=head).encode())
 
 
 def check_same_on_all(facts: Mapping[str, object], ranks: Ranks) -> None:
@@ -240,6 +214,8 @@ def sweep_from_parent(run: Run, parent: Parent, state: TrainState) -> None:
     """After a GAN run with a parent: measure and plot interpolations between the parent and the result."""
     if parent.state is None or not run.config.adversarial or run.metric.distance is None or not run.held_out:
         return
+    if isinstance(state.net, OwnGenerator) and state.net.description is None:
+        return  # a network that no graph expresses cannot be blended
     run.say("measuring interpolations between the parent and the result")
     sweep(run, parent.state, averaged_net(state.net, state.ema).merged_state_dict())
 

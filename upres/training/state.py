@@ -23,7 +23,11 @@ from upres.training.config import TrainConfig
 from upres.training.distributed.ranks import Ranks
 from upres.training.networks.discriminators import build_discriminator
 from upres.training.networks.generators import AnyGenerator, build_generator, channels_of
+from upres.training.networks.own import own_discriminator
 from upres.training.networks.srresnet import SRResNet
+from upres.training.optimizers import build_optimizer
+from upres.training.own_code import own_schedule
+from upres.training.references import is_own
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -40,9 +44,9 @@ class TrainState:
 
     net: AnyGenerator
     ema: dict[str, Tensor]
-    optimizer: torch.optim.Adam
+    optimizer: torch.optim.Optimizer
     discriminator: nn.Module | None = None
-    discriminator_optimizer: torch.optim.Adam | None = None
+    discriminator_optimizer: torch.optim.Optimizer | None = None
 
 
 def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
@@ -52,12 +56,18 @@ def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
         net = cast(AnyGenerator, _place(build_generator(config), config, ranks))
         discriminator = None
         if config.adversarial:
-            fresh = build_discriminator(config.discriminator, config.discriminator_width, ranks, channels_of(config))
+            fresh = (
+                own_discriminator(config)
+                if is_own(config.discriminator)
+                else build_discriminator(config.discriminator, config.discriminator_width, ranks, channels_of(config))
+            )
             discriminator = _place(fresh, config, ranks)
-    state = TrainState(net, start_ema(net), _adam(net, config, config.learning_rate))
+    state = TrainState(net, start_ema(net), build_optimizer(net.parameters(), config, config.learning_rate))
     if discriminator is not None:
         state.discriminator = discriminator
-        state.discriminator_optimizer = _adam(discriminator, config, config.discriminator_learning_rate)
+        state.discriminator_optimizer = build_optimizer(
+            discriminator.parameters(), config, config.discriminator_learning_rate
+        )
     if config.compile:
         for module in filter(None, (state.net, state.discriminator)):
             module.compile()
@@ -67,10 +77,6 @@ def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
 def _place(net: nn.Module, config: TrainConfig, ranks: Ranks) -> nn.Module:
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     return net.to(device=ranks.device, memory_format=layout)  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
-
-
-def _adam(net: nn.Module, config: TrainConfig, rate: float) -> torch.optim.Adam:
-    return torch.optim.Adam(net.parameters(), lr=rate, betas=config.betas, fused=config.fused)
 
 
 def set_rates(state: TrainState, config: TrainConfig, step: int, rate_factor: float = 1.0) -> None:
@@ -114,7 +120,7 @@ def begin_with(state: TrainState, plain: Mapping[str, Tensor], first_lr: Callabl
     state.ema = start_ema(state.net)
 
 
-def _members(state: TrainState) -> Iterator[tuple[str, nn.Module, torch.optim.Adam]]:
+def _members(state: TrainState) -> Iterator[tuple[str, nn.Module, torch.optim.Optimizer]]:
     yield "net", state.net, state.optimizer
     if state.discriminator is not None:
         assert state.discriminator_optimizer is not None
@@ -149,28 +155,41 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None
     missing = sorted(expected - arrays.keys())
     if missing:
         raise DataError(
-            f"the checkpoint lacks {missing[0]} (and {len(missing) - 1} more): it was written by another version of "
-            "upres"
+            f"the checkpoint lacks {missing[0]} (and {len(missing) - 1} more): it is of another network, or "
+            "was written by another version of upres"
         )
 
     def stored(name: str) -> Tensor:
         return torch.from_numpy(np.array(arrays[name]))
 
+    def restore(name: str, tensor: Tensor) -> None:
+        if tuple(arrays[name].shape) != tuple(tensor.shape):
+            raise DataError(
+                f"the checkpoint is of another network: {name} has shape {tuple(arrays[name].shape)}, expected "
+                f"{tuple(tensor.shape)}"
+            )
+        tensor.copy_(stored(name))
+
     for name, tensor in state.ema.items():
-        tensor.copy_(stored(f"ema/{name}"))
+        restore(f"ema/{name}", tensor)
     for title, module, optimizer in _members(state):
         for name, tensor in _own_tensors(module):
-            tensor.copy_(stored(f"{title}/{name}"))
+            restore(f"{title}/{name}", tensor)
+        kept: dict[
+            str, dict[str, str]
+        ] = {}  # of each parameter its tensors in the optimizer; none before its first step
+        for full in arrays:
+            if full.startswith(f"{title}.adam/"):
+                _, key, name = full.split("/", 2)
+                kept.setdefault(name, {})[key] = full
         for name, parameter in module.named_parameters():
-            values = {key: f"{title}.adam/{key}/{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
-            if values["step"] not in arrays:
-                continue  # not updated yet
-            optimizer.state[parameter] = {
-                key: stored(full).to(parameter.device if optimizer.defaults["fused"] else "cpu")
-                if key == "step"
-                else torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(stored(full))
-                for key, full in values.items()
-            }
+            if name in kept:
+                optimizer.state[parameter] = {
+                    key: stored(full).to(parameter.device if optimizer.defaults.get("fused") else "cpu")
+                    if key == "step"
+                    else torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(stored(full))
+                    for key, full in kept[name].items()
+                }
 
 
 def start_ema(net: nn.Module) -> dict[str, Tensor]:
@@ -204,6 +223,7 @@ def schedule_factor(config: TrainConfig, step: int) -> float:
     cosine: `cycles` equal cycles, each from 1 down to final_learning_rate / learning_rate (Loshchilov and Hutter, SGDR,
     ICLR 2017,
         equation 5, restarting at the full rate).
+    own: what the function returns for (step, steps).
     multistep: halved at each milestone, as in ESRGAN. wsd (warm-up, stable, decay): the full rate, then over the final
     `decay_fraction` of the steps low + (1 - low) (1 - sqrt(phase)) with
         low = final_learning_rate / learning_rate (Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond
@@ -218,6 +238,8 @@ def schedule_factor(config: TrainConfig, step: int) -> float:
         begins = (1.0 - config.decay_fraction) * config.steps
         phase = max(0.0, step - begins) / max(1.0, config.steps - begins)
         factor = low + (1.0 - low) * (1.0 - math.sqrt(phase))
+    elif is_own(config.schedule):
+        factor = own_schedule(config.schedule)(step, config.steps)
     else:
         factor = 0.5 ** sum(step >= fraction * config.steps for fraction in config.milestones)
     return factor * min(1.0, (step + 1) / max(1, config.warmup_steps))

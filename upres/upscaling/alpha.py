@@ -31,14 +31,25 @@ def hold_between_neighbors(result: Array, alpha: Array, *, wrap: bool) -> None:
     """Clamp `result`, the enlarged `alpha`, in place: each value to the minimum and maximum of its 3 x 3 neighborhood
     in `alpha`.
     """
+    clamp_rows(result, neighbor_limits(alpha, wrap=wrap), 0, len(result))
+
+
+def neighbor_limits(alpha: Array, *, wrap: bool) -> tuple[Array, Array]:
+    """Minimum and maximum of the 3 x 3 neighborhood of each value."""
     low, high = alpha, alpha
     for axis in (0, 1):  # a 3 x 3 minimum or maximum is separable
         low, high = _spread(low, np.minimum, axis, wrap=wrap), _spread(high, np.maximum, axis, wrap=wrap)
-    height, width = int(result.shape[0]), int(result.shape[1])
-    rows = np.minimum((np.arange(height) * alpha.shape[0]) // height, alpha.shape[0] - 1)
-    columns = np.minimum((np.arange(width) * alpha.shape[1]) // width, alpha.shape[1] - 1)
-    for y, source in enumerate(rows):  # row by row, to allocate no array of the output's size
-        np.clip(result[y], low[source][columns], high[source][columns], out=result[y])
+    return low, high
+
+
+def clamp_rows(rows: Array, limits: tuple[Array, Array], top: int, height: int) -> None:
+    """Clamp rows of an enlarged alpha in place: those from `top` on, of `height` in all."""
+    low, high = limits
+    width = int(rows.shape[1])
+    sources = np.minimum((np.arange(top, top + len(rows)) * low.shape[0]) // height, low.shape[0] - 1)
+    columns = np.minimum((np.arange(width) * low.shape[1]) // width, low.shape[1] - 1)
+    for y, source in enumerate(sources):  # row by row, to allocate no array of the output's size
+        np.clip(rows[y], low[source][columns], high[source][columns], out=rows[y])
 
 
 def _spread(values: Array, pick: Callable[[Array, Array], Array], axis: int, *, wrap: bool) -> Array:

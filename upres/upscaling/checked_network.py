@@ -9,6 +9,7 @@ fitted.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from upres.engines.runner import Runner, device_bytes_of, parallel_of
+from upres.engines.runner import Runner, device_bytes_of, fixed_bytes_of, most_rows_of, parallel_of
 from upres.errors import EngineError, NotFiniteError, OutOfMemoryError
 from upres.graph.nodes import Array
 from upres.graph.opaque import Network
@@ -28,6 +29,8 @@ from upres.upscaling.tile_check import Fault, agree, find_fault
 from upres.upscaling.tile_memory import TileMemory
 from upres.upscaling.tile_size import MIN_TILE_PX, WIDE_FIELD_PX, Tiling, narrow_note, smaller_tiles
 
+_log = logging.getLogger(__name__)
+MOST_PX = 512  # side of a tile that measures the speed: larger ones are not faster
 PATIENCE = 3  # bad tiles in a row before the engine is dropped; confirmations before a fault is ascribed to the model
 _WORDS: dict[Fault, str] = {
     "not finite": "with NaN or infinity",
@@ -76,7 +79,14 @@ class CheckedNetwork:
         free = device_bytes_of(self.runner)
         runner = self.runner
         return NetworkCost(
-            self.graph, runner.memory_factor, runner.grid_px, free, self.max_tile_px, parallel_of(runner)[0]
+            self.graph,
+            runner.memory_factor,
+            runner.grid_px,
+            free,
+            self.max_tile_px,
+            parallel_of(runner)[0],
+            fixed_bytes_of(runner),
+            most_rows_of(runner),
         )
 
     def close(self) -> None:
@@ -84,10 +94,12 @@ class CheckedNetwork:
         self.runner.close()
         self._reference.close()
 
-    def macs_per_second(self, macs: float, workers: int = 1) -> float:
-        """Measure the engine's speed with gray tiles of about `macs` multiply-adds in all, `workers` at once."""
+    def macs_per_second(self, macs: float, workers: int = 1, most_px: int = MOST_PX) -> float:
+        """Measure the engine's speed with gray tiles of about `macs` multiply-adds in all, `workers` at once, of at
+        most `most_px` a side.
+        """
         graph = self.graph
-        side = int(np.clip(np.sqrt(macs / workers / graph.macs_per_pixel), 16, 512))
+        side = int(np.clip(np.sqrt(macs / workers / graph.macs_per_pixel), min(16, most_px), most_px))
         engine = self.runner if workers == 1 else parallel_of(self.runner)[1]
         while True:
             side = max(1, side // graph.alignment) * graph.alignment
@@ -240,16 +252,28 @@ def _run_copies(engine: Callable[[Array], Array], tile: Array, count: int) -> No
             pass
 
 
-def chain_speed(networks: Sequence[CheckedNetwork], macs: float, workers: int = 1) -> float:
+def chain_speed(networks: Sequence[CheckedNetwork], macs: float, workers: int = 1, most_px: int = MOST_PX) -> float:
     """Measure the multiply-adds per second of a chain, each network weighted by its share of the work.
 
-    workers: Tiles at once, where a network's engine can run so many.
+    workers: Tiles at once, where a network's engine can run so many. most_px: Their longest side.
     """
     seconds = total = 0.0
     pixels = 1.0
     for network in networks:
         work = pixels * network.graph.macs_per_pixel
-        seconds += work / network.macs_per_second(macs, min(workers, parallel_of(network.runner)[0]))
+        at_once = min(workers, parallel_of(network.runner)[0])
+        seconds += work / network.macs_per_second(macs, at_once, most_px)
         total += work
         pixels *= network.graph.scale**2
     return total / seconds
+
+
+def chain_notes(networks: Sequence[CheckedNetwork], *, engines: bool) -> tuple[str, ...]:
+    """The notes of all networks, numbered in a chain, which are logged; before them, with `engines`, theirs."""
+    count = len(networks)
+    names = [f"network {place} of {count}: " if count > 1 else "" for place in range(1, count + 1)]
+    notes = tuple(name + note for name, network in zip(names, networks, strict=True) for note in network.notes())
+    for note in notes:
+        _log.warning("%s", note)
+    of_engines = dict.fromkeys(note for network in networks for note in network.runner.notes if engines)
+    return (*of_engines, *notes)

@@ -9,6 +9,7 @@ Design choices:
   Visible colors are bled under transparent pixels first, which avoids halos.
 - Colors outside sRGB (a saturated red in Display P3) lie outside [0, 1], where no network was trained. The network gets
   them clipped; the clipped part is enlarged by linear interpolation and added back.
+- Bands beyond the colors (near infrared) run one by one as gray pictures.
 - A factor that the network does not have is reached by running it (at most twice), then one antialiased cubic resize.
 - Networks in a chain run one after the other without rounding in between. Beyond its factor the chain runs again,
   without the networks that only repair (scale 1).
@@ -61,11 +62,35 @@ def enlarge_picture(
             alpha = _enlarge_alpha(alpha, networks, plan, options, meter)
         else:
             alpha = np.full((plan.height, plan.width), alpha.flat[0], np.float32)
-    result = resized(picture, pixels, alpha)
+    bands = None if picture.bands is None else _enlarge_bands(picture, networks, plan, options, meter)
+    result = resized(picture, pixels, alpha, bands)
     if bits is None:
         return result
-    told = f"16-bit samples use {bits} bits (levels 0 to {(1 << bits) - 1:,}); that range was enlarged and kept"
-    return replace(result, notes=(*result.notes, told))
+    return replace(result, notes=(*result.notes, bits_note(bits)))
+
+
+def bits_note(bits: int) -> str:
+    """The note on a picture that uses only the lower `bits` of 16."""
+    return f"16-bit samples use {bits} bits (levels 0 to {(1 << bits) - 1:,}); that range was enlarged and kept"
+
+
+def _enlarge_bands(
+    picture: Picture, networks: Sequence[CheckedNetwork], plan: Plan, options: UpscaleOptions, meter: Meter
+) -> Array:
+    """Each band by itself, as a gray picture: bands of different quantities must not mix."""
+    assert picture.bands is not None
+    results: list[Array] = []
+    for place in range(picture.bands.shape[2]):
+        band = Picture(np.ascontiguousarray(picture.bands[:, :, place : place + 1]), depth=picture.depth)
+        bits = bits_in_use(band)
+        lr = band.pixels if bits is None else stretched(band.pixels, bits)
+        if picture.alpha is not None and is_translucent(picture):
+            lr = bleed(lr, picture.alpha, wrap=options.wrap)
+        result = _enlarge(lr, networks, plan, options, meter, lock=options.color_lock)
+        if bits is not None:
+            restore(result, bits)
+        results.append(result)
+    return np.concatenate(results, axis=2)
 
 
 def run_passes(

@@ -22,17 +22,21 @@ def bits_in_use(picture: Picture) -> int | None:
     """How many bits a 16-bit picture uses, if fewer: 8, 10, 12 or 14; None for all 16, for 8-bit pictures, for floats
     that are no levels, and for pictures with a color profile, whose levels are colors.
     """
-    if picture.depth != 16 or picture.icc is not None:
-        return None
-    highest = float(picture.pixels.max(initial=0.0)) * _TOP
-    bits = next((bits for bits in _BITS if highest <= (1 << bits) - 1 + _WHOLE), None)
-    if bits is None or highest < 1.0 or float(picture.pixels.min(initial=0.0)) < 0.0:
+    bits = bits_up_to(picture, float(picture.pixels.max(initial=0.0)))
+    if bits is None or float(picture.pixels.min(initial=0.0)) < 0.0:
         return None
     for top in range(0, len(picture.pixels), _ROWS):
         levels = picture.pixels[top : top + _ROWS] * np.float32(_TOP)
         if np.abs(levels - np.rint(levels)).max(initial=0.0) > _WHOLE:
             return None
     return bits
+
+
+def bits_up_to(picture: Picture, highest: float) -> int | None:
+    """As `bits_in_use`, for a picture of levels with the value `highest` at most; its pixels are not looked at."""
+    if picture.depth != 16 or picture.icc is not None or highest * _TOP < 1.0:
+        return None
+    return next((bits for bits in _BITS if highest * _TOP <= (1 << bits) - 1 + _WHOLE), None)
 
 
 def stretched(pixels: Array, bits: int) -> Array:

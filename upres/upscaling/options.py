@@ -17,6 +17,7 @@ class UpscaleOptions:
     blend: float = 1.0  # in [0, 1]: 1 is the network alone, 0 a cubic resize of the input
     color_lock: bool = False  # keep the input's colors over large areas; GAN models shift them
     wrap: bool = False  # treat the picture as a seamless texture
+    true_size: bool = False  # first reduce a picture that holds less detail than its pixels say
     denoise: float | None = (
         None  # in [0, 1]: share of the model in a blend with its twin that keeps noise; None: no blend
     )

@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-from upres.errors import InputError
 from upres.graph.opaque import Network
-from upres.system.text import words_for_bytes
-from upres.upscaling.output_size import OutputSize
+from upres.upscaling.output_size import OutputSize, too_large
+from upres.upscaling.passes import count_passes
 from upres.upscaling.tile_size import (
     MAX_TILE_WORK,
     MIN_TILE_PX,
@@ -20,8 +19,6 @@ from upres.upscaling.tile_size import (
     tiles_of,
 )
 
-MAX_PASSES = 2
-PLAIN_STRETCH = 1.15  # a cubic resize covers this much beyond the network's scale as well as a second pass does
 FLOAT_BYTES = 4
 
 
@@ -35,6 +32,8 @@ class NetworkCost:
     device_bytes: Free memory of the engine's device; None if that is the host.
     max_tile_px: Side of the tiles that fitted after memory ran out once.
     workers: Tiles that its engine can run at once, in one thread each.
+    fixed_bytes: Of its weights in the engine.
+    most_rows: Rows from which the memory of a tile no longer grows; None if it grows with every row.
     """
 
     graph: Network
@@ -43,6 +42,8 @@ class NetworkCost:
     device_bytes: int | None = None
     max_tile_px: int | None = None
     workers: int = 1
+    fixed_bytes: int = 0
+    most_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,13 @@ class Pass:
     place: int = 0
     margin_px: int = 0
 
+    @property
+    def tile_px(self) -> int:
+        """What a tile reads at most, in pixels."""
+        (tall, wide), beyond = self.tiling.kept, 2 * self.tiling.overlap_px
+        frame = 2 * self.margin_px
+        return min(self.height + frame, tall + beyond) * min(self.width + frame, wide + beyond)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -86,6 +94,7 @@ class Plan:
     array_bytes: Peak memory of the picture's own arrays.
     needed_bytes: The same with the activations of a tile.
     notes: For the user.
+    by_rows: Rows are read, computed and written from the top; no picture is whole in memory.
     """
 
     height: int
@@ -95,38 +104,22 @@ class Plan:
     array_bytes: int
     needed_bytes: int
     notes: tuple[str, ...]
+    by_rows: bool = False
 
     @property
     def pixels(self) -> int:
         return self.height * self.width
 
     @property
+    def tile_side_px(self) -> int:
+        """The side of a square tile that takes as much memory as the tiles do, in the pass with the smallest ones."""
+        sides = [math.isqrt(step.tile_px) for step in self.passes]
+        return min(sides, default=MIN_TILE_PX)
+
+    @property
     def workers(self) -> int:
         """Tiles at once, in the pass with most of them."""
         return max((step.tiling.workers for step in self.passes), default=1)
-
-
-def count_passes(
-    height: int, width: int, target: tuple[int, int], scale: int, *, clean: bool = False
-) -> tuple[int, tuple[str, ...]]:
-    """How often a network of `scale` runs on (height, width) to reach `target` (h, w), and notes for the user.
-
-    clean: The network also runs if the target is as large as the picture: its result, reduced, is a cleaned picture.
-    """
-    ratio = max(target[0] / height, target[1] / width)
-    if scale == 1:
-        resized = "the model does not enlarge; its result was resized by cubic interpolation"
-        return 1, () if target == (height, width) else (resized,)
-    if target[0] <= height and target[1] <= width and not (clean and target == (height, width)):
-        return 0, ("the output is not larger than the input: cubic interpolation was used, and no network",)
-    if ratio <= scale * PLAIN_STRETCH or (target[0] <= height * scale and target[1] <= width * scale):
-        return 1, ()
-    notes = [f"more than x{scale}: the network ran twice and its result was resized to fit"]
-    if (target[0], target[1]) == (height * scale**2, width * scale**2):
-        notes = [f"the x{scale} network ran twice to reach x{scale**2}"]
-    if ratio > scale**2 * PLAIN_STRETCH:
-        notes = [f"more than x{scale**2}: the network ran twice; the rest is cubic interpolation, which adds no detail"]
-    return MAX_PASSES, tuple(notes)
 
 
 def make_plan(
@@ -146,8 +139,11 @@ def make_plan(
     device_bytes: int | None = None,
     max_tile_px: int | None = None,
     workers: int = 1,
+    fixed_bytes: int = 0,
+    most_rows: int | None = None,
     then: tuple[NetworkCost, ...] = (),
     extras: Extras | None = None,
+    bands: int = 0,
 ) -> Plan:
     """Plan one picture. Raises `InputError` if it does not fit into `budget_bytes`.
 
@@ -158,19 +154,23 @@ def make_plan(
     depth: Bits per channel of the output, 8 or 16.
     size: The output size wanted.
     budget_bytes: Memory for everything.
-    workspace_factor, grid_px, device_bytes, max_tile_px, workers: As in `NetworkCost`, for `graph`.
+    workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes, most_rows: Of `graph`, as in
+        `NetworkCost`.
     tile_px: Side of the tiles; None: the largest that fits.
     exact: Never cut the overlap of tiles.
     then: The other networks of the chain, each running on the result of the one before.
     extras: What else is done.
+    bands: How many planes beside color and alpha run by themselves.
     """
     extras = extras or Extras()
-    chain = (NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers), *then)
+    first = NetworkCost(graph, workspace_factor, grid_px, device_bytes, max_tile_px, workers, fixed_bytes, most_rows)
+    chain = (first, *then)
     scale = math.prod(cost.graph.scale for cost in chain)
     out_height, out_width = size.resolve(height, width, native=scale)
     count, notes = count_passes(height, width, (out_height, out_width), scale, clean=size.factor == 1.0)
-    order = _network_order(chain, count)
-    planes = channels + has_alpha
+    order = network_order(chain, count)
+    alone = has_alpha + bands
+    planes = channels + alone
     arrays = height * width * planes * FLOAT_BYTES
     out_pixels = out_height * out_width
     # Arrays alive at the same time: while a pass runs, during the final resize (source, intermediate, result), and
@@ -203,7 +203,8 @@ def make_plan(
     # An engine keeps a tile's memory until it is closed, so a tile and the peak of the arrays must fit together. The
     # tile gets half of the rest, so that the previous picture can be written and the next one read meanwhile, or all of
     # it if half is too little. The engines of a chain share it.
-    left = (budget_bytes - array_bytes) // len(chain)
+    fixed = sum(cost.fixed_bytes for cost in chain)
+    left = (budget_bytes - array_bytes - fixed) // len(chain)
     passes: list[Pass] = []
     macs = 0.0
     for i, (place, margin) in enumerate(zip(order, margins, strict=True)):
@@ -220,6 +221,7 @@ def make_plan(
             exact=exact,
             grid_px=cost.grid_px,
             workers=cost.workers,
+            most_rows=cost.most_rows,
         )
         tiling = Tiling(0, 0, 0, math.inf)
         for room in (left // 2, left):
@@ -241,20 +243,16 @@ def make_plan(
             align = cost.graph.alignment
             padded = (-(-rows // align) * align, -(-columns // align) * align)
             read_px = sum(t.source_px for t in tiles_of(tiling, padded, sizes[i], align, cost.grid_px, margin))
-        macs += read_px * extras.turns * (repeats + has_alpha) * cost.graph.macs_per_pixel
-    needed = array_bytes
+        macs += read_px * extras.turns * (repeats + alone) * cost.graph.macs_per_pixel
+    needed = array_bytes + fixed
     for place in set(order):
         needed += max(step.tiling.source_bytes for step in passes if step.place == place)
     if needed > budget_bytes:
-        raise InputError(
-            f"an output of {out_width} x {out_height} needs {words_for_bytes(needed)} of memory, "
-            f"and {words_for_bytes(budget_bytes)} may be used; request a smaller output, close other programs, "
-            "or raise `memory_bytes`"
-        )
+        raise too_large(out_height, out_width, needed, budget_bytes)
     return Plan(out_height, out_width, tuple(passes), macs, array_bytes, needed, notes)
 
 
-def _network_order(chain: tuple[NetworkCost, ...], count: int) -> list[int]:
+def network_order(chain: tuple[NetworkCost, ...], count: int) -> list[int]:
     """The network of each pass: the whole chain `count` times, but networks of scale 1 (repair) only the first time."""
     whole = range(len(chain))
     return [place for time in range(count) for place in whole if time == 0 or chain[place].graph.scale > 1]

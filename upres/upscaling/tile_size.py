@@ -70,6 +70,7 @@ def choose_tiling(
     grid_px: int = 1,
     max_tile_px: int | None = None,
     workers: int = 1,
+    most_rows: int | None = None,
 ) -> Tiling:
     """Choose the tiles for one pass over (height, width); one tile if the whole picture fits.
 
@@ -84,12 +85,13 @@ def choose_tiling(
     grid_px: Block size of the engine (`Runner.grid_px`).
     max_tile_px: Upper limit on the side, or None.
     workers: Tiles that the engine can run at once, in one thread each.
+    most_rows: As in `NetworkCost`.
 
     A result with `tile_px` 0 means that not even tiles of `MIN_TILE_PX` fit.
     """
     field = graph.receptive_field
     overlap = field + grid_px if grid_px > 1 else field
-    limits = (room_bytes, bytes_per_px, tile_px, max_tile_px, grid_px)
+    limits = (room_bytes, bytes_per_px, tile_px, max_tile_px, grid_px, most_rows)
     tiling = _tiling(height, width, graph, overlap, *limits)
     if field > WIDE_FIELD_PX and not exact and (tiling.tile_px == 0 or tiling.work > MAX_TILE_WORK):
         tiling = _tiling(height, width, graph, WIDE_FIELD_PX, *limits)
@@ -153,13 +155,15 @@ def _tiling(
     tile_px: int | None,
     max_tile_px: int | None,
     grid_px: int,
+    most_rows: int | None = None,
 ) -> Tiling:
     align = graph.alignment
     step = math.lcm(align, grid_px)
 
     def source_bytes(tile: int) -> int:
         reach = tile + 2 * (overlap + step)
-        return math.ceil(min(height + align, reach) * min(width + align, reach) * bytes_per_px)
+        rows = min(height + align, reach, most_rows or reach)
+        return math.ceil(rows * min(width + align, reach) * bytes_per_px)
 
     whole = max(height, width)
     if tile_px is not None:
@@ -206,6 +210,7 @@ def _shared(
     tile_px: int | None,
     max_tile_px: int | None,
     grid_px: int,
+    most_rows: int | None,
 ) -> Tiling:
     """Tiles that run at once if those cost less than `whole`, with the same overlap; else `whole`.
 
@@ -227,7 +232,7 @@ def _shared(
 
     found: list[tuple[float, Tiling]] = []
     for (tall, down), (wide, across) in product(sides(height).items(), sides(width).items()):
-        tile_bytes = math.ceil(max(down) * max(across) * bytes_per_px)
+        tile_bytes = math.ceil(min(max(down), most_rows or max(down)) * max(across) * bytes_per_px)
         count = len(down) * len(across)
         at_once = min(workers, count, room_bytes // max(1, tile_bytes))
         if at_once < 2:

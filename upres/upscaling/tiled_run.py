@@ -118,7 +118,7 @@ def _run_tiles(
 
     def run(tile: Tile) -> None:
         if tile.keeps(height, width, margin):  # where tiles were halved, some hold nothing but padding
-            sr = _run_tile(network, tile.cut(padded), tile, tiling)
+            sr = run_tile(network, tile.cut(padded), tile, tiling)
             tile.paste(sr, planes, graph.scale, margin_px=margin, share=share, add=add)
 
     def finished(tile: Tile) -> None:
@@ -143,7 +143,7 @@ def _halved(
     """
     failed, grid, align = left[-1], network.runner.grid_px, network.graph.alignment
     while True:
-        network.shrink(max(tile.keep_side for tile in left), _box(failed), error)
+        network.shrink(max(tile.keep_side for tile in left), box(failed), error)
         tiling = network.fitted(step.tiling, *size)
         left = _last_first(
             part
@@ -156,7 +156,7 @@ def _halved(
             return tiling, left
 
 
-def _run_tile(network: CheckedNetwork, planes: Array, tile: Tile, tiling: Tiling) -> Array:
+def run_tile(network: CheckedNetwork, planes: Array, tile: Tile, tiling: Tiling) -> Array:
     """Run one tile, c h w -> c h*scale w*scale, whatever the channels of the network."""
     graph = network.graph
     channels = planes.shape[0]
@@ -168,7 +168,7 @@ def _run_tile(network: CheckedNetwork, planes: Array, tile: Tile, tiling: Tiling
         batches = [np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))[None]]
     else:
         batches = [np.ascontiguousarray(planes[c])[None, None] for c in range(channels)]
-    answers = network.run(batches, _box(tile), tiling.tile_bytes, alone=tiling.workers > 1)
+    answers = network.run(batches, box(tile), tiling.tile_bytes, alone=tiling.workers > 1)
     if graph.in_channels == 3 and channels == 1:
         result = np.einsum("c,chw->hw", _LUMA, answers[0][0])[None]
     else:
@@ -203,7 +203,7 @@ def _work(tiles: Iterable[Tile]) -> int:
     return sum(tile.source_px for tile in tiles)
 
 
-def _box(tile: Tile) -> str:
+def box(tile: Tile) -> str:
     return (
         f"the tile of rows {tile.source_top} to {tile.source_bottom}, columns {tile.source_left} to {tile.source_right}"
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, final
 
@@ -19,22 +19,26 @@ from upres.graph.opaque import Network
 from upres.images import convert
 from upres.images.convert import Kind
 from upres.images.io import Picture
+from upres.images.read_rows import PictureRows
+from upres.images.write import Levels
 from upres.system.memory import available_bytes
 from upres.upscaling.auto import AutoModel
+from upres.upscaling.by_rows import enlarge_rows
 from upres.upscaling.chain import Model, open_chain
-from upres.upscaling.checked_network import CheckedNetwork, chain_speed
+from upres.upscaling.checked_network import CheckedNetwork, chain_notes
 from upres.upscaling.choose_model import AUTO
 from upres.upscaling.enlarge import enlarge_picture, is_translucent, run_passes
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
-from upres.upscaling.plan import Extras, Plan, make_plan
-from upres.upscaling.tiled_run import TURNS, Meter, Progress, watched
+from upres.upscaling.plan import Plan
+from upres.upscaling.plans import PictureSize, plan_rows, plan_whole
+from upres.upscaling.row_plan import RowJob
+from upres.upscaling.speeds import CALIBRATION_MACS, MOST_PX, Speeds
+from upres.upscaling.tiled_run import Meter, Progress, watched
+from upres.upscaling.true_size import at_true_size
 
 Array = NDArray[np.float32]
-_log = logging.getLogger(__name__)
 _FREE_SHARE = 0.8  # of the free memory; the rest is left for codecs and other programs
-_CALIBRATION_MACS = 8e9
-_GLANCE_MACS = 1e9
 
 
 @final
@@ -83,11 +87,11 @@ class Upscaler:
     def __setstate__(self, state: tuple[Model | None, UpscaleOptions]) -> None:
         """Open nothing yet: errors belong to the first call, not to a worker pool that unpickles its tasks."""
         self._model, self.options = state
+        self.chooses = self._model == AUTO  # a model for each picture
         self._networks: tuple[CheckedNetwork, ...] | None = None
         self._auto = AutoModel(self.options) if self._model == AUTO else None
         self.notes: tuple[str, ...] = ()
-        self._speeds: dict[int, float] = {}  # by tiles at once
-        self._glances: dict[int, float] = {}
+        self._speeds = Speeds()
         self._told_engines = False  # notes of the engines are added to the first picture only
         self._closed = False
         self._lock = threading.RLock()
@@ -184,14 +188,12 @@ class Upscaler:
     def upscale_array(self, lr: Array, progress: Progress | None = None) -> Array:
         """Run the network (or the chain) once, without resize, blend and color lock. Raises as a call does.
 
-        lr: h w c in [0, 1], c 1 or 3.
-        progress: As for a call.
-
+        lr: h w c in [0, 1], c 1 or 3. progress: As for a call.
         Returns h*scale w*scale c, not clipped. Notes about tiles are logged.
         """
         height, width, channels = lr.shape
         begin_engine()
-        with self._lock:
+        with self._open():
             self._choose(Picture(lr), None)
             plan = self.plan(height, width, channels=channels, size=OutputSize(factor=float(self.scale)))
             meter = self._begin(plan, progress)
@@ -201,25 +203,49 @@ class Upscaler:
         return sr
 
     def _run(self, picture: Picture, size: OutputSize | None, watch: Progress | None) -> Picture:
-        height, width, channels = picture.pixels.shape
+        picture, size, reduced = at_true_size(picture, size, self.options, self.scale)
+        (height, width, channels), bands, depth = picture.pixels.shape, picture.band_count, picture.depth
         begin_engine()  # before the lock: another thread may have held it when this process was forked
-        with self._lock:  # an engine runs one picture at a time
+        with self._open():  # an engine runs one picture at a time
             chosen, veil = self._choose(picture, size), is_translucent(picture)
-            plan = self.plan(height, width, channels=channels, has_alpha=veil, depth=picture.depth, size=size)
+            plan = self.plan(height, width, channels=channels, has_alpha=veil, bands=bands, depth=depth, size=size)
             meter = self._begin(plan, watch)
             result = enlarge_picture(picture, self.networks, plan, self.options, meter)
             meter.finish()
             self._end()
-            return replace(result, notes=result.notes + chosen + plan.notes + self.notes)
+            return replace(result, notes=result.notes + reduced + chosen + plan.notes + self.notes)
+
+    def run_rows(
+        self,
+        source: Picture | PictureRows,
+        plan: Plan,
+        format: str,
+        write: Callable[[Picture, Iterator[Levels]], None],
+        progress: Progress | None = None,
+    ) -> tuple[str, ...]:
+        """Enlarge a picture, in memory or decoded by rows; returns the notes. Raises as a call does.
+
+        `write` gets the result without pixels, and its bands of levels from the top.
+        """
+        begin_engine()
+        with self._open():
+            meter = self._begin(plan, progress)
+            frame, bands = enlarge_rows(source, self.networks, plan, format, meter)
+            write(frame, bands)
+            meter.finish()
+            self._end()
+            return frame.notes + plan.notes + self.notes
+
+    def plan_rows(self, job: RowJob) -> Plan:
+        """Plan a picture by rows. Raises `InputError` if it does not fit in memory."""
+        return plan_rows(self.networks, self.options, job, self.budget_bytes())
 
     def _choose(self, picture: Picture, size: OutputSize | None) -> tuple[str, ...]:
-        """Refuse a call after `close`; with "auto", take the networks that fit, and return the note on them."""
-        if self._closed:
-            raise EngineError("the Upscaler was closed; make a new one")
+        """With "auto", take the networks that fit, and return the note on them."""
         if self._auto is None:
             return ()
         self._networks, note = self._auto.open_for(picture, size)
-        self._speed = self._glance = None
+        self._speeds = Speeds()
         return (note,)
 
     def plan(
@@ -229,55 +255,38 @@ class Upscaler:
         *,
         channels: int = 3,
         has_alpha: bool = False,
+        bands: int = 0,
         depth: int = 8,
         size: OutputSize | None = None,
     ) -> Plan:
         """Plan a picture without running it. Raises `InputError` if it does not fit in memory.
 
         height, width: Of the input, with `channels` of color (1 or 3) of `depth` bits (8 or 16).
-        has_alpha: Its alpha varies, and runs through the network too.
+        has_alpha: Its alpha varies, and runs through the network too, as each of `bands` more planes does.
         size: The output size; None: the model's own scale.
         """
-        options = self.options
-        first, *then = (network.cost for network in self.networks)
-        return make_plan(
-            first.graph,
-            height,
-            width,
-            channels=channels,
-            has_alpha=has_alpha,
-            depth=depth,
-            size=size or OutputSize(),
-            budget_bytes=self.budget_bytes(),
-            workspace_factor=first.workspace_factor,
-            tile_px=options.tile_px,
-            exact=options.engine_options.exact,
-            grid_px=first.grid_px,
-            device_bytes=first.device_bytes,
-            max_tile_px=first.max_tile_px,
-            workers=first.workers,
-            then=tuple(then),
-            extras=Extras(TURNS if options.tta else 1, options.wrap, options.color_lock or options.blend < 1.0),
-        )
+        given = PictureSize(height, width, channels, has_alpha, depth, bands)
+        return plan_whole(self.networks, self.options, given, size or OutputSize(), self.budget_bytes())
 
     def budget_bytes(self) -> int:
         """Memory that one picture may take in all, as of now."""
-        given = self.options.memory_bytes
-        return given if given is not None else int(_FREE_SHARE * available_bytes())
+        return self.options.memory_bytes or int(_FREE_SHARE * available_bytes())
 
-    def macs_per_second(self, calibration_macs: float = _CALIBRATION_MACS, workers: int = 1) -> float:
-        """Speed with `workers` tiles at once, measured once with gray tiles of about `calibration_macs` in all."""
-        if workers not in self._speeds:
-            # The first run also allocates memory, and other programs may disturb any run: take the fastest.
-            self._speeds[workers] = max(chain_speed(self.networks, calibration_macs, workers) for _ in range(3))
-        return self._speeds[workers]
+    def macs_per_second(self, macs: float = CALIBRATION_MACS, workers: int = 1, most_px: int = MOST_PX) -> float:
+        """Speed with `workers` tiles at once, measured once with gray ones of `most_px` a side, about `macs` in all."""
+        return self._speeds.macs_per_second(self.networks, macs, workers, most_px)
 
-    def glance_macs_per_second(self, workers: int = 1) -> float:
+    def glance_macs_per_second(self, workers: int = 1, most_px: int = MOST_PX) -> float:
         """A lower bound of that speed, from small tiles in a tenth of the time; the better figure if measured."""
-        known = self._speeds.get(workers) or self._glances.get(workers)
-        if known is None:
-            known = self._glances[workers] = chain_speed(self.networks, _GLANCE_MACS, workers)
-        return known
+        return self._speeds.glance(self.networks, workers, most_px)
+
+    @contextmanager
+    def _open(self) -> Generator[None]:
+        """Hold the lock; refuse a call after `close`."""
+        with self._lock:
+            if self._closed:
+                raise EngineError("the Upscaler was closed; make a new one")
+            yield
 
     def _begin(self, plan: Plan, progress: Progress | None) -> Meter:
         for network in self.networks:
@@ -287,13 +296,5 @@ class Upscaler:
 
     def _end(self) -> None:
         """Set `notes`, and log them: callers that pass arrays do not see notes."""
-        count = len(self.networks)
-        names = [f"network {place} of {count}: " if count > 1 else "" for place in range(1, count + 1)]
-        both = zip(names, self.networks, strict=True)
-        notes = tuple(name + note for name, network in both for note in network.notes())
-        for note in notes:
-            _log.warning("%s", note)
-        if not self._told_engines:
-            self._told_engines = True
-            notes = tuple(dict.fromkeys(note for network in self.networks for note in network.runner.notes)) + notes
-        self.notes = notes
+        self.notes = chain_notes(self.networks, engines=not self._told_engines)
+        self._told_engines = True

@@ -23,13 +23,13 @@ from upres.weights.tensors import Origin
 MAX_FILE_BYTES = 4 * 2**30  # a hundred times the largest network that we run
 
 
-def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
+def read_weights(path: Path, *, discriminator: bool = False) -> dict[str, NDArray[np.generic]]:
     """The state dict in `path`: arrays by name, floats of any width as float32, integers and bool as stored, all
     finite.
 
-    Of a checkpoint, what lies under `params_ema`, `params-ema`, `params`, `state_dict` or `model` (the first that is
-    there) is taken, or else the whole. Tied tensors are one array. Raises ModelError, and nothing else, for whatever is
-    wrong with the file.
+    Of a checkpoint, what lies under the first of the wrappers of `torch_file.py` is taken (`params_ema`, `net_g`,
+    `state_dict`, ...), or else the whole; with `discriminator` the first of those that hold a discriminator. Tied
+    tensors are one array. Raises ModelError, and nothing else, for whatever is wrong with the file.
     """
     if _is_file(path) and find_pair(path) is not None:
         raise ModelError(
@@ -42,7 +42,7 @@ def read_weights(path: Path) -> dict[str, NDArray[np.generic]]:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ModelError(f"model file {path}: it cannot be read ({reason}). Check its path and permissions") from error
     if data is not None:
-        return parse_weights(data, str(path))
+        return parse_weights(data, str(path), discriminator=discriminator)
     found = "a folder" if stat.S_ISDIR(status.st_mode) else f"{status.st_size:,} bytes large"
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
         found = "a device or a pipe"
@@ -59,16 +59,18 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def parse_weights(data: bytes, name: str) -> dict[str, NDArray[np.generic]]:
+def parse_weights(data: bytes, name: str, *, discriminator: bool = False) -> dict[str, NDArray[np.generic]]:
     """The state dict in the bytes of a model file that messages call `name`; the rest is as in `read_weights`."""
     origin = Origin(name, len(data))
     if data[8:9] == b"{" and data[4:8] == b"\0\0\0\0":  # a header of less than 4 GiB
         return read_safetensors(data, origin)
-    from upres.weights.torch_file import STREAM_START, read_stream, read_zip  # not needed for bundled models
+    # not needed for bundled models
+    from upres.weights.torch_file import DISCRIMINATOR_WRAPPERS, STREAM_START, WRAPPERS, read_stream, read_zip
 
+    wrappers = DISCRIMINATOR_WRAPPERS if discriminator else WRAPPERS
     if data.startswith(b"PK\x03\x04"):
-        return read_zip(data, origin)
+        return read_zip(data, origin, wrappers)
     if data.startswith(STREAM_START):
-        return read_stream(data, origin)
+        return read_stream(data, origin, wrappers)
     found, remedy = recognize(data, name)
     raise origin.refuse(found, remedy=remedy)

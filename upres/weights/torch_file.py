@@ -9,7 +9,8 @@ raw numbers. Both as written by `torch/serialization.py`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +26,22 @@ MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 STREAM_START = b"\x80\x02\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little") + b"."
 _STREAM_PROTOCOL = 1001
 
-# The first that is there is taken: averaged weights before raw ones, and before `model`, which others also use for
-# whatever they like.
-WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model")
+# The first that is there is taken: averaged weights before raw ones, and last the names that others also use for
+# whatever they like. Of BasicSR and its kin, KAIR, Lightning, MMagic, neosr, traiNNer and many a script.
+WRAPPERS = (
+    "params_ema", "params-ema", "net_g_ema", "netG_ema", "generator_ema", "model_ema", "params", "net_g", "netG",
+    "generator", "model_state_dict", "state_dict", "ema", "model",
+)  # fmt: skip
+DISCRIMINATOR_WRAPPERS = (
+    "net_d", "netD", "discriminator", "params", "model_state_dict", "state_dict", "params_ema", "model",
+)  # fmt: skip
+_MOST_WRAPPED = 3  # wrappers around one state dict
 _MAX_TIED = 4  # names may share a tensor, but all of them together claim at most this many times the file's size
 
 FetchStorage = Callable[[str], memoryview]  # key -> the raw little-endian numbers
 
 
-def read_zip(data: bytes, origin: Origin) -> dict[str, NDArray[np.generic]]:
+def read_zip(data: bytes, origin: Origin, wrappers: Sequence[str] = WRAPPERS) -> dict[str, NDArray[np.generic]]:
     """Tensors by name of a zip that `torch.save` wrote. Raises ModelError."""
     entries = ZipEntries(data, origin)
     pickles = [name for name in entries.names if name.endswith("/data.pkl") and name.count("/") == 1]
@@ -59,10 +67,10 @@ def read_zip(data: bytes, origin: Origin) -> dict[str, NDArray[np.generic]]:
             raise origin.refuse(f"storage {key!r} is missing in it")
         return entries.read(f"{root}data/{key}")
 
-    return _materialize(pick_state(pickle.value, origin), fetch, origin)
+    return _materialize(pick_state(pickle.value, origin, wrappers), fetch, origin)
 
 
-def read_stream(data: bytes, origin: Origin) -> dict[str, NDArray[np.generic]]:
+def read_stream(data: bytes, origin: Origin, wrappers: Sequence[str] = WRAPPERS) -> dict[str, NDArray[np.generic]]:
     """Tensors by name of the older container of `torch.save`. Raises ModelError."""
     protocol = read_pickle(data, len(STREAM_START), origin)
     if protocol.value != _STREAM_PROTOCOL:
@@ -76,7 +84,7 @@ def read_stream(data: bytes, origin: Origin) -> dict[str, NDArray[np.generic]]:
     if not isinstance(keys.value, PickledList):
         raise origin.refuse("its list of storages is missing: it is damaged")
     places = _stream_places(data, keys.end, list(keys.value), pickle.storages, origin)
-    return _materialize(pick_state(pickle.value, origin), places.__getitem__, origin)
+    return _materialize(pick_state(pickle.value, origin, wrappers), places.__getitem__, origin)
 
 
 def _stream_places(
@@ -110,17 +118,22 @@ def _stream_places(
     return places
 
 
-def pick_state(value: object, origin: Origin) -> dict[str, Tensor]:
-    """The state dict of a checkpoint: what lies under the first of `WRAPPERS` that is a dict, or else the checkpoint
-    itself.
+def pick_state(value: object, origin: Origin, wrappers: Sequence[str] = WRAPPERS) -> dict[str, Tensor]:
+    """The state dict of a checkpoint: what lies under the first of `wrappers` that is a dict, which may hold another,
+    or else the checkpoint itself.
     """
     if not isinstance(value, PickledDict):
         raise origin.refuse(
             "it holds a single object; expected a dict of tensors", remedy="Save model.state_dict() instead"
         )
-    wrapper = next((name for name in WRAPPERS if isinstance(value.get(name), PickledDict)), None)
-    inner = value if wrapper is None else value[wrapper]
-    assert isinstance(inner, PickledDict)
+    inner, wrapper = value, None
+    for _ in range(_MOST_WRAPPED):
+        found = [name for name in wrappers if isinstance(inner.get(name), PickledDict)]
+        if not found:
+            break
+        # an average that is kept with its settings, or a dict of another kind, gives way to one of tensors alone
+        wrapper = next((name for name in found if _holds_only_tensors(inner[name], wrappers)), found[0])
+        inner = cast(PickledDict, inner[wrapper])
     state = {name: tensor for name, tensor in inner.items() if isinstance(name, str) and isinstance(tensor, Tensor)}
     if not state or len(state) != len(inner):
         where = "" if wrapper is None else f" under {wrapper!r}"
@@ -128,11 +141,20 @@ def pick_state(value: object, origin: Origin) -> dict[str, Tensor]:
         listed = f"found also {', '.join(other)}" if other else "found nothing"
         raise origin.refuse(
             f"expected only tensors{where}, {listed}",
-            remedy=f"Save the generator's state dict alone, or under one of the keys {', '.join(WRAPPERS)}",
+            remedy=f"Save the network's state dict alone, or under one of the keys {', '.join(wrappers)}",
         )
     for name in state:
         check_name(name, origin)
     return state
+
+
+def _holds_only_tensors(value: object, wrappers: Sequence[str]) -> bool:
+    """Whether `value` is a state dict, or holds one under one of `wrappers`."""
+    if not isinstance(value, PickledDict):
+        return False
+    if any(isinstance(value.get(name), PickledDict) for name in wrappers):
+        return True
+    return bool(value) and all(isinstance(tensor, Tensor) for tensor in value.values())
 
 
 def _materialize(state: Mapping[str, Tensor], fetch: FetchStorage, origin: Origin) -> dict[str, NDArray[np.generic]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +203,12 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
         DataError, match=r"none of the pictures can be used for training:\n.*smaller than one patch of 80x80"
     ):
         load_training_set(dataclasses.replace(CONFIG, patch_px=40), [Root(folder)], None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are Unicode")
+def test_names_whose_bytes_are_not_utf8_are_names(tmp_path: Path) -> None:
+    folder = fill(tmp_path / os.fsdecode(b"la\xe9tin"), 2)
+    first = min(folder.iterdir())
+    first.rename(folder / os.fsdecode(b"\xe9.png"))
+    found = load_training_set(CONFIG, folder, folder)
+    assert "\udce9.png" in [pair.name for pair in found.pairs] and len(found.fingerprint) == 64

@@ -22,7 +22,7 @@ function drawFigures() {
   byId("figures-caption").textContent = caption;
   const cell = (value, count) => element("td", value === null ? "–" : decimals(value, count));
   byId("figures-body").replaceChildren(...picture().versions.flatMap((version, index) => {
-    if (version.kind === "LR" || version.kind === "HR") return [];
+    if (["LR", "HR", "map"].includes(version.kind)) return [];
     const row = element("tr");
     row.append(element("th", nameOf(version), { scope: "row" }));
     for (const [key, count] of columns) row.append(cell(version[key], count));

@@ -3,14 +3,14 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const state = {
   language: /^zh\b/i.test(navigator.language) ? "zh" : "en",
   theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light",
-  view: "slide", picture: 0, first: 0, second: 0, flicker: "first", zoom: 4, x: 0.5, y: 0.5, gain: 4,
+  view: "slide", picture: 0, first: 0, second: 0, flicker: "first", gain: 4,
 };
 const VIEWS = ["slide", "magnify", "flicker", "difference"];
 const byId = (id) => document.getElementById(id);
 
 function picture() { return data.pictures[state.picture]; }
 
-function nameOf(version) { return version.kind === "model" ? version.name : word(version.kind.toLowerCase()); }
+function nameOf(version) { return ["model", "map"].includes(version.kind) ? version.name : word(version.kind.toLowerCase()); }
 
 function source(version) { return byId(version.image).textContent; }
 

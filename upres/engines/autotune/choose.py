@@ -49,7 +49,7 @@ def choose(
     """
     machine = machine or this_machine()
     threads, device, precision, expected_px = options.threads, options.device, options.precision, options.expected_px
-    default = _default(machine, device, precision)
+    default = default_candidate(machine, device, precision)
     if options.exact and default.engine == "ncnn" and default.device == "cpu":
         return default  # the only one with a fast exact mode
     if not _has_a_choice(machine, device):
@@ -71,7 +71,7 @@ def choose(
         known = memory.find(question)  # another process may have measured meanwhile
         if known is not None:
             return known.chosen
-        found = [default, *(candidate for candidate in _candidates(machine, device, precision) if candidate != default)]
+        found = [default, *(candidate for candidate in candidates(machine, device, precision) if candidate != default)]
         entrants = [candidate for candidate in found if str(candidate) not in memory.broken]
         if entrants and default not in entrants:  # the device was given, and its first engine is broken
             default = entrants[0]
@@ -110,7 +110,7 @@ def probe_side(macs_per_pixel: float, picture_px: int) -> int:
     return next((side for side in affordable if side * side >= picture_px), affordable[-1])
 
 
-def _default(machine: Fingerprint, device: str, precision: str) -> Candidate:
+def default_candidate(machine: Fingerprint, device: str, precision: str) -> Candidate:
     """ncnn on the CPU, or the first installed engine that supports the device."""
     if device in ("auto", "cpu"):
         return _candidate("ncnn", "cpu", precision)
@@ -136,7 +136,7 @@ def _has_a_choice(machine: Fingerprint, device: str) -> bool:
     return not {"onnx", "openvino"}.isdisjoint(machine.installed) or (device == "auto" and machine.has_gpu())
 
 
-def _candidates(machine: Fingerprint, device: str, precision: str) -> list[Candidate]:
+def candidates(machine: Fingerprint, device: str, precision: str) -> list[Candidate]:
     """torch on the CPU is left out: there it is a reference, at 0.4 times the speed."""
     if device not in ("auto", "cpu"):
         return [_candidate(engine, device, precision) for engine in engines_with(device) if engine in machine.installed]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NAME = f"ncnn {ncnn.__version__}"
 _SHORT_OF_MEMORY = -100  # returned by ncnn's layers if an allocation fails
 _KEPT_TWICE = 16 << 20  # bytes of weights that are kept both for one thread and for all; Winograd expands them up to 7x
-_Pools = tuple[Any, Any]  # of activations and of a layer's workspace
+Pools = tuple[Any, Any]  # of activations and of a layer's workspace
 
 
 class NcnnNet:
@@ -44,6 +44,7 @@ class NcnnNet:
         device: "cpu" (also "auto"), "vulkan" or "vulkan:N".
         precision: "fp32", or "fp16" or "bf16" if the device has it.
         sgemm: Allow convolutions as matrix products.
+        pools: Memory to share with other programs that do not run at the same time.
         refusal: The error to raise if ncnn rejects the program.
 
     Raises:
@@ -62,6 +63,7 @@ class NcnnNet:
         device: str = "auto",
         precision: str = "fp32",
         sgemm: bool = True,
+        pools: list[Pools] | None = None,
         refusal: UpresError,
     ) -> None:
         self.gpu: Gpu | None = None
@@ -72,7 +74,7 @@ class NcnnNet:
         self._weight_bytes = sum(chunk.nbytes for chunk in chunks)
         self._winograd, self._sgemm = not exact, sgemm
         self._nets: dict[int, Any] = {}  # by threads in a layer
-        self._pools: list[_Pools] = []  # those not in use; the last used one last
+        self._pools: list[Pools] = [] if pools is None else pools  # those not in use; the last used one last
         self._closed = False
         self._lock = threading.Lock()
         if device not in ("auto", "cpu"):
@@ -206,7 +208,7 @@ class NcnnNet:
             raise OutOfMemoryError(f"{NAME} returned only black on {self.device} for {size}; try a smaller tile")
         return sr
 
-    def _run(self, net: Any, pools: _Pools, lr: Array, source: str, result: str) -> tuple[int, Array | None]:
+    def _run(self, net: Any, pools: Pools, lr: Array, source: str, result: str) -> tuple[int, Array | None]:
         """ncnn's error code (0 is success), and the result.
 
         No ncnn object may outlive this call: a Mat freed after its pool (kept by a traceback, for example) would crash.
@@ -225,7 +227,7 @@ class NcnnNet:
         finally:
             del mat, extractor
 
-    def _taken_pools(self) -> _Pools:
+    def _taken_pools(self) -> Pools:
         """The pools used last that no running call has, or new ones."""
         with self._lock:
             return self._pools.pop() if self._pools else (ncnn.PoolAllocator(), ncnn.PoolAllocator())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from upres.engines.ncnn.net import NAME, NcnnNet
+from upres.engines.ncnn.net import NAME, NcnnNet, Pools
 from upres.engines.runner import Precision, check_input, check_output
 from upres.errors import EngineError
 from upres.graph.graph import Graph
@@ -20,6 +20,7 @@ from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, Ma
 _MAGIC = "7767517"
 _RAW_FLOAT32 = np.zeros(1, np.float32)  # the tag before a layer's weights: uncompressed float32
 _NO_SGEMM = 1 << 5  # in a layer's feature mask: disables matrix products
+_PROGRAM_BYTES = 6 << 20  # of a loaded program, beside its weights
 _FUSED = {"relu": 1, "leaky_relu": 2, "sigmoid": 4}  # activations of Convolution; prelu and silu need a layer
 
 
@@ -147,6 +148,7 @@ class NcnnRunner:
             speed for networks 64 wide, 0.85 of it for 32 wide ones.
         device: "cpu" (also "auto"), "vulkan" or "vulkan:N".
         precision: "fp32", or "fp16" or "bf16" if the device has it.
+        pools: As for `NcnnNet`.
 
     Raises:
         EngineError: The device is missing, or ncnn rejects the graph.
@@ -157,7 +159,14 @@ class NcnnRunner:
     name = NAME
 
     def __init__(
-        self, graph: Graph, *, threads: int = 0, exact: bool = False, device: str = "auto", precision: str = "fp32"
+        self,
+        graph: Graph,
+        *,
+        threads: int = 0,
+        exact: bool = False,
+        device: str = "auto",
+        precision: str = "fp32",
+        pools: list[Pools] | None = None,
     ) -> None:
         self._graph = graph
         text, chunks = program(graph, exact=exact)
@@ -172,6 +181,7 @@ class NcnnRunner:
             # Direct convolution takes a third of the matrix product's memory, and 0.7 (stacks, 32 wide) to 1.1 times
             # (RRDB with 6 blocks) its time; docs/log.md, 2026-11-30.
             sgemm=not exact or device not in ("auto", "cpu"),
+            pools=pools,
             refusal=refusal,
         )
         self.device = self._net.device
@@ -182,6 +192,9 @@ class NcnnRunner:
         # copies, transformed tiles, spare blocks of the pools); with direct convolution 2.0 to 2.4 and 3.6. ncnn
         # chooses Winograd output blocks of 2, 4 or 6 values per layer. On Vulkan: 3.4 to 4.4, 1.6 without Winograd;
         # blocks of 2 or 4.
+        # Measured: Winograd transforms weights to 4.3 to 5.5 times their size; the arrays of the graph stay beside.
+        packed = 2.0 if exact or self._net.gpu is not None else 5.5
+        self.fixed_bytes = int((1.0 + packed) * sum(chunk.nbytes for chunk in chunks)) + _PROGRAM_BYTES
         if self._net.gpu is None:
             dense = any(isinstance(node, Concat) for node in graph.nodes)
             self.memory_factor = (4.0 if dense else 2.75) if exact else (8.5 if dense else 6.0)

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.graph.architectures import compact, ecbsr, plain, residual, rrdb, span, srresnet
+from upres.graph.architectures import compact, described, ecbsr, plain, residual, rrdb, span, srresnet
 from upres.graph.architectures.keys import State, describe
 from upres.graph.graph import Graph
 
 FAMILIES: dict[str, Callable[[State], Graph | None]] = {
+    "networks that describe themselves (upres.graph)": described.find,
     "RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN)": rrdb.find,
     "SRVGGNetCompact (compact, realesr-animevideov3)": compact.find,
     "SRResNet (SRGAN, as upres trains it)": srresnet.find,
@@ -34,7 +35,11 @@ class UnknownNetworkError(ModelError):
     """The file is sound and holds a network, but of no family that is known here."""
 
 
-_PREFIXES = ("module.", "netG.", "generator.", "net_g.", "model_g.")
+_PREFIXES = ("module.", "netG.", "generator.", "net_g.", "model_g.", "_orig_mod.")
+# Beside a generator's, in the state dict of a whole trainer.
+_BESIDE = ("discriminator.", "netD.", "net_d.", "perceptual", "vgg", "loss")
+# Counters that profilers and averages leave in a state dict: thop's, and torch's SWA.
+_COUNTERS = ("total_ops", "total_params", "n_averaged")
 
 # A key fragment that only this family has. Named in the refusal, so that the user knows that the file is sound but not
 # for us.
@@ -103,8 +108,16 @@ def canonical(state: Mapping[str, T]) -> dict[str, T]:
     return stripped if renamed is None else renamed
 
 
+def without_counters(state: Mapping[str, T]) -> dict[str, T]:
+    """The tensors of the network alone: without what profilers and averages count."""
+    return {key: tensor for key, tensor in state.items() if key.rpartition(".")[2] not in _COUNTERS}
+
+
 def _without_prefix(state: dict[str, T]) -> dict[str, T]:
+    state = without_counters(state)
     for prefix in _PREFIXES:
-        if state and all(key.startswith(prefix) for key in state):
-            return _without_prefix({key.removeprefix(prefix): tensor for key, tensor in state.items()})
+        own = [key for key in state if key.startswith(prefix)]
+        others = [key for key in state if not key.startswith(prefix)]
+        if own and all(key.startswith(_BESIDE) for key in others):
+            return _without_prefix({key.removeprefix(prefix): state[key] for key in own})
     return state

@@ -188,7 +188,7 @@ def _fingerprint(opened: Sequence[Opened], loaded: Sequence[Sequence[Pair]]) -> 
             state.update(f"shards {source.shards.fingerprint}|".encode())
             continue
         for pair in pairs:
-            state.update(f"{pair.name}|{pair.hr.shape}|".encode())
+            state.update(f"{pair.name}|{pair.hr.shape}|".encode(errors="surrogateescape"))
             state.update(pair.hr.data)
             if source.root.lr is not None:
                 state.update(pair.stored_lr.data)

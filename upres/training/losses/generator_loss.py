@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from upres.errors import UsageError
 from upres.training.config import TrainConfig
-from upres.training.losses import formulas
+from upres.training.losses import formulas, structure
+from upres.training.losses.formulas import LOSSES
+from upres.training.own_code import call_own, load_own
+from upres.training.references import is_own, parse_term, split_reference
 from upres.training.run import Run
 from upres.training.state import TrainState
 
@@ -20,7 +24,7 @@ def generator_terms(run: Run, state: TrainState, sr: Tensor, lr: Tensor, hr: Ten
     terms: dict[str, Tensor] = {}
     if config.pixel_weight:
         name = config.final_loss if step >= (1.0 - config.final_fraction) * config.steps else config.loss
-        terms["pixel"] = config.pixel_weight * formulas.LOSSES[name](sr, hr)
+        terms["pixel"] = config.pixel_weight * (own_term(name, sr, hr, lr) if is_own(name) else LOSSES[name](sr, hr))
     if config.feature_weight:
         with run.clock("features"):
             terms["features"] = config.feature_weight * run.features.distance(sr, hr)
@@ -34,7 +38,35 @@ def generator_terms(run: Run, state: TrainState, sr: Tensor, lr: Tensor, hr: Ten
         terms["consistency"] = config.consistency_weight * formulas.lr_consistency(sr, lr, config.scale)
     if config.lattice_weight:
         terms["lattice"] = config.lattice_weight * formulas.lattice(sr, hr, config.scale)
+    if config.structure_weight:
+        terms["structure"] = config.structure_weight * structure.ms_ssim_loss(sr, hr)
+    if config.wavelet_weight:
+        terms["wavelet"] = config.wavelet_weight * structure.wavelet(sr, hr)
+    if config.color_weight:
+        terms["color"] = config.color_weight * structure.color(sr, hr, config.scale)
+    for term in config.own_terms:
+        reference, weight = parse_term(term)
+        terms[split_reference(reference)[1]] = weight * own_term(reference, sr, hr, lr)
     return terms
+
+
+def own_term(reference: str, sr: Tensor, hr: Tensor, lr: Tensor) -> Tensor:
+    """A loss of one's own, a function of those of `sr`, `hr` and `lr` that it names, or a module without weights.
+
+    Raises `UsageError` if it does not return a scalar that depends on `sr`.
+    """
+    loss = load_own(reference)
+    if isinstance(loss, type):
+        loss = call_own(loss, {}, reference)
+        if isinstance(loss, nn.Module):
+            loss = loss.to(sr.device).forward
+    value = call_own(loss, {"sr": sr, "hr": hr, "lr": lr}, reference)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise UsageError(f"{reference} must return a tensor of one number, got {found}")
+    if not value.requires_grad and sr.requires_grad:
+        raise UsageError(f"{reference} does not depend on sr: its gradient is lost, as by .detach() or .numpy()")
+    return value.reshape(()).float()
 
 
 def parts(config: TrainConfig, *batches: Tensor) -> list[tuple[Tensor, ...]]:
@@ -54,6 +86,10 @@ def stage_of(config: TrainConfig, step: int) -> TrainConfig:
         frequency_weight=0.0,
         consistency_weight=0.0,
         lattice_weight=0.0,
+        structure_weight=0.0,
+        wavelet_weight=0.0,
+        color_weight=0.0,
+        own_terms=(),
     )
 
 

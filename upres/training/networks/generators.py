@@ -9,9 +9,12 @@ from torch import Tensor
 
 from upres.training.config import TrainConfig
 from upres.training.networks.compact import Compact
+from upres.training.networks.own import OwnGenerator, own_generator
+from upres.training.networks.realplksr import RealPLKSR
 from upres.training.networks.residual import Residual
 from upres.training.networks.rrdb import RRDBNet
 from upres.training.networks.srresnet import SRResNet
+from upres.training.references import is_own
 
 
 class Generator(Protocol):
@@ -34,7 +37,7 @@ class Generator(Protocol):
         ...
 
 
-AnyGenerator: TypeAlias = Compact | Residual | RRDBNet | SRResNet
+AnyGenerator: TypeAlias = Compact | Residual | RRDBNet | SRResNet | OwnGenerator
 
 
 def channels_of(config: TrainConfig) -> int:
@@ -73,8 +76,15 @@ def _srresnet(config: TrainConfig) -> AnyGenerator:
     return SRResNet(scale=config.scale, width=config.width, blocks=config.depth, channels=channels_of(config))
 
 
+def _realplksr(config: TrainConfig) -> AnyGenerator:
+    channels = channels_of(config)
+    net = RealPLKSR(config.scale, channels, config.width, config.depth)
+    return OwnGenerator(net, config.scale, "realplksr", channels)
+
+
 GENERATORS: dict[str, Callable[[TrainConfig], AnyGenerator]] = {
     "compact": _compact, "residual": _residual, "rrdb": _rrdb, "srresnet": _srresnet,
+    "realplksr": _realplksr,
 }  # fmt: skip
 
 
@@ -83,4 +93,4 @@ def build_generator(config: TrainConfig) -> AnyGenerator:
 
     Raises `UsageError` for a scale the network does not support.
     """
-    return GENERATORS[config.network](config)
+    return own_generator(config) if is_own(config.network) else GENERATORS[config.network](config)

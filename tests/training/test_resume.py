@@ -14,7 +14,7 @@ pytest.importorskip("tensorboard")
 from upres.errors import DataError
 from upres.training.checkpoint import Checkpoint
 from upres.training.config import TrainConfig, plain_config
-from upres.training.run_folder import check_same_run
+from upres.training.resume import check_same_run
 
 CONFIG = TrainConfig(recipe="test", scale=2, channels=3, bits=8)
 
@@ -38,3 +38,17 @@ def test_a_setting_that_only_a_newer_version_has_is_refused_by_name() -> None:
         DataError, match=r"run was started by a newer version of upres, which had the setting invented_later"
     ):
         check_same_run(newer, facts(), Path("run"))
+
+
+def test_a_longer_run_is_the_same_run_where_its_past_does_not_change() -> None:
+    """Constant rates may go on for longer; a cosine over all steps would have gone down more slowly from the start."""
+    constant = dataclasses.replace(CONFIG, schedule="wsd", steps=100, warmup_steps=2, decay_fraction=0.5)
+    longer = facts(dataclasses.replace(constant, steps=400, decay_fraction=0.1))
+    check_same_run(Checkpoint(50, {}, facts(constant)), longer, Path("run"))
+    with pytest.raises(DataError, match=r"decay_fraction was 0\.5 and is 0\.1, steps was 100 and is 400"):
+        check_same_run(Checkpoint(52, {}, facts(constant)), longer, Path("run"))
+    with pytest.raises(DataError, match=r"steps was 40000 and is 50000.*with `branch=True` a new run goes on"):
+        check_same_run(Checkpoint(3, {}, facts()), facts(dataclasses.replace(CONFIG, steps=50_000)), Path("run"))
+    with pytest.raises(DataError, match=r"batch was 8 and is 4"):
+        other = facts(dataclasses.replace(constant, steps=400, decay_fraction=0.1, batch=4))
+        check_same_run(Checkpoint(50, {}, facts(constant)), other, Path("run"))

@@ -1,0 +1,176 @@
+"""Pictures that libvips does not read here: decoded by other packages, and handed on as PNG with their metadata.
+
+Each package is an extra, loaded at first use: Pillow for BMP, TGA and flat PSD, pillow-heif for HEIC, imagecodecs for
+JPEG XL and JPEG 2000, rawpy for camera raw. PNM is read here.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upres.errors import InputError
+from upres.images import exif as exif_block
+from upres.images.picture import Header
+from upres.images.pnm import read_pnm
+from upres.images.said_colors import profile_of_codes
+from upres.images.whole import check_room
+from upres.images.write import png_of
+from upres.system.packages import has_module, install_command
+from upres.system.text import first_line
+
+_PSD_ICC, _PSD_EXIF, _PSD_XMP = 1039, 1058, 1060  # resources of a Photoshop document
+_MOST_PIXELS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a package decoded.
+
+    Args:
+        levels: h w c, c 1 to 4, alpha last; uint8 or uint16 on their full range; upright.
+        icc: The profile of the colors; None for sRGB, or gray.
+        exif: A TIFF structure.
+        xmp: An XMP packet.
+        notes: For the user.
+    """
+
+    levels: NDArray[Any]
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def as_png(name: str, data: Path | bytes, kind: str) -> tuple[bytes, tuple[str, ...]]:
+    """A picture of another kind as a PNG, without loss, and notes for the user.
+
+    name: For messages.
+    kind: A value of `sniff.FOREIGN`.
+
+    Raises `InputError` for a damaged picture, and for a missing package, with the command that installs it.
+    """
+    words, module, extra, decode = _KINDS[kind]
+    if module and not has_module(module):
+        raise InputError(f"{name} seems to be {words}, which needs another package: {install_command(extra)}")
+    try:
+        found = decode(name, data if isinstance(data, bytes) else data.read_bytes())
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # each package has errors of its own kinds, and those of struct and numpy
+        why = first_line(str(error)) or type(error).__name__
+        raise InputError(f"{name} is {words} that is damaged, or of a kind that is not read ({why})") from error
+    height, width = found.levels.shape[:2]
+    block = None if found.exif is None else exif_block.made_true(found.exif, height, width, None)
+    return png_of(found.levels, found.icc, block, found.xmp), found.notes
+
+
+def _check(name: str, height: int, width: int, channels: int, depth: int) -> None:
+    if height * width > _MOST_PIXELS:
+        raise InputError(f"{name} has {width:,} x {height:,} pixels, more than {_MOST_PIXELS:,}; make it smaller")
+    check_room(name, Header(height, width, channels, False, depth, "png"))
+
+
+def _pillow(name: str, data: bytes) -> Decoded:
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None  # `_check` weighs the memory instead
+    with Image.open(io.BytesIO(data), formats=("BMP", "DIB", "TGA", "PSD")) as image:
+        _check(name, image.height, image.width, 4, 8)
+        resources: dict[int, bytes] = {key: content for key, _, content in getattr(image, "resources", ())}
+        if image.mode in ("P", "PA"):
+            image = image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
+        elif image.mode == "1":
+            image = image.convert("L")
+        if image.mode not in ("L", "LA", "RGB", "RGBA"):
+            raise InputError(f"{name} stores its colors as {image.mode}, expected gray or RGB; convert it to RGB")
+        levels = np.asarray(image)
+    notes = ("the flat picture of the document was read, not its layers",) if _PSD_ICC in resources else ()
+    exif = resources.get(_PSD_EXIF)
+    return Decoded(_channels(levels), resources.get(_PSD_ICC), exif, resources.get(_PSD_XMP), notes)
+
+
+def _pnm(name: str, data: bytes) -> Decoded:
+    return Decoded(read_pnm(data, lambda height, width, count: _check(name, height, width, count, 16)))
+
+
+def _heic(name: str, data: bytes) -> Decoded:
+    import pillow_heif
+
+    file: Any = pillow_heif.open_heif(data, convert_hdr_to_8bit=False)
+    _check(name, file.size[1], file.size[0], 4, 16)
+    levels, info = np.asarray(file), file.info
+    bits = int(info.get("bit_depth", 8))
+    if levels.dtype == np.uint16 and 8 < bits < 16:  # they are shifted up; the maximum becomes 65,535
+        levels = levels | (levels >> bits)
+    icc, said = info.get("icc_profile"), info.get("nclx_profile")
+    notes = [f"only the first of {len(file)} pictures in the file was read"] if len(file) > 1 else []
+    if not icc and said:
+        try:
+            icc = profile_of_codes(int(said["color_primaries"]), int(said["transfer_characteristics"]))
+        except ValueError as error:
+            raise InputError(f"{name} {error}") from error
+    if info.get("depth_images") or info.get("aux"):
+        notes.append("depth and gain maps were not kept")
+    exif = (info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
+    return Decoded(_channels(levels), icc or None, exif, info.get("xmp") or None, tuple(notes))
+
+
+def _codec(decoder: str) -> Callable[[str, bytes], Decoded]:
+    def decode(name: str, data: bytes) -> Decoded:
+        import imagecodecs
+
+        levels = getattr(imagecodecs, f"{decoder}_decode")(data)
+        if levels.dtype not in (np.uint8, np.uint16):
+            raise InputError(f"{name} stores samples as {levels.dtype}, expected 8- or 16-bit integers")
+        icc = _profile_of_jp2(data) if decoder == "jpeg2k" else None
+        notes = () if icc else ("colors were taken as sRGB",)
+        return Decoded(_channels(levels), icc, notes=(*notes, "metadata was not kept"))
+
+    return decode
+
+
+def _profile_of_jp2(data: bytes) -> bytes | None:
+    """The ICC profile in the box "colr" of a JP2 (ISO/IEC 15444-1, annex I.5.3.3); None for colors said by a number."""
+    at = data.find(b"colr", 0, 4096)
+    if at < 4 or data[at + 4 : at + 5] != b"\x02":
+        return None
+    (length,) = struct.unpack_from(">I", data, at - 4)
+    return data[at + 7 : at - 4 + length] or None
+
+
+def _raw(name: str, data: bytes) -> Decoded:
+    import rawpy
+
+    with rawpy.imread(io.BytesIO(data)) as raw:
+        _check(name, raw.sizes.height, raw.sizes.width, 3, 16)
+        levels = raw.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=16)
+    return Decoded(levels, notes=("developed as dcraw does: the camera's white balance, no brightening, sRGB",))
+
+
+def _channels(levels: NDArray[Any]) -> NDArray[Any]:
+    """h w or h w c as h w c."""
+    return np.ascontiguousarray(levels[:, :, None] if levels.ndim == 2 else levels)
+
+
+# The words for a kind, the package that decodes it ("" if none is needed), its extra, and the decoder.
+_KINDS: dict[str, tuple[str, str, str, Callable[[str, bytes], Decoded]]] = {
+    "bmp": ("a BMP picture", "PIL", "formats", _pillow),
+    "tga": ("a TGA picture", "PIL", "formats", _pillow),
+    "psd": ("a Photoshop document", "PIL", "formats", _pillow),
+    "pnm": ("a PNM picture", "", "", _pnm),
+    "heic": ("an HEIC picture", "pillow_heif", "heic", _heic),
+    "jxl": ("a JPEG XL picture", "imagecodecs", "formats", _codec("jpegxl")),
+    "jp2": ("a JPEG 2000 picture", "imagecodecs", "formats", _codec("jpeg2k")),
+    "raw": ("a camera raw file", "rawpy", "raw", _raw),
+}

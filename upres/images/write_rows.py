@@ -1,0 +1,237 @@
+"""Encode a picture from the top, a band of rows at a time, into a file: PNG, JPEG and TIFF are never whole in memory.
+
+libvips pulls pixels from a source of bytes. The source is an uncompressed BigTIFF, whose header is made up and whose
+strips are the bands, in a thread of its own; WebP and AVIF collect them before they encode.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# pyvips is untyped; this module annotates what it returns.
+
+from __future__ import annotations
+
+import queue
+import struct
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyvips
+
+from upres.errors import OutputError
+from upres.images.embed import add_to_tiff, embed, head_is_complete
+from upres.images.icc import Levels
+from upres.images.picture import Picture
+from upres.images.vips import VipsError, attempt_once, begin_pixels
+from upres.images.write import check_target, check_writable, describe, levels_type, save_options
+from upres.system.files import open_atomic
+
+WHOLE_FORMATS = ("webp", "avif")  # whose encoders hold the whole picture
+_STRIP_ROWS = 16
+_WAKE_S = 0.2
+
+
+def write_rows(
+    frame: Picture,
+    bands: Iterable[Levels],
+    target: Path,
+    format: str,
+    *,
+    quality: int | None = None,
+    png_level: int | None = None,
+) -> None:
+    """Write a picture atomically while its bands are made: one is encoded while the next one is computed.
+
+    frame: The picture; of its pixels and alpha only the shapes are read.
+    bands: The levels of `levels_to_write`, h' w c, from the top; up to three are alive at a time.
+    target, format, quality, png_level: As for `write_picture`.
+
+    Raises `OutputError` if the target cannot be written, and what `bands` raises; the target is then unchanged.
+    """
+    height, width = frame.pixels.shape[:2]
+    check_writable(format, height, width, frame.depth)
+    check_target(target)
+    begin_pixels()
+    with open_atomic(target) as file:
+        encoder = _Encoder(frame, format, quality, png_level, file)
+        try:
+            rows = 0
+            for band in bands:
+                encoder.put(band)
+                rows += len(band)
+            if rows != height:
+                raise OutputError(f"the encoder got {rows} of {height} rows; please report it")
+            encoder.finish()
+        finally:
+            encoder.stop()
+        if format == "tiff":
+            add_to_tiff(file, frame)
+
+
+class _Encoder:
+    """A thread in which libvips encodes the bands that it gets."""
+
+    def __init__(self, frame: Picture, format: str, quality: int | None, png_level: int | None, file: BinaryIO) -> None:
+        self._frame, self._format = frame, format
+        self._output = _Output(frame, format, file)
+        self._bands: queue.Queue[Levels | None] = queue.Queue(1)
+        self._error: BaseException | None = None
+        self._kept: Exception | None = None  # in our functions that libvips calls
+        self._ended = threading.Event()
+        save = save_options(frame, format, quality, png_level)
+        self._thread = threading.Thread(target=self._work, args=save, name="upres-encode", daemon=True)
+        self._thread.start()
+
+    def put(self, band: Levels) -> None:
+        """Encode a band once there is room. Raises what went wrong."""
+        while not self._ended.is_set():
+            try:
+                self._bands.put(band, timeout=_WAKE_S)
+                return
+            except queue.Full:
+                pass
+        self._raise()
+        raise OutputError(f"the {self._format} encoder ended before the last row")
+
+    def finish(self) -> None:
+        """Wait for the end. Raises what went wrong."""
+        while self._thread.is_alive():
+            self._thread.join(_WAKE_S)
+        self._raise()
+
+    def stop(self) -> None:
+        """End the thread, if it has not ended, without waiting for more bands."""
+        while self._thread.is_alive():
+            with suppress(queue.Full):
+                self._bands.put_nowait(None)
+            self._thread.join(_WAKE_S / 10)
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self, operation: str, options: dict[str, Any]) -> None:
+        try:
+            attempt_once(lambda: self._encode(operation, options))
+        except VipsError as error:
+            height, width = self._frame.pixels.shape[:2]
+            self._error = self._kept or OutputError(
+                f"cannot encode {width} x {height} pixels as {self._format}: {error}; choose another format"
+            )
+        except BaseException as error:  # raised in the thread that puts bands
+            self._error = error
+        finally:
+            self._ended.set()
+
+    def _encode(self, operation: str, options: dict[str, Any]) -> None:
+        strips = _Strips(self._frame, self._format, self._bands.get)
+        source = pyvips.SourceCustom()
+        source.on_read(self._guarded(strips.read, b""))
+        source.on_seek(strips.seek)
+        image = pyvips.Operation.call("tiffload_source", source, access="sequential", fail_on="error")
+        if strips.channels > 1:
+            image = image.bandfold(factor=strips.channels)
+        names = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
+        image = describe(image.copy(interpretation=names[strips.channels >= 3]), self._frame, self._format)
+        target = pyvips.TargetCustom()
+        target.on_write(self._guarded(self._output.write, 0))
+        if self._format == "tiff":
+            target.on_read(self._guarded(self._output.file.read, b""))
+            target.on_seek(self._guarded(self._output.file.seek, -1))
+        pyvips.Operation.call(f"{operation}_target", image, target, **options)
+        self._output.end()
+
+    def _guarded(self, work: Callable[..., Any], failed: Any) -> Callable[..., Any]:
+        """`work`, whose errors are kept: libvips, which calls it, cannot pass them on."""
+
+        def call(*arguments: Any) -> Any:
+            try:
+                return work(*arguments)
+            except Exception as error:
+                self._kept = error
+                return failed
+
+        return call
+
+
+class _Strips:
+    """The bytes of an uncompressed BigTIFF of gray samples, `channels` times as wide as the picture."""
+
+    def __init__(self, frame: Picture, format: str, take: Callable[[], Levels | None]) -> None:
+        height, width = frame.pixels.shape[:2]
+        dtype, self.channels = levels_type(frame, format)
+        row = width * self.channels * dtype.itemsize
+        count = -(-height // _STRIP_ROWS)
+        arrays_at = 16 + 8 + 9 * 20 + 8
+        pixels_at = arrays_at + (16 * count if count > 1 else 0)
+        offsets = [pixels_at + index * _STRIP_ROWS * row for index in range(count)]
+        sizes = [min(_STRIP_ROWS, height - index * _STRIP_ROWS) * row for index in range(count)]
+        entries = (
+            (256, 4, 1, width * self.channels),
+            (257, 4, 1, height),
+            (258, 3, 1, 8 * dtype.itemsize),
+            (259, 3, 1, 1),  # uncompressed
+            (262, 3, 1, 1),  # black is zero
+            (273, 16, count, arrays_at if count > 1 else offsets[0]),
+            (277, 3, 1, 1),
+            (278, 4, 1, _STRIP_ROWS),
+            (279, 16, count, arrays_at + 8 * count if count > 1 else sizes[0]),
+        )
+        head = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(entries))
+        head += b"".join(struct.pack("<HHQQ", *entry) for entry in entries) + bytes(8)
+        if count > 1:
+            head += struct.pack(f"<{2 * count}Q", *offsets, *sizes)
+        self._head, self._end, self._at = head, pixels_at + height * row, 0
+        self._take, self._dtype = take, dtype.newbyteorder("<")
+        self._band, self._band_at = memoryview(b""), pixels_at
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; none if the bands have ended early."""
+        if self._at < len(self._head):
+            part = self._head[self._at : self._at + size]
+        elif self._at >= self._end:
+            return b""
+        else:
+            while self._at >= self._band_at + len(self._band):
+                band = self._take()
+                if band is None:
+                    return b""
+                self._band_at += len(self._band)
+                self._band = np.ascontiguousarray(band, self._dtype).data.cast("B")
+            start = self._at - self._band_at  # the loader reads strips in their order
+            part = bytes(self._band[start : start + size])
+        self._at += len(part)
+        return part
+
+    def seek(self, offset: int, whence: int) -> int:
+        """As `io.IOBase.seek`."""
+        self._at = offset + (0, self._at, self._end)[whence]
+        return self._at
+
+
+class _Output:
+    """Writes what libvips encodes to a file, with the metadata that libvips does not write."""
+
+    def __init__(self, frame: Picture, format: str, file: BinaryIO) -> None:
+        self.file, self._frame, self._format = file, frame, format
+        self._head: bytearray | None = None if format == "tiff" else bytearray()
+
+    def end(self) -> None:
+        """Write what was held back."""
+        if self._head is not None:
+            self.file.write(embed(bytes(self._head), self._frame, self._format))
+            self._head = None
+
+    def write(self, data: Any) -> int:
+        """Takes all of `data`."""
+        if self._head is None:
+            self.file.write(data)
+            return len(data)
+        head = self._head
+        head += data
+        if self._format not in WHOLE_FORMATS and head_is_complete(head, self._format):
+            self.end()
+        return len(data)

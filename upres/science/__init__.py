@@ -1,0 +1,1 @@
+"""Measured data: GeoTIFF, DICOM and NIfTI. Values keep their meaning, places their coordinates, gaps stay gaps."""

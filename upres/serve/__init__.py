@@ -1,0 +1,1 @@
+"""The HTTP server: jobs in a queue, work in child processes, a page, and doors for existing clients."""

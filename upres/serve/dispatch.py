@@ -1,0 +1,270 @@
+"""Have jobs done: a few worker processes, each of which takes the next job from the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from upres.errors import OutputError
+from upres.serve.copies import save_copy
+from upres.serve.desk import MOST_ATTEMPTS, Desk
+from upres.serve.job import Job
+from upres.serve.parameters import TYPES
+from upres.serve.problems import Problem, from_document
+from upres.serve.process import WorkerDied, WorkerProcess
+from upres.serve.settings import Settings
+from upres.system.memory import available_bytes
+from upres.system.subprocesses import python_command
+from upres.system.text import parse_bytes
+
+_FREE_SHARE = 0.8  # of the free memory, for all workers together
+_CANCEL_S = 1.0  # for the tile at hand; then the process is killed
+_AGAIN_S = (0.0, 0.5, 2.0, 5.0, 15.0)  # before the next start of a process that does not start
+_MEMORY_SIGNS = ("SIGKILL", "MemoryError", "bad_alloc", "allocate")
+_log = logging.getLogger(__name__)
+
+
+def worker_command(settings: Settings) -> list[str]:
+    """Starts a worker with the limits of these settings."""
+    free = int(_FREE_SHARE * available_bytes()) // settings.workers
+    given = {
+        "memory_bytes": free if settings.memory is None else parse_bytes(settings.memory),
+        "max_pixels_in": settings.max_pixels_in,
+        "max_pixels_out": settings.max_pixels_out,
+        "engine": {
+            "engine": settings.engine,
+            "device": settings.device,
+            "precision": settings.precision,
+            "threads": settings.threads,
+        },
+    }
+    return [*python_command("upres.serve.worker"), json.dumps(given)]
+
+
+class Dispatch:
+    """The workers of a server.
+
+    desk: Its jobs.
+    command: Makes the command of a worker.
+    on_result: Called with each result of a kept job, in a thread.
+    """
+
+    def __init__(self, desk: Desk, command: Callable[[], Sequence[str]]) -> None:
+        self._desk, self._command = desk, command
+        self._at: dict[Job, WorkerProcess] = {}
+        self._slots: list[asyncio.Task[None]] = []
+        self._others: set[asyncio.Task[None]] = set()
+        self._processes: set[WorkerProcess] = set()
+        self._taking = asyncio.Event()
+        self._taking.set()
+        desk.cancel_running = self._cancel
+
+    def start(self) -> None:
+        for _ in range(self._desk.settings.workers):
+            self._slots.append(asyncio.create_task(self._work()))
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker can take a job."""
+        return any(process.alive for process in self._processes)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the living workers."""
+        return [process.pid for process in self._processes if process.alive and process.pid is not None]
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more jobs, and wait for those that run."""
+        self._taking.clear()
+        end = time.monotonic() + seconds
+        while self._at and time.monotonic() < end:
+            jobs = [asyncio.create_task(job.over.wait()) for job in self._at]
+            await asyncio.wait(jobs, timeout=max(0.0, end - time.monotonic()), return_when=asyncio.FIRST_COMPLETED)
+            for one in jobs:
+                one.cancel()
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """End all processes; jobs that run stay what they are in the store, for the next start."""
+        for task in (*self._slots, *self._others):
+            task.cancel()
+        await asyncio.gather(*self._slots, *self._others, return_exceptions=True)
+        for process in tuple(self._processes):
+            await process.end()
+
+    async def _work(self) -> None:
+        process, failures = WorkerProcess(self._command()), 0
+        self._processes.add(process)
+        while True:
+            if not process.alive:
+                await asyncio.sleep(_AGAIN_S[min(failures, len(_AGAIN_S) - 1)])
+                try:
+                    await process.start()
+                except WorkerDied as death:
+                    failures += 1
+                    _log.error("a worker %s", death)
+                    continue
+                failures = 0
+                self._desk.metrics.workers_started.inc()
+                _log.info("worker %s is ready", process.pid)
+            await self._taking.wait()
+            job = await self._take(process)
+            if job is not None and not job.ended:
+                await self._run(job, process)
+
+    async def _take(self, process: WorkerProcess) -> Job | None:
+        """The next job; None if the process dies while it waits for one, which is no attempt of a job."""
+        queue = self._desk.queue
+        taking = asyncio.create_task(queue.take())
+        dying = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait({taking, dying}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            dying.cancel()
+            taking.cancel()
+            await asyncio.wait({taking})
+        if taking.cancelled():
+            return None
+        job = taking.result()
+        if not process.alive or not self._taking.is_set():
+            await queue.put(job, first=True)
+            return None
+        return job
+
+    async def _run(self, job: Job, process: WorkerProcess) -> None:
+        """Do a job, which has ended then, or waits for its next attempt."""
+        desk = self._desk
+        job.attempt += 1
+        job.state, job.started_at, job.began, job.progress = "running", time.time(), time.monotonic(), 0.0
+        desk.running.add(job)
+        self._at[job] = process
+        facts: dict[str, Any] = {}
+        try:
+            desk.announce(job, "running")
+            async with asyncio.timeout(desk.settings.max_seconds):
+                answer = await process.ask(self._task(job), lambda told: self._told(job, told, facts))
+        except WorkerDied as death:
+            await self._died(job, str(death))
+            return
+        except TimeoutError:
+            await process.end()
+            if not job.ended:
+                limit = desk.settings.max_seconds
+                desk.end(job, "failed", Problem("too_slow", f"it took longer than the limit of {limit:g} s"))
+            return
+        except ValueError as error:  # the disk is full: nothing can be stored
+            _log.error("job %s: %s", job.id, error)
+            await process.end()
+            if not job.ended:
+                desk.end(job, "failed", Problem("disk_full", "the disk is full"))
+            return
+        finally:
+            desk.running.discard(job)
+            del self._at[job]
+        await self._answered(job, answer, facts)
+
+    def _task(self, job: Job) -> dict[str, Any]:
+        return {
+            "do": "upscale",
+            "job": job.id,
+            "source": str(self._desk.store.picture_path(job.picture["sha256"])),
+            "target": str(self._desk.result_path(job)),
+            "parameters": job.request,
+            "careful": job.attempt > 1,
+            "trace": job.trace,
+        }
+
+    def _told(self, job: Job, told: dict[str, Any], facts: dict[str, Any]) -> None:
+        """A worker's answer before the last."""
+        if job.ended:
+            return
+        if told["step"] == "planned":
+            facts.update(told)
+            job.picture = {**job.picture, **told["picture"]}
+            job.model, job.size = told["model"], told["size"]
+            chosen = "model" not in job.request
+            job.estimate_s = self._desk.speeds.estimate(told, job.request.get("format", "png"), chosen=chosen)
+            job.planned.set()
+            self._desk.advance(job, 0.0)
+        elif told["step"] == "progress":
+            self._desk.advance(job, told["share"])
+
+    async def _answered(self, job: Job, answer: dict[str, Any], facts: dict[str, Any]) -> None:
+        desk = self._desk
+        if job.ended:  # canceled meanwhile: its result, if any, is nobody's
+            desk.result_path(job).unlink(missing_ok=True)
+        elif answer["step"] == "done":
+            form = job.request.get("format", "png")
+            job.notes = answer["notes"]
+            job.result = {**answer["result"], "type": TYPES[form], "name": result_name(job)}
+            if facts:
+                desk.speeds.learn(facts, answer["times"], form, chosen="model" not in job.request)
+                name = (job.model or {}).get("name", "")
+                desk.metrics.run_seconds.labels(name).observe(sum(answer["times"].values()))
+                desk.metrics.queue_seconds.labels(name).observe(max(0.0, job.began - job.queued))
+                desk.metrics.pixels.inc(facts["size"]["width"] * facts["size"]["height"])
+            if desk.settings.out is not None and job.kept:
+                await self._save_copy(job, Path(desk.settings.out))
+            if not job.ended:
+                desk.end(job, "done")
+        elif answer["step"] == "failed":
+            desk.end(job, "failed", from_document(answer["problem"]))
+        else:
+            desk.end(job, "canceled", Problem("canceled", "the job was canceled"))
+
+    async def _died(self, job: Job, how: str) -> None:
+        """The process of a job has ended: try again, with small tiles, or give up."""
+        if job.ended:
+            return
+        desk = self._desk
+        desk.metrics.worker_deaths.inc()
+        _log.warning("the worker of job %s %s (attempt %d)", job.id, how, job.attempt)
+        if job.attempt < MOST_ATTEMPTS:
+            job.state, job.started_at, job.progress = "queued", None, 0.0
+            await desk.queue.put(job, first=True)
+            desk.announce(job, "retry")
+        elif any(sign in how for sign in _MEMORY_SIGNS):
+            desk.end(job, "failed", Problem("out_of_memory", "not enough memory, even in small tiles; ask for less"))
+        else:
+            desk.end(job, "failed", Problem("worker_crashed", f"the process that does the work {how}, three times"))
+
+    def _cancel(self, job: Job) -> None:
+        task = asyncio.create_task(self._cancel_slowly(job))
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+
+    async def _cancel_slowly(self, job: Job) -> None:
+        process = self._at.get(job)
+        if process is None:
+            return
+        await process.cancel()
+        await asyncio.sleep(_CANCEL_S)
+        if self._at.get(job) is process:
+            process.kill()
+
+    async def _save_copy(self, job: Job, folder: Path) -> None:
+        """Copy a result into the user's folder; that it cannot be is noted, and the result is here all the same."""
+        assert job.result is not None
+        try:
+            target = await asyncio.to_thread(save_copy, self._desk.result_path(job), job.result["name"], folder)
+        except OutputError as error:
+            job.notes = [*job.notes, f"no copy was saved: {error}"]
+        else:
+            job.result["saved_as"] = str(target)
+
+
+def result_name(job: Job) -> str:
+    """A name for the result, as `upres upscale` gives it: "photo_x4.png"."""
+    stem = Path(job.name).stem if job.name else "picture"
+    suffix = {"jpeg": ".jpg", "tiff": ".tif"}.get(form := job.request.get("format", "png"), f".{form}")
+    size, picture = job.size or {}, job.picture
+    if size and picture.get("width") and size["width"] % picture["width"] == 0:
+        factor = size["width"] // picture["width"]
+        if size["height"] == factor * picture["height"]:
+            return f"{stem}_x{factor}{suffix}"
+    return f"{stem}_{size.get('width', 0)}x{size.get('height', 0)}{suffix}"

@@ -1,0 +1,53 @@
+"""The child process that decodes and upscales: `python -P .../child.py PARENT upres.serve.worker SETTINGS`.
+
+Each line of its standard input is a task, or `{"do": "cancel"}`; the answers to a task end with `done`, `failed` or
+`canceled`. A hostile picture, a crash of an engine or the end of memory costs this process, never the server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from typing import Any
+
+from upres.system.child import tell
+from upres.system.text import parse_json
+
+_SPARE_BYTES = 8 << 30  # of address space that engines reserve and never touch
+_OVERHEAD_BYTES = 1 << 30  # of libraries, codecs and weights beyond the memory that a plan counts
+
+
+def main(arguments: list[str]) -> int:
+    """Work until standard input ends."""
+    settings: dict[str, Any] = parse_json(arguments[0])
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not stand among the answers
+    tasks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    canceled = threading.Event()
+    threading.Thread(target=_listen, args=(tasks, canceled), daemon=True).start()
+
+    from upres.serve.work import Work  # after the listener: it takes a moment
+
+    work = Work(settings, lambda **facts: tell(out, **facts), canceled.is_set)
+    if settings.get("limited", True):
+        from upres.system.memory import limit_memory
+
+        limit_memory(_SPARE_BYTES, settings["memory_bytes"] + _OVERHEAD_BYTES)
+    tell(out, step="ready")
+    while (task := tasks.get()) is not None:
+        canceled.clear()
+        work.do(task)
+    return 0
+
+
+def _listen(tasks: queue.SimpleQueue[dict[str, Any] | None], canceled: threading.Event) -> None:
+    for line in sys.stdin.buffer:
+        task = json.loads(line)
+        if task["do"] == "cancel":
+            canceled.set()
+        else:
+            tasks.put(task)
+    os._exit(0)  # the server has ended: nobody waits for what is being done

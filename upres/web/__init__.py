@@ -1,0 +1,1 @@
+"""What the pages of upres share, the one in a file and the one that is served: colors, slider, magnifier."""
