@@ -37,7 +37,7 @@ def test_every_limit_is_kept_and_more_memory_never_costs_time(limit: int) -> Non
 
 
 def test_what_does_not_fit_is_refused_with_what_it_needs() -> None:
-    with pytest.raises(InputError, match=r"an output of 400000 x 40000 needs 1.9 GB of memory, and 100 MB may"):
+    with pytest.raises(InputError, match=r"an output of 400000 x 40000 needs 2.0 GB of memory, and 100 MB may"):
         make_row_plan((COST,), RowJob(10_000, 100_000), 100 * MIB)
 
 

@@ -22,7 +22,7 @@ _WIDTHS = 40  # cuts of the width that are tried
 _DECODED_ROWS = 64 + 128  # of a band that is decoded, and what libvips holds
 _ENCODED_ROWS = 640  # that libvips holds while it encodes
 _WHOLE_ENCODER = {"webp": 12, "avif": 16}  # bytes per pixel of encoders that hold the whole picture, beside its levels
-_POOLS = 1.25  # tiles at the border come first, and an engine's pools keep blocks that fit no later tile
+_POOLS = 1.4  # tiles at the border come first, and an engine's pools keep blocks that fit no later tile
 _BANDS = 4  # of the output, alive at once: two in work, one waiting, one in the encoder
 
 
