@@ -8,7 +8,7 @@ nibabel reads and writes. Stored values go through, so that slope and intercept 
 
 from __future__ import annotations
 
-import os
+import gzip
 from collections.abc import Mapping as Map
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from upres.images.io import Header
 from upres.science.enlarge import Enlarger
 from upres.science.values import Statistics
 from upres.science.work import Progress, Share, Windows, as_record, plan_windows, result_ending
-from upres.system.files import commit_partial, output_error, partial_path
+from upres.system.files import write_atomic
 from upres.system.text import first_line, json_text, parse_json, shown
 from upres.upscaling.plan import Plan
 from upres.upscaling.upscaler import Upscaler
@@ -126,34 +126,12 @@ def _write(image: Any, values: NDArray[Any], factors: tuple[float, float], made:
     result = type(image)(values, affine, header)
     # Values are stored ones: without a slope nibabel writes them as they are, and the slope is set behind it.
     result.header.set_slope_inter(1.0, 0.0)
-    ending = ".nii.gz" if target.name.lower().endswith(".gz") else ".nii"
-    partial = partial_path(target)
-    named = partial.with_name(partial.name.removesuffix(".partial") + ending)  # nibabel goes by the ending
-    try:
-        result.to_filename(named)
-        _set_slope(named, image.header, slope, inter)
-        with named.open("rb+") as file:
-            os.fsync(file.fileno())
-        commit_partial(named, target)
-    except OSError as error:
-        raise output_error(target, error) from error
-    finally:
-        named.unlink(missing_ok=True)
-
-
-def _set_slope(path: Path, header: Any, slope: float, inter: float) -> None:
-    """Put the source's slope and intercept into the written header."""
-    import gzip
-
-    fields, at = header.structarr.dtype.fields, {}
-    for name in ("scl_slope", "scl_inter"):
-        at[name] = fields[name]
-    packed = path.suffix == ".gz"
-    data = bytearray(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
+    data = bytearray(result.to_bytes())
     for name, value in (("scl_slope", slope), ("scl_inter", inter)):
-        kind, start = at[name]
+        kind, start = image.header.structarr.dtype.fields[name]
         data[start : start + kind.itemsize] = np.array(value, kind).tobytes()
-    path.write_bytes(gzip.compress(bytes(data), 6, mtime=0) if packed else data)
+    packed = target.name.lower().endswith(".gz")
+    write_atomic(target, gzip.compress(bytes(data), 6, mtime=0) if packed else memoryview(data))
 
 
 def _is_record(extension: Any) -> bool:
