@@ -157,7 +157,12 @@ def main() -> None:
         folder = Path(name)
         bundled, given = ROOT / "upres" / "models" / "bundled", Path(assets) / "weights"
         networks = {
-            "house": ("compact-x4, the house model", bundled / "compact-x4.safetensors", "compact", options.compact_px),
+            "house": (
+                "compact-x4, the house model",
+                bundled / "compact-x4.safetensors",
+                "residual",
+                options.compact_px,
+            ),
             "compact": (
                 *("realesr-animevideov3 (compact 64 x 16)", given / "realesr-animevideov3.pth", "compact"),
                 options.compact_px,

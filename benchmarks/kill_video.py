@@ -84,23 +84,33 @@ def main() -> int:
             options = ["-n", "compact-x2", "--codec", arguments.codec, "--segment", str(arguments.segment)]
             return [sys.executable, "-m", "upres", "video", str(source), "-o", str(target), *options]
 
-        start = time.monotonic()
+        def kept() -> int:
+            """Frames in closed segments, of the unfinished job."""
+            journal = folder / f".{out.name}.upres-video" / "job.json"
+            try:
+                return sum(one["frames"] for one in json.loads(journal.read_text())["segments"])
+            except FileNotFoundError:  # none yet, or done
+                return 0
+
         subprocess.run(command(straight), check=True)
-        took = time.monotonic() - start
-        kills = early = 0
+        kills = 0
         while kills < arguments.kills and not out.exists():
             process = subprocess.Popen(command(out))
-            try:
-                # All kills together take about as long as a run: they strike at any step, from the start to the end.
-                process.wait(rng.uniform(0.0, 2.0 * took / arguments.kills))
-                early += 1
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                kills += 1
-            journal = folder / f".{out.name}.upres-video" / "job.json"
-            done = json.loads(journal.read_text())["segments"] if journal.exists() else []
-            print(f"kill {kills}: {sum(one['frames'] for one in done)} of {arguments.frames} frames kept", flush=True)
+            # One kill in four strikes anywhere in the first seconds; the others some time after some more segments.
+            wanted = kept() + rng.randrange(1, 3) * arguments.segment
+            early = rng.uniform(0.0, 3.0) if rng.random() < 0.25 else None
+            start = time.monotonic()
+            while process.poll() is None:
+                if early is not None and time.monotonic() - start > early:
+                    break
+                if early is None and kept() >= wanted:
+                    time.sleep(rng.uniform(0.0, 0.5))
+                    break
+                time.sleep(0.005)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            print(f"kill {kills}: {kept()} of {arguments.frames} frames kept", flush=True)
         if not out.exists():
             subprocess.run(command(out), check=True)
         same = frame_hashes(out) == frame_hashes(straight) and audio_hashes(out) == audio_hashes(source)

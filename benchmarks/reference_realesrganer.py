@@ -1,7 +1,7 @@
 """The way Real-ESRGAN's RealESRGANer runs a picture on a CPU: torch eager, float32, NCHW, the whole picture, reflect
 padding of 10.
 
-    python benchmarks/reference_realesrganer.py IN.png OUT.png WEIGHTS compact|rrdb
+    python benchmarks/reference_realesrganer.py IN.png OUT.png WEIGHTS compact|residual|rrdb
 
 Written for comparison, from the description of what that program does; the codec is the one that upres uses, with the
 same settings.
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests.oracles.networks import RRDBNet, SRVGGNetCompact
+from tests.oracles.residual import ResidualNet
 from upres.weights.read import read_weights
 
 PRE_PAD = 10
@@ -30,6 +31,10 @@ def main() -> None:
     if family == "compact":
         convs = sum(value.ndim == 4 for value in state.values()) - 2
         net: torch.nn.Module = SRVGGNetCompact(width=len(state["body.0.bias"]), convs=convs)
+    elif family == "residual":
+        groups = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("groups."))
+        length = sum(key.startswith("groups.0.") and key.endswith(".weight") for key in state)
+        net = ResidualNet(width=len(state["head.bias"]), groups=groups, length=length)
     else:
         net = RRDBNet()
     net.load_state_dict(state, strict=True)

@@ -6,7 +6,7 @@
 writes upres/models/bundled/NAME.safetensors (float16), docs/pictures/NAME_curve.png, upres/models/bundled/NAME.md and
 prints the SHA-256 that `upres/models/catalog.py` must hold. TEST is the folder that holds Set5, Set14 and BSD100; they
 are measured here, on the file as it ships. `--weights FILE` ships that file of the run instead of best.safetensors, and
-`--weights-only` writes no curve and no card: those of an adversarial network are written by hand from prove_gan.py.
+`--weights-only` writes no curve and no card: those of an adversarial network, or of one trained in several runs (`--before RUN` draws those into the curve), are written by hand.
 """
 
 # ruff: noqa: E501  (the card is a text whose lines are long once its figures are in)
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--test", type=Path)
     parser.add_argument("--weights", default="best.safetensors")
     parser.add_argument("--weights-only", action="store_true")
+    parser.add_argument("--before", type=Path, action="append", default=[], help="the run it began with; repeatable")
     options = parser.parse_args()
     config = json.loads((options.run / "config.json").read_text())
     points = [json.loads(line) for line in (options.run / "validation.jsonl").read_text().splitlines()]
@@ -81,7 +82,13 @@ def main() -> None:
     target = ROOT / "upres" / "models" / "bundled" / f"{options.name}.safetensors"
     write_safetensors(target, weights, {"recipe": config["recipe"], "step": str(step), "scale": str(config["scale"])})
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    for earlier in reversed(options.before):
+        begun = [json.loads(line) for line in (earlier / "validation.jsonl").read_text().splitlines()]
+        points = begun + [point | {"step": point["step"] + begun[-1]["step"]} for point in points]
     if options.weights_only:
+        if options.before:
+            title = f"{options.name}: validation while training"
+            plot_curve(points, ROOT / "docs" / "pictures" / f"{options.name}_curve.png", title)
         print(f"{target}: step {step}, {target.stat().st_size} bytes, sha256 {digest}")
         return
     if options.data is None or options.test is None:

@@ -1,9 +1,9 @@
 """The pictures of the README, of the GAN's card and of the tutorial, from the example photograph: `python
 docs/make_pictures.py`.
 
-astronaut_x4.png: LR | bicubic | compact-x4. astronaut_gan_x4.png: LR | compact-x4 | compact-gan-x4.
+astronaut_x4.png: LR | bicubic | compact-x4. astronaut_gan_x4.png: LR | srvgg-x4 | compact-gan-x4.
 astronaut_wild_x4.png: the same picture reduced and degraded by the recipe `wild` under three seeds, a row each: LR |
-bicubic | compact-x4 | compact-wild-x4 | the picture itself. astronaut_photo_x4.png: the same by `real-esrgan`: LR |
+bicubic | srvgg-x4 | compact-wild-x4 | the picture itself. astronaut_photo_x4.png: the same by `real-esrgan`: LR |
 bicubic | compact-x4 | compact-wild-x4 | photo-x4 | the picture itself.
 """
 
@@ -31,7 +31,9 @@ def main() -> None:
     # The whole picture is enlarged and then cut, so that each panel shows what a user gets, not what a cut-out gets.
     nearest = picture.pixels.repeat(4, axis=0).repeat(4, axis=1)
     bicubic = imresize(picture.pixels, 4.0)
-    compact, gan = (Upscaler(load_model(name).graph)(picture).pixels for name in ("compact-x4", "compact-gan-x4"))
+    house, compact, gan = (
+        Upscaler(load_model(name).graph)(picture).pixels for name in ("compact-x4", "srvgg-x4", "compact-gan-x4")
+    )
     box = np.s_[4 * TOP : 4 * (TOP + SIDE), 4 * LEFT : 4 * (LEFT + SIDE)]
     gap = np.ones((4 * SIDE, 8, 3), np.float32)
 
@@ -42,9 +44,9 @@ def main() -> None:
         write_picture(replace(picture, pixels=np.concatenate(row, axis=1)), target)
         print(target)
 
-    write("astronaut_x4.png", nearest, bicubic, compact)
+    write("astronaut_x4.png", nearest, bicubic, house)
     write("astronaut_gan_x4.png", nearest, compact, gan)
-    write_degraded(picture, "wild", ("compact-x4", "compact-wild-x4"), "astronaut_wild_x4.png")
+    write_degraded(picture, "wild", ("srvgg-x4", "compact-wild-x4"), "astronaut_wild_x4.png")
     write_degraded(picture, "real-esrgan", ("compact-x4", "compact-wild-x4", "photo-x4"), "astronaut_photo_x4.png")
 
 

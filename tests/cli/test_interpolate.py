@@ -123,7 +123,7 @@ def test_errors_have_their_codes_and_leave_nothing(folder: Path, run: Run) -> No
             4,
             "'body.0.bias' is (4,) in psnr.safetensors and (6,) in wide.safetensors; expected networks",
         ),
-        ((a, "compact-x4"), 4, "psnr.safetensors is compact x2, compact-x4 is compact x4"),
+        ((a, "srvgg-x4"), 4, "psnr.safetensors is compact x2, srvgg-x4 is compact x4"),
         ((a, "none.safetensors"), 4, "none.safetensors"),
         ((a, "compakt-x4"), 4, "Did you mean compact-x4"),
         ((a,), 2, "B"),

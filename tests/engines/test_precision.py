@@ -183,7 +183,7 @@ def test_fp16_agrees_on_the_house_model_and_bf16_does_not(monkeypatch: pytest.Mo
     """The measurement of the module's text, on torch's CPU kernels: those that sum in float32, as GPUs do."""
     pytest.importorskip("torch")
     monkeypatch.setattr("upres.engines.precision._SIDE_PX", 48)
-    graph = load_model("compact-x4").graph
+    graph = load_model("srvgg-x4").graph
     reference = open_graph(graph, engine="ncnn", threads=1, exact=True, device="cpu", precision="fp32")
     found = {}
     for precision in ("fp32", "fp16", "bf16"):

@@ -127,7 +127,7 @@ def test_house_models_blend_and_run() -> None:
     lr = noise(12, 12) * np.float32(0.2) + np.float32(0.4)
     plain, between, gan = (
         Upscaler(load_model(text).networks, engine="ncnn", threads=1).upscale_array(lr)
-        for text in ("compact-x4", "compact-x4:0.5,compact-gan-x4:0.5", "compact-gan-x4")
+        for text in ("srvgg-x4", "srvgg-x4:0.5,compact-gan-x4:0.5", "compact-gan-x4")
     )
     assert np.abs(plain - gan).mean() > 0.005
     assert np.abs(between - (plain + gan) / 2).mean() < 0.5 * np.abs(plain - gan).mean()

@@ -241,9 +241,9 @@ def test_a_path_is_one_file_whatever_its_name(tmp_path: Path, monkeypatch: pytes
 
 def test_a_chain_has_several_networks_and_no_graph(tmp_path: Path) -> None:
     path = compact_file(tmp_path / "m.safetensors", 2)
-    model = load_model(f"{path}>compact-x4:3,compact-gan-x4:1")
+    model = load_model(f"{path}>srvgg-x4:3,compact-gan-x4:1")
     assert (len(model.networks), model.scale, model.family, model.weights) == (2, 8, "compact>compact", None)
-    assert model.name == f"{path}>compact-x4:0.75,compact-gan-x4:0.25" and "sum to 4" in model.notes[0]
+    assert model.name == f"{path}>srvgg-x4:0.75,compact-gan-x4:0.25" and "sum to 4" in model.notes[0]
     assert [file.share for file in model.files] == [1.0, 0.75, 0.25]
     for use in (lambda: model.graph, model.state_dict):
         with pytest.raises(ModelError, match=r"is a chain of 2 networks; expected one network\. Load each by itself"):

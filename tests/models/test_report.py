@@ -44,11 +44,11 @@ def test_facts_of_a_model_that_is_not_here_are_those_of_the_catalog() -> None:
 
 
 def test_facts_of_a_bundled_model_follow_from_its_network() -> None:
-    found = facts("compact-x4")
+    found = facts("srvgg-x4")
     assert (found.family, found.scale, found.in_channels, found.out_channels) == ("compact", 4, 3, 3)
     assert (found.parameters, found.receptive_field) == (126_160, 14)  # 32 wide, 14 convolutions of 3 x 3
     assert found.macs_per_pixel == 9 * (3 * 32 + 12 * 32 * 32 + 32 * 48)
-    assert found.sha256 == MODELS["compact-x4"].files[0].sha256
+    assert found.sha256 == MODELS["srvgg-x4"].files[0].sha256
 
 
 def test_facts_of_a_file(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning  # noqa: E402
 from rasterio.rpc import RPC  # noqa: E402
 from rasterio.transform import Affine  # noqa: E402
 
+from upres.science import geotiff_out  # noqa: E402
 from upres.science.geotiff import GeoTiff, read_made  # noqa: E402
 from upres.science.work import Windows  # noqa: E402
 
@@ -242,3 +243,26 @@ def test_no_record_where_none_is(tmp_path: Path) -> None:
     assert read_made(written(tmp_path / "a.tif", np.ones((1, 8, 8), np.uint8))) is None
     (tmp_path / "text.tif").write_text("II*")
     assert read_made(tmp_path / "text.tif") is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied"])
+def test_a_file_that_reads_back_otherwise_is_no_result(
+    tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDAL does not raise where the disk fills up while a file is closed."""
+    path = written(tmp_path / "a.tif", (field(200, 200) * 60_000).astype(np.uint16)[None])
+    check = geotiff_out.ResultFile.check
+
+    def damaged(self: geotiff_out.ResultFile, partial: Path) -> None:
+        with partial.open("r+b") as file:
+            if damage == "cut":
+                file.truncate(partial.stat().st_size - 5000)
+            else:
+                file.seek(partial.stat().st_size // 2)
+                file.write(bytes(500))
+        check(self, partial)
+
+    monkeypatch.setattr(geotiff_out.ResultFile, "check", damaged)
+    with pytest.raises(OutputError, match=r"cannot write .*result\.tif"):
+        enlarged(path)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.tif"]

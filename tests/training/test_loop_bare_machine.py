@@ -60,7 +60,15 @@ def test_two_steps_from_shards_and_a_word_on_what_is_not_written(tmp_path: Path)
         [sys.executable, "-c", PROGRAM, str(shards), str(run)], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    written = {"best.safetensors", "checkpoints", "config.json", "model.safetensors", "run.toml", "validation.jsonl"}
+    written = {
+        "best.safetensors",
+        "checkpoints",
+        "config.json",
+        "model.safetensors",
+        "models",
+        "run.toml",
+        "validation.jsonl",
+    }
     assert {path.name for path in run.iterdir()} == written
     said = [line for line in result.stdout.splitlines() if line.startswith("SAID")]
     assert (

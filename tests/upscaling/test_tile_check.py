@@ -40,7 +40,7 @@ def made(height: int, width: int) -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["compact-x2", "compact-x4", "compact-wild-x4", "compact-gan-x4", "published", "published ncnn"]
+    "name", ["compact-x2", "compact-x4", "srvgg-x4", "compact-wild-x4", "compact-gan-x4", "published", "published ncnn"]
 )
 def test_no_false_alarm(request: pytest.FixtureRequest, name: str) -> None:
     if name.startswith("published"):

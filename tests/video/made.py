@@ -12,9 +12,16 @@ from typing import Any
 import av
 import numpy as np
 
-from upres.video.frames import frame_of, layout_of, sizes_of
+from upres.video.frames import Layout, frame_of, layout_of
+from upres.video.yuv import Coding, chroma_size
 
 BASE = Fraction(1, 12800)
+
+
+def sizes_of(layout: Layout, height: int, width: int) -> list[tuple[int, int]]:
+    """(h, w) of each plane of a frame of (height, width)."""
+    chroma = chroma_size(height, width, Coding("bt601", step=layout.step))
+    return [(height, width), *([chroma] * 2 if layout.kind != "gray" else []), *([(height, width)] * layout.alpha)]
 
 
 def moving_planes(number: int, height: int, width: int, pix_fmt: str) -> list[np.ndarray]:

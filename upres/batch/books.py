@@ -74,6 +74,8 @@ class Book(Protocol):
 def is_book(path: str) -> bool:
     """Whether a path is named as an archive or a book. Raises `UsageError` for kinds that are not read, by name."""
     suffix = Path(path).suffix.lower()
+    if path.lower().endswith(".nii.gz"):  # a volume of measured data, which is read
+        return False
     if suffix in REFUSED:
         raise UsageError(f"{shown(path)}: {REFUSED[suffix]}")
     return suffix in SUFFIXES

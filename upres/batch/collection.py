@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -240,11 +240,19 @@ class Collection:
 
         limits: In place of this run's; see `Journal.failed`.
         """
-        own = (
-            self.limits if isinstance(error, InputError) else None
-        )  # other errors may have passed when it is run again
-        self.journal.failed(item, failure_code(error), str(error), limits or own)
-        self.failures.append(Outcome(item.source, self.place.path(item.target), 0, error=error))
+        self.fail_all([(item, error)], limits)
+
+    def fail_all(self, failures: Sequence[tuple[Item, BaseException]], limits: str | None = None) -> None:
+        """`fail` of several at once."""
+        if not failures:
+            return
+        own = self.limits  # other errors than those of the input may have passed at the next run
+        self.journal.all_failed(
+            (item, failure_code(error), str(error), limits or (own if isinstance(error, InputError) else None))
+            for item, error in failures
+        )
+        for item, error in failures:
+            self.failures.append(Outcome(item.source, self.place.path(item.target), 0, error=error))
 
     def close(self) -> None:
         """End the run; what it has in hand is left to the next one. Raises `OutputError`."""

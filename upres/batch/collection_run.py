@@ -90,6 +90,7 @@ class CollectionRun:
 
     def _plan(self, items: list[Item]) -> list[Job]:
         collection, looked = self.collection, list[tuple[Item, Planned]]()
+        failed: list[tuple[Item, BaseException]] = []
         for item in items:
             self._bytes_left[_suffix(item)] -= item.size
             fresh = self._with_content(item)
@@ -102,8 +103,7 @@ class CollectionRun:
             except (ModelError, OutputError):
                 raise
             except UpresError as error:
-                self._journal.note_all([(fresh, None)])
-                collection.fail(item, error)
+                failed.append((fresh, error))
         self._journal.note_all((item, planned.model) for item, planned in looked)
         times = 1.0 + self._journal.count(OPEN) / max(1, len(looked))
         self._models.open([planned for _, planned in looked], times)
@@ -112,13 +112,14 @@ class CollectionRun:
             try:
                 job = self._planner.job(planned)
             except UpresError as error:
-                collection.fail(item, error)
+                failed.append((item, error))
                 continue
             assert job.target is not None
             self._in_hand[job.target] = item
             self._pixels_of[_suffix(item)] += job.plan.pixels
             self._bytes_of[_suffix(item)] += item.size
             jobs.append(job)
+        collection.fail_all(failed)
         return jobs
 
     def _with_content(self, item: Item) -> Item:

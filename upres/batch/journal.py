@@ -200,9 +200,18 @@ class Journal:
 
     def failed(self, item: Item, code: int, reason: str, limits: str | None) -> None:
         """It cannot be done. limits: Those of the run, or `CLASH`; None: it is tried again at every run."""
-        self.data.write(
-            "UPDATE pictures SET state = ?, run = NULL, code = ?, reason = ?, limits = ? WHERE id = ?",
-            (FAILED, code, reason, limits, item.id),
+        self.all_failed([(item, code, reason, limits)])
+
+    def all_failed(self, failures: Iterable[tuple[Item, int, str, str | None]]) -> None:
+        """`failed` of several, in one transaction: each is flushed to the disk. Keeps what their sources are."""
+        rows = [
+            (FAILED, code, reason, limits, item.size, item.mtime_ns, item.content, item.id)
+            for item, code, reason, limits in failures
+        ]
+        self.data.write_many(
+            "UPDATE pictures SET state = ?, run = NULL, code = ?, reason = ?, limits = ?, bytes = ?, mtime_ns = ?,"
+            " content = ? WHERE id = ?",
+            rows,
         )
 
     def kept(self, item: Item, reason: str) -> None:

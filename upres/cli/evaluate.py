@@ -70,7 +70,7 @@ def evaluate(
             *("-n", "--model"),
             metavar="NAME|FILE",
             help="Model name or file; may be repeated. Bicubic is always measured. A run folder stands for its best "
-            "model.",
+            "model, RUN@STEP for that of a step, 'RUN@*' for all that were kept.",
             rich_help_panel=_MODELS,
         ),
     ] = None,

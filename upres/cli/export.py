@@ -83,7 +83,7 @@ def export(
     \b
     Examples:
       upres export RealESRGAN_x4plus -f ncnn --half -o ~/upscayl/models
-      upres export compact-x4:0.7,compact-gan-x4:0.3 -o blend.onnx
+      upres export srvgg-x4:0.7,compact-gan-x4:0.3 -o blend.onnx
     """
 
     def work() -> None:

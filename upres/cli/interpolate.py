@@ -42,7 +42,7 @@ def interpolate(
     \b
     Examples:
       upres interpolate psnr.safetensors gan.safetensors --alpha 0.8 -o between.safetensors
-      upres interpolate compact-x4 compact-gan-x4 --alpha 0.3
+      upres interpolate srvgg-x4 compact-gan-x4 --alpha 0.3
     """
 
     def work() -> None:

@@ -90,7 +90,7 @@ def train(
     \b
     Examples:
       upres train compact-x4 --data photographs --out runs/psnr
-      upres train compact-gan-x4 --data photographs --out runs/gan --init compact-x4 --write gan.toml
+      upres train compact-gan-x4 --data photographs --out runs/gan --init srvgg-x4 --write gan.toml
       upres train --resume runs/psnr
     """
 

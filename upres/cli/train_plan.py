@@ -55,7 +55,7 @@ def make_plan(given: Given, *, trains: bool = True) -> RunPlan:
         raise UsageError(
             f"{config.recipe} starts from a network trained with a pixel loss: give --init NAME|FILE, such as the "
             "model.safetensors "
-            "of a stage-one run, or compact-x4 for the compact network; '--init random' starts from scratch"
+            "of a stage-one run, or srvgg-x4 for the compact network; '--init random' starts from scratch"
         )
     return plan_of(file, config, Path(file.out or ""))
 

@@ -73,8 +73,9 @@ _BUNDLED = (
     ),
     _bundled(
         "compact-x4",
+        family="residual",
         scale=4,
-        sha256="b832c24d5157e558633f0f7f3d23c9f515ec02ac0f69a1b1c3a15b405d6da1ac",
+        sha256="772e27393b9445fc2ea77167b822c1a50cc315697147e7db60fbada5f11787a3",
         purpose="faithful enlargement of clean photographs by 4: no invented detail, no repair of compression or noise",
         training_data=_PHOTOGRAPHS,
     ),
@@ -86,6 +87,14 @@ _BUNDLED = (
         purpose="photographs from phones, scanners and the web by 4: takes away noise and compression, keeps colors; "
         "invents no texture",
         training_data=_DISTILLED,
+    ),
+    _bundled(
+        "srvgg-x4",
+        scale=4,
+        sha256="b832c24d5157e558633f0f7f3d23c9f515ec02ac0f69a1b1c3a15b405d6da1ac",
+        purpose="the compact-x4 before: parent of compact-gan-x4 and compact-wild-x4, to blend with them and to train "
+        "from; compact-x4 is better by itself",
+        training_data=_PHOTOGRAPHS,
     ),
 )
 MODELS: dict[str, Model] = {model.name: model for model in _BUNDLED}  # bundled with upres

@@ -79,15 +79,15 @@ class GeoTiff:
             mappings = {band: _mapping(source, band) for group in networks for band in group.bands}
             repeated = [band for group in self.groups if group.repeated for band in group.bands]
             notes = geotiff_out.notes_on(source, repeated)
-            with geotiff_out.created(source, target, size, self._step_px) as result:
+            with geotiff_out.created(source, target, size) as result:
                 masked = geotiff_out.has_own_mask(source)
                 for box in windows:
                     values, mask = self._window(source, enlarger, box, mappings, share)
-                    result.write(values, window=rasterio_errors.window(box))
+                    result.write(values, rasterio_errors.window(box))
                     if masked:
-                        result.write_mask(mask, window=rasterio_errors.window(box))
+                        result.file.write_mask(mask, window=rasterio_errors.window(box))
                 said = {band: mapping.words for band, mapping in mappings.items()}
-                geotiff_out.describe(result, source, (enlarger.rows.factor, enlarger.columns.factor), said, made)
+                geotiff_out.describe(result.file, source, (enlarger.rows.factor, enlarger.columns.factor), said, made)
         return (*notes, *upscaler.notes)
 
     def _window(

@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from upres.errors import OutputError
 from upres.science.rasterio_errors import quiet
@@ -48,10 +52,38 @@ def notes_on(source: Any, repeated: list[int]) -> list[str]:
     return notes
 
 
+class ResultFile:
+    """A file open for writing. GDAL does not say when the disk is full while it is closed, so `check` reads it back.
+
+    file: As rasterio opened it.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self._lossy = file.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", "").lower().endswith(tuple(_LOSSY))
+        self._windows: list[tuple[Any, int]] = []
+
+    def write(self, values: NDArray[Any], window: Any) -> None:
+        """Write all bands of a window, c h w."""
+        self.file.write(values, window=window)
+        self._windows.append((window, zlib.crc32(np.ascontiguousarray(values))))
+
+    def check(self, path: Path) -> None:
+        """Raise RasterioIOError unless the file at `path` has what was written."""
+        import rasterio
+        from rasterio.errors import RasterioIOError
+
+        with rasterio.open(path) as file:
+            for window, wanted in self._windows:
+                found = zlib.crc32(np.ascontiguousarray(file.read(window=window)))
+                if found != wanted and not self._lossy:
+                    raise RasterioIOError("it reads back otherwise than it was written; the disk may be full")
+
+
 @contextmanager
-def created(source: Any, target: Path, size: tuple[int, int], step_px: int) -> Generator[Any]:
-    """A file open for writing, which becomes `target` when the block ends without an error, with overviews if the
-    source has some. Raises `OutputError` if it cannot be written.
+def created(source: Any, target: Path, size: tuple[int, int]) -> Generator[ResultFile]:
+    """A file open for writing, which becomes `target` when the block ends without an error and it reads back as it was
+    written, with overviews if the source has some. Raises `OutputError` if it cannot be written.
     """
     import rasterio
     from rasterio.errors import RasterioError, RasterioIOError
@@ -62,8 +94,10 @@ def created(source: Any, target: Path, size: tuple[int, int], step_px: int) -> G
             try:
                 with rasterio.open(partial, "w", **_profile(source, size)) as result:
                     result.colorinterp = source.colorinterp  # GDAL stores what is alpha before the first pixel
-                    yield result
+                    written = ResultFile(result)
+                    yield written
                 _add_overviews(source, partial, size)
+                written.check(partial)
             except (RasterioIOError, RasterioError) as error:
                 why = first_line(str(error.__cause__ or error))
                 words = f"cannot write {target}: {why}. Free some space, or choose a writable folder"

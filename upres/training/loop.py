@@ -61,6 +61,7 @@ from upres.training.run_folder import (
     generator_of,
     go_back,
     keep_model,
+    keep_step_model,
     make_folder,
     sweep_from_parent,
 )
@@ -196,6 +197,7 @@ def train(
             if ranks.rank == 0 and (stopping or done % config.checkpoint_every == 0 or done == config.steps):
                 now = Checkpoint(done, pack(state), facts | stability.facts())
                 save_checkpoint(out / "checkpoints", now, keep=config.keep_checkpoints, pinned=stability.pinned(done))
+                keep_step_model(run, state, done)
             monitor.step(step + 1, terms, rate, run.clock.milliseconds())
             if report is not None and ranks.rank == 0:
                 step_s = time.perf_counter() - begun

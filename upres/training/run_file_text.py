@@ -76,7 +76,7 @@ def _default_index(key: str) -> int:
 
 def _example(key: str, value: object) -> str:
     examples = {
-        "out": "runs/a", "init": "compact-x4", "init_discriminator": "netD.pth", "teacher": "compact-x4",
+        "out": "runs/a", "init": "srvgg-x4", "init_discriminator": "netD.pth", "teacher": "compact-x4",
         "features": "features.pth", "rdzv": "192.168.0.1:29500",
     }  # fmt: skip
     return toml_value(examples.get(key, value))

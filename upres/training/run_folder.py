@@ -43,6 +43,8 @@ from upres.training.run_file_text import run_text
 from upres.training.state import TrainState, averaged_net, unpack
 from upres.weights.read import write_safetensors
 
+STEP_MODELS = "models"  # where `upres.evaluation.open_models` looks for the networks of steps
+
 
 def refuse_present_run(out: Path) -> None:
     """Raises `DataError` if `out` holds a run."""
@@ -145,6 +147,20 @@ def keep_model(run: Run, net: AnyGenerator, step: int, quality: Quality | None, 
         return best
     write_model(run.folder / "best.safetensors", net, run.config, step)
     return value
+
+
+def keep_step_model(run: Run, state: TrainState, step: int) -> None:
+    """Write the averaged network beside the checkpoint of `step`, and remove those whose checkpoint is gone: they are
+    the points of a curve, `upres evaluate -n 'RUN@*'`.
+    """
+    folder = run.folder / STEP_MODELS
+    folder.mkdir(exist_ok=True)
+    net = averaged_net(state.net, state.ema)
+    write_model(folder / checkpoint_path(folder, step).name, net, run.config, step)
+    kept = {path.name for path in list_checkpoints(run.folder / "checkpoints")}
+    for path in list_checkpoints(folder):
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
 
 
 def write_model(path: Path, net: AnyGenerator, config: TrainConfig, step: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from av.video.format import VideoFormat
 
 from upres.errors import InputError
-from upres.video.yuv import SITINGS, Coding, Levels, chroma_size
+from upres.video.yuv import SITINGS, Coding, Levels
 
 # Codes of ITU-T H.273; 0 (RGB) and 2 (unspecified) are handled apart.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
@@ -131,9 +131,3 @@ def coding_of(layout: Layout, matrix: int, color_range: int, siting: str, height
         raise InputError(f"its colors are coded as {_REFUSED[matrix]}, which upres does not read; convert it first")
     name = _MATRICES.get(matrix, "bt709" if height >= _HD_LINES else "bt601")
     return Coding(name, full, layout.depth, layout.step, place, layout.alpha)
-
-
-def sizes_of(layout: Layout, height: int, width: int) -> list[tuple[int, int]]:
-    """(h, w) of each plane of a frame of (height, width)."""
-    chroma = chroma_size(height, width, Coding("bt601", step=layout.step))
-    return [(height, width), *([chroma] * 2 if layout.kind != "gray" else []), *([(height, width)] * layout.alpha)]

@@ -59,7 +59,6 @@ class VideoReport:
     flicker: Flicker relative to that of bicubic interpolation; None if nothing could be measured.
     notes: For the user.
     error: What ended the run; None if the result is complete.
-    part: The playable part that was written after an error, if any.
     abandoned: A thread is still inside an engine's call, and the process must not wait for it.
     """
 
@@ -70,7 +69,6 @@ class VideoReport:
     flicker: float | None = None
     notes: list[str] = field(default_factory=list[str])
     error: BaseException | None = None
-    part: Path | None = None
     abandoned: bool = False
 
 

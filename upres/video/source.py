@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 from upres.errors import InputError
 from upres.images.sniff import HEAD_BYTES, sniff
 from upres.system.text import shown
-from upres.video.frames import UNSPECIFIED, Layout, coding_of, layout_of
+from upres.video.frames import CODES, UNSPECIFIED, Layout, coding_of, layout_of
 from upres.video.yuv import Coding
 
 # Demuxers that open other files or URLs named in their input (playlists, lists of parts) are left out.
@@ -277,8 +277,6 @@ def told_matrix(video: Video, height: int) -> int:
     A video that names none is read as BT.601 or BT.709 by its size; where the result has crossed that line, it must
     say what it has.
     """
-    from upres.video.frames import CODES
-
     if video.tags[2] != UNSPECIFIED or video.coding.matrix not in ("bt601", "bt709"):
         return video.tags[2]
     guess = coding_of(video.layout, UNSPECIFIED, 0, "left", height, jpeg=False).matrix

@@ -66,7 +66,7 @@ def _blocks(one: Levels, other: Levels, shape: tuple[int, int], height: int) -> 
     padded = np.zeros((shape[0] * tall, shape[1] * wide), bool)
     differs = one != other
     padded[: differs.shape[0], : differs.shape[1]] = differs[: padded.shape[0], : padded.shape[1]]
-    return padded.reshape(shape[0], tall, shape[1], wide).any(axis=(1, 3))
+    return np.asarray(padded.reshape(shape[0], tall, shape[1], wide).any(axis=(1, 3)))
 
 
 def _work(

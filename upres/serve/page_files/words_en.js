@@ -212,6 +212,8 @@ export default {
   "for_compact-x2": "For clean photographs and drawings. Invents nothing.",
   "name_compact-x4": "Faithful ×4",
   "for_compact-x4": "For clean photographs and drawings. Invents nothing.",
+  "name_srvgg-x4": "Faithful ×4, earlier",
+  "for_srvgg-x4": "The faithful model before. Invents nothing; leaves dots on strong colors.",
   "name_photo-x4": "Photo repair",
   "for_photo-x4": "For photographs from phones, scanners and the web. Takes noise and compression away, keeps colors, invents no texture.",
   "name_compact-gan-x4": "Crisp",

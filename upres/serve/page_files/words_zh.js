@@ -212,6 +212,8 @@ export default {
   "for_compact-x2": "适合干净的照片和绘画，不会凭空添加内容。",
   "name_compact-x4": "忠实 ×4",
   "for_compact-x4": "适合干净的照片和绘画，不会凭空添加内容。",
+  "name_srvgg-x4": "忠实 ×4（旧版）",
+  "for_srvgg-x4": "上一版忠实模型，不会凭空添加内容；在浓艳的颜色上会留下细点。",
   "name_photo-x4": "照片修复",
   "for_photo-x4": "适合手机、扫描和网络图片：去除噪点和压缩痕迹，保持颜色，不添加纹理。",
   "name_compact-gan-x4": "清晰",
