@@ -203,11 +203,13 @@ class Upscaler:
         return sr
 
     def _run(self, picture: Picture, size: OutputSize | None, watch: Progress | None) -> Picture:
-        picture, size, reduced = at_true_size(picture, size, self.options, self.scale)
-        (height, width, channels), bands, depth = picture.pixels.shape, picture.band_count, picture.depth
         begin_engine()  # before the lock: another thread may have held it when this process was forked
         with self._open():  # an engine runs one picture at a time
-            chosen, veil = self._choose(picture, size), is_translucent(picture)
+            chosen = self._choose(picture, size)
+            picture, size, reduced = at_true_size(picture, size, self.options, self.scale)
+            chosen = self._choose(picture, size) if reduced else chosen
+            (height, width, channels), bands, depth = picture.pixels.shape, picture.band_count, picture.depth
+            veil = is_translucent(picture)
             plan = self.plan(height, width, channels=channels, has_alpha=veil, bands=bands, depth=depth, size=size)
             meter = self._begin(plan, watch)
             result = enlarge_picture(picture, self.networks, plan, self.options, meter)
@@ -223,10 +225,7 @@ class Upscaler:
         write: Callable[[Picture, Iterator[Levels]], None],
         progress: Progress | None = None,
     ) -> tuple[str, ...]:
-        """Enlarge a picture, in memory or decoded by rows; returns the notes. Raises as a call does.
-
-        `write` gets the result without pixels, and its bands of levels from the top.
-        """
+        """Enlarge a picture; `write` gets the result without pixels, and its bands from the top. Returns the notes."""
         begin_engine()
         with self._open():
             meter = self._begin(plan, progress)
