@@ -1,8 +1,8 @@
 """Where a result comes from, in its XMP: how IPTC calls it, and what made it, so that it can be made again.
 
 `Iptc4xmpExt:DigitalSourceType` is a term of https://cv.iptc.org/newscodes/digitalsourcetype/ (of 2024-10-23):
-"algorithmicallyEnhanced" ("modification or correction by algorithm without changing the main content") for bundled
-models that are trained to be faithful, "compositeWithTrainedAlgorithmicMedia" ("augmentation, correction or enhancement
+"algorithmicallyEnhanced" ("modification or correction by algorithm without changing the main content") for models
+whose cards say that they are not generative, "compositeWithTrainedAlgorithmicMedia" ("augmentation, correction or enhancement
 using a Generative AI model") for all others, whose texture may be invented. A picture that says it was generated stays
 so; one that no network has run on keeps what it says.
 """
@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from upres.batch.record import with_record, without_record
 from upres.images.io import codec_version
+from upres.models.catalog import find
+from upres.models.generative import is_generative
 from upres.system.cores import usable_cores
 from upres.system.files import write_atomic
 from upres.system.hardware import processor
 from upres.system.packages import version_of
 from upres.system.text import parse_json
-from upres.upscaling.choose_model import MODELS_BY_ROLE
 
 if TYPE_CHECKING:
     from upres.batch.job import Encoding, Job
@@ -42,7 +43,6 @@ _GENERATED = tuple(
         "algorithmicMedia",
     )
 )
-_FAITHFUL = frozenset(name for models in MODELS_BY_ROLE.values() for name in models.values())
 _BY = re.compile(rb"""\bupres:by=(?:"([^"]*)"|'([^']*)')""")
 _END = b"</rdf:RDF>"
 
@@ -115,7 +115,7 @@ def source_type(job: Job) -> str | None:
     if not job.plan.passes:
         return None
     names = {part.partition(":")[0] for part in re.split("[>,]", job.record.get("model", ""))}
-    return ENHANCED if names <= _FAITHFUL else EDITED
+    return EDITED if any(find(name) is None or is_generative(name) for name in names) else ENHANCED
 
 
 def _with_type(xmp: bytes, job: Job) -> bytes:
