@@ -1,8 +1,8 @@
 """Where a result comes from, in its XMP: how IPTC calls it, and what made it, so that it can be made again.
 
 `Iptc4xmpExt:DigitalSourceType` is a term of https://cv.iptc.org/newscodes/digitalsourcetype/ (of 2024-10-23):
-"algorithmicallyEnhanced" ("modification or correction by algorithm without changing the main content") for models
-whose cards say that they are not generative, "compositeWithTrainedAlgorithmicMedia" ("augmentation, correction or enhancement
+"algorithmicallyEnhanced" ("modification or correction by algorithm without changing the main content") for models whose
+cards say that they are not generative, "compositeWithTrainedAlgorithmicMedia" ("augmentation, correction or enhancement
 using a Generative AI model") for all others, whose texture may be invented. A picture that says it was generated stays
 so; one that no network has run on keeps what it says.
 """
