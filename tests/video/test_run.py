@@ -315,7 +315,7 @@ def test_only_a_few_frames_are_held(tmp_path: Path, model: str) -> None:
                 self.most = max(self.most, held())
 
     def held() -> int:
-        return sum(isinstance(one, SourceFrame | Result) for one in gc.get_objects())
+        return sum(type(one) in (SourceFrame, Result) for one in gc.get_objects())
 
     source = make_video(tmp_path / "in.mp4", 40)
     watcher = Census()
