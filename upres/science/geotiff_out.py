@@ -66,7 +66,7 @@ class ResultFile:
     def write(self, values: NDArray[Any], window: Any) -> None:
         """Write all bands of a window, c h w."""
         self.file.write(values, window=window)
-        self._windows.append((window, zlib.crc32(np.ascontiguousarray(values))))
+        self._windows.append((window, zlib.crc32(np.ascontiguousarray(values).data)))
 
     def check(self, path: Path) -> None:
         """Raise RasterioIOError unless the file at `path` has what was written."""
@@ -75,7 +75,7 @@ class ResultFile:
 
         with rasterio.open(path) as file:
             for window, wanted in self._windows:
-                found = zlib.crc32(np.ascontiguousarray(file.read(window=window)))
+                found = zlib.crc32(np.ascontiguousarray(file.read(window=window)).data)
                 if found != wanted and not self._lossy:
                     raise RasterioIOError("it reads back otherwise than it was written; the disk may be full")
 
