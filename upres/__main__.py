@@ -13,7 +13,7 @@ def main() -> None:
     """Run the command line and leave with one of the exit codes of docs/exit-codes.md."""
     make_ready()
     end_at_once()  # while modules are imported, and after the verb
-    from upres.cli.errors import exit_code_of, finish
+    from upres.cli.errors import exit_code_of, finish, say, words_for
     from upres.cli.main import COMPLETE_VARIABLE, PROGRAM, app_for, load_completion
 
     if COMPLETE_VARIABLE in os.environ:
@@ -27,6 +27,9 @@ def main() -> None:
         finish(exit_code_of(BrokenPipeError()) if lost else end.code if isinstance(end.code, int) else 0)
     except OSError as error:  # of a help text
         finish(exit_code_of(error))
+    except KeyboardInterrupt as stop:  # a signal in the moment before the verb's own handler, or after it
+        say(words_for(stop))
+        finish(exit_code_of(stop))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,10 @@ def test_figures(server: Running) -> None:
 def test_the_log_tells_each_request(server: Running, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "upres.serve.requests"):
         server.client.get("/v1/limits", headers={"X-Request-ID": "logged", "traceparent": TRACE})
+        for _ in range(500):  # the line is written after the answer
+            if any("logged" in one.getMessage() for one in caplog.records):
+                break
+            time.sleep(0.01)
     record = next(one for one in caplog.records if "logged" in one.getMessage())
     told = json.loads(LogLines().format(record))
     expected = {"method": "GET", "path": "/v1/limits", "status": 200, "request_id": "logged", "level": "info"}

@@ -118,3 +118,21 @@ def test_an_interrupt_that_strikes_a_lock_is_one() -> None:
     assert is_interrupt(KeyboardInterrupt())
     assert not is_interrupt(RuntimeError("of its own"))
     assert not is_interrupt(None)
+
+
+def test_a_signal_just_outside_the_verb_is_a_stop_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does that strikes between the setting of the handler and the `try` of the verb."""
+    from upres import __main__ as program
+
+    def strike(*arguments: object, **keywords: object) -> None:
+        signals.remember(signal.SIGTERM)
+        raise KeyboardInterrupt
+
+    told: list[str] = []
+    monkeypatch.setattr("upres.cli.main.app_for", lambda verb: strike)
+    monkeypatch.setattr("upres.cli.errors.say", told.append)
+    monkeypatch.setattr(program, "end_at_once", lambda: None)
+    monkeypatch.setattr("sys.argv", ["upres", "models"])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 143 and told == ["upres: stopped by SIGTERM"]

@@ -61,8 +61,8 @@ def as_interrupts() -> Generator[None]:
         remember(number)
         raise KeyboardInterrupt
 
+    remember(signal.SIGINT)  # before a signal can strike
     before = install(handle)
-    remember(signal.SIGINT)
     try:
         yield
     finally:
