@@ -200,7 +200,7 @@ def test_a_reload_in_the_middle_loses_nothing(open_page: Open, server: FakeServe
     assert page.locator(".name").all_inner_texts() == names == ["slow.jpg", "waits.jpg", "done.jpg"]
     page.locator(".item", has_text="done.jpg").locator(".open").click()
     until(page, "document.getElementById('slide-first').naturalWidth === 60")  # the server has it
-    assert "JPEG of quality 70" in page.inner_text("#look")
+    until(page, "document.getElementById('look').innerText.includes('JPEG of quality 70')")
     server.released.set()
     in_state(page, "slow.jpg", "done")
     assert len(server.jobs) == 3
