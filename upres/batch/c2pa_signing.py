@@ -5,7 +5,7 @@ term for that. A signature is never the same twice, so signed results are not th
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportMissingTypeStubs=false
+# pyright: reportMissingTypeStubs=false, reportMissingImports=false
 # c2pa is typed in part; this module annotates what it returns.
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ results are written whole, so a picture that was done twice is the same file.
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportMissingTypeStubs=false, reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportMissingImports=false
 # ray is typed in part; this module annotates what it returns.
 
 from __future__ import annotations
