@@ -52,6 +52,22 @@ PrecisionOption = Annotated[
         rich_help_panel=SPEED_PANEL,
     ),
 ]
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        "--engine", help="Inference engine; auto measures once which is fastest here.", rich_help_panel=SPEED_PANEL
+    ),
+]
+NiceOption = Annotated[bool, typer.Option("--nice", help="Let other programs go first.", rich_help_panel=SPEED_PANEL)]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory limit of the whole process, such as 2G or 512M. Default: 80 % of the free memory.",
+        rich_help_panel=SPEED_PANEL,
+    ),
+]
 
 # Of the verbs that compare models, whose results must not depend on the machine.
 ComparedEngineOption = Annotated[

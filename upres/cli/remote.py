@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from upres.cli.errors import DEBUG_HELP, run_verb
+from upres.cli.size_options import RESULT_PANEL, HeightOption, LongSideOption, MegapixelsOption, WidthOption
 
-_RESULT, _MODEL, _FILES, _SERVER = "Result", "Model", "Files", "Server"
+_RESULT, _MODEL, _FILES, _SERVER = RESULT_PANEL, "Model", "Files", "Server"
 _NOT_SENT = ("url", "inputs", "out", "token", "recursive", "overwrite", "detach", "debug")
 
 
@@ -31,20 +32,10 @@ def remote(
         float | None,
         typer.Option(*("--scale", "-s"), metavar="FACTOR", help="Scale factor.", rich_help_panel=_RESULT),
     ] = None,
-    width: Annotated[
-        int | None, typer.Option("--width", metavar="PX", help="Output width.", rich_help_panel=_RESULT)
-    ] = None,
-    height: Annotated[
-        int | None, typer.Option("--height", metavar="PX", help="Output height.", rich_help_panel=_RESULT)
-    ] = None,
-    long_side: Annotated[
-        int | None,
-        typer.Option("--long-side", metavar="PX", help="Longer side of the output.", rich_help_panel=_RESULT),
-    ] = None,
-    megapixels: Annotated[
-        float | None,
-        typer.Option("--megapixels", metavar="MP", help="Output size in millions of pixels.", rich_help_panel=_RESULT),
-    ] = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
+    long_side: LongSideOption = None,
+    megapixels: MegapixelsOption = None,
     format: Annotated[
         str | None,
         typer.Option("--format", metavar="FORMAT", help="png, jpeg, webp, tiff or avif.", rich_help_panel=_RESULT),

@@ -7,12 +7,31 @@ from typing import Annotated
 import typer
 
 from upres.cli import collection_options as more
-from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, plain
+from upres.cli.engine_options import (
+    SPEED_PANEL,
+    DeviceOption,
+    Engine,
+    EngineOption,
+    MemoryOption,
+    NiceOption,
+    Precision,
+    PrecisionOption,
+    plain,
+)
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
+from upres.cli.size_options import (
+    LOOK_PANEL,
+    RESULT_PANEL,
+    BlendOption,
+    HeightOption,
+    LongSideOption,
+    MegapixelsOption,
+    WidthOption,
+)
 from upres.cli.values import format_name, parse_pixels, parse_tile
 from upres.errors import UsageError
 
-_RESULT, _MODEL, _LOOK, _SPEED, _FILES = "Result", "Model", "Look", SPEED_PANEL, "Files"
+_RESULT, _MODEL, _LOOK, _SPEED, _FILES = RESULT_PANEL, "Model", LOOK_PANEL, SPEED_PANEL, "Files"
 
 
 def upscale(
@@ -38,26 +57,10 @@ def upscale(
             rich_help_panel=_RESULT,
         ),
     ] = None,
-    width: Annotated[
-        int | None,
-        typer.Option(
-            "--width", metavar="PX", help="Output width; with --height, fit inside the box.", rich_help_panel=_RESULT
-        ),
-    ] = None,
-    height: Annotated[
-        int | None,
-        typer.Option(
-            "--height", metavar="PX", help="Output height; with --width, fit inside the box.", rich_help_panel=_RESULT
-        ),
-    ] = None,
-    long_side: Annotated[
-        int | None,
-        typer.Option("--long-side", metavar="PX", help="Longer side of the output.", rich_help_panel=_RESULT),
-    ] = None,
-    megapixels: Annotated[
-        float | None,
-        typer.Option("--megapixels", metavar="MP", help="Output size in millions of pixels.", rich_help_panel=_RESULT),
-    ] = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
+    long_side: LongSideOption = None,
+    megapixels: MegapixelsOption = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -122,15 +125,7 @@ def upscale(
             "--tta", help="Average over eight rotations and flips; takes 8 times as long.", rich_help_panel=_LOOK
         ),
     ] = False,
-    blend: Annotated[
-        float,
-        typer.Option(
-            "--blend",
-            metavar="0..1",
-            help="Mix with a cubic resize: 1 is the network alone, 0 the resize.",
-            rich_help_panel=_LOOK,
-        ),
-    ] = 1.0,
+    blend: BlendOption = 1.0,
     color_lock: Annotated[
         bool,
         typer.Option(
@@ -158,12 +153,7 @@ def upscale(
             rich_help_panel=_LOOK,
         ),
     ] = False,
-    engine: Annotated[
-        Engine,
-        typer.Option(
-            "--engine", help="Inference engine; auto measures once which is fastest here.", rich_help_panel=_SPEED
-        ),
-    ] = Engine.auto,
+    engine: EngineOption = Engine.auto,
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.auto,
     threads: Annotated[
@@ -176,16 +166,8 @@ def upscale(
             rich_help_panel=_SPEED,
         ),
     ] = 0,
-    nice: Annotated[bool, typer.Option("--nice", help="Let other programs go first.", rich_help_panel=_SPEED)] = False,
-    memory_bytes: Annotated[
-        str | None,
-        typer.Option(
-            "--memory",
-            metavar="SIZE",
-            help="Memory limit of the whole process, such as 2G or 512M. Default: 80 % of the free memory.",
-            rich_help_panel=_SPEED,
-        ),
-    ] = None,
+    nice: NiceOption = False,
+    memory_bytes: MemoryOption = None,
     tile_px: Annotated[
         str,
         typer.Option(

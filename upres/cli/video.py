@@ -6,11 +6,22 @@ from typing import Annotated
 
 import typer
 
-from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption, ThreadsOption, plain
+from upres.cli.engine_options import (
+    DeviceOption,
+    Engine,
+    EngineOption,
+    MemoryOption,
+    NiceOption,
+    Precision,
+    PrecisionOption,
+    ThreadsOption,
+    plain,
+)
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
+from upres.cli.size_options import LOOK_PANEL, RESULT_PANEL, BlendOption, HeightOption, WidthOption
 from upres.errors import EngineError, UsageError
 
-_RESULT, _MODEL, _LOOK, _PART = "Result", "Model", "Look", "Part and files"
+_RESULT, _MODEL, _LOOK, _PART = RESULT_PANEL, "Model", LOOK_PANEL, "Part and files"
 
 
 def video(
@@ -36,18 +47,8 @@ def video(
             rich_help_panel=_RESULT,
         ),
     ] = None,
-    width: Annotated[
-        int | None,
-        typer.Option(
-            "--width", metavar="PX", help="Output width; with --height, fit inside the box.", rich_help_panel=_RESULT
-        ),
-    ] = None,
-    height: Annotated[
-        int | None,
-        typer.Option(
-            "--height", metavar="PX", help="Output height; with --width, fit inside the box.", rich_help_panel=_RESULT
-        ),
-    ] = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
     codec: Annotated[
         str | None,
         typer.Option(
@@ -93,15 +94,7 @@ def video(
             rich_help_panel=_MODEL,
         ),
     ] = None,
-    blend: Annotated[
-        float,
-        typer.Option(
-            "--blend",
-            metavar="0..1",
-            help="Mix with a cubic resize: 1 is the network alone, 0 the resize.",
-            rich_help_panel=_LOOK,
-        ),
-    ] = 1.0,
+    blend: BlendOption = 1.0,
     color_lock: Annotated[
         bool,
         typer.Option("--color-lock", help="Keep the colors of the source over large areas.", rich_help_panel=_LOOK),
@@ -154,27 +147,12 @@ def video(
         bool,
         typer.Option("--overwrite", help="Replace a result, and forget an unfinished one.", rich_help_panel=_PART),
     ] = False,
-    engine: Annotated[
-        Engine,
-        typer.Option(
-            "--engine", help="Inference engine; auto measures once which is fastest here.", rich_help_panel=SPEED_PANEL
-        ),
-    ] = Engine.auto,
+    engine: EngineOption = Engine.auto,
     device: DeviceOption = "auto",
     precision: PrecisionOption = Precision.auto,
     threads: ThreadsOption = 0,
-    nice: Annotated[
-        bool, typer.Option("--nice", help="Let other programs go first.", rich_help_panel=SPEED_PANEL)
-    ] = False,
-    memory_bytes: Annotated[
-        str | None,
-        typer.Option(
-            "--memory",
-            metavar="SIZE",
-            help="Memory limit, such as 2G or 512M. Default: 80 % of the free memory.",
-            rich_help_panel=SPEED_PANEL,
-        ),
-    ] = None,
+    nice: NiceOption = False,
+    memory_bytes: MemoryOption = None,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Upscale a video. Every frame keeps its time; sound, subtitles, chapters and other tracks are copied untouched.
