@@ -141,17 +141,12 @@ class _Run:
         """Make a result that reads and writes itself; whether the run goes on."""
         self._settle_writing()  # outcomes keep the order of the jobs
 
-        def progress(done: int, total: int) -> None:
-            if self._cancel.is_set():
-                raise _Cancelled
-            self._count(job, done)
-
         def work() -> tuple[tuple[str, ...], float]:
             assert job.target is not None
             if self._encoding.c2pa is not None:
                 raise OutputError(f"{job.found.name} is measured data, whose result cannot be signed; leave `c2pa` out")
             make_folder(job.target.parent)
-            return measured.work(job.upscaler, (job.plan.height, job.plan.width), job.target, progress)
+            return measured.work(job.upscaler, (job.plan.height, job.plan.width), job.target, self._progress(job))
 
         outcome = Outcome(job.found.name, job.target, job.plan.pixels)
         try:
@@ -165,6 +160,14 @@ class _Run:
             outcome = replace(outcome, error=error)
         self._end(job, outcome)
         return self._report.stopped_by is None
+
+    def _progress(self, job: Job) -> Callable[[int, int], None]:
+        def progress(done: int, total: int) -> None:
+            if self._cancel.is_set():
+                raise _Cancelled
+            self._count(job, done)
+
+        return progress
 
     def _read(self, index: int) -> Future[Picture | Animation | None] | None:
         if index >= len(self._jobs) or self._jobs[index].measured is not None:
@@ -185,20 +188,15 @@ class _Run:
     def _network_work(self, job: Job, picture: Picture | Animation | None) -> Callable[[], tuple[_Result, float]]:
         box = [picture]  # emptied by the work, so that the input is freed as soon as possible
 
-        def progress(done: int, total: int) -> None:
-            if self._cancel.is_set():
-                raise _Cancelled
-            self._count(job, done)
-
         def work() -> tuple[_Result, float]:
             start = time.perf_counter()
             given = box.pop()
             if given is None:
-                result: _Result = run_by_rows(job, self._encoding, progress)
+                result: _Result = run_by_rows(job, self._encoding, self._progress(job))
             elif isinstance(given, Animation):
-                result = upscale_animation(job, given, self._encoding, progress)
+                result = upscale_animation(job, given, self._encoding, self._progress(job))
             else:
-                result = job.upscaler(given, size=job.size, progress=progress)
+                result = job.upscaler(given, size=job.size, progress=self._progress(job))
             return result, time.perf_counter() - start
 
         return work

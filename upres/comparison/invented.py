@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from upres.errors import UsageError
 from upres.evaluation.pictures import Levels
+from upres.images.color import BT601
 from upres.images.resize import imresize
 
 FULL_255 = 16.0  # levels of 255 at which the drawn map is brightest
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 # Colors of the drawn map, from nothing to FULL_255: black, red, orange, pale yellow.
 _COLORS = np.array([[0, 0, 0], [150, 20, 20], [245, 130, 20], [255, 250, 190]], np.float64)
 
@@ -61,7 +61,7 @@ def draw_map(sr: Levels, lr_size: tuple[int, int]) -> Levels:
 
 def _luma(levels: Levels) -> NDArray[np.float64]:
     values = levels.astype(np.float64)
-    return values @ _LUMA if levels.shape[2] == 3 else values[:, :, 0]
+    return values @ BT601 if levels.shape[2] == 3 else values[:, :, 0]
 
 
 def _area_mean(values: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Rows Y, Cb, Cr; columns R, G, B in [0, 1]. The result is in 8-bit levels, before the offset (16, 128, 128).
+BT601 = np.array([0.299, 0.587, 0.114])  # R, G and B in the luma of ITU-R BT.601, full range; they sum to 1
 _RGB_TO_YCBCR = np.array(
     [
         [65.481, 128.553, 24.966],

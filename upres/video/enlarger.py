@@ -17,7 +17,7 @@ from upres.upscaling.tile_memory import TileMemory
 from upres.upscaling.tiled_run import Meter
 from upres.upscaling.upscaler import Upscaler
 from upres.video.reader import SourceFrame
-from upres.video.yuv import Array, Coding, Levels, from_rgb, to_rgb
+from upres.video.yuv import Array, Coding, Levels, from_rgb, luma, to_rgb
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def encoded(result: Result, coding: Coding) -> list[Levels]:
     """The planes of a result in another coding: gray becomes three equal channels, and color its BT.601 luma."""
     pixels = result.pixels
     if coding.matrix == "gray" and pixels.shape[2] == 3:
-        pixels = pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)
+        pixels = luma(pixels)
     elif coding.matrix != "gray" and pixels.shape[2] == 1:
         pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     return from_rgb(pixels, result.alpha, coding)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from upres.images.color import BT601
 from upres.images.resize import imresize
 
 Array = NDArray[np.float32]
@@ -23,7 +24,7 @@ BLOCK_PX, REACH_PX = 16, 7
 FOUND = 4.0 / 255.0  # mean absolute difference of a block that was found
 _EVERY = 24  # frames: of each so many, one pair is measured
 _MAX_PX = 640 * 360  # of the source that is looked at: its middle, if it is larger
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = BT601.astype(np.float32)
 
 
 class Flicker:

@@ -19,7 +19,7 @@ from upres.system.text import shown
 from upres.video.frames import layout_of
 from upres.video.reader import Counts, Place, SourceFrame, digest_of
 from upres.video.source import Hdr, Video
-from upres.video.yuv import Array, Coding, Levels
+from upres.video.yuv import Array, Coding, Levels, luma
 
 DEFAULT_RATE = Fraction(25)
 _NUMBER = re.compile(r"%0?(\d*)d")
@@ -107,7 +107,7 @@ def planes_of_picture(picture: Picture, coding: Coding) -> list[Levels]:
     depth = 8 if coding.depth == 8 else 16
     pixels = picture.pixels
     if coding.matrix == "gray" and pixels.shape[2] == 3:
-        pixels = _luma(pixels)
+        pixels = luma(pixels)
     levels: Any = quantize(pixels, depth)
     if coding.matrix == "gray":
         order: tuple[int, ...] = (0,)
@@ -118,10 +118,6 @@ def planes_of_picture(picture: Picture, coding: Coding) -> list[Levels]:
         whole = np.ones(levels.shape[:2], np.float32) if picture.alpha is None else picture.alpha
         planes.append(quantize(whole, depth))
     return planes
-
-
-def _luma(pixels: Array) -> Array:
-    return pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)
 
 
 @dataclass(slots=True)

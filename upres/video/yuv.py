@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from upres.images.color import BT601
+
 Array = NDArray[np.float32]
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -104,6 +106,11 @@ def from_rgb(pixels: Array, alpha: Array | None, coding: Coding) -> list[Levels]
         whole = np.ones(pixels.shape[:2], np.float32) if alpha is None else alpha
         planes.append(_rounded(whole * np.float32(coding.top), coding))
     return planes
+
+
+def luma(pixels: Array) -> Array:
+    """The luma of BT.601, h w 1, of RGB pixels h w 3: what a color picture is in gray."""
+    return pixels @ BT601.astype(np.float32)[:, None]
 
 
 def _from_luma(plane: Levels, coding: Coding) -> Array:
