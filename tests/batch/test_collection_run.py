@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.batch.collected import Folder, Watching
-from upres.batch import collection_run
+from upres.batch import collection_run, run
 from upres.batch.collection_run import CollectionRun
 from upres.batch.journal import NAME
 from upres.batch.search import parse_shard
@@ -83,6 +83,29 @@ def test_a_picture_that_changes_while_it_is_read_is_done_again(folder: Folder) -
     collection.close()
     assert seen and summary.failed == 0
     assert folder.results() == folder.undisturbed()
+
+
+def test_a_picture_that_is_found_half_written_is_done_again(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    changing, whole = folder.inputs / "1.png", (folder.inputs / "1.png").read_bytes()
+    read, tries = run.read_picture, list[Path | bytes]()
+
+    def meddling(source: Path | bytes, **options: Any) -> Any:
+        if source != changing:
+            return read(source, **options)
+        tries.append(source)
+        if len(tries) == 1:
+            changing.write_bytes(whole[:-20])
+        try:
+            return read(source, **options)
+        finally:
+            changing.write_bytes(whole)
+            os.utime(changing, ns=(1, 1))
+
+    monkeypatch.setattr(run, "read_picture", meddling)
+    _, summary = folder.run()
+    assert (len(tries), summary.failed) == (2, 0)
+    monkeypatch.undo()
+    assert folder.results().keys() == {"0.png", "1.png", "2.png"}
 
 
 def test_a_picture_that_never_comes_to_rest_fails(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

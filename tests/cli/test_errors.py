@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -88,3 +91,15 @@ def test_typers_own_ends_pass_through(error: Exception) -> None:
 
     with pytest.raises(type(error)):
         verb_exit_code(work)
+
+
+def test_the_code_stands_after_a_signal_that_struck_while_a_dataclass_was_made(tmp_path: Path) -> None:
+    (tmp_path / "struck.py").write_text("""
+from upres.cli.errors import finish
+try:
+    exec("raise KeyboardInterrupt")
+except KeyboardInterrupt:
+    finish(143)
+""")
+    process = subprocess.run([sys.executable, "-m", "struck"], cwd=tmp_path, timeout=60)
+    assert process.returncode == 143

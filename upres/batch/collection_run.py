@@ -140,16 +140,19 @@ class CollectionRun:
         assert outcome.target is not None
         item = self._in_hand.pop(outcome.target)
         error = outcome.error
-        if error is None:
-            try:
+        try:
+            if error is None:
                 result = sha256_of(outcome.target)
                 if self._is_unchanged(item):
                     self._journal.done(item, result, outcome.pixels, outcome.seconds)
                     return replace(outcome, source_sha256=item.content, result_sha256=result)
+                error = InputError(f"{item.source} changes while it is read; run the same command again afterwards")
                 if self._journal.reopen(item):
                     return None
-                error = InputError(f"{item.source} changes while it is read; run the same command again afterwards")
-            except OSError:  # `run_jobs` tells of it
+            elif isinstance(error, InputError) and not self._is_unchanged(item) and self._journal.reopen(item):
+                return None  # half of what it was, half of what it became
+        except OSError:  # `run_jobs` tells of a result that is gone; a source that is gone fails as it did
+            if error is None:
                 self._journal.lost(item)
                 return outcome
         self.collection.fail(item, error)

@@ -135,4 +135,7 @@ def finish(code: int) -> NoReturn:
         silence(sys.stdout)
         say(words_for(error))
         code = exit_code_of(error)
+    # Under `python -m`, CPython ends by SIGINT whatever the code if a KeyboardInterrupt ever struck in a text that was
+    # executed, as those of dataclasses are, and was caught (`unhandled_keyboard_interrupt`); a new text clears it.
+    exec("")
     sys.exit(code)
