@@ -29,6 +29,7 @@ from upres.cli.json_lines import JsonLines
 from upres.cli.progress import UpscaleProgress
 from upres.errors import OutputError, UsageError
 from upres.images.io import WRITABLE_FORMATS, read_source, set_threads
+from upres.images.target_size import check_target_kb
 from upres.system.folders import is_folder
 
 
@@ -53,11 +54,15 @@ def run_request(request: Request, encoding: Encoding, options: CollectionOptions
         for text in dict.fromkeys(request.inputs)
         if not is_url(text) and not is_folder(text) and is_book(text)
     ]
+    if books and encoding.target_kb is not None:
+        raise UsageError(f"{books[0]} holds many pictures; `target_kb` is for pictures of one format")
     if books:
         return _run_with_books(books, request, encoding, options, as_json, debug)
     if any(is_url(text) for text in (*request.inputs, request.out or "")):
         return _run_remote(request, encoding, options, as_json, debug)
     destination = choose_destination(request.inputs, request.out, request.format, measured.formats(request))
+    if encoding.target_kb is not None:
+        check_target_kb(encoding.target_kb, destination.format)
     if as_json and destination.stdout:
         raise UsageError("`as_json` prints to standard output, where the picture goes; name a file with `out`")
     lines = JsonLines(destination.folder) if as_json else None
@@ -90,6 +95,8 @@ def _run_remote(request: Request, encoding: Encoding, options: CollectionOptions
         raise UsageError(f"`format={request.format!r}` cannot be written")
     folder = home_of(request.out) if remote else Path(request.out)
     destination = Destination(request.format or "png", folder=folder)
+    if encoding.target_kb is not None:
+        check_target_kb(encoding.target_kb, destination.format)
     lines = JsonLines(folder) if as_json else None
     return run_collection(request, encoding, destination, options, _read_stdin, lines, debug)
 

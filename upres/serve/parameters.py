@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from upres.errors import UpresError, UsageError
-from upres.images.picture import WRITABLE_FORMATS
+from upres.images.formats import WRITABLE_FORMATS
 from upres.models.expression import parse, with_denoise
 from upres.serve.problems import Problem, plain
 from upres.system.structs import convert

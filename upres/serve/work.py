@@ -28,8 +28,8 @@ from upres.images.io import (
     set_threads,
     writing_notes,
 )
+from upres.images.jpeg_tables import read_tables
 from upres.inspection.inspect import inspect_decoded
-from upres.inspection.jpeg_file import read_tables
 from upres.models.expression import parse
 from upres.models.report import facts
 from upres.serve.open_models import OpenModels
@@ -108,7 +108,7 @@ class Work:
         encoding = Encoding(parameters.quality, parameters.png_level)
         job = self._job(parameters, data, header, choice, plan, options)
         result = replace(result, format=form, xmp=stamped(result.xmp, job, encoding))
-        notes = (*result.notes, *writing_notes(result, form))
+        notes = (*result.notes, *writing_notes(result, form, parameters.quality))
         encoded = encode_picture(result, form, quality=encoding.quality, png_level=encoding.png_level)
         write_atomic(Path(task["target"]), encoded)
         end = time.perf_counter()
