@@ -186,7 +186,9 @@ class Soak:
             process = self.run(job)
             seconds = self.draw.uniform(0.0, 1.1 * self.seconds[job.name])
             self.detail = f"after {seconds:.3f} s"
-            time.sleep(seconds)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end and process.poll() is None:
+                time.sleep(0.01)
             process.send_signal(number)
             return fault, STOPPED[number], process
         if fault == "too little memory":
