@@ -193,6 +193,7 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Replace existing results, which are kept otherwise.", rich_help_panel=_FILES),
     ] = False,
+    invented: more.InventedOption = None,
     shard: more.ShardOption = None,
     retry_failed: more.RetryOption = False,
     processes: more.ProcessesOption = 1,
@@ -255,7 +256,9 @@ def upscale(
             from upres.system.priority import lower_priority
 
             lower_priority()
-        encoding = Encoding(quality, png_level, provenance=not no_provenance, sidecar=sidecar, c2pa=c2pa)
+        encoding = Encoding(
+            quality, png_level, provenance=not no_provenance, sidecar=sidecar, c2pa=c2pa, invented=invented
+        )
         debugging = debug or debug_enabled()
         collection = CollectionOptions(shard, retry_failed, processes, ray)
         return run_request(request, encoding, collection, as_json, debugging)
