@@ -212,6 +212,7 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Replace existing results, which are kept otherwise.", rich_help_panel=_FILES),
     ] = False,
+    invented: more.InventedOption = None,
     shard: more.ShardOption = None,
     retry_failed: more.RetryOption = False,
     processes: more.ProcessesOption = 1,
@@ -282,6 +283,7 @@ def upscale(
             provenance=not no_provenance,
             sidecar=sidecar,
             c2pa=c2pa,
+            invented=invented,
         )
         debugging = debug or debug_enabled()
         collection = CollectionOptions(shard, retry_failed, processes, ray)

@@ -12,6 +12,7 @@ from upres.batch import measured
 from upres.batch.books import is_book
 from upres.batch.c2pa_signing import check_credentials
 from upres.batch.estimate import estimate_seconds
+from upres.batch.invented_maps import check_files, check_maps
 from upres.batch.job import Encoding, Summary
 from upres.batch.paths import STDIO, Destination, choose_destination
 from upres.batch.plan import prepare
@@ -46,6 +47,8 @@ def run_request(request: Request, encoding: Encoding, options: CollectionOptions
     tell_measurements()
     if encoding.c2pa is not None:
         check_credentials(encoding.c2pa)
+    if encoding.invented is not None:
+        check_maps(encoding.invented, request)
     set_threads(request.options.engine_options.threads)
     if request.model is not None:
         have_models(part.model for stage in request.composition().stages for part in stage)
@@ -106,6 +109,8 @@ def _run_few(request: Request, encoding: Encoding, debug: bool, lines: JsonLines
     prepared = prepare(request, _read_stdin)
     if prepared.destination.stdout and prepared.jobs and sys.stdout.isatty():
         raise UsageError("standard output is a terminal; redirect it (> result.png), or name a file with -o")
+    if encoding.invented is not None:
+        check_files(encoding.invented, prepared.jobs, request.overwrite)
     tell_left_out(prepared.left_out, prepared.kept)
     tell_choices(prepared.jobs)
     start = time.monotonic()
