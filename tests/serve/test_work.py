@@ -149,13 +149,14 @@ def test_a_running_job_stops_within_a_tile(real: Running) -> None:
 def test_short_memory_means_small_tiles_then_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In this process, with an upscaler that finds no memory."""
     told: list[dict[str, object]] = []
-    limits = {"max_pixels_in": 10**6, "max_pixels_out": 10**7, "memory_bytes": 1 << 30}
+    limits = {"max_pixels_in": 10**6, "max_pixels_out": 10**7, "max_frames": 9, "memory_bytes": 1 << 30}
     engine = {"engine": "ncnn", "device": "cpu", "precision": "auto", "threads": 1}
-    work = Work({**limits, "engine": engine}, lambda **facts: told.append(facts), lambda: False)
+    work = Work({**limits, "engine": engine}, lambda **facts: told.append(facts), lambda _: False)
     source = tmp_path / "in.png"
     source.write_bytes(encode_picture(picture(noise(8, 8)), "png"))
     task = {
         "do": "upscale",
+        "task": 1,
         "source": str(source),
         "target": str(tmp_path / "out"),
         "parameters": {"model": "compact-x2"},
@@ -181,6 +182,7 @@ def test_short_memory_means_small_tiles_then_an_error(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(OpenModels, "open", lambda self, model, one: Short(opened(self, model, one), one.tile_px))
     work.do(task)
+    work.settle()
     assert tiles == [None, 64] and told[-1]["step"] == "done"
     assert "small tiles" in str(told[-1]["notes"]) and read_picture(tmp_path / "out").pixels.shape == (16, 16, 3)
     tiles.clear()
