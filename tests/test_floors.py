@@ -82,7 +82,7 @@ HOMES = {
     "fsspec": "batch.storage",
     "s3fs": "batch.storage",
     "packaging": "doctor.requirements",
-    "PIL": "images.convert images.foreign upscaling.upscaler",
+    "PIL": "images.avif_sequence images.convert images.foreign upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",
     "pillow_heif": "images.foreign",
     "imagecodecs": "images.foreign",
