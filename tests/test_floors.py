@@ -41,7 +41,7 @@ ROOMS = {
     "science": "upscaling models images graph system",
     "batch": "science upscaling inspection models engines images graph system",
     "video": "batch upscaling inspection models engines graph images system",
-    "evaluation": "upscaling inspection models engines graph metrics images system",
+    "evaluation": "video upscaling inspection models engines graph metrics images system",
     "web": "",
     "comparison": "web evaluation upscaling models engines graph metrics images system",
     "export": "models engines images graph weights system",

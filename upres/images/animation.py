@@ -204,7 +204,8 @@ class AnimationWriter:
         first = self._first
         block = None
         if first.exif is not None:
-            block = exif.made_true(first.exif, *first.pixels.shape[:2], first.dpi)
+            height, width = first.pixels.shape[:2]
+            block = exif.made_true(first.exif, height, width, first.dpi)
         elif first.dpi is not None:
             block = exif.of_resolution(first.dpi)
         return avif_sequence.joined(
