@@ -34,7 +34,8 @@ def video(
         typer.Option(
             *("-o", "--out"),
             metavar="FILE",
-            help="Output .mp4, .mov, .mkv or .webm; frames/%05d.png; - is y4m on stdout. Default: NAME_x2 beside it.",
+            help="Output .mp4, .mov, .mkv or .webm; frames/%05d.png; - is y4m on stdout; .html of a --preview. "
+            "Default: NAME_x2 beside it.",
             rich_help_panel=_RESULT,
         ),
     ] = None,
