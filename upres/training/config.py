@@ -89,6 +89,9 @@ class TrainConfig:
     pixel_steps: Natural = 0  # initial steps of an adversarial run with the pixel loss alone
     feature_weight: Weight = 0.0
     features: str = "vgg19"  # of upres/training/losses/feature_files.py
+    # at its layers, or the published measure, whose layers and weights are its own (lpips: vgg16,
+    # squeezenet1_1-torchvision; dists: vgg16)
+    feature_distance: Literal["l1", "lpips", "dists"] = "l1"
     features_otherwise: str = ""  # fallback, reported, if `features` is unavailable; with its own layers and weights
     feature_layers: str = ""  # "conv1_2:0.1,conv5_4:1"; empty: the network's default layers
     gan_weight: Weight = 0.0  # above 0: stage two, with a discriminator
@@ -286,6 +289,7 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError("`convolutions=winograd` needs precision=float32 and compile=false")
     if config.weight_decay and config.optimizer == "adam":
         raise UsageError(f"`weight_decay` needs optimizer=adamw or adan, got {config.weight_decay:g}")
-    parse_layers(config.feature_layers)
+    if parse_layers(config.feature_layers) and config.feature_distance != "l1":
+        raise UsageError(f"`feature_layers` cannot be combined with feature_distance={config.feature_distance}")
     for term in config.own_terms:
         parse_term(term)
