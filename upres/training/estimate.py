@@ -24,7 +24,8 @@ from upres.degradation.apply import load_recipe
 from upres.images.resize import imresize
 from upres.system.text import words_for_bytes, words_for_estimate
 from upres.training.batches import draw_of
-from upres.training.config import TrainConfig, check_share
+from upres.training.config import TrainConfig
+from upres.training.config_changes import check_share
 from upres.training.data.images import Pair, TrainingSet, make_pair
 from upres.training.distributed.ranks import Ranks
 from upres.training.loop import gan_step, pixel_step

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from upres.degradation.apply import load_recipe
 from upres.training.batches import draw_of
 from upres.training.checkpoint import Checkpoint, save_checkpoint
-from upres.training.config import check_share, plain_config
+from upres.training.config import plain_config
+from upres.training.config_changes import check_share
 from upres.training.data.sampling import degrade_pairs
 from upres.training.data.training_set import load_training_set
 from upres.training.distributed.ranks import Ranks

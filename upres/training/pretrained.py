@@ -23,7 +23,8 @@ from upres.graph.architectures import without_counters
 from upres.metrics.niqe import PARAMETERS, fetch_parameters
 from upres.models.load import load_model
 from upres.system.files import sha256_of
-from upres.training.config import TrainConfig, parse_layers
+from upres.training.config import TrainConfig
+from upres.training.config_changes import parse_layers
 from upres.training.distributed.ranks import Ranks
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import FEATURES, Features, card_of, fetch_features
