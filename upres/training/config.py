@@ -126,6 +126,7 @@ class TrainConfig:
     keep_checkpoints: Count = 3
     judge: str = ""  # feature network, other than the loss's, whose distance every validation measures; empty: none
     niqe: bool = False  # NIQE at every validation
+    wandb: str = ""  # project of Weights & Biases that gets scalars and crops, too; empty: none
 
     @property
     def adversarial(self) -> bool:
@@ -134,7 +135,7 @@ class TrainConfig:
 
 
 # Settings that may change on resuming: none of them affects the weights.
-FREE_FIELDS = ("validate_every", "checkpoint_every", "keep_checkpoints", "judge", "niqe", "source", "workers")
+FREE_FIELDS = ("validate_every", "checkpoint_every", "keep_checkpoints", "judge", "niqe", "source", "workers", "wandb")
 
 
 def plain_config(config: TrainConfig) -> dict[str, Any]:

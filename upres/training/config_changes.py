@@ -98,7 +98,8 @@ _MIXES = ("mixup", "cutmix", "cutblur")
 _LOSSES = ("l1", "charbonnier", "mse")
 _CHOICES = {
     "network": ("compact", "residual", "rrdb", "srresnet", "realplksr"),
-    "schedule": ("cosine", "multistep", "wsd", "constant"), "loss": _LOSSES, "final_loss": _LOSSES, "discriminator": ("vgg", "unet", "patch"),
+    "schedule": ("cosine", "multistep", "wsd", "constant"),
+    "loss": _LOSSES, "final_loss": _LOSSES, "discriminator": ("vgg", "unet", "patch"),
 }  # fmt: skip
 _SCALES = {
     "compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8),
