@@ -39,6 +39,7 @@ STOPPED = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130
 # A fault of a disk or of memory may hit what a job reads (3), the model (4), what it writes (5) or the start of Python.
 _OF_DISK, _OF_MEMORY = {0, 3, 4, 5}, {0, 1, 3, 4, 5, -6, -9, -11, 134, 139}
 MOST_GROWTH_MB = 60.0
+MOST_S = 1800.0  # of a job, on a machine that has other work
 
 LIBRARY = """
 import sys, upres
@@ -77,9 +78,9 @@ class Job:
 _SMALL_CROPS = ("--smallest", "16", "--crop", "32", "--step", "32", "--flat", "0", "--validation", "1")
 _SETTINGS = (
     *("batch=2", "patch_px=8", "width=8", "depth=2", "convolutions=torch", "degradation=bicubic", "threads=1"),
-    *("workers=0", "checkpoint_every=4", "validate_every=8"),
+    *("workers=0", "checkpoint_every=2", "validate_every=8"),
 )
-_SHORT_RUN = ("--device", "cpu", "--steps", "16", *(word for one in _SETTINGS for word in ("--set", one)))
+_SHORT_RUN = ("--device", "cpu", "--steps", "8", *(word for one in _SETTINGS for word in ("--set", one)))
 _TRAINED = "run/model.safetensors"
 JOBS = (
     Job("folder", ("upscale", "in", "-r", "-n", "net.safetensors", "-o", "out", "--threads", "1"), "out"),
@@ -136,7 +137,7 @@ class Soak:
     def undisturbed(self, job: Job) -> None:
         begin = time.monotonic()
         process = self.run(job)
-        _, err = process.communicate(timeout=600)
+        _, err = process.communicate(timeout=MOST_S)
         if process.returncode:
             raise SystemExit(f"{job.name} fails undisturbed, exit code {process.returncode}: {err}")
         self.seconds[job.name] = time.monotonic() - begin
@@ -149,7 +150,7 @@ class Soak:
 
     def round(self, job: Job) -> None:
         fault, allowed, process = self.disturbed(job)
-        out, err = process.communicate(timeout=900)
+        out, err = process.communicate(timeout=MOST_S)
         title = f"{job.name}, {fault}"
         self.counts[title] += 1
         known, said = len(self.found), f"exit code {process.returncode}\n{out}\n{err}"
@@ -160,7 +161,7 @@ class Soak:
         self.compare(job, title, whole=False)
         if process.returncode:
             process = self.run(job, None, *(job.again if (self.folder / job.place).exists() else ()))
-            out, err = process.communicate(timeout=900)
+            out, err = process.communicate(timeout=MOST_S)
             said += f"\nagain: {process.args}\nexit code {process.returncode}\n{out}\n{err}"
             if process.returncode:
                 self.found.append(f"{title}, again: exit code {process.returncode}: {out[-200:]}{err[-400:]}")
