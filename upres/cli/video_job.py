@@ -151,7 +151,8 @@ def _tell_end(job: VideoJob, report: VideoReport, seconds: float) -> None:
         )
     if report.flicker is not None:
         worse = report.flicker > _FLICKER_TOLD
-        warning = "; it flickers more than its source enlarged by interpolation would" if worse else ""
+        calmer = "" if job.request.steady else "; --steady 0.5 calms it"
+        warning = f"; it flickers more than its source enlarged by interpolation would{calmer}" if worse else ""
         say(f"{'warning: ' if worse else ''}flicker along motion: {report.flicker:.2f} times that of bicubic{warning}")
 
 
