@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
@@ -23,7 +22,7 @@ from upres.images.bands import joined_bands, kinds_in
 from upres.images.embed import embed, metadata_notes, needs_exif_item
 from upres.images.icc import Levels, color_space, from_srgb, is_srgb, matrix_profile, wrap
 from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
-from upres.images.vips import VipsError, attempt, begin_pixels
+from upres.images.vips import VipsError, attempt, begin_pixels, pyvips
 from upres.images.xmp import upright
 from upres.system.files import output_error, write_atomic
 from upres.system.folders import exists, is_file, is_folder

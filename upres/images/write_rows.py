@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyvips
 
 from upres.errors import OutputError
 from upres.images.embed import add_to_tiff, embed, head_is_complete
 from upres.images.icc import Levels
 from upres.images.picture import Picture
-from upres.images.vips import VipsError, attempt_once, begin_pixels
+from upres.images.vips import VipsError, attempt_once, begin_pixels, pyvips
 from upres.images.write import check_target, check_writable, describe, levels_type, save_options
 from upres.system.files import open_atomic
 
