@@ -10,13 +10,12 @@ import numpy as np
 from upres.errors import EngineError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale, Shape
+from upres.system.packages import import_failure
 
 try:
     import onnx as _onnx
 except ImportError as error:
-    raise EngineError(
-        "ONNX needs the onnx package, which is not installed; remedy: pip install 'upres[onnx]'"
-    ) from error
+    raise import_failure("ONNX", "onnx", "onnx", error) from error
 
 _ONNX: Any = _onnx  # its stubs are partial
 OPSET = 17
