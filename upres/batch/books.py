@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from upres.errors import InputError, UsageError
-from upres.images.io import WRITABLE_FORMATS
+from upres.images.io import CORE_SUFFIXES
 from upres.system.text import shown, words_for_bytes
 
 SUFFIXES = (".zip", ".cbz", ".epub", ".tar", ".pdf")
@@ -83,7 +83,7 @@ def is_book(path: str) -> bool:
 
 def format_of(name: str) -> str | None:
     """The format of an entry by its suffix, if upres can write it; None for all others."""
-    return WRITABLE_FORMATS.get(PurePosixPath(name).suffix.lower())
+    return CORE_SUFFIXES.get(PurePosixPath(name).suffix.lower())
 
 
 class Limits:
