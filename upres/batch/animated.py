@@ -73,6 +73,8 @@ def upscale_animation(
             network.memory = None
     if job.format == "gif":
         notes["gif holds 256 colors a frame, and pixels that are opaque or not; write webp or png to keep more"] = None
+        if encoding.provenance and not encoding.sidecar:
+            notes["gif has no XMP that says what made it; `sidecar=True` writes that to a file beside it"] = None
     return EncodedAnimation(writer.finish(), tuple(notes))
 
 

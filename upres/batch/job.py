@@ -251,6 +251,7 @@ class Encoding:
     provenance: Say in the XMP of results what they are and what made them.
     sidecar: Say it in a file beside each result too.
     c2pa: Sign results: "CERTIFICATES,KEY" or "CERTIFICATES,KEY,URL" (`batch.c2pa_signing`).
+    invented: A file or a folder for maps of what the pictures do not vouch for (`batch.invented_maps`).
     sink: Receives the bytes of the only result, if its target is None.
     """
 
@@ -262,6 +263,7 @@ class Encoding:
     provenance: bool = True
     sidecar: bool = False
     c2pa: str | None = None
+    invented: str | None = None
     sink: Callable[[bytes], None] | None = None
 
     @property

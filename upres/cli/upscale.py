@@ -212,6 +212,8 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Replace existing results, which are kept otherwise.", rich_help_panel=_FILES),
     ] = False,
+    invented: more.InventedOption = None,
+    books: more.BooksOption = False,
     shard: more.ShardOption = None,
     retry_failed: more.RetryOption = False,
     processes: more.ProcessesOption = 1,
@@ -265,6 +267,7 @@ def upscale(
             max_pixels=parse_pixels(max_pixels),
             overwrite=overwrite,
             recursive=recursive,
+            books=books,
             allow_generative=allow_generative,
         )
         from upres.batch.job import Encoding
@@ -282,6 +285,7 @@ def upscale(
             provenance=not no_provenance,
             sidecar=sidecar,
             c2pa=c2pa,
+            invented=invented,
         )
         debugging = debug or debug_enabled()
         collection = CollectionOptions(shard, retry_failed, processes, ray)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from upres.images import said_colors
+from upres.images import avif_sequence, said_colors
 from upres.images.avif_boxes import read_boxes
 from upres.images.ifd import Entry
 from upres.images.jpeg_segments import read_segments
@@ -150,7 +150,10 @@ def _tiff(file: BinaryIO) -> Facts:
 
 def _avif(file: BinaryIO) -> Facts:
     found = read_boxes(file)
-    facts = Facts("avif", notes=_frames(found.frames, "frames"), gray=found.gray)
+    notes = _frames(found.frames, "frames")
+    if notes and not avif_sequence.is_available():
+        notes = (f"{notes[0]}; {avif_sequence.missing()}",)
+    facts = Facts("avif", notes=notes, gray=found.gray)
     if found.nclx is None:
         return facts
     primaries, transfer, _, full = found.nclx

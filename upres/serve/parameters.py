@@ -19,8 +19,8 @@ from upres.upscaling.choose_model import AUTO
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
 
-FORMATS = tuple(dict.fromkeys(CORE_SUFFIXES.values()))
-TYPES = {name: f"image/{name}" for name in (*FORMATS, "gif")}
+FORMATS = (*dict.fromkeys(CORE_SUFFIXES.values()), "gif")  # GIF for animations only
+TYPES = {name: f"image/{name}" for name in FORMATS}
 _FORMAT_NAMES = {"jpg": "jpeg", "tif": "tiff"}
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _LONGEST_MODEL = 300
