@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from upres.system.packages import (
     install_command,
     lowest_version,
     missing_modules,
+    version_of,
 )
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -70,3 +72,17 @@ def test_what_is_installed_is_found_without_importing_it(tmp_path: Path, monkeyp
     assert has_module("upres_probe_of_a_test") and not has_module("no_such_module") and not has_module("no_such.module")
     monkeypatch.setitem(ENGINES, "made", ("upres_probe_of_a_test", "no_such_module"))
     assert missing_modules("made") == ["no_such_module"]
+
+
+def test_versions_are_those_that_the_metadata_says() -> None:
+    names = [package.name for package in PACKAGES if _found(package.name) is not None]
+    assert "numpy" in names
+    assert {name: version_of(name) for name in names} == {name: _found(name) for name in names}
+    assert version_of("no-such-package") is None
+
+
+def _found(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
