@@ -15,14 +15,14 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from upres.errors import EngineError, InputError, OutputError
 from upres.system.download import cache_folder
-from upres.system.folders import FOLDER_INSIDE
+from upres.system.folders import FOLDER_INSIDE, reason_for
 from upres.system.packages import has_module
 from upres.system.text import shown
 from upres.system.walk import StreamedFile
@@ -73,8 +73,15 @@ class Storage:
         except (ValueError, ImportError) as error:
             raise EngineError(f"{url}: {shown(error)}") from error
 
-    def stream(self, suffixes: frozenset[str], passed_over: Counter[str], *, recursive: bool) -> Iterator[StreamedFile]:
-        """The objects below the URL, or the one that it names. Raises `InputError`."""
+    def stream(
+        self,
+        suffixes: frozenset[str],
+        passed_over: Counter[str],
+        *,
+        recursive: bool,
+        told: Mapping[str, str] | None = None,
+    ) -> Iterator[StreamedFile]:
+        """The objects below the URL, or the one that it names. Raises `InputError`. told: See `folders.reason_for`."""
         facts = self._try(lambda: self._files.info(self._path), "read")
         if facts["type"] == "file":
             yield self._file(facts, "")
@@ -92,7 +99,7 @@ class Storage:
                     else:
                         passed_over[FOLDER_INSIDE] += 1
                 elif name.suffix.lower() not in suffixes:
-                    passed_over["file that is not a picture"] += 1
+                    passed_over[reason_for(name.name, "picture", told or {})] += 1
                 else:
                     folder = str(name.parent)[len(top) :].strip("/")
                     yield self._file(facts, folder)

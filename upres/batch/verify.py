@@ -21,7 +21,8 @@ from upres.batch.run import run_jobs
 from upres.batch.status import journals
 from upres.engines.registry import DEVICES
 from upres.errors import InputError, UsageError
-from upres.images.io import quantize, read_picture, read_xmp
+from upres.images.animation import ANIMATED_FORMATS, count_frames, read_animation
+from upres.images.io import Picture, quantize, read_header, read_picture, read_xmp
 from upres.system.database import Database
 from upres.system.files import sha256_of
 from upres.upscaling.options import UpscaleOptions
@@ -103,7 +104,14 @@ def make_again(result: Path, source: Path, model: str | None = None) -> MadeAgai
     request = _request(result, settings, by, model)
     made: list[bytes] = []
     said = read_made_by(read_xmp(result)) is not None
-    encoding = Encoding(by.get("quality"), by.get("png_level"), provenance=said, sink=made.append)
+    encoding = Encoding(
+        by.get("quality"),
+        by.get("png_level"),
+        by.get("target_kb"),
+        by.get("chroma"),
+        provenance=said,
+        sink=made.append,
+    )
     job = _plan(request, Destination(str(by.get("format")), stdout=True), InputFile(source))
     if job.model_files != by.get("models") and job.plan.passes:
         raise UsageError(
@@ -174,7 +182,24 @@ def _plan(request: Request, destination: Destination, found: InputFile) -> Job:
 
 
 def _levels(result: Path, made: bytes) -> int | None:
-    before, now = read_picture(result), read_picture(made)
+    before, now = _frames(result), _frames(made)
+    if len(before) != len(now):
+        return None
+    levels = [_levels_of(one, other) for one, other in zip(before, now, strict=True)]
+    known = [level for level in levels if level is not None]
+    return max(known) if len(known) == len(levels) else None
+
+
+def _frames(source: Path | bytes) -> list[Picture]:
+    """The pictures of an animation, or the only one."""
+    header = read_header(source)
+    if header.format not in ANIMATED_FORMATS.values() or count_frames(source) == 1:
+        return [read_picture(source)]
+    animation = read_animation(source)
+    return [animation.picture(index) for index in range(len(animation.frames))]
+
+
+def _levels_of(before: Picture, now: Picture) -> int | None:
     pairs = [(before.pixels, now.pixels)]
     if before.alpha is not None and now.alpha is not None:
         pairs.append((before.alpha, now.alpha))

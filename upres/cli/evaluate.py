@@ -221,7 +221,6 @@ def evaluate(
     Examples:
       upres evaluate --hr Set5 --scale 4 -n compact-x4
       upres evaluate --set Set5=Set5 --set Set14=Set14 -s 4 -n compact-x4 -n mine.pth --against compact-x4
-      upres evaluate --hr HR --lr LR_x4 --scale 4 -n mine.pth --json figures.json
       upres evaluate --video --hr clip.mp4 -s 2 -n compact-x2 --sr other=their-x2.mp4
     """
 
