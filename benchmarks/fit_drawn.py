@@ -18,7 +18,7 @@ from made_histories import make, read_base
 from numpy.typing import NDArray
 
 from upres.inspection.content import step_shares
-from upres.inspection.jpeg_file import standard_table
+from upres.images.jpeg_tables import standard_table
 from upres.inspection.sampling import busiest_window, to_luma
 
 PULL = 1.0  # towards zero, of the weights of standardized numbers

@@ -14,7 +14,8 @@ pytest.importorskip("tensorboard")
 from tests.training.made import draw_photographs  # noqa: E402
 from upres.errors import DataError, EngineError, UsageError  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint  # noqa: E402
-from upres.training.config import TrainConfig, change_config  # noqa: E402
+from upres.training.config import TrainConfig  # noqa: E402
+from upres.training.config_changes import change_config  # noqa: E402
 from upres.training.loop import train  # noqa: E402
 from upres.training.losses.generator_loss import own_term  # noqa: E402
 from upres.training.plan import RunPlan  # noqa: E402

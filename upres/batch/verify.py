@@ -118,7 +118,14 @@ def make_again(result: Path, source: Path, model: str | None = None) -> MadeAgai
     request = _request(result, settings, by, model)
     made: list[bytes] = []
     said = read_made_by(read_xmp(result)) is not None
-    encoding = Encoding(by.get("quality"), by.get("png_level"), provenance=said, sink=made.append)
+    encoding = Encoding(
+        by.get("quality"),
+        by.get("png_level"),
+        by.get("target_kb"),
+        by.get("chroma"),
+        provenance=said,
+        sink=made.append,
+    )
     job = _plan(request, Destination(str(by.get("format")), stdout=True), InputFile(source))
     if job.model_files != by.get("models") and job.plan.passes:
         raise UsageError(

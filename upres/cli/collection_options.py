@@ -68,6 +68,15 @@ C2paOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+InventedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--invented",
+        metavar="MAP.png|FOLDER/",
+        help="Write a map of what was made up: how much of each place the picture does not vouch for.",
+        rich_help_panel="Result",
+    ),
+]
 JsonOption = Annotated[
     bool,
     typer.Option("--json", help="Print a JSON object per picture to standard output.", rich_help_panel=_PANEL),

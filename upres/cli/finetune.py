@@ -94,7 +94,7 @@ def _finetune(
     from upres.models.load import load_model
     from upres.training import finetune as own
     from upres.training.checkpoint import newest_step
-    from upres.training.config import change_config
+    from upres.training.config_changes import change_config
     from upres.training.distributed.ranks import Ranks
     from upres.training.run_file import plan_of, read_run_folder
 

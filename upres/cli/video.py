@@ -34,7 +34,8 @@ def video(
         typer.Option(
             *("-o", "--out"),
             metavar="FILE",
-            help="Output .mp4, .mov, .mkv or .webm; frames/%05d.png; - is y4m on stdout. Default: NAME_x2 beside it.",
+            help="Output .mp4, .mov, .mkv or .webm; frames/%05d.png; - is y4m on stdout; .html of a --preview. "
+            "Default: NAME_x2 beside it.",
             rich_help_panel=_RESULT,
         ),
     ] = None,
@@ -99,6 +100,15 @@ def video(
         bool,
         typer.Option("--color-lock", help="Keep the colors of the source over large areas.", rich_help_panel=_LOOK),
     ] = False,
+    steady: Annotated[
+        float,
+        typer.Option(
+            "--steady",
+            metavar="0..1",
+            help="Less flicker: largest weight of the frame before, where the source does not change. Default: off.",
+            rich_help_panel=_LOOK,
+        ),
+    ] = 0.0,
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="TIME", help="Begin here: seconds or h:mm:ss.", rich_help_panel=_PART),
@@ -197,6 +207,7 @@ def video(
             preview_s=None if preview is None else parse_time(preview, "preview"),
             against=tuple(against or ()),
             rate=None if rate is None else parse_rate(rate),
+            steady=steady,
             overwrite=overwrite,
         )
         if nice:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from upres.images.alpha import bleed_alpha
-from upres.images.picture import NAMED_SUFFIXES, READABLE_SUFFIXES, WRITABLE_FORMATS, Header, Picture, quantize
+from upres.images.formats import WRITABLE_FORMATS
+from upres.images.picture import NAMED_SUFFIXES, READABLE_SUFFIXES, Header, JpegCoding, Picture, quantize, with_chroma
 from upres.images.read import read_header, read_picture, read_xmp
 from upres.images.resized import resized
 from upres.images.vips import codec_version, set_threads
@@ -15,6 +16,7 @@ __all__ = [
     "READABLE_SUFFIXES",
     "WRITABLE_FORMATS",
     "Header",
+    "JpegCoding",
     "Picture",
     "bleed_alpha",
     "check_writable",
@@ -27,6 +29,7 @@ __all__ = [
     "read_xmp",
     "resized",
     "set_threads",
+    "with_chroma",
     "write_picture",
     "writing_notes",
 ]

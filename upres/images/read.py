@@ -127,6 +127,7 @@ class OpenPicture:
             iptc=facts.iptc,
             tiff_tags=facts.tags,
             bands=None if bands is None else _floats(_upright(bands, self.turn)),
+            jpeg=facts.jpeg,
             format=self.found.format,
             notes=tuple(notes),
         )

@@ -28,6 +28,7 @@ class Settings:
     max_mb: Largest upload, in millions of bytes.
     max_mp: Largest input, in megapixels.
     max_mp_out: Largest result, in megapixels.
+    max_frames: Most frames of an animation.
     max_seconds: Longest work on one picture.
     body_seconds: Longest upload.
     keep_hours: How long ended jobs and their results are kept.
@@ -52,6 +53,7 @@ class Settings:
     max_mb: float = 100.0
     max_mp: float = 100.0
     max_mp_out: float = 400.0
+    max_frames: int = 300
     max_seconds: float = 3600.0
     body_seconds: float = 60.0
     keep_hours: float = 24.0

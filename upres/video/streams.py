@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from pathlib import Path
 
@@ -15,11 +14,10 @@ from upres.video.frames import Layout, layout_of
 from upres.video.opened import STDIO
 from upres.video.request import VideoRequest
 from upres.video.sequence import PictureSink, is_pattern
-from upres.video.source import Video
+from upres.video.source import UPRIGHT, Video
 from upres.video.yuv import Coding
 
 Sink = y4m.Y4mSink | PictureSink
-_UPRIGHT = struct.pack("=9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # the display matrix of no turn
 
 
 def is_stream(request: VideoRequest) -> bool:
@@ -34,7 +32,7 @@ def open_stream(
     assert request.out is not None
     if request.codec is not None or request.crf is not None:
         raise UsageError("`codec` and `crf` are for files of video; leave them out for y4m and pictures")
-    if video.matrix is not None and video.matrix != _UPRIGHT:
+    if video.matrix is not None and video.matrix != UPRIGHT:
         notes.append("the video is turned when it is shown; y4m and pictures do not say so, and are as it is stored")
     if request.out == STDIO:
         layout = layout_among(request.pix_fmt, video, y4m.FORMATS, "y4m", notes)
