@@ -71,7 +71,7 @@ class UpscaleTask:
         self._careful: bool = task.get("careful", False)
         self._planner, self._models, self._max_pixels = planner, models, max_pixels
         self._tell, self._canceled = tell, canceled
-        self._encoding = Encoding(self._parameters.quality, self._parameters.png_level, max_pixels)
+        self._encoding = Encoding(self._parameters.quality, self._parameters.png_level, max_pixels_in=max_pixels)
 
     def run(self, before_large: Callable[[], None]) -> Writing:
         """Read and run. `before_large` is called before work that leaves no memory for another picture's.
@@ -162,4 +162,4 @@ class UpscaleTask:
             write_animation(job, result, self._encoding)
             return result.notes
         write_result(result, job, self._encoding)
-        return (*result.notes, *writing_notes(result, job.format))
+        return (*result.notes, *writing_notes(result, job.format, self._encoding.quality))

@@ -13,8 +13,8 @@ from typing import Any
 
 from upres.batch.worker import WorkerThread
 from upres.images.io import Header, read_picture, set_threads
+from upres.images.jpeg_tables import read_tables
 from upres.inspection.inspect import inspect_decoded
-from upres.inspection.jpeg_file import read_tables
 from upres.models.report import facts
 from upres.serve.open_models import OpenModels
 from upres.serve.parameters import read_parameters
