@@ -221,7 +221,8 @@ def measure_leak(folder: Path, passes: int, *, leak: bool) -> float:
                     if not (leak and "inspect" in path):
                         client.post(path, content=data)
                 client.post("/v1/upscale?scale=x&y=1", content=data)
-                client.get("/v1/jobs/../../etc/passwd")
+                with suppress(httpx.TransportError):  # a connection that idled while this machine was busy
+                    client.get("/v1/jobs/../../etc/passwd")
             sizes.append(bytes_of(server.pids()))
     return (sizes[-1] - sizes[0]) / 1e6
 
