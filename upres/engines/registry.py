@@ -106,6 +106,26 @@ def _class_of(engine: str) -> Callable[..., Runner]:
     return OpenVinoRunner
 
 
+def present_devices(engine: str) -> tuple[list[tuple[str, str, str]], str]:
+    """([(device, kind, name)] that the engine finds beside the CPU, why there is none).
+
+    The kind says what hardware or software it is ("vulkan-software", "rocm"). Loads drivers, which may crash or hang.
+    """
+    if engine == "ncnn":
+        from upres.engines.ncnn.devices import present_devices
+
+        return present_devices()
+    if engine == "torch":
+        from upres.engines.torch import present_devices as present
+    elif engine == "onnx":
+        from upres.engines.onnx.runner import present_devices as present
+    elif engine == "openvino":
+        from upres.engines.openvino import present_devices as present
+    else:
+        return [], ""
+    return present(), ""
+
+
 class NotedRunner:
     """A runner with further notes. See `Runner`."""
 

@@ -21,13 +21,12 @@ from upres.engines.runner import Precision, check_input, check_output, threads_o
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
+from upres.system.packages import import_failure
 
 try:
     import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 except ImportError as error:
-    raise EngineError(
-        "engine 'onnx' needs onnxruntime, which is not installed; remedy: pip install 'upres[onnx]'"
-    ) from error
+    raise import_failure("engine 'onnx'", "onnx", "onnxruntime", error) from error
 
 
 _RUNTIME: Any = onnxruntime
@@ -211,6 +210,13 @@ def open_session(
         with redirect_stdout(io.StringIO()):  # it prints what it misses, which the system may have elsewhere
             _RUNTIME.preload_dlls()  # CUDA and cuDNN from pip packages
     return _RUNTIME.InferenceSession(data, settings, providers=[(provider, options or {})], enable_fallback=0)
+
+
+def present_devices() -> list[tuple[str, str, str]]:
+    """(device, kind, provider) of each device beside the CPU that this build of the runtime was made for."""
+    names = {provider.name: device for device, able in _PROVIDERS.items() for provider in able}
+    found = [(names.get(name, ""), name) for name in _RUNTIME.get_available_providers()]
+    return [(device, device, name) for device, name in found if device not in ("", "cpu")]
 
 
 def _provider(device: str) -> tuple[str, str, dict[str, str]]:
