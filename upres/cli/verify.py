@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, ISOLATE_HELP, run_verb, say
 from upres.cli.streams import put
 from upres.errors import UsageError
 from upres.system.text import shown
@@ -24,6 +24,7 @@ def verify(
             *("-n", "--model"), metavar="FILE", help="The model's file, where the result was made with one of your own."
         ),
     ] = None,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Check the results in a folder against its journal, or make one result again from its own record and compare.
@@ -46,7 +47,7 @@ def verify(
             raise UsageError(f"{result} is a file: name the picture that it was made from too")
         return _make_again(result, source, model)
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)
 
 
 def _check_folder(folder: Path) -> int:
