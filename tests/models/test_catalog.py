@@ -34,7 +34,7 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model = MODELS["compact-x2"]
     source = replace(model.files[0], sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     monkeypatch.setattr("upres.models.model.BUNDLED", folder)
-    monkeypatch.setitem(MODELS, "compact-x2", replace(model, formats=((source,),)))
+    monkeypatch.setitem(MODELS, "compact-x2", replace(model, family="compact", formats=((source,),)))
     return path
 
 

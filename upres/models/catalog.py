@@ -66,8 +66,9 @@ _BUNDLED = (
     ),
     _bundled(
         "compact-x2",
+        family="residual",
         scale=2,
-        sha256="5952c53c7aae87a808507a9493d0b7e3c0a2ac34cae0acc7a62589009b66812b",
+        sha256="9e725a8da916409c7e512d840034390d4898a39017a21617c3f9c0db102b796c",
         purpose="faithful enlargement of clean photographs by 2: no invented detail, no repair of compression or noise",
         training_data=_PHOTOGRAPHS,
     ),
