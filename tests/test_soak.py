@@ -25,7 +25,7 @@ def soak(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.fixture
 def state(soak: dict[str, Any], tmp_path: Path) -> Any:
     soak["make_inputs"](tmp_path)
-    made = soak["Soak"](tmp_path, None, random.Random(4))
+    made = soak["Soak"](tmp_path, tmp_path / "faults", None, random.Random(4))
     made.inputs = soak["hashes"](tmp_path / "in")
     return made
 

@@ -14,13 +14,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from upres.batch.books import Book, BookPicture
+from upres.batch.books import Book, BookPicture, suffix_of
 from upres.batch.collection import Collection
+from upres.batch.find_books import FoundBook
 from upres.batch.job import Encoding, Outcome, Summary
 from upres.batch.open_book import open_book
 from upres.batch.paths import Destination, make_folder
 from upres.batch.request import CollectionOptions, Request
 from upres.errors import InputError, OutputError, UpresError, UsageError
+from upres.images.isolation import isolated_where_possible
 from upres.system.files import commit_partial, output_error, partial_path, sha256_of, sweep_partials, write_atomic
 from upres.system.folders import exists
 from upres.system.lock import only_user
@@ -31,23 +33,26 @@ _ENDINGS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avi
 _SOURCE = "source"  # in the work folder: the hash of the book that it belongs to
 
 
-def target_of(book: Path, request: Request, scale: int | None) -> Path:
+def target_of(book: FoundBook, request: Request, scale: int | None) -> Path:
     """Where the result of a book goes. Raises `UsageError` if `out` does not fit.
 
     scale: Of the model; None: one is chosen for each picture.
     """
+    path, ending = book.path, suffix_of(book.path)
     if request.format is not None:
-        raise UsageError(f"pictures in {book} keep their names, and so their formats; leave `format` out")
+        raise UsageError(f"pictures in {path} keep their names, and so their formats; leave `format` out")
     if request.out is None:
         size = request.size
         native = f"_x{scale or round(DEFAULT_FACTOR)}"
         suffix = native if size == OutputSize() else "_upscaled" if size.factor is None else f"_x{size.factor:g}"
-        return book.with_name(f"{book.stem}{suffix}{book.suffix}")
+        return path.with_name(f"{path.name.removesuffix(ending)}{suffix}{ending}")
     out = Path(request.out)
+    if book.folder is not None:
+        return out / book.folder / path.name
     if request.out.endswith(("/", os.sep)) or out.is_dir() or not out.suffix:
-        return out / book.name
-    if out.suffix.lower() != book.suffix.lower():
-        raise UsageError(f"`out={out}`: the result of {book} is a {book.suffix} too; name a folder or such a file")
+        return out / path.name
+    if suffix_of(out).lower() != ending.lower():
+        raise UsageError(f"`out={out}`: the result of {path} is a {ending} too; name a folder or such a file")
     return out
 
 
@@ -64,7 +69,8 @@ def run_book(
     request, encoding, options: For its pictures; `out` and `format` are set here.
     run: Runs one collection, of all pictures of one format.
 
-    A picture that fails stays as it was, and is among the failures. Raises as `open_book` and `Collection`, and
+    Pictures are decoded in child processes (`images.isolation`), except on Windows. One that fails stays as it was, and
+    is among the failures. Raises as `open_book` and `Collection`, and
     `OutputError`.
     """
     if os.path.realpath(book) == os.path.realpath(target):
@@ -73,7 +79,8 @@ def run_book(
     work = target.with_name(f".upres-book-{target.name}")
     with only_user(work, f"another process works on {target}; wait for it"):
         try:
-            summary, notes = _in_folder(book, target, work, request, encoding, options, run)
+            with isolated_where_possible():
+                summary, notes = _in_folder(book, target, work, request, encoding, options, run)
         except UpresError:
             if not any(work.glob("out-*")):  # nothing is lost
                 shutil.rmtree(work, ignore_errors=True)

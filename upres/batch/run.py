@@ -26,7 +26,7 @@ from upres.batch.worker import WorkerThread, result_of
 from upres.batch.writing import write_result
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.animation import Animation, read_animation
-from upres.images.io import Picture, read_picture, writing_notes
+from upres.images.io import Picture, read_picture, with_chroma, writing_notes
 from upres.system.files import DISK_FULL, sweep_partials
 from upres.system.signals import is_interrupt
 
@@ -132,7 +132,7 @@ class _Run:
                     self._end(job, replace(_outcome(job), seconds=seconds, notes=job.notes + result + words))
                 elif self._report.stopped_by is None:
                     still = isinstance(result, Picture)
-                    notes = job.notes + result.notes + (writing_notes(result, job.format) if still else ()) + words
+                    notes = job.notes + result.notes + (self._losses(result, job) if still else ()) + words
                     work = self._write_work(job, result, mapped)
                     self._writing = (job, seconds, notes, self._writers.submit(work))
                     del work
@@ -140,6 +140,9 @@ class _Run:
             if self._report.stopped_by is not None:
                 return
         self._settle_writing()
+
+    def _losses(self, picture: Picture, job: Job) -> tuple[str, ...]:
+        return writing_notes(picture, job.format, self._encoding.asked_quality)
 
     def _run_measured(self, job: Job, measured: MeasuredJob) -> bool:
         """Make a result that reads and writes itself; whether the run goes on."""
@@ -149,6 +152,8 @@ class _Run:
             assert job.target is not None
             if self._encoding.c2pa is not None:
                 raise OutputError(f"{job.found.name} is measured data, whose result cannot be signed; leave `c2pa` out")
+            if self._encoding.target_kb is not None:
+                raise OutputError(f"{job.found.name} is measured data, which has no quality; leave `target_kb` out")
             make_folder(job.target.parent)
             return measured.work(job.upscaler, (job.plan.height, job.plan.width), job.target, self._progress(job))
 
@@ -217,7 +222,8 @@ class _Run:
         if isinstance(picture, EncodedAnimation):
             return lambda: write_animation(job, picture, self._encoding)
         encoding = self._encoding
-        box = [replace(picture, format=job.format, xmp=stamped(picture.xmp, job, encoding))]
+        made = replace(picture, format=job.format, xmp=stamped(picture.xmp, job, encoding))
+        box = [with_chroma(made, encoding.chroma)]
 
         def work() -> None:
             made = box.pop()

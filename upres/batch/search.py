@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from upres.batch.books import reasons_in_folders
 from upres.batch.journal_rows import Seen
 from upres.batch.measured import name_of
 from upres.batch.paths import STDIO, Destination
@@ -65,10 +66,9 @@ def search(
             target = os.path.join(found.folder, name)  # noqa: PTH118
             if shard is not None and not shard.has(target):
                 continue
-            key, wants = found.real, os.path.join(top, target)  # noqa: PTH118
-            if folds:
-                key, wants = _folded(key), _folded(wants)
-            yield Seen(rank, found.path, key, found.folder, target, wants, found.size, found.mtime_ns)
+            path = os.path.join(top, target)  # noqa: PTH118
+            wants = folded(path) if folds else path
+            yield Seen(rank, found.path, found.real, found.folder, target, wants, found.size, found.mtime_ns)
     if FOLDER_INSIDE in left_out:
         left_out[f"{FOLDER_INSIDE} (`recursive=True` includes them)"] += left_out.pop(FOLDER_INSIDE)
 
@@ -82,12 +82,19 @@ def _name(path: str, request: Request, destination: Destination) -> str:
 
 def _of_input(text: str, request: Request, folder: str, left_out: Counter[str]) -> Iterator[StreamedFile]:
     if is_url(text):
-        yield from Storage(text).stream(PICTURE_SUFFIXES, left_out, recursive=request.recursive)
+        told = reasons_in_folders(taken=False)
+        yield from Storage(text).stream(PICTURE_SUFFIXES, left_out, recursive=request.recursive, told=told)
     elif text == STDIO:
         yield StreamedFile(STDIO, "", STDIO, MISSING, MISSING)
     elif is_folder(text):
         yield from stream_files(
-            text, PICTURE_SUFFIXES, left_out, recursive=request.recursive, keep_out=folder, by_content=has_picture
+            text,
+            PICTURE_SUFFIXES,
+            left_out,
+            recursive=request.recursive,
+            keep_out=folder,
+            by_content=has_picture,
+            told=reasons_in_folders(request.books),
         )
     else:
         try:
@@ -98,5 +105,6 @@ def _of_input(text: str, request: Request, folder: str, left_out: Counter[str]) 
         yield StreamedFile(str(Path(text)), "", os.path.realpath(text), size, mtime_ns)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name as a file system knows it that does not tell names apart by case and Unicode form."""
     return unicodedata.normalize("NFC", name).casefold()

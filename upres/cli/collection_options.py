@@ -8,6 +8,10 @@ import typer
 
 _PANEL = "Collections"
 
+BooksOption = Annotated[
+    bool,
+    typer.Option("--books", help="Include archives and books (.cbz, .pdf, ...) in folders.", rich_help_panel=_PANEL),
+]
 ShardOption = Annotated[
     str | None,
     typer.Option(

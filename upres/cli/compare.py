@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upres.cli.engine_options import ComparedEngineOption, DeviceOption, Precision, PrecisionOption, ThreadsOption
-from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, ISOLATE_HELP, run_verb, say
 from upres.cli.progress import JobProgress, counted
 from upres.cli.streams import put
 from upres.errors import InputError, ModelError, OutputError, UpresError, UsageError
@@ -28,7 +28,9 @@ _NAMED = 8  # failures named in one message
 def compare(
     pictures: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PICTURE", help="LR pictures or folders of them. Without any, LR is made from --hr."),
+        typer.Argument(
+            metavar="PICTURE", help="LR pictures or folders of them (none: LR is made from --hr); or videos."
+        ),
     ] = None,
     models: Annotated[
         list[str] | None,
@@ -96,20 +98,25 @@ def compare(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = Precision.fp32,
     threads: ThreadsOption = 0,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Compare models on pictures: a contact sheet of crops, and a page with slider, magnifier, flicker and difference.
+
+    Of two or more finished videos a page is made whose slider always shows the same frame of both.
 
     \b
     Examples:
       upres compare photo.jpg -n compact-x4,photo-x4
       upres compare Set5/LRx4 --hr Set5/HR -n compact-x4,mine.pth -o set5.png
       upres compare --hr Set5/HR -n compact-x4,compact-gan-x4 --paper -o figure.pdf --no-page
+      upres compare one.mp4 two.mp4 --page videos.html
     """
 
     def work() -> int:
         from contextlib import ExitStack
 
+        from upres.cli.compare_videos import are_videos, compare_videos
         from upres.cli.download import have_models
         from upres.comparison.compare import check_scales, find_picture_files
         from upres.comparison.crops import parse_box
@@ -117,6 +124,13 @@ def compare(
         from upres.engines.options import EngineOptions
         from upres.evaluation.open_models import open_models
 
+        if are_videos(pictures or ()):
+            if models or hr is not None or no_page or at is not None or paper or invented:
+                raise UsageError(
+                    "of videos only a page is made: no other option than `page` goes with them; models are compared on "
+                    "a video by upres video --preview 10 -o page.html"
+                )
+            return compare_videos(pictures or (), page or out.with_suffix(".html"))
         names = split_names(models or ())
         box = None if at is None else parse_box(at)
         page_file = None if no_page else page or out.with_suffix(".html")
@@ -146,7 +160,7 @@ def compare(
                 say(f"  {reason}" if name in reason else f"  {name}: {reason}")
         return INPUT_FAILED if failed else DONE
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)
 
 
 def _check_outputs(out: Path, page: Path | None) -> None:

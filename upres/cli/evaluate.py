@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from upres.cli.engine_options import ComparedEngineOption, DeviceOption, Precision, PrecisionOption, ThreadsOption
-from upres.cli.errors import DEBUG_HELP, run_verb
+from upres.cli.errors import DEBUG_HELP, ISOLATE_HELP, run_verb
 from upres.cli.streams import put
 from upres.errors import OutputError, UsageError
 from upres.system.text import json_text
@@ -53,6 +53,23 @@ def evaluate(
             help="Folder of LR pictures, named like HR, or NAMEx4. Default: cubic resize of HR. Without --hr only "
             "measures that need no HR are taken.",
             rich_help_panel=_PICTURES,
+        ),
+    ] = None,
+    video: Annotated[
+        bool,
+        typer.Option(
+            "--video",
+            help="--hr, --lr and --sr name videos: PSNR, SSIM, flicker, and VMAF where ffmpeg has libvmaf.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = False,
+    ffmpeg: Annotated[
+        Path | None,
+        typer.Option(
+            "--ffmpeg",
+            metavar="FILE",
+            help="An ffmpeg with libvmaf, for --video. Default: the one in the search path.",
+            rich_help_panel=_FIGURES,
         ),
     ] = None,
     sets: Annotated[
@@ -196,6 +213,7 @@ def evaluate(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = Precision.fp32,
     threads: ThreadsOption = 0,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, with bicubic, means and intervals.
@@ -204,12 +222,13 @@ def evaluate(
     Examples:
       upres evaluate --hr Set5 --scale 4 -n compact-x4
       upres evaluate --set Set5=Set5 --set Set14=Set14 -s 4 -n compact-x4 -n mine.pth --against compact-x4
-      upres evaluate --hr HR --lr LR_x4 --scale 4 -n mine.pth --json figures.json
+      upres evaluate --video --hr clip.mp4 -s 2 -n compact-x2 --sr other=their-x2.mp4
     """
 
     def work() -> int:
 
         from upres.cli.evaluate_job import find_picture_sets, load_distances, measure_sets, tell
+        from upres.cli.evaluate_video import evaluate_video
         from upres.engines.options import EngineOptions
         from upres.evaluation.measures import Measures
         from upres.evaluation.plot import check_plot, draw_plot
@@ -224,6 +243,17 @@ def evaluate(
                 raise OutputError(f"{option} expects a file in a folder that exists, got {file}")
         if plot is not None:
             check_plot(plot.name)
+        if ffmpeg is not None and not video:
+            raise UsageError("`ffmpeg` is for videos; set `video` too")
+        if video:
+            pictures_only = (sets, join, against, plot, niqe_parameters, lpips, backbones)
+            if any(pictures_only) or any((round_luma, niqe, lr_psnr, ms_ssim, high_band, dists)):
+                raise UsageError("`video` goes with hr, lr, others, model, scale, format, json and the engine only")
+            options = EngineOptions("auto" if engine is None else engine.value, device, precision.value, threads)
+            return evaluate_video(
+                hr, lr, others or (), models or (), scale, ffmpeg, options, table_format.value, json_file,
+                choose_engine=engine is None,
+            )  # fmt: skip
         reports = [read_report(path) for path in join or ()]
         if hr is not None or lr is not None or sets or not reports:
             if scale is None:
@@ -251,4 +281,4 @@ def evaluate(
             write_atomic(plot, draw_plot(report, plot.name))
         return tell(report)
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)

@@ -46,6 +46,12 @@ def serve(
     allow_url: Annotated[
         bool, typer.Option("--allow-url", help="Fetch pictures named by a URL.", rich_help_panel=_ACCESS)
     ] = False,
+    no_isolate: Annotated[
+        bool,
+        typer.Option(
+            "--no-isolate", help="Decode pictures in the workers, not in processes beside.", rich_help_panel=_LIMITS
+        ),
+    ] = False,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,6 +101,12 @@ def serve(
         str | None,
         typer.Option(
             "--max-mp-out", metavar="MP", help="Largest result, in megapixels. Default: 400.", rich_help_panel=_LIMITS
+        ),
+    ] = None,
+    max_frames: Annotated[
+        str | None,
+        typer.Option(
+            "--max-frames", metavar="N", help="Most frames of an animation. Default: 300.", rich_help_panel=_LIMITS
         ),
     ] = None,
     max_seconds: Annotated[
@@ -166,8 +178,10 @@ def serve(
         flags = {
             name: value
             for name, value in given.items()
-            if name not in ("config", "print_config", "debug") and value is not False
+            if name not in ("config", "print_config", "debug", "no_isolate") and value is not False
         }
+        if no_isolate:
+            flags["isolate"] = False
         settings = load_settings(flags, os.environ, config)
         if print_config:
             put(config_text(settings))

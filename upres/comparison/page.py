@@ -85,14 +85,14 @@ class Page:
 
     def finish(self) -> bytes:
         """The file, UTF-8."""
-        data = {"title": self._title, "scale": self._scale, "pictures": self._pictures, "version": _version()}
+        data = {"title": self._title, "scale": self._scale, "pictures": self._pictures, "version": page_version()}
         data["maps"] = [{"name": name, "measured": measured} for name, measured in self._maps.items()]
         # "<" would end the script where a name holds "</script>"
         text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
         shared = [inlined("divider.js"), inlined("magnifier.js")]
-        script = "\n".join([*shared, *(_read(f"{name}.js") for name in _MODULES)])
-        style = read_asset("colors.css") + _read("page.css") + read_asset("views.css")
-        parts = _read("page.html").split("\n<!-- PARTS -->\n")
+        script = "\n".join([*shared, *(read_page_file(f"{name}.js") for name in _MODULES)])
+        style = read_asset("colors.css") + read_page_file("page.css") + read_asset("views.css")
+        parts = read_page_file("page.html").split("\n<!-- PARTS -->\n")
         head, body = parts[0], parts[1]
         head = head.replace("{{TITLE}}", html.escape(self._title)).replace("{{POLICY}}", html.escape(_POLICY))
         lines = [
@@ -117,12 +117,14 @@ def _finite(value: float | None) -> float | str | None:
     return "inf" if value == math.inf else value
 
 
-def _version() -> str:
+def page_version() -> str:
+    """Of upres, for the foot of a page; empty if unknown."""
     try:
         return version("upres")
     except PackageNotFoundError:
         return ""
 
 
-def _read(name: str) -> str:
+def read_page_file(name: str) -> str:
+    """A file of `page_files`, ending with one line break."""
     return (_FILES / name).read_text(encoding="utf-8").rstrip("\n") + "\n"
