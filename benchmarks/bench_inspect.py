@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from made_histories import History, compress, draw_history, held_out, levels, make, read_base
+from made_histories import History, compress, draw_history, held_out, levels, make, read_base, read_sharp
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -64,15 +64,18 @@ def look(pixels: NDArray[np.uint8], data: bytes | None, history: History) -> Cas
     return Case(history, inspect_picture(data or png(pixels)), found, data is not None)
 
 
-def cases(paths: Sequence[Path], count: int, seed: int, **shares: float) -> Iterator[Case]:
-    """`count` histories, over the pictures in turn; a picture that shows nothing sharp is passed over."""
+def cases(paths: Sequence[Path], count: int, seed: int, *, as_found: bool = False, **shares: float) -> Iterator[Case]:
+    """`count` histories, over the pictures in turn; a picture that shows nothing sharp is passed over.
+
+    as_found: Pictures up to 900 px are not reduced first, as sharp or soft as they are.
+    """
     made, number = 0, 0
     while made < count:
         path = paths[number % len(paths)]
         rng = np.random.default_rng((seed, number))
         number += 1
         history = draw_history(path.name, rng, **shares)
-        result = make(read_base(path), history, rng)
+        result = make((read_base if as_found else read_sharp)(path), history, rng)
         if result is not None and min(result[0].shape[:2]) >= 144:
             pixels, data = result
             yield look(pixels, data if made % 2 else None, history)
@@ -259,6 +262,7 @@ def main() -> None:
     side = max(1, options.count // 4)
     more = {
         "after noise or JPEG of the small picture": list(cases(paths, side, options.seed + 1, earlier=1.0, soft=0.0)),
+        "pictures as they were found": list(cases(paths, side, options.seed + 3, as_found=True, earlier=0.0, soft=0.0)),
         "blurred, not enlarged": list(cases(paths, side, options.seed + 2, earlier=0.0, soft=1.0)),
     }
     today = datetime.date.today()

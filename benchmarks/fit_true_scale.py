@@ -1,12 +1,12 @@
 """Fit the network of `upres/inspection/true_scale.py` to pictures with a made history.
 
-    python benchmarks/fit_true_scale.py make --data DIR --out FEATURES/a.npz [--seed 21] [--each 20]
+    python benchmarks/fit_true_scale.py make --data DIR --out FEATURES/a.npz [--seed 31] [--each 14]
     python benchmarks/fit_true_scale.py fit --features FEATURES/ [--write]
 
-`make` draws histories of every picture in DIR but those that `bench_inspect.py` measures on (every fourth by name),
-and keeps what `spectra.features` sees of each; run it with several seeds. `fit` first holds a fifth of the pictures
-back and tells how it does on them, then fits all; --write replaces `upres/inspection/true_scale.npz`. Needs the extra
-`train`.
+`make` draws histories of every picture in DIR but those that `bench_inspect.py` measures on (every fourth by name), in
+luma alone (`luma_histories.py`), and keeps what `spectra.features` sees of each; run it with several seeds. `fit` first
+holds a fifth of the pictures back and tells how it does on them, then fits all, three times; --write replaces
+`upres/inspection/true_scale.npz`. Needs the extra `train`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from made_histories import draw_history, held_out, make, read_base
+from luma_histories import GRAY, LUMA_SHARE, make_luma, read_lumas, turned
+from made_histories import draw_history, held_out
 from numpy.typing import NDArray
 
-from upres.inspection.sampling import to_luma
 from upres.inspection.spectra import SMALLEST_PX, features
 from upres.inspection.true_scale import NETWORK, SCALES, likeliest
 
-HIDDEN = (160, 80)
-EPOCHS, BATCH, RATE, DECAY, DROPOUT = 60, 128, 2e-3, 2e-3, 0.25
+NETWORKS, HIDDEN = 3, (128, 64)
+EPOCHS, BATCH, RATE, DECAY, DROPOUT = 40, 128, 2e-3, 2e-3, 0.25
 SPREAD = 0.03  # of the log scale that is taught: between two of its steps
 JITTER = 0.05  # noise on the features, in their standard deviations
 Array = NDArray[np.float32]
@@ -36,15 +36,18 @@ def make_features(options: argparse.Namespace) -> None:
     facts: list[tuple[float, ...]] = []
     pictures = enumerate(sorted(options.data.glob("*.webp")))
     fitted = [(number, path) for number, path in pictures if not held_out(number)]
-    for place, (number, path) in enumerate(fitted):
-        base = read_base(path)
+    for number, path in fitted:
+        bases = list(read_lumas(path, np.random.default_rng((options.seed, number, 99))))
         for index in range(options.each):
-            rng = np.random.default_rng((options.seed, place, index))
+            rng = np.random.default_rng((options.seed, number, index))
             history = draw_history(path.name, rng)
-            made = make(base, history, rng)
-            if made is not None and min(made[0].shape[:2]) >= SMALLEST_PX:
-                seen.append(features(to_luma(made[0].astype(np.float32) / np.float32(255.0))))
-                facts.append((history.true_scale, history.noise, history.quality, history.blur_px, number))
+            gray = bool(rng.random() < GRAY)
+            base = turned(bases[int(rng.integers(len(bases)))], rng)
+            luma = make_luma(base, history, rng, gray=gray)
+            if luma is not None and min(luma.shape) >= SMALLEST_PX:
+                noise = history.noise * (1.0 if gray else LUMA_SHARE)
+                seen.append(features(luma))
+                facts.append((history.true_scale, noise, history.quality, history.blur_px, number))
     np.savez(options.out, features=np.array(seen), facts=np.array(facts))
     print(f"{len(seen)} histories in {options.out}")
 
@@ -99,7 +102,7 @@ def tell(found: NDArray[np.float64], facts: NDArray[np.float64]) -> None:
     noise, quality, blurred = facts[:, 1], facts[:, 2], facts[:, 3] > 0
     clean = (quality == 0) & (noise <= 3) & ~blurred
     groups = {
-        "clean": clean, "noise > 8": noise > 8, "quality >= 80": quality >= 80,
+        "clean": clean, "noise of luma > 6": noise > 6, "quality >= 80": quality >= 80,
         "quality < 80": (quality > 0) & (quality < 80), "blurred": blurred,
         "not enlarged": (facts[:, 0] == 1.0) & ~blurred,
     }  # fmt: skip
@@ -115,12 +118,15 @@ def fit_all(options: argparse.Namespace) -> None:
     facts = np.concatenate([one["facts"] for one in stored])
     back = facts[:, 4] % 5 == 0
     print(f"{len(seen)} histories of {len(set(facts[:, 4]))} pictures")
-    tell(probabilities(fit(seen[~back], facts[~back, 0], options.seed), seen[back]), facts[back])
+    parts = [fit(seen[~back], facts[~back, 0], options.seed + place) for place in range(NETWORKS)]
+    tell(np.mean([probabilities(part, seen[back]) for part in parts], axis=0), facts[back])
     if options.write:
-        mean, deviation, layers = fit(seen, facts[:, 0], options.seed)
-        arrays = {"mean": mean, "deviation": deviation}
-        for number, (weight, bias) in enumerate(layers):
-            arrays |= {f"weight{number}": weight, f"bias{number}": bias}
+        arrays: dict[str, Array] = {}
+        for place in range(NETWORKS):
+            mean, deviation, layers = fit(seen, facts[:, 0], options.seed + place)
+            arrays |= {"mean": mean, "deviation": deviation}
+            for number, (weight, bias) in enumerate(layers):
+                arrays |= {f"weight{place}_{number}": weight, f"bias{place}_{number}": bias}
         np.savez(NETWORK, **{name: value.astype(np.float16) for name, value in arrays.items()})
         print(f"{NETWORK}, {NETWORK.stat().st_size:,} bytes")
 

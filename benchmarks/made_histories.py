@@ -1,9 +1,10 @@
 """Pictures with a known history, for `bench_inspect.py` and `fit_true_scale.py`: reduced, enlarged or blurred, noised,
 compressed.
 
-A history begins with a picture that carries all its pixels say: one of more than 900 px is reduced until it does. Then,
-in this order, all drawn from a seed: noise and compression of the small picture (seldom), enlarging by a factor and a
-kernel, or blur, noise, compression.
+A history begins with a picture that carries all its pixels say: one of more than 900 px is reduced until it does, one
+of less by `LEAST_REDUCTION`, since pictures of the web are often softer than their size. Then, in this order, all drawn
+from a seed: noise and compression of the small picture (seldom), enlarging by a factor and a kernel, or blur, noise,
+compression.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ SOFT_SCALE = math.pi * math.sqrt(1 / (2 * math.log(10)))
 COMMON = (1.25, 1.5, 2.0, 2.0, 3.0, 4.0)
 KERNELS = {"linear": 0.23, "cubic": 0.24, "pillow-cubic": 0.2, "lanczos": 0.25, "area": 0.08}  # and their shares
 BASE_PX = 700
+LEAST_REDUCTION = 1.5
 _TRIES = 8  # places, of which the one with the most detail is cut out
 _LEAST_SHARPNESS = -1.75  # of what is cut out: about one place in ten is less sharp, as backgrounds out of focus are
 
@@ -91,6 +93,14 @@ def read_base(path: Path) -> NDArray[np.float32]:
     return imresize(pixels[top : top + side, left : left + side].astype(np.float32) / np.float32(255.0), 1.0 / factor)
 
 
+def read_sharp(path: Path) -> NDArray[np.float32]:
+    """`read_base`, reduced where that has left a picture as it was."""
+    base = read_base(path)
+    with Image.open(path) as image:
+        whole = min(image.size) > 900
+    return base if whole else np.clip(imresize(base, 1.0 / LEAST_REDUCTION), 0.0, 1.0).astype(np.float32)
+
+
 def make(
     base: NDArray[np.float32], history: History, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], bytes | None] | None:
@@ -99,7 +109,7 @@ def make(
     """
     side = history.side_px
     pixels = cut(base, math.ceil(side / history.scale) + 8, rng)
-    if sharpness(pixels) < _LEAST_SHARPNESS:
+    if not is_sharp(pixels):
         return None
     if history.earlier_noise:
         pixels = add_noise(pixels, history.earlier_noise, rng)
@@ -132,6 +142,10 @@ def cut(base: NDArray[np.float32], side: int, rng: np.random.Generator) -> NDArr
         top, left = (int(rng.integers(0, max(1, size - side + 1))) for size in (height, width))
         places.append(base[top : top + side, left : left + side])
     return max(places, key=lambda place: float(np.abs(np.diff(place[::3, :, 1], n=2)).mean()))
+
+
+def is_sharp(pixels: NDArray[np.float32]) -> bool:
+    return sharpness(pixels) >= _LEAST_SHARPNESS
 
 
 def sharpness(pixels: NDArray[np.float32]) -> float:

@@ -11,6 +11,7 @@ from upres.inspection.sampling import (
     WINDOW_PX,
     block_dct,
     busiest_window,
+    dense_blocks,
     spread_blocks,
     spread_rows,
     to_luma,
@@ -68,3 +69,13 @@ def test_the_transform_is_orthonormal_and_that_of_the_standard() -> None:
         scale = 0.25 * (1 / np.sqrt(2) if u == 0 else 1) * (1 / np.sqrt(2) if v == 0 else 1)
         cosines = np.cos((2 * x + 1) * u * np.pi / 16)[:, None] * np.cos((2 * x + 1) * v * np.pi / 16)
         assert block_dct(blocks)[:, u, v] == pytest.approx(scale * (blocks * cosines).sum(axis=(1, 2)), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("side", "count", "step_px"), [(512, 2048, 8), (256, 2048, 4), (128, 2048, 2), (40, 17 * 17, 2), (7, 0, 2)]
+)
+def test_blocks_of_small_pictures_overlap(side: int, count: int, step_px: int) -> None:
+    columns = np.broadcast_to(np.arange(side, dtype=np.float32)[:, None], (side, side, 1))
+    blocks = dense_blocks(np.ascontiguousarray(columns))
+    assert blocks.shape == (count, 8, 8, 1)
+    assert not count or np.diff(np.unique(blocks[:, 0, 0, 0])).min() == step_px

@@ -25,7 +25,7 @@ from upres.inspection.jpeg_traces import Trace, find_traces
 from upres.inspection.noise import compressed_noise, pixel_noise
 from upres.inspection.profile import profile_name
 from upres.inspection.report import PictureReport
-from upres.inspection.sampling import busiest_window, spread_blocks, spread_rows, to_luma
+from upres.inspection.sampling import busiest_window, dense_blocks, spread_blocks, spread_rows, to_luma
 from upres.inspection.true_scale import BLUR_PER_SCALE, CONFIDENT, ScaleEstimate, estimate_scale
 
 Array = NDArray[np.float32]
@@ -56,7 +56,7 @@ def inspect_decoded(picture: Picture, tables: JpegTables | None = None) -> Pictu
     """Look at a picture that was decoded before. `tables` are those of its file (`read_tables`), where it is a JPEG.
 
     A fixed number of pixels is looked at, whatever its size: a window of 512 x 512 where it has most detail, 2,048
-    blocks of 8 x 8 and 64 rows that are spread over it.
+    blocks of 8 x 8, which overlap in a small one, and 64 rows that are spread over it.
     """
     pixels = picture.pixels
     luma = to_luma(np.clip(pixels[busiest_window(pixels)], 0.0, 1.0))
@@ -64,7 +64,8 @@ def inspect_decoded(picture: Picture, tables: JpegTables | None = None) -> Pictu
     quality, quality_source, grid, steps = _last_compression(tables, last)
     if quality_source == "tables" and quality is not None and last is not None and last.quality < quality - _COARSER:
         earlier = last  # on the same grid: finer steps afterwards leave coefficients near the multiples of coarser ones
-    blocks = np.clip(spread_blocks(pixels, grid or (0, 0)), 0.0, 1.0) * np.float32(255.0)
+    chosen = dense_blocks(pixels) if steps is None else spread_blocks(pixels, grid or (0, 0))
+    blocks = np.clip(chosen, 0.0, 1.0) * np.float32(255.0)
     noise, luma_noise = _noise(blocks, picture.depth, steps)
     estimate = estimate_scale(luma)
     scale = _told(estimate)

@@ -25,7 +25,7 @@ LEAST_BLOCKS = 24  # flat ones, to say anything
 _ROUNDING_VARIANCE = 1.0 / 12.0  # of whole levels
 _LUMA_ROUNDING = {1: 1.0, 3: 0.447}  # share of it in luma: .299^2 + .587^2 + .114^2
 _SUMS = np.add.outer(np.arange(8), np.arange(8))  # u + v
-_LOW, _HIGH = (_SUMS > 0) & (_SUMS < 6), _SUMS >= 8
+_LOW, _HIGH, _HIGHEST = (_SUMS > 0) & (_SUMS < 6), _SUMS >= 8, _SUMS >= 11
 # Of compressed pictures, whose high frequencies are mostly rounded to 0.
 _LOWEST, _JUDGED = (_SUMS > 0) & (_SUMS < 4), _SUMS >= 4
 _SIGMAS = np.concatenate(([0.05], np.geomspace(0.25, 40.0, 103)))  # 5 % apart
@@ -62,8 +62,11 @@ def _flattest(blocks: Array, low: NDArray[np.bool_]) -> Array | None:
 
 
 def _high_variance(samples: Array) -> float:
-    """The median over the high frequencies of their mean square."""
-    return float(np.median(np.square(block_dct(samples)[:, _HIGH]).mean(axis=0, dtype=np.float64)))
+    """The median over the high frequencies of their mean square, or the mean of the highest where that is less: noise
+    has as much in all of them, fine texture, which looks like it otherwise, less in the highest.
+    """
+    means = np.square(block_dct(samples)).mean(axis=0, dtype=np.float64)
+    return min(float(np.median(means[_HIGH])), float(means[_HIGHEST].mean()))
 
 
 def compressed_noise(blocks: Array, steps: Table) -> float | None:

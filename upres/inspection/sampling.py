@@ -49,18 +49,31 @@ def _starts(side: int) -> list[int]:
     return sorted({BLOCK_PX * (room * place // (_PLACES - 1)) for place in range(_PLACES)})
 
 
-def spread_blocks(pixels: Array, grid: tuple[int, int], most: int = MOST_BLOCKS) -> Array:
-    """`n 8 8 c`: at most `most` blocks of the grid that begins at (row, column) `grid`, evenly spread over the picture.
-    `n` may be 0.
+def spread_blocks(pixels: Array, grid: tuple[int, int], most: int = MOST_BLOCKS, step_px: int = BLOCK_PX) -> Array:
+    """`n 8 8 c`: at most `most` blocks, `step_px` apart, that begin at (row, column) `grid`, evenly spread over the
+    picture. `n` may be 0.
     """
-    rows, columns = ((side - start) // BLOCK_PX for side, start in zip(pixels.shape[:2], grid, strict=True))
+    rows, columns = (
+        (side - start - BLOCK_PX) // step_px + 1 for side, start in zip(pixels.shape[:2], grid, strict=True)
+    )
     if rows < 1 or columns < 1:
         return np.zeros((0, BLOCK_PX, BLOCK_PX, pixels.shape[2]), np.float32)
     count = int(rows * columns)
     chosen: NDArray[np.int64] = np.linspace(0, count - 1, min(count, most), dtype=np.int64)
-    tops, lefts = grid[0] + BLOCK_PX * (chosen // columns), grid[1] + BLOCK_PX * (chosen % columns)
+    tops, lefts = grid[0] + step_px * (chosen // columns), grid[1] + step_px * (chosen % columns)
     inside = np.arange(BLOCK_PX)
     return pixels[tops[:, None, None] + inside[:, None], lefts[:, None, None] + inside]
+
+
+def dense_blocks(pixels: Array) -> Array:
+    """As `spread_blocks`, from (0, 0); where there are less than `MOST_BLOCKS`, blocks overlap by 4 or 6 px, so that a
+    small picture has enough to choose flat ones from.
+    """
+    for step_px in (BLOCK_PX, BLOCK_PX // 2, BLOCK_PX // 4):
+        blocks = spread_blocks(pixels, (0, 0), step_px=step_px)
+        if len(blocks) >= MOST_BLOCKS:
+            break
+    return blocks
 
 
 def spread_rows(pixels: Array) -> Array:

@@ -2,9 +2,9 @@
 
 How a spectrum falls off and where it has lines follows from the factor and the kernel of an enlargement (`spectra.py`),
 but what stood there before, noise and compression blur both facts. Which factors explain what is seen is learned from
-pictures with a made history: a small network gives a probability to each of 38 factors from 1 to 6.4, 5 % apart.
-`benchmarks/fit_true_scale.py` makes the histories and fits it, and `benchmarks/bench_inspect.py` measures it on other
-pictures.
+pictures with a made history: three small networks, fitted alike from different starts, give a probability to each of 38
+factors from 1 to 6.4, 5 % apart; their mean counts. `benchmarks/fit_true_scale.py` makes the histories and fits them,
+and `benchmarks/bench_inspect.py` measures them on other pictures.
 """
 
 from __future__ import annotations
@@ -49,15 +49,18 @@ def estimate_scale(luma: Array) -> ScaleEstimate | None:
 
 
 def scale_probabilities(feature: Array) -> Doubles:
-    """The probability of each of `SCALES`: layers of weights and ReLU, then softmax."""
-    mean, deviation, layers = _network()
-    values = (feature - mean) / deviation
-    for number, (weight, bias) in enumerate(layers):
-        values = weight @ values + bias
-        if number < len(layers) - 1:
-            values = np.maximum(values, 0.0)
-    exponentials = np.exp((values - values.max()).astype(np.float64))
-    return exponentials / exponentials.sum()
+    """The probability of each of `SCALES`: of each network layers of weights and ReLU, then softmax; their mean."""
+    mean, deviation, networks = _networks()
+    total = np.zeros(len(SCALES))
+    for layers in networks:
+        values = (feature - mean) / deviation
+        for number, (weight, bias) in enumerate(layers):
+            values = weight @ values + bias
+            if number < len(layers) - 1:
+                values = np.maximum(values, 0.0)
+        exponentials = np.exp((values - values.max()).astype(np.float64))
+        total += exponentials / exponentials.sum()
+    return total / len(networks)
 
 
 def likeliest(probabilities: Doubles) -> ScaleEstimate:
@@ -72,10 +75,13 @@ def likeliest(probabilities: Doubles) -> ScaleEstimate:
 
 
 @lru_cache(maxsize=1)
-def _network() -> tuple[Array, Array, list[tuple[Array, Array]]]:
-    """(mean, deviation of the features, [(weight, bias), ...]), float32 from float16."""
+def _networks() -> tuple[Array, Array, list[list[tuple[Array, Array]]]]:
+    """(mean, deviation of the features, of each network [(weight, bias), ...]), float32 from float16."""
     stored: Any
     with np.load(NETWORK, allow_pickle=False) as stored:
         arrays: dict[str, Array] = {name: stored[name].astype(np.float32) for name in stored.files}
-    count = sum(name.startswith("weight") for name in arrays)
-    return arrays["mean"], arrays["deviation"], [(arrays[f"weight{i}"], arrays[f"bias{i}"]) for i in range(count)]
+    places = sorted(name.removeprefix("weight") for name in arrays if name.startswith("weight"))  # "0_0", "0_1", ...
+    layers = {place: (arrays[f"weight{place}"], arrays[f"bias{place}"]) for place in places}
+    numbers = sorted({place.partition("_")[0] for place in places})
+    networks = [[layers[place] for place in places if place.startswith(f"{number}_")] for number in numbers]
+    return arrays["mean"], arrays["deviation"], networks
