@@ -271,10 +271,8 @@ def test_a_store_without_whole_objects_gets_them_under_another_name_first(memory
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from upres.batch import storage
-
-    monkeypatch.setattr(storage, "has_module", lambda module: module == "fsspec")
-    with pytest.raises(EngineError, match=r"the package s3fs is not installed: pip install 'upres\[cloud\]'"):
+    monkeypatch.setattr("upres.system.packages.has_module", lambda module: module == "fsspec")
+    with pytest.raises(EngineError, match=r"needs s3fs, which is not installed; remedy: pip install 'upres\[cloud\]'"):
         Storage("s3://bucket/key")
     with pytest.raises(EngineError, match="pip install gcsfs"):
         Storage("gs://bucket/key")

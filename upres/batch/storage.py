@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from upres.errors import EngineError, InputError, OutputError
 from upres.system.download import cache_folder
 from upres.system.folders import FOLDER_INSIDE, reason_for
-from upres.system.packages import has_module
+from upres.system.packages import has_module, need
 from upres.system.text import shown
 from upres.system.walk import StreamedFile
 
@@ -62,10 +62,10 @@ class Storage:
     def __init__(self, url: str) -> None:
         self.url = url
         self._protocol = url.partition("://")[0]
-        for module in ("fsspec", _PACKAGES.get(self._protocol, "fsspec")):
-            if not has_module(module):
-                extra = "'upres[cloud]'" if module != "gcsfs" else "gcsfs"
-                raise EngineError(f"{url}: the package {module} is not installed: pip install {extra}")
+        module = _PACKAGES.get(self._protocol, "fsspec")
+        need(url, "cloud", "fsspec", module)
+        if not has_module(module):
+            raise EngineError(f"{url} needs {module}, which is not installed; remedy: pip install {module}")
         import fsspec
 
         try:

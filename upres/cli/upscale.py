@@ -67,7 +67,7 @@ def upscale(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="png, jpeg, webp, tiff or avif. Default: by the suffix of -o, or png.",
+            help="png, jpeg, webp, tiff, avif, heic, jxl, jp2, exr, ... Default: by the suffix of -o, or png.",
             rich_help_panel=_RESULT,
         ),
     ] = None,
@@ -78,7 +78,7 @@ def upscale(
             min=1,
             max=100,
             metavar="1-100",
-            help="Quality of JPEG, WebP and AVIF. Default: of a JPEG from a JPEG that of the source.",
+            help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL. Default: of a JPEG from a JPEG that of the source.",
             rich_help_panel=_RESULT,
         ),
     ] = None,

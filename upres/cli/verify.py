@@ -23,7 +23,10 @@ def verify(
     model: Annotated[
         str | None,
         typer.Option(
-            *("-n", "--model"), metavar="FILE", help="The model's file, where the result was made with one of your own."
+            *("-n", "--model"),
+            metavar="FILE",
+            help="The model's file, where the result was made with one of your own.",
+            rich_help_panel="Model",
         ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,

@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyvips
-
 from upres.errors import InputError, OutputError
 from upres.images import apng, avif_sequence, exif
 from upres.images.avif_boxes import read_boxes
@@ -27,7 +25,7 @@ from upres.images.picture import Picture
 from upres.images.png_chunks import read_chunks
 from upres.images.read import read_picture
 from upres.images.source import identify
-from upres.images.vips import VipsError, attempt, begin_pixels, load
+from upres.images.vips import VipsError, attempt, begin_pixels, load, pyvips
 from upres.images.write import encode_picture
 from upres.images.xmp import upright
 

@@ -7,7 +7,6 @@ attempts run beside another, so that a picture that kills its worker takes no in
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -21,34 +20,11 @@ from upres.serve.job import Job
 from upres.serve.parameters import TYPES
 from upres.serve.problems import Problem, from_document
 from upres.serve.process import WorkerDied, WorkerProcess
-from upres.serve.settings import Settings
-from upres.system.memory import available_bytes
-from upres.system.subprocesses import python_command
-from upres.system.text import parse_bytes
 
-_FREE_SHARE = 0.8  # of the free memory, for all workers together
 _CANCEL_S = 1.0  # for the tile at hand; then the process is killed
 _AGAIN_S = (0.0, 0.5, 2.0, 5.0, 15.0)  # before the next start of a process that does not start
 _MEMORY_SIGNS = ("SIGKILL", "MemoryError", "bad_alloc", "allocate")
 _log = logging.getLogger(__name__)
-
-
-def worker_command(settings: Settings) -> list[str]:
-    """Starts a worker with the limits of these settings."""
-    free = int(_FREE_SHARE * available_bytes()) // settings.workers
-    given = {
-        "memory_bytes": free if settings.memory is None else parse_bytes(settings.memory),
-        "max_pixels_in": settings.max_pixels_in,
-        "max_pixels_out": settings.max_pixels_out,
-        "max_frames": settings.max_frames,
-        "engine": {
-            "engine": settings.engine,
-            "device": settings.device,
-            "precision": settings.precision,
-            "threads": settings.threads,
-        },
-    }
-    return [*python_command("upres.serve.worker"), json.dumps(given)]
 
 
 class Dispatch:

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 
 from upres.engines.options import EngineOptions
-from upres.errors import UsageError
-from upres.system.packages import PACKAGES, has_module
+from upres.system.packages import need
 
 _SECRETS = ("tokens",)
 _MASK = "***"
@@ -122,7 +121,5 @@ def is_loopback(host: str) -> bool:
 
 
 def check_installed() -> None:
-    """Raise `UsageError` if a package of the extra `serve` is missing."""
-    missing = [package.name for package in PACKAGES if "serve" in package.extras and not has_module(package.module)]
-    if missing:
-        raise UsageError(f"`upres serve` needs {', '.join(missing)}; remedy: pip install 'upres[serve]'")
+    """Raises `EngineError` if a package of the extra `serve` is missing."""
+    need("`upres serve`", "serve")
