@@ -95,6 +95,7 @@ HOMES = {
 OF_THE_HOUSE = {
     "test_chromium.py",
     "test_ci.py",
+    "test_cluster_pages.py",
     "test_deploy.py",
     "test_docs_site.py",
     "test_earlier_versions.py",
