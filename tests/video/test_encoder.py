@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 
+from tests import REPOSITORY
 from tests.video.made import BASE, moving_planes
 from upres.errors import UsageError
 from upres.video.encoder import ENCODERS, Encoding, best_layout, encoder_name, fitting_size, formats_of
@@ -180,3 +183,23 @@ def test_names_and_sizes() -> None:
     assert fitting_size(7, 9, layout_of("yuv420p")) == (8, 10)
     assert fitting_size(7, 9, layout_of("yuv422p")) == (7, 10)
     assert fitting_size(7, 9, layout_of("gbrp")) == (7, 9)
+
+
+@pytest.mark.parametrize("size", [(32, 40), (32, 48), (64, 48)])
+def test_narrow_pictures_in_hevc_do_not_end_the_process(tmp_path: Path, size: tuple[int, int]) -> None:
+    """x265's code for vectors writes beyond its memory there, which ends the process a moment later."""
+    script = (
+        "import sys; from pathlib import Path; from fractions import Fraction\n"
+        "from tests.video.made import moving_planes\n"
+        "from upres.video.encoder import Encoding; from upres.video.frames import frame_of, layout_of\n"
+        "from upres.video.segments import SegmentWriter; from upres.video.source import Hdr\n"
+        "layout = layout_of('yuv420p'); height, width = int(sys.argv[2]), int(sys.argv[3]); base = Fraction(1, 25)\n"
+        "tags = (1, 1, 1, 1); rate = Fraction(25)\n"
+        "one = Encoding('hevc', layout, height, width, 18, base, rate, tags, 'left', None, Hdr(), 25)\n"
+        "with SegmentWriter(Path(sys.argv[1]), one) as writer:\n"
+        "    for n in range(4): writer.add(frame_of(moving_planes(n, height, width, 'yuv420p'), layout), n, 1)\n"
+        "    writer.close()\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "one.upres"), *map(str, size)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

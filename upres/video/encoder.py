@@ -62,6 +62,7 @@ ALIASES = {
 }
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _SITES = {"left": "left", "center": "center", "topleft": "topleft", "top": "top", "bottomleft": "bottomleft"}
+_NARROW_PX = 64  # a block of x265
 _PRIMARY_UNIT, _LUMINANCE_UNIT = 50_000, 10_000  # of HEVC's SEI message
 
 
@@ -106,7 +107,9 @@ class Encoding:
         if self.siting in _SITES and self.layout.step == (2, 2):
             options["chroma_sample_location"] = _SITES[self.siting]
         if self.codec == "hevc":
-            options["x265-params"] = ":".join(("log-level=error", "open-gop=0", *self._hdr_of_x265()))
+            options["x265-params"] = ":".join(
+                ("log-level=error", "open-gop=0", *_inside_memory(self.width), *self._hdr_of_x265())
+            )
         elif self.codec == "h264":
             options["x264-params"] = ":".join(("open-gop=0", *_same_every_time(), *self._hdr_of_x264()))
         elif self.codec == "av1" and self._hdr_of_svt():
@@ -190,6 +193,13 @@ def _same_every_time() -> tuple[str, ...]:
     if features is None:
         return ("mbtree=0",)
     return ("asm=avx2",) if features.get("AVX512F") else ()
+
+
+def _inside_memory(width: int) -> tuple[str, ...]:
+    """Parameters without which x265 writes beyond its memory for narrow pictures (40 and 48 wide), which ends the
+    process: its code for vectors is left out there (docs/decisions/0020).
+    """
+    return ("no-asm=1",) if width < _NARROW_PX else ()
 
 
 def fitting_size(height: int, width: int, layout: Layout) -> tuple[int, int]:

@@ -39,13 +39,13 @@ class Steady:
         if self._before is not None and self._before[0].shape == light.shape and self._before[1].shape == sr.shape:
             moved_light, moved = _moved(*self._before, light)
             weight = self._weight(light, moved_light, (sr.shape[0], sr.shape[1]))
-            sr = sr + weight[:, :, None] * (moved - sr)
+            sr = np.asarray(sr + weight[:, :, None] * (moved - sr), np.float32)
         self._before = light, sr
         return Result(sr, result.alpha)
 
     def _weight(self, light: Array, moved: Array, size: tuple[int, int]) -> Array:
         difference = _mean_around(np.abs(light - moved))
-        weight = self._strength * np.clip(np.float32(1.0) - difference / np.float32(FOUND), 0.0, 1.0)
+        weight: Array = self._strength * np.clip(np.float32(1.0) - difference / np.float32(FOUND), 0.0, 1.0)
         return np.clip(imresize(weight.astype(np.float32), size=size), 0.0, self._strength)
 
 
@@ -74,6 +74,8 @@ def _mean_around(values: Array) -> Array:
     for axis in (0, 1):
         padded = np.pad(values, [(_AROUND_PX, _AROUND_PX) if one == axis else (0, 0) for one in (0, 1)], mode="edge")
         length = values.shape[axis]
-        parts = [np.take(padded, range(start, start + length), axis=axis) for start in range(side)]
-        values = np.sum(parts, axis=0, dtype=np.float32) / np.float32(side)
+        total = np.zeros_like(values)
+        for start in range(side):
+            total += padded[start : start + length] if axis == 0 else padded[:, start : start + length]
+        values = total / np.float32(side)
     return values

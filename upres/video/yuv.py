@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def from_rgb(pixels: Array, alpha: Array | None, coding: Coding) -> list[Levels]
     down, place = coding.step[0], SITINGS[coding.siting][0]
     if height > _BAND_ROWS and (down == 1 or place == 0.5):  # rows of chroma then do not depend on those of other bands
         bands = [_colors(pixels[top : top + _BAND_ROWS], coding) for top in range(0, height, _BAND_ROWS)]
-        planes = [np.concatenate([band[index] for band in bands]) for index in range(len(bands[0]))]
+        planes: list[Any] = [np.concatenate([band[index] for band in bands]) for index in range(len(bands[0]))]
     else:
         planes = _colors(pixels, coding)
     if coding.alpha:
