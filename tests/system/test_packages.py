@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from upres.system.packages import (
     need,
     remedy_for_import,
     too_old,
+    version_of,
 )
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -142,3 +144,17 @@ def test_a_package_that_cannot_be_imported_is_not_called_missing(monkeypatch: py
         "ONNX needs onnx, which is not installed; remedy: pip install 'upres[onnx]'"
     )
     assert "pip install --force-reinstall torch" in str(import_failure("it", "torch", "torch", ImportError("broken")))
+
+
+def test_versions_are_those_that_the_metadata_says() -> None:
+    names = [package.name for package in PACKAGES if _found(package.name) is not None]
+    assert "numpy" in names
+    assert {name: version_of(name) for name in names} == {name: _found(name) for name in names}
+    assert version_of("no-such-package") is None
+
+
+def _found(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

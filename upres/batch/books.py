@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from upres.errors import InputError, UsageError
-from upres.images.io import WRITABLE_FORMATS
+from upres.images.io import CORE_SUFFIXES
 from upres.system.text import shown, words_for_bytes
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
@@ -103,7 +103,7 @@ def reasons_in_folders(taken: bool) -> dict[str, str]:
 
 def format_of(name: str) -> str | None:
     """The format of an entry by its suffix, if upres can write it; None for all others."""
-    return WRITABLE_FORMATS.get(PurePosixPath(name).suffix.lower())
+    return CORE_SUFFIXES.get(PurePosixPath(name).suffix.lower())
 
 
 class Limits:

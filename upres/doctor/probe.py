@@ -84,7 +84,7 @@ def _fault_of(work: Callable[[], object]) -> str:
 def _formats() -> tuple[list[str], list[str], list[str]]:
     """(formats in which a picture is written and read back, formats that are only read, what is wrong with others)."""
     from upres.engines.sample_picture import sample
-    from upres.images.io import WRITABLE_FORMATS, Picture, encode_picture, read_picture
+    from upres.images.io import CORE_SUFFIXES, Picture, encode_picture, read_picture
 
     pixels = sample(3, _SIDE_PX, _SIDE_PX)[0].transpose(1, 2, 0).copy()
 
@@ -94,7 +94,7 @@ def _formats() -> tuple[list[str], list[str], list[str]]:
         if not levels < 8:  # lossy formats differ by one or two
             raise UpresError(f"a picture that is written and read back differs by {levels:.0f} levels on average")
 
-    faults = {name: _fault_of(lambda name=name: round_trip(name)) for name in sorted(set(WRITABLE_FORMATS.values()))}
+    faults = {name: _fault_of(lambda name=name: round_trip(name)) for name in sorted(set(CORE_SUFFIXES.values()))}
     only_read = [] if _fault_of(lambda: read_picture(_GIF)) else ["gif"]
     wrong = [f"{name}: {fault}" for name, fault in faults.items() if fault]
     return [name for name, fault in faults.items() if not fault], only_read, wrong

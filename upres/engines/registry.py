@@ -77,9 +77,9 @@ def open_graph(graph: Graph, *, engine: str, threads: int, exact: bool, device: 
     if engine == "ncnn" and device in ("auto", "cpu") and simple.receptive_field > DEEP_PX:
         found = segments(simple)
         if len(found) > 1:
-            pools: list[Any] = []  # one segment works at a time
+            arenas: list[Any] = []  # one segment works at a time
             return SegmentRunner(
-                simple, found, lambda of: make(of, threads=threads, exact=exact, precision=precision, pools=pools)
+                simple, found, lambda of: make(of, threads=threads, exact=exact, precision=precision, arenas=arenas)
             )
     parts = simple.split_at_tail()
     if parts is None or parts[1].activation_bytes_per_pixel <= parts[0].activation_bytes_per_pixel:

@@ -12,7 +12,7 @@ from upres.images.avif_boxes import read_boxes
 from upres.images.ifd import Entry
 from upres.images.jpeg_segments import read_segments
 from upres.images.jpeg_tables import quality_of, tables_in
-from upres.images.picture import JpegCoding
+from upres.images.picture import JpegCoding, SceneLight
 from upres.images.png_chunks import Texts, iptc_of, read_chunks, with_early_exif
 from upres.images.tiff import read_tiff
 
@@ -41,6 +41,7 @@ class Facts:
         extra: ExtraSamples of a TIFF's samples beyond the colors.
         orientation_at: Where a TIFF's orientation out of range stands, with its byte order.
         jpeg: How a JPEG is compressed.
+        scene: What pixels stand for that are light.
         late_exif: Whether a PNG's EXIF stands behind its pixels.
     """
 
@@ -59,6 +60,7 @@ class Facts:
     extra: tuple[int, ...] = ()
     orientation_at: tuple[int, str] | None = None
     jpeg: JpegCoding | None = None
+    scene: SceneLight | None = None
     late_exif: bool = False
 
 

@@ -11,6 +11,7 @@ from upres.images.bands import joined_bands, kinds_in
 from upres.images.formats import FORMATS
 from upres.images.icc import Levels, from_srgb, is_srgb, matrix_profile
 from upres.images.picture import Picture, quantize
+from upres.images.scene import over_white
 
 _STRIP_ROWS = 256
 
@@ -19,12 +20,10 @@ def levels_to_write(picture: Picture, format: str) -> Levels:
     """Levels h w c to encode, in the profile of the picture, alpha last."""
     form = FORMATS[format]
     depth = 16 if picture.depth == 16 and form.bits > 8 else 8
+    if "alpha" not in form.holds:
+        picture = over_white(picture)
     pixels, alpha = picture.pixels, picture.alpha
-    if alpha is not None and "alpha" not in form.holds:
-        pixels = pixels * alpha[:, :, None]
-        pixels += 1.0 - alpha[:, :, None]
-        alpha = None
-    colors = _in_profile(pixels, picture.icc, depth)
+    colors = _in_profile(pixels, picture.icc if "icc" in form.holds else None, depth)
     levels = colors if alpha is None else np.concatenate((colors, quantize(alpha, depth)[:, :, None]), axis=2)
     if picture.bands is not None and format == "tiff":
         kinds = kinds_in(picture.tiff_tags, picture.bands.shape[2], alpha is not None)

@@ -41,12 +41,30 @@ class JpegCoding:
 
 
 @dataclass(frozen=True, slots=True)
+class SceneLight:
+    """What pixels mean that come from the light of a scene: v = white x decoded sRGB, also above 1 and below 0.
+
+    Args:
+        white: The light that has the code 1.
+        half: Whether the file stores half precision.
+        brighter: Whether some light is above `white`.
+        primaries: x and y of red, green, blue and white, where they are not sRGB's.
+    """
+
+    white: float
+    half: bool = False
+    brighter: bool = False
+    primaries: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A decoded picture and the metadata to write with it.
 
     Args:
         pixels: float32 `h w c`, c 1 (gray, encoded as in the file) or 3 (sRGB-encoded RGB), upright. In [0, 1], or
-            outside it for colors of a wide-gamut `icc`: sRGB's curve then extends beyond, odd about 0.
+            outside it for colors of a wide-gamut `icc` and light of a `scene`: sRGB's curve then extends beyond, odd
+            about 0.
         alpha: float32 `h w` in [0, 1], or None; the color is not premultiplied.
         depth: 8 or 16 bits a sample.
         icc: The color profile of the file, to which writing converts back; None for sRGB.
@@ -58,6 +76,7 @@ class Picture:
         tiff_tags: Fields for a TIFF result: georeference, text, calibration.
         bands: Further bands of a TIFF, which are no colors: float32 `h w k` in [0, 1], or None.
         jpeg: How the source file was compressed, which a JPEG result follows; None for other formats.
+        scene: What the pixels of an OpenEXR or Radiance HDR stand for; None for others.
         format: The format of the source file.
         notes: What the user should know, such as what was lost in reading.
 
@@ -79,6 +98,7 @@ class Picture:
     tiff_tags: dict[int, Entry] = field(default_factory=dict[int, Entry])
     bands: NDArray[np.float32] | None = None
     jpeg: JpegCoding | None = None
+    scene: SceneLight | None = None
     format: str = "png"
     notes: tuple[str, ...] = ()
 
@@ -145,6 +165,7 @@ _FIELDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("dpi", _is_dpi, "None or two positive numbers, (h, w)"),
     ("texts", lambda x: isinstance(x, tuple) and all(map(_is_pair, cast(Any, x))), "a tuple of (keyword, text)"),
     ("tiff_tags", lambda x: isinstance(x, dict), "a dict"),
+    ("scene", lambda x: x is None or isinstance(x, SceneLight), "None or a SceneLight"),
     ("jpeg", lambda x: x is None or isinstance(x, JpegCoding), "None or a JpegCoding"),
     ("format", lambda x: isinstance(x, str), "a string"),
     ("notes", _is_strings, "a tuple of strings"),

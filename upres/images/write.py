@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from upres.errors import OutputError
-from upres.images import png_chunks
+from upres.images import foreign_out, png_chunks
 from upres.images.embed import embed, metadata_notes, needs_exif_item
-from upres.images.formats import FORMATS, WRITABLE_FORMATS
+from upres.images.formats import FOREIGN_FORMATS, FORMATS, SCENE_FORMATS, WRITABLE_FORMATS
 from upres.images.icc import Levels, color_space, wrap
 from upres.images.levels import levels_to_write, levels_type
 from upres.images.picture import Picture
@@ -39,8 +39,11 @@ _PNG_LEVEL = 2
 
 
 def check_writable(format: str, height: int, width: int, depth: int = 8) -> None:
-    """Raise `OutputError` if `format` cannot hold a picture of this size and depth (8 or 16); call before the work."""
+    """Raise `OutputError` if `format` cannot hold a picture of this size and depth (8 or 16), or the package that
+    writes it is missing; call before the work.
+    """
     _check_format(format)
+    foreign_out.check_installed(format)
     if depth not in (8, 16):
         raise OutputError(f"depth must be 8 or 16, got {depth}")
     if height < 1 or width < 1:
@@ -65,6 +68,8 @@ def writing_notes(picture: Picture, format: str, quality: int | None = None) -> 
         notes.append(f"16 bits a sample were rounded to {form.bits} for {format}; write png or tiff to keep them")
     if "alpha" not in form.holds and picture.alpha is not None:
         notes.append(f"transparency was blended with white, since {format} has none; write png to keep it")
+    if picture.scene is not None and picture.scene.brighter and format not in SCENE_FORMATS:
+        notes.append(f"{format} ends at white, and brighter light was cut off; write exr to keep it")
     if quality is None and format == "jpeg" and picture.jpeg is not None and picture.jpeg.quality < _TELL_BELOW:
         notes.append(f"written with quality {picture.jpeg.quality}, as the source; `quality=90` shows no blocks")
     notes += metadata_notes(picture, format)
@@ -85,9 +90,11 @@ def write_picture(
     Args:
         picture: What to write.
         target: A path, which is written atomically, or a file open for writing in binary mode.
-        format: "png", "jpeg", "webp", "tiff" or "avif"; by default from the suffix of the path. An open file needs it.
-        quality: 1 to 100, for jpeg, webp (default 95) and avif (80). Without one, a jpeg has the quality and the chroma
-            subsampling of a source that was one (`Picture.jpeg`), else 95 and none.
+        format: "png", "jpeg", "webp", "tiff", "avif", or one that another package writes: "heic", "jxl", "jp2", "bmp",
+            "tga", "exr", "hdr", and without one "pnm" and "pam". By default from the suffix of the path; an open file
+            needs it.
+        quality: 1 to 100, for jpeg, webp (default 95), heic (90), avif (80) and jxl (100, which loses nothing). Without
+            one, a jpeg has quality and chroma of a source that was one (`Picture.jpeg`), else 95 and full chroma.
         png_level: zlib level, 0 (fast) to 9 (small); 2 by default.
         target_kb: The file has at most this many times 1,000 bytes: the highest quality that gives it is taken, up to
             `quality`. For formats with a quality.
@@ -163,6 +170,12 @@ def encode_picture(
     check_writable(format, height, width, picture.depth)
     for note in writing_notes(picture, format, quality if target_kb is None else 1):
         _LOG.warning("%s", note)
+    if format in FOREIGN_FORMATS:
+        encode = foreign_out.encoder_of(picture, format)
+        if target_kb is None:
+            return encode(quality)
+        check_target_kb(target_kb, format)
+        return encode_within(encode, target_kb, quality, format)[0]
     image = wrap(levels_to_write(picture, format))
     if picture.bands is not None and picture.pixels.shape[2] == 1:  # several bands are no RGB
         image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")

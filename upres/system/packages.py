@@ -6,8 +6,11 @@ Nothing is imported to find out what is installed.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 from upres.errors import EngineError
 from upres.system.text import first_line
@@ -70,8 +73,9 @@ PACKAGES = (
     Package("pylibjpeg-openjpeg", "openjpeg", "2.3", "DICOM in JPEG 2000", ("medical",)),
     Package("pyjpegls", "jpeg_ls", "1.4", "DICOM in JPEG-LS", ("medical",)),
     Package("pillow", "PIL", "10.3", "BMP, TGA, PSD; DICOM in JPEG", ("formats", "medical")),
-    Package("imagecodecs", "imagecodecs", "2024.6.1", "JPEG XL, JPEG 2000", ("formats",)),
-    Package("pillow-heif", "pillow_heif", "0.18", "HEIC", ("heic",)),
+    Package("imagecodecs", "imagecodecs", "2024.6.1", "JPEG XL, JPEG 2000, Radiance HDR", ("formats",)),
+    Package("openexr", "OpenEXR", "3.3", "OpenEXR", ("formats",)),
+    Package("pillow-heif", "pillow_heif", "0.18", "HEIC; its wheels carry x265, which is GPL", ("heic",)),
     Package("rawpy", "rawpy", "0.21", "camera raw", ("raw",)),
     Package("nibabel", "nibabel", "5.2", "NIfTI", ("medical",)),
     Package("av", "av", "18.1", "reads and writes video; its wheels carry x264 and x265, which are GPL", ("video",)),
@@ -131,12 +135,30 @@ def builds_of(module: str) -> tuple[str, ...]:
 
 def version_of(package: str) -> str | None:
     """The installed version; None if the package is not installed."""
+    found = _installed().get(_plain(package))
+    if found is not None:
+        return found
     from importlib import metadata  # takes 15 ms, with `email` and `socket`
 
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Versions by plain name, as the folders of installed packages say them (PEP 427); the first place on the path."""
+    found: dict[str, str] = {}
+    for place in sys.path:
+        for folder in Path(place).glob("*.dist-info"):
+            package, _, version = folder.name.removesuffix(".dist-info").partition("-")
+            found.setdefault(_plain(package), version)
+    return found
+
+
+def _plain(package: str) -> str:
+    return package.lower().replace("-", "_").replace(".", "_")
 
 
 def lowest_version(package: str) -> str | None:

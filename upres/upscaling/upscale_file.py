@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from upres.errors import InputError, OutputError, UsageError
+from upres.images.formats import FOREIGN_FORMATS
 from upres.images.icc import Levels
 from upres.images.io import WRITABLE_FORMATS, Header, Picture, read_header, read_picture, write_picture, writing_notes
 from upres.images.read_rows import open_rows
@@ -38,6 +39,8 @@ def plan_file(upscaler: Upscaler, header: Header, size: OutputSize, format: str)
     if plan is not None and plan.array_bytes <= WHOLE_BYTES:
         return plan
     option = whole_option(upscaler.options) or ("a TIFF with further bands" if header.bands else "")
+    if not option and format in FOREIGN_FORMATS:
+        option = f"the format {format}"
     if option:
         if plan is None:
             raise InputError(f"{refusal}. {option} needs the whole picture in memory") from refusal

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from upres.errors import UsageError
-from upres.images.io import WRITABLE_FORMATS
+from upres.images.io import CORE_SUFFIXES
 from upres.video import y4m
 from upres.video.encoder import Encoding, fitting_size
 from upres.video.encoding import UNCODED, encoding_of, layout_among
@@ -43,7 +43,7 @@ def open_stream(
     if request.pix_fmt is not None:
         raise UsageError("`pix_fmt` is for files of video; leave it out for pictures")
     ending = Path(request.out).suffix.lower()
-    deep = video.coding.depth > 8 and WRITABLE_FORMATS[ending] in ("png", "tiff", "avif")
+    deep = video.coding.depth > 8 and CORE_SUFFIXES[ending] in ("png", "tiff", "avif")
     name = "gray" if video.layout.kind == "gray" else "gbrap" if video.layout.alpha else "gbrp"
     layout = layout_of(f"{name}16le" if deep else name)
     coding, encoding = encoding_of(request, video, UNCODED, layout, size)

@@ -1,61 +1,20 @@
-"""The page for everybody: languages, themes, the keyboard, a phone, a token, and what axe finds."""
+"""The page in a browser for everyone: languages, themes, the keyboard, a phone, screen readers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.browser import chromium, watch
+from tests.serve.browser_page import Open, in_state, item, put
 from tests.serve.fake_api import FakeServer
-from tests.serve.test_page_browser import Open, in_state, item, put, until
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 pytestmark = [pytest.mark.extras, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    made = FakeServer()
-    made.start()
-    yield made
-    made.released.set()
-    made.stop()
-
-
-@pytest.fixture
-def open_page(browser: Any, server: FakeServer) -> Iterator[Open]:
-    """Opens a page, in a browser of its own unless one is given; in the end none has reported an error, said anything
-    on the console, or requested anything elsewhere. What the browser says of a refusal is taken off by the test.
-    """
-    faults: list[str] = []
-    contexts: list[Any] = []
-
-    def made(context: Any = None, address: str = "", **settings: Any) -> Any:
-        if context is None:
-            context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-US", **settings})
-            contexts.append(context)
-        page = context.new_page()
-        watch(page, ("data:", "blob:", server.url), faults)
-        page.goto(address or server.url)
-        if not server.token:
-            page.wait_for_selector("body[data-ready=true]")
-        return page
-
-    made.faults = faults  # type: ignore[attr-defined]
-    yield made
-    for context in contexts:
-        context.close()
-    assert faults == []
-
-
-def test_languages_and_themes(open_page: Open, server: FakeServer) -> None:
+def test_languages_and_themes(open_page: Open, fake_api: FakeServer) -> None:
     page = open_page(locale="zh-CN", color_scheme="dark")
     assert page.get_attribute("html", "lang") == "zh-CN" and page.inner_text("#hero-title") == "把图片拖到这里"
     background = "getComputedStyle(document.body).backgroundColor"
@@ -72,7 +31,7 @@ def test_languages_and_themes(open_page: Open, server: FakeServer) -> None:
     assert page.get_attribute("html", "lang") == "en" and page.evaluate(background) == "rgb(255, 255, 255)"
 
 
-def test_the_keyboard_is_enough(open_page: Open, server: FakeServer) -> None:
+def test_the_keyboard_is_enough(open_page: Open, fake_api: FakeServer) -> None:
     page = open_page()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -92,28 +51,7 @@ def test_the_keyboard_is_enough(open_page: Open, server: FakeServer) -> None:
     assert page.evaluate("document.activeElement.id") == "change-model"
 
 
-def test_a_token_is_asked_for_and_the_one_of_the_address_is_used(
-    browser: Any, open_page: Open, server: FakeServer
-) -> None:
-    server.token = "secret"
-    page = open_page()
-    page.wait_for_selector("#enter[open]")
-    page.fill("#token", "wrong")
-    page.keyboard.press("Enter")
-    until(page, "document.getElementById('enter-wrong').textContent !== ''")
-    page.fill("#token", "secret")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("body[data-ready=true]")
-    other = open_page(address=f"{server.url}/#token=secret")
-    other.wait_for_selector("body[data-ready=true]")
-    assert other.url == f"{server.url}/"
-    open_page.faults[:] = [one for one in open_page.faults if "401" not in one]  # type: ignore[attr-defined]
-
-
-PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
-
-
-def test_a_phone(open_page: Open, server: FakeServer) -> None:
+def test_a_phone(open_page: Open, fake_api: FakeServer) -> None:
     page = open_page(**PHONE)
     width = "document.documentElement.scrollWidth"
     assert page.evaluate(width) <= 360 and page.inner_text("#hero-title") == "Enlarge pictures"
@@ -134,7 +72,7 @@ def test_a_phone(open_page: Open, server: FakeServer) -> None:
 @pytest.mark.parametrize(
     ("scheme", "shape"), [("light", {}), ("dark", {}), ("dark", PHONE)], ids=["light", "dark", "phone"]
 )
-def test_axe_finds_nothing(open_page: Open, server: FakeServer, scheme: str, shape: dict[str, Any]) -> None:
+def test_axe_finds_nothing(open_page: Open, fake_api: FakeServer, scheme: str, shape: dict[str, Any]) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page(color_scheme=scheme, **shape)
 
@@ -167,10 +105,10 @@ def test_axe_finds_nothing(open_page: Open, server: FakeServer, scheme: str, sha
     page.get_by_role("button", name="Remove a.jpg").click()
     check("question")
     page.get_by_role("button", name="Keep").click()
-    server.released.set()
+    fake_api.released.set()
 
 
-def test_axe_can_find_something(open_page: Open, server: FakeServer) -> None:
+def test_axe_can_find_something(open_page: Open, fake_api: FakeServer) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page()
     page.evaluate("document.getElementById('hero-text').style.color = '#ddd'")
