@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import errno
 import io
 import logging
-import os
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from upres.errors import InputError, OutputError
+from upres.errors import OutputError
 from upres.images.io import (
     CORE_SUFFIXES,
     READABLE_SUFFIXES,
@@ -231,26 +229,6 @@ def test_endings(tmp_path: Path) -> None:
         write_picture(picture, tmp_path / "a.xyz")
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = tmp_path / "old.png"
-    old.write_bytes(b"what was there")
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    for target in (tmp_path / "new.png", old):
-        with pytest.raises(OutputError, match="the disk is full"):
-            write_picture(Picture(smooth(4, 4, 3, 8)), target)
-    assert list(tmp_path.iterdir()) == [old]
-    assert old.read_bytes() == b"what was there"
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"cannot write .*a\.png: No such file"):
-        write_picture(Picture(smooth(4, 4, 3, 8)), tmp_path / "none" / "a.png")
-
-
 def test_sixteen_bits_are_rounded_to_the_twelve_of_avif() -> None:
     ramp = np.repeat(np.linspace(0, 1, 128 * 128, dtype=np.float32).reshape(128, 128, 1), 3, axis=2)
     back = read_picture(encode_picture(Picture(ramp, depth=16), "avif", quality=100)).pixels
@@ -267,50 +245,3 @@ def test_xmp_does_not_turn_the_picture_a_second_time(said: bytes) -> None:
     back = read_picture(encode_picture(Picture(smooth(4, 5, 3, 8), xmp=xmp), "png")).xmp
     turned = said.replace(b"6", b"1").replace(b"8", b"1").replace(b"3", b"1")
     assert back == xmp.replace(said, turned)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
-def test_only_a_file_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "folder.png").mkdir()
-    os.mkfifo(tmp_path / "pipe.png")
-    for name, what in (("folder.png", "a folder"), ("pipe.png", "a pipe or a device")):
-        with pytest.raises(OutputError, match=f"{name}: it is {what}, expected a file name"):
-            write_picture(Picture(smooth(4, 5, 3, 8)), tmp_path / name)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.png", "pipe.png"]
-    assert not (tmp_path / "pipe.png").is_file()
-
-
-def test_paths_are_text_as_well(tmp_path: Path) -> None:
-    picture = Picture(np.full((3, 4, 3), 0.2, np.float32))
-    write_picture(picture, str(tmp_path / "a.png"))
-    again = read_picture(str(tmp_path / "a.png"))
-    np.testing.assert_array_equal(again.pixels, read_picture(tmp_path / "a.png").pixels)
-    assert read_header(str(tmp_path / "a.png")).width == 4
-    with pytest.raises(InputError, match=r"none\.png"):
-        read_picture(str(tmp_path / "none.png"))
-
-
-def test_a_picture_is_written_to_an_open_file(tmp_path: Path) -> None:
-    picture = Picture(np.full((4, 5, 3), 0.5, np.float32))
-    memory = io.BytesIO()
-    write_picture(picture, memory, format="png")
-    assert memory.getvalue() == encode_picture(picture, "png")
-    with (tmp_path / "raw").open("wb", buffering=0) as raw:
-        write_picture(picture, raw, format="jpeg", quality=80)
-    assert (tmp_path / "raw").read_bytes() == encode_picture(picture, "jpeg", quality=80)
-
-
-def test_an_open_file_that_cannot_take_it_is_refused() -> None:
-    picture = Picture(np.full((4, 5, 3), 0.5, np.float32))
-    with pytest.raises(OutputError, match="format is needed to write to an open file; expected one of png, jpeg"):
-        write_picture(picture, io.BytesIO())
-    for wrong in (io.StringIO(), b"name.png", None):
-        with pytest.raises(OutputError, match="expected a path or a file open in binary mode, got "):
-            write_picture(picture, wrong, format="png")  # type: ignore[arg-type]
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_an_open_file_on_a_full_disk_is_told() -> None:
-    picture = Picture(np.full((4, 5, 3), 0.5, np.float32))
-    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OutputError, match="the disk is full"):
-        write_picture(picture, full, format="png")

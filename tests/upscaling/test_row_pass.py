@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.tiny import aligned_graph, compact, gray_graph
-from tests.upscaling.test_tiled_run_out_of_memory import MIB, Short
+from tests.upscaling.test_tiled_run_out_of_memory import Short
+from tests.upscaling.test_tiled_run_rooms import MIB
 from upres.errors import OutOfMemoryError
 from upres.images.io import quantize
 from upres.images.rows import StreamedRows

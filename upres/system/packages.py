@@ -73,7 +73,7 @@ PACKAGES = (
     Package("pylibjpeg-openjpeg", "openjpeg", "2.3", "DICOM in JPEG 2000", ("medical",)),
     Package("pyjpegls", "jpeg_ls", "1.4", "DICOM in JPEG-LS", ("medical",)),
     Package("pillow", "PIL", "10.3", "BMP, TGA, PSD; DICOM in JPEG", ("formats", "medical")),
-    Package("imagecodecs", "imagecodecs", "2024.1.1", "JPEG XL, JPEG 2000, Radiance HDR", ("formats",)),
+    Package("imagecodecs", "imagecodecs", "2024.6.1", "JPEG XL, JPEG 2000, Radiance HDR", ("formats",)),
     Package("openexr", "OpenEXR", "3.3", "OpenEXR", ("formats",)),
     Package("pillow-heif", "pillow_heif", "0.18", "HEIC; its wheels carry x265, which is GPL", ("heic",)),
     Package("rawpy", "rawpy", "0.21", "camera raw", ("raw",)),
