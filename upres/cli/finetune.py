@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, run_verb, say
+from upres.cli.errors import DEBUG_HELP, ISOLATE_HELP, run_verb, say
 from upres.cli.streams import put
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def finetune(
     device: Annotated[
         str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=_RUN)
     ] = "auto",
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Fine-tune a model on your pictures; some are set aside to tell whether it helped.
@@ -78,7 +79,7 @@ def finetune(
         need("training", "train", "torch", "safetensors")
         return _finetune(model, data, lr, minutes, out, anyway, changes or [], device)
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)
 
 
 def _finetune(

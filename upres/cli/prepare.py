@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, ISOLATE_HELP, run_verb, say
 from upres.cli.progress import JobProgress, counted
 from upres.errors import UsageError
 
@@ -93,6 +93,7 @@ def prepare(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the shards in SHARDS.", rich_help_panel=_OUTPUT)
     ] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Check, deduplicate, cut and pack pictures for training.
@@ -138,4 +139,4 @@ def prepare(
             say(f"{report.unreadable} pictures could not be read, and the shards were made without them")
         return INPUT_FAILED if report.unreadable else DONE
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb, say
+from upres.cli.errors import DEBUG_HELP, ISOLATE_HELP, debug_enabled, run_verb, say
 from upres.cli.train_processes import Interrupt, is_worker, launch_workers, sole_run
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def train(
     rdzv: Annotated[
         str | None, _option(_MACHINE, "--rdzv", "HOST:PORT", "Where the machines meet: the address of one of them.")
     ] = None,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Train a network on photographs, with a pixel loss or adversarially.
@@ -124,7 +125,7 @@ def train(
             return launch_workers(plan.out, resume or branch, launch, debug or debug_enabled())
         return _train(plan, resume or branch)
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)
 
 
 def _steps(steps: int | None) -> list[str]:

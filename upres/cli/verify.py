@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, ISOLATE_HELP, run_verb, say
 from upres.cli.streams import put
 from upres.errors import UsageError
 from upres.system.text import shown
@@ -29,6 +29,7 @@ def verify(
             rich_help_panel="Model",
         ),
     ] = None,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Check the results in a folder against its journal, or make one result again from its own record and compare.
@@ -54,7 +55,7 @@ def verify(
         with ExitStack() as stack:
             return _make_again(result, _local(result, stack), _local(source, stack), model)
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)
 
 
 def _local(text: str, stack: ExitStack) -> Path:

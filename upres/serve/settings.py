@@ -37,6 +37,8 @@ class Settings:
     hosts: Host names the server answers to, beside loopback names; checked while no token is set.
     origins: Web pages of other hosts that may send requests, such as https://example.org.
     allow_url: Whether a picture may be named by a URL, which the server fetches.
+    isolate: Whether workers decode pictures in processes of their own, with limits and without network and files.
+        Not on Windows.
     drain_seconds: How long SIGTERM waits for work in hand.
     out: Folder that gets a copy of every result.
     log: "text" or "json".
@@ -65,6 +67,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     allow_url: bool = False
+    isolate: bool = True
     drain_seconds: float = 20.0
     out: str | None = None
     log: str = "text"
