@@ -1,9 +1,12 @@
 """Kill `upres video` at random moments, run it again until it is done, and compare its frames with those of a straight
 run.
 
-    python benchmarks/kill_video.py [--kills 20] [--frames 600] [--seed 0] [--codec h264] [--size 160x120]
+    python benchmarks/kill_video.py [--kills 20] [--frames 400] [--seed 0] [--codec h264] [--size 64x48] [--segment 5]
 
-Prints what each run found done, and "equal" or "DIFFERENT" at the end (exit code 1). Needs the extra `video`.
+Three kills in four strike a moment after a segment was closed, one in four anywhere in the first seconds. For each kill
+it prints the frames kept, how many of its frames the run had to make again, and whether the closed segments are the
+same files as before the run (inode and time of writing). At the end: "equal" or "DIFFERENT" (exit code 1), of the
+frames with their time stamps, and of the sound. Needs the extra `video`.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import argparse
 import hashlib
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -67,11 +71,11 @@ def audio_hashes(path: Path) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--frames", type=int, default=600)
+    parser.add_argument("--frames", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--codec", default="h264")
-    parser.add_argument("--size", default="160x120")
-    parser.add_argument("--segment", type=int, default=10)
+    parser.add_argument("--size", default="64x48")
+    parser.add_argument("--segment", type=int, default=5)
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     rng = random.Random(arguments.seed)
@@ -82,39 +86,76 @@ def main() -> int:
 
         def command(target: Path) -> list[str]:
             options = ["-n", "compact-x2", "--codec", arguments.codec, "--segment", str(arguments.segment)]
-            return [sys.executable, "-m", "upres", "video", str(source), "-o", str(target), *options]
+            one_thread = ["--engine", "ncnn", "--threads", "1"]
+            return [sys.executable, "-m", "upres", "video", str(source), "-o", str(target), *options, *one_thread]
+
+        unfinished = folder / f".{out.name}.upres-video"
 
         def kept() -> int:
             """Frames in closed segments, of the unfinished job."""
-            journal = folder / f".{out.name}.upres-video" / "job.json"
             try:
-                return sum(one["frames"] for one in json.loads(journal.read_text())["segments"])
+                return sum(one["frames"] for one in json.loads((unfinished / "job.json").read_text())["segments"])
             except FileNotFoundError:  # none yet, or done
                 return 0
 
-        subprocess.run(command(straight), check=True)
-        kills = 0
-        while kills < arguments.kills and not out.exists():
-            process = subprocess.Popen(command(out))
-            # One kill in four strikes anywhere in the first seconds; the others some time after some more segments.
-            wanted = kept() + rng.randrange(1, 3) * arguments.segment
-            early = rng.uniform(0.0, 3.0) if rng.random() < 0.25 else None
-            start = time.monotonic()
-            while process.poll() is None:
-                if early is not None and time.monotonic() - start > early:
-                    break
-                if early is None and kept() >= wanted:
-                    time.sleep(rng.uniform(0.0, 0.5))
-                    break
-                time.sleep(0.005)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        def files() -> dict[str, tuple[int, int]]:
+            """Inode and time of writing of each segment."""
+            stats = {path.name: path.stat() for path in unfinished.glob("segment-*.upres")}
+            return {name: (one.st_ino, one.st_mtime_ns) for name, one in stats.items()}
+
+        subprocess.run(command(straight), check=True, stderr=subprocess.DEVNULL)
+        kills, untouched = 0, True
+        same, left = True, list[str]()
+
+        def compare() -> None:
+            """The finished result with the straight one; then it is removed, for the next round."""
+            nonlocal same, left
+            same = same and frame_hashes(out) == frame_hashes(straight) and audio_hashes(out) == audio_hashes(source)
+            left += [path.name for path in folder.iterdir() if path.name.startswith(".")]
+            out.unlink()
+
+        while kills < arguments.kills:
+            if out.exists():
+                compare()
+            before, had = files(), kept()
+            words = folder / "words.txt"
+            with words.open("w") as told:
+                process = subprocess.Popen(command(out), stderr=told)
+                # One kill in four strikes anywhere in the first seconds; the others some time after some more segments.
+                wanted = had + rng.randrange(1, 4) * arguments.segment
+                early = rng.uniform(0.0, 3.0) if rng.random() < 0.25 else None
+                start = time.monotonic()
+                while process.poll() is None:
+                    if early is not None and time.monotonic() - start > early:
+                        break
+                    if early is None and kept() >= wanted:
+                        time.sleep(rng.uniform(0.0, 0.2))
+                        break
+                    time.sleep(0.005)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            if process.returncode != -signal.SIGKILL:
+                print("finished before the kill, which does not count", flush=True)
+                continue
             kills += 1
-            print(f"kill {kills}: {kept()} of {arguments.frames} frames kept", flush=True)
+            after = files()
+            same_files = all(after.get(name) == one for name, one in before.items())
+            untouched = untouched and same_files
+            began = re.search(r"going on after ([\d,]+)", words.read_text())
+            again = had - int(began[1].replace(",", "")) if began else None
+            redone = (
+                "killed before it began" if again is None and had else f"{again or 0} of {had} closed frames redone"
+            )
+            untouched = untouched and not again
+            print(
+                f"kill {kills}: {kept()} of {arguments.frames} frames kept; {redone}; "
+                f"{'closed segments untouched' if same_files else 'CLOSED SEGMENTS CHANGED'}",
+                flush=True,
+            )
         if not out.exists():
-            subprocess.run(command(out), check=True)
-        same = frame_hashes(out) == frame_hashes(straight) and audio_hashes(out) == audio_hashes(source)
-        left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
+            subprocess.run(command(out), check=True, stderr=subprocess.DEVNULL)
+        compare()
+        same = same and untouched
         print(f"{kills} kills: {'equal' if same else 'DIFFERENT'}; left behind: {left or 'nothing'}")
         return 0 if same and not left else 1
 

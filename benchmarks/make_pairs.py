@@ -6,11 +6,11 @@
 
     upres train standard-x4 --data OUT/targets --lr OUT/lr --out RUN
 
-A target is S T(lr) + (1 - S) hr with S = --share and T the teacher, in bfloat16 as `upres train --teacher` computes
-it; with --color-px P, T's mean colors over squares of P pixels are HR's first (training/teacher.py). Each photograph is
-taken at every size of --sizes; each of those gets one degradation (a recipe of `upres degrade`, or `clean`), drawn by
-the shares behind the names, under --seed and its own index. --crop-px cuts a square at a drawn place, 0 takes all
-of it. What lies in OUT already is not made again.
+A target is S T(lr) + (1 - S) hr with S = --share and T the teacher, in bfloat16 where the processor has it and
+float32 elsewhere; with --color-px P, T's mean colors over squares of P pixels are HR's first (training/teacher.py).
+Each photograph is taken at every size of --sizes; each of those gets one degradation (a recipe of `upres degrade`, or
+`clean`), drawn by the shares behind the names, under --seed and its own index. --crop-px cuts a square at a drawn
+place, 0 takes all of it. What lies in OUT already is not made again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from upres.engines.torch import TorchRunner
 from upres.images.io import quantize, write_picture
 from upres.images.picture import Picture
 from upres.models.load import load_model
+from upres.training.config import TrainConfig
 from upres.training.data.images import find_pictures, make_pair, on_grid, read_rgb, reduced
+from upres.training.pretrained import choose_precision
 from upres.training.teacher import with_colors_of
 
 
@@ -50,7 +52,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
 
     teacher = load_model(options.teacher)
-    runner = TorchRunner(teacher.graph, device="cpu", precision="bf16")
+    fast = choose_precision(TrainConfig("", teacher.scale, precision="auto"), torch.device("cpu")) == "bfloat16"
+    runner = TorchRunner(teacher.graph, device="cpu", precision="bf16" if fast else "fp32")
     names, shares = shares_of(options.degradations)
     recipes = {name: None if name == "clean" else load_recipe(name) for name in names}
     left_out = set(options.leave_out.read_text(encoding="utf-8").split()) if options.leave_out else set[str]()

@@ -21,12 +21,12 @@ from prove_gan import degraded
 from rich.progress import track
 from scipy.stats import spearmanr
 
-from upres.comparison.invented import invented_255
 from upres.engines.torch import TorchRunner
 from upres.images.io import quantize
 from upres.models.load import load_model
 from upres.system.hardware import processor
 from upres.training.data.images import Pair, center, make_pair, read_rgb
+from upres.upscaling.invented import invented_255
 
 BLOCK_PX = 16
 LUMA = np.array([0.299, 0.587, 0.114])

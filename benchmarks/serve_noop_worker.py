@@ -43,7 +43,7 @@ def main() -> None:
         task = _tasks.get()
         _canceled.clear()
         if seconds and _canceled.wait(seconds):
-            tell(step="canceled")
+            tell(step="canceled", task=task["task"])
             continue
         if log:
             with Path(log).open("a", encoding="utf-8") as file:
@@ -56,7 +56,7 @@ def main() -> None:
         partial.replace(task["target"])
         result = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "seconds": seconds}
         times = {"look": 0.0, "open": 0.0, "read": 0.0, "run": seconds, "write": 0.0}
-        tell(step="done", notes=[], result=result, times=times)
+        tell(step="done", task=task["task"], notes=[], result=result, times=times)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ ROOMS = {
     "science": "upscaling models images graph system",
     "batch": "science upscaling inspection models engines images graph system",
     "video": "batch upscaling inspection models engines graph images system",
-    "evaluation": "upscaling inspection models engines graph metrics images system",
+    "evaluation": "video upscaling inspection models engines graph metrics images system",
     "web": "",
     "comparison": "web evaluation upscaling models engines graph metrics images system",
     "export": "models engines images graph weights system",
@@ -55,8 +55,7 @@ ROOMS["__main__"] = "cli system"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
-    "pyvips": "images.animation images.icc images.vips images.write images.write_rows degradation.codecs "
-    "comparison.vips",
+    "pyvips": "images.vips doctor.probe",
     "ncnn": "engines.ncnn",
     "openvino": "engines.openvino",
     "torch": "engines.torch engines.opaque.spandrel training cli.train_plan cli.finetune",
@@ -81,11 +80,12 @@ HOMES = {
     "c2pa": "batch.c2pa_signing",
     "fsspec": "batch.storage",
     "s3fs": "batch.storage",
-    "packaging": "doctor.requirements",
-    "PIL": "images.convert images.foreign upscaling.upscaler",
+    "packaging": "system.packages",
+    "PIL": "images.avif_sequence images.convert images.foreign images.foreign_out upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",
-    "pillow_heif": "images.foreign",
-    "imagecodecs": "images.foreign",
+    "pillow_heif": "images.foreign images.foreign_out",
+    "imagecodecs": "images.foreign images.foreign_out images.iso_boxes images.scene",
+    "OpenEXR": "images.scene",
     "rawpy": "images.foreign",
     "rasterio": "science.geotiff science.geotiff_out science.rasterio_errors",
     "pydicom": "science.dicom science.dicom_out",
@@ -244,7 +244,7 @@ def test_a_library_at_home_is_no_fault(tmp_path: Path) -> None:
     house = made_house(
         tmp_path,
         {
-            "images/write": "import pyvips\n",
+            "images/vips": "import pyvips\n",
             "training/data/images": "import torch\n",
             "cli/train_plan": "import torch\n",
         },

@@ -56,7 +56,7 @@ def test_frames_equal_those_upscaled_alone(tmp_path: Path, model: Path, upres: U
 
 def test_every_pair_of_formats(tmp_path: Path, model: Path, upres: Upres) -> None:
     source = animation(tmp_path / "in.gif")
-    for ending in ("gif", "webp", "apng"):
+    for ending in ("gif", "webp", "apng", "avif"):
         _, err = upres("upscale", source, "-n", model, "-o", tmp_path / f"out.{ending}", "--engine", "ncnn")
         found = read_animation(tmp_path / f"out.{ending}")
         assert found.delays_ms == (40, 110, 1000)

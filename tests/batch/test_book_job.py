@@ -41,7 +41,7 @@ def zip_of(path: Path) -> Path:
 
 
 def tar_of(path: Path) -> Path:
-    with tarfile.open(path, "w") as made:
+    with tarfile.open(path, "w:" + path.suffix.removeprefix(".").replace("tar", "")) as made:
         for name, content in ENTRIES.items():
             member = tarfile.TarInfo(name.rstrip("/"))
             member.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
@@ -54,7 +54,7 @@ def tar_of(path: Path) -> Path:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    if path.suffix == ".tar":
+    if ".tar" in path.name:
         with tarfile.open(path) as opened:
             files = {member.name: opened.extractfile(member) for member in opened if member.isreg()}
             return {name: file.read() for name, file in files.items() if file is not None}
@@ -63,7 +63,17 @@ def contents(path: Path) -> dict[str, bytes]:
         return {name: opened.read(name) for name in opened.namelist()}
 
 
-@pytest.mark.parametrize(("name", "make"), [("b.epub", zip_of), ("b.cbz", zip_of), ("b.tar", tar_of)])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("b.epub", zip_of),
+        ("b.cbz", zip_of),
+        ("b.tar", tar_of),
+        ("b.tar.gz", tar_of),
+        ("b.tar.xz", tar_of),
+        ("b.tar.bz2", tar_of),
+    ],
+)
 def test_pictures_are_replaced_and_all_else_stays(
     tmp_path: Path, model: Path, upres: Command, name: str, make: Callable[[Path], Path]
 ) -> None:
@@ -158,6 +168,41 @@ def test_a_pdf_keeps_its_text_and_pages(tmp_path: Path, model: Path, upres: Comm
         assert decoded.size == (8, 8)
         raw = made.pages[0].Resources.XObject["/Scan"].read_raw_bytes()
         assert read_picture(raw).pixels.shape == (64, 64, 3)
+
+
+def test_books_in_folders_are_told_and_taken_when_asked(tmp_path: Path, model: Path, upres: Command) -> None:
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    (inputs / "deep").mkdir(parents=True)
+    zip_of(inputs / "a.cbz")
+    tar_of(inputs / "deep" / "b.tar.gz")
+    (inputs / "c.cbr").write_bytes(b"Rar!")
+    (inputs / "d.png").write_bytes(PNG)
+    command = ("upscale", inputs, "-r", "-n", model, "-o", out)
+    words = upres(*command)[1]
+    assert "skipped: 2 x archive or book (--books includes them)" in words
+    assert "1 x archive or book that is not read (RAR archives are not read" in words
+    words = upres(*command, "--books", code=3)[1]  # of the broken pictures
+    assert "skipped: 1 x archive or book that is not read" in words and "includes them" not in words
+    files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file() and path.name[0] != "."}
+    assert files == {"a.cbz", "deep/b.tar.gz", "d.png"}
+    assert read_header(contents(out / "deep" / "b.tar.gz")["images/\u00e9.png"]).width == 18
+    assert "kept: 2 results exist" in upres(*command, "--books")[1]
+
+
+def test_books_in_a_folder_beside_themselves(tmp_path: Path, model: Path, upres: Command) -> None:
+    zip_of(tmp_path / "b.cbz")
+    for _ in range(2):  # the result of the first run is no input of the second
+        upres("upscale", tmp_path, "--books", "-n", model, code=3 if _ == 0 else 0)
+        assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".cbz") == ["b.cbz", "b_x2.cbz"]
+
+
+def test_books_of_one_name_are_refused(tmp_path: Path, model: Path, upres: Command) -> None:
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        zip_of(tmp_path / place / "b.cbz")
+    command = ("upscale", tmp_path / "a" / "b.cbz", tmp_path / "b" / "b.cbz", "-n", model, "-o", f"{tmp_path}/out/")
+    assert "have the same output" in upres(*command, code=2)[1]
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_refused(tmp_path: Path, model: Path, upres: Command) -> None:

@@ -8,10 +8,11 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from upres.batch import books
-from upres.batch.books import is_book
+from upres.batch.books import is_book, suffix_of
 from upres.batch.open_book import open_book
 from upres.errors import InputError, UsageError
 
@@ -106,7 +107,41 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
 
 
 def test_kinds_by_name() -> None:
-    assert [is_book(name) for name in ("a.CBZ", "b.pdf", "c.png", "-", "d")] == [True, True, False, False, False]
-    for name, words in (("a.cbr", "RAR archives are not read"), ("b.7z", "7z archives are not read")):
+    names = ("a.CBZ", "b.pdf", "c.tar.XZ", "d.tgz", "c.png", "-", "d", ".zip", "brain.nii.gz")
+    assert [is_book(name) for name in names] == [True, True, True, True, False, False, False, False, False]
+    for name, words in (
+        ("a.cbr", "RAR archives are not read"),
+        ("b.7z", "7z archives are not read"),
+        ("c.tar.zst", "no Zstandard before 3.14; unpack it, or make a .tar.xz of it"),
+        ("d.png.gz", "compressed files that are no tar archives"),
+    ):
         with pytest.raises(UsageError, match=words):
             is_book(name)
+    assert [suffix_of(Path(name)) for name in ("x/a.b.Tar.Gz", "a.tar", "a")] == [".Tar.Gz", ".tar", ""]
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
+def test_a_compressed_archive_that_is_damaged_is_told(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.tar.{kind}"
+    with tarfile.open(path, f"w:{kind}") as made:
+        member = tarfile.TarInfo("a.png")
+        member.size = 20_000
+        made.addfile(member, io.BytesIO(np.random.default_rng(0).bytes(20_000)))
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], content[:3], b"", content[:9000] + bytes(99) + content[9099:]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"a\.tar\.{kind}"):
+            book = open_book(path)
+            try:
+                list(book.extract(book.pictures[0]))
+                book.write(tmp_path / "never", {})
+            finally:
+                book.close()
+        (tmp_path / "never").unlink(missing_ok=True)
+
+
+def test_a_file_with_holes_in_a_tar_is_refused(tmp_path: Path) -> None:
+    holes = tarfile.TarInfo("a.png")
+    holes.type = tarfile.GNUTYPE_SPARSE
+    with pytest.raises(InputError, match=r"'a\.png' is a file with holes"):
+        open_book(tarred(tmp_path / "a.tar", holes))

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.batch.test_animated import animation
 from tests.tiny import noise, picture
 from upres.batch import c2pa_signing
 from upres.errors import EngineError, UsageError
+from upres.images.animation import count_frames, read_animation
 from upres.images.io import write_picture
 
 Command = Callable[..., tuple[str, str]]
@@ -89,6 +91,25 @@ def test_a_signed_result_is_valid_until_it_is_changed(
     assert state_of(result) != "Valid"
 
 
+@pytest.mark.extras
+@pytest.mark.parametrize("ending", ["gif", "webp", "png"])
+def test_a_signed_animation_is_valid_and_still_moves(
+    tmp_path: Path, model: Path, credentials: str, ending: str, upres: Command
+) -> None:
+    animation(tmp_path / "moving.gif")
+    result = tmp_path / f"result.{ending}"
+    _, told = upres("upscale", tmp_path / "moving.gif", "-n", model, "-o", result, "--c2pa", credentials)
+    assert ("gif has no XMP that says what made it; --sidecar writes" in told) == (ending == "gif")
+    if ending == "gif":
+        upres("upscale", tmp_path / "moving.gif", "-n", model, "-o", result, "--overwrite", "--sidecar",
+              "--c2pa", credentials)  # fmt: skip
+    assert state_of(result) == "Valid"
+    assert count_frames(result) == count_frames(tmp_path / "moving.gif") > 1
+    assert read_animation(result).delays_ms == read_animation(tmp_path / "moving.gif").delays_ms
+    words, told = upres("verify", result, tmp_path / "moving.gif", "-n", model)
+    assert words == f"{result}: within one level\n" and "made with another signature" in told
+
+
 def state_of(path: Path) -> str:
     import c2pa
 
@@ -113,6 +134,6 @@ def test_credentials_that_cannot_sign_are_refused_before_any_work(tmp_path: Path
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(c2pa_signing, "has_module", lambda module: False)
-    with pytest.raises(EngineError, match=r"`c2pa` needs the package c2pa-python.*pip install 'upres\[c2pa\]'"):
+    monkeypatch.setattr("upres.system.packages.has_module", lambda module: False)
+    with pytest.raises(EngineError, match=r"`c2pa` needs c2pa-python, which.*pip install 'upres\[c2pa\]'"):
         c2pa_signing.check_credentials("nobody.pem,nothing.pem")

@@ -9,11 +9,11 @@ import pytest
 
 from tests.tiny import FakeRunner, compact, noise, picture
 from upres.comparison.compare import PictureFiles, check_scales, compare_picture, find_picture_files, label_of
-from upres.comparison.invented import draw_map
 from upres.errors import EngineError, InputError, UsageError
 from upres.images.io import quantize, read_picture, write_picture
 from upres.images.resize import imresize
 from upres.metrics.psnr_ssim import psnr, ssim
+from upres.upscaling.invented import draw_map
 from upres.upscaling.upscaler import Upscaler
 
 

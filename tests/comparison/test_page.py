@@ -130,3 +130,14 @@ def test_both_languages_have_the_same_words() -> None:
         return sorted(re.findall(r'(?:^|[\s,{])(\w+): (?="|\[)', text))
 
     assert len(names(english)) > 40 and names(english) == names(chinese.split("\n};")[0])
+
+
+def test_the_page_says_how_far_its_maps_can_be_trusted() -> None:
+    picture = compared()
+    maps = [Version(f"{name}: invented", random_levels(40, 60), map_of=name) for name in ("one", "two")]
+    picture = ComparedPicture("a.png", 2, (*picture.versions[:-1], *maps, picture.versions[-1]))
+    page = Page("t", {"one": "One", "two": "Two"}, 2, 1)
+    page.add(picture)
+    found = Reader(page.finish().decode()).data["maps"]
+    assert found == [{"name": "One", "measured": None}, {"name": "Two", "measured": None}]
+    assert Reader(made(compared())).data["maps"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.oracles.networks import RRDBNet, SRVGGNetCompact, randomized, state_of
 from upres.export.ncnn import ncnn_files, scale_in_name, upscayl_name, upscayl_notes
 from upres.graph.architectures import graph_from_state_dict
+from upres.graph.nodes import Conv
 
 COMPACT = graph_from_state_dict(state_of(randomized(SRVGGNetCompact(width=5, convs=1, scale=2), 1)))
 
@@ -88,3 +90,18 @@ def test_what_upscayl_cannot_do_is_told() -> None:
     assert "sides that are multiples of 2; Upscayl's tiles" in notes(unshuffle=2)
     assert "supports scales 2, 3 and 4; it will treat this network of scale 1 as 2" in notes(ups=0)
     assert "needs 3 input and output channels; this network has 1 and 1" in notes(colors=1, ups=1)
+
+
+def test_weights_of_half_precision_stay_to_the_bit() -> None:
+    """RRDB's factor 0.2 stays outside the weights then; it would change nearly all of them."""
+    graph = graph_from_state_dict(state_of(randomized(RRDBNet(width=4, blocks=1, growth=2), 1)))
+    convs = [node for node in graph.nodes if isinstance(node, Conv)]
+    _, other = ncnn_files(graph, half=True)
+    assert not all(conv.weight.astype("<f2").tobytes() in other for conv in convs)  # they were rounded after folding
+    halves = tuple(
+        replace(node, weight=node.weight.astype(np.float16).astype(np.float32)) if isinstance(node, Conv) else node
+        for node in graph.nodes
+    )
+    text, data = ncnn_files(replace(graph, nodes=halves), half=True)
+    assert all(conv.weight.astype("<f2").tobytes() in data for conv in convs)
+    assert text.count(b"Convolution") == len(convs)

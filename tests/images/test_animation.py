@@ -88,6 +88,24 @@ def test_partial_frames_of_png_are_composed_as_ffmpeg_does(disposal: int, blend:
         np.testing.assert_array_equal(ours[seen], frame[seen])
 
 
+def test_half_transparent_frames_of_png_are_composed_by_the_formula() -> None:
+    """Of which Pillow makes an opaque or a darker picture: section 13.3 of PNG, in floats, is the measure."""
+    rng = np.random.default_rng(5)
+    below, above = (rng.integers(0, 256, (6, 8, 4)).astype(np.uint8) for _ in range(2))
+    below[0], above[0, :, 3] = 0, 128  # half of a color over nothing
+    file = io.BytesIO()
+    with Image.fromarray(below) as first, Image.fromarray(above) as second:
+        first.save(file, "PNG", save_all=True, append_images=[second], disposal=0, blend=[0, 1], duration=[40, 50])
+    frames = read_animation(file.getvalue()).frames
+    a, b = (one[:, :, 3:].astype(float) / 255 for one in (above, below))
+    whole = a + b * (1 - a)
+    color = (above[:, :, :3] * a + below[:, :, :3] * b * (1 - a)) / np.where(whole > 0, whole, 1)
+    np.testing.assert_array_equal(frames[0], below)
+    assert np.abs(frames[1][:, :, 3:] - 255 * whole).max() <= 0.501
+    assert np.abs(frames[1][:, :, :3] - color).max() <= 0.501
+    np.testing.assert_array_equal(frames[1][0], above[0])
+
+
 def test_16_bits_and_gray() -> None:
     gray = [Picture(np.full((8, 9, 1), 0.1 + 0.123456 * number, np.float32), None, 16) for number in range(3)]
     animation = read_animation(encode_animation(gray, (10, 20, 30), 0, "png"))
@@ -105,7 +123,7 @@ def test_stills_and_limits() -> None:
     data = encode_animation(pictures(), DELAYS, 0, "gif")
     with pytest.raises(InputError, match="4 frames of 30 x 20, more than the limit of 1,000 pixels; use upres video"):
         read_animation(data, max_pixels=1000)
-    with pytest.raises(OutputError, match="jpeg holds no animation; write one of gif, webp and png"):
+    with pytest.raises(OutputError, match="jpeg holds no animation; write one of gif, webp, png and avif"):
         check_animated("jpeg", 10, 10)
     with pytest.raises(OutputError, match="webp holds at most 16,383 pixels a side"):
         check_animated("webp", 10, 20_000)

@@ -158,7 +158,7 @@ def test_only_the_first_frame_is_read_and_that_is_said(form: str, word: str) -> 
         (b'<?xml version="1.0"?><svg/>', "SVG"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"%PDF-1.7", "PDF"),
-        (b"#?RADIANCE" + bytes(30), "Radiance HDR"),
+        (b"\0\0\1\0" + bytes(30), "Windows icon"),
         (b"\0\0\0\x18ftypisom\0\0\0\0mp42isom", "video"),
         (bytes(range(64)), "has an unknown format"),
     ],

@@ -15,8 +15,8 @@ from PIL import Image
 
 from upres.errors import InputError, OutputError
 from upres.images.io import (
+    CORE_SUFFIXES,
     READABLE_SUFFIXES,
-    WRITABLE_FORMATS,
     Picture,
     check_writable,
     encode_picture,
@@ -213,22 +213,22 @@ def test_limits_are_known_before_the_work() -> None:
             match=rf"{format} holds at most {longest:,} pixels a side, the result has 1 x {longest + 1:,}; write",
         ):
             check_writable(format, longest + 1, 1, 16)
-    with pytest.raises(OutputError, match="format must be one of png, jpeg, webp, tiff, avif, got 'bmp'"):
-        check_writable("bmp", 1, 1, 8)
+    with pytest.raises(OutputError, match=r"format must be one of png, jpeg, webp, tiff, avif, .*, got 'gif'"):
+        check_writable("gif", 1, 1, 8)
     with pytest.raises(OutputError, match="at least one pixel"):
         check_writable("png", 0, 1, 8)
 
 
 def test_endings(tmp_path: Path) -> None:
     picture = Picture(smooth(4, 4, 3, 8))
-    for ending, format in WRITABLE_FORMATS.items():
+    for ending, format in CORE_SUFFIXES.items():
         write_picture(picture, tmp_path / f"a{ending.upper()}")
         assert read_header(tmp_path / f"a{ending.upper()}").format == format
         assert ending in READABLE_SUFFIXES
     write_picture(picture, tmp_path / "b", format="webp")
     assert read_header(tmp_path / "b").format == "webp"
-    with pytest.raises(OutputError, match=r"expected a suffix of \.png, .*; got \.bmp"):
-        write_picture(picture, tmp_path / "a.bmp")
+    with pytest.raises(OutputError, match=r"expected a suffix of \.png, .*; got \.xyz"):
+        write_picture(picture, tmp_path / "a.xyz")
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

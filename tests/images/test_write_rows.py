@@ -14,8 +14,8 @@ import pytest
 from upres.errors import OutputError
 from upres.images.icc import Levels
 from upres.images.io import Picture, encode_picture
+from upres.images.levels import levels_to_write
 from upres.images.said_colors import adobe_rgb
-from upres.images.write import levels_to_write
 from upres.images.write_rows import write_rows
 from upres.system.files import open_atomic
 

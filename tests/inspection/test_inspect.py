@@ -12,9 +12,9 @@ from PIL import Image
 from tests.inspection.made import Array, as_picture, decoded, jpeg, noisy, texture
 from upres.errors import InputError
 from upres.images.io import Picture, encode_picture, read_picture
+from upres.images.jpeg_tables import read_tables
 from upres.images.resize import imresize
 from upres.inspection.inspect import inspect_decoded, inspect_picture
-from upres.inspection.jpeg_file import read_tables
 from upres.inspection.report import BANDED
 
 

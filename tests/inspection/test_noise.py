@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.inspection.made import Array, decoded, jpeg, noisy, texture
-from upres.inspection.jpeg_file import standard_table
+from upres.images.jpeg_tables import standard_table
 from upres.inspection.noise import compressed_noise, pixel_noise
 from upres.inspection.sampling import spread_blocks
 

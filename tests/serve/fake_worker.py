@@ -1,7 +1,7 @@
 """A worker without pictures: its body is JSON that says what happens. `python fake_worker.py` speaks as the real one.
 
 {"sleep": SECONDS, "die": SIGNAL of every attempt, "die_first": of the first one, "planned": {...}, "problem": {...},
-"steps": tiles}. The result is the body again.
+"steps": tiles, "free": SECONDS that writing takes while the next task runs}. The result is the body again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ _canceled = threading.Event()
 _tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
 
-def tell(**facts: Any) -> None:
-    print(f"upres-child {json.dumps(facts)}", file=_out, flush=True)
+_lock = threading.Lock()
+
+
+def send(**facts: Any) -> None:
+    with _lock:
+        print(f"upres-child {json.dumps(facts)}", file=_out, flush=True)
 
 
 def listen() -> None:
@@ -37,6 +42,7 @@ def listen() -> None:
 
 def do(task: dict[str, Any]) -> None:
     _canceled.clear()
+    tell = partial(send, task=task["task"])
     if task["do"] == "measure":
         return tell(step="done", macs_per_second=1e9)
     if task["do"] == "cards":
@@ -77,21 +83,26 @@ def do(task: dict[str, Any]) -> None:
         tell(step="progress", share=(step + 1) / steps)
     if "problem" in wish:
         return tell(step="failed", problem=wish["problem"])
-    partial = Path(task["target"] + ".partial")
-    partial.write_bytes(data)
-    partial.replace(task["target"])
-    tell(
-        step="done",
-        notes=[],
-        result={"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "seconds": wish.get("sleep", 0.0)},
-        times={"look": 0.0, "open": 0.0, "read": 0.0, "run": wish.get("sleep", 0.0), "write": 0.0},
-    )
-    return None
+    times = {"look": 0.0, "open": 0.0, "read": 0.0, "run": wish.get("sleep", 0.0), "write": 0.0}
+
+    def write() -> None:
+        time.sleep(wish.get("free", 0.0))
+        place = Path(task["target"] + ".partial")
+        place.write_bytes(data)
+        place.replace(task["target"])
+        digest = hashlib.sha256(data).hexdigest()
+        result = {"bytes": len(data), "sha256": digest, "seconds": times["run"]}
+        tell(step="done", notes=[], result=result, times=times)
+
+    if "free" in wish and not task["careful"]:
+        tell(step="free")
+        return threading.Thread(target=write).start()
+    return write()
 
 
 def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
-    tell(step="ready")
+    send(step="ready")
     while True:
         do(_tasks.get())
 

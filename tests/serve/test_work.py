@@ -16,8 +16,6 @@ from tests.serve.running import Running, running
 from tests.tiny import noise, picture
 from upres.images.io import encode_picture, read_picture
 from upres.models.add import add
-from upres.serve.open_models import OpenModels
-from upres.serve.work import Work
 
 SMALL = {"max_mp": 1.0, "max_mp_out": 2.0, "threads": 1, "queue": 8}
 
@@ -144,49 +142,6 @@ def test_a_running_job_stops_within_a_tile(real: Running) -> None:
     real.client.delete(f"/v1/jobs/{name}")
     assert real.post(encode_picture(picture(noise(4, 4)), "png"), {"Prefer": "wait=60"}).status_code == 200
     assert time.monotonic() - begun < 20
-
-
-def test_short_memory_means_small_tiles_then_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In this process, with an upscaler that finds no memory."""
-    told: list[dict[str, object]] = []
-    limits = {"max_pixels_in": 10**6, "max_pixels_out": 10**7, "memory_bytes": 1 << 30}
-    engine = {"engine": "ncnn", "device": "cpu", "precision": "auto", "threads": 1}
-    work = Work({**limits, "engine": engine}, lambda **facts: told.append(facts), lambda: False)
-    source = tmp_path / "in.png"
-    source.write_bytes(encode_picture(picture(noise(8, 8)), "png"))
-    task = {
-        "do": "upscale",
-        "source": str(source),
-        "target": str(tmp_path / "out"),
-        "parameters": {"model": "compact-x2"},
-    }
-    tiles: list[int | None] = []
-    shortage = 1
-    opened = OpenModels.open
-
-    class Short:
-        def __init__(self, real: object, tile_px: int | None) -> None:
-            self.real, self.tile_px = real, tile_px
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.real, name)
-
-        def __call__(self, *given: object, **more: object) -> object:
-            tiles.append(self.tile_px)
-            if len(tiles) <= shortage:
-                raise MemoryError
-            return self.real(*given, **more)  # type: ignore[operator]
-
-        def close(self) -> None: ...
-
-    monkeypatch.setattr(OpenModels, "open", lambda self, model, one: Short(opened(self, model, one), one.tile_px))
-    work.do(task)
-    assert tiles == [None, 64] and told[-1]["step"] == "done"
-    assert "small tiles" in str(told[-1]["notes"]) and read_picture(tmp_path / "out").pixels.shape == (16, 16, 3)
-    tiles.clear()
-    shortage = 9
-    work.do(task)
-    assert told[-1]["step"] == "failed" and told[-1]["problem"]["code"] == "out_of_memory"  # type: ignore[index]
 
 
 def test_a_model_of_the_user_is_offered(tmp_path: Path, photo: bytes) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from upres.system.folders import exists, find_files, is_file, is_folder
+from upres.system.walk import stream_files
 
 
 @pytest.fixture
@@ -66,3 +68,13 @@ def test_a_path_that_cannot_be_looked_at_is_nothing(tmp_path: Path) -> None:
     assert is_folder(tmp_path) and is_file(tmp_path / "file") and exists(tmp_path)
     long = tmp_path / ("n" * 300)
     assert not (is_folder(long) or is_file(long) or exists(str(long)))
+
+
+def test_files_of_other_endings_may_be_told_by_name(tmp_path: Path) -> None:
+    for name in ("a.png", "b.CBZ", "c.cbr", "d.txt", "e.tar.gz"):
+        (tmp_path / name).touch()
+    told = {".cbz": "book", ".cbr": "", ".tar.gz": "book"}
+    assert find_files(tmp_path, [".png"], told=told).passed_over == {"book": 2, "file that is not a picture": 1}
+    streamed = Counter[str]()
+    list(stream_files(str(tmp_path), frozenset({".png"}), streamed, recursive=True, told=told))
+    assert streamed == {"book": 2, "file that is not a picture": 1}

@@ -11,10 +11,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from upres.errors import UsageError  # noqa: E402
-from upres.training.config import TrainConfig, change_config  # noqa: E402
+from upres.training.config import TrainConfig  # noqa: E402
+from upres.training.config_changes import change_config  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
-from upres.training.optimizers import build_optimizer  # noqa: E402
-from upres.training.state import build_state, pack, unpack  # noqa: E402
+from upres.training.optimizers import ScheduleFree, build_optimizer  # noqa: E402
+from upres.training.state import average, build_state, pack, set_rates, unpack  # noqa: E402
 
 CONFIG = TrainConfig(recipe="test", scale=2, width=4, depth=1, betas=(0.9, 0.99))
 RATE, DECAY, STEPS = 0.01, 0.1, 12
@@ -45,6 +46,49 @@ def adan(theta: np.ndarray, gradients: np.ndarray) -> np.ndarray:
     return theta
 
 
+def schedulefree(theta: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """Algorithm 1 with x, y and z each its own array, as the paper has them."""
+    x = y = z = theta
+    v, total = np.zeros_like(theta), 0.0
+    for t, g in enumerate(gradients, 1):
+        v = 0.99 * v + 0.01 * g * g
+        rate = RATE * np.sqrt(1 - 0.99**t)
+        z = z - rate * g / (np.sqrt(v) + 1e-8) - rate * DECAY * y
+        total += rate**2
+        c = rate**2 / total
+        x = (1 - c) * x + c * z
+        y = (1 - 0.9) * z + 0.9 * x
+    return np.stack([x, y])
+
+
+def test_schedule_free_has_the_formulas_average() -> None:
+    rng = np.random.default_rng(0)
+    theta, gradients = rng.normal(size=(3, 4)), rng.normal(size=(STEPS, 3, 4))
+    parameter = torch.nn.Parameter(torch.tensor(theta))
+    optimizer = ScheduleFree([parameter], RATE, (0.9, 0.99), DECAY)
+    np.testing.assert_array_equal(optimizer.average_of(parameter).numpy(), theta)
+    for gradient in gradients:
+        parameter.grad = torch.tensor(gradient)
+        optimizer.step()
+    found = np.stack([optimizer.average_of(parameter).numpy(), parameter.detach().numpy()])
+    np.testing.assert_allclose(found, schedulefree(theta, gradients), rtol=1e-10)
+
+
+def test_what_ships_is_the_average_of_schedule_free() -> None:
+    config = dataclasses.replace(CONFIG, optimizer="schedulefree", schedule="constant", warmup_steps=0)
+    state = build_state(config, Ranks())
+    for step in range(3):
+        set_rates(state, config, step)
+        for parameter in state.net.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        state.optimizer.step()
+        average(state, config, step, Ranks())
+    assert isinstance(state.optimizer, ScheduleFree)
+    for name, parameter in state.net.named_parameters():
+        torch.testing.assert_close(state.ema[name], state.optimizer.average_of(parameter))
+        assert not torch.equal(state.ema[name], parameter)
+
+
 @pytest.mark.parametrize(("name", "formula"), [("adamw", adamw), ("adan", adan)])
 def test_steps_are_those_of_the_formula(name: str, formula: Callable[..., np.ndarray]) -> None:
     rng = np.random.default_rng(0)
@@ -58,7 +102,7 @@ def test_steps_are_those_of_the_formula(name: str, formula: Callable[..., np.nda
     np.testing.assert_allclose(parameter.detach().numpy(), formula(theta, gradients), rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "adan"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "adan", "schedulefree"])
 def test_a_restored_state_goes_on_bit_for_bit(name: str) -> None:
     config = dataclasses.replace(CONFIG, optimizer=name, weight_decay=0.0 if name == "adam" else DECAY)
     states = [build_state(config, Ranks()) for _ in range(2)]
@@ -79,5 +123,10 @@ def test_a_restored_state_goes_on_bit_for_bit(name: str) -> None:
 
 
 def test_adam_has_no_weight_decay() -> None:
-    with pytest.raises(UsageError, match="`weight_decay` needs optimizer=adamw or adan"):
+    with pytest.raises(UsageError, match="`weight_decay` needs optimizer=adamw, adan or schedulefree"):
         change_config(CONFIG, ["weight_decay=0.1"])
+
+
+def test_schedule_free_has_no_schedule() -> None:
+    with pytest.raises(UsageError, match="`optimizer=schedulefree` needs schedule=constant, got cosine"):
+        change_config(CONFIG, ["optimizer=schedulefree"])

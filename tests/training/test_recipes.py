@@ -6,7 +6,7 @@ import math
 import pytest
 
 from upres.errors import UsageError
-from upres.training.config import parse_layers, shrink_config
+from upres.training.config_changes import parse_layers, shrink_config
 from upres.training.recipes import RECIPES, resolve_recipe
 from upres.training.state import learning_rate_at
 

@@ -14,7 +14,8 @@ from torch import Tensor  # noqa: E402
 from tests.training.made import draw_photographs, run_of  # noqa: E402
 from upres.errors import DataError, UsageError  # noqa: E402
 from upres.images.resize import imresize  # noqa: E402
-from upres.training.config import TrainConfig, change_config  # noqa: E402
+from upres.training.config import TrainConfig  # noqa: E402
+from upres.training.config_changes import change_config  # noqa: E402
 from upres.training.data.images import read_levels  # noqa: E402
 from upres.training.loop import pixel_step, train  # noqa: E402
 from upres.training.networks.residual import Residual  # noqa: E402

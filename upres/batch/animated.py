@@ -44,6 +44,8 @@ def upscale_animation(
     job: Job, animation: Animation, encoding: Encoding, progress: Callable[[int, int], None]
 ) -> EncodedAnimation:
     """Upscale all frames, and encode them. Raises as an `Upscaler` does, and `OutputError`."""
+    if encoding.target_kb is not None:
+        raise OutputError("the size of an animation cannot be chosen; leave `target_kb` out, or write jpeg")
     first = animation.first
     writer = AnimationWriter(job.format, animation.plays, encoding.quality, encoding.png_level)
     count = len(animation.frames)
@@ -71,6 +73,8 @@ def upscale_animation(
             network.memory = None
     if job.format == "gif":
         notes["gif holds 256 colors a frame, and pixels that are opaque or not; write webp or png to keep more"] = None
+        if encoding.provenance and not encoding.sidecar:
+            notes["gif has no XMP that says what made it; `sidecar=True` writes that to a file beside it"] = None
     return EncodedAnimation(writer.finish(), tuple(notes))
 
 

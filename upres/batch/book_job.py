@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from upres.batch.books import Book, BookPicture
+from upres.batch.books import Book, BookPicture, suffix_of
 from upres.batch.collection import Collection
+from upres.batch.find_books import FoundBook
 from upres.batch.job import Encoding, Outcome, Summary
 from upres.batch.open_book import open_book
 from upres.batch.paths import Destination, make_folder
@@ -32,23 +33,26 @@ _ENDINGS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avi
 _SOURCE = "source"  # in the work folder: the hash of the book that it belongs to
 
 
-def target_of(book: Path, request: Request, scale: int | None) -> Path:
+def target_of(book: FoundBook, request: Request, scale: int | None) -> Path:
     """Where the result of a book goes. Raises `UsageError` if `out` does not fit.
 
     scale: Of the model; None: one is chosen for each picture.
     """
+    path, ending = book.path, suffix_of(book.path)
     if request.format is not None:
-        raise UsageError(f"pictures in {book} keep their names, and so their formats; leave `format` out")
+        raise UsageError(f"pictures in {path} keep their names, and so their formats; leave `format` out")
     if request.out is None:
         size = request.size
         native = f"_x{scale or round(DEFAULT_FACTOR)}"
         suffix = native if size == OutputSize() else "_upscaled" if size.factor is None else f"_x{size.factor:g}"
-        return book.with_name(f"{book.stem}{suffix}{book.suffix}")
+        return path.with_name(f"{path.name.removesuffix(ending)}{suffix}{ending}")
     out = Path(request.out)
+    if book.folder is not None:
+        return out / book.folder / path.name
     if request.out.endswith(("/", os.sep)) or out.is_dir() or not out.suffix:
-        return out / book.name
-    if out.suffix.lower() != book.suffix.lower():
-        raise UsageError(f"`out={out}`: the result of {book} is a {book.suffix} too; name a folder or such a file")
+        return out / path.name
+    if suffix_of(out).lower() != ending.lower():
+        raise UsageError(f"`out={out}`: the result of {path} is a {ending} too; name a folder or such a file")
     return out
 
 

@@ -8,23 +8,24 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from upres.errors import InputError, UsageError
-from upres.images.io import WRITABLE_FORMATS
+from upres.images.io import CORE_SUFFIXES
 from upres.system.text import shown, words_for_bytes
 
-SUFFIXES = (".zip", ".cbz", ".epub", ".tar", ".pdf")
-# By their last suffix, with what to do.
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+SUFFIXES = (".zip", ".cbz", ".epub", ".pdf", *TARS)
+# By the end of their names, with what to do.
 REFUSED = {
     ".cbr": "RAR archives are not read; unpack it and make a .cbz of it",
     ".rar": "RAR archives are not read; unpack it",
     ".7z": "7z archives are not read; unpack it, or make a .zip of it",
     ".cb7": "7z archives are not read; unpack it and make a .cbz of it",
-    ".tgz": "compressed tar archives are not read; unpack it, or make a .tar of it",
-    ".gz": "compressed files are not read; unpack it",
-    ".xz": "compressed files are not read; unpack it",
-    ".bz2": "compressed files are not read; unpack it",
+    ".tar.zst": "Python's own library has no Zstandard before 3.14; unpack it, or make a .tar.xz of it",
+    ".tar.lz4": "LZ4 is not read; unpack it, or make a .tar.gz of it",
     ".mobi": "Kindle books are not read; make an .epub of it",
     ".azw3": "Kindle books are not read; make an .epub of it",
 }
+_COMPRESSED = "compressed files that are no tar archives are not read; unpack it"
+_REFUSED_FILES = REFUSED | dict.fromkeys((".gz", ".xz", ".bz2", ".zst", ".lz4"), _COMPRESSED)
 MOST_ENTRIES = 100_000
 MOST_ENTRY_BYTES = 1 << 30
 MOST_BYTES = 64 << 30
@@ -71,19 +72,38 @@ class Book(Protocol):
         ...
 
 
+def suffix_of(path: Path) -> str:
+    """The end of its name that says what kind of book it is, as it is written there: ".CBZ", ".tar.gz"; "" if none."""
+    name = path.name.lower()
+    length = max((len(suffix) for suffix in SUFFIXES if name.endswith(suffix) and name != suffix), default=0)
+    return path.name[len(name) - length :]
+
+
 def is_book(path: str) -> bool:
     """Whether a path is named as an archive or a book. Raises `UsageError` for kinds that are not read, by name."""
-    suffix = Path(path).suffix.lower()
+    if suffix_of(Path(path)):
+        return True
     if path.lower().endswith(".nii.gz"):  # a volume of measured data, which is read
         return False
-    if suffix in REFUSED:
-        raise UsageError(f"{shown(path)}: {REFUSED[suffix]}")
-    return suffix in SUFFIXES
+    for suffix, reason in _REFUSED_FILES.items():
+        if path.lower().endswith(suffix):
+            raise UsageError(f"{shown(path)}: {reason}")
+    return False
+
+
+def reasons_in_folders(taken: bool) -> dict[str, str]:
+    """What is said of archives and books in a folder whose pictures are searched, by the end of their names.
+
+    taken: They are inputs too, so of those that can be read nothing is said ("").
+    """
+    readable = "" if taken else "archive or book (`books=True` includes them)"
+    refused = {suffix: f"archive or book that is not read ({reason})" for suffix, reason in REFUSED.items()}
+    return dict.fromkeys(SUFFIXES, readable) | refused
 
 
 def format_of(name: str) -> str | None:
     """The format of an entry by its suffix, if upres can write it; None for all others."""
-    return WRITABLE_FORMATS.get(PurePosixPath(name).suffix.lower())
+    return CORE_SUFFIXES.get(PurePosixPath(name).suffix.lower())
 
 
 class Limits:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from upres.batch.c2pa_signing import signed
 from upres.batch.job import Encoding, Job
 from upres.batch.provenance import stamped, write_sidecar
-from upres.images.io import Picture
+from upres.images.io import Picture, with_chroma
 from upres.system.files import partial_path, write_atomic
 from upres.upscaling.tiled_run import Progress
 from upres.upscaling.upscale_file import run_file_by_rows
@@ -20,7 +20,7 @@ def run_by_rows(job: Job, encoding: Encoding, progress: Progress) -> tuple[str, 
     write_sidecar(job, encoding)
 
     def described(picture: Picture) -> Picture:
-        return replace(picture, xmp=stamped(picture.xmp, job, encoding))
+        return with_chroma(replace(picture, xmp=stamped(picture.xmp, job, encoding)), encoding.chroma)
 
     place = job.target if encoding.c2pa is None else partial_path(job.target)
     notes = run_file_by_rows(
@@ -32,6 +32,7 @@ def run_by_rows(job: Job, encoding: Encoding, progress: Progress) -> tuple[str, 
         job.format,
         quality=encoding.quality,
         png_level=encoding.png_level,
+        target_kb=encoding.target_kb,
         max_pixels=encoding.max_pixels_in,
         described=described,
         progress=progress,

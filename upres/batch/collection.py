@@ -271,6 +271,7 @@ def found_of(item: Item) -> InputFile:
 def _settings(request: Request, encoding: Encoding) -> dict[str, str]:
     """What the bytes of the results depend on, by parameter."""
     encoded = {"format": request.format, "quality": encoding.quality, "png_level": encoding.png_level}
+    encoded |= {"target_kb": encoding.target_kb, "chroma": encoding.chroma}
     encoded["c2pa"] = encoding.c2pa
     encoded["no_provenance"] = None if encoding.provenance else ""
     return request.settings() | {name: str(value) for name, value in encoded.items() if value is not None}

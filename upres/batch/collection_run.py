@@ -95,7 +95,8 @@ class CollectionRun:
             self._bytes_left[_suffix(item)] -= item.size
             fresh = self._with_content(item)
             try:
-                if not item.replaces and fresh.content and take_over(self._journal, fresh, fresh.content):
+                may_take = not item.replaces and collection.encoding.invented is None  # a copy would have no map
+                if may_take and fresh.content and take_over(self._journal, fresh, fresh.content):
                     collection.reused += 1
                     continue
                 before = item.model if item.content in (None, fresh.content) else None

@@ -243,22 +243,33 @@ class Kept:
 class Encoding:
     """How results are written, and how large inputs may be.
 
-    quality: Of JPEG, WebP and AVIF, 1 to 100.
+    quality: Of JPEG, WebP and AVIF, 1 to 100; None: as the source's, for a JPEG of a JPEG, else the format's.
     png_level: Compression level of PNG, 0 to 9.
+    target_kb: Most kilobytes (1,000 bytes) of a result: the highest quality that gives it.
+    chroma: Of a JPEG, "444" or "420"; None: as the source's.
     max_pixels_in: Limit on the pixels of an input.
     provenance: Say in the XMP of results what they are and what made them.
     sidecar: Say it in a file beside each result too.
     c2pa: Sign results: "CERTIFICATES,KEY" or "CERTIFICATES,KEY,URL" (`batch.c2pa_signing`).
+    invented: A file or a folder for maps of what the pictures do not vouch for (`batch.invented_maps`).
     sink: Receives the bytes of the only result, if its target is None.
     """
 
     quality: int | None = None
     png_level: int | None = None
+    target_kb: int | None = None
+    chroma: str | None = None
     max_pixels_in: int = 1_000_000_000
     provenance: bool = True
     sidecar: bool = False
     c2pa: str | None = None
+    invented: str | None = None
     sink: Callable[[bytes], None] | None = None
+
+    @property
+    def asked_quality(self) -> int | None:
+        """`quality`, or the worst that `target_kb` may take; None: nothing was asked."""
+        return 1 if self.quality is None and self.target_kb is not None else self.quality
 
 
 class Watcher(Protocol):

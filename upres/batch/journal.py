@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +28,7 @@ from upres.batch.journal_rows import (
     item_of,
     put,
 )
+from upres.batch.pace import Pace
 from upres.system.database import open_or_set_aside
 from upres.system.lock import is_held
 from upres.system.packages import version_of
@@ -50,7 +50,7 @@ class Journal:
         self.data, self.note = open_or_set_aside(self.path, SCHEMA)
         self.job = self.run = 0
         self.is_new_job = False
-        self._began = time.monotonic()
+        self._pace = Pace()
 
     def begin(self, settings: Mapping[str, str], lock: str) -> None:
         """Begin a run of the job with these settings; what runs of ended processes had in hand is open again.
@@ -196,7 +196,7 @@ class Journal:
                 " AND wants = (SELECT wants FROM pictures WHERE id = ?)",
                 (item.id, DONE, item.id),  # of another job, or of a picture that is gone: its result was replaced
             )
-            work.execute("UPDATE runs SET active_s = ? WHERE id = ?", (time.monotonic() - self._began, self.run))
+            work.execute("UPDATE runs SET active_s = ? WHERE id = ?", (self._pace.add(pixels), self.run))
 
     def failed(self, item: Item, code: int, reason: str, limits: str | None) -> None:
         """It cannot be done. limits: Those of the run, or `CLASH`; None: it is tried again at every run."""
@@ -249,9 +249,7 @@ class Journal:
 
     def end(self) -> None:
         """End the run and close the file."""
-        self.data.write(
-            "UPDATE runs SET ended = ?, active_s = ? WHERE id = ?", (_now(), time.monotonic() - self._began, self.run)
-        )
+        self.data.write("UPDATE runs SET ended = ? WHERE id = ?", (_now(), self.run))
         self.data.close()
 
     def items(self, where: str, values: Sequence[object]) -> list[Item]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from upres.batch.book_pdf import PdfBook
 from upres.batch.book_tar import TarBook
 from upres.batch.book_zip import ZipBook
-from upres.batch.books import Book
+from upres.batch.books import TARS, Book, suffix_of
 
 
 def open_book(path: Path) -> Book:
@@ -16,8 +16,8 @@ def open_book(path: Path) -> Book:
     Raises `InputError` if it is damaged, encrypted, too large, or has a name that leads out of it; `EngineError` if a
     package is missing.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".tar":
+    suffix = suffix_of(path).lower()
+    if suffix in TARS:
         return TarBook(path)
     if suffix == ".pdf":
         return PdfBook(path)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from upres.errors import InputError, OutputError, UsageError
+from upres.images.animation import ANIMATED_FORMATS
 from upres.images.io import WRITABLE_FORMATS
 from upres.science.open import has_picture
 from upres.system.folders import FOLDER_INSIDE, exists, find_files, is_folder, own_results
 from upres.system.text import shown
 
 STDIO = "-"
+_FORMATS = WRITABLE_FORMATS | ANIMATED_FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,13 @@ class InputFiles:
 
 
 def find_pictures(
-    inputs: Sequence[str], *, recursive: bool, suffixes: Iterable[str], keep_out: Path | None, beside: bool
+    inputs: Sequence[str],
+    *,
+    recursive: bool,
+    suffixes: Iterable[str],
+    keep_out: Path | None,
+    beside: bool,
+    told: Mapping[str, str] | None = None,
 ) -> InputFiles:
     """Collect the pictures that `inputs` name.
 
@@ -52,6 +60,7 @@ def find_pictures(
     suffixes: Lower-case suffixes of pictures: ".png", ...
     keep_out: The output folder, which is not searched.
     beside: Results will be written beside the inputs, so skip earlier results (`NAME_x4.png` beside `NAME.*`).
+    told: Why files with other endings are skipped: see `folders.reason_for`.
     """
     endings = frozenset(suffixes)
     findings = InputFiles()
@@ -60,7 +69,7 @@ def find_pictures(
         if text == STDIO:
             findings.pictures.append(InputFile(None))
         elif is_folder(path):
-            _walk(path, recursive, endings, keep_out, findings)
+            _walk(path, recursive, endings, keep_out, told or {}, findings)
         else:
             findings.pictures.append(InputFile(path))
     unique: dict[str, InputFile] = {}
@@ -72,8 +81,15 @@ def find_pictures(
     return findings
 
 
-def _walk(top: Path, recursive: bool, endings: frozenset[str], keep_out: Path | None, findings: InputFiles) -> None:
-    found = find_files(top, endings, recursive=recursive, keep_out=keep_out, by_content=has_picture)
+def _walk(
+    top: Path,
+    recursive: bool,
+    endings: frozenset[str],
+    keep_out: Path | None,
+    told: Mapping[str, str],
+    findings: InputFiles,
+) -> None:
+    found = find_files(top, endings, recursive=recursive, keep_out=keep_out, by_content=has_picture, told=told)
     findings.pictures += [InputFile(path, path.parent.relative_to(top)) for path in found.files]
     for reason, count in found.passed_over.items():
         findings.left_out[reason + (" (`recursive=True` includes them)" if reason == FOLDER_INSIDE else "")] += count
@@ -111,7 +127,7 @@ class Destination:
         """The file suffix of results, such as ".png"."""
         if self.file is not None:
             return self.file.suffix.lower()
-        return next(ending for ending, name in WRITABLE_FORMATS.items() if name == self.format)
+        return next(ending for ending, name in _FORMATS.items() if name == self.format)
 
     def target(self, found: InputFile, suffix: str, ending: str) -> Path | None:
         """The file for the result of `found`; None is standard output.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from upres.batch import measured, record
 from upres.batch.animated import frames_of
+from upres.batch.books import reasons_in_folders
 from upres.batch.job import Job, Kept, Outcome
 from upres.batch.model_choice import ModelChooser
 from upres.batch.paths import (
@@ -158,6 +159,7 @@ def prepare(request: Request, read_stdin: Callable[[], bytes]) -> Prepared:
         suffixes=PICTURE_SUFFIXES,
         keep_out=destination.folder,
         beside=destination.beside,
+        told=reasons_in_folders(request.books),
     )
     prepared = Prepared(destination, left_out=findings.left_out)
     if not findings.pictures:

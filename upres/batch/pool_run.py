@@ -54,7 +54,8 @@ class PoolRun:
         self.summary.codes |= {InputError.exit_code} if collection.more_failures else set()
         self._models = ModelMemory(collection)
         self._in_hand: dict[int, Item] = {}
-        self._looks_for_moved = not collection.is_remote and has_vanished(self._journal)
+        without_maps = collection.encoding.invented is None  # what is moved would leave its map behind
+        self._looks_for_moved = without_maps and not collection.is_remote and has_vanished(self._journal)
         self._pixels = self._bytes = 0
 
     def run(self, watcher: CollectionWatcher) -> Summary:

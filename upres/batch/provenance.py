@@ -87,6 +87,8 @@ def made_by(job: Job, encoding: Encoding) -> dict[str, Any]:
         "format": job.format,
         "quality": encoding.quality,
         "png_level": encoding.png_level,
+        "target_kb": encoding.target_kb,
+        "chroma": encoding.chroma,
         "codecs": codec_version(),
         "signed": encoding.c2pa is not None,
     }

@@ -26,6 +26,7 @@ class Request:
     max_pixels: int = 1_000_000_000  # limit on the pixels of a result
     overwrite: bool = False  # replace results that exist
     recursive: bool = False  # include the pictures in subfolders
+    books: bool = False  # include the archives and books in folders
     allow_generative: bool = False  # let models that invent detail run on measured data
 
     def settings(self, model: str | None = None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from upres.batch.animated import EncodedAnimation, upscale_animation, write_animation
 from upres.batch.by_rows import run_by_rows
+from upres.batch.invented_maps import map_note, why_none, write_map
 from upres.batch.job import BatchReport, Encoding, Job, Outcome, Watcher
 from upres.batch.measured import MeasuredJob
 from upres.batch.paths import make_folder
@@ -25,7 +26,7 @@ from upres.batch.worker import WorkerThread, result_of
 from upres.batch.writing import write_result
 from upres.errors import ModelError, OutputError, UpresError
 from upres.images.animation import Animation, read_animation
-from upres.images.io import Picture, read_picture, writing_notes
+from upres.images.io import Picture, read_picture, with_chroma, writing_notes
 from upres.system.files import DISK_FULL, sweep_partials
 from upres.system.signals import is_interrupt
 
@@ -126,16 +127,22 @@ class _Run:
                 self._end(job, replace(_outcome(job), error=error))
             else:
                 self._settle_writing()
+                mapped, words = self._mapped(job)
                 if isinstance(result, tuple):  # the notes of a picture that was written by rows
-                    self._end(job, replace(_outcome(job), seconds=seconds, notes=job.notes + result))
+                    self._end(job, replace(_outcome(job), seconds=seconds, notes=job.notes + result + words))
                 elif self._report.stopped_by is None:
                     still = isinstance(result, Picture)
-                    notes = job.notes + result.notes + (writing_notes(result, job.format) if still else ())
-                    self._writing = (job, seconds, notes, self._writers.submit(self._write_work(job, result)))
+                    notes = job.notes + result.notes + (self._losses(result, job) if still else ()) + words
+                    work = self._write_work(job, result, mapped)
+                    self._writing = (job, seconds, notes, self._writers.submit(work))
+                    del work
                 del result
             if self._report.stopped_by is not None:
                 return
         self._settle_writing()
+
+    def _losses(self, picture: Picture, job: Job) -> tuple[str, ...]:
+        return writing_notes(picture, job.format, self._encoding.asked_quality)
 
     def _run_measured(self, job: Job, measured: MeasuredJob) -> bool:
         """Make a result that reads and writes itself; whether the run goes on."""
@@ -145,13 +152,16 @@ class _Run:
             assert job.target is not None
             if self._encoding.c2pa is not None:
                 raise OutputError(f"{job.found.name} is measured data, whose result cannot be signed; leave `c2pa` out")
+            if self._encoding.target_kb is not None:
+                raise OutputError(f"{job.found.name} is measured data, which has no quality; leave `target_kb` out")
             make_folder(job.target.parent)
             return measured.work(job.upscaler, (job.plan.height, job.plan.width), job.target, self._progress(job))
 
         outcome = Outcome(job.found.name, job.target, job.plan.pixels)
+        _, words = self._mapped(job)
         try:
             notes, seconds = result_of(self._measured.submit(work))
-            outcome = replace(outcome, seconds=seconds, notes=(*job.notes, *job.plan.notes, *notes))
+            outcome = replace(outcome, seconds=seconds, notes=(*job.notes, *job.plan.notes, *notes, *words))
         except _Cancelled:
             return False
         except Exception as error:  # isolation, as for pictures
@@ -201,14 +211,25 @@ class _Run:
 
         return work
 
-    def _write_work(self, job: Job, picture: Picture | EncodedAnimation) -> Callable[[], None]:
+    def _mapped(self, job: Job) -> tuple[bool, tuple[str, ...]]:
+        """Whether a map is written beside the result, and what is to be said of it."""
+        if self._encoding.invented is None:
+            return False, ()
+        missing = why_none(job)
+        return missing is None, (map_note(job) if missing is None else missing,)
+
+    def _write_work(self, job: Job, picture: Picture | EncodedAnimation, mapped: bool) -> Callable[[], None]:
         if isinstance(picture, EncodedAnimation):
             return lambda: write_animation(job, picture, self._encoding)
         encoding = self._encoding
-        box = [replace(picture, format=job.format, xmp=stamped(picture.xmp, job, encoding))]
+        made = replace(picture, format=job.format, xmp=stamped(picture.xmp, job, encoding))
+        box = [with_chroma(made, encoding.chroma)]
 
         def work() -> None:
-            write_result(box.pop(), job, encoding)
+            made = box.pop()
+            if mapped and encoding.invented is not None:
+                write_map(made, encoding.invented, job)  # before the result, which says that nothing is left to do
+            write_result(made, job, encoding)
 
         return work
 

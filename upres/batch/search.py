@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from upres.batch.books import reasons_in_folders
 from upres.batch.journal_rows import Seen
 from upres.batch.measured import name_of
 from upres.batch.paths import STDIO, Destination
@@ -82,12 +83,19 @@ def _name(path: str, request: Request, destination: Destination) -> str:
 
 def _of_input(text: str, request: Request, folder: str, left_out: Counter[str]) -> Iterator[StreamedFile]:
     if is_url(text):
-        yield from Storage(text).stream(PICTURE_SUFFIXES, left_out, recursive=request.recursive)
+        told = reasons_in_folders(taken=False)
+        yield from Storage(text).stream(PICTURE_SUFFIXES, left_out, recursive=request.recursive, told=told)
     elif text == STDIO:
         yield StreamedFile(STDIO, "", STDIO, MISSING, MISSING)
     elif is_folder(text):
         yield from stream_files(
-            text, PICTURE_SUFFIXES, left_out, recursive=request.recursive, keep_out=folder, by_content=has_picture
+            text,
+            PICTURE_SUFFIXES,
+            left_out,
+            recursive=request.recursive,
+            keep_out=folder,
+            by_content=has_picture,
+            told=reasons_in_folders(request.books),
         )
     else:
         try:

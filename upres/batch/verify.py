@@ -14,14 +14,16 @@ from upres.batch import record
 from upres.batch.job import Encoding, Job
 from upres.batch.journal_rows import DONE, SCHEMA, get
 from upres.batch.paths import Destination, InputFile
+from upres.batch.place import UrlPlace
 from upres.batch.plan import Planner
 from upres.batch.provenance import made_by, read_made_by, sidecar_of
 from upres.batch.request import Request
 from upres.batch.run import run_jobs
 from upres.batch.status import journals
 from upres.engines.registry import DEVICES
-from upres.errors import InputError, UsageError
-from upres.images.io import quantize, read_picture, read_xmp
+from upres.errors import InputError, OutputError, UsageError
+from upres.images.animation import ANIMATED_FORMATS, count_frames, read_animation
+from upres.images.io import Picture, quantize, read_header, read_picture, read_xmp
 from upres.system.database import Database
 from upres.system.files import sha256_of
 from upres.upscaling.options import UpscaleOptions
@@ -47,8 +49,11 @@ class Checked:
     fault: str
 
 
-def check_folder(folder: Path) -> Iterator[Checked]:
-    """Compare every result in `folder` with its journal. Raises `InputError` if there is none, `DamagedError`."""
+def check_folder(folder: Path, place: UrlPlace | None = None) -> Iterator[Checked]:
+    """Compare every result in `folder` with its journal. Raises `InputError` if there is none, `DamagedError`.
+
+    place: Where the results are, if not in the folder of the journal.
+    """
     for journal in journals(folder):
         with Database(journal, SCHEMA, reading=True) as data:
             rows = data.stream(
@@ -56,7 +61,8 @@ def check_folder(folder: Path) -> Iterator[Checked]:
             )
             with closing(rows):
                 for target, result in rows:
-                    yield _checked(folder / get(target), result)
+                    name = get(target)
+                    yield _checked(folder / name, result) if place is None else _checked_at(place, name, result)
 
 
 def _checked(path: Path, result: str) -> Checked:
@@ -66,6 +72,15 @@ def _checked(path: Path, result: str) -> Checked:
         return Checked(path, "missing")
     except OSError as error:
         return Checked(path, f"unreadable ({error.strerror})")
+
+
+def _checked_at(place: UrlPlace, target: str, result: str) -> Checked:
+    try:
+        if not place.has(target):
+            return Checked(place.path(target), "missing")
+        return Checked(place.path(target), "" if place.sha256(target) == result else "damaged")
+    except OutputError as error:
+        return Checked(place.path(target), f"unreadable ({error})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +118,14 @@ def make_again(result: Path, source: Path, model: str | None = None) -> MadeAgai
     request = _request(result, settings, by, model)
     made: list[bytes] = []
     said = read_made_by(read_xmp(result)) is not None
-    encoding = Encoding(by.get("quality"), by.get("png_level"), provenance=said, sink=made.append)
+    encoding = Encoding(
+        by.get("quality"),
+        by.get("png_level"),
+        by.get("target_kb"),
+        by.get("chroma"),
+        provenance=said,
+        sink=made.append,
+    )
     job = _plan(request, Destination(str(by.get("format")), stdout=True), InputFile(source))
     if job.model_files != by.get("models") and job.plan.passes:
         raise UsageError(
@@ -174,7 +196,24 @@ def _plan(request: Request, destination: Destination, found: InputFile) -> Job:
 
 
 def _levels(result: Path, made: bytes) -> int | None:
-    before, now = read_picture(result), read_picture(made)
+    before, now = _frames(result), _frames(made)
+    if len(before) != len(now):
+        return None
+    levels = [_levels_of(one, other) for one, other in zip(before, now, strict=True)]
+    known = [level for level in levels if level is not None]
+    return max(known) if len(known) == len(levels) else None
+
+
+def _frames(source: Path | bytes) -> list[Picture]:
+    """The pictures of an animation, or the only one."""
+    header = read_header(source)
+    if header.format not in ANIMATED_FORMATS.values() or count_frames(source) == 1:
+        return [read_picture(source)]
+    animation = read_animation(source)
+    return [animation.picture(index) for index in range(len(animation.frames))]
+
+
+def _levels_of(before: Picture, now: Picture) -> int | None:
     pairs = [(before.pixels, now.pixels)]
     if before.alpha is not None and now.alpha is not None:
         pairs.append((before.alpha, now.alpha))

@@ -11,7 +11,7 @@ from upres.system.files import write_atomic
 
 def write_result(picture: Picture, job: Job, encoding: Encoding) -> None:
     """Write a result to its target or its sink, whole or not at all. Raises `OutputError`."""
-    options = {"quality": encoding.quality, "png_level": encoding.png_level}
+    options = {"quality": encoding.quality, "png_level": encoding.png_level, "target_kb": encoding.target_kb}
     write_sidecar(job, encoding)
     if job.target is not None and encoding.c2pa is None:
         write_picture(picture, job.target, format=job.format, **options)

@@ -8,6 +8,10 @@ import typer
 
 _PANEL = "Collections"
 
+BooksOption = Annotated[
+    bool,
+    typer.Option("--books", help="Include archives and books (.cbz, .pdf, ...) in folders.", rich_help_panel=_PANEL),
+]
 ShardOption = Annotated[
     str | None,
     typer.Option(
@@ -62,6 +66,15 @@ C2paOption = Annotated[
         metavar="CERTS,KEY",
         help="Sign results (Content Credentials) with these PEM files; ,URL: with time stamps of that server.",
         rich_help_panel=_PANEL,
+    ),
+]
+InventedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--invented",
+        metavar="MAP.png|FOLDER/",
+        help="Write a map of what was made up: how much of each place the picture does not vouch for.",
+        rich_help_panel="Result",
     ),
 ]
 JsonOption = Annotated[

@@ -28,7 +28,9 @@ _NAMED = 8  # failures named in one message
 def compare(
     pictures: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PICTURE", help="LR pictures or folders of them. Without any, LR is made from --hr."),
+        typer.Argument(
+            metavar="PICTURE", help="LR pictures or folders of them (none: LR is made from --hr); or videos."
+        ),
     ] = None,
     models: Annotated[
         list[str] | None,
@@ -101,16 +103,20 @@ def compare(
 ) -> None:
     """Compare models on pictures: a contact sheet of crops, and a page with slider, magnifier, flicker and difference.
 
+    Of two or more finished videos a page is made whose slider always shows the same frame of both.
+
     \b
     Examples:
       upres compare photo.jpg -n compact-x4,photo-x4
       upres compare Set5/LRx4 --hr Set5/HR -n compact-x4,mine.pth -o set5.png
       upres compare --hr Set5/HR -n compact-x4,compact-gan-x4 --paper -o figure.pdf --no-page
+      upres compare one.mp4 two.mp4 --page videos.html
     """
 
     def work() -> int:
         from contextlib import ExitStack
 
+        from upres.cli.compare_videos import are_videos, compare_videos
         from upres.cli.download import have_models
         from upres.comparison.compare import check_scales, find_picture_files
         from upres.comparison.crops import parse_box
@@ -118,6 +124,13 @@ def compare(
         from upres.engines.options import EngineOptions
         from upres.evaluation.open_models import open_models
 
+        if are_videos(pictures or ()):
+            if models or hr is not None or no_page or at is not None or paper or invented:
+                raise UsageError(
+                    "of videos only a page is made: no other option than `page` goes with them; models are compared on "
+                    "a video by upres video --preview 10 -o page.html"
+                )
+            return compare_videos(pictures or (), page or out.with_suffix(".html"))
         names = split_names(models or ())
         box = None if at is None else parse_box(at)
         page_file = None if no_page else page or out.with_suffix(".html")

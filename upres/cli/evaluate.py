@@ -55,6 +55,23 @@ def evaluate(
             rich_help_panel=_PICTURES,
         ),
     ] = None,
+    video: Annotated[
+        bool,
+        typer.Option(
+            "--video",
+            help="--hr, --lr and --sr name videos: PSNR, SSIM, flicker, and VMAF where ffmpeg has libvmaf.",
+            rich_help_panel=_PICTURES,
+        ),
+    ] = False,
+    ffmpeg: Annotated[
+        Path | None,
+        typer.Option(
+            "--ffmpeg",
+            metavar="FILE",
+            help="An ffmpeg with libvmaf, for --video. Default: the one in the search path.",
+            rich_help_panel=_FIGURES,
+        ),
+    ] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option(
@@ -205,12 +222,13 @@ def evaluate(
     Examples:
       upres evaluate --hr Set5 --scale 4 -n compact-x4
       upres evaluate --set Set5=Set5 --set Set14=Set14 -s 4 -n compact-x4 -n mine.pth --against compact-x4
-      upres evaluate --hr HR --lr LR_x4 --scale 4 -n mine.pth --json figures.json
+      upres evaluate --video --hr clip.mp4 -s 2 -n compact-x2 --sr other=their-x2.mp4
     """
 
     def work() -> int:
 
         from upres.cli.evaluate_job import find_picture_sets, load_distances, measure_sets, tell
+        from upres.cli.evaluate_video import evaluate_video
         from upres.engines.options import EngineOptions
         from upres.evaluation.measures import Measures
         from upres.evaluation.plot import check_plot, draw_plot
@@ -225,6 +243,17 @@ def evaluate(
                 raise OutputError(f"{option} expects a file in a folder that exists, got {file}")
         if plot is not None:
             check_plot(plot.name)
+        if ffmpeg is not None and not video:
+            raise UsageError("`ffmpeg` is for videos; set `video` too")
+        if video:
+            pictures_only = (sets, join, against, plot, niqe_parameters, lpips, backbones)
+            if any(pictures_only) or any((round_luma, niqe, lr_psnr, ms_ssim, high_band, dists)):
+                raise UsageError("`video` goes with hr, lr, others, model, scale, format, json and the engine only")
+            options = EngineOptions("auto" if engine is None else engine.value, device, precision.value, threads)
+            return evaluate_video(
+                hr, lr, others or (), models or (), scale, ffmpeg, options, table_format.value, json_file,
+                choose_engine=engine is None,
+            )  # fmt: skip
         reports = [read_report(path) for path in join or ()]
         if hr is not None or lr is not None or sets or not reports:
             if scale is None:

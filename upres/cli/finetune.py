@@ -31,7 +31,10 @@ def finetune(
         ),
     ] = None,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="N", min=0.1, help="Time to train for.", rich_help_panel=_RUN)
+        float,
+        typer.Option(
+            "--minutes", metavar="N", min=0.1, help="Time to train for.", show_default="30", rich_help_panel=_RUN
+        ),
     ] = 30.0,
     out: Annotated[
         Path | None,
@@ -68,14 +71,12 @@ def finetune(
     """
 
     def work() -> int:
-        import importlib.util
         import os
 
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        from upres.errors import EngineError
+        from upres.system.packages import need
 
-        if importlib.util.find_spec("torch") is None:
-            raise EngineError("training needs torch, which is not installed: pip install 'upres[train]'")
+        need("training", "train", "torch", "safetensors")
         return _finetune(model, data, lr, minutes, out, anyway, changes or [], device)
 
     run_verb(work, debug, isolate=isolate)
@@ -95,7 +96,7 @@ def _finetune(
     from upres.models.load import load_model
     from upres.training import finetune as own
     from upres.training.checkpoint import newest_step
-    from upres.training.config import change_config
+    from upres.training.config_changes import change_config
     from upres.training.distributed.ranks import Ranks
     from upres.training.run_file import plan_of, read_run_folder
 

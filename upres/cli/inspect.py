@@ -24,7 +24,14 @@ def inspect(
     ],
     scale: Annotated[
         float,
-        typer.Option("-s", "--scale", metavar="N", help="Scale to suggest a model for.", rich_help_panel=_REPORT),
+        typer.Option(
+            "-s",
+            "--scale",
+            metavar="N",
+            help="Scale to suggest a model for.",
+            show_default="4",
+            rich_help_panel=_REPORT,
+        ),
     ] = 4.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line and picture.", rich_help_panel=_REPORT)

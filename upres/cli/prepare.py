@@ -54,6 +54,7 @@ def prepare(
             "--validation",
             metavar="N|SHARE",
             help="Validation pictures, a number or a share; at most a quarter.",
+            show_default="5",
             rich_help_panel=_CHOICE,
         ),
     ] = 5.0,
@@ -62,20 +63,28 @@ def prepare(
         typer.Option(
             "--exclude",
             metavar="DIR",
-            help="Test pictures: leave out copies and parts of them; repeatable. Needs pip install 'upres\\[prepare]'.",
+            help="Test pictures: leave out copies and parts of them; repeatable. Needs pip install 'upres[prepare]'.",
             rich_help_panel=_CHOICE,
         ),
     ] = None,
     channels: Annotated[
         int,
         typer.Option(
-            "--channels", metavar="1|3", help="Gray or color. Default: as the pictures.", rich_help_panel=_OUTPUT
+            "--channels",
+            metavar="1|3",
+            help="Gray or color. Default: as the pictures.",
+            show_default=False,
+            rich_help_panel=_OUTPUT,
         ),
     ] = 0,
     depth: Annotated[
         int,
         typer.Option(
-            "--depth", metavar="8|16", help="Bit depth. Default: 16 if any picture has 16.", rich_help_panel=_OUTPUT
+            "--depth",
+            metavar="8|16",
+            help="Bit depth. Default: 16 if any picture has 16.",
+            show_default=False,
+            rich_help_panel=_OUTPUT,
         ),
     ] = 0,
     shard_mb: Annotated[

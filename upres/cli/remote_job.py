@@ -16,7 +16,8 @@ from upres.cli.errors import DONE, exit_code_of, say, words_for
 from upres.cli.progress import JobProgress, counted
 from upres.cli.streams import put
 from upres.errors import InputError, UpresError, UsageError
-from upres.images.picture import NAMED_SUFFIXES, READABLE_SUFFIXES, WRITABLE_FORMATS
+from upres.images.formats import WRITABLE_FORMATS
+from upres.images.picture import NAMED_SUFFIXES, READABLE_SUFFIXES
 from upres.serve.client import Client, Job
 from upres.system.files import write_atomic
 from upres.system.folders import exists

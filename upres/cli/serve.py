@@ -103,6 +103,12 @@ def serve(
             "--max-mp-out", metavar="MP", help="Largest result, in megapixels. Default: 400.", rich_help_panel=_LIMITS
         ),
     ] = None,
+    max_frames: Annotated[
+        str | None,
+        typer.Option(
+            "--max-frames", metavar="N", help="Most frames of an animation. Default: 300.", rich_help_panel=_LIMITS
+        ),
+    ] = None,
     max_seconds: Annotated[
         str | None,
         typer.Option(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 RESULT_PANEL, LOOK_PANEL = "Result", "Look"
+
+
+class Chroma(StrEnum):
+    """Resolution of color in a JPEG."""
+
+    full = "444"
+    half = "420"
+
 
 WidthOption = Annotated[
     int | None,

@@ -96,13 +96,13 @@ def train(
     """
 
     def work() -> int:
-        import importlib.util
         import os
 
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would compete with torch's
 
         from upres.cli.train_plan import Given, check_sources, estimate_run, make_plan, write_run
-        from upres.errors import EngineError, UsageError
+        from upres.errors import UsageError
+        from upres.system.packages import need
 
         given = Given(
             recipe, data or [], lr or [], validation, validation_lr, out, [*(changes or []), *_steps(steps)], shrink,
@@ -111,8 +111,7 @@ def train(
         if write is not None:
             write_run(given, write)
             return 0
-        if importlib.util.find_spec("torch") is None:
-            raise EngineError("training needs torch, which is not installed: pip install 'upres[train]'")
+        need("training", "train", "torch", "safetensors")
         plan = make_plan(given, trains=not dry_run)
         if dry_run:
             return estimate_run(plan)

@@ -23,6 +23,7 @@ from upres.cli.size_options import (
     LOOK_PANEL,
     RESULT_PANEL,
     BlendOption,
+    Chroma,
     HeightOption,
     LongSideOption,
     MegapixelsOption,
@@ -66,7 +67,7 @@ def upscale(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="png, jpeg, webp, tiff or avif. Default: by the suffix of -o, or png.",
+            help="png, jpeg, webp, tiff, avif, heic, jxl, jp2, exr, ... Default: by the suffix of -o, or png.",
             rich_help_panel=_RESULT,
         ),
     ] = None,
@@ -77,7 +78,25 @@ def upscale(
             min=1,
             max=100,
             metavar="1-100",
-            help="Quality of JPEG, WebP and AVIF.",
+            help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL. Default: of a JPEG from a JPEG that of the source.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    chroma: Annotated[
+        Chroma | None,
+        typer.Option(
+            "--chroma",
+            help="Resolution of color in a JPEG: 444 full, 420 half. Default: that of the source.",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    target_kb: Annotated[
+        int | None,
+        typer.Option(
+            "--target-size",
+            min=1,
+            metavar="KB",
+            help="The highest quality, up to --quality, whose file has at most so many kilobytes (1,000 bytes).",
             rich_help_panel=_RESULT,
         ),
     ] = None,
@@ -193,6 +212,8 @@ def upscale(
         bool,
         typer.Option("--overwrite", help="Replace existing results, which are kept otherwise.", rich_help_panel=_FILES),
     ] = False,
+    invented: more.InventedOption = None,
+    books: more.BooksOption = False,
     shard: more.ShardOption = None,
     retry_failed: more.RetryOption = False,
     processes: more.ProcessesOption = 1,
@@ -247,6 +268,7 @@ def upscale(
             max_pixels=parse_pixels(max_pixels),
             overwrite=overwrite,
             recursive=recursive,
+            books=books,
             allow_generative=allow_generative,
         )
         from upres.batch.job import Encoding
@@ -256,7 +278,16 @@ def upscale(
             from upres.system.priority import lower_priority
 
             lower_priority()
-        encoding = Encoding(quality, png_level, provenance=not no_provenance, sidecar=sidecar, c2pa=c2pa)
+        encoding = Encoding(
+            quality,
+            png_level,
+            target_kb,
+            None if chroma is None else chroma.value,
+            provenance=not no_provenance,
+            sidecar=sidecar,
+            c2pa=c2pa,
+            invented=invented,
+        )
         debugging = debug or debug_enabled()
         collection = CollectionOptions(shard, retry_failed, processes, ray)
         return run_request(request, encoding, collection, as_json, debugging)

@@ -25,6 +25,8 @@ def parse_pixels(text: str) -> int:
 
 
 def format_name(text: str | None) -> str | None:
-    """`jpg` and `.JPG` mean `jpeg`, `tif` means `tiff`."""
+    """`jpg` and `.JPG` mean `jpeg`, `tif` means `tiff`, `heif` means `heic`."""
+    from upres.images.formats import WRITABLE_FORMATS
+
     name = None if text is None else text.lower().removeprefix(".")
-    return None if name is None else {"jpg": "jpeg", "tif": "tiff"}.get(name, name)
+    return None if name is None else WRITABLE_FORMATS.get(f".{name}", name)

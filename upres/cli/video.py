@@ -19,7 +19,7 @@ from upres.cli.engine_options import (
 )
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
 from upres.cli.size_options import LOOK_PANEL, RESULT_PANEL, BlendOption, HeightOption, WidthOption
-from upres.errors import EngineError, UsageError
+from upres.errors import UsageError
 
 _RESULT, _MODEL, _LOOK, _PART = RESULT_PANEL, "Model", LOOK_PANEL, "Part and files"
 
@@ -34,7 +34,8 @@ def video(
         typer.Option(
             *("-o", "--out"),
             metavar="FILE",
-            help="Output .mp4, .mov, .mkv or .webm; frames/%05d.png; - is y4m on stdout. Default: NAME_x2 beside it.",
+            help="Output .mp4, .mov, .mkv or .webm; frames/%05d.png; - is y4m on stdout; .html of a --preview. "
+            "Default: NAME_x2 beside it.",
             rich_help_panel=_RESULT,
         ),
     ] = None,
@@ -99,6 +100,15 @@ def video(
         bool,
         typer.Option("--color-lock", help="Keep the colors of the source over large areas.", rich_help_panel=_LOOK),
     ] = False,
+    steady: Annotated[
+        float,
+        typer.Option(
+            "--steady",
+            metavar="0..1",
+            help="Less flicker: largest weight of the frame before, where the source does not change. Default: off.",
+            rich_help_panel=_LOOK,
+        ),
+    ] = 0.0,
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="TIME", help="Begin here: seconds or h:mm:ss.", rich_help_panel=_PART),
@@ -168,7 +178,7 @@ def video(
     given = dict(locals())  # by the parameter names of the library
 
     def work() -> int:
-        from upres.system.packages import has_module
+        from upres.system.packages import need
         from upres.system.text import parse_bytes
         from upres.upscaling.choose_model import AUTO
         from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
@@ -176,8 +186,7 @@ def video(
 
         if "" in (source, out):
             raise UsageError("the video or -o is an empty string (an unset variable?); name a file")
-        if not has_module("av"):
-            raise EngineError("video needs PyAV, which is not installed: pip install 'upres[video]'")
+        need("video", "video")
         given["memory_bytes"] = None if memory_bytes is None else parse_bytes(memory_bytes)
         from upres.cli.video_job import run_request
         from upres.video.request import VideoRequest, parse_rate, parse_time
@@ -197,6 +206,7 @@ def video(
             preview_s=None if preview is None else parse_time(preview, "preview"),
             against=tuple(against or ()),
             rate=None if rate is None else parse_rate(rate),
+            steady=steady,
             overwrite=overwrite,
         )
         if nice:

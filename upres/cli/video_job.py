@@ -7,12 +7,14 @@ import os
 import sys
 import time
 import traceback
+from pathlib import Path
 
 from upres.cli.download import have_models
 from upres.cli.engine_options import tell_measurements, words_for_engine
 from upres.cli.errors import DONE, exit_code_of, say, words_for
 from upres.cli.job_words import TELL_FROM_S
 from upres.cli.progress import JobProgress, counted
+from upres.cli.streams import put
 from upres.errors import UpresError
 from upres.system import signals
 from upres.system.text import shown, words_for_bytes, words_for_estimate, words_for_seconds
@@ -92,7 +94,27 @@ def _run(job: VideoJob, debug: bool) -> int:
         os._exit(code)
     for upscaler in (job.upscaler, *job.rivals):
         upscaler.close()
+    if job.page is not None and report.error is None:
+        _write_page(job, job.page)
     return code
+
+
+def _write_page(job: VideoJob, page: Path) -> None:
+    """Make the page of a preview of its video."""
+    from upres.comparison.video_page import ColumnsVideo, write_video_page
+    from upres.video.columns import frame_times
+    from upres.video.preview import GAP_PX
+
+    assert job.target is not None
+    encoding = job.encoding
+    whole = (encoding.height, encoding.width)
+    columns = ColumnsVideo(job.labels, *job.column, whole, GAP_PX, frame_times(job.target), bicubic=True)
+    try:
+        written = write_video_page(page, Path(job.request.source).name, columns, job.target)
+    finally:
+        job.target.unlink(missing_ok=True)
+    for path in written:
+        put(str(path))
 
 
 def _tell_start(job: VideoJob, estimate_s: float) -> None:
@@ -119,7 +141,7 @@ def _tell_end(job: VideoJob, report: VideoReport, seconds: float) -> None:
     computed = report.frames - report.resumed
     speed = f", {computed / seconds:.2g} frames a second" if computed and seconds > 0.0 else ""
     say(
-        f"{shown(job.name)}: {encoding.width} x {encoding.height}, {report.frames:,} frames in "
+        f"{shown(job.page or job.name)}: {encoding.width} x {encoding.height}, {report.frames:,} frames in "
         f"{words_for_seconds(seconds)}{speed} with {words_for_engine(job.upscaler.runner)}"
     )
     if report.reused or report.static >= 0.005:
@@ -129,7 +151,8 @@ def _tell_end(job: VideoJob, report: VideoReport, seconds: float) -> None:
         )
     if report.flicker is not None:
         worse = report.flicker > _FLICKER_TOLD
-        warning = "; it flickers more than its source enlarged by interpolation would" if worse else ""
+        calmer = "" if job.request.steady else "; --steady 0.5 calms it"
+        warning = f"; it flickers more than its source enlarged by interpolation would{calmer}" if worse else ""
         say(f"{'warning: ' if worse else ''}flicker along motion: {report.flicker:.2f} times that of bicubic{warning}")
 
 

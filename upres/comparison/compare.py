@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from upres.comparison.invented import draw_map
 from upres.errors import InputError, ModelError, UpresError, UsageError
 from upres.evaluation.pictures import Levels, load_test_picture, upscale
 from upres.images.io import READABLE_SUFFIXES
@@ -15,6 +14,7 @@ from upres.images.pairing import find_pairs, match_files
 from upres.images.resize import imresize
 from upres.metrics.psnr_ssim import psnr, ssim
 from upres.system.folders import find_files
+from upres.upscaling.invented import draw_map, measured_words
 from upres.upscaling.upscaler import Upscaler
 
 LR, BICUBIC, HR = "LR", "bicubic", "HR"
@@ -158,6 +158,7 @@ def compare_picture(
         notes += [f"{files.name}, {name}: {note}" for note in upscaler.notes]
         versions.append(_scored(Version(name, levels, seconds), loaded.hr, scale))
     if invented:
+        notes += [f"map of {name}: {measured_words(name)}" for name in upscalers]
         lr_size = (loaded.lr.shape[0], loaded.lr.shape[1])
         versions += [
             Version(f"{made.name}: invented", draw_map(made.levels, lr_size), map_of=made.name)

@@ -18,6 +18,7 @@ from typing import Any
 from upres.comparison.compare import BICUBIC, HR, LR, ComparedPicture, Version, label_of
 from upres.comparison.crops import Box, choose_box, difference_map
 from upres.comparison.vips import clean, lossless_webp
+from upres.upscaling.invented import MEASURED
 from upres.web.assets import inlined, read_asset
 
 MOST_PIXELS = 40_000_000  # of all versions of all pictures: about 60 MB of page
@@ -42,6 +43,7 @@ class Page:
         self._share = MOST_PIXELS / max(1, expected) / (len(labels) + 2)  # pixels of one version of one picture
         self._pictures: list[dict[str, Any]] = []
         self._images: list[str] = []
+        self._maps: dict[str, dict[str, float] | None] = {}  # of each model with maps, by label: how far they go
 
     def add(self, compared: ComparedPicture) -> None:
         """Add all versions of a picture, or of the part of it on which the models differ most."""
@@ -53,6 +55,8 @@ class Page:
             place = f"image-{len(self._pictures)}-{len(versions)}"
             self._images.append(f'<script type="text/plain" id="{place}">data:image/webp;base64,{data}</script>')
             kind = one.name if one.name in (LR, BICUBIC, HR) else "map" if one.map_of else "model"
+            if one.map_of:
+                self._maps[clean(self._labels.get(one.map_of, one.map_of))] = MEASURED.get(one.map_of)
             figures = {"psnr": _finite(one.psnr_y), "ssim": one.ssim_y, "seconds": one.seconds}
             name = clean(label_of(one, self._labels))
             versions.append({"name": name, "kind": kind, "image": place, **figures})
@@ -81,13 +85,14 @@ class Page:
 
     def finish(self) -> bytes:
         """The file, UTF-8."""
-        data = {"title": self._title, "scale": self._scale, "pictures": self._pictures, "version": _version()}
+        data = {"title": self._title, "scale": self._scale, "pictures": self._pictures, "version": page_version()}
+        data["maps"] = [{"name": name, "measured": measured} for name, measured in self._maps.items()]
         # "<" would end the script where a name holds "</script>"
         text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
         shared = [inlined("divider.js"), inlined("magnifier.js")]
-        script = "\n".join([*shared, *(_read(f"{name}.js") for name in _MODULES)])
-        style = read_asset("colors.css") + _read("page.css") + read_asset("views.css")
-        parts = _read("page.html").split("\n<!-- PARTS -->\n")
+        script = "\n".join([*shared, *(read_page_file(f"{name}.js") for name in _MODULES)])
+        style = read_asset("colors.css") + read_page_file("page.css") + read_asset("views.css")
+        parts = read_page_file("page.html").split("\n<!-- PARTS -->\n")
         head, body = parts[0], parts[1]
         head = head.replace("{{TITLE}}", html.escape(self._title)).replace("{{POLICY}}", html.escape(_POLICY))
         lines = [
@@ -112,12 +117,14 @@ def _finite(value: float | None) -> float | str | None:
     return "inf" if value == math.inf else value
 
 
-def _version() -> str:
+def page_version() -> str:
+    """Of upres, for the foot of a page; empty if unknown."""
     try:
         return version("upres")
     except PackageNotFoundError:
         return ""
 
 
-def _read(name: str) -> str:
+def read_page_file(name: str) -> str:
+    """A file of `page_files`, ending with one line break."""
     return (_FILES / name).read_text(encoding="utf-8").rstrip("\n") + "\n"

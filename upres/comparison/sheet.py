@@ -16,6 +16,7 @@ from upres.comparison.vips import fit_text
 from upres.evaluation.pictures import Levels
 from upres.images.resize import imresize
 from upres.metrics.psnr_ssim import psnr, ssim
+from upres.upscaling.invented import measured_range
 
 CROP_PX = 256  # side of the crop at 100 %
 NAME_PX, FIGURES_PX, TITLE_PX = 13.0, 12.0, 15.0  # heights of letters
@@ -134,6 +135,7 @@ class ContactSheet:
         self._drawing = Drawing(paper=paper)
         self._bottom = _EDGE_PX
         self._measured = False
+        self._maps: dict[str, str] = {}  # of each model with maps: how far they go
         if not paper:
             self._title = title
             self._bottom += 2 * _LINE_PX + _GAP_PX
@@ -154,6 +156,10 @@ class ContactSheet:
             top += _LINE_PX + 6
         measured = compared.hr is not None and not paper
         self._measured = self._measured or measured
+        for one in compared.versions:
+            if one.map_of:
+                label = self._labels.get(one.map_of, one.map_of)
+                self._maps[one.map_of] = measured_range(one.map_of).format(label)
         heights = [row.box.height * row.zoom + measured * _LINE_PX for row in rows]
         tops = [top + _LINE_PX, top + _LINE_PX + heights[0] + _GAP_PX]
         left = self._overview(compared, rows, tops[0] + measured * _LINE_PX, sum(heights) + _GAP_PX)
@@ -206,6 +212,8 @@ class ContactSheet:
             text = "crops where the models differ most" if self._at is None else "crops as chosen"
             if self._measured:
                 text += "; PSNR and SSIM of each crop: Y of BT.601, whole crop"
+            if self._maps:
+                text += f"; rank correlation of maps with the true error: {', '.join(self._maps.values())}"
             drawing.write(_EDGE_PX, _EDGE_PX + _LINE_PX, text, room, FIGURES_PX, faint=True)
         drawing.height = self._bottom - _BLOCK_GAP_PX + _EDGE_PX
         return drawing

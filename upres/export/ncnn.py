@@ -18,7 +18,7 @@ import numpy as np
 from upres.errors import EngineError
 from upres.export.onnx import Opened, with_plain_names
 from upres.graph.graph import Graph
-from upres.graph.nodes import Array
+from upres.graph.nodes import Array, Conv
 from upres.system.files import write_atomic
 from upres.weights.ncnn_file import parse_param, read_ncnn
 from upres.weights.ncnn_layers import weights_of
@@ -49,7 +49,8 @@ def ncnn_files(graph: Graph, *, half: bool = False) -> tuple[bytes, bytes]:
     """The contents of `.param` and `.bin`. Raises EngineError if a weight exceeds float16."""
     from upres.engines.ncnn.runner import program  # loads ncnn
 
-    text, chunks = program(with_plain_names(graph.simplify(), INPUT, OUTPUT))
+    simple = graph.simplify(keep_weights=half and _is_half(graph))
+    text, chunks = program(with_plain_names(simple, INPUT, OUTPUT))
     text = _PLAIN_SUM.sub(r"BinaryOp\1 0=0", text)
     values = np.concatenate([np.zeros(0, np.float32), *(chunk.reshape(-1) for chunk in chunks)])
     parts: list[bytes] = []
@@ -78,6 +79,13 @@ def open_ncnn(param: Path, weights: Path, threads: int) -> Iterator[tuple[str, C
         return NcnnPair(param, weights, (INPUT, OUTPUT), threads=threads)
 
     yield "ncnn", pair
+
+
+def _is_half(graph: Graph) -> bool:
+    """Whether all weights of convolutions are numbers of half precision, which folding would change."""
+    convs = (node for node in graph.nodes if isinstance(node, Conv))
+    with np.errstate(over="ignore"):
+        return all(np.array_equal(conv.weight, conv.weight.astype(np.float16)) for conv in convs)
 
 
 def _half(numbers: Array) -> bytes:

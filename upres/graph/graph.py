@@ -88,9 +88,12 @@ class Graph:
         """Peak memory of activations per LR pixel in float32, without an engine's workspace."""
         return analysis.activation_bytes_per_pixel(self.nodes, self.shapes, self.input, self.output)
 
-    def simplify(self) -> Graph:
-        """An equivalent graph with fewer nodes (up to float32 rounding): see `upres.graph.simplify`."""
-        return replace(self, nodes=simplify_nodes(self.nodes, self.shapes, self.output))
+    def simplify(self, *, keep_weights: bool = False) -> Graph:
+        """An equivalent graph with fewer nodes (up to float32 rounding): see `upres.graph.simplify`.
+
+        keep_weights: Only what leaves all weights as they are.
+        """
+        return replace(self, nodes=simplify_nodes(self.nodes, self.shapes, self.output, keep_weights=keep_weights))
 
     def split_at_tail(self) -> tuple[Graph, Graph] | None:
         """Split before the first value larger than LR: (trunk, tail), where tail(trunk(lr)) equals this graph.

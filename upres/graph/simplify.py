@@ -65,10 +65,14 @@ class _Draft:
         self.output = new if self.output == old else self.output
 
 
-def simplify_nodes(nodes: tuple[Node, ...], shapes: dict[str, Shape], output: str) -> tuple[Node, ...]:
-    """Apply all rules. `output` keeps its name."""
+def simplify_nodes(
+    nodes: tuple[Node, ...], shapes: dict[str, Shape], output: str, *, keep_weights: bool = False
+) -> tuple[Node, ...]:
+    """Apply all rules, or those that change no weight. `output` keeps its name."""
     draft = _Draft(nodes, shapes, output)
-    rules = (_fuse_activation, _fold_scale, _flatten_sum, _fold_identity, _merge_convs, _fold_coefficient)
+    rules = (_fuse_activation, _scale_sum, _flatten_sum)
+    if not keep_weights:
+        rules = (*rules, _scale_conv, _fold_identity, _merge_convs, _fold_coefficient)
     changed = True
     while changed:
         changed = False
@@ -98,17 +102,20 @@ def _fuse_activation(draft: _Draft, node: Node) -> bool:
     return True
 
 
-def _fold_scale(draft: _Draft, node: Node) -> bool:
-    if not isinstance(node, Scale):
+def _scale_conv(draft: _Draft, node: Node) -> bool:
+    conv = draft.linear_conv(node.source) if isinstance(node, Scale) else None
+    if conv is None or not isinstance(node, Scale):
         return False
-    source = draft.nodes.get(node.source)
-    conv = draft.linear_conv(node.source)
-    if conv is not None:
-        draft.put(_scaled(conv, node.factor))
-    elif isinstance(source, Add) and draft.uses(node.source) == 1:
-        draft.put(replace(source, coefficients=tuple(c * node.factor for c in source.coefficients)))
-    else:
+    draft.put(_scaled(conv, node.factor))
+    draft.rewire(node.output, node.source)
+    return True
+
+
+def _scale_sum(draft: _Draft, node: Node) -> bool:
+    source = draft.nodes.get(node.source) if isinstance(node, Scale) else None
+    if not isinstance(node, Scale) or not isinstance(source, Add) or draft.uses(node.source) != 1:
         return False
+    draft.put(replace(source, coefficients=tuple(c * node.factor for c in source.coefficients)))
     draft.rewire(node.output, node.source)
     return True
 

@@ -12,6 +12,7 @@ _BLACK, _WHITE = 16.0 / 255.0, 235.0 / 255.0  # luma of studio range (ITU-R BT.6
 # JFIF 1.02, as TIFF 6.0 with its default coefficients and full range: R, G, B from Y, Cb - 1/2, Cr - 1/2.
 _YCBCR = np.array([[1.0, 0.0, 1.402], [1.0, -0.344136, -0.714136], [1.0, 1.772, 0.0]])
 _ROWS = 256
+Samples = Levels | NDArray[np.float32]
 
 
 def adjusted(levels: Levels, facts: Facts) -> Levels:
@@ -41,3 +42,22 @@ def _scaled(levels: Levels) -> NDArray[np.float64]:
 
 def _levels(values: NDArray[np.float64], like: Levels) -> Levels:
     return np.rint(np.clip(values, 0.0, 1.0) * np.iinfo(like.dtype).max).astype(like.dtype)
+
+
+def upright_view(levels: Samples, turn: int) -> Samples:
+    """An upright view of h w c. EXIF orientation (CIPA DC-008, tag 274): 5 to 8 transpose, then flip."""
+    if turn >= 5:
+        levels = levels.transpose(1, 0, 2)
+    if turn in (3, 4, 7, 8):
+        levels = levels[::-1]
+    if turn in (2, 3, 6, 7):
+        levels = levels[:, ::-1]
+    return levels
+
+
+def floats_of(levels: Samples) -> NDArray[np.float32]:
+    """Levels scaled to [0, 1] as float32, floats unchanged; contiguous."""
+    if levels.dtype == np.float32:
+        return np.ascontiguousarray(levels, np.float32)
+    top = np.float32(255 if levels.dtype == np.uint8 else 65535)
+    return np.divide(levels, top, out=np.empty(levels.shape, np.float32), dtype=np.float32, casting="unsafe")

@@ -1,6 +1,7 @@
-"""Animated pictures: GIF, WebP and PNG. Each frame is what is shown, whatever the file stores of it.
+"""Animated pictures: GIF, WebP, PNG and AVIF. Each frame is what is shown, whatever the file stores of it.
 
-libvips composes the frames of GIF and WebP; those of PNG are composed in `apng`.
+libvips composes the frames of GIF and WebP; those of PNG are composed in `apng`; those of AVIF are whole
+(`avif_sequence`).
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -15,10 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyvips
-
 from upres.errors import InputError, OutputError
-from upres.images import apng
+from upres.images import apng, avif_sequence, exif
+from upres.images.avif_boxes import read_boxes
 from upres.images.embed import embed
 from upres.images.icc import Levels, unwrap, wrap
 from upres.images.isolation import isolatable
@@ -26,13 +26,13 @@ from upres.images.picture import Picture
 from upres.images.png_chunks import read_chunks
 from upres.images.read import read_picture
 from upres.images.source import identify
-from upres.images.vips import VipsError, attempt, begin_pixels, load
+from upres.images.vips import VipsError, attempt, begin_pixels, load, pyvips
 from upres.images.write import encode_picture
 from upres.images.xmp import upright
 
-ANIMATED_FORMATS = {".gif": "gif", ".webp": "webp", ".png": "png", ".apng": "png"}
-_LONGEST_PX = {"gif": 65_535, "webp": 16_383, "png": 1_000_000}
-_QUALITY = 95
+ANIMATED_FORMATS = {".gif": "gif", ".webp": "webp", ".png": "png", ".apng": "png", ".avif": "avif"}
+_LONGEST_PX = {"gif": 65_535, "webp": 16_383, "png": 1_000_000, "avif": 16_384}
+_QUALITY = {"webp": 95, "avif": 80}
 _TAIL_BYTES = 1024
 
 
@@ -60,11 +60,18 @@ class Animation:
 
 @isolatable(int)
 def count_frames(source: Path | bytes) -> int:
-    """How many frames a picture has, without decoding them. Raises `InputError` as `read_header` does."""
+    """How many frames a picture has, without decoding them; 1 for an AVIF without Pillow, which reads them.
+
+    Raises `InputError` as `read_header` does.
+    """
     found = identify(source)
     if found.format == "png":
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             return max(1, read_chunks(file).frames)
+    if found.format == "avif":
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            frames = read_boxes(file).frames
+        return frames if frames > 1 and avif_sequence.is_available() else 1
     if found.format not in ("gif", "webp"):
         return 1
     try:
@@ -93,6 +100,12 @@ def read_animation(source: Path | bytes, *, max_pixels: int = 1_000_000_000) -> 
     if found.format == "png":
         data = source if isinstance(source, bytes) else source.read_bytes()
         frames, delays, plays = apng.read_frames(data, _still, found.name)
+        return Animation(first, tuple(frames), tuple(delays), plays)
+    if found.format == "avif":
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        frames, delays, plays, bits = avif_sequence.read_frames(data, found.name)
+        if bits > 8:
+            first = replace(first, depth=8, notes=(*first.notes, f"its {bits} bits were read as 8"))
         return Animation(first, tuple(frames), tuple(delays), plays)
     try:
         image = attempt(lambda: load(found.data, f"{found.format}load", "error", n=-1))
@@ -133,7 +146,7 @@ def _png(levels: Levels, icc: bytes | None) -> bytes:
 def check_animated(format: str, height: int, width: int) -> None:
     """Raise `OutputError` if `format` cannot hold an animation of this size."""
     if format not in _LONGEST_PX:
-        raise OutputError(f"{format} holds no animation; write one of gif, webp and png")
+        raise OutputError(f"{format} holds no animation; write one of gif, webp, png and avif")
     if max(height, width) > _LONGEST_PX[format]:
         raise OutputError(
             f"{format} holds at most {_LONGEST_PX[format]:,} pixels a side, the result has {width:,} x {height:,}; "
@@ -146,9 +159,9 @@ class AnimationWriter:
     """Collects frames, compressed, and makes a file of them.
 
     Args:
-        format: "gif", "webp" or "png".
+        format: "gif", "webp", "png" or "avif".
         plays: How often the animation is shown; 0 is for ever.
-        quality: Of WebP, 1 to 100; None: 95.
+        quality: Of WebP and AVIF, 1 to 100; None: 95 and 80.
         png_level: Of PNG, 0 to 9.
     """
 
@@ -177,6 +190,8 @@ class AnimationWriter:
         assert self._stills is not None and self._delays_ms is not None and self._first is not None
         if self.format == "png":
             return apng.joined(self._stills, self._delays_ms, self.plays)
+        if self.format == "avif":
+            return self._avif()
         stills, delays, first = self._stills, self._delays_ms, self._first
         begin_pixels()
         try:
@@ -184,6 +199,25 @@ class AnimationWriter:
         except VipsError as error:
             raise OutputError(f"cannot encode the animation as {self.format}: {error}; write png") from error
         return embed(data, first, "webp") if self.format == "webp" else data
+
+    def _avif(self) -> bytes:
+        assert self._stills is not None and self._delays_ms is not None and self._first is not None
+        first = self._first
+        block = None
+        if first.exif is not None:
+            height, width = first.pixels.shape[:2]
+            block = exif.made_true(first.exif, height, width, first.dpi)
+        elif first.dpi is not None:
+            block = exif.of_resolution(first.dpi)
+        return avif_sequence.joined(
+            [_still(one) for one in self._stills],
+            self._delays_ms,
+            self.plays,
+            quality=_QUALITY["avif"] if self.quality is None else self.quality,
+            icc=first.icc,
+            exif=block,
+            xmp=None if first.xmp is None else upright(first.xmp),
+        )
 
     def _save(self, stills: Sequence[bytes], delays: Sequence[int], first: Picture) -> bytes:
         pages = [load(still, "pngload", "error") for still in stills]
@@ -196,7 +230,7 @@ class AnimationWriter:
             return strip.gifsave_buffer(keep="none", dither=0.0, effort=7)
         if first.xmp is not None:
             strip.set_type(pyvips.GValue.blob_type, "xmp-data", upright(first.xmp))
-        quality = _QUALITY if self.quality is None else self.quality
+        quality = _QUALITY["webp"] if self.quality is None else self.quality
         return strip.webpsave_buffer(Q=quality, smart_subsample=True, keep="icc:xmp")
 
 

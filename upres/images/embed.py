@@ -6,18 +6,28 @@ import io
 from typing import BinaryIO
 
 from upres.images import avif_boxes, bands, exif, jpeg_segments, png_chunks, tiff, webp_chunks
+from upres.images.formats import FORMATS, SCENE_FORMATS
 from upres.images.ifd import Entry
 from upres.images.picture import Picture
+from upres.images.scene import TEXTS as SCENE_TEXTS
 
 _JFIF_BYTES = 20  # the beginning of a JPEG, and its JFIF header
 _XMP_BYTES_JPEG = 60_000  # libvips leaves out longer ones
 _TEXT_KEYWORDS = {"jpeg": ("Comment",), "tiff": ("Description", "Comment")}  # one text of these
-_WITHOUT_IPTC = ("webp", "avif")
 
 
 def metadata_notes(picture: Picture, format: str) -> list[str]:
     """What metadata `format` cannot hold."""
     notes: list[str] = []
+    holds = FORMATS[format].holds
+    if picture.icc is not None and "icc" not in holds and format not in SCENE_FORMATS:
+        words = "colors were converted to sRGB" if picture.pixels.shape[2] == 3 else "gray stays as it is"
+        notes.append(f"the color profile is not written to {format} ({words}); write png to keep it")
+    for name, block in (("exif", picture.exif), ("xmp", picture.xmp)):
+        if block is not None and name not in holds:
+            notes.append(f"{name.upper()} is not written to {format}; write png to keep it")
+    if picture.dpi is not None and "dpi" not in holds:
+        notes.append(f"the resolution in dots per inch is not written to {format}; write png to keep it")
     if picture.exif is not None and format == "jpeg" and not jpeg_segments.fits(picture.exif):
         notes.append(f"{len(picture.exif):,} bytes of EXIF do not fit into jpeg; write png to keep them")
     if picture.exif is not None and format == "tiff" and (lost := tiff.exif_lost(picture.exif)):
@@ -28,7 +38,7 @@ def metadata_notes(picture: Picture, format: str) -> list[str]:
     if left:
         names = ", ".join(dict.fromkeys(left))
         notes.append(f"text ({names}) is not written to {format}; write png to keep it")
-    if picture.iptc is not None and format in _WITHOUT_IPTC:
+    if picture.iptc is not None and "iptc" not in holds:
         notes.append(f"IPTC is not written to {format}; write png, jpeg or tiff to keep it")
     if format != "tiff" and tiff.is_georeferenced(picture.tiff_tags):
         notes.append(f"the georeference is not written to {format}; write tiff to keep it")
@@ -95,7 +105,7 @@ def needs_exif_item(picture: Picture, format: str) -> bool:
 def _texts_kept(picture: Picture, format: str) -> tuple[tuple[str, str], ...]:
     if format == "png":
         return picture.texts
-    keywords = _TEXT_KEYWORDS.get(format, ())
+    keywords = SCENE_TEXTS if format == "exr" else _TEXT_KEYWORDS.get(format, ())
     found = tuple(pair for pair in picture.texts if pair[0] in keywords)
     return found[:1] if format == "tiff" else found
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from upres.images import said_colors
+from upres.images import avif_sequence, said_colors
 from upres.images.avif_boxes import read_boxes
 from upres.images.ifd import Entry
 from upres.images.jpeg_segments import read_segments
+from upres.images.jpeg_tables import quality_of, tables_in
+from upres.images.picture import JpegCoding, SceneLight
 from upres.images.png_chunks import Texts, iptc_of, read_chunks, with_early_exif
 from upres.images.tiff import read_tiff
 
@@ -38,6 +40,8 @@ class Facts:
         ycbcr: Whether the decoder's RGB is YCbCr.
         extra: ExtraSamples of a TIFF's samples beyond the colors.
         orientation_at: Where a TIFF's orientation out of range stands, with its byte order.
+        jpeg: How a JPEG is compressed.
+        scene: What pixels stand for that are light.
         late_exif: Whether a PNG's EXIF stands behind its pixels.
     """
 
@@ -55,6 +59,8 @@ class Facts:
     ycbcr: bool = False
     extra: tuple[int, ...] = ()
     orientation_at: tuple[int, str] | None = None
+    jpeg: JpegCoding | None = None
+    scene: SceneLight | None = None
     late_exif: bool = False
 
 
@@ -111,7 +117,17 @@ def _jpeg(file: BinaryIO) -> Facts:
     if found.extended_xmp:
         notes.append("the second part of XMP (more than 64 KB) was not kept")
     texts = tuple(("Comment", text) for text in found.comments)
-    return Facts("jpeg", notes=tuple(notes), texts=texts, iptc=found.iptc, dpi=found.dpi)
+    coding = _coding(file, found.sampling)
+    return Facts("jpeg", notes=tuple(notes), texts=texts, iptc=found.iptc, dpi=found.dpi, jpeg=coding)
+
+
+def _coding(file: BinaryIO, sampling: tuple[tuple[int, int], ...]) -> JpegCoding | None:
+    """`sampling`: factors of the components, (horizontal, vertical)."""
+    tables = tables_in(file)
+    if tables is None:
+        return None
+    halved = len(sampling) == 3 and all(luma >= 2 * blue for luma, blue in zip(*sampling[:2], strict=True))
+    return JpegCoding(quality_of(tables.luma)[0], halved)
 
 
 def _tiff(file: BinaryIO) -> Facts:
@@ -134,7 +150,10 @@ def _tiff(file: BinaryIO) -> Facts:
 
 def _avif(file: BinaryIO) -> Facts:
     found = read_boxes(file)
-    facts = Facts("avif", notes=_frames(found.frames, "frames"), gray=found.gray)
+    notes = _frames(found.frames, "frames")
+    if notes and not avif_sequence.is_available():
+        notes = (f"{notes[0]}; {avif_sequence.missing()}",)
+    facts = Facts("avif", notes=notes, gray=found.gray)
     if found.nclx is None:
         return facts
     primaries, transfer, _, full = found.nclx

@@ -1,7 +1,7 @@
 """Pictures that libvips does not read here: decoded by other packages, and handed on as PNG with their metadata.
 
 Each package is an extra, loaded at first use: Pillow for BMP, TGA and flat PSD, pillow-heif for HEIC, imagecodecs for
-JPEG XL and JPEG 2000, rawpy for camera raw. PNM is read here.
+JPEG XL, JPEG 2000 and Radiance HDR, OpenEXR for its own format, rawpy for camera raw. PNM is read here.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
@@ -10,20 +10,21 @@ JPEG XL and JPEG 2000, rawpy for camera raw. PNM is read here.
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import InputError
 from upres.images import exif as exif_block
+from upres.images.iso_boxes import BoxMetadata, read_jp2, read_jxl, without_profile
 from upres.images.picture import Header
 from upres.images.pnm import read_pnm
 from upres.images.said_colors import profile_of_codes
+from upres.images.scene import DecodedScene, read_exr, read_hdr
 from upres.images.whole import check_room
 from upres.images.write import png_of
 from upres.system.packages import has_module, install_command
@@ -31,6 +32,8 @@ from upres.system.text import first_line
 
 _PSD_ICC, _PSD_EXIF, _PSD_XMP = 1039, 1058, 1060  # resources of a Photoshop document
 _MOST_PIXELS = 1_000_000_000
+_DEFAULT_DPI = (72, 96)  # of BMP, in which every file has a resolution
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Decoded:
         icc: The profile of the colors; None for sRGB, or gray.
         exif: A TIFF structure.
         xmp: An XMP packet.
+        dpi: Dots per inch, (h, w), beside EXIF.
         notes: For the user.
     """
 
@@ -49,6 +53,7 @@ class Decoded:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -56,23 +61,40 @@ def as_png(name: str, data: Path | bytes, kind: str) -> tuple[bytes, tuple[str, 
     """A picture of another kind as a PNG, without loss, and notes for the user.
 
     name: For messages.
-    kind: A value of `sniff.FOREIGN`.
+    kind: A value of `sniff.FOREIGN` that is no kind of `SCENES`.
 
     Raises `InputError` for a damaged picture, and for a missing package, with the command that installs it.
     """
     words, module, extra, decode = _KINDS[kind]
+    found = _decoded(name, data, words, module, extra, decode)
+    height, width = found.levels.shape[:2]
+    block = None if found.exif is None else exif_block.made_true(found.exif, height, width, found.dpi)
+    if block is None and found.dpi is not None:
+        block = exif_block.of_resolution(found.dpi)
+    return png_of(found.levels, found.icc, block, found.xmp), found.notes
+
+
+def as_scene(name: str, data: Path | bytes, kind: str) -> DecodedScene:
+    """A picture of a kind of `SCENES`, decoded. Raises as `as_png` does."""
+    words, module, decode = SCENES[kind]
+    found = _decoded(name, data, words, module, "formats", lambda _, content: decode(content))
+    height, width, channels = found.codes.shape
+    _check(name, height, width, channels, 32)
+    return found
+
+
+def _decoded(
+    name: str, data: Path | bytes, words: str, module: str, extra: str, decode: Callable[[str, bytes], T]
+) -> T:
     if module and not has_module(module):
         raise InputError(f"{name} seems to be {words}, which needs another package: {install_command(extra)}")
     try:
-        found = decode(name, data if isinstance(data, bytes) else data.read_bytes())
+        return decode(name, data if isinstance(data, bytes) else data.read_bytes())
     except (InputError, MemoryError):
         raise
     except Exception as error:  # each package has errors of its own kinds, and those of struct and numpy
         why = first_line(str(error)) or type(error).__name__
         raise InputError(f"{name} is {words} that is damaged, or of a kind that is not read ({why})") from error
-    height, width = found.levels.shape[:2]
-    block = None if found.exif is None else exif_block.made_true(found.exif, height, width, None)
-    return png_of(found.levels, found.icc, block, found.xmp), found.notes
 
 
 def _check(name: str, height: int, width: int, channels: int, depth: int) -> None:
@@ -95,9 +117,10 @@ def _pillow(name: str, data: bytes) -> Decoded:
         if image.mode not in ("L", "LA", "RGB", "RGBA"):
             raise InputError(f"{name} stores its colors as {image.mode}, expected gray or RGB; convert it to RGB")
         levels = np.asarray(image)
+        dpi = _dpi_of(image.info.get("dpi"))
     notes = ("the flat picture of the document was read, not its layers",) if _PSD_ICC in resources else ()
     exif = resources.get(_PSD_EXIF)
-    return Decoded(_channels(levels), resources.get(_PSD_ICC), exif, resources.get(_PSD_XMP), notes)
+    return Decoded(_channels(levels), resources.get(_PSD_ICC), exif, resources.get(_PSD_XMP), dpi, notes)
 
 
 def _pnm(name: str, data: bytes) -> Decoded:
@@ -123,30 +146,21 @@ def _heic(name: str, data: bytes) -> Decoded:
     if info.get("depth_images") or info.get("aux"):
         notes.append("depth and gain maps were not kept")
     exif = (info.get("exif") or b"").removeprefix(b"Exif\0\0") or None
-    return Decoded(_channels(levels), icc or None, exif, info.get("xmp") or None, tuple(notes))
+    return Decoded(_channels(levels), icc or None, exif, info.get("xmp") or None, notes=tuple(notes))
 
 
-def _codec(decoder: str) -> Callable[[str, bytes], Decoded]:
+def _codec(decoder: str, read_boxes: Callable[[bytes], BoxMetadata]) -> Callable[[str, bytes], Decoded]:
     def decode(name: str, data: bytes) -> Decoded:
         import imagecodecs
 
-        levels = getattr(imagecodecs, f"{decoder}_decode")(data)
+        said = read_boxes(data)
+        levels = getattr(imagecodecs, f"{decoder}_decode")(data if said.icc is None else without_profile(data))
         if levels.dtype not in (np.uint8, np.uint16):
             raise InputError(f"{name} stores samples as {levels.dtype}, expected 8- or 16-bit integers")
-        icc = _profile_of_jp2(data) if decoder == "jpeg2k" else None
-        notes = () if icc else ("colors were taken as sRGB",)
-        return Decoded(_channels(levels), icc, notes=(*notes, "metadata was not kept"))
+        notes = () if said.icc or said.is_srgb else ("colors were taken as sRGB",)
+        return Decoded(_channels(levels), said.icc, said.exif, said.xmp, said.dpi, notes)
 
     return decode
-
-
-def _profile_of_jp2(data: bytes) -> bytes | None:
-    """The ICC profile in the box "colr" of a JP2 (ISO/IEC 15444-1, annex I.5.3.3); None for colors said by a number."""
-    at = data.find(b"colr", 0, 4096)
-    if at < 4 or data[at + 4 : at + 5] != b"\x02":
-        return None
-    (length,) = struct.unpack_from(">I", data, at - 4)
-    return data[at + 7 : at - 4 + length] or None
 
 
 def _raw(name: str, data: bytes) -> Decoded:
@@ -158,11 +172,23 @@ def _raw(name: str, data: bytes) -> Decoded:
     return Decoded(levels, notes=("developed as dcraw does: the camera's white balance, no brightening, sRGB",))
 
 
+def _dpi_of(said: Any) -> tuple[float, float] | None:
+    """(h, w) of Pillow's (w, h); None where a file says none, as by zeros or by what encoders write by themselves."""
+    if not said or min(said) <= 1 or all(round(value) in _DEFAULT_DPI for value in said):
+        return None
+    return round(float(said[1]), 3), round(float(said[0]), 3)
+
+
 def _channels(levels: NDArray[Any]) -> NDArray[Any]:
     """h w or h w c as h w c."""
     return np.ascontiguousarray(levels[:, :, None] if levels.ndim == 2 else levels)
 
 
+# The words for a kind, the package that decodes it, which the extra "formats" installs, and the decoder.
+SCENES: dict[str, tuple[str, str, Callable[[bytes], DecodedScene]]] = {
+    "exr": ("an OpenEXR picture", "OpenEXR", read_exr),
+    "hdr": ("a Radiance HDR picture", "imagecodecs", read_hdr),
+}
 # The words for a kind, the package that decodes it ("" if none is needed), its extra, and the decoder.
 _KINDS: dict[str, tuple[str, str, str, Callable[[str, bytes], Decoded]]] = {
     "bmp": ("a BMP picture", "PIL", "formats", _pillow),
@@ -170,7 +196,7 @@ _KINDS: dict[str, tuple[str, str, str, Callable[[str, bytes], Decoded]]] = {
     "psd": ("a Photoshop document", "PIL", "formats", _pillow),
     "pnm": ("a PNM picture", "", "", _pnm),
     "heic": ("an HEIC picture", "pillow_heif", "heic", _heic),
-    "jxl": ("a JPEG XL picture", "imagecodecs", "formats", _codec("jpegxl")),
-    "jp2": ("a JPEG 2000 picture", "imagecodecs", "formats", _codec("jpeg2k")),
+    "jxl": ("a JPEG XL picture", "imagecodecs", "formats", _codec("jpegxl", read_jxl)),
+    "jp2": ("a JPEG 2000 picture", "imagecodecs", "formats", _codec("jpeg2k", read_jp2)),
     "raw": ("a camera raw file", "rawpy", "raw", _raw),
 }

@@ -14,11 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
 from upres.images.icc_matrix import Levels, MatrixProfile, read_matrix_profile
-from upres.images.vips import VipsError, attempt, begin_pixels
+from upres.images.vips import VipsError, attempt, begin_pixels, pyvips
 
 _SPACES = {b"GRAY": "gray", b"RGB ": "RGB", b"CMYK": "CMYK"}
 # A profile that moves no color further counts as sRGB: vendors' sRGB profiles differ by about one 8-bit level.
@@ -122,12 +121,13 @@ def share_outside(levels: Levels, icc: bytes) -> float:
     return float(moved.mean())
 
 
-def wrap(levels: Levels) -> Any:
+def wrap(levels: Levels | NDArray[np.float32]) -> Any:
     """A pyvips image over the memory of `levels`, h w c (no copy if contiguous); it keeps the array alive."""
     height, width, bands = levels.shape
     wide = levels.dtype == np.uint16
     memory: Any = np.ascontiguousarray(levels)
-    image = pyvips.Image.new_from_memory(memory, width, height, bands, "ushort" if wide else "uchar")
+    format = {"uint16": "ushort", "uint8": "uchar", "float32": "float"}[levels.dtype.name]
+    image = pyvips.Image.new_from_memory(memory, width, height, bands, format)
     names = ("grey16", "rgb16") if wide else ("b-w", "srgb")
     return image.copy(interpretation=names[bands >= 3])
 

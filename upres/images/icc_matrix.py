@@ -96,7 +96,7 @@ class MatrixProfile:
         for rows in _blocks(levels.shape):
             block = levels[rows]
             light = np.stack([lights[i][block[:, :, i]] for i in range(3)], axis=-1)
-            result[rows] = _encode_srgb(light @ self.forward.T)
+            result[rows] = encode_srgb(light @ self.forward.T)
         return result
 
     def from_srgb(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -104,7 +104,7 @@ class MatrixProfile:
         result = np.empty(pixels.shape, np.float32)
         for rows in _blocks(pixels.shape):
             with np.errstate(invalid="ignore", over="ignore"):  # NaN passes through; `quantize` rejects it
-                light = _decode_srgb(pixels[rows].astype(np.float64)) @ self.back.T
+                light = decode_srgb(pixels[rows].astype(np.float64)) @ self.back.T
                 for i, curve in enumerate(self.curves):
                     result[rows][:, :, i] = curve.encode(light[:, :, i])
         return result
@@ -223,13 +223,13 @@ def _check_rise(y: Wide, name: str) -> None:
         raise _damaged(f"{name} does not increase")
 
 
-def _encode_srgb(light: Wide) -> Wide:
+def encode_srgb(light: Wide) -> Wide:
     """IEC 61966-2-1, 5.2, extended to negative values and above 1 as in IEC 61966-2-2 (scRGB)."""
     size = np.abs(light)
     return np.copysign(np.where(size <= 0.0031308, 12.92 * size, 1.055 * size ** (1.0 / 2.4) - 0.055), light)
 
 
-def _decode_srgb(code: Wide) -> Wide:
+def decode_srgb(code: Wide) -> Wide:
     size = np.abs(code)
     return np.copysign(np.where(size <= 12.92 * 0.0031308, size / 12.92, ((size + 0.055) / 1.055) ** 2.4), code)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast, overload
 
 import numpy as np
@@ -23,17 +23,38 @@ NAMED_SUFFIXES = frozenset(
         *(".dcm", ".dicom", ".ima", ".nii", ".nii.gz"),
     }
 )
-WRITABLE_FORMATS = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".jfif": "jpeg",
-    ".webp": "webp",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".avif": "avif",
-}
+_QUALITY = 95  # of a JPEG whose source was none
 _BLOCK_VALUES = 1 << 20  # rounded at a time: bounds memory at little overhead
+
+
+@dataclass(frozen=True, slots=True)
+class JpegCoding:
+    """How a JPEG was compressed.
+
+    Args:
+        quality: 1 to 100, that of libjpeg's tables which are nearest.
+        subsampled: Whether chroma has half the resolution both ways (4:2:0) or less.
+    """
+
+    quality: int
+    subsampled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SceneLight:
+    """What pixels mean that come from the light of a scene: v = white x decoded sRGB, also above 1 and below 0.
+
+    Args:
+        white: The light that has the code 1.
+        half: Whether the file stores half precision.
+        brighter: Whether some light is above `white`.
+        primaries: x and y of red, green, blue and white, where they are not sRGB's.
+    """
+
+    white: float
+    half: bool = False
+    brighter: bool = False
+    primaries: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +63,8 @@ class Picture:
 
     Args:
         pixels: float32 `h w c`, c 1 (gray, encoded as in the file) or 3 (sRGB-encoded RGB), upright. In [0, 1], or
-            outside it for colors of a wide-gamut `icc`: sRGB's curve then extends beyond, odd about 0.
+            outside it for colors of a wide-gamut `icc` and light of a `scene`: sRGB's curve then extends beyond, odd
+            about 0.
         alpha: float32 `h w` in [0, 1], or None; the color is not premultiplied.
         depth: 8 or 16 bits a sample.
         icc: The color profile of the file, to which writing converts back; None for sRGB.
@@ -53,6 +75,8 @@ class Picture:
         iptc: IPTC records, without the resource of Photoshop around them.
         tiff_tags: Fields for a TIFF result: georeference, text, calibration.
         bands: Further bands of a TIFF, which are no colors: float32 `h w k` in [0, 1], or None.
+        jpeg: How the source file was compressed, which a JPEG result follows; None for other formats.
+        scene: What the pixels of an OpenEXR or Radiance HDR stand for; None for others.
         format: The format of the source file.
         notes: What the user should know, such as what was lost in reading.
 
@@ -73,6 +97,8 @@ class Picture:
     iptc: bytes | None = None
     tiff_tags: dict[int, Entry] = field(default_factory=dict[int, Entry])
     bands: NDArray[np.float32] | None = None
+    jpeg: JpegCoding | None = None
+    scene: SceneLight | None = None
     format: str = "png"
     notes: tuple[str, ...] = ()
 
@@ -95,6 +121,14 @@ class Picture:
     def band_count(self) -> int:
         """How many bands it has beyond its colors and alpha."""
         return 0 if self.bands is None else self.bands.shape[2]
+
+
+def with_chroma(picture: Picture, chroma: str | None) -> Picture:
+    """The picture, to be written as a JPEG with chroma at full ("444") or half resolution ("420"); None: as it is."""
+    if chroma is None:
+        return picture
+    quality = _QUALITY if picture.jpeg is None else picture.jpeg.quality
+    return replace(picture, jpeg=JpegCoding(quality, chroma == "420"))
 
 
 def _is_floats(value: Any, axes: int) -> bool:
@@ -131,6 +165,8 @@ _FIELDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("dpi", _is_dpi, "None or two positive numbers, (h, w)"),
     ("texts", lambda x: isinstance(x, tuple) and all(map(_is_pair, cast(Any, x))), "a tuple of (keyword, text)"),
     ("tiff_tags", lambda x: isinstance(x, dict), "a dict"),
+    ("scene", lambda x: x is None or isinstance(x, SceneLight), "None or a SceneLight"),
+    ("jpeg", lambda x: x is None or isinstance(x, JpegCoding), "None or a JpegCoding"),
     ("format", lambda x: isinstance(x, str), "a string"),
     ("notes", _is_strings, "a tuple of strings"),
 )

@@ -7,14 +7,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from upres.errors import InputError
-from upres.images.adjust import adjusted
+from upres.images.adjust import Samples, adjusted, floats_of, upright_view
 from upres.images.bands import count_bands, has_transparency, split_bands
 from upres.images.exif import is_adobe_rgb, read_dpi
 from upres.images.facts import Facts
@@ -27,6 +25,7 @@ from upres.images.icc import (
     share_outside,
     to_srgb,
     unwrap,
+    wrap,
 )
 from upres.images.isolation import isolatable
 from upres.images.picture import Header, Picture
@@ -48,7 +47,6 @@ _KINDS = {
     "char": "signed integers",
     "short": "signed integers",
 }
-_Samples = Levels | NDArray[np.float32]
 _INTERPRETATIONS = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "multiband"})
 
 
@@ -56,14 +54,14 @@ _INTERPRETATIONS = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "
 def read_header(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     """Read size, channels, depth and format without decoding pixels; `source` and errors as in `read_picture`."""
     found = identify(source)
-    return _header(_open(found.data, found.name, found.format), found)
+    return _header(_image_of(found), found)
 
 
 @isolatable(bytes, type(None))
 def read_xmp(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
     """The XMP of a picture, without decoding it; None where there is none. Raises as `read_header` does."""
     found = identify(source)
-    return _blob(_open(found.data, found.name, found.format), "xmp-data")
+    return _blob(_image_of(found), "xmp-data")
 
 
 @isolatable(Picture)
@@ -97,7 +95,7 @@ class OpenPicture:
     def __init__(self, source: str | os.PathLike[str] | bytes | BinaryIO, max_pixels: int) -> None:
         self.found = identify(source)
         name, form, facts = self.found.name, self.found.format, self.found.facts
-        self.image = image = _open(self.found.data, name, form)
+        self.image = image = _image_of(self.found)
         self.header = header = _header(image, self.found)
         if header.height * header.width > max_pixels:
             raise InputError(
@@ -123,8 +121,8 @@ class OpenPicture:
         icc, colors = _colors(self.image, colors, _said_profile(self.image, facts, self.exif, notes), notes)
         dpi = (None if self.exif is None or self.found.format == "tiff" else read_dpi(self.exif)) or facts.dpi
         return Picture(
-            pixels=_floats(_upright(colors, self.turn)),
-            alpha=None if alpha is None else _floats(_upright(alpha, self.turn))[:, :, 0],
+            pixels=floats_of(upright_view(colors, self.turn)),
+            alpha=None if alpha is None else floats_of(upright_view(alpha, self.turn))[:, :, 0],
             depth=self.header.depth,
             icc=icc,
             exif=self.exif,
@@ -133,7 +131,9 @@ class OpenPicture:
             texts=facts.texts,
             iptc=facts.iptc,
             tiff_tags=facts.tags,
-            bands=None if bands is None else _floats(_upright(bands, self.turn)),
+            bands=None if bands is None else floats_of(upright_view(bands, self.turn)),
+            jpeg=facts.jpeg,
+            scene=facts.scene,
             format=self.found.format,
             notes=tuple(notes),
         )
@@ -146,8 +146,11 @@ class OpenPicture:
         return np.bitwise_or(levels, np.right_shift(levels, np.uint16(bits)), dtype=np.uint16)
 
 
-def _open(source: Path | bytes, name: str, form: str) -> Any:
-    """A pyvips image with only its header read. Raises `InputError`."""
+def _image_of(found: Source) -> Any:
+    """A pyvips image with only its header read, or around what is decoded. Raises `InputError`."""
+    if found.codes is not None:
+        return wrap(found.codes)
+    source, name, form = found.data, found.name, found.format
     try:
         image = attempt(lambda: load(source, LOADERS[form], "error"))
     except VipsError as error:
@@ -164,6 +167,8 @@ def _decode(opened: OpenPicture) -> Levels:
     Truncated files fail both ways. Strict decoding fails on warnings: they are the only sign of altered bytes in a
     progressive JPEG, but harmless stray bytes raise one too and must not reject a photograph.
     """
+    if opened.found.codes is not None:
+        return cast(Levels, opened.found.codes)  # floats, which no step below changes
     image, source, name, form = opened.image, opened.found.data, opened.found.name, opened.found.format
     try:
         levels = attempt(lambda: unwrap(load(source, LOADERS[form], "warning")))
@@ -196,7 +201,7 @@ def damaged(name: str, form: str, error: VipsError) -> InputError:
 def _header(image: Any, found: Source) -> Header:
     """The header, once the file is complete and can hold what it claims."""
     name, form = found.name, found.format
-    depth = {"uchar": 8, "ushort": 16}.get(image.format)
+    depth = {"uchar": 8, "ushort": 16, "float": None if found.codes is None else 16}.get(image.format)
     extra = found.facts.extra if form == "tiff" else (0,) * bool(image.hasalpha())
     alpha = has_transparency(extra) if form == "tiff" else bool(extra)
     colors = image.bands - len(extra)
@@ -213,7 +218,8 @@ def _header(image: Any, found: Source) -> Header:
         height, width = width, height
     gray, bands = colors == 1 or found.facts.gray, count_bands(found.facts.extra)
     upright = int(_field(image, "orientation", 1)) <= 1
-    by_rows = not alpha and not bands and upright and _converts_by_rows(image, found.facts)
+    whole = alpha or bands or found.codes is not None
+    by_rows = not whole and upright and _converts_by_rows(image, found.facts)
     header = Header(height, width, 1 if gray else 3, alpha, depth, form, bands, by_rows)
     check_claim(name, header, found.data)
     check_complete(name, form, found.data)
@@ -242,7 +248,7 @@ def _said_profile(image: Any, facts: Facts, exif: bytes | None, notes: list[str]
     return icc
 
 
-def _colors(image: Any, colors: Levels, icc: bytes | None, notes: list[str]) -> tuple[bytes | None, _Samples]:
+def _colors(image: Any, colors: Levels, icc: bytes | None, notes: list[str]) -> tuple[bytes | None, Samples]:
     """(profile to keep, colors h w 1 or sRGB h w 3); converted colors are 16-bit levels, or unclipped floats."""
     cmyk, count = image.interpretation == "cmyk", colors.shape[2]
     space = "CMYK" if cmyk else "gray" if count == 1 else "RGB"
@@ -270,25 +276,6 @@ def _colors(image: Any, colors: Levels, icc: bytes | None, notes: list[str]) -> 
             notes.append(f"the color profile was ignored ({error})")
             icc = None
     return icc, colors
-
-
-def _upright(levels: _Samples, turn: int) -> _Samples:
-    """An upright view of h w c. EXIF orientation (CIPA DC-008, tag 274): 5 to 8 transpose, then flip."""
-    if turn >= 5:
-        levels = levels.transpose(1, 0, 2)
-    if turn in (3, 4, 7, 8):
-        levels = levels[::-1]
-    if turn in (2, 3, 6, 7):
-        levels = levels[:, ::-1]
-    return levels
-
-
-def _floats(levels: _Samples) -> NDArray[np.float32]:
-    """Levels scaled to [0, 1] as float32, floats unchanged; contiguous."""
-    if levels.dtype == np.float32:
-        return np.ascontiguousarray(levels, np.float32)
-    top = np.float32(255 if levels.dtype == np.uint8 else 65535)
-    return np.divide(levels, top, out=np.empty(levels.shape, np.float32), dtype=np.float32, casting="unsafe")
 
 
 def _field(image: Any, name: str, default: Any) -> Any:

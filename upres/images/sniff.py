@@ -27,6 +27,7 @@ _OTHERS = (
     (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
     (b"v/1\x01", "an OpenEXR picture"),
     (b"#?RADIANCE", "a Radiance HDR picture"),
+    (b"#?RGBE", "a Radiance HDR picture"),
     (b"FUJIFILMCCD-RAW", RAW),
     (b"IIRO", RAW),
     (b"IIRS", RAW),
@@ -47,6 +48,8 @@ FOREIGN = {
     "seems to be a JPEG XL picture": "jxl",
     "seems to be a JPEG 2000 picture": "jp2",
     "seems to be an HEIC picture": "heic",
+    "seems to be an OpenEXR picture": "exr",
+    "seems to be a Radiance HDR picture": "hdr",
     f"seems to be {RAW}": "raw",
     _PNM: "pnm",
 }

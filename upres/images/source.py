@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from upres.errors import InputError
 from upres.images.facts import Facts, read_facts, repaired
 from upres.images.sniff import FOREIGN, HEAD_BYTES, sniff
@@ -23,12 +26,14 @@ class Source:
         data: A path or the bytes of the file, repaired where decoders are too strict.
         format: "png", "jpeg", ...
         facts: What the file says of its picture.
+        codes: The decoded pixels, float32 h w c, of a kind that is decoded as a whole; None for others.
     """
 
     name: str
     data: Path | bytes
     format: str
     facts: Facts
+    codes: NDArray[np.float32] | None = None
 
 
 class NamedBytes(bytes):
@@ -54,11 +59,15 @@ def identify(source: str | os.PathLike[str] | bytes | BinaryIO) -> Source:
         except OSError as error:
             raise InputError(f"cannot read {name}: {error.strerror or error}; check the disk") from error
     if facts.format is None:
-        kind = FOREIGN.get(facts.refusal) or ("tga" if name.lower().endswith(".tga") else None)
+        kind = FOREIGN.get(facts.refusal) or ("tga" if _is_tga(name, data) else None)
         if kind is None:
             raise unsupported(name, facts.refusal)
         from upres.images import foreign  # most pictures need none of it
 
+        if kind in foreign.SCENES:
+            scene = foreign.as_scene(name, data, kind)
+            facts = Facts(kind, notes=scene.notes, texts=scene.texts, dpi=scene.dpi, scene=scene.scene)
+            return Source(name, data, kind, facts, scene.codes)
         data, notes = foreign.as_png(name, data, kind)
         facts = read_facts(data, "png")
         return Source(name, data, "png", replace(facts, notes=(*notes, *facts.notes)))
@@ -73,7 +82,7 @@ def to_send(source: str | os.PathLike[str] | bytes | BinaryIO) -> tuple[Path | b
     """
     data, name, head = _begun(source)
     form, seems = sniff(head)
-    if form is None and seems not in FOREIGN and not name.lower().endswith(".tga"):
+    if form is None and seems not in FOREIGN and not _is_tga(name, data):
         raise unsupported(name, seems)
     return data, name
 
@@ -84,6 +93,11 @@ def _begun(source: str | os.PathLike[str] | bytes | BinaryIO) -> tuple[Path | by
     if isinstance(data, Path):
         return data, shown(data), _head(data)
     return data, source.name if isinstance(source, NamedBytes) else "the picture", data[:HEAD_BYTES]
+
+
+def _is_tga(name: str, data: Path | bytes) -> bool:
+    """By its name, or by the end that version 2 of the format has: nothing at its beginning tells."""
+    return name.lower().endswith(".tga") or (isinstance(data, bytes) and data.endswith(b"TRUEVISION-XFILE.\0"))
 
 
 def _path_or_bytes(source: str | os.PathLike[str] | bytes | BinaryIO) -> Path | bytes:

@@ -13,10 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pyvips
-
 from upres.system.fork import ForkGuard
+from upres.system.packages import import_failure
 from upres.system.text import first_line
+
+try:
+    import pyvips as pyvips  # what other modules import from here
+except (ImportError, OSError) as error:  # OSError: the package without its library
+    raise import_failure("reading and writing pictures", "", "pyvips", error) from error
 
 T = TypeVar("T")
 

@@ -10,20 +10,19 @@ import errno
 import io
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import numpy as np
-import pyvips
-from numpy.typing import NDArray
-
 from upres.errors import OutputError
-from upres.images import png_chunks
-from upres.images.bands import joined_bands, kinds_in
+from upres.images import foreign_out, png_chunks
 from upres.images.embed import embed, metadata_notes, needs_exif_item
-from upres.images.icc import Levels, color_space, from_srgb, is_srgb, matrix_profile, wrap
-from upres.images.picture import WRITABLE_FORMATS, Picture, quantize
-from upres.images.vips import VipsError, attempt, begin_pixels
+from upres.images.formats import FOREIGN_FORMATS, FORMATS, SCENE_FORMATS, WRITABLE_FORMATS
+from upres.images.icc import Levels, color_space, wrap
+from upres.images.levels import levels_to_write, levels_type
+from upres.images.picture import Picture
+from upres.images.target_size import check_target_kb, encode_within
+from upres.images.vips import VipsError, attempt, begin_pixels, pyvips
 from upres.images.xmp import upright
 from upres.system.files import output_error, write_atomic
 from upres.system.folders import exists, is_file, is_folder
@@ -31,26 +30,25 @@ from upres.system.folders import exists, is_file, is_folder
 _LOG = logging.getLogger(__name__)
 _MM_PER_INCH = 25.4
 _DPI_UNKNOWN = 72.0  # the value that EXIF (CIPA DC-008, tag 282) prescribes for an unknown resolution
-# Longest side that the encoders accept; the formats themselves allow more for PNG, AVIF and (65,535) JPEG.
-_LONGEST_PX = {"png": 1_000_000, "jpeg": 65_500, "webp": 16_383, "tiff": 10_000_000, "avif": 16_384}
-_BITS = {"png": 16, "jpeg": 8, "webp": 8, "tiff": 16, "avif": 12}
-_QUALITY = {"jpeg": 95, "webp": 95, "avif": 80}
+_TELL_BELOW = 75  # JPEG quality, as libjpeg's default, below which a result shows blocks
 _NO_EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"  # a block without fields, in place of the one that is embedded later
 _BIGTIFF_FROM = 3_500_000_000  # bytes of pixels; offsets in classic TIFF end at 4 GiB
 # An upscaled 4 MP photograph, one thread, levels 1 / 2 / 3 / 6: filter "up" gives 5.5 / 3.7 / 3.4 / 3.2 MB in
 # 0.05 / 0.08 / 0.10 / 0.31 s; "none" is twice as large, "sub" and "paeth" are larger and slower.
 _PNG_LEVEL = 2
-_STRIP_ROWS = 256
 
 
 def check_writable(format: str, height: int, width: int, depth: int = 8) -> None:
-    """Raise `OutputError` if `format` cannot hold a picture of this size and depth (8 or 16); call before the work."""
+    """Raise `OutputError` if `format` cannot hold a picture of this size and depth (8 or 16), or the package that
+    writes it is missing; call before the work.
+    """
     _check_format(format)
+    foreign_out.check_installed(format)
     if depth not in (8, 16):
         raise OutputError(f"depth must be 8 or 16, got {depth}")
     if height < 1 or width < 1:
         raise OutputError(f"a picture has at least one pixel, got {width} x {height}")
-    longest = _LONGEST_PX[format]
+    longest = FORMATS[format].longest_px
     if max(height, width) > longest:
         raise OutputError(
             f"{format} holds at most {longest:,} pixels a side, the result has {width:,} x {height:,}; write "
@@ -58,14 +56,22 @@ def check_writable(format: str, height: int, width: int, depth: int = 8) -> None
         )
 
 
-def writing_notes(picture: Picture, format: str) -> tuple[str, ...]:
-    """What `format` cannot hold of this picture, as messages for the user. `encode_picture` logs them as warnings."""
+def writing_notes(picture: Picture, format: str, quality: int | None = None) -> tuple[str, ...]:
+    """What `format` cannot hold of this picture, as messages for the user. `encode_picture` logs them as warnings.
+
+    quality: As it is asked for.
+    """
     _check_format(format)
+    form = FORMATS[format]
     notes: list[str] = []
-    if picture.depth > _BITS[format]:
-        notes.append(f"16 bits a sample were rounded to {_BITS[format]} for {format}; write png or tiff to keep them")
-    if format == "jpeg" and picture.alpha is not None:
-        notes.append("transparency was blended with white, since jpeg has none; write png to keep it")
+    if picture.depth > form.bits:
+        notes.append(f"16 bits a sample were rounded to {form.bits} for {format}; write png or tiff to keep them")
+    if "alpha" not in form.holds and picture.alpha is not None:
+        notes.append(f"transparency was blended with white, since {format} has none; write png to keep it")
+    if picture.scene is not None and picture.scene.brighter and format not in SCENE_FORMATS:
+        notes.append(f"{format} ends at white, and brighter light was cut off; write exr to keep it")
+    if quality is None and format == "jpeg" and picture.jpeg is not None and picture.jpeg.quality < _TELL_BELOW:
+        notes.append(f"written with quality {picture.jpeg.quality}, as the source; `quality=90` shows no blocks")
     notes += metadata_notes(picture, format)
     return tuple(notes)
 
@@ -77,22 +83,29 @@ def write_picture(
     format: str | None = None,
     quality: int | None = None,
     png_level: int | None = None,
+    target_kb: int | None = None,
 ) -> None:
     """Encode a picture and write it.
 
     Args:
         picture: What to write.
         target: A path, which is written atomically, or a file open for writing in binary mode.
-        format: "png", "jpeg", "webp", "tiff" or "avif"; by default from the suffix of the path. An open file needs it.
-        quality: 1 to 100, for jpeg (default 95), webp (95) and avif (80).
+        format: "png", "jpeg", "webp", "tiff", "avif", or one that another package writes: "heic", "jxl", "jp2", "bmp",
+            "tga", "exr", "hdr", and without one "pnm" and "pam". By default from the suffix of the path; an open file
+            needs it.
+        quality: 1 to 100, for jpeg, webp (default 95), heic (90), avif (80) and jxl (100, which loses nothing). Without
+            one, a jpeg has quality and chroma of a source that was one (`Picture.jpeg`), else 95 and full chroma.
         png_level: zlib level, 0 (fast) to 9 (small); 2 by default.
+        target_kb: The file has at most this many times 1,000 bytes: the highest quality that gives it is taken, up to
+            `quality`. For formats with a quality.
 
     Raises:
+        UsageError: `target_kb` for a format without a quality.
         OutputError: The suffix is unknown, `format` cannot hold the picture, or the target cannot be written.
         ForkedError: The process was forked after its parent had decoded or encoded a picture.
     """
     if not isinstance(target, str | os.PathLike):
-        _write_file(picture, target, format, quality, png_level)
+        _write_file(picture, target, format, quality, png_level, target_kb)
         return
     target = Path(target)
     if format is None:
@@ -101,7 +114,8 @@ def write_picture(
             suffixes, found = ", ".join(WRITABLE_FORMATS), target.suffix or "none"
             raise OutputError(f"cannot write {target}: expected a suffix of {suffixes}; got {found}")
     check_target(target)
-    write_atomic(target, encode_picture(picture, format, quality=quality, png_level=png_level))
+    data = encode_picture(picture, format, quality=quality, png_level=png_level, target_kb=target_kb)
+    write_atomic(target, data)
 
 
 def check_target(target: Path) -> None:
@@ -115,14 +129,20 @@ def check_target(target: Path) -> None:
 
 
 def _write_file(
-    picture: Picture, file: BinaryIO, format: str | None, quality: int | None, png_level: int | None
+    picture: Picture,
+    file: BinaryIO,
+    format: str | None,
+    quality: int | None,
+    png_level: int | None,
+    target_kb: int | None,
 ) -> None:
     if not hasattr(file, "write") or isinstance(file, io.TextIOBase):
         kind = f"{type(file).__module__}.{type(file).__qualname__}"
         raise OutputError(f"expected a path or a file open in binary mode, got {kind}; use io.BytesIO() for bytes")
     if format is None:
-        raise OutputError(f"format is needed to write to an open file; expected one of {', '.join(_LONGEST_PX)}")
-    left = memoryview(encode_picture(picture, format, quality=quality, png_level=png_level))
+        raise OutputError(f"format is needed to write to an open file; expected one of {', '.join(FORMATS)}")
+    data = encode_picture(picture, format, quality=quality, png_level=png_level, target_kb=target_kb)
+    left = memoryview(data)
     try:
         while left:  # an unbuffered file may accept only a part
             taken = cast("int | None", file.write(left))
@@ -134,78 +154,59 @@ def _write_file(
         raise output_error(Path(str(getattr(file, "name", "the open file"))), error) from error
 
 
-def encode_picture(picture: Picture, format: str, *, quality: int | None = None, png_level: int | None = None) -> bytes:
+def encode_picture(
+    picture: Picture,
+    format: str,
+    *,
+    quality: int | None = None,
+    png_level: int | None = None,
+    target_kb: int | None = None,
+) -> bytes:
     """Encode a picture, logging its `writing_notes`. Arguments are those of `write_picture`.
 
-    Raises `OutputError` if `format` cannot hold the picture or a pixel is NaN.
+    Raises `OutputError` if `format` cannot hold the picture or a pixel is NaN, and as `write_picture` does.
     """
     height, width = picture.pixels.shape[:2]
     check_writable(format, height, width, picture.depth)
-    for note in writing_notes(picture, format):
+    for note in writing_notes(picture, format, quality if target_kb is None else 1):
         _LOG.warning("%s", note)
+    if format in FOREIGN_FORMATS:
+        encode = foreign_out.encoder_of(picture, format)
+        if target_kb is None:
+            return encode(quality)
+        check_target_kb(target_kb, format)
+        return encode_within(encode, target_kb, quality, format)[0]
     image = wrap(levels_to_write(picture, format))
     if picture.bands is not None and picture.pixels.shape[2] == 1:  # several bands are no RGB
         image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
     image = describe(image, picture, format)
     begin_pixels()
+    if target_kb is None:
+        return encode_image(lambda: image, picture, format, quality, png_level)
+    check_target_kb(target_kb, format)
+    data, found = encode_within(lambda q: encode_image(lambda: image, picture, format, q), target_kb, quality, format)
+    _LOG.info("quality %d: %d bytes", found, len(data))
+    return data
+
+
+def encode_image(
+    image: Callable[[], Any], frame: Picture, format: str, quality: int | None, png_level: int | None = None
+) -> bytes:
+    """Encode what `image` returns, an image of libvips that `describe` made, with the metadata of `frame`."""
+    operation, options = save_options(frame, format, quality, png_level)
     try:
-        operation, options = save_options(picture, format, quality, png_level)
-        data: bytes = attempt(lambda: pyvips.Operation.call(f"{operation}_buffer", image, **options))
+        data: bytes = attempt(lambda: pyvips.Operation.call(f"{operation}_buffer", image(), **options))
     except VipsError as error:
+        height, width = frame.pixels.shape[:2]
         raise OutputError(
             f"cannot encode {width} x {height} pixels as {format}: {error}; choose another format"
         ) from error
-    return embed(data, picture, format)
+    return embed(data, frame, format)
 
 
 def _check_format(format: str) -> None:
-    if format not in _LONGEST_PX:
-        raise OutputError(f"format must be one of {', '.join(_LONGEST_PX)}, got {format!r}")
-
-
-def levels_to_write(picture: Picture, format: str) -> Levels:
-    """Levels h w c to encode, in the profile of the picture, alpha last."""
-    depth = 16 if picture.depth == 16 and _BITS[format] > 8 else 8
-    pixels, alpha = picture.pixels, picture.alpha
-    if alpha is not None and format == "jpeg":
-        pixels = pixels * alpha[:, :, None]
-        pixels += 1.0 - alpha[:, :, None]
-        alpha = None
-    colors = _in_profile(pixels, picture.icc, depth)
-    levels = colors if alpha is None else np.concatenate((colors, quantize(alpha, depth)[:, :, None]), axis=2)
-    if picture.bands is not None and format == "tiff":
-        kinds = kinds_in(picture.tiff_tags, picture.bands.shape[2], alpha is not None)
-        levels = joined_bands(levels, quantize(picture.bands, depth), kinds)
-    return _of_12_bits(levels) if depth > _BITS[format] else levels
-
-
-def levels_type(picture: Picture, format: str) -> tuple[np.dtype[Any], int]:
-    """Type and channels of `levels_to_write`."""
-    alpha = picture.alpha is not None and format != "jpeg"
-    wide = picture.depth == 16 and _BITS[format] > 8
-    return np.dtype(np.uint16 if wide else np.uint8), picture.pixels.shape[2] + alpha
-
-
-def _of_12_bits(levels: Levels) -> Levels:
-    """Round 16 bits to 12, kept in the high bits: libvips would truncate, which darkens."""
-    result = np.empty(levels.shape, np.uint16)
-    for top in range(0, len(levels), _STRIP_ROWS):
-        strip = levels[top : top + _STRIP_ROWS].astype(np.float32)
-        strip *= np.float32(4095.0 / 65535.0 / 65535.0)  # so that `quantize` rounds to 0..4095
-        result[top : top + _STRIP_ROWS] = quantize(strip, 16) << 4
-    return result
-
-
-def _in_profile(pixels: NDArray[np.float32], icc: bytes | None, depth: int) -> Levels:
-    if icc is None or pixels.shape[2] != 3 or is_srgb(icc):
-        return quantize(pixels, depth)
-    exact = matrix_profile(icc)
-    if exact is None:
-        return from_srgb(quantize(pixels, 16), icc, depth)
-    levels = np.empty(pixels.shape, np.uint16 if depth == 16 else np.uint8)
-    for top in range(0, len(pixels), _STRIP_ROWS):  # in strips, to bound memory
-        levels[top : top + _STRIP_ROWS] = quantize(exact.from_srgb(pixels[top : top + _STRIP_ROWS]), depth)
-    return levels
+    if format not in FORMATS:
+        raise OutputError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
 
 
 def png_of(levels: Levels, icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> bytes:
@@ -241,12 +242,14 @@ def save_options(
 ) -> tuple[str, dict[str, Any]]:
     """The operation of libvips that encodes `format`, such as "pngsave", and its options."""
     common: dict[str, Any] = {"keep": "icc:xmp:exif" if needs_exif_item(picture, format) else "icc:xmp"}
-    q = quality if quality is not None else _QUALITY.get(format, 0)
+    source = picture.jpeg if format == "jpeg" and quality is None else None
+    q = quality or (FORMATS[format].quality if source is None else source.quality)
     level = png_level if png_level is not None else _PNG_LEVEL
     if format == "png":
         return "pngsave", {"compression": level, "filter": "up" if level else "none", **common}
     if format == "jpeg":
-        return "jpegsave", {"Q": q, "subsample_mode": "off", **common}
+        subsampled = picture.jpeg is not None and picture.jpeg.subsampled
+        return "jpegsave", {"Q": q, "subsample_mode": "on" if subsampled else "off", **common}
     if format == "webp":
         return "webpsave", {"Q": q, "smart_subsample": True, **common}
     if format == "avif":

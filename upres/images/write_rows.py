@@ -11,26 +11,23 @@ strips are the bands, in a thread of its own; WebP and AVIF collect them before 
 from __future__ import annotations
 
 import queue
-import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
-
-import numpy as np
-import pyvips
 
 from upres.errors import OutputError
 from upres.images.embed import add_to_tiff, embed, head_is_complete
 from upres.images.icc import Levels
 from upres.images.picture import Picture
-from upres.images.vips import VipsError, attempt_once, begin_pixels
-from upres.images.write import check_target, check_writable, describe, levels_type, save_options
-from upres.system.files import open_atomic
+from upres.images.raw_tiff import RawTiff
+from upres.images.target_size import encode_within
+from upres.images.vips import VipsError, attempt_once, begin_pixels, load, pyvips
+from upres.images.write import check_target, check_writable, encode_image, save_options
+from upres.system.files import open_atomic, output_error, partial_path, write_atomic
 
 WHOLE_FORMATS = ("webp", "avif")  # whose encoders hold the whole picture
-_STRIP_ROWS = 16
 _WAKE_S = 0.2
 
 
@@ -42,12 +39,14 @@ def write_rows(
     *,
     quality: int | None = None,
     png_level: int | None = None,
+    target_kb: int | None = None,
 ) -> None:
     """Write a picture atomically while its bands are made: one is encoded while the next one is computed.
 
     frame: The picture; of its pixels and alpha only the shapes are read.
     bands: The levels of `levels_to_write`, h' w c, from the top; up to three are alive at a time.
-    target, format, quality, png_level: As for `write_picture`.
+    target, format, quality, png_level, target_kb: As for `write_picture`. For a `target_kb` the levels go to a file
+        beside the target first, from which each quality is tried.
 
     Raises `OutputError` if the target cannot be written, and what `bands` raises; the target is then unchanged.
     """
@@ -55,20 +54,50 @@ def write_rows(
     check_writable(format, height, width, frame.depth)
     check_target(target)
     begin_pixels()
+    if target_kb is not None:
+        _write_within(frame, bands, target, format, quality, target_kb)
+        return
     with open_atomic(target) as file:
         encoder = _Encoder(frame, format, quality, png_level, file)
         try:
-            rows = 0
-            for band in bands:
+            for band in _all_rows(bands, height):
                 encoder.put(band)
-                rows += len(band)
-            if rows != height:
-                raise OutputError(f"the encoder got {rows} of {height} rows; please report it")
             encoder.finish()
         finally:
             encoder.stop()
         if format == "tiff":
             add_to_tiff(file, frame)
+
+
+def _all_rows(bands: Iterable[Levels], height: int) -> Iterator[Levels]:
+    rows = 0
+    for band in bands:
+        yield band
+        rows += len(band)
+    if rows != height:
+        raise OutputError(f"the encoder got {rows} of {height} rows; please report it")
+
+
+def _write_within(
+    frame: Picture, bands: Iterable[Levels], target: Path, format: str, quality: int | None, target_kb: int
+) -> None:
+    raw, kept = RawTiff(frame, format), partial_path(target)
+    try:
+        try:
+            with kept.open("wb") as file:
+                file.write(raw.head)
+                for band in _all_rows(bands, frame.pixels.shape[0]):
+                    file.write(raw.bytes_of(band))
+        except OSError as error:
+            raise output_error(target, error) from error
+
+        def encoded(quality: int) -> bytes:
+            return encode_image(lambda: raw.picture_of(load(kept, "tiffload", "error")), frame, format, quality)
+
+        data, _ = encode_within(encoded, target_kb, quality, format)
+    finally:
+        kept.unlink(missing_ok=True)
+    write_atomic(target, data)
 
 
 class _Encoder:
@@ -127,15 +156,13 @@ class _Encoder:
             self._ended.set()
 
     def _encode(self, operation: str, options: dict[str, Any]) -> None:
-        strips = _Strips(self._frame, self._format, self._bands.get)
+        raw = RawTiff(self._frame, self._format)
+        strips = _Strips(raw, self._bands.get)
         source = pyvips.SourceCustom()
         source.on_read(self._guarded(strips.read, b""))
         source.on_seek(strips.seek)
         image = pyvips.Operation.call("tiffload_source", source, access="sequential", fail_on="error")
-        if strips.channels > 1:
-            image = image.bandfold(factor=strips.channels)
-        names = ("grey16", "rgb16") if image.format == "ushort" else ("b-w", "srgb")
-        image = describe(image.copy(interpretation=names[strips.channels >= 3]), self._frame, self._format)
+        image = raw.picture_of(image)
         target = pyvips.TargetCustom()
         target.on_write(self._guarded(self._output.write, 0))
         if self._format == "tiff":
@@ -158,41 +185,17 @@ class _Encoder:
 
 
 class _Strips:
-    """The bytes of an uncompressed BigTIFF of gray samples, `channels` times as wide as the picture."""
+    """The bytes of a `RawTiff` whose bands come one after the other."""
 
-    def __init__(self, frame: Picture, format: str, take: Callable[[], Levels | None]) -> None:
-        height, width = frame.pixels.shape[:2]
-        dtype, self.channels = levels_type(frame, format)
-        row = width * self.channels * dtype.itemsize
-        count = -(-height // _STRIP_ROWS)
-        arrays_at = 16 + 8 + 9 * 20 + 8
-        pixels_at = arrays_at + (16 * count if count > 1 else 0)
-        offsets = [pixels_at + index * _STRIP_ROWS * row for index in range(count)]
-        sizes = [min(_STRIP_ROWS, height - index * _STRIP_ROWS) * row for index in range(count)]
-        entries = (
-            (256, 4, 1, width * self.channels),
-            (257, 4, 1, height),
-            (258, 3, 1, 8 * dtype.itemsize),
-            (259, 3, 1, 1),  # uncompressed
-            (262, 3, 1, 1),  # black is zero
-            (273, 16, count, arrays_at if count > 1 else offsets[0]),
-            (277, 3, 1, 1),
-            (278, 4, 1, _STRIP_ROWS),
-            (279, 16, count, arrays_at + 8 * count if count > 1 else sizes[0]),
-        )
-        head = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(entries))
-        head += b"".join(struct.pack("<HHQQ", *entry) for entry in entries) + bytes(8)
-        if count > 1:
-            head += struct.pack(f"<{2 * count}Q", *offsets, *sizes)
-        self._head, self._end, self._at = head, pixels_at + height * row, 0
-        self._take, self._dtype = take, dtype.newbyteorder("<")
-        self._band, self._band_at = memoryview(b""), pixels_at
+    def __init__(self, raw: RawTiff, take: Callable[[], Levels | None]) -> None:
+        self._raw, self._take, self._at = raw, take, 0
+        self._band, self._band_at = memoryview(b""), raw.pixels_at
 
     def read(self, size: int) -> bytes:
         """The next bytes; none if the bands have ended early."""
-        if self._at < len(self._head):
-            part = self._head[self._at : self._at + size]
-        elif self._at >= self._end:
+        if self._at < len(self._raw.head):
+            part = self._raw.head[self._at : self._at + size]
+        elif self._at >= self._raw.end:
             return b""
         else:
             while self._at >= self._band_at + len(self._band):
@@ -200,7 +203,7 @@ class _Strips:
                 if band is None:
                     return b""
                 self._band_at += len(self._band)
-                self._band = np.ascontiguousarray(band, self._dtype).data.cast("B")
+                self._band = self._raw.bytes_of(band)
             start = self._at - self._band_at  # the loader reads strips in their order
             part = bytes(self._band[start : start + size])
         self._at += len(part)
@@ -208,7 +211,7 @@ class _Strips:
 
     def seek(self, offset: int, whence: int) -> int:
         """As `io.IOBase.seek`."""
-        self._at = offset + (0, self._at, self._end)[whence]
+        self._at = offset + (0, self._at, self._raw.end)[whence]
         return self._at
 
 

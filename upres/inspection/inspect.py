@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from upres.images.icc import color_space, is_srgb
 from upres.images.io import Picture, read_picture
-from upres.inspection.content import banding, is_drawn, is_gray
-from upres.inspection.jpeg_file import (
+from upres.images.jpeg_tables import (
     JpegTables,
     Table,
     quality_of,
@@ -21,6 +20,7 @@ from upres.inspection.jpeg_file import (
     upright_grid,
     upright_table,
 )
+from upres.inspection.content import banding, is_drawn, is_gray
 from upres.inspection.jpeg_traces import Trace, find_traces
 from upres.inspection.noise import compressed_noise, pixel_noise
 from upres.inspection.profile import profile_name

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.inspection.jpeg_file import standard_table
+from upres.images.jpeg_tables import standard_table
 from upres.inspection.sampling import BLOCK_PX, block_dct, spread_blocks
 
 Array = NDArray[np.float32]

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.inspection.jpeg_file import Table
+from upres.images.jpeg_tables import Table
 from upres.inspection.sampling import block_dct, to_luma
 
 Array = NDArray[np.float32]

@@ -80,8 +80,14 @@ def l2_pool(x: NDArray[np.float32]) -> NDArray[np.float32]:
 def load_dists(folder: Path | None = None) -> Dists:
     """DISTS from its published files in `folder`, or downloaded. Raises `ModelError`."""
     path = published_file(WEIGHTS, folder)
+    alpha, beta = read_channel_weights(path)
+    return Dists(load_backbone("vgg", folder), alpha, beta, sha256_of(path))
+
+
+def read_channel_weights(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """alpha and beta of the 1,475 channels. Raises `ModelError` for another file."""
     state = read_weights(path)
     if set(state) != {"alpha", "beta"} or any(array.size != sum(CHANNELS) for array in state.values()):
         raise ModelError(f"{path} holds no weights of DISTS: expected alpha and beta of {sum(CHANNELS)} channels")
     alpha, beta = (np.asarray(state[key], np.float64).reshape(-1) for key in ("alpha", "beta"))
-    return Dists(load_backbone("vgg", folder), alpha, beta, sha256_of(path))
+    return alpha, beta

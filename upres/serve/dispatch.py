@@ -1,9 +1,12 @@
-"""Have jobs done: a few worker processes, each of which takes the next job from the queue."""
+"""Have jobs done: a few worker processes, each of which takes the next job from the queue.
+
+A worker that writes a result has its networks free: it gets the next job then, as `upres upscale` does. Only first
+attempts run beside another, so that a picture that kills its worker takes no innocent one along twice.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -17,34 +20,11 @@ from upres.serve.job import Job
 from upres.serve.parameters import TYPES
 from upres.serve.problems import Problem, from_document
 from upres.serve.process import WorkerDied, WorkerProcess
-from upres.serve.settings import Settings
-from upres.system.memory import available_bytes
-from upres.system.subprocesses import python_command
-from upres.system.text import parse_bytes
 
-_FREE_SHARE = 0.8  # of the free memory, for all workers together
 _CANCEL_S = 1.0  # for the tile at hand; then the process is killed
 _AGAIN_S = (0.0, 0.5, 2.0, 5.0, 15.0)  # before the next start of a process that does not start
 _MEMORY_SIGNS = ("SIGKILL", "MemoryError", "bad_alloc", "allocate")
 _log = logging.getLogger(__name__)
-
-
-def worker_command(settings: Settings) -> list[str]:
-    """Starts a worker with the limits of these settings."""
-    free = int(_FREE_SHARE * available_bytes()) // settings.workers
-    given = {
-        "memory_bytes": free if settings.memory is None else parse_bytes(settings.memory),
-        "isolate": settings.isolate,
-        "max_pixels_in": settings.max_pixels_in,
-        "max_pixels_out": settings.max_pixels_out,
-        "engine": {
-            "engine": settings.engine,
-            "device": settings.device,
-            "precision": settings.precision,
-            "threads": settings.threads,
-        },
-    }
-    return [*python_command("upres.serve.worker"), json.dumps(given)]
 
 
 class Dispatch:
@@ -52,12 +32,12 @@ class Dispatch:
 
     desk: Its jobs.
     command: Makes the command of a worker.
-    on_result: Called with each result of a kept job, in a thread.
     """
 
     def __init__(self, desk: Desk, command: Callable[[], Sequence[str]]) -> None:
         self._desk, self._command = desk, command
-        self._at: dict[Job, WorkerProcess] = {}
+        self._at: dict[Job, tuple[WorkerProcess, int]] = {}  # with the number of its task
+        self._shared: set[Job] = set()  # running jobs whose times another job has changed
         self._slots: list[asyncio.Task[None]] = []
         self._others: set[asyncio.Task[None]] = set()
         self._processes: set[WorkerProcess] = set()
@@ -101,8 +81,11 @@ class Dispatch:
     async def _work(self) -> None:
         process, failures = WorkerProcess(self._command()), 0
         self._processes.add(process)
+        written: asyncio.Task[None] | None = None  # a job whose result the process writes
         while True:
             if not process.alive:
+                if written is not None:
+                    await asyncio.wait({written})
                 await asyncio.sleep(_AGAIN_S[min(failures, len(_AGAIN_S) - 1)])
                 try:
                     await process.start()
@@ -115,8 +98,28 @@ class Dispatch:
                 _log.info("worker %s is ready", process.pid)
             await self._taking.wait()
             job = await self._take(process)
-            if job is not None and not job.ended:
-                await self._run(job, process)
+            if job is None or job.ended:
+                continue
+            if written is not None and job.attempt > 0:
+                await asyncio.wait({written})
+            written = await self._until_free(job, process)
+
+    async def _until_free(self, job: Job, process: WorkerProcess) -> asyncio.Task[None] | None:
+        """Do a job until it has ended (None), or only its result is left to be written."""
+        freed = asyncio.Event()
+        running = asyncio.create_task(self._run(job, process, freed))
+        self._others.add(running)
+        running.add_done_callback(self._others.discard)
+        waiting = asyncio.create_task(freed.wait())
+        try:
+            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if not running.done() and job.attempt == 1:
+            return running
+        await asyncio.wait({running})
+        running.result()
+        return None
 
     async def _take(self, process: WorkerProcess) -> Job | None:
         """The next job; None if the process dies while it waits for one, which is no attempt of a job."""
@@ -137,18 +140,22 @@ class Dispatch:
             return None
         return job
 
-    async def _run(self, job: Job, process: WorkerProcess) -> None:
-        """Do a job, which has ended then, or waits for its next attempt."""
+    async def _run(self, job: Job, process: WorkerProcess, freed: asyncio.Event) -> None:
+        """Do a job, which has ended then, or waits for its next attempt. `freed`: only its result is to be written."""
         desk = self._desk
         job.attempt += 1
         job.state, job.started_at, job.began, job.progress = "running", time.time(), time.monotonic(), 0.0
         desk.running.add(job)
-        self._at[job] = process
+        beside = [other for other, (at, _) in self._at.items() if at is process]
+        number = process.number()
+        self._at[job] = process, number
+        if beside:
+            self._shared.update((job, *beside))
         facts: dict[str, Any] = {}
         try:
             desk.announce(job, "running")
             async with asyncio.timeout(desk.settings.max_seconds):
-                answer = await process.ask(self._task(job), lambda told: self._told(job, told, facts))
+                answer = await process.ask(self._task(job), number, lambda told: self._told(job, told, facts, freed))
         except WorkerDied as death:
             await self._died(job, str(death))
             return
@@ -167,7 +174,9 @@ class Dispatch:
         finally:
             desk.running.discard(job)
             del self._at[job]
-        await self._answered(job, answer, facts)
+            shared = job in self._shared
+            self._shared.discard(job)
+        await self._answered(job, answer, facts, shared=shared)
 
     def _task(self, job: Job) -> dict[str, Any]:
         return {
@@ -180,8 +189,10 @@ class Dispatch:
             "trace": job.trace,
         }
 
-    def _told(self, job: Job, told: dict[str, Any], facts: dict[str, Any]) -> None:
+    def _told(self, job: Job, told: dict[str, Any], facts: dict[str, Any], freed: asyncio.Event) -> None:
         """A worker's answer before the last."""
+        if told["step"] == "free":
+            freed.set()
         if job.ended:
             return
         if told["step"] == "planned":
@@ -195,7 +206,7 @@ class Dispatch:
         elif told["step"] == "progress":
             self._desk.advance(job, told["share"])
 
-    async def _answered(self, job: Job, answer: dict[str, Any], facts: dict[str, Any]) -> None:
+    async def _answered(self, job: Job, answer: dict[str, Any], facts: dict[str, Any], *, shared: bool) -> None:
         desk = self._desk
         if job.ended:  # canceled meanwhile: its result, if any, is nobody's
             desk.result_path(job).unlink(missing_ok=True)
@@ -204,7 +215,7 @@ class Dispatch:
             job.notes = answer["notes"]
             job.result = {**answer["result"], "type": TYPES[form], "name": result_name(job)}
             if facts:
-                desk.speeds.learn(facts, answer["times"], form, chosen="model" not in job.request)
+                desk.speeds.learn(facts, answer["times"], form, chosen="model" not in job.request, alone=not shared)
                 name = (job.model or {}).get("name", "")
                 desk.metrics.run_seconds.labels(name).observe(sum(answer["times"].values()))
                 desk.metrics.queue_seconds.labels(name).observe(max(0.0, job.began - job.queued))
@@ -240,13 +251,17 @@ class Dispatch:
         task.add_done_callback(self._others.discard)
 
     async def _cancel_slowly(self, job: Job) -> None:
-        process = self._at.get(job)
-        if process is None:
+        at = self._at.get(job)
+        if at is None:
             return
-        await process.cancel()
+        process, number = at
+        await process.cancel(number)
         await asyncio.sleep(_CANCEL_S)
-        if self._at.get(job) is process:
-            process.kill()
+        while self._at.get(job) == at:
+            if sum(other is process for other, _ in self._at.values()) == 1:
+                process.kill()
+                return
+            await asyncio.sleep(_CANCEL_S)  # another job must not pay for this one, whose result is being written
 
     async def _save_copy(self, job: Job, folder: Path) -> None:
         """Copy a result into the user's folder; that it cannot be is noted, and the result is here all the same."""

@@ -25,6 +25,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_mb": (0.001, 100_000),
     "max_mp": (0.0001, 10_000),
     "max_mp_out": (0.0001, 100_000),
+    "max_frames": (1, 1_000_000),
     "max_seconds": (1, 30 * 86400),
     "body_seconds": (1, 86400),
     "keep_hours": (0, 24 * 3650),

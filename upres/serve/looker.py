@@ -51,7 +51,7 @@ class Looker:
             if not self._process.alive:
                 await self._process.start()
             async with asyncio.timeout(_ANSWER_S):
-                return await self._process.ask(task, lambda _: None)
+                return await self._process.ask(task, self._process.number(), lambda _: None)
         except WorkerDied as death:
             _log.warning("the process that looks at pictures %s", death)
             raise Problem("worker_crashed", f"the process that looks at pictures {death}") from death

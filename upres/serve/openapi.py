@@ -164,8 +164,8 @@ def _questions() -> Node:
         "default models", default=TEXT, models={"type": "array", "items": {"$ref": "#/components/schemas/Card"}}
     )
     limits = an_object(
-        "version max_bytes max_pixels_in max_pixels_out max_seconds workers queue queued running keep_s formats "
-        "url_input out",
+        "version max_bytes max_pixels_in max_pixels_out max_frames max_seconds workers queue queued running keep_s "
+        "formats url_input out",
         version=TEXT,
         max_bytes=COUNT,
         formats={"type": "array", "items": TEXT},

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from upres.errors import UpresError, UsageError
-from upres.images.picture import WRITABLE_FORMATS
+from upres.images.formats import CORE_SUFFIXES
 from upres.models.expression import parse, with_denoise
 from upres.serve.problems import Problem, plain
 from upres.system.structs import convert
@@ -19,8 +19,8 @@ from upres.upscaling.choose_model import AUTO
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
 
-FORMATS = tuple(dict.fromkeys(WRITABLE_FORMATS.values()))
-TYPES = {name: f"image/{name}" for name in (*FORMATS, "gif")}
+FORMATS = (*dict.fromkeys(CORE_SUFFIXES.values()), "gif")  # GIF for animations only
+TYPES = {name: f"image/{name}" for name in FORMATS}
 _FORMAT_NAMES = {"jpg": "jpeg", "tif": "tiff"}
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _LONGEST_MODEL = 300

@@ -100,6 +100,7 @@ async def get_limits(request: Request) -> Response:
             "max_bytes": settings.max_bytes,
             "max_pixels_in": settings.max_pixels_in,
             "max_pixels_out": settings.max_pixels_out,
+            "max_frames": settings.max_frames,
             "max_seconds": settings.max_seconds,
             "workers": settings.workers,
             "queue": settings.queue,

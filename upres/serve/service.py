@@ -18,12 +18,13 @@ from upres.models.catalog import list_models
 from upres.models.report import row
 from upres.serve.access import Access
 from upres.serve.desk import Desk
-from upres.serve.dispatch import Dispatch, worker_command
+from upres.serve.dispatch import Dispatch
 from upres.serve.job import Job, Record
 from upres.serve.looker import Looker
 from upres.serve.metrics import Metrics
 from upres.serve.parameters import Call, check_model
 from upres.serve.problems import Problem, from_document, problem_of
+from upres.serve.process import worker_command
 from upres.serve.settings import Settings
 from upres.serve.store import Store
 from upres.serve.upload import Upload, call_of, read_picture_body

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 
 from upres.engines.options import EngineOptions
-from upres.errors import UsageError
-from upres.system.packages import PACKAGES, has_module
+from upres.system.packages import need
 
 _SECRETS = ("tokens",)
 _MASK = "***"
@@ -28,6 +27,7 @@ class Settings:
     max_mb: Largest upload, in millions of bytes.
     max_mp: Largest input, in megapixels.
     max_mp_out: Largest result, in megapixels.
+    max_frames: Most frames of an animation.
     max_seconds: Longest work on one picture.
     body_seconds: Longest upload.
     keep_hours: How long ended jobs and their results are kept.
@@ -54,6 +54,7 @@ class Settings:
     max_mb: float = 100.0
     max_mp: float = 100.0
     max_mp_out: float = 400.0
+    max_frames: int = 300
     max_seconds: float = 3600.0
     body_seconds: float = 60.0
     keep_hours: float = 24.0
@@ -123,7 +124,5 @@ def is_loopback(host: str) -> bool:
 
 
 def check_installed() -> None:
-    """Raise `UsageError` if a package of the extra `serve` is missing."""
-    missing = [package.name for package in PACKAGES if "serve" in package.extras and not has_module(package.module)]
-    if missing:
-        raise UsageError(f"`upres serve` needs {', '.join(missing)}; remedy: pip install 'upres[serve]'")
+    """Raises `EngineError` if a package of the extra `serve` is missing."""
+    need("`upres serve`", "serve")

@@ -45,10 +45,16 @@ class Speeds:
             + (self["look"] if chosen else 0.0)
         )
 
-    def learn(self, facts: Mapping[str, Any], times: Mapping[str, float], format: str, *, chosen: bool) -> None:
-        """Take in the times of a job that is done, by its steps in seconds."""
+    def learn(
+        self, facts: Mapping[str, Any], times: Mapping[str, float], format: str, *, chosen: bool, alone: bool = True
+    ) -> None:
+        """Take in the times of a job that is done, by its steps in seconds. Those of one that did not run `alone` are
+        longer, and only stand in for what is not known yet.
+        """
         model, pixels = facts["model"]["name"], facts["pixels"]
         pixels_out = facts["size"]["width"] * facts["size"]["height"]
+        if not alone and f"macs/{model}" in self:
+            return
         if times["run"] >= _LEAST_S and facts["macs"]:
             self.note(f"macs/{model}", facts["macs"] / times["run"])
         if pixels >= _LEAST_PIXELS:

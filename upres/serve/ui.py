@@ -35,6 +35,7 @@ def ui_settings(folder: Path, data: Path, port: int = 0) -> Settings:
         max_mb=2000.0,
         max_mp=1000.0,
         max_mp_out=4000.0,
+        max_frames=10_000,
         max_seconds=86400.0,
         body_seconds=600.0,
         keep_hours=24.0 * 30,

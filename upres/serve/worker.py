@@ -1,7 +1,9 @@
 """The child process that decodes and upscales: `python -P .../child.py PARENT upres.serve.worker SETTINGS`.
 
-Each line of its standard input is a task, or `{"do": "cancel"}`; the answers to a task end with `done`, `failed` or
-`canceled`. A hostile picture, a crash of an engine or the end of memory costs this process, never the server.
+Each line of its standard input is a task with a number, or `{"do": "cancel", "task": NUMBER}`; the answers to a task
+have its number and end with `done`, `failed` or `canceled`. Before that `free` may ask for the next task, which then
+runs while the result of this one is written. A hostile picture, a crash of an engine or the end of memory costs this
+process, never the server.
 """
 
 from __future__ import annotations
@@ -27,12 +29,12 @@ def main(arguments: list[str]) -> int:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not stand among the answers
     tasks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    canceled = threading.Event()
+    canceled: set[int] = set()
     threading.Thread(target=_listen, args=(tasks, canceled), daemon=True).start()
 
     from upres.serve.work import Work  # after the listener: it takes a moment
 
-    work = Work(settings, lambda **facts: tell(out, **facts), canceled.is_set)
+    work = Work(settings, lambda **facts: tell(out, **facts), canceled.__contains__)
     if settings.get("limited", True):
         from upres.system.memory import limit_memory
 
@@ -42,16 +44,15 @@ def main(arguments: list[str]) -> int:
     with isolated_where_possible() if settings.get("isolate", True) else nullcontext():
         tell(out, step="ready")
         while (task := tasks.get()) is not None:
-            canceled.clear()
             work.do(task)
     return 0
 
 
-def _listen(tasks: queue.SimpleQueue[dict[str, Any] | None], canceled: threading.Event) -> None:
+def _listen(tasks: queue.SimpleQueue[dict[str, Any] | None], canceled: set[int]) -> None:
     for line in sys.stdin.buffer:
         task = json.loads(line)
         if task["do"] == "cancel":
-            canceled.set()
+            canceled.add(task["task"])
         else:
             tasks.put(task)
     os._exit(0)  # the server has ended: nobody waits for what is being done

@@ -183,7 +183,8 @@ class Database:
 
     def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
         if self._reading:
-            raise DataError(f"{self.path} is a {self._schema.kind} of an earlier version; run its job again first")
+            why = "of an earlier version; run its job again first" if self._version(connection) else "just begun"
+            raise DataError(f"{self.path} is a {self._schema.kind} {why}")
         self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
         try:
             for step in self._schema.steps[self._version(connection) :]:  # another process may have been first
@@ -236,9 +237,8 @@ class Database:
         if code in _DAMAGED:
             return self._damaged(error)
         if code in _BUSY:
-            return OutputError(
-                f"another process keeps {self.path} locked ({self._wait_s:.0f} s); wait for it, or end it"
-            )
+            wait = f"{self._wait_s:.0f} s"
+            return OutputError(f"another process keeps {self.path} locked ({wait}); wait for it, or end it")
         if code == sqlite3.SQLITE_FULL or code in _NO_WRITING:
             number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EACCES
             return output_error(self.path, OSError(number, os.strerror(number)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,12 @@ def has_no_ending(name: str) -> bool:
     """Whether a file's name has no ending, as those of DICOM often do, or a number in place of one."""
     ending = Path(name).suffix[1:]
     return not ending or ending.isdecimal()
+
+
+def reason_for(name: str, kind: str, told: Mapping[str, str]) -> str:
+    """Why a file of another ending than those of `kind` is skipped. told: Reasons by ending; "" is not counted."""
+    low = name.lower()
+    return next((told[ending] for ending in told if low.endswith(ending)), f"file that is not a {kind}")
 
 
 def _stem(path: Path) -> str:
@@ -55,14 +61,15 @@ def find_files(
     recursive: bool = True,
     keep_out: Path | None = None,
     by_content: Callable[[Path], bool] | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> FoundFiles:
     """The files below `top` whose names end in one of `suffixes`.
 
     suffixes: endings in lower case (".png"); those of the files may be in upper case. kind: what such a file is, for
     the reasons. recursive: go into the folders inside; otherwise they are counted. keep_out: a folder to skip without
-    counting it. by_content: whether a file whose name has no ending is wanted. Skipped and counted: hidden files, other
-    endings, broken links and whatever else is not a file, links to folders (they could lead in circles), unreadable
-    folders. Hidden folders are skipped without a count.
+    counting it. by_content: whether a file whose name has no ending is wanted. told: see `reason_for`. Skipped and
+    counted: hidden files, other endings, broken links and whatever else is not a file, links to folders (they could
+    lead in circles), unreadable folders. Hidden folders are skipped without a count.
     """
     found, endings = FoundFiles(), frozenset(suffixes)
     shut = None if keep_out is None else os.path.realpath(keep_out)
@@ -89,11 +96,13 @@ def find_files(
             elif not name.lower().endswith(tuple(endings)) and not (
                 by_content is not None and has_no_ending(name) and by_content(path)
             ):
-                found.passed_over[f"file that is not a {kind}"] += 1
+                reason = reason_for(name, kind, told or {})
+                found.passed_over[reason] += bool(reason)
             elif not path.is_file():
                 found.passed_over["link that leads nowhere" if path.is_symlink() else f"{kind} that is not a file"] += 1
             else:
                 found.files.append(path)
+    found.passed_over = +found.passed_over
     return found
 
 

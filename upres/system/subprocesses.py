@@ -51,9 +51,9 @@ class ProcessOutcome:
     timed_out: bool
     reason: str
 
-    def first(self, step: str) -> dict[str, Any] | None:
-        """The first answer of that step, if any."""
-        return next(iter(self.all(step)), None)
+    def first(self, step: str) -> dict[str, Any]:
+        """The first answer of that step, or {}."""
+        return next(iter(self.all(step)), dict[str, Any]())
 
     def all(self, step: str) -> list[dict[str, Any]]:
         """All answers of that step."""

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from upres.system.folders import FOLDER_INSIDE, has_no_ending
+from upres.system.folders import FOLDER_INSIDE, has_no_ending, reason_for
 
 OWN = ".upres-"  # begins the names of journals and locks
 
@@ -42,12 +42,14 @@ def stream_files(
     keep_out: str | None = None,
     kind: str = "picture",
     by_content: Callable[[Path], bool] | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> Iterator[StreamedFile]:
     """The files below `top` whose names end in one of `suffixes`, in no order.
 
     passed_over: Counts what is skipped, by reason, as `folders.find_files` does.
     keep_out: A folder to skip without counting it.
     by_content: Whether a file whose name has no ending is wanted.
+    told: Reasons by ending, see `folders.reason_for`.
 
     Files that are added or removed meanwhile may be among them or not; nothing is raised for them.
     """
@@ -78,7 +80,9 @@ def stream_files(
                     else:
                         waiting.append((entry.path, os.path.join(folder, entry.name)))
                 elif not _wanted(entry, endings, by_content):
-                    passed_over[f"file that is not a {kind}"] += 1
+                    reason = reason_for(entry.name, kind, told or {})
+                    if reason:
+                        passed_over[reason] += 1
                 else:
                     found = _file(entry, folder, real, passed_over, kind)
                     if found is not None:

@@ -24,11 +24,13 @@ from upres.degradation.apply import load_recipe
 from upres.images.resize import imresize
 from upres.system.text import words_for_bytes, words_for_estimate
 from upres.training.batches import draw_of
-from upres.training.config import TrainConfig, check_share
+from upres.training.config import TrainConfig
+from upres.training.config_changes import check_share
 from upres.training.data.images import Pair, TrainingSet, make_pair
 from upres.training.distributed.ranks import Ranks
 from upres.training.loop import gan_step, pixel_step
 from upres.training.losses.feature_files import Features, random_features
+from upres.training.losses.measures import unweighted
 from upres.training.memory import TRIAL, free_bytes, needed_bytes, noise_batch
 from upres.training.pretrained import choose_convolutions, choose_precision, features_layers, load_parent
 from upres.training.run import Run
@@ -82,7 +84,8 @@ def estimate(
     torch.set_num_threads(max(1, (config.threads or torch.get_num_threads()) // processes))
     state = build_state(config, ranks)
     network = random_features(config.features).to(ranks.device) if config.feature_weight else None
-    features = Features(network, features_layers(config, config.features) if network else {}, "random weights")
+    measure = unweighted(config.feature_distance) if config.feature_distance != "l1" else None
+    features = Features(network, features_layers(config, config.features) if network else {}, "random weights", measure)
     counted = {"generator": state.net, "discriminator": state.discriminator, config.features: network}
     parameters = {name: count_parameters(net) for name, net in counted.items() if net is not None}
     parameters["generator as shipped"] = sum(

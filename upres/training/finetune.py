@@ -25,7 +25,8 @@ from upres.graph.architectures import canonical
 from upres.images.io import Picture, read_header, write_picture
 from upres.models.load import LoadedModel
 from upres.system.files import output_error, write_atomic
-from upres.training.config import TrainConfig, check_config
+from upres.training.config import TrainConfig
+from upres.training.config_changes import check_config
 from upres.training.data.align import align
 from upres.training.data.images import Levels, Pair, center, convert, find_pictures, make_pair, read_levels
 from upres.training.data.pairs import center_pair, find_partners

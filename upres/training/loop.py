@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from upres.degradation.apply import load_recipe
 from upres.training.batches import draw_of
 from upres.training.checkpoint import Checkpoint, save_checkpoint
-from upres.training.config import check_share, plain_config
+from upres.training.config import plain_config
+from upres.training.config_changes import check_share
 from upres.training.data.sampling import degrade_pairs
 from upres.training.data.training_set import load_training_set
 from upres.training.distributed.ranks import Ranks
@@ -39,6 +40,7 @@ from upres.training.memory import check_memory
 from upres.training.monitoring.stability import StabilityGuard
 from upres.training.monitoring.tensorboard import TrainingMonitor
 from upres.training.monitoring.validation import check_pairs, validate
+from upres.training.monitoring.weights_and_biases import check_installed
 from upres.training.networks.own import OwnGenerator
 from upres.training.own_code import identity
 from upres.training.plan import RunPlan
@@ -103,6 +105,7 @@ def train(
     say = say if say is not None and ranks.rank == 0 else lambda _: None
     check_share(config, ranks.count)
     check_names(config)
+    check_installed(config)
     start = check_folder(out, resume)
     if config.threads:
         torch.set_num_threads(max(1, config.threads // ranks.count))

@@ -23,10 +23,12 @@ from upres.graph.architectures import without_counters
 from upres.metrics.niqe import PARAMETERS, fetch_parameters
 from upres.models.load import load_model
 from upres.system.files import sha256_of
-from upres.training.config import TrainConfig, parse_layers
+from upres.training.config import TrainConfig
+from upres.training.config_changes import parse_layers
 from upres.training.distributed.ranks import Ranks
 from upres.training.losses import lpips
 from upres.training.losses.feature_files import FEATURES, Features, card_of, fetch_features
+from upres.training.losses.measures import check_measure, open_measure
 from upres.training.monitoring.validation import PerceptualMetric
 from upres.training.networks.own import OwnGenerator
 from upres.training.run import Say
@@ -41,6 +43,9 @@ def check_names(config: TrainConfig) -> None:
     """Raises `UsageError` for an unknown feature network, before anything is read."""
     for name in (config.features, *filter(None, (config.features_otherwise, config.judge))):
         card_of(name)
+    if config.feature_distance != "l1":
+        for name in filter(None, (config.features, config.features_otherwise)):
+            check_measure(config.feature_distance, name)
 
 
 def open_features(config: TrainConfig, source: Path | None, ranks: Ranks, say: Say) -> Features:
@@ -56,6 +61,12 @@ def open_features(config: TrainConfig, source: Path | None, ranks: Ranks, say: S
             raise
         say(f"{error}. Using the recipe's fallback, {config.features_otherwise}")
         network = _together(lambda: fetch_features(config.features_otherwise, source), ranks, config.features_otherwise)
+    if config.feature_distance != "l1":
+        folder = source if source is not None and source.is_dir() else None  # a file is the network alone
+        kind = config.feature_distance
+        measure, sha256 = _together(lambda: open_measure(kind, network, folder), ranks, kind)
+        say(f"features of the loss: {kind} in {network.name}, sha256 {network.sha256[:16]}, its weights {sha256[:16]}")
+        return Features(network.to(ranks.device), {}, f"{network.name} {network.sha256} {kind} {sha256}", measure)
     layers = features_layers(config, network.name)
     listed = ", ".join(f"{layer} x {weight:g}" for layer, weight in layers.items())
     say(f"features of the loss: {network.name} ({listed}), sha256 {network.sha256[:16]}")

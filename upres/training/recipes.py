@@ -21,7 +21,8 @@ import math
 from collections.abc import Callable, Iterable
 
 from upres.errors import UsageError, nearest
-from upres.training.config import TrainConfig, change_config, shrink_config
+from upres.training.config import TrainConfig
+from upres.training.config_changes import change_config, shrink_config
 
 _ESRGAN = "Wang et al., ESRGAN, ECCVW 2018 (arXiv:1809.00219), section 4.1"
 _BASICSR = f"{_ESRGAN}; Adam and cosine cycles of BasicSR's training options"

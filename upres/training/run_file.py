@@ -21,7 +21,8 @@ from upres.errors import DataError, UsageError, nearest
 from upres.models.catalog import is_path
 from upres.system.structs import Path as KeyPath
 from upres.system.structs import convert, unknown
-from upres.training.config import TrainConfig, change_config, check_config, plain_config, shrink_config
+from upres.training.config import TrainConfig, plain_config
+from upres.training.config_changes import change_config, check_config, shrink_config
 from upres.training.data.roots import Root, as_roots
 from upres.training.plan import Launch, PretrainedFiles, RunPlan
 from upres.training.recipes import RECIPES, resolve_recipe

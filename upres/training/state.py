@@ -25,7 +25,7 @@ from upres.training.networks.discriminators import build_discriminator
 from upres.training.networks.generators import AnyGenerator, build_generator, channels_of
 from upres.training.networks.own import own_discriminator
 from upres.training.networks.srresnet import SRResNet
-from upres.training.optimizers import build_optimizer
+from upres.training.optimizers import ScheduleFree, build_optimizer
 from upres.training.own_code import own_schedule
 from upres.training.references import is_own
 
@@ -101,9 +101,14 @@ def averaged_net(net: AnyGenerator, ema: Mapping[str, Tensor]) -> AnyGenerator:
 
 
 def average(state: TrainState, config: TrainConfig, step: int, ranks: Ranks) -> None:
-    """Update the average after a step. Batch statistics differ between ranks; all take those of rank 0."""
+    """Update the average after a step, or take the optimizer's own. Batch statistics differ between ranks; all take
+    those of rank 0.
+    """
     ranks.broadcast(buffer for name, buffer in state.net.named_buffers() if "running_" in name)
     update_ema(state.ema, state.net, config.ema_decay, step)
+    if isinstance(state.optimizer, ScheduleFree):
+        for name, parameter in state.net.named_parameters():
+            state.ema[name].copy_(state.optimizer.average_of(parameter))
 
 
 @torch.no_grad()
@@ -186,7 +191,7 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None
             if name in kept:
                 optimizer.state[parameter] = {
                     key: stored(full).to(parameter.device if optimizer.defaults.get("fused") else "cpu")
-                    if key == "step"
+                    if arrays[full].shape == ()
                     else torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(stored(full))
                     for key, full in kept[name].items()
                 }
@@ -223,7 +228,7 @@ def schedule_factor(config: TrainConfig, step: int) -> float:
     cosine: `cycles` equal cycles, each from 1 down to final_learning_rate / learning_rate (Loshchilov and Hutter, SGDR,
     ICLR 2017,
         equation 5, restarting at the full rate).
-    own: what the function returns for (step, steps).
+    own: what the function returns for (step, steps). constant: 1.
     multistep: halved at each milestone, as in ESRGAN. wsd (warm-up, stable, decay): the full rate, then over the final
     `decay_fraction` of the steps low + (1 - low) (1 - sqrt(phase)) with
         low = final_learning_rate / learning_rate (Haegele et al., "Scaling Laws and Compute-Optimal Training Beyond
@@ -240,6 +245,8 @@ def schedule_factor(config: TrainConfig, step: int) -> float:
         factor = low + (1.0 - low) * (1.0 - math.sqrt(phase))
     elif is_own(config.schedule):
         factor = own_schedule(config.schedule)(step, config.steps)
+    elif config.schedule == "constant":
+        factor = 1.0
     else:
         factor = 0.5 ** sum(step >= fraction * config.steps for fraction in config.milestones)
     return factor * min(1.0, (step + 1) / max(1, config.warmup_steps))

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from upres.images.icc import Levels
 from upres.images.io import Picture, resized
+from upres.images.levels import levels_to_write, levels_type
 from upres.images.read_rows import PictureRows
 from upres.images.rows import Rows, StreamedRows, WholeRows, resized_bands
-from upres.images.write import Levels, levels_to_write, levels_type
 from upres.upscaling.alpha import bleed, clamp_rows, is_constant, neighbor_limits
 from upres.upscaling.checked_network import CheckedNetwork
 from upres.upscaling.enlarge import bits_note, is_translucent

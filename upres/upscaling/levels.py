@@ -34,7 +34,7 @@ def bits_in_use(picture: Picture) -> int | None:
 
 def bits_up_to(picture: Picture, highest: float) -> int | None:
     """As `bits_in_use`, for a picture of levels with the value `highest` at most; its pixels are not looked at."""
-    if picture.depth != 16 or picture.icc is not None or highest * _TOP < 1.0:
+    if picture.depth != 16 or picture.icc is not None or picture.scene is not None or highest * _TOP < 1.0:
         return None
     return next((bits for bits in _BITS if highest * _TOP <= (1 << bits) - 1 + _WHOLE), None)
 

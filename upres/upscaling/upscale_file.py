@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from upres.errors import InputError, OutputError, UsageError
+from upres.images.formats import FOREIGN_FORMATS
+from upres.images.icc import Levels
 from upres.images.io import WRITABLE_FORMATS, Header, Picture, read_header, read_picture, write_picture, writing_notes
 from upres.images.read_rows import open_rows
-from upres.images.write import Levels
+from upres.images.target_size import check_target_kb
 from upres.images.write_rows import write_rows
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
@@ -37,6 +39,8 @@ def plan_file(upscaler: Upscaler, header: Header, size: OutputSize, format: str)
     if plan is not None and plan.array_bytes <= WHOLE_BYTES:
         return plan
     option = whole_option(upscaler.options) or ("a TIFF with further bands" if header.bands else "")
+    if not option and format in FOREIGN_FORMATS:
+        option = f"the format {format}"
     if option:
         if plan is None:
             raise InputError(f"{refusal}. {option} needs the whole picture in memory") from refusal
@@ -77,6 +81,7 @@ def run_file_by_rows(
     *,
     quality: int | None = None,
     png_level: int | None = None,
+    target_kb: int | None = None,
     max_pixels: int = 1_000_000_000,
     described: Callable[[Picture], Picture] = lambda picture: picture,
     progress: Progress | None = None,
@@ -84,7 +89,7 @@ def run_file_by_rows(
     """Upscale a file as planned by rows; returns the notes.
 
     source, header, plan: The input.
-    target, format, quality, png_level: As for `write_picture`.
+    target, format, quality, png_level, target_kb: As for `write_picture`.
     max_pixels: Of the input.
     described: Adds metadata to the result, which it gets without pixels.
     progress: As for `Upscaler`.
@@ -98,10 +103,9 @@ def run_file_by_rows(
 
     def write(frame: Picture, bands: Iterator[Levels]) -> None:
         nonlocal lost
-        lost = writing_notes(frame, format)
-        write_rows(
-            described(replace(frame, format=format)), bands, target, format, quality=quality, png_level=png_level
-        )
+        lost = writing_notes(frame, format, quality if target_kb is None else 1)
+        frame = described(replace(frame, format=format))
+        write_rows(frame, bands, target, format, quality=quality, png_level=png_level, target_kb=target_kb)
 
     notes = upscaler.run_rows(picture, plan, format, write, progress)
     return (*notes, *lost)
@@ -118,6 +122,7 @@ def upscale_file(
     format: str | None = None,
     quality: int | None = None,
     png_level: int | None = None,
+    target_kb: int | None = None,
     max_pixels: int = 1_000_000_000,
     progress: Progress | None = None,
     cancel: Callable[[], bool] | None = None,
@@ -131,7 +136,7 @@ def upscale_file(
     scale, size: As for a call of `Upscaler`.
     options: An `UpscaleOptions`, unless `model` is an `Upscaler`. `tta`, `wrap`, `color_lock` and `blend` need the
         whole picture in memory.
-    format, quality, png_level: As for `write_picture`.
+    format, quality, png_level, target_kb: As for `write_picture`.
     max_pixels: Of the input.
     progress, cancel: As for a call of `Upscaler`.
 
@@ -145,14 +150,16 @@ def upscale_file(
     if format is None:
         expected = ", ".join(WRITABLE_FORMATS)
         raise OutputError(f"cannot write {target}: expected a suffix of {expected}; got {target.suffix or 'none'}")
+    if target_kb is not None:
+        check_target_kb(target_kb, format)
     header = read_header(source)
     watch = watched(progress, cancel)
     if isinstance(model, Upscaler):
         if options is not None:
             raise UsageError("an Upscaler has its options: give them to it, or name a model")
-        return _run(model, source, header, wanted, target, format, quality, png_level, max_pixels, watch)
+        return _run(model, source, header, wanted, target, format, quality, png_level, target_kb, max_pixels, watch)
     with Upscaler(model, options) as upscaler:
-        return _run(upscaler, source, header, wanted, target, format, quality, png_level, max_pixels, watch)
+        return _run(upscaler, source, header, wanted, target, format, quality, png_level, target_kb, max_pixels, watch)
 
 
 def _run(
@@ -164,6 +171,7 @@ def _run(
     format: str,
     quality: int | None,
     png_level: int | None,
+    target_kb: int | None,
     max_pixels: int,
     progress: Progress | None,
 ) -> tuple[str, ...]:
@@ -178,9 +186,10 @@ def _run(
             format,
             quality=quality,
             png_level=png_level,
+            target_kb=target_kb,
             max_pixels=max_pixels,
             progress=progress,
         )
     result = upscaler(read_picture(source, max_pixels=max_pixels), size=size, progress=progress)
-    write_picture(result, target, format=format, quality=quality, png_level=png_level)
-    return (*result.notes, *writing_notes(result, format))
+    write_picture(result, target, format=format, quality=quality, png_level=png_level, target_kb=target_kb)
+    return (*result.notes, *writing_notes(result, format, quality if target_kb is None else 1))

@@ -22,7 +22,7 @@ from upres.images.resize import imresize
 Array = NDArray[np.float32]
 BLOCK_PX, REACH_PX = 16, 7
 FOUND = 4.0 / 255.0  # mean absolute difference of a block that was found
-_EVERY = 24  # frames: of each so many, one pair is measured
+EVERY = 24  # frames: of each so many, one pair is measured
 _MAX_PX = 640 * 360  # of the source that is looked at: its middle, if it is larger
 _LUMA = BT601.astype(np.float32)
 
@@ -30,10 +30,13 @@ _LUMA = BT601.astype(np.float32)
 class Flicker:
     """Collects pairs of frames, and gives the figure of all.
 
+    every: Of so many frames one pair is measured.
+
     `sums` are squared errors along the motion of result and bicubic, and how many pairs were measured.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every: int = EVERY) -> None:
+        self._every = every
         self.sums: list[float] = [0.0, 0.0, 0.0]
         self._number = 0
         self._before: tuple[Array, Array] | None = None
@@ -62,7 +65,7 @@ class Flicker:
 
     def add(self, lr: Array, sr: Array) -> None:
         """The next frame: source h w c and result h' w' c."""
-        turn = self._number % _EVERY
+        turn = self._number % self._every
         self._number += 1
         if turn > 1:
             self._before = None

@@ -13,9 +13,15 @@ from upres.video.reader import Counts, SourceFrame
 from upres.video.request import SEGMENT_FRAMES
 from upres.video.segments import SegmentWriter
 from upres.video.sequence import PictureSink
+from upres.video.steady import Steady
 from upres.video.yuv import Array
 
 Work = Callable[[], None]
+
+
+def steady_of(job: VideoJob) -> Steady | None:
+    """What calms the results, if the request asks for it."""
+    return Steady(job.request.steady) if job.request.steady else None
 
 
 class SegmentOutput:
@@ -27,6 +33,7 @@ class SegmentOutput:
         self._count = self._reused = 0
         self._last: SourceFrame | None = None
         self._counts = Counts()
+        self._steady = steady_of(job)
 
     def writing(
         self, source: SourceFrame, pixels: Array, result: Result, counts: Counts, *, reused: bool
@@ -40,8 +47,11 @@ class SegmentOutput:
                 self._writer = SegmentWriter(job.journal.segment_path(number), job.encoding)
                 self._count = self._reused = 0
                 self._flicker.begin()
-            self._flicker.add(pixels, result.pixels)
-            frame = frame_of(encoded(result, job.coding), job.encoding.layout)
+                if self._steady is not None:
+                    self._steady.begin()
+            calm = result if self._steady is None else self._steady(pixels, result)
+            self._flicker.add(pixels, calm.pixels)
+            frame = frame_of(encoded(calm, job.coding), job.encoding.layout)
             self._writer.add(frame, source.pts, source.duration)
             self._last, self._counts = source, counts
             self._count += 1
@@ -78,6 +88,7 @@ class StreamOutput:
         assert job.sink is not None
         self._sink, self._coding, self._flicker = job.sink, job.coding, flicker
         self._count = 0
+        self._steady = steady_of(job)
 
     def writing(
         self, source: SourceFrame, pixels: Array, result: Result, counts: Counts, *, reused: bool
@@ -87,12 +98,15 @@ class StreamOutput:
         def work() -> None:
             if self._count % SEGMENT_FRAMES == 0:
                 self._flicker.begin()
+                if self._steady is not None:
+                    self._steady.begin()
             self._count += 1
-            self._flicker.add(pixels, result.pixels)
+            calm = result if self._steady is None else self._steady(pixels, result)
+            self._flicker.add(pixels, calm.pixels)
             if isinstance(self._sink, PictureSink):
-                self._sink.add(result.pixels, result.alpha)
+                self._sink.add(calm.pixels, calm.alpha)
             else:
-                self._sink.add(encoded(result, self._coding))
+                self._sink.add(encoded(calm, self._coding))
 
         return work
 

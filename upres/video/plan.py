@@ -22,7 +22,17 @@ from upres.video.encoding import choose_codec, choose_layout, encoding_of, lost_
 from upres.video.journal import Journal, open_journal
 from upres.video.mux import Window
 from upres.video.opened import STDIO, OpenedSource, open_source
-from upres.video.preview import BICUBIC, open_rivals, preview_encoding, preview_window
+from upres.video.preview import (
+    BICUBIC,
+    PAGE_CODEC,
+    PAGE_FORMAT,
+    hidden_video,
+    open_rivals,
+    page_notes,
+    page_of,
+    preview_encoding,
+    preview_window,
+)
 from upres.video.request import VideoRequest
 from upres.video.source import Video
 from upres.video.streams import Sink, fitted_size, is_stream, open_stream
@@ -53,6 +63,8 @@ class VideoJob:
     sink: Takes the frames of y4m and of pictures; such a job cannot be resumed.
     column: (h, w) of one upscaled frame, which in a preview is a part of the result.
     rivals: The other models of a preview.
+    page: The page to make of a preview, whose video `target` then is.
+    labels: Of the columns of a preview.
     """
 
     request: VideoRequest
@@ -71,6 +83,8 @@ class VideoJob:
     sink: Sink | None = None
     column: tuple[int, int] = (0, 0)
     rivals: tuple[Upscaler, ...] = ()
+    page: Path | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def video(self) -> Video:
@@ -112,17 +126,21 @@ def prepare(request: VideoRequest) -> VideoJob:
     if request.preview_s is not None:
         window = preview_window(window, request.preview_s, video)
     size = request.target_size.resolve(video.height, video.width, native=native)
-    target = None if is_stream(request) else _target(request, video, native)
+    page = page_of(request)
+    target = None if is_stream(request) else _target(request, video, native) if page is None else hidden_video(page)
     if target is None:
         coding, encoding, sink = open_stream(request, video, size, notes)
         tracks: tuple[int, ...] = ()
     else:
-        codec = choose_codec(request, video, target.suffix.lower())
-        layout = choose_layout(request.pix_fmt, video, codec, notes)
+        codec = choose_codec(request, video, target.suffix.lower()) if page is None else PAGE_CODEC
+        layout = choose_layout(request.pix_fmt if page is None else PAGE_FORMAT, video, codec, notes)
         coding, encoding = encoding_of(request, video, codec, layout, fitted_size(size, layout, notes))
         sink = None
-        _check_target(request, target)
-        tracks, left_out = copied_tracks(video, encoding, target.suffix.lower())
+        _check_target(request, target if page is None else page)
+        if page is None:
+            tracks, left_out = copied_tracks(video, encoding, target.suffix.lower())
+        else:
+            tracks, left_out = (), page_notes(video)
         notes += left_out
     frames = _frames(video, window)
     options = request.options.replace(
@@ -145,7 +163,8 @@ def prepare(request: VideoRequest) -> VideoJob:
     }
     if request.preview_s is not None:
         settings["preview"] = ", ".join((BICUBIC, *(label(parse(name)) for name in (model, *others))))
-        notes.append(f"from left to right: {', '.join((BICUBIC, model, *others))}")
+        if page is None:
+            notes.append(f"from left to right: {', '.join((BICUBIC, model, *others))}")
     try:
         if target is None:
             journal = Journal(Path(), settings)
@@ -176,6 +195,8 @@ def prepare(request: VideoRequest) -> VideoJob:
         sink,
         column,
         rivals,
+        page,
+        (BICUBIC, model, *others) if request.preview_s is not None else (),
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
+from upres.errors import UsageError
 from upres.models.load import load_model
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.postprocess import resize
@@ -16,11 +18,13 @@ from upres.video.encoder import Encoding, fitting_size
 from upres.video.enlarger import FrameEnlarger, Result
 from upres.video.mux import Window
 from upres.video.reader import SourceFrame
-from upres.video.source import Video
+from upres.video.request import VideoRequest
+from upres.video.source import UPRIGHT, Video
 from upres.video.yuv import Array
 
 GAP_PX = 4  # black, between two columns
 BICUBIC = "bicubic"
+PAGE_CODEC, PAGE_FORMAT = "h264", "yuv420p"  # what every browser plays
 
 
 class SideBySide:
@@ -79,6 +83,31 @@ def preview_window(window: Window, seconds: Fraction, video: Video) -> Window:
         first = video.start * video.time_base
         start = first + max(Fraction(0), (Fraction(video.seconds).limit_denominator(1000) - seconds) / 2)
     return Window(start, start + seconds)
+
+
+def page_of(request: VideoRequest) -> Path | None:
+    """The page that a preview shall become. Raises `UsageError` for a page of no preview."""
+    if request.out is None or not request.out.lower().endswith((".html", ".htm")):
+        return None
+    if request.preview_s is None:
+        raise UsageError("a page is made of a preview; set `preview` too, such as 10 seconds, or name a video")
+    if request.codec not in (None, PAGE_CODEC) or request.pix_fmt not in (None, PAGE_FORMAT):
+        raise UsageError(f"the video of a page is {PAGE_CODEC} in {PAGE_FORMAT}; leave `codec` and `pix_fmt` out")
+    return Path(request.out)
+
+
+def page_notes(video: Video) -> tuple[str, ...]:
+    """What a page leaves out of its video."""
+    turned = video.matrix is not None and video.matrix != UPRIGHT
+    return (
+        "the page has no sound",
+        *(("the video is turned when it is played; the page shows it as it is stored",) if turned else ()),
+    )
+
+
+def hidden_video(page: Path) -> Path:
+    """Where the video of a page lies until it becomes part of it; its unfinished job lies beside."""
+    return page.with_name(f".{page.name}.mp4")
 
 
 def open_rivals(models: Sequence[str], options: UpscaleOptions) -> tuple[Upscaler, ...]:

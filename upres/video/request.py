@@ -34,6 +34,7 @@ class VideoRequest:
     rate: Fraction | None = None  # frames a second of numbered pictures; None: 25
     preview_s: Fraction | None = None  # make so many seconds, side by side: bicubic, the model and those of `against`
     against: tuple[str, ...] = ()  # more models of a preview; none: the one that is named beside an automatic choice
+    steady: float = 0.0  # largest weight of the frame before, moved along the motion, in [0, 1): less flicker; 0 is off
     overwrite: bool = False  # replace a result, and forget an unfinished job
 
     def __post_init__(self) -> None:
@@ -47,6 +48,10 @@ class VideoRequest:
             raise UsageError("`preview` says how long it is; leave `end` out")
         if self.against and self.preview_s is None:
             raise UsageError("`against` names models of a preview; set `preview` too")
+        if not 0.0 <= self.steady < 1.0:
+            raise UsageError(f"`steady` must be in [0, 1), such as 0.5, got {self.steady:g}")
+        if self.steady and self.preview_s is not None:
+            raise UsageError("`steady` has no effect on a preview; leave one of them out")
         if self.rate is not None and not 0 < self.rate <= 1000:
             raise UsageError(f"`rate` must be in (0, 1000], got {float(self.rate):g}")
         if not 1 <= self.segment_frames <= 100_000:
@@ -67,6 +72,7 @@ class VideoRequest:
             "end": self.end_s,
             "segment_frames": self.segment_frames,
             "rate": self.rate,
+            "steady": self.steady or None,
         }
         return request.settings() | {name: str(value) for name, value in own.items() if value is not None}
 

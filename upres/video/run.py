@@ -223,7 +223,8 @@ class _Run:
         job = self._job
         if job.target is None:
             return
-        write_result(job.target, self._journal.paths, job.encoding, job.video, job.window, job.tracks)
+        video = job.video if job.page is None else replace(job.video, alone=True, matrix=None)  # columns are not turned
+        write_result(job.target, self._journal.paths, job.encoding, video, job.window, job.tracks)
         self._journal.remove()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from upres.errors import InputError, OutputError, UpresError, UsageError
-from upres.images.io import READABLE_SUFFIXES, WRITABLE_FORMATS, Picture, quantize, read_picture, write_picture
+from upres.images.io import CORE_SUFFIXES, READABLE_SUFFIXES, Picture, quantize, read_picture, write_picture
 from upres.system.folders import find_files, is_folder
 from upres.system.text import shown
 from upres.video.frames import layout_of
@@ -34,7 +34,7 @@ def is_sequence(source: str) -> bool:
 def is_pattern(out: str) -> bool:
     """Whether `out` is a pattern for pictures: "frames/%05d.png"."""
     path = Path(out)
-    return _NUMBER.search(path.name) is not None and path.suffix.lower() in WRITABLE_FORMATS
+    return _NUMBER.search(path.name) is not None and path.suffix.lower() in CORE_SUFFIXES
 
 
 def find_frames(source: str) -> list[Path]:

@@ -36,6 +36,7 @@ _FORMATS = (
 _SAFE = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 _ISO_BOXES = (b"ftyp", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp")
 _FIRST_FRAME_PACKETS = 500  # without a frame in so many packets, the video counts as having none
+UPRIGHT = struct.pack("=9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # the display matrix of no turn
 _logs = threading.Lock()  # PyAV's level is one for the process
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from pathlib import Path
 
 from upres.errors import UsageError
-from upres.images.io import WRITABLE_FORMATS
+from upres.images.io import CORE_SUFFIXES
 from upres.video import y4m
 from upres.video.encoder import Encoding, fitting_size
 from upres.video.encoding import UNCODED, encoding_of, layout_among
@@ -15,11 +14,10 @@ from upres.video.frames import Layout, layout_of
 from upres.video.opened import STDIO
 from upres.video.request import VideoRequest
 from upres.video.sequence import PictureSink, is_pattern
-from upres.video.source import Video
+from upres.video.source import UPRIGHT, Video
 from upres.video.yuv import Coding
 
 Sink = y4m.Y4mSink | PictureSink
-_UPRIGHT = struct.pack("=9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # the display matrix of no turn
 
 
 def is_stream(request: VideoRequest) -> bool:
@@ -34,7 +32,7 @@ def open_stream(
     assert request.out is not None
     if request.codec is not None or request.crf is not None:
         raise UsageError("`codec` and `crf` are for files of video; leave them out for y4m and pictures")
-    if video.matrix is not None and video.matrix != _UPRIGHT:
+    if video.matrix is not None and video.matrix != UPRIGHT:
         notes.append("the video is turned when it is shown; y4m and pictures do not say so, and are as it is stored")
     if request.out == STDIO:
         layout = layout_among(request.pix_fmt, video, y4m.FORMATS, "y4m", notes)
@@ -45,7 +43,7 @@ def open_stream(
     if request.pix_fmt is not None:
         raise UsageError("`pix_fmt` is for files of video; leave it out for pictures")
     ending = Path(request.out).suffix.lower()
-    deep = video.coding.depth > 8 and WRITABLE_FORMATS[ending] in ("png", "tiff", "avif")
+    deep = video.coding.depth > 8 and CORE_SUFFIXES[ending] in ("png", "tiff", "avif")
     name = "gray" if video.layout.kind == "gray" else "gbrap" if video.layout.alpha else "gbrp"
     layout = layout_of(f"{name}16le" if deep else name)
     coding, encoding = encoding_of(request, video, UNCODED, layout, size)

@@ -25,6 +25,9 @@ LUMA_WEIGHTS = {
     "smpte240m": (0.212, 0.087),
     "bt2020": (0.2627, 0.0593),
 }
+_BAND_ROWS = (
+    128  # that are converted at once: arrays of that size are used again instead of being fetched from the system
+)
 # Where a chroma sample lies among the luma samples of its block: (h, w), 0 on the first, 1 on the last.
 SITINGS = {
     "left": (0.5, 0.0),
@@ -87,25 +90,34 @@ def from_rgb(pixels: Array, alpha: Array | None, coding: Coding) -> list[Levels]
     """The planes of a picture `h w 3` (or `h w 1` for a coding of gray), rounded; alpha 1 where the coding has it and
     `alpha` is None.
     """
-    planes: list[Levels]
-    if coding.matrix == "gray":
-        planes = [_to_luma(pixels[:, :, 0], coding)]
-    elif coding.matrix == "rgb":
-        planes = [_to_luma(pixels[:, :, channel], coding) for channel in (1, 2, 0)]
+    height = len(pixels)
+    down, place = coding.step[0], SITINGS[coding.siting][0]
+    if height > _BAND_ROWS and (down == 1 or place == 0.5):  # rows of chroma then do not depend on those of other bands
+        bands = [_colors(pixels[top : top + _BAND_ROWS], coding) for top in range(0, height, _BAND_ROWS)]
+        planes = [np.concatenate([band[index] for band in bands]) for index in range(len(bands[0]))]
     else:
-        kr, kb = LUMA_WEIGHTS[coding.matrix]
-        red, green, blue = (pixels[:, :, channel] for channel in range(3))
-        luma: Array = np.multiply(red, np.float32(kr), dtype=np.float32)
-        luma += np.float32(1.0 - kr - kb) * green
-        luma += np.float32(kb) * blue
-        cb, cr = blue - luma, red - luma
-        cb *= np.float32(0.5 / (1.0 - kb))
-        cr *= np.float32(0.5 / (1.0 - kr))
-        planes = [_to_luma(luma, coding), *(_to_chroma(_reduced(plane, coding), coding) for plane in (cb, cr))]
+        planes = _colors(pixels, coding)
     if coding.alpha:
         whole = np.ones(pixels.shape[:2], np.float32) if alpha is None else alpha
         planes.append(_rounded(whole * np.float32(coding.top), coding))
     return planes
+
+
+def _colors(pixels: Array, coding: Coding) -> list[Levels]:
+    """The planes of color, or of gray."""
+    if coding.matrix == "gray":
+        return [_to_luma(pixels[:, :, 0], coding)]
+    if coding.matrix == "rgb":
+        return [_to_luma(pixels[:, :, channel], coding) for channel in (1, 2, 0)]
+    kr, kb = LUMA_WEIGHTS[coding.matrix]
+    red, green, blue = (pixels[:, :, channel] for channel in range(3))
+    luma: Array = np.multiply(red, np.float32(kr), dtype=np.float32)
+    luma += np.float32(1.0 - kr - kb) * green
+    luma += np.float32(kb) * blue
+    cb, cr = blue - luma, red - luma
+    cb *= np.float32(0.5 / (1.0 - kb))
+    cr *= np.float32(0.5 / (1.0 - kr))
+    return [_to_luma(luma, coding), *(_to_chroma(_reduced(plane, coding), coding) for plane in (cb, cr))]
 
 
 def luma(pixels: Array) -> Array:

@@ -12,7 +12,8 @@ from torch import Tensor  # noqa: E402
 
 from upres.errors import UsageError  # noqa: E402
 from upres.images.resize import imresize  # noqa: E402
-from upres.training.config import TrainConfig, change_config  # noqa: E402
+from upres.training.config import TrainConfig  # noqa: E402
+from upres.training.config_changes import change_config  # noqa: E402
 from upres.training.data.images import Pair, make_pair  # noqa: E402
 from upres.training.data.memory import PairsInMemory  # noqa: E402
 

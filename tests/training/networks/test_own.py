@@ -143,7 +143,7 @@ def test_a_missing_file_and_an_unknown_network_are_named() -> None:
     config = TrainConfig(recipe="mine", scale=2)
     with pytest.raises(DataError, match=r"nothere.py cannot be read: No such file"):
         own_generator(dataclasses.replace(config, network="nothere.py:Net"))
-    from upres.training.config import change_config
+    from upres.training.config_changes import change_config
 
     with pytest.raises(UsageError, match=r"network must be one of .*, or FILE.py:NAME, got 'compac', did you mean"):
         change_config(config, ["network=compac"])

@@ -10,7 +10,8 @@ from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from upres.errors import UsageError  # noqa: E402
-from upres.training.config import TrainConfig, change_config  # noqa: E402
+from upres.training.config import TrainConfig  # noqa: E402
+from upres.training.config_changes import change_config  # noqa: E402
 from upres.training.networks.generators import build_generator  # noqa: E402
 
 CONFIG = TrainConfig(recipe="test", scale=2, network="realplksr", width=8, depth=2)

@@ -10,7 +10,8 @@ from torch.nn import functional as F  # noqa: E402
 
 from tests.oracles.residual import ResidualNet  # noqa: E402
 from upres.errors import DataError, UsageError  # noqa: E402
-from upres.training.config import TrainConfig, change_config  # noqa: E402
+from upres.training.config import TrainConfig  # noqa: E402
+from upres.training.config_changes import change_config  # noqa: E402
 from upres.training.networks.residual import Residual  # noqa: E402
 from upres.training.winograd.conv import winograd  # noqa: E402
 

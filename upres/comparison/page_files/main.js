@@ -23,6 +23,7 @@ function draw() {
   drawPictures();
   drawPair();
   drawFigures();
+  drawMapNote();
   drawKeys();
   DRAW[state.view]();
 }
@@ -45,6 +46,16 @@ function drawPictures() {
   for (const stage of document.querySelectorAll(".stage")) stage.style.maxWidth = room;
   byId("crop-note").hidden = crop === null;
   if (crop !== null) byId("crop-note").textContent = word("cropNote", crop[2], crop[3], crop[0], crop[1], whole[0], whole[1]);
+}
+
+// How far the maps of what was made up can be trusted.
+function drawMapNote() {
+  byId("map-note").hidden = data.maps.length === 0;
+  byId("map-note").textContent = [word("mapNote"), ...data.maps.map(({ name, measured }) => {
+    if (measured === null) return word("mapUnmeasured", name);
+    const parts = Object.entries(measured).map(([recipe, value]) => `${value.toFixed(2)} (${word("recipes")[recipe] ?? recipe})`);
+    return word("mapMeasured", name, parts.join(word("comma")));
+  })].join(" ");
 }
 
 function drawKeys() {

@@ -8,7 +8,7 @@ downloaded and verified (`upres/system/download.py`). Files are read without tor
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -225,15 +225,19 @@ class Features:
     network: None if no term needs one.
     layers: layer -> weight.
     identity: its name, the SHA-256 of its file, and the layers.
+    measure: takes the place of the L1 distance at `layers`.
     """
 
     network: FeatureNetwork | None
     layers: Mapping[str, float]
     identity: str
+    measure: Callable[[FeatureNetwork, Tensor, Tensor], Tensor] | None = None
 
     def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
         """The perceptual loss of `sr` against `hr`, both `b 3 h w` in [0,1]; no gradient flows to `hr`."""
         assert self.network is not None
+        if self.measure is not None:
+            return self.measure(self.network, sr, hr.detach()).mean()
         with torch.no_grad():
             wanted = self.network(hr, self.layers)
         return formulas.perceptual(self.network(sr, self.layers), wanted, self.layers)

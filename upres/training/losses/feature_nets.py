@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upres.errors import InputError, UsageError
-from upres.training.losses.feature_families import FAMILIES, Step
+from upres.training.losses.feature_families import FAMILIES, Pool, Step
 
 PRECISIONS = (torch.float32, torch.bfloat16)  # activations of a VGG can exceed the range of float16
 
@@ -50,10 +50,13 @@ class FeatureNetwork(nn.Module):
         """Do nothing: the network stays in eval mode, whatever contains it."""
         return self
 
-    def forward(self, x: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def forward(
+        self, x: Tensor, layers: Iterable[str], pool: Callable[[Tensor], Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """The features, float32, of each of `layers`, in the network's order.
 
         x: RGB in [0,1], `b 3 h w`, or gray `b 1 h w`, taken as R = G = B; any memory format.
+        pool: in place of the network's own pooling.
 
         Runs up to the deepest of `layers`; gradients flow to x, not to the weights. Raises `UsageError` for an unknown
         layer, `InputError` for an x of another shape or too small for the deepest layer.
@@ -66,7 +69,7 @@ class FeatureNetwork(nn.Module):
             # bfloat16 cannot hold 0..255 before the mean is subtracted
             x = F.conv2d(x.float(), self.color, self.shift).to(self.precision)
             for step in steps:
-                x = step(x, self._weight)
+                x = pool(x) if pool is not None and isinstance(step, Pool) else step(x, self._weight)
                 if step.name in wanted:
                     found[step.name] = x.float()
         return found

@@ -1,4 +1,4 @@
-"""What a run shows while it trains: TensorBoard, fixed crops as LR | SR | HR, and curves.
+"""What a run shows while it trains: TensorBoard, Weights & Biases on request, fixed crops as LR | SR | HR, and curves.
 
 Only rank 0 writes. Nothing here changes a weight or synchronizes with a GPU.
 """
@@ -21,6 +21,7 @@ from upres.training.data.images import Levels, Pair
 from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_plot, write_png
 from upres.training.monitoring.curves import CURVE, plot_curves
 from upres.training.monitoring.validation import Quality, enlarge
+from upres.training.monitoring.weights_and_biases import WandbLog
 from upres.training.run import Run
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class TrainingMonitor:
         self._places: list[tuple[int, int, int]] = []
         self._crop_px = crop_px
         self._writer: SummaryWriter | None = None
+        self._wandb: WandbLog | None = None
         self._plots = False
         if run.ranks.rank > 0:
             return
@@ -68,6 +70,8 @@ class TrainingMonitor:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=first + 1)
+        if run.config.wandb:
+            self._wandb = WandbLog(run)
         missing = missing_to_plot()
         self._plots = not missing
         if missing:
@@ -85,6 +89,8 @@ class TrainingMonitor:
     ) -> None:
         if self._writer is not None:
             self._writer.close()
+        if self._wandb is not None:
+            self._wandb.close()
 
     def back_to(self, step: int) -> None:
         """The run returns to `step`: hide what was logged after it."""
@@ -96,11 +102,12 @@ class TrainingMonitor:
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
         """Log values by name, such as "loss/pixel"; None is skipped."""
-        if self._writer is None:
-            return
-        for name, value in values.items():
-            if value is not None:
-                self._writer.add_scalar(_ILLEGAL.sub("_", name), value, step)
+        known = {_ILLEGAL.sub("_", name): value for name, value in values.items() if value is not None}
+        if self._writer is not None:
+            for name, value in known.items():
+                self._writer.add_scalar(name, value, step)
+        if self._wandb is not None and known:
+            self._wandb.scalars(step, known)
 
     def step(
         self, step: int, terms: Mapping[str, float], learning_rate: float, milliseconds: Mapping[str, float]
@@ -133,6 +140,8 @@ class TrainingMonitor:
         write_png(self._folder / "crops" / f"step_{step:09d}.png", sheet)
         if self._writer is not None:
             self._writer.add_image("validation/crops", sheet, step, dataformats="HWC")
+        if self._wandb is not None:
+            self._wandb.image(step, "validation/crops", sheet)
 
 
 def flat(quality: Quality) -> dict[str, float | None]:

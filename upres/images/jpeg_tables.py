@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +53,15 @@ class JpegTables:
 
 def read_tables(data: bytes) -> JpegTables | None:
     """The tables before the first scan of a JPEG file; None where `data` is none, or is damaged before its scan."""
-    if not data.startswith(b"\xff\xd8"):
-        return None
+    return tables_in(io.BytesIO(data)) if data.startswith(b"\xff\xd8") else None
+
+
+def tables_in(file: BinaryIO) -> JpegTables | None:
+    """As `read_tables`, of an open JPEG file."""
     tables: dict[int, Table] = {}
     frame: tuple[int, int, int] | None = None  # height, width, number of the first component's table
     orientation = 1
-    for marker, body in segments(io.BytesIO(data)):
+    for marker, body in segments(file):
         if marker == _DQT:
             tables |= _parse_tables(body)
         elif marker in FRAMES and len(body) >= 9:
@@ -114,10 +118,15 @@ def standard_table(quality: int, base: NDArray[Any] = LUMA_K1) -> Table:
 
 def quality_of(table: Table) -> tuple[int, bool]:
     """(the quality whose standard luma table is nearest, by the mean of log steps; whether it is that very table)."""
-    logs = np.log(table)
-    distances = [float(np.abs(np.log(standard_table(quality)) - logs).mean()) for quality in range(1, 101)]
-    best = int(np.argmin(distances)) + 1
-    return best, distances[best - 1] == 0.0
+    distances = np.abs(_logs_of_standard() - np.log(table)).mean(axis=(1, 2))
+    best = int(np.argmin(distances))
+    return best + 1, float(distances[best]) == 0.0
+
+
+@cache
+def _logs_of_standard() -> NDArray[np.float64]:
+    """Logarithms of the steps of qualities 1 to 100: 100 8 8."""
+    return np.log(np.stack([standard_table(quality) for quality in range(1, 101)]))
 
 
 def upright_grid(tables: JpegTables) -> tuple[int, int]:

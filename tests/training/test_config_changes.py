@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from upres.errors import UsageError
-from upres.training.config import TrainConfig, check_config, parse_layers
+from upres.training.config import TrainConfig
+from upres.training.config_changes import check_config, parse_layers
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.inspection.made import jpeg, texture
 from upres.images.io import read_picture
-from upres.inspection.jpeg_file import (
+from upres.images.jpeg_tables import (
     LUMA_K1,
     ZIGZAG,
     quality_of,
