@@ -1,10 +1,11 @@
 """Journals and folders with very many rows and files: time and memory.
 
-    python benchmarks/bench_collection.py [--rows 1000000] [--files 300000] [--empty 100000] [--write]
+    python benchmarks/bench_collection.py [--rows 1000000] [--files 300000] [--empty 100000] [--small 300] [--write]
 
 1. A journal of --rows rows, half of them open: opened (every page is checked), open items listed, and `read_status`.
 2. A tenth of --files and all of --files small pictures are walked and entered: memory must be the same.
 3. A job of --empty empty files: each fails by name; then the same command again.
+4. A job of --small small pictures and one of a few large ones, with one process and with two.
 
 Each in a process of its own, whose peak memory is that of the whole process.
 """
@@ -70,7 +71,16 @@ told(exit_code=done.returncode, last_line=done.stderr.strip().splitlines()[-1], 
 """
 
 
-def measure(program: str, *arguments: Path) -> dict[str, object]:
+_SPEED = """
+import subprocess
+words = [sys.executable, "-m", "upres", "upscale", sys.argv[1], "-n", "compact-x2", "-o", sys.argv[2]]
+words += ["--jobs", sys.argv[3]]
+subprocess.run(words, check=True, stderr=subprocess.DEVNULL)
+told()
+"""
+
+
+def measure(program: str, *arguments: object) -> dict[str, object]:
     words = [sys.executable, "-c", _MEASURED + program, *map(str, arguments)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -106,6 +116,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--files", type=int, default=300_000)
     parser.add_argument("--empty", type=int, default=100_000)
+    parser.add_argument("--small", type=int, default=300)
     parser.add_argument("--write", action="store_true", help="add the table to a file under benchmarks/results/")
     arguments = parser.parse_args()
     lines: list[str] = []
@@ -116,6 +127,15 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
+        rng = np.random.default_rng(0)
+        for side, count in ((64, arguments.small), (700, arguments.small // 40)):
+            for index in range(count):
+                place = top / f"side{side}"
+                place.mkdir(exist_ok=True)
+                write_picture(Picture(rng.random((side, side, 3), np.float32)), place / f"{index}.png")
+            for processes in (1, 2) if count else ():
+                facts = measure(_SPEED, top / f"side{side}", top / f"made{side}-{processes}", processes)
+                tell(f"{count} pictures of {side} x {side}, compact-x2, `--jobs {processes}`", facts)
         if arguments.rows:
             rows_in(top / "rows", arguments.rows)
             tell(f"journal of {arguments.rows:,} rows", measure(_LIST, top / "rows"))

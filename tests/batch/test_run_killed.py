@@ -34,7 +34,7 @@ def test_the_same_command_goes_on_beside_the_pictures_too(tmp_path: Path) -> Non
     child = subprocess.Popen(command(inputs), stderr=subprocess.DEVNULL)
     while len(results(inputs)) < 3:
         assert child.poll() is None
-        time.sleep(0.001)
+        time.sleep(0.01)
     child.kill()
     assert child.wait() == -signal.SIGKILL
     finished = {name: path.stat().st_mtime_ns for name, path in results(inputs).items()}

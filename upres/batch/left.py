@@ -68,9 +68,11 @@ def _sample(
 
 def _size_of(settings: dict[str, str]) -> OutputSize:
     """The size that the settings of a job ask for."""
-    asked = {name: float(settings[name]) for name in ("factor", "megapixels") if name in settings}
-    sides = {name: int(settings[name]) for name in ("width", "height", "long_side") if name in settings}
-    return OutputSize(**asked, **sides)
+    factor, megapixels = (float(settings[name]) if name in settings else None for name in ("factor", "megapixels"))
+    width, height, long_side = (
+        int(settings[name]) if name in settings else None for name in ("width", "height", "long_side")
+    )
+    return OutputSize(factor, width, height, long_side, megapixels)
 
 
 def _by_bytes(data: Database) -> float | None:

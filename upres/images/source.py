@@ -76,6 +76,11 @@ def identify(source: str | os.PathLike[str] | bytes | BinaryIO) -> Source:
     return Source(name, data, facts.format, facts)
 
 
+def _is_tga(name: str, data: Path | bytes) -> bool:
+    """By its name, or by the end that version 2 of the format has: nothing at its beginning tells."""
+    return name.lower().endswith(".tga") or (isinstance(data, bytes) and data.endswith(b"TRUEVISION-XFILE.\0"))
+
+
 def to_send(source: str | os.PathLike[str] | bytes | BinaryIO) -> tuple[Path | bytes, str]:
     """A picture for another process to decode, and its name for messages: nothing is read but the first bytes. Raises
     `InputError` as `identify` does where those tell that it is none.
@@ -93,11 +98,6 @@ def _begun(source: str | os.PathLike[str] | bytes | BinaryIO) -> tuple[Path | by
     if isinstance(data, Path):
         return data, shown(data), _head(data)
     return data, source.name if isinstance(source, NamedBytes) else "the picture", data[:HEAD_BYTES]
-
-
-def _is_tga(name: str, data: Path | bytes) -> bool:
-    """By its name, or by the end that version 2 of the format has: nothing at its beginning tells."""
-    return name.lower().endswith(".tga") or (isinstance(data, bytes) and data.endswith(b"TRUEVISION-XFILE.\0"))
 
 
 def _path_or_bytes(source: str | os.PathLike[str] | bytes | BinaryIO) -> Path | bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from upres.errors import OutputError
-from upres.serve.copies import save_copy
+from upres.serve.copies import result_name, save_copy
 from upres.serve.desk import MOST_ATTEMPTS, Desk
 from upres.serve.job import Job
 from upres.serve.parameters import TYPES
@@ -57,7 +57,7 @@ class Dispatch:
     @property
     def pids(self) -> list[int]:
         """Of the living workers."""
-        return [process.pid for process in self._processes if process.alive and process.pid is not None]
+        return [process.pid for process in self._processes if process.alive and process.pid]
 
     async def drain(self, seconds: float) -> None:
         """Take no more jobs, and wait for those that run."""
@@ -94,6 +94,7 @@ class Dispatch:
                     _log.error("a worker %s", death)
                     continue
                 failures = 0
+                self._desk.opened.clear()
                 self._desk.metrics.workers_started.inc()
                 _log.info("worker %s is ready", process.pid)
             await self._taking.wait()
@@ -217,6 +218,7 @@ class Dispatch:
             if facts:
                 desk.speeds.learn(facts, answer["times"], form, chosen="model" not in job.request, alone=not shared)
                 name = (job.model or {}).get("name", "")
+                desk.opened.add(name)
                 desk.metrics.run_seconds.labels(name).observe(sum(answer["times"].values()))
                 desk.metrics.queue_seconds.labels(name).observe(max(0.0, job.began - job.queued))
                 desk.metrics.pixels.inc(facts["size"]["width"] * facts["size"]["height"])
@@ -272,15 +274,3 @@ class Dispatch:
             job.notes = [*job.notes, f"no copy was saved: {error}"]
         else:
             job.result["saved_as"] = str(target)
-
-
-def result_name(job: Job) -> str:
-    """A name for the result, as `upres upscale` gives it: "photo_x4.png"."""
-    stem = Path(job.name).stem if job.name else "picture"
-    suffix = {"jpeg": ".jpg", "tiff": ".tif"}.get(form := job.request.get("format", "png"), f".{form}")
-    size, picture = job.size or {}, job.picture
-    if size and picture.get("width") and size["width"] % picture["width"] == 0:
-        factor = size["width"] // picture["width"]
-        if size["height"] == factor * picture["height"]:
-            return f"{stem}_x{factor}{suffix}"
-    return f"{stem}_{size.get('width', 0)}x{size.get('height', 0)}{suffix}"

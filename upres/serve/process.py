@@ -30,10 +30,10 @@ def worker_command(settings: Settings) -> list[str]:
     free = int(_FREE_SHARE * available_bytes()) // settings.workers
     given = {
         "memory_bytes": free if settings.memory is None else parse_bytes(settings.memory),
+        "isolate": settings.isolate,
         "max_pixels_in": settings.max_pixels_in,
         "max_pixels_out": settings.max_pixels_out,
         "max_frames": settings.max_frames,
-        "isolate": settings.isolate,
         "engine": {
             "engine": settings.engine,
             "device": settings.device,
