@@ -35,8 +35,8 @@ def main() -> int:
     parser.add_argument("--match", default="", help="only files whose path matches this")
     arguments = parser.parse_args()
     files = [path for path in sorted(arguments.folder.rglob("*.param")) if re.search(arguments.match, str(path))]
-    print(f"# ncnn files\n\n{time.strftime('%Y-%m-%d')}, upres {upres.__version__}, ncnn "
-          f"{ncnn.__version__}, {platform.machine()}, one thread. `python benchmarks/check_ncnn_files.py FOLDER`\n")  # fmt: skip
+    made = f"{time.strftime('%Y-%m-%d')}, upres {upres.__version__}, ncnn {ncnn.__version__}, {platform.machine()}"
+    print(f"# ncnn files\n\n{made}, one thread. `python benchmarks/check_ncnn_files.py FOLDER`\n")
     print(f"{len(SIZES)} sizes, {min(SIZES)} to {max(SIZES)} (h, w): odd ones, and all rests of {MULTIPLE}.\n")
     print("| file | result | largest difference (of 255) |\n|---|---|---|")
     wrong = 0
