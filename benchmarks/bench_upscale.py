@@ -6,8 +6,10 @@ Networks: the house model compact-x4 (32 wide), realesr-animevideov3 (compact 64
 23 blocks; real weights, since random ones are questioned as bad tiles) from UPRES_ASSETS. Others: torch eager as
 RealESRGANer runs it, ONNX Runtime, OpenVINO, and ncnn as realesrgan-ncnn-vulkan cuts pictures. Every round runs all
 programs one after the other; ratios are taken within a round, so a machine that changes its speed does not change
-them. --busy N keeps N processes that only count running beside them. --write puts the tables under
-benchmarks/results/. Needs the extras `torch`, `onnx` and `openvino`.
+them. Compiled modules (.pyc) are kept for all programs, as pip leaves them, whatever the environment says. Ours runs as
+it does by default on a machine where nothing was measured, and once more with ncnn alone. --busy N keeps N processes
+that only count running beside them. --write puts the tables under benchmarks/results/. Needs the extras `torch`,
+`onnx` and `openvino`.
 """
 
 from __future__ import annotations
@@ -38,7 +40,16 @@ from upres.system.hardware import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ncnn", "torch", "onnxruntime", "openvino", "pyvips-binary", "numpy")
-OURS, NCNN = "upres", "ncnn, as realesrgan-ncnn"
+OURS, OURS_NCNN, NCNN = "upres", "upres, ncnn alone", "ncnn, as realesrgan-ncnn"
+
+
+def as_installed(folder: Path) -> None:
+    """Let all programs find their modules compiled, as `pip install` leaves them (else starting takes longer than a
+    small picture), and ours an empty cache.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "pycache")
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")  # without choices of engines that were measured before
 
 
 def run(command: list[str]) -> tuple[float, float]:
@@ -70,25 +81,26 @@ def compare(title: str, weights: Path, family: str, size: int, folder: Path, rou
     write_ncnn(graph, param, binary)
     out = [str(folder / f"{family}_{name}.png") for name in ("ours", "torch", "ort", "openvino", "ncnn")]
     here = Path(__file__).resolve().parent
-    ours_options = ["-o", out[0], "-n", str(weights), "--engine", "ncnn", "--overwrite"]
+    ours = [sys.executable, "-m", "upres", "upscale", str(picture), "-n", str(weights), "--overwrite", "-o"]
 
     def reference(program: str, *arguments: str) -> list[str]:
         return [sys.executable, str(here / f"reference_{program}.py"), str(picture), *arguments]
 
     commands = {
-        OURS: [sys.executable, "-m", "upres", "upscale", str(picture), *ours_options],
+        OURS: [*ours, out[0]],
+        OURS_NCNN: [*ours, str(folder / f"{family}_ours_ncnn.png"), "--engine", "ncnn"],
         "torch eager, as RealESRGANer": reference("realesrganer", out[1], str(weights), family),
         "ONNX Runtime": reference("onnxruntime", out[2], str(onnx_file)),
         "OpenVINO": reference("openvino", out[3], str(onnx_file)),
         NCNN: reference("realesrgan_ncnn", out[4], str(param), str(binary)),
     }
     for command in commands.values():
-        run(command)  # files into the page cache
+        run(command)  # files into the page cache, modules compiled
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
             results[name].append(run(command))
-    ours = [seconds for seconds, _ in results[OURS]]
+    own = [seconds for seconds, _ in results[OURS]]
     lines = [
         f"## {title}, {size} x {size}",
         "",
@@ -97,12 +109,12 @@ def compare(title: str, weights: Path, family: str, size: int, folder: Path, rou
     ]
     for name, measured in results.items():
         seconds = [s for s, _ in measured]
-        ratio = statistics.median(s / o for s, o in zip(seconds, ours, strict=True))
+        ratio = statistics.median(s / o for s, o in zip(seconds, own, strict=True))
         spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
         lines.append(f"| {name} | {spread} | {max(m for _, m in measured):.0f} | {ratio:.2f} |")
-    best = [min(results[n][i][0] for n in commands if n not in (OURS, NCNN)) for i in range(rounds)]
-    gain = statistics.median(b / o for b, o in zip(best, ours, strict=True))
-    of_ncnn = statistics.median(results[NCNN][i][0] / ours[i] for i in range(rounds))
+    best = [min(results[n][i][0] for n in commands if n not in (OURS, OURS_NCNN, NCNN)) for i in range(rounds)]
+    gain = statistics.median(b / o for b, o in zip(best, own, strict=True))
+    of_ncnn = statistics.median(results[NCNN][i][0] / own[i] for i in range(rounds))
     lines += [
         "",
         f"Best of torch, ONNX Runtime and OpenVINO over ours, median of {rounds} rounds: **{gain:.2f}**; "
@@ -155,6 +167,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        as_installed(folder)
         bundled, given = ROOT / "upres" / "models" / "bundled", Path(assets) / "weights"
         networks = {
             "house": (

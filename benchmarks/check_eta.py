@@ -4,7 +4,8 @@
 
 Real jobs, each a process of its own, over crops of the standard test pictures in mixed sizes and formats. When a fifth
 of the pixels is made, `upres jobs OUT --json` is asked, once; what it says should be within 20 % of the time from then
-to the end of the job's process. --share makes shorter jobs. --write puts the table under benchmarks/results/.
+to the end of the job's process. --share makes shorter jobs. --write adds the table to a file
+under benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="NUMBERS", help="such as 0,4")
     parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--write", action="store_true", help="keep the table under benchmarks/results/")
+    parser.add_argument("--write", action="store_true", help="add the table to the file under benchmarks/results/")
     arguments = parser.parse_args()
     chosen = [int(number) for number in arguments.only.split(",") if number] or range(len(JOBS))
     lines = ["| job | pictures | seconds | asked after | told, s | true, s | off |", "|---|---|---|---|---|---|---|"]
@@ -160,8 +161,9 @@ def main() -> None:
     if arguments.write:
         today = datetime.date.today()
         place = ROOT / f"benchmarks/results/eta_{platform.machine()}-{os.cpu_count()}cores_{today:%Y%m}.md"
-        head = f"# Time left told after a fifth of a job, {today}\n\n`{' '.join(['python', *sys.argv])}`\n\n"
-        place.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+        before = place.read_text(encoding="utf-8") if place.exists() else "# Time left told after a fifth of a job\n"
+        head = f"\n{today}, `{' '.join(['python', *sys.argv])}`:\n\n"
+        place.write_text(before + head + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

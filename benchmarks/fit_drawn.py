@@ -17,8 +17,8 @@ from bench_inspect import LUMA_SHARE, is_drawing, light_history
 from made_histories import make, read_base
 from numpy.typing import NDArray
 
-from upres.inspection.content import step_shares
 from upres.images.jpeg_tables import standard_table
+from upres.inspection.content import step_shares
 from upres.inspection.sampling import busiest_window, to_luma
 
 PULL = 1.0  # towards zero, of the weights of standardized numbers

@@ -55,8 +55,7 @@ ROOMS["__main__"] = "cli system"
 
 # Heavy libraries, and the only modules and packages that may import them.
 HOMES = {
-    "pyvips": "images.animation images.icc images.vips images.write images.write_rows degradation.codecs "
-    "comparison.vips",
+    "pyvips": "images.vips doctor.probe",
     "ncnn": "engines.ncnn",
     "openvino": "engines.openvino",
     "torch": "engines.torch engines.opaque.spandrel training cli.train_plan cli.finetune",
@@ -81,7 +80,7 @@ HOMES = {
     "c2pa": "batch.c2pa_signing",
     "fsspec": "batch.storage",
     "s3fs": "batch.storage",
-    "packaging": "doctor.requirements",
+    "packaging": "system.packages",
     "PIL": "images.avif_sequence images.convert images.foreign images.foreign_out upscaling.upscaler",
     "spandrel": "engines.opaque.spandrel",
     "pillow_heif": "images.foreign images.foreign_out",
@@ -246,7 +245,7 @@ def test_a_library_at_home_is_no_fault(tmp_path: Path) -> None:
     house = made_house(
         tmp_path,
         {
-            "images/write": "import pyvips\n",
+            "images/vips": "import pyvips\n",
             "training/data/images": "import torch\n",
             "cli/train_plan": "import torch\n",
         },

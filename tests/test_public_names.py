@@ -26,6 +26,7 @@ ERRORS = [
 TYPES = ["EngineOptions", "Graph", "OutputSize", "Picture", "UpscaleOptions", "Upscaler"]
 FUNCTIONS = [
     "export_model",
+    "isolated",
     "list_models",
     "load_model",
     "psnr",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from upres.images.io import Picture as Picture
     from upres.images.io import read_picture as read_picture
     from upres.images.io import write_picture as write_picture
+    from upres.images.isolation import isolated as isolated
     from upres.metrics.psnr_ssim import psnr as psnr
     from upres.metrics.psnr_ssim import ssim as ssim
     from upres.models.catalog import list_models as list_models
@@ -54,6 +55,7 @@ _HOME = {
     "Upscaler": "upres.upscaling.upscaler",
     "UsageError": "upres.errors",
     "export_model": "upres.export.export",
+    "isolated": "upres.images.isolation",
     "list_models": "upres.models.catalog",
     "load_model": "upres.models.load",
     "psnr": "upres.metrics.psnr_ssim",
@@ -80,6 +82,7 @@ __all__ = [
     "Upscaler",
     "UsageError",
     "export_model",
+    "isolated",
     "list_models",
     "load_model",
     "psnr",

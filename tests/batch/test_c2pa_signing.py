@@ -134,6 +134,6 @@ def test_credentials_that_cannot_sign_are_refused_before_any_work(tmp_path: Path
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(c2pa_signing, "has_module", lambda module: False)
-    with pytest.raises(EngineError, match=r"`c2pa` needs the package c2pa-python.*pip install 'upres\[c2pa\]'"):
+    monkeypatch.setattr("upres.system.packages.has_module", lambda module: False)
+    with pytest.raises(EngineError, match=r"`c2pa` needs c2pa-python, which.*pip install 'upres\[c2pa\]'"):
         c2pa_signing.check_credentials("nobody.pem,nothing.pem")

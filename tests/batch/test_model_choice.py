@@ -10,12 +10,13 @@ import pytest
 
 from tests.inspection.made import as_picture, jpeg, texture
 from tests.tiny import FakeRunner
-from upres.batch import model_choice
 from upres.batch import upscalers as module
+from upres.batch.model_choice import ModelChooser
 from upres.batch.plan import Prepared, prepare
 from upres.batch.request import Request
 from upres.errors import InputError
 from upres.images.io import read_header, write_picture
+from upres.inspection import inspect
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.upscaler import Upscaler
 
@@ -65,7 +66,7 @@ def test_a_model_that_is_named_is_used_for_all(folder: Path) -> None:
 def test_pictures_that_are_only_reduced_or_too_large_are_not_looked_at(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_choice, "inspect_picture", lambda _: pytest.fail("a picture was decoded"))
+    monkeypatch.setattr(inspect, "inspect_picture", lambda _: pytest.fail("a picture was decoded"))
     assert len(planned(folder, size=OutputSize(factor=0.5)).jobs) == 2
     failures = planned(folder, max_pixels=1000).failures
     assert len(failures) == 2 and "`max_pixels` is 1,000" in str(failures[0].error)
@@ -81,9 +82,9 @@ def test_a_damaged_picture_fails_alone(folder: Path) -> None:
 
 
 def test_a_picture_keeps_the_model_that_it_had(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_choice, "inspect_picture", lambda _: pytest.fail("a picture was looked at again"))
+    monkeypatch.setattr(inspect, "inspect_picture", lambda _: pytest.fail("a picture was looked at again"))
     name = str(folder / "clean.png")
-    chooser, header = model_choice.ModelChooser(Request(()), {name: "photo-x4"}), read_header(folder / "clean.png")
+    chooser, header = ModelChooser(Request(()), {name: "photo-x4"}), read_header(folder / "clean.png")
     assert chooser.choose(name, folder / "clean.png", header).name == "photo-x4"  # of the job of an earlier version
     choice = chooser.choose(name, folder / "clean.png", header, "compact-x2")
     assert (choice.name, choice.reason) == ("compact-x2", "as when the job began")
@@ -91,5 +92,5 @@ def test_a_picture_keeps_the_model_that_it_had(folder: Path, monkeypatch: pytest
 
 def test_a_model_that_is_not_known_any_more_is_chosen_anew(folder: Path) -> None:
     source = folder / "web.jpg"
-    chooser = model_choice.ModelChooser(Request(()), {str(source): "gone-x4"})
+    chooser = ModelChooser(Request(()), {str(source): "gone-x4"})
     assert chooser.choose(str(source), source, read_header(source), "gone-x3").name == "photo-x4"

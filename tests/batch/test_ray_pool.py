@@ -92,8 +92,7 @@ def test_a_lost_node_costs_nothing_but_time(tmp_path: Path, model: Path, cluster
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from upres.batch import ray_pool
 
-    monkeypatch.setattr(ray_pool, "has_module", lambda module: False)
-    with pytest.raises(EngineError, match=r"`ray` needs the package ray.*pip install 'upres\[ray\]'"):
+    monkeypatch.setattr("upres.system.packages.has_module", lambda module: False)
+    with pytest.raises(EngineError, match=r"`ray` needs ray, which.*pip install 'upres\[ray\]'"):
         RayPool("auto", Setup(replace(Request(()), out="out"), {}, "out", "png"))

@@ -86,7 +86,7 @@ def test_many_rows_open_and_list_at_once(tmp_path: Path) -> None:
         data.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) INSERT INTO pictures"
             " (job, rank, source, key, folder, target, wants, bytes, mtime_ns, state, seen)"
-            " SELECT 1, 0, i || '.png', i, '', i || '.png', i, 1000, 0, i % 2 * 2, 0 FROM n"
+            " SELECT 1, 0, i || '.png', '/in/' || i, '', i || '.png', i, 1000, 0, i % 2 * 2, 0 FROM n"
         )
     data.close()
     program = (

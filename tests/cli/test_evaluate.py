@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluation.test_evaluate import hr, large, parameters  # noqa: F401  # fixtures, which pytest finds by name
+from tests.evaluation.test_evaluate import hr  # noqa: F401  # a fixture, which pytest finds by name
+from tests.evaluation.test_evaluate_niqe import large, parameters  # noqa: F401  # fixtures as well
 from tests.metrics.test_backbones import made
 from tests.tiny import compact, compact_file, compact_state, noise, picture
 from upres.export.ncnn import write_ncnn

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import struct
 import subprocess
 import sys
-import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,11 +16,6 @@ from tests.made_ncnn import bilinear_x2
 from tests.tiny import compact_file, noise, picture
 from upres.batch.journal import NAME
 from upres.images.io import read_header, read_picture, write_picture
-
-
-def pressable() -> None:
-    """Ctrl-C reaches the child even where the tests were started in the background, which makes it ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def command(*arguments: object) -> list[str]:
@@ -52,10 +43,6 @@ def names(folder: Path) -> list[str]:
     """All but the journal of a job and what SQLite keeps beside it."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(NAME))
     return sorted(str(path.relative_to(folder)) for path in files)
-
-
-def pictures_in(folder: Path) -> list[str]:
-    return [name for name in names(folder) if name.endswith(".png") and not Path(name).name.startswith(".")]
 
 
 def test_the_plainest_call(photo: Path, model: Path) -> None:
@@ -151,217 +138,6 @@ def test_turns_strength_lock_and_wrap_each_change_the_result(tmp_path: Path, pho
         upscale(photo, "-n", model, "-o", tmp_path / f"{index}.png", *arguments)
         made.add(read_picture(tmp_path / f"{index}.png").pixels.tobytes())
     assert len(made) == len(options)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf", "1000"])
-def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str) -> None:
-    result = upscale(photo, "-n", model, "-s", scale, code=2)
-    assert "--scale must be in (0, 64], got" in result.stderr.decode()
-    assert names(photo.parent) == ["photo.png"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["-s", "2", "--width", "5"], "--scale and --width exclude each other"),
-        (["--tile", "0"], "--tile expects auto or a number of pixels, got '0'"),
-        (["--tile", "big"], "--tile expects auto"),
-        (["--memory", "2"], "2G means 2 gigabytes"),
-        (["--memory", "lots"], "--memory must be a size"),
-        (["--max-pixels", "0"], "--max-pixels expects a number of pixels"),
-        (["--blend", "1.5"], "--blend must be in [0, 1]"),
-        (["--denoise", "2", "--denoise-with", "x.pth"], "--denoise must be in [0, 1]"),
-        (["--denoise", "0.5"], "set --denoise-with to one that keeps noise"),
-        (["--denoise-with", "x.pth"], "--denoise-with has no effect without --denoise"),
-        (["-n", "a:0.5,b"], "give a share to each model of a blend, or to none"),
-        (["-n", "a>"], "a model is missing before or after '>'"),
-        (["--format", "bmp"], "--format bmp cannot be written"),
-        (["-o", "x.bmp"], "cannot write .bmp"),
-    ],
-)
-def test_usage_errors(photo: Path, model: Path, arguments: list[str], words: str) -> None:
-    named = () if "-n" in arguments else ("-n", model)
-    assert words in upscale(photo, *named, *arguments, code=2).stderr.decode()
-
-
-@pytest.mark.slow
-def test_results_too_large_fail_by_input_before_any_work(photo: Path, model: Path) -> None:
-    words = upscale(photo, "-n", model, "-s", "64", "--max-pixels", "1M", code=3).stderr.decode()
-    assert "the result would be 1,920 x 1,280, 2,457,600 pixels, but --max-pixels is 1,000,000" in words
-    write_picture(picture(noise(100, 100)), photo)
-    words = upscale(photo, "-n", model, "-s", "64", "--memory", "113M", code=3).stderr.decode()
-    assert re.search(
-        r"an output of 6400 x 6400 needs \d\d MB of memory, and 1.0 MB may be used \(beside 112 MB of", words
-    )
-    words = upscale(photo, "-n", model, "--memory", "64M", code=2).stderr.decode()
-    assert "--memory must be more than 112 MB, which the program itself takes; got 64 MB" in words
-    assert names(photo.parent) == ["photo.png"]
-
-
-@pytest.mark.slow
-def test_a_missing_input_fails_by_name(tmp_path: Path, model: Path) -> None:
-    words = upscale(tmp_path / "gone.png", "-n", model, code=3).stderr.decode()
-    assert words.count("gone.png") == 1
-    assert words.count("\n") == 1
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def bomb() -> bytes:
-    """A few hundred bytes that claim to be 50,000 x 50,000 pixels."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100_000))) + chunk(b"IEND", b"")
-
-
-@pytest.mark.slow
-def test_bad_pictures_among_good_ones(tmp_path: Path, model: Path, photo: Path) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for index in range(3):
-        (folder / f"good{index}.png").write_bytes(photo.read_bytes())
-    (folder / "empty.png").touch()
-    (folder / "text.png").write_text("hello")
-    (folder / "torn.png").write_bytes(photo.read_bytes()[:-200])
-    (folder / "bomb.png").write_bytes(bomb())
-    result = upscale(folder, "-n", model, "-o", tmp_path / "out", code=3)
-    assert names(tmp_path / "out") == ["good0.png", "good1.png", "good2.png"]
-    lines = result.stderr.decode().splitlines()
-    start = lines.index("4 of 7 pictures failed:")
-    assert sorted(line.split()[0].rstrip(":").rsplit("/", 1)[-1] for line in lines[start + 1 :]) == [
-        "bomb.png",
-        "empty.png",
-        "text.png",
-        "torn.png",
-    ]
-    assert f"3 pictures done in {tmp_path / 'out'}" in result.stderr.decode()
-
-
-@pytest.mark.slow
-def test_a_folder_with_five_percent_bad_files_resumes_after_kill_9(tmp_path: Path, model: Path) -> None:
-    folder = tmp_path / "in"
-    (folder / "deep").mkdir(parents=True)
-    for index in range(40):
-        place = folder / "deep" if index % 2 else folder
-        write_picture(picture(noise(60, 50 + index, seed=index)), place / f"{index:02d}.png")
-    for index in (4, 21):
-        path = folder / ("deep" if index % 2 else ".") / f"{index:02d}.png"
-        path.write_bytes(path.read_bytes()[:-300])
-    straight = tmp_path / "straight"
-    arguments = (folder, "-r", "-n", model, "--threads", "1", "-s", "6")
-    upscale(*arguments, "-o", straight, code=3)
-    assert len(pictures_in(straight)) == 38
-
-    out = tmp_path / "out"
-    child = subprocess.Popen(command(*arguments, "-o", out), stderr=subprocess.DEVNULL)
-    wait_for(lambda: out.is_dir() and len(pictures_in(out)) >= 5)
-    child.kill()
-    assert child.wait() == -signal.SIGKILL
-    before = {name: (out / name).read_bytes() for name in pictures_in(out)}
-    assert len(before) < 38
-    again = upscale(*arguments, "-o", out, code=3).stderr.decode()
-    assert f"kept: {len(before)} results exist" in again
-    finished = {name: (out / name).read_bytes() for name in pictures_in(out)}
-    assert finished == {name: (straight / name).read_bytes() for name in pictures_in(straight)}
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.005)
-
-
-@pytest.mark.slow
-def test_leftovers_of_a_killed_run_are_no_pictures(tmp_path: Path, model: Path, photo: Path) -> None:
-    (tmp_path / ".photo_x2.png.0123abcd.partial").write_bytes(photo.read_bytes())
-    upscale(tmp_path, "-n", model)
-    assert [name for name in names(tmp_path) if not name.startswith(".")] == ["photo.png", "photo_x2.png"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "code", "told"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
-def test_a_signal_to_stop_keeps_what_is_finished(
-    number: int, code: int, told: str, tmp_path: Path, model: Path
-) -> None:
-    folder, out = tmp_path / "in", tmp_path / "out"
-    folder.mkdir()
-    for index in range(60):
-        write_picture(picture(noise(100, 100, seed=index)), folder / f"{index:02d}.png")
-    child = subprocess.Popen(
-        command(folder, "-n", model, "-s", "8", "--threads", "1", "-o", out),
-        stderr=subprocess.PIPE,
-        preexec_fn=pressable,
-    )
-    wait_for(lambda: out.is_dir() and len([name for name in names(out) if name.endswith(".png")]) >= 2)
-    child.send_signal(number)
-    _, errors = child.communicate(timeout=60)
-    words = errors.decode()
-    assert child.returncode == code, words
-    assert "Traceback" not in words
-    assert f"stopped by {told}" in words
-    assert "run the same command again; finished pictures are kept" in words
-    assert 2 <= len(names(out)) < 60
-    for name in names(out):
-        assert name.endswith(".png")  # nothing temporary is left
-        assert read_picture(out / name).pixels.shape == (800, 800, 3)
-
-
-def limited() -> None:
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))  # holds the journal
-
-
-@pytest.mark.slow
-def test_a_full_disk_leaves_no_file_and_stops(tmp_path: Path, model: Path, photo: Path) -> None:
-    pytest.importorskip("resource")
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for index in range(5):
-        (folder / f"{index}.png").write_bytes(photo.read_bytes())
-    words = upscale(folder, "-n", model, "-s", "32", "-o", tmp_path / "out", code=5, prepare=limited).stderr.decode()
-    assert names(tmp_path / "out") == []
-    assert "the disk is full" in words
-    assert "stopped; 4 pictures not started: fix the problem and run" in words
-    assert "run the same command again" in words
-    upscale(folder, "-n", model, "-s", "32", "-o", tmp_path / "out")
-    assert len(names(tmp_path / "out")) == 5
-
-
-@pytest.mark.slow
-def test_a_full_file_system(model: Path, photo: Path) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("this system has no /dev/full")
-    with full.open("wb") as sink:
-        result = subprocess.run(
-            command(photo, "-n", model, "-o", "-"), stdout=sink, stderr=subprocess.PIPE, check=False
-        )
-    assert result.returncode == 5, result.stderr
-    assert b"No space left on device" in result.stderr
-    assert b"Traceback" not in result.stderr
-
-
-@pytest.mark.slow
-def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, model: Path, photo: Path) -> None:
-    (tmp_path / "file").touch()
-    for place in (tmp_path / "file" / "out", Path("/proc/out")):
-        if place.parent.exists():
-            words = upscale(photo, "-n", model, "-o", f"{place}/", code=5).stderr.decode()
-            assert f"cannot write to the folder {place}: " in words
-
-
-@pytest.mark.slow
-def test_a_refused_model(tmp_path: Path, photo: Path) -> None:
-    (tmp_path / "bad.safetensors").write_bytes(b"garbage" * 10)
-    for name in (tmp_path / "bad.safetensors", "compact-x5", tmp_path / "gone.pth"):
-        words = upscale(photo, "-n", name, code=4).stderr.decode()
-        assert words.startswith("upres: ")
-    assert names(tmp_path) == ["bad.safetensors", "photo.png"]
 
 
 @pytest.mark.slow

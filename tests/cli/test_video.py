@@ -76,7 +76,7 @@ def test_what_is_no_video(tmp_path: Path, upres: Upres) -> None:
 def test_without_pyav(tmp_path: Path, upres: Upres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upres.system.packages.has_module", lambda module: module != "av")
     _, err = upres("video", tmp_path / "clip.mp4", code=3)
-    assert "video needs PyAV, which is not installed: pip install 'upres[video]'" in err
+    assert "video needs av, which is not installed; remedy: pip install 'upres[video]'" in err
 
 
 def test_the_model_is_chosen_and_told(tmp_path: Path, upres: Upres) -> None:

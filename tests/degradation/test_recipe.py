@@ -139,3 +139,7 @@ def test_files_and_names(tmp_path: Path) -> None:
     own.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="cannot be read"):
         load_recipe(own)
+
+
+def test_a_deeply_nested_recipe_is_refused() -> None:
+    assert "is not TOML" in refused("name = " + "[" * 5000 + "]" * 5000)

@@ -1,15 +1,13 @@
-"""The table of what was ever tested, least versions, and remedies for what cannot be imported."""
+"""The table of what was ever tested."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 
-import pytest
-
 from tests import REPOSITORY
 from tests.doctor.test_hints import HEALTHY
-from upres.doctor.requirements import TESTED, UNTESTED, mend, too_old, untested
+from upres.doctor.requirements import TESTED, UNTESTED, untested
 from upres.engines.registry import DEVICES
 from upres.system.hardware import Python, System
 from upres.system.packages import ENGINES
@@ -48,43 +46,3 @@ def test_the_page_tells_the_same() -> None:
     page = (REPOSITORY / "docs/doctor.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `([\w-]+)` \| (.+?) \|$", page, re.MULTILINE)
     assert {(engine, kind): where.replace("`", "") for engine, kind, where in rows} == TESTED
-
-
-@pytest.mark.parametrize(
-    ("package", "version", "lowest"),
-    [
-        ("torch", "2.3.1", "2.4"),
-        ("torch", "2.4rc1", "2.4"),
-        ("torch", "2.4.0+cu121", None),
-        ("torch", "2.13.0", None),
-        ("ncnn", "1.0.20240102", "1.0.20250503"),
-        ("openvino", "2024.4.0", None),
-        ("torch", "nightly", None),
-        ("setuptools", "0.1", None),  # upres asks for none
-    ],
-)
-def test_what_is_too_old(package: str, version: str, lowest: str | None) -> None:
-    assert too_old(package, version) == lowest
-
-
-@pytest.mark.parametrize(
-    ("module", "reason", "remedy"),
-    [
-        (
-            "ncnn",
-            "ImportError: libgomp.so.1: cannot open shared object file: No such file or directory",
-            "sudo apt install libgomp1",
-        ),
-        (
-            "torch",
-            "OSError: libcudnn.so.9: cannot open shared object file",
-            "install the system package that provides libcudnn.so.9",
-        ),
-        ("ncnn", "ImportError: DLL load failed while importing ncnn", "https://aka.ms/vs/17/release/vc_redist.x64.exe"),
-        ("onnx", "ImportError: broken", "pip install --force-reinstall onnxruntime"),
-        ("pyvips", "ModuleNotFoundError: No module named '_libvips'", "pip install --force-reinstall 'pyvips[binary]'"),
-    ],
-)
-def test_a_library_that_cannot_be_imported_gets_its_remedy(module: str, reason: str, remedy: str) -> None:
-    assert remedy in (mend(module, reason) or "")
-    assert mend(module, "torch cannot use device 'cuda'") is None

@@ -9,6 +9,7 @@ import pytest
 
 from tests.graph.test_segments import rrdb
 from upres import engines
+from upres.engines.ncnn.arena import Arena
 from upres.engines.ncnn.runner import NcnnRunner
 from upres.engines.registry import NotedRunner
 from upres.engines.sample_picture import sample
@@ -22,10 +23,10 @@ GRAPH = rrdb(6)
 
 
 def in_segments(exact: bool, band_rows: int, threads: int = 1) -> SegmentRunner:
-    pools: list[tuple[object, object]] = []
+    arenas: list[Arena] = []
 
     def make(graph: Graph) -> NcnnRunner:
-        return NcnnRunner(graph, threads=threads, exact=exact, pools=pools)
+        return NcnnRunner(graph, threads=threads, exact=exact, arenas=arenas)
 
     return SegmentRunner(GRAPH, segments(GRAPH), make, band_rows)
 

@@ -147,7 +147,9 @@ def test_auto_is_the_fastest_kind(cuda: int, mps: bool, expected: str, monkeypat
     """With a torch that only says so: no such device is touched. Without a number it is the current CUDA device."""
     fake = SimpleNamespace(
         device=torch.device,
-        cuda=SimpleNamespace(is_available=lambda: cuda > 0, device_count=lambda: cuda, current_device=lambda: 1),
+        cuda=SimpleNamespace(device_count=lambda: cuda, get_device_name=str, current_device=lambda: 1),
+        xpu=SimpleNamespace(device_count=lambda: 1, get_device_name=str),
+        version=SimpleNamespace(hip=None),
         backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: mps)),
     )
     monkeypatch.setattr(engine, "torch", fake)

@@ -146,6 +146,8 @@ def test_a_picture_above_the_free_memory_is_refused_before_it_is_decoded(monkeyp
         check_room("big.tif", header)
     monkeypatch.setattr(whole, "available_bytes", lambda: 7_300_000_000)
     check_room("big.tif", header)
+    with pytest.raises(InputError, match=r"of memory to be worked on, but"):
+        check_room("big.tif", header, copies=8.0)
 
 
 class Endless(io.RawIOBase):

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,12 +16,12 @@ import pytest
 
 from tests.system.server import Server, own_cache, ranged, send, status, whole
 from tests.tiny import compact_file
-from upres.errors import ModelError, OutputError
+from upres.errors import ModelError
 from upres.models.add import add
 from upres.models.catalog import resolve
 from upres.models.load import load_model
 from upres.models.model import COLUMNS, Model, downloadable_models
-from upres.models.store import check_license, download_of, pull, remove, store_folder
+from upres.models.store import pull, remove, store_folder
 
 Table = Callable[..., Model]
 
@@ -283,23 +282,3 @@ def test_removing_deletes_what_is_in_the_store_and_nothing_else(
     assert remove(model) == []
     with pytest.raises(ModelError, match="unknown model 'one'"):
         resolve("one")
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="POSIX permissions")
-def test_a_store_that_cannot_be_made_is_named(store: Path) -> None:
-    store.parent.write_bytes(b"a file where the folder should be")
-    with pytest.raises(OutputError, match=str(store)):
-        check_license("a", "CC-BY-NC-4.0", accept=True)
-
-
-def test_the_name_of_a_download_is_plain_whatever_its_address() -> None:
-    for url in (
-        "https://a/../..%2f",
-        "https://a/",
-        "https://a/b c?d=/e",
-        "https://a/.hidden",
-        f"https://a/{'x' * 500}.pth",
-    ):
-        source = download_of(url, "unknown")
-        assert len(source.name) < 100 and source.urls == (url,) and not source.pin
-    assert download_of("https://a/x", "").name != download_of("https://b/x", "").name

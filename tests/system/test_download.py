@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import importlib
 import logging
 import os
 import socket
@@ -22,7 +21,7 @@ import pytest
 
 from tests.system.server import DATA, HALF, SHA, Server, failure, files, own_cache, ranged, send, source, status, whole
 from upres.errors import OutputError, UsageError
-from upres.system.download import Source, cache_folder, fetch
+from upres.system.download import Source, fetch
 
 
 @pytest.fixture
@@ -48,13 +47,6 @@ def test_a_file_is_fetched_once(server: Server, cache: Path) -> None:
     assert fetch(of) == path
     assert len(server.requests) == 1
     assert server.requests[0][1]["accept-encoding"] == "identity"
-
-
-def test_a_file_put_there_by_hand_is_as_good(cache: Path) -> None:
-    cache.mkdir()
-    (cache / "net.bin").write_bytes(DATA)
-    assert fetch(source("http://127.0.0.1:1/net.bin")) == cache / "net.bin"
-    assert fetch(source(sha256=SHA[:8], size=None)).read_bytes() == DATA  # a prefix, as in the file names of torch hub
 
 
 @pytest.mark.parametrize("content", [b"x" + DATA[1:], DATA[:-1], b""])
@@ -233,11 +225,6 @@ def test_a_full_disk_says_so_and_leaves_nothing(server: Server, cache: Path, mon
     assert files(cache) == []
 
 
-def test_a_cache_that_cannot_be_written_is_named(cache: Path) -> None:
-    cache.write_bytes(b"a file where the folder should be")
-    assert f"cannot write {cache / 'net.bin'}" in failure(source(), OutputError)
-
-
 def test_two_processes_download_once(server: Server) -> None:
     held, release = threading.Event(), threading.Event()
 
@@ -259,43 +246,6 @@ def test_two_processes_download_once(server: Server) -> None:
     assert first.communicate()[0].decode().strip().endswith("net.bin") and first.returncode == 0
     second.join()
     assert len(server.requests) == 1
-
-
-def test_the_cache_folder_is_the_platforms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
-    assert cache_folder() == cache
-    monkeypatch.delenv("UPRES_CACHE")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    asked: list[str] = []
-    for system in ("unix.Unix", "macos.MacOS", "windows.Windows"):
-        module, _, name = system.partition(".")
-        folders = getattr(importlib.import_module(f"platformdirs.{module}"), name)
-        monkeypatch.setattr(
-            "platformdirs.user_cache_path", lambda name, kind=folders, **options: kind(name, **options).user_cache_path
-        )
-        monkeypatch.setattr("platformdirs.windows.get_win_folder", lambda _: "/local")
-        asked.append(str(cache_folder()))
-    assert asked == [str(tmp_path / "xdg/upres"), str(tmp_path / "xdg/upres"), "/local/upres"]
-
-
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the rules of the XDG standard")
-def test_a_relative_folder_for_caches_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("UPRES_CACHE")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for relative in ("relative", ""):
-        monkeypatch.setenv("XDG_CACHE_HOME", relative)
-        assert cache_folder() == tmp_path / ".cache" / "upres"
-
-
-def test_a_cache_of_an_earlier_version_on_macos_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("UPRES_CACHE")
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    before = tmp_path / "Library" / "Caches" / "upres"
-    assert cache_folder() != before
-    before.mkdir(parents=True)
-    assert cache_folder() == before
 
 
 @pytest.mark.parametrize(

@@ -148,3 +148,18 @@ def test_unfinished_files_can_be_discarded(tmp_path: Path) -> None:
         discard_unfinished()
         assert list(tmp_path.iterdir()) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_a_secret_is_readable_by_its_user_only_from_its_first_byte_on(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        with open_atomic(tmp_path / "key", secret=True) as file:
+            (partial,) = tmp_path.iterdir()
+            assert partial.stat().st_mode & 0o777 == 0o600
+            file.write(b"secret")
+        write_atomic(tmp_path / "plain", b"x")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "plain").stat().st_mode & 0o777 == 0o666

@@ -13,9 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
-from tests.training.forked import run_ranks_of  # noqa: E402
 from tests.training.made import draw_photographs  # noqa: E402
-from upres.cli.main import app  # noqa: E402
 from upres.errors import DataError  # noqa: E402
 from upres.training import loop, run_folder  # noqa: E402
 from upres.training.checkpoint import latest_checkpoint, list_checkpoints  # noqa: E402
@@ -259,54 +257,3 @@ def test_a_run_is_resumed_as_it_was_begun(folder: Path, tmp_path: Path, world: W
         go(folder, tmp_path, should_stop=lambda: len(world.trained) == 3)
     with pytest.raises(DataError, match=r"another `guard` \(on, now none\)"):
         go(folder, tmp_path, guard=False, resume=True)
-
-
-@pytest.mark.slow
-def test_the_verb_hands_on_guard(
-    folder: Path, tmp_path: Path, world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = [
-        "train",
-        "compact-gan-x2",
-        "--data",
-        str(folder),
-        "--out",
-        str(tmp_path),
-        "--init",
-        "random",
-        "--device",
-        "cpu",
-        "--guard",
-    ]
-    for key, value in SETTINGS.items():
-        words += ["--set", f"{key}={','.join(map(str, value)) if isinstance(value, tuple) else value}"]
-    with pytest.raises(SystemExit) as end:
-        app(words)
-    said = capsys.readouterr().err
-    assert end.value.code == 0, said
-    assert "guard: step 9: LR-PSNR is 20.0 dB" in said and len(world.trained) == 17
-
-
-TWO = """
-import sys
-from pathlib import Path
-import pytest
-from tests.training.test_loop_stability import World, draw_photographs, go
-from upres.training.distributed.ranks import join_ranks
-folder, out = Path(sys.argv[1], "pictures"), Path(sys.argv[1], "run")
-with join_ranks() as ranks:
-    if ranks.rank == 0:
-        draw_photographs(folder)
-    ranks.barrier()
-    world = World(pytest.MonkeyPatch())
-    said = go(folder, out, ranks=ranks)
-    steps = [step for step, _, _ in world.trained]
-    assert steps == [*range(1, 10), *range(7, 15)], steps
-    assert len(said) == (ranks.rank == 0), said
-"""
-
-
-def test_two_processes_go_back_together(tmp_path: Path) -> None:
-    ends = run_ranks_of(TWO, 2, tmp_path)
-    assert [code for code, _ in ends] == [0, 0], ends
-    assert state(tmp_path / "run")["step"] == 14

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.config_changes import change_config  # noqa: E402
 from upres.training.loop import train  # noqa: E402
 from upres.training.losses.generator_loss import own_term  # noqa: E402
+from upres.training.own_code import code_files, sha256_of_code  # noqa: E402
 from upres.training.plan import RunPlan  # noqa: E402
 from upres.training.references import parse_term, without_folder  # noqa: E402
 from upres.training.state import schedule_factor  # noqa: E402
@@ -103,3 +105,30 @@ def test_a_run_goes_on_with_the_code_that_it_was_begun_with(code: Path, tmp_path
 
     with pytest.raises(EngineError, match=r"step 1: infinite is inf"):
         train(RunPlan(dataclasses.replace(CONFIG, own_terms=(f"{code}:infinite",)), pictures, tmp_path / "other"))
+
+
+def test_the_code_is_the_file_and_what_it_imports_beside_it(tmp_path: Path) -> None:
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    mine = write("mine.py", "import torch\nfrom parts import block\ndef f(sr): return sr.sum()\n")
+    alone = hashlib.sha256(mine.read_bytes()).hexdigest()
+    assert sha256_of_code(f"{mine}:f") == alone  # nothing of that name beside it
+    parts = write("parts.py", "import blocks.deep, mine\n")
+    files = [parts, write("blocks/__init__.py", ""), write("blocks/deep.py", "from . import other\n")]
+    files.append(write("blocks/other.py", ""))
+    write("unused.py", "")
+    assert set(code_files(mine)) == {mine, *files} and code_files(mine)[0] == mine
+    before = sha256_of_code(f"{mine}:f")
+    assert before != alone
+    for path in files:
+        text = path.read_text()
+        path.write_text(text + "# changed\n")
+        assert sha256_of_code(f"{mine}:f") != before
+        path.write_text(text)
+    assert sha256_of_code(f"{mine}:f") == before
+    parts.write_text("this is not Python")
+    assert code_files(mine) == [mine, parts]

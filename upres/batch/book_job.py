@@ -22,6 +22,7 @@ from upres.batch.open_book import open_book
 from upres.batch.paths import Destination, make_folder
 from upres.batch.request import CollectionOptions, Request
 from upres.errors import InputError, OutputError, UpresError, UsageError
+from upres.images.isolation import isolated_where_possible
 from upres.system.files import commit_partial, output_error, partial_path, sha256_of, sweep_partials, write_atomic
 from upres.system.folders import exists
 from upres.system.lock import only_user
@@ -68,7 +69,8 @@ def run_book(
     request, encoding, options: For its pictures; `out` and `format` are set here.
     run: Runs one collection, of all pictures of one format.
 
-    A picture that fails stays as it was, and is among the failures. Raises as `open_book` and `Collection`, and
+    Pictures are decoded in child processes (`images.isolation`), except on Windows. One that fails stays as it was, and
+    is among the failures. Raises as `open_book` and `Collection`, and
     `OutputError`.
     """
     if os.path.realpath(book) == os.path.realpath(target):
@@ -77,7 +79,8 @@ def run_book(
     work = target.with_name(f".upres-book-{target.name}")
     with only_user(work, f"another process works on {target}; wait for it"):
         try:
-            summary, notes = _in_folder(book, target, work, request, encoding, options, run)
+            with isolated_where_possible():
+                summary, notes = _in_folder(book, target, work, request, encoding, options, run)
         except UpresError:
             if not any(work.glob("out-*")):  # nothing is lost
                 shutil.rmtree(work, ignore_errors=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from upres.batch.books import BookPicture, Limits
-from upres.errors import EngineError, InputError
+from upres.errors import InputError
 from upres.images.io import quantize, read_picture
-from upres.system.packages import has_module
+from upres.system.packages import need
 from upres.system.text import shown
 
 _PLAIN = ("/DeviceRGB", "/DeviceGray", "/CalRGB", "/CalGray", "/ICCBased")
@@ -25,10 +25,7 @@ class PdfBook:
     """See `books.Book`."""
 
     def __init__(self, path: Path) -> None:
-        if not has_module("pikepdf"):
-            raise EngineError(
-                f"{path}: PDF needs the package pikepdf, which is not installed: pip install 'upres[pdf]'"
-            )
+        need(f"{path}: PDF", "pdf")
         import pikepdf
 
         self._path, self._limits = path, Limits(path)

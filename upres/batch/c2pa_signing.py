@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from upres.batch.provenance import ENHANCED, source_type
-from upres.errors import EngineError, OutputError, UsageError
+from upres.errors import OutputError, UsageError
 from upres.images.io import Picture, encode_picture
-from upres.system.packages import has_module, version_of
+from upres.system.packages import need, version_of
 from upres.system.text import first_line, shown
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def signed(data: bytes, job: Job, credentials: str) -> bytes:
 
 @cache
 def _signer(credentials: str) -> Any:
-    if not has_module("c2pa"):
-        raise EngineError("`c2pa` needs the package c2pa-python, which is not installed: pip install 'upres[c2pa]'")
+    need("`c2pa`", "c2pa")
     import c2pa
 
     parts = credentials.split(",", 2)

@@ -20,7 +20,7 @@ from upres.batch.paths import STDIO, Destination, InputFile, make_folder
 from upres.batch.place import FolderPlace, Place, UrlPlace
 from upres.batch.plan import Planner, no_pictures
 from upres.batch.request import CollectionOptions, Request
-from upres.batch.search import parse_shard, search
+from upres.batch.search import folded, parse_shard, search
 from upres.batch.storage import Storage, is_url
 from upres.errors import InputError, UpresError, UsageError
 from upres.system.lock import FileGuard
@@ -72,6 +72,7 @@ class Collection:
         shard = None if options.shard is None else parse_shard(options.shard)
         self._read_stdin, self._shard, self._retry = read_stdin, shard, options.retry_failed
         self._stdin: bytes | None = None
+        self._folds = False  # the folder does not tell names apart by case
         request.options.engine_options.check_installed()  # even if nothing is left to do
         if next(search(request, destination, self.left_out, folds=False, shard=None), None) is None:
             raise no_pictures(request, self.left_out)
@@ -118,8 +119,8 @@ class Collection:
         resume.end(self.folder)  # the journal of an earlier version is taken over
 
     def _enter(self) -> None:
-        folds = folds_names(self.folder)
-        found = search(self.request, self.destination, self.left_out, folds=folds, shard=self._shard)
+        self._folds = folds_names(self.folder)
+        found = search(self.request, self.destination, self.left_out, folds=self._folds, shard=self._shard)
         while rows := list(islice(found, 2000)):
             self.journal.see(rows, replace=self.request.overwrite, retry=self._retry, limits=self.limits)
 
@@ -151,7 +152,7 @@ class Collection:
 
     def _leave_out_results(self) -> None:
         removed: set[int] = set()
-        pairs = journal_queries.inputs_in_the_way(self.journal)
+        pairs = journal_queries.inputs_in_the_way(self.journal, folded if self._folds else None)
         for item, other in sorted(pairs, key=lambda pair: pair[0].id == pair[1].id):
             if other.id in removed or item.id in removed:
                 continue

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from upres.batch.journal import Journal
-from upres.batch.journal_rows import DONE, FAILED, OPEN, RUNNING, Item, get
+from upres.batch.journal_rows import DONE, FAILED, OPEN, RUNNING, Item, get, put
 
 
 def settings_of_others(journal: Journal) -> list[dict[str, str]]:
@@ -34,8 +34,19 @@ def clashes(journal: Journal) -> Iterator[list[Item]]:
         )
 
 
-def inputs_in_the_way(journal: Journal) -> list[tuple[Item, Item]]:
-    """Pictures whose result would have the path of an input, each with that input."""
+def inputs_in_the_way(journal: Journal, folded: Callable[[str], str] | None) -> list[tuple[Item, Item]]:
+    """Pictures whose result would have the path of an input, each with that input.
+
+    folded: Makes names equal that the output folder does not tell apart; None if it tells all apart.
+    """
+    if folded is not None:
+        return [
+            (one, other)
+            for other in journal.stream("job = ? AND seen >= ?", (journal.job, journal.run))
+            for one in journal.items(
+                "job = ? AND seen >= ? AND wants = ?", (journal.job, journal.run, put(folded(other.key)))
+            )
+        ]
     pairs = journal.data.query(
         "SELECT one.id, other.id FROM pictures one JOIN pictures other"
         " ON other.job = one.job AND other.key = one.wants"

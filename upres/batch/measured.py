@@ -10,6 +10,7 @@ from pathlib import Path
 from upres.batch.paths import Destination, InputFile
 from upres.batch.request import Request
 from upres.errors import InputError, UsageError
+from upres.images import isolation
 from upres.images.animation import ANIMATED_FORMATS
 from upres.images.io import WRITABLE_FORMATS, Header
 from upres.models.expression import parse
@@ -51,6 +52,11 @@ def open_file(request: Request, destination: Destination, source: Path | bytes) 
     if isinstance(source, bytes):  # of standard input: only pictures come through a pipe
         return None
     asked = destination.format if request.format is not None or destination.file is not None else None
+    if isolation.current() is not None and ending_of(source) is not None:
+        raise InputError(
+            f"{shown(source)} is measured data, whose readers cannot be isolated; name the file itself, not an archive "
+            "that holds it, and leave `isolate` out"
+        )
     found = open_measured(source, as_picture=asked is not None and asked != "tiff")
     if found is None:
         return None

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from upres.batch.request import Request
 from upres.images.io import Header
-from upres.inspection.inspect import inspect_picture
 from upres.upscaling.choose_model import DEFAULT_FACTOR, MODELS_BY_ROLE, ModelChoice, choose_model
 
 _KNOWN = frozenset(name for models in MODELS_BY_ROLE.values() for name in models.values())
@@ -44,6 +43,8 @@ class ModelChooser:
             return ModelChoice(before, _AS_BEFORE)
         if factor < 1.0 or height * width > self._request.max_pixels:
             return ModelChoice(MODELS_BY_ROLE["standard"][2 if factor <= 2 else 4], _SMALLER)
+        from upres.inspection.inspect import inspect_picture
+
         report = inspect_picture(source)
         if self._request.options.true_size and report.true_scale is not None:
             factor *= max(1.0, report.true_scale)

@@ -20,7 +20,7 @@ import msgspec
 
 from upres.batch.tasks import Answer, Setup, Task, TaskWorker
 from upres.errors import EngineError
-from upres.system.packages import has_module
+from upres.system.packages import need
 from upres.system.text import first_line, shown
 
 BLOCK = 4000  # tasks of one Ray dataset: actors start once for it
@@ -35,8 +35,7 @@ class RayPool:
     """
 
     def __init__(self, address: str, setup: Setup) -> None:
-        if not has_module("ray"):
-            raise EngineError("`ray` needs the package ray, which is not installed: pip install 'upres[ray]'")
+        need("`ray`", "ray")
         import ray
 
         self._setup = msgspec.json.encode(setup)

@@ -66,10 +66,9 @@ def search(
             target = os.path.join(found.folder, name)  # noqa: PTH118
             if shard is not None and not shard.has(target):
                 continue
-            key, wants = found.real, os.path.join(top, target)  # noqa: PTH118
-            if folds:
-                key, wants = _folded(key), _folded(wants)
-            yield Seen(rank, found.path, key, found.folder, target, wants, found.size, found.mtime_ns)
+            path = os.path.join(top, target)  # noqa: PTH118
+            wants = folded(path) if folds else path
+            yield Seen(rank, found.path, found.real, found.folder, target, wants, found.size, found.mtime_ns)
     if FOLDER_INSIDE in left_out:
         left_out[f"{FOLDER_INSIDE} (`recursive=True` includes them)"] += left_out.pop(FOLDER_INSIDE)
 
@@ -106,5 +105,6 @@ def _of_input(text: str, request: Request, folder: str, left_out: Counter[str]) 
         yield StreamedFile(str(Path(text)), "", os.path.realpath(text), size, mtime_ns)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name as a file system knows it that does not tell names apart by case and Unicode form."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -12,6 +12,7 @@ from typing import Any
 
 from upres.batch.journal import NAME
 from upres.batch.journal_rows import DONE, FAILED, KEPT, OPEN, RUNNING, SCHEMA, STATES, get
+from upres.batch.left import pixels_left
 from upres.errors import InputError, OutputError
 from upres.system.database import Database
 from upres.system.lock import is_held
@@ -89,29 +90,13 @@ def read_status(folder: Path) -> Status:
                 "SELECT total(pixels), total(seconds) FROM pictures WHERE state = ?", (DONE,)
             )
             pixels, seconds = pixels + round(more_pixels), seconds + more_seconds
-            pixels_left = _pixels_left(data)
+            more_left = pixels_left(data)
             of_runs, alive = _speed(data, folder)
-            known &= pixels_left == 0.0 or (pixels_left is not None and of_runs > 0.0)
-            if pixels_left and of_runs:
-                left = max(left, pixels_left / of_runs)  # shards run side by side
+            known &= more_left == 0.0 or (more_left is not None and of_runs > 0.0)
+            if more_left and of_runs:
+                left = max(left, more_left / of_runs)  # shards run side by side
             speed, runs = speed + of_runs, runs + alive
     return Status(pictures, pixels, seconds, speed or None, left if known else None, runs, tuple(settings))
-
-
-def _pixels_left(data: Database) -> float | None:
-    """Output pixels of what is open, by the bytes of the files and the results of others with their suffix."""
-    rows = data.query(
-        "SELECT lower(substr(source, -4)), total(CASE WHEN state IN (?, ?) THEN max(bytes, 0) END),"
-        " total(CASE WHEN state = ? AND pixels > 0 THEN pixels END),"
-        " total(CASE WHEN state = ? AND pixels > 0 THEN bytes END) FROM pictures GROUP BY 1",
-        (OPEN, RUNNING, DONE, DONE),
-    )
-    if not sum(row[1] for row in rows):
-        return 0.0
-    pixels, size = sum(row[2] for row in rows), sum(row[3] for row in rows)
-    if not size:
-        return None
-    return sum(open_bytes * (made / read if read else pixels / size) for _, open_bytes, made, read in rows)
 
 
 def _speed(data: Database, folder: Path) -> tuple[float, int]:

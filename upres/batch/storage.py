@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from upres.errors import EngineError, InputError, OutputError
 from upres.system.download import cache_folder
 from upres.system.folders import FOLDER_INSIDE, reason_for
-from upres.system.packages import has_module
+from upres.system.packages import has_module, need
 from upres.system.text import shown
 from upres.system.walk import StreamedFile
 
@@ -62,10 +62,10 @@ class Storage:
     def __init__(self, url: str) -> None:
         self.url = url
         self._protocol = url.partition("://")[0]
-        for module in ("fsspec", _PACKAGES.get(self._protocol, "fsspec")):
-            if not has_module(module):
-                extra = "'upres[cloud]'" if module != "gcsfs" else "gcsfs"
-                raise EngineError(f"{url}: the package {module} is not installed: pip install {extra}")
+        module = _PACKAGES.get(self._protocol, "fsspec")
+        need(url, "cloud", "fsspec", module)
+        if not has_module(module):
+            raise EngineError(f"{url} needs {module}, which is not installed; remedy: pip install {module}")
         import fsspec
 
         try:
@@ -147,18 +147,24 @@ class Storage:
         for wait_s in (*_WAITS_S, None):
             try:
                 return work()
-            except (FileNotFoundError, PermissionError, NotImplementedError) as error:
-                raise self._error(error, verb) from error
             except Exception as error:  # each protocol has errors of its own
-                if wait_s is None:
+                final = isinstance(error, PermissionError | NotImplementedError) or _is_missing(error)
+                if wait_s is None or final:
                     raise self._error(error, verb) from error
                 time.sleep(wait_s)
         raise AssertionError
 
     def _error(self, error: Exception, verb: str) -> InputError | OutputError:
         kind = InputError if verb == "read" else OutputError
-        reason = "there is no such object" if isinstance(error, FileNotFoundError) else shown(error)
-        return kind(f"cannot {verb} {self.url}: {reason or type(error).__name__}")
+        said = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ is not None else error
+        reason = "there is no such object" if _is_missing(error) else shown(said)
+        return kind(f"cannot {verb} {self.url}: {reason or type(said).__name__}")
+
+
+def _is_missing(error: BaseException) -> bool:
+    """Whether there is no such object. fsspec says that too of a web server that is busy or down, with the cause."""
+    status = getattr(error.__cause__, "status", None)
+    return isinstance(error, FileNotFoundError) and (error.__cause__ is None or status in (404, 410))
 
 
 def _mark(facts: dict[str, Any]) -> int:

@@ -14,13 +14,14 @@ from upres.batch import record
 from upres.batch.job import Encoding, Job
 from upres.batch.journal_rows import DONE, SCHEMA, get
 from upres.batch.paths import Destination, InputFile
+from upres.batch.place import UrlPlace
 from upres.batch.plan import Planner
 from upres.batch.provenance import made_by, read_made_by, sidecar_of
 from upres.batch.request import Request
 from upres.batch.run import run_jobs
 from upres.batch.status import journals
 from upres.engines.registry import DEVICES
-from upres.errors import InputError, UsageError
+from upres.errors import InputError, OutputError, UsageError
 from upres.images.animation import ANIMATED_FORMATS, count_frames, read_animation
 from upres.images.io import Picture, quantize, read_header, read_picture, read_xmp
 from upres.system.database import Database
@@ -48,8 +49,11 @@ class Checked:
     fault: str
 
 
-def check_folder(folder: Path) -> Iterator[Checked]:
-    """Compare every result in `folder` with its journal. Raises `InputError` if there is none, `DamagedError`."""
+def check_folder(folder: Path, place: UrlPlace | None = None) -> Iterator[Checked]:
+    """Compare every result in `folder` with its journal. Raises `InputError` if there is none, `DamagedError`.
+
+    place: Where the results are, if not in the folder of the journal.
+    """
     for journal in journals(folder):
         with Database(journal, SCHEMA, reading=True) as data:
             rows = data.stream(
@@ -57,7 +61,8 @@ def check_folder(folder: Path) -> Iterator[Checked]:
             )
             with closing(rows):
                 for target, result in rows:
-                    yield _checked(folder / get(target), result)
+                    name = get(target)
+                    yield _checked(folder / name, result) if place is None else _checked_at(place, name, result)
 
 
 def _checked(path: Path, result: str) -> Checked:
@@ -67,6 +72,15 @@ def _checked(path: Path, result: str) -> Checked:
         return Checked(path, "missing")
     except OSError as error:
         return Checked(path, f"unreadable ({error.strerror})")
+
+
+def _checked_at(place: UrlPlace, target: str, result: str) -> Checked:
+    try:
+        if not place.has(target):
+            return Checked(place.path(target), "missing")
+        return Checked(place.path(target), "" if place.sha256(target) == result else "damaged")
+    except OutputError as error:
+        return Checked(place.path(target), f"unreadable ({error})")
 
 
 @dataclass(frozen=True, slots=True)

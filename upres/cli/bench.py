@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from upres.cli.engine_options import SPEED_PANEL, DeviceOption, Engine, Precision, PrecisionOption
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
-from upres.cli.streams import put
+from upres.cli.streams import put, show
 
 if TYPE_CHECKING:
     from upres.engines.autotune.bench import Bench, BenchRow
@@ -45,9 +44,13 @@ def bench(
     ] = 0,
     issue: Annotated[
         bool,
-        typer.Option("--issue", help="Print a text to paste into an issue: no path and no name of yours is in it."),
+        typer.Option(
+            "--issue",
+            help="Print a text to paste into an issue: no path and no name of yours is in it.",
+            rich_help_panel="Report",
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel="Report")] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Measure models on every engine of this machine, in less than two minutes; --engine auto takes the fastest.
@@ -75,13 +78,8 @@ def bench(
         options = EngineOptions(engine.value, device, precision.value, threads)
         options.check_installed()
 
-        def tell(name: str) -> None:
-            """In place of the text before, on a terminal; elsewhere nothing."""
-            if sys.stderr.isatty():
-                print(f"\r{f'measuring {name} ...' if name else '':<60}\r", end="", file=sys.stderr, flush=True)
-
-        result = measure(networks, options, busy=busy, tell=tell)
-        tell("")
+        result = measure(networks, options, busy=busy, tell=lambda name: show(f"measuring {name} ..."))
+        show("")
         if as_json:
             put(_json(result))
         else:
@@ -114,10 +112,14 @@ def _lines(result: Bench) -> list[tuple[str, ...]]:
 
 
 def _table(result: Bench) -> list[str]:
-    lines = _lines(result)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return [*rows, "", *map(_words, result.rows), f"{_conditions(result)}; took {result.seconds:.0f} s"]
+    from upres.system.text import aligned
+
+    return [
+        *aligned(_lines(result)),
+        "",
+        *map(_words, result.rows),
+        f"{_conditions(result)}; took {result.seconds:.0f} s",
+    ]
 
 
 def _words(row: BenchRow) -> str:

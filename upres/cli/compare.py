@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from upres.cli.engine_options import ComparedEngineOption, DeviceOption, Precision, PrecisionOption, ThreadsOption
-from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, ISOLATE_HELP, run_verb, say
 from upres.cli.progress import JobProgress, counted
 from upres.cli.streams import put
 from upres.errors import InputError, ModelError, OutputError, UpresError, UsageError
@@ -98,6 +98,7 @@ def compare(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = Precision.fp32,
     threads: ThreadsOption = 0,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Compare models on pictures: a contact sheet of crops, and a page with slider, magnifier, flicker and difference.
@@ -159,7 +160,7 @@ def compare(
                 say(f"  {reason}" if name in reason else f"  {name}: {reason}")
         return INPUT_FAILED if failed else DONE
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)
 
 
 def _check_outputs(out: Path, page: Path | None) -> None:

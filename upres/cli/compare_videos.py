@@ -8,7 +8,7 @@ from pathlib import Path
 from upres.cli.errors import DONE, say
 from upres.cli.progress import JobProgress, counted
 from upres.cli.streams import put
-from upres.errors import EngineError, OutputError, UsageError
+from upres.errors import OutputError, UsageError
 
 SUFFIXES = frozenset(
     [
@@ -48,7 +48,7 @@ def compare_videos(paths: Sequence[Path], page: Path) -> int:
 
     Raises `UsageError` for a single video, `InputError` and `OutputError` as `join_columns` does.
     """
-    from upres.system.packages import has_module
+    from upres.system.packages import need
 
     if len(paths) < 2:
         raise UsageError("name two videos or more; models are compared on one by upres video --preview 10 -o page.html")
@@ -56,8 +56,7 @@ def compare_videos(paths: Sequence[Path], page: Path) -> int:
         raise UsageError(f"`page` must end in .html, got {page}")
     if page.is_dir() or not page.absolute().parent.is_dir():
         raise OutputError(f"{page} cannot be written: expected a file in a folder that exists")
-    if not has_module("av"):
-        raise EngineError("video needs PyAV, which is not installed: pip install 'upres[video]'")
+    need("video", "video")
     from upres.comparison.video_page import ColumnsVideo, write_video_page
     from upres.video.columns import join_columns
     from upres.video.opened import open_source

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import textwrap
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from upres.cli.command import as_options
 from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
-from upres.cli.streams import put
+from upres.cli.streams import put, show
 from upres.system.text import json_text
 
 if TYPE_CHECKING:
@@ -23,28 +22,26 @@ _WIDTH = 140
 
 
 def doctor(
-    quick: Annotated[bool, typer.Option("--quick", help="Only look at what is installed; run no engine.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only look at what is installed; run no engine.", rich_help_panel="Report")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel="Report")] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Show what works on this machine, what is missing and how to get it.
 
     Sends nothing anywhere. Exits with 3 if upscaling does not work; missing optional engines are no error.
 
-    Example: upres doctor --quick
-
-    Example: upres doctor --json > doctor.json
+    \b
+    Examples:
+      upres doctor --quick
+      upres doctor --json > doctor.json
     """
 
     def work() -> int:
         from dataclasses import asdict
 
         from upres.doctor.examine import examine
-
-        def show(text: str) -> None:
-            """In place of the text before, on a terminal; elsewhere nothing."""
-            if sys.stderr.isatty():
-                print(f"\r{text:<40}\r", end="", file=sys.stderr, flush=True)
 
         report = examine(quick=quick, tell=lambda what: show(f"trying {what} ..."))
         show("")

@@ -32,6 +32,7 @@ from upres.system.files import DISK_FULL
 
 DONE, BUG, USAGE, INPUT_FAILED, MODEL_REFUSED, OUTPUT_FAILED = range(6)
 DEBUG_HELP = "Show the traceback of an error."
+ISOLATE_HELP = "Decode pictures in a process with limits, no network and no files: for pictures of strangers."
 
 _NOT_WRITABLE_ERRNOS = DISK_FULL | {errno.EROFS, errno.EBADF}  # EBADF: standard output is closed
 
@@ -122,9 +123,22 @@ def verb_exit_code(work: Callable[[], int | None], debug: bool = False) -> int:
             return exit_code_of(cause)
 
 
-def run_verb(work: Callable[[], int | None], debug: bool = False) -> NoReturn:
-    """Run the body of a command and exit with its code (`SystemExit`, which typer lets through)."""
-    sys.exit(verb_exit_code(work, debug))
+def run_verb(work: Callable[[], int | None], debug: bool = False, *, isolate: bool = False) -> NoReturn:
+    """Run the body of a command and exit with its code (`SystemExit`, which typer lets through).
+
+    isolate: Pictures are decoded in child processes meanwhile.
+    """
+    sys.exit(verb_exit_code(_isolated(work) if isolate else work, debug))
+
+
+def _isolated(work: Callable[[], int | None]) -> Callable[[], int | None]:
+    def isolated_work() -> int | None:
+        from upres.images.isolation import isolated
+
+        with isolated():
+            return work()
+
+    return isolated_work
 
 
 def finish(code: int) -> NoReturn:

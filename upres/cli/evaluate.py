@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from upres.cli.engine_options import ComparedEngineOption, DeviceOption, Precision, PrecisionOption, ThreadsOption
-from upres.cli.errors import DEBUG_HELP, run_verb
+from upres.cli.errors import DEBUG_HELP, ISOLATE_HELP, run_verb
 from upres.cli.streams import put
 from upres.errors import OutputError, UsageError
 from upres.system.text import json_text
@@ -213,6 +213,7 @@ def evaluate(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = Precision.fp32,
     threads: ThreadsOption = 0,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, with bicubic, means and intervals.
@@ -280,4 +281,4 @@ def evaluate(
             write_atomic(plot, draw_plot(report, plot.name))
         return tell(report)
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from upres.cli.errors import DONE, say
 from upres.cli.progress import JobProgress, counted
 from upres.cli.streams import put
-from upres.errors import EngineError, UsageError
+from upres.errors import UsageError
 from upres.system.text import json_text
 
 if TYPE_CHECKING:
@@ -41,10 +41,9 @@ def evaluate_video(
     from upres.evaluation.vmaf import find_ffmpeg
     from upres.images.pairing import check_scale
     from upres.system.files import write_atomic
-    from upres.system.packages import has_module
+    from upres.system.packages import need
 
-    if not has_module("av"):
-        raise EngineError("video needs PyAV, which is not installed: pip install 'upres[video]'")
+    need("video", "video")
     from upres.evaluation.video_table import video_table
     from upres.evaluation.videos import measure_videos
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, run_verb, say
+from upres.cli.errors import DEBUG_HELP, ISOLATE_HELP, run_verb, say
 from upres.cli.streams import put
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def finetune(
         ),
     ] = None,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="N", min=0.1, help="Time to train for.", rich_help_panel=_RUN)
+        float,
+        typer.Option(
+            "--minutes", metavar="N", min=0.1, help="Time to train for.", show_default="30", rich_help_panel=_RUN
+        ),
     ] = 30.0,
     out: Annotated[
         Path | None,
@@ -56,6 +59,7 @@ def finetune(
     device: Annotated[
         str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=_RUN)
     ] = "auto",
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Fine-tune a model on your pictures; some are set aside to tell whether it helped.
@@ -67,17 +71,15 @@ def finetune(
     """
 
     def work() -> int:
-        import importlib.util
         import os
 
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        from upres.errors import EngineError
+        from upres.system.packages import need
 
-        if importlib.util.find_spec("torch") is None:
-            raise EngineError("training needs torch, which is not installed: pip install 'upres[train]'")
+        need("training", "train", "torch", "safetensors")
         return _finetune(model, data, lr, minutes, out, anyway, changes or [], device)
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)
 
 
 def _finetune(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, DONE, exit_code_of, run_verb, say, words_for
+from upres.cli.errors import DEBUG_HELP, DONE, ISOLATE_HELP, exit_code_of, run_verb, say, words_for
 from upres.cli.streams import put
 from upres.errors import InputError, UpresError
 from upres.system.text import json_text, shown
@@ -24,7 +24,14 @@ def inspect(
     ],
     scale: Annotated[
         float,
-        typer.Option("-s", "--scale", metavar="N", help="Scale to suggest a model for.", rich_help_panel=_REPORT),
+        typer.Option(
+            "-s",
+            "--scale",
+            metavar="N",
+            help="Scale to suggest a model for.",
+            show_default="4",
+            rich_help_panel=_REPORT,
+        ),
     ] = 4.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line and picture.", rich_help_panel=_REPORT)
@@ -32,6 +39,7 @@ def inspect(
     recursive: Annotated[
         bool, typer.Option("-r", "--recursive", help="Include subfolders.", rich_help_panel="Files")
     ] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Analyze pictures: true resolution, JPEG compression, noise, banding, gray or drawn, and the model that fits.
@@ -69,7 +77,7 @@ def inspect(
             told += 1
         return code
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)
 
 
 def _inspect(path: str | None) -> PictureReport:

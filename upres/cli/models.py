@@ -63,9 +63,10 @@ def list_models(
 
     Marks: * bundled with upres, + added by you, = downloaded.
 
-    Example: upres models list --scale 2 --present
-
-    Example: upres models list --family rrdb --json
+    \b
+    Examples:
+      upres models list --scale 2 --present
+      upres models list --family rrdb --json
     """
 
     def work() -> None:
@@ -94,9 +95,10 @@ def show(
 
     Family, scale, channels, parameters, cost, receptive field, SHA-256 and license. Downloads nothing.
 
-    Example: upres models show RealESRGAN_x4plus
-
-    Example: upres models show model.pth --json
+    \b
+    Examples:
+      upres models show RealESRGAN_x4plus
+      upres models show model.pth --json
     """
 
     def work() -> int:
@@ -129,9 +131,10 @@ def pull(
 
     Their paths go to standard output. An interrupted download continues where it stopped.
 
-    Example: upres models pull realesr-animevideov3
-
-    Example: upres models pull 4x-Remacri --accept-license
+    \b
+    Examples:
+      upres models pull realesr-animevideov3
+      upres models pull 4x-Remacri --accept-license
     """
 
     def work() -> None:
@@ -185,9 +188,10 @@ def add(
 
     Its content is checked first. The name, for -n, goes to standard output.
 
-    Example: upres models add ~/Downloads/4x_NewModel.pth --name new --license CC-BY-4.0
-
-    Example: upres models add https://example.org/4x_NewModel.pth --accept-license
+    \b
+    Examples:
+      upres models add ~/Downloads/4x_NewModel.pth --name new --license CC-BY-4.0
+      upres models add https://example.org/4x_NewModel.pth --accept-license
     """
 
     def work() -> None:
@@ -215,9 +219,10 @@ def verify(debug: _Debug = False) -> None:
 
     Every file on this machine is hashed again. The exit code is 4 where one has changed.
 
-    Example: upres models verify
-
-    Example: upres models verify | grep WRONG
+    \b
+    Examples:
+      upres models verify
+      upres models verify | grep WRONG
     """
 
     def work() -> int:
@@ -246,9 +251,10 @@ def remove(
 
     Only the copies in the cache: bundled models, and files elsewhere, are never touched.
 
-    Example: upres models remove RealESRGAN_x4plus
-
-    Example: upres models remove new 4x-Remacri
+    \b
+    Examples:
+      upres models remove RealESRGAN_x4plus
+      upres models remove new 4x-Remacri
     """
 
     def work() -> None:

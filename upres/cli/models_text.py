@@ -9,7 +9,7 @@ from upres.cli.errors import say
 from upres.cli.streams import put
 from upres.models.model import Model
 from upres.models.report import Facts, bytes_of, state_of
-from upres.system.text import shown, words_for_bytes
+from upres.system.text import aligned, shown, words_for_bytes
 
 _STATES = {"house": "bundled with upres", "here": "downloaded", "added": "added by you", "": "not downloaded"}
 
@@ -31,11 +31,9 @@ def print_table(found: list[Model]) -> None:
                 model.purpose,
             )
         )
-    widths = [max(len(line[column]) for line in table) for column in range(5)]
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in table:
-        cells = [cell.ljust(width) for cell, width in zip(line[:4], widths, strict=False)]
-        put(shown("  ".join((*cells, line[4].rjust(widths[4]), line[5])).rstrip()[:columns]))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in aligned(table, right=(4,)):
+        put(shown(line[:width]))
     sys.stdout.flush()
     if not found:
         say("no models match these filters")

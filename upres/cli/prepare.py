@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, run_verb, say
+from upres.cli.errors import DEBUG_HELP, DONE, INPUT_FAILED, ISOLATE_HELP, run_verb, say
 from upres.cli.progress import JobProgress, counted
 from upres.errors import UsageError
 
@@ -54,6 +54,7 @@ def prepare(
             "--validation",
             metavar="N|SHARE",
             help="Validation pictures, a number or a share; at most a quarter.",
+            show_default="5",
             rich_help_panel=_CHOICE,
         ),
     ] = 5.0,
@@ -62,20 +63,28 @@ def prepare(
         typer.Option(
             "--exclude",
             metavar="DIR",
-            help="Test pictures: leave out copies and parts of them; repeatable. Needs pip install 'upres\\[prepare]'.",
+            help="Test pictures: leave out copies and parts of them; repeatable. Needs pip install 'upres[prepare]'.",
             rich_help_panel=_CHOICE,
         ),
     ] = None,
     channels: Annotated[
         int,
         typer.Option(
-            "--channels", metavar="1|3", help="Gray or color. Default: as the pictures.", rich_help_panel=_OUTPUT
+            "--channels",
+            metavar="1|3",
+            help="Gray or color. Default: as the pictures.",
+            show_default=False,
+            rich_help_panel=_OUTPUT,
         ),
     ] = 0,
     depth: Annotated[
         int,
         typer.Option(
-            "--depth", metavar="8|16", help="Bit depth. Default: 16 if any picture has 16.", rich_help_panel=_OUTPUT
+            "--depth",
+            metavar="8|16",
+            help="Bit depth. Default: 16 if any picture has 16.",
+            show_default=False,
+            rich_help_panel=_OUTPUT,
         ),
     ] = 0,
     shard_mb: Annotated[
@@ -84,6 +93,7 @@ def prepare(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the shards in SHARDS.", rich_help_panel=_OUTPUT)
     ] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Check, deduplicate, cut and pack pictures for training.
@@ -129,4 +139,4 @@ def prepare(
             say(f"{report.unreadable} pictures could not be read, and the shards were made without them")
         return INPUT_FAILED if report.unreadable else DONE
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)

@@ -91,14 +91,11 @@ def _cells(run: FoundRun) -> list[str]:
 
 def table(found: Sequence[FoundRun]) -> str:
     """One line a run; each best figure with the step it was measured at. Measures that no run has are left out."""
-    from upres.system.text import shown
+    from upres.system.text import aligned, shown
 
     rows = [["run", "recipe", "state", "step", *_TITLES.values()], *(_cells(run) for run in found)]
     kept = [i for i in range(len(rows[0])) if i < 4 or any(row[i] != "-" for row in rows[1:])]
-    rows = [[shown(row[i]) for i in kept] for row in rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(kept))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines)
+    return "\n".join(aligned([[shown(row[i]) for i in kept] for row in rows]))
 
 
 def _diff_text(found: Sequence[FoundRun], changed: dict[str, tuple[object, object]]) -> str:

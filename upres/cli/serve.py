@@ -46,6 +46,12 @@ def serve(
     allow_url: Annotated[
         bool, typer.Option("--allow-url", help="Fetch pictures named by a URL.", rich_help_panel=_ACCESS)
     ] = False,
+    no_isolate: Annotated[
+        bool,
+        typer.Option(
+            "--no-isolate", help="Decode pictures in the workers, not in processes beside.", rich_help_panel=_LIMITS
+        ),
+    ] = False,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -172,8 +178,10 @@ def serve(
         flags = {
             name: value
             for name, value in given.items()
-            if name not in ("config", "print_config", "debug") and value is not False
+            if name not in ("config", "print_config", "debug", "no_isolate") and value is not False
         }
+        if no_isolate:
+            flags["isolate"] = False
         settings = load_settings(flags, os.environ, config)
         if print_config:
             put(config_text(settings))

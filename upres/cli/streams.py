@@ -44,6 +44,12 @@ def put(text: str, end: str = "\n") -> None:
     print(printable(text), end=end, flush=True)
 
 
+def show(text: str) -> None:
+    """Show `text` on standard error in place of what was shown before; "" clears it. Only on a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r{printable(text):<60}\r", end="", file=sys.stderr, flush=True)
+
+
 def silence(stream: object) -> None:
     """Redirect a stream to nothing, so that the flush at exit cannot fail again (Python's `signal` docs, SIGPIPE)."""
     try:

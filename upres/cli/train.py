@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb, say
+from upres.cli.errors import DEBUG_HELP, ISOLATE_HELP, debug_enabled, run_verb, say
 from upres.cli.train_processes import Interrupt, is_worker, launch_workers, sole_run
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def train(
     rdzv: Annotated[
         str | None, _option(_MACHINE, "--rdzv", "HOST:PORT", "Where the machines meet: the address of one of them.")
     ] = None,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Train a network on photographs, with a pixel loss or adversarially.
@@ -95,13 +96,13 @@ def train(
     """
 
     def work() -> int:
-        import importlib.util
         import os
 
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would compete with torch's
 
         from upres.cli.train_plan import Given, check_sources, estimate_run, make_plan, write_run
-        from upres.errors import EngineError, UsageError
+        from upres.errors import UsageError
+        from upres.system.packages import need
 
         given = Given(
             recipe, data or [], lr or [], validation, validation_lr, out, [*(changes or []), *_steps(steps)], shrink,
@@ -110,8 +111,7 @@ def train(
         if write is not None:
             write_run(given, write)
             return 0
-        if importlib.util.find_spec("torch") is None:
-            raise EngineError("training needs torch, which is not installed: pip install 'upres[train]'")
+        need("training", "train", "torch", "safetensors")
         plan = make_plan(given, trains=not dry_run)
         if dry_run:
             return estimate_run(plan)
@@ -125,7 +125,7 @@ def train(
             return launch_workers(plan.out, resume or branch, launch, debug or debug_enabled())
         return _train(plan, resume or branch)
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)
 
 
 def _steps(steps: int | None) -> list[str]:

@@ -23,11 +23,24 @@ def ui(
         ),
     ] = None,
     port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port on this machine; 0 takes a free one.")
+        int,
+        typer.Option(
+            "--port",
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Port on this machine; 0 takes a free one.",
+            rich_help_panel="Page",
+        ),
     ] = 0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address instead of opening it.")] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address instead of opening it.", rich_help_panel="Page")
+    ] = False,
     shortcut: Annotated[
-        bool, typer.Option("--install-shortcut", help="Add upres to the menu of the desktop, and end.")
+        bool,
+        typer.Option(
+            "--install-shortcut", help="Add upres to the menu of the desktop, and end.", rich_help_panel="Desktop"
+        ),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:

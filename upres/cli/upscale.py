@@ -18,7 +18,7 @@ from upres.cli.engine_options import (
     PrecisionOption,
     plain,
 )
-from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
+from upres.cli.errors import DEBUG_HELP, ISOLATE_HELP, debug_enabled, run_verb
 from upres.cli.size_options import (
     LOOK_PANEL,
     RESULT_PANEL,
@@ -231,6 +231,7 @@ def upscale(
             rich_help_panel=_FILES,
         ),
     ] = "1000M",
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Upscale pictures. Without -o, results are written beside the inputs as NAME_x4.png.
@@ -291,4 +292,4 @@ def upscale(
         collection = CollectionOptions(shard, retry_failed, processes, ray)
         return run_request(request, encoding, collection, as_json, debugging)
 
-    run_verb(work, debug)
+    run_verb(work, debug, isolate=isolate)

@@ -19,8 +19,6 @@ from upres.batch.plan import prepare
 from upres.batch.request import CollectionOptions, Request
 from upres.batch.run import run_jobs
 from upres.batch.storage import home_of, is_url
-from upres.cli.book_job import run_books
-from upres.cli.collection_job import run_collection
 from upres.cli.download import have_models
 from upres.cli.engine_options import tell_measurements
 from upres.cli.errors import INPUT_FAILED
@@ -69,6 +67,8 @@ def _run_pictures(request: Request, encoding: Encoding, options: CollectionOptio
         raise UsageError("`as_json` prints to standard output, where the picture goes; name a file with `out`")
     lines = JsonLines(destination.folder) if as_json else None
     if destination.folder is not None:
+        from upres.cli.collection_job import run_collection
+
         return run_collection(request, encoding, destination, options, _read_stdin, lines, debug)
     for field in fields(options):
         if getattr(options, field.name) != field.default:
@@ -86,6 +86,8 @@ def _run_with_books(
     debug: bool,
 ) -> int:
     """Archives and books, and then the pictures beside them. The exit code is that of the first that failed."""
+    from upres.cli.book_job import run_books
+
     lines = JsonLines(None) if as_json else None
     code = run_books(books, request, encoding, options, lines, debug)
     if not rest or code > INPUT_FAILED:
@@ -95,6 +97,8 @@ def _run_with_books(
 
 def _run_remote(request: Request, encoding: Encoding, options: CollectionOptions, as_json: bool, debug: bool) -> int:
     """Pictures or results at URLs; results go to a folder or below a URL."""
+    from upres.cli.collection_job import run_collection
+
     if request.out is None or request.out == STDIO:
         raise UsageError("pictures at URLs need a folder or a URL for their results: `out=FOLDER/`")
     remote = is_url(request.out)

@@ -19,7 +19,7 @@ from upres.cli.engine_options import (
 )
 from upres.cli.errors import DEBUG_HELP, debug_enabled, run_verb
 from upres.cli.size_options import LOOK_PANEL, RESULT_PANEL, BlendOption, HeightOption, WidthOption
-from upres.errors import EngineError, UsageError
+from upres.errors import UsageError
 
 _RESULT, _MODEL, _LOOK, _PART = RESULT_PANEL, "Model", LOOK_PANEL, "Part and files"
 
@@ -178,7 +178,7 @@ def video(
     given = dict(locals())  # by the parameter names of the library
 
     def work() -> int:
-        from upres.system.packages import has_module
+        from upres.system.packages import need
         from upres.system.text import parse_bytes
         from upres.upscaling.choose_model import AUTO
         from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
@@ -186,8 +186,7 @@ def video(
 
         if "" in (source, out):
             raise UsageError("the video or -o is an empty string (an unset variable?); name a file")
-        if not has_module("av"):
-            raise EngineError("video needs PyAV, which is not installed: pip install 'upres[video]'")
+        need("video", "video")
         given["memory_bytes"] = None if memory_bytes is None else parse_bytes(memory_bytes)
         from upres.cli.video_job import run_request
         from upres.video.request import VideoRequest, parse_rate, parse_time

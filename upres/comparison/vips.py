@@ -12,11 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
 from upres.errors import OutputError
-from upres.images.vips import VipsError, attempt, begin_pixels
+from upres.images.vips import VipsError, attempt, begin_pixels, pyvips
 
 _FONTS = "DejaVu Sans, Noto Sans, Segoe UI, Helvetica Neue, sans-serif"
 

@@ -40,14 +40,8 @@ def recode(image: Array, format: str, quality: int, subsample: bool, shift: Sequ
 
 
 def _round_trip(levels: NDArray[np.uint8], format: str, quality: int, subsample: bool) -> NDArray[np.uint8]:
-    try:
-        import pyvips
+    from upres.images.vips import VipsError, attempt, begin_pixels, pyvips
 
-        from upres.images.vips import VipsError, attempt, begin_pixels
-    except (ImportError, OSError) as error:  # OSError: the package without its library
-        raise EngineError(
-            f"codecs need libvips, which cannot be loaded ({error}): pip install 'pyvips[binary]'"
-        ) from error
     begin_pixels()
     height, width, channels = levels.shape
 

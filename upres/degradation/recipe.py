@@ -69,7 +69,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
     """Parse a recipe from TOML; `where` names it in errors."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{where} is not TOML: {error}") from error
     file = convert(data, _File, where)
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))

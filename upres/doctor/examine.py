@@ -15,10 +15,19 @@ from typing import Any
 
 from upres.doctor.hints import hints
 from upres.doctor.report import Core, DoctorReport, EngineCheck, Run
-from upres.doctor.requirements import REINSTALL, TESTED, UNTESTED, mend, untested
+from upres.doctor.requirements import TESTED, UNTESTED, untested
 from upres.errors import OutputError
 from upres.system.hardware import look
-from upres.system.packages import ENGINES, PACKAGES, builds_of, install_command, missing_modules, version_of
+from upres.system.packages import (
+    ENGINES,
+    PACKAGES,
+    builds_of,
+    install_command,
+    missing_modules,
+    remedy_for_import,
+    repair_command,
+    version_of,
+)
 from upres.system.subprocesses import Job, ProcessOutcome, python_command, run_all
 
 TIMEOUT_S = 60.0  # the first start of a GPU library compiles and loads a gigabyte or two
@@ -49,7 +58,7 @@ def examine(*, quick: bool = False, tell: Callable[[str], None] | None = None) -
 
     def devices(outcome: ProcessOutcome) -> list[Job]:
         """A process for each device that the first process of an engine found."""
-        return [(outcome.job[0], device) for device, _, _ in _told(outcome, "devices").get("devices", ())]
+        return [(outcome.job[0], device) for device, _, _ in outcome.first("devices").get("devices", ())]
 
     jobs = [("core",), *((engine,) for engine in engines)]
     at_once = max(1, min(4, machine.processor.cores))
@@ -64,10 +73,6 @@ def examine(*, quick: bool = False, tell: Callable[[str], None] | None = None) -
         machine=machine, packages=packages, core=core, engines=checks, choices=choices, untested=untested(machine),
         hints=tuple(hints(machine, packages, checks, builds)),
     )  # fmt: skip
-
-
-def _told(outcome: ProcessOutcome, step: str) -> dict[str, Any]:
-    return outcome.first(step) or {}
 
 
 def _checks(engine: str, quick: bool, outcomes: dict[Job, ProcessOutcome]) -> list[EngineCheck]:
@@ -85,7 +90,7 @@ def _checks(engine: str, quick: bool, outcomes: dict[Job, ProcessOutcome]) -> li
     if quick:
         return [cpu]
     outcome = outcomes[engine,]
-    found = _told(outcome, "devices")
+    found = outcome.first("devices")
     devices = [(device, blank(device, kind, name)) for device, kind, name in found.get("devices", ())]
     checks = [_check(cpu, outcome), *(_check(check, outcomes[engine, device]) for device, check in devices)]
     if checks[0].runs and not outcome.ended_well:  # the CPU ran: what went wrong came after it
@@ -100,10 +105,11 @@ def _checks(engine: str, quick: bool, outcomes: dict[Job, ProcessOutcome]) -> li
 def _check(blank: EngineCheck, outcome: ProcessOutcome) -> EngineCheck:
     """The check of one device, from what its process told and from how it ended."""
     runs = tuple(Run(**{name: told[name] for name in Run.__slots__}) for told in outcome.all("run"))
-    version = _told(outcome, "ready").get("version", blank.version or "").split(" ", 1)[-1] or None
+    version = outcome.first("ready").get("version", blank.version or "").split(" ", 1)[-1] or None
     check, cpu = replace(blank, runs=runs, version=version), blank.device == "cpu"
     if not runs or (not cpu and (outcome.crashed or outcome.timed_out)):
-        remedy = mend(blank.engine, outcome.reason) if cpu and not outcome.first("ready") else None
+        imported = not cpu or outcome.first("ready")
+        remedy = None if imported else remedy_for_import(ENGINES[blank.engine][0], outcome.reason)
         return replace(_failed(check, outcome), remedy=remedy)
     if not runs[0].right:
         return replace(check, state="wrong", words="its result is wrong: use another engine or device")
@@ -123,12 +129,12 @@ def _end(outcome: ProcessOutcome) -> str:
 
 
 def _core(outcome: ProcessOutcome, ncnn: EngineCheck) -> tuple[Core, dict[str, Any]]:
-    numpy, codecs, models, choices = (_told(outcome, step) for step in (*_CORE, "choices"))
+    numpy, codecs, models, choices = (outcome.first(step) for step in (*_CORE, "choices"))
     problems = [
-        f"{failure}: {_end(outcome)}; remedy: {mend(package, outcome.reason) or REINSTALL[package]}"
+        f"{failure}: {_end(outcome)}; remedy: {remedy_for_import(package, outcome.reason) or repair_command(package)}"
         for step, (package, failure) in _CORE.items() if not outcome.first(step)
     ][:1]  # fmt: skip
-    problems += [f"{fault}; remedy: {REINSTALL['pyvips']}" for fault in codecs.get("faults", ())]
+    problems += [f"{fault}; remedy: {repair_command('pyvips')}" for fault in codecs.get("faults", ())]
     problems += models.get("damaged", ())
     if ncnn.state not in ("ok", "not-run"):
         failure = "ncnn, the engine of every installation, does not run"

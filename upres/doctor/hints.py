@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from upres.doctor.report import EngineCheck, Hint
-from upres.doctor.requirements import too_old
 from upres.system.hardware import Machine
-from upres.system.packages import builds_of
+from upres.system.packages import builds_of, too_old
 from upres.system.text import words_for_bytes as size
 
 _LITTLE = 1024**3  # bytes, of memory and of disk

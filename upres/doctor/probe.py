@@ -11,10 +11,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from upres.doctor.requirements import TESTED
 from upres.errors import EngineError, UpresError
 from upres.system.child import tell
 from upres.system.packages import ENGINES
@@ -39,7 +39,14 @@ def main(arguments: list[str]) -> None:
         _core()
     elif len(arguments) == 1:  # the CPU, then which other devices there are: last, for it may wake a bad driver
         _run(arguments[0], "cpu", "fp32")
-        devices, reason = _devices(arguments[0])
+        from upres.engines.registry import present_devices
+
+        library: Any = sys.modules[ENGINES[arguments[0]][0]]  # as the run on the CPU has imported it
+        if arguments[0] == "torch":
+            tell(step="build", cuda=library.version.cuda, hip=library.version.hip)
+        if arguments[0] == "onnx":
+            tell(step="build", providers=library.get_available_providers())
+        devices, reason = present_devices(arguments[0])
         tell(step="devices", devices=devices, reason=reason)
     else:
         engine, device = arguments
@@ -49,11 +56,10 @@ def main(arguments: list[str]) -> None:
 
 def _core() -> None:
     """numpy, the codecs, the bundled models, and where the measured choices lie."""
-    import numpy
-
+    numpy: Any = import_module("numpy")
     tell(step="numpy", version=numpy.__version__)
+    vips: Any = import_module("pyvips")  # before `images/` does, for the error itself
     writes, only_read, faults = _formats()
-    vips: Any = sys.modules["pyvips"]  # as `images/` has imported it
     libvips = ".".join(str(vips.version(part)) for part in range(3))
     tell(step="codecs", libvips=libvips, reads=sorted(writes + only_read), writes=writes, faults=faults)
     from upres.models.catalog import MODELS
@@ -94,53 +100,26 @@ def _formats() -> tuple[list[str], list[str], list[str]]:
     return [name for name, fault in faults.items() if not fault], only_read, wrong
 
 
-def _devices(engine: str) -> tuple[list[tuple[str, str, str]], str]:
-    """([(device, kind, name)] that the engine's library finds beside the CPU, why there is none)."""
-    library: Any = sys.modules[ENGINES[engine][0]]  # as the run on the CPU has imported it
-    devices: list[tuple[str, str, str]] = []
-    if engine == "ncnn":
-        from upres.engines.ncnn.devices import vulkan_devices
-
-        found, reason = vulkan_devices()
-        kinds = {True: "vulkan-software", False: "vulkan"}
-        return [(f"vulkan:{one.index}", kinds[one.kind == "cpu"], one.name) for one in found], reason
-    if engine == "torch":
-        tell(step="build", cuda=library.version.cuda, hip=library.version.hip)
-        cuda = "rocm" if library.version.hip else "cuda"
-        for name, kind, torch in (("cuda", cuda, library.cuda), ("xpu", "xpu", library.xpu)):
-            devices += [(f"{name}:{n}", kind, torch.get_device_name(n)) for n in range(torch.device_count())]
-        devices += [("mps", "mps", "Apple GPU")] if library.backends.mps.is_available() else []
-    elif engine == "onnx":
-        providers: list[str] = library.get_available_providers()
-        tell(step="build", providers=providers)
-        names = (one.removesuffix("ExecutionProvider").lower().replace("dml", "directml") for one in providers)
-        both = zip(names, providers, strict=True)
-        devices += [(device, device, provider) for device, provider in both if (engine, device) in TESTED]
-    elif engine == "openvino":
-        core = library.Core()
-        for name in core.available_devices:
-            device = name.lower().replace(".", ":")  # "GPU.1"
-            devices.append((device, device.partition(":")[0], core.get_property(name, "FULL_DEVICE_NAME")))
-    return [one for one in devices if one[1] != "cpu"], ""
-
-
 def _run(engine: str, device: str, precision: Precision) -> None:
     """A tiny network, opened as every network is, and compared with numpy."""
+    import_module(ENGINES[engine][0])  # for the error itself
     given_up: str | None = None
+    from upres.engines.sample_network import network
+
     if engine == "spandrel":
         from upres.engines.opaque.spandrel import SpandrelProgram
         from upres.weights.safetensors import write_safetensors
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "tiny.safetensors"
-            write_safetensors(path, tiny_state(), {})
+            write_safetensors(path, network(), {})
             runner = SpandrelProgram(path, threads=1)
     else:
         from upres.engines import load
         from upres.engines.options import EngineOptions
         from upres.graph.architectures import graph_from_state_dict
 
-        runner = load(graph_from_state_dict(tiny_state()), EngineOptions(engine, device, precision, threads=1))
+        runner = load(graph_from_state_dict(network()), EngineOptions(engine, device, precision, threads=1))
         if runner.device.partition(":")[0] != device.partition(":")[0]:
             raise EngineError(f"asked for {device}, but it ran on {runner.device}")
         if runner.precision != precision:  # `load` tried it, and the result was wrong
@@ -155,46 +134,15 @@ def _run(engine: str, device: str, precision: Precision) -> None:
 
 
 def _compare(run: Callable[[NDArray[np.float32]], NDArray[np.float32]], device: str, precision: Precision) -> None:
+    from upres.engines.sample_network import result_of
     from upres.engines.sample_picture import sample
 
     lr = sample(3, _SIDE_PX, _SIDE_PX)
     started = time.monotonic()
     found = run(lr)
     seconds = round(time.monotonic() - started, 3)
-    expected = tiny_result(lr)
+    expected = result_of(lr)
     difference = float(abs(found - expected).max()) if found.shape == expected.shape else float("inf")
     right = difference <= (_CPU_TOLERANCE if device == "cpu" else _TOLERANCES[precision])  # False for nan
     worst = round(difference, 9) if difference < float("inf") else None
     tell(step="run", device=device, precision=precision, right=right, difference=worst, seconds=seconds, words="")
-
-
-def tiny_state() -> dict[str, NDArray[np.float32]]:
-    """A compact network of 8 features and scale 2. Its weights come from a sine: no random generator stays the same."""
-    import numpy as np
-
-    state: dict[str, NDArray[np.float32]] = {}
-    for layer, (inputs, outputs) in zip((0, 2, 4), ((3, 8), (8, 8), (8, 12)), strict=True):
-        weight = np.sin(np.arange(outputs * inputs * 9) * 1.7 + layer / 2) * (1.2 / np.sqrt(9 * inputs))
-        state[f"body.{layer}.weight"] = weight.reshape(outputs, inputs, 3, 3).astype(np.float32)
-        state[f"body.{layer}.bias"] = (0.1 * np.cos(np.arange(outputs) + layer / 2)).astype(np.float32)
-        if layer < 4:
-            state[f"body.{layer + 1}.weight"] = np.linspace(0.05, 0.3, outputs, dtype=np.float32)
-    return state
-
-
-def tiny_result(lr: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What that network makes of (1, 3, h, w): (1, 3, 2h, 2w), by numpy alone, in float64."""
-    import numpy as np
-
-    state = {name: values.astype(np.float64) for name, values in tiny_state().items()}
-    x: NDArray[np.float64] = lr[0].astype(np.float64)
-    height, width = x.shape[1:]
-    for layer in (0, 2, 4):
-        padded: NDArray[np.float64] = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
-        x = np.einsum("oiyx,ihwyx->ohw", state[f"body.{layer}.weight"], windows)
-        x += state[f"body.{layer}.bias"][:, None, None]
-        if layer < 4:
-            x = np.where(x > 0, x, x * state[f"body.{layer + 1}.weight"][:, None, None])
-    shuffled = x.reshape(3, 2, 2, height, width).transpose(0, 3, 1, 4, 2).reshape(3, 2 * height, 2 * width)
-    return (shuffled + lr[0].repeat(2, axis=1).repeat(2, axis=2))[None]

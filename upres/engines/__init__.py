@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from upres.engines.autotune.worth import is_settled
+from upres.engines.autotune.worth import is_settled, likely
 from upres.engines.fork import begin_engine
 from upres.engines.options import EngineOptions
 from upres.engines.precision import open_checked
@@ -30,14 +30,16 @@ def load(graph: Network, options: EngineOptions | None = None, **keywords: Any) 
     if asked.engine != "auto":
         return open_checked(graph, asked)
     if is_settled(graph, asked):
-        return open_checked(graph, asked.replace(engine="ncnn", device="cpu"))
-    from upres.engines.autotune import choose
+        chosen, engine, device = likely(graph, asked), likely(graph, asked), "cpu"
+    else:
+        from upres.engines.autotune import choose
 
-    chosen = choose.choose(graph, asked)
+        chosen = choose.choose(graph, asked)
+        engine, device = chosen.engine, chosen.device
     try:
-        return open_checked(graph, asked.replace(engine=chosen.engine, device=chosen.device))
+        return open_checked(graph, asked.replace(engine=engine, device=device))
     except EngineError as error:
-        if asked.device != "auto" or (chosen.engine, chosen.device) == ("ncnn", "cpu"):
+        if asked.device not in ("auto", "cpu") or (engine, device) == ("ncnn", "cpu"):
             raise
         runner = open_checked(graph, asked.replace(engine="ncnn", device="cpu"))
         return NotedRunner(

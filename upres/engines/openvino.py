@@ -33,6 +33,7 @@ from upres.engines.signal_stack import own_signal_stack
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
+from upres.system.packages import import_failure
 
 
 @contextmanager
@@ -53,9 +54,7 @@ try:
     with _without_telemetry():
         import openvino as _openvino
 except ImportError as error:
-    raise EngineError(
-        "engine 'openvino' needs openvino, which is not installed; remedy: pip install 'upres[openvino]'"
-    ) from error
+    raise import_failure("engine 'openvino'", "openvino", "openvino", error) from error
 
 _OPENVINO: Any = _openvino
 _NAME = f"openvino {_OPENVINO.__version__.partition('-')[0]}"
@@ -210,6 +209,16 @@ def _target(device: str, present: list[str]) -> str:
         return target
     found = ", ".join(_ours(name) for name in present)
     raise EngineError(f"OpenVINO does not find device {device!r}, only {found}{other_gpus(device)}")
+
+
+def present_devices() -> list[tuple[str, str, str]]:
+    """(device, kind, name) of each that OpenVINO finds beside the CPU."""
+    core, found = _core(), list[tuple[str, str, str]]()
+    for target in core.available_devices:
+        if target != "CPU":
+            device = _ours(target)
+            found.append((device, device.partition(":")[0], core.get_property(target, "FULL_DEVICE_NAME")))
+    return found
 
 
 def _ours(target: str) -> str:

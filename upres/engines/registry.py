@@ -77,9 +77,9 @@ def open_graph(graph: Graph, *, engine: str, threads: int, exact: bool, device: 
     if engine == "ncnn" and device in ("auto", "cpu") and simple.receptive_field > DEEP_PX:
         found = segments(simple)
         if len(found) > 1:
-            pools: list[Any] = []  # one segment works at a time
+            arenas: list[Any] = []  # one segment works at a time
             return SegmentRunner(
-                simple, found, lambda of: make(of, threads=threads, exact=exact, precision=precision, pools=pools)
+                simple, found, lambda of: make(of, threads=threads, exact=exact, precision=precision, arenas=arenas)
             )
     parts = simple.split_at_tail()
     if parts is None or parts[1].activation_bytes_per_pixel <= parts[0].activation_bytes_per_pixel:
@@ -104,6 +104,26 @@ def _class_of(engine: str) -> Callable[..., Runner]:
     from upres.engines.openvino import OpenVinoRunner
 
     return OpenVinoRunner
+
+
+def present_devices(engine: str) -> tuple[list[tuple[str, str, str]], str]:
+    """([(device, kind, name)] that the engine finds beside the CPU, why there is none).
+
+    The kind says what hardware or software it is ("vulkan-software", "rocm"). Loads drivers, which may crash or hang.
+    """
+    if engine == "ncnn":
+        from upres.engines.ncnn.devices import present_devices
+
+        return present_devices()
+    if engine == "torch":
+        from upres.engines.torch import present_devices as present
+    elif engine == "onnx":
+        from upres.engines.onnx.runner import present_devices as present
+    elif engine == "openvino":
+        from upres.engines.openvino import present_devices as present
+    else:
+        return [], ""
+    return present(), ""
 
 
 class NotedRunner:

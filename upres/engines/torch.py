@@ -20,6 +20,7 @@ from upres.engines.runner import Precision, check_input, check_output, threads_o
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale
+from upres.system.packages import import_failure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,9 +29,7 @@ try:
     import torch
     import torch.nn.functional as F
 except ImportError as error:
-    raise EngineError(
-        "engine 'torch' needs torch, which is not installed; remedy: pip install 'upres[torch]'"
-    ) from error
+    raise import_failure("engine 'torch'", "torch", "torch", error) from error
 
 
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -234,9 +233,19 @@ def _device(name: str) -> torch.device:
 
 
 def _present() -> list[str]:
-    """The devices that torch can use here, fastest first."""
-    cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+    """The devices that "auto" may use here, fastest first."""
+    return [*(device for device, kind, _ in present_devices() if kind != "xpu"), "cpu"]
+
+
+def present_devices() -> list[tuple[str, str, str]]:
+    """(device, kind, name) of each that torch finds beside the CPU. ROCm's torch calls its devices "cuda"."""
+    kinds = (("cuda", "rocm" if torch.version.hip else "cuda", torch.cuda), ("xpu", "xpu", torch.xpu))
+    found = [
+        (f"{name}:{number}", kind, of.get_device_name(number))
+        for name, kind, of in kinds
+        for number in range(of.device_count())
+    ]
+    return [*found, *([("mps", "mps", "Apple GPU")] if torch.backends.mps.is_available() else [])]
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import PurePath
 from typing import Any
 
@@ -18,6 +17,7 @@ from upres.evaluation.report import Report
 from upres.evaluation.scores import LOWER_IS_BETTER
 from upres.evaluation.statistics import bootstrap_interval
 from upres.evaluation.tables import Evaluation
+from upres.system.packages import need
 
 _PERCEPTION = ("lpips", "dists", "niqe")  # the first that was measured
 _PANEL_IN = (4.6, 3.6)
@@ -99,11 +99,10 @@ def _figure(evaluation: Evaluation, model: str, column: str) -> tuple[float, flo
 
 
 def check_plot(file_name: str) -> None:
-    """Raises `UsageError` for another suffix than .png and .svg, and where matplotlib is missing."""
+    """Raises `UsageError` for another suffix than .png and .svg, `EngineError` where matplotlib is missing."""
     if PurePath(file_name).suffix.lower() not in (".png", ".svg"):
         raise UsageError(f"`plot` must end in .png or .svg, got {file_name}")
-    if find_spec("matplotlib") is None:
-        raise UsageError("`plot` needs matplotlib: pip install 'upres[train]', or pip install matplotlib")
+    need("`plot`", "train", "matplotlib")
 
 
 def draw_plot(report: Report, file_name: str) -> bytes:

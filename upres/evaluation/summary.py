@@ -12,7 +12,8 @@ from upres.errors import UsageError, nearest
 from upres.evaluation.report import Report
 from upres.evaluation.scores import DECIMALS, best_of
 from upres.evaluation.statistics import bootstrap_interval
-from upres.evaluation.tables import Evaluation, align, protocol_lines
+from upres.evaluation.tables import Evaluation, protocol_lines
+from upres.system.text import aligned
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def as_text(table: Table) -> str:
     for index, row in enumerate(table.rows):
         again = index > 0 and table.rows[index - 1][0].text == row[0].text
         rows.append(["" if again else row[0].text, *(one.plain for one in row[1:])])
-    return "\n".join([*table.notes, "", *align(rows, left=2)])
+    return "\n".join([*table.notes, "", *aligned(rows, right=range(2, len(rows[0])))])
 
 
 def as_markdown(table: Table) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from upres.evaluation.costs import Costs
 from upres.evaluation.scores import DECIMALS, Scores, mean_scores
 from upres.evaluation.statistics import bootstrap_interval
-from upres.system.text import shown
+from upres.system.text import aligned, shown
 
 BICUBIC = "bicubic"
 REFERENCE = "hr"  # the row of HR itself
@@ -120,21 +120,9 @@ def format_table(evaluation: Evaluation) -> str:
             reference = evaluation.reference_mean() if file is None else evaluation.reference[file]
             rows.append(["", REFERENCE, *(cell(reference if key == "niqe" else None, key) for key in columns)])
     head = protocol_lines(evaluation.protocol, len(files))
-    return "\n".join([*head, "", *align(rows, left=2)])
+    return "\n".join([*head, "", *aligned(rows, right=range(2, len(rows[0])))])
 
 
 def cell(value: float | None, column: str) -> str:
     """A score with the decimals of its column; "-" for none."""
     return "-" if value is None else f"{value:.{DECIMALS[column]}f}"
-
-
-def align(rows: list[list[str]], left: int) -> list[str]:
-    """Lines of columns, the first `left` of them aligned at the left and the others at the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            text.ljust(width) if i < left else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

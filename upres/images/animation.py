@@ -16,18 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyvips
-
 from upres.errors import InputError, OutputError
 from upres.images import apng, avif_sequence, exif
 from upres.images.avif_boxes import read_boxes
 from upres.images.embed import embed
 from upres.images.icc import Levels, unwrap, wrap
+from upres.images.isolation import isolatable
 from upres.images.picture import Picture
 from upres.images.png_chunks import read_chunks
 from upres.images.read import read_picture
 from upres.images.source import identify
-from upres.images.vips import VipsError, attempt, begin_pixels, load
+from upres.images.vips import VipsError, attempt, begin_pixels, load, pyvips
 from upres.images.write import encode_picture
 from upres.images.xmp import upright
 
@@ -59,6 +58,7 @@ class Animation:
         return replace(self.first, pixels=frame.pixels, alpha=frame.alpha)
 
 
+@isolatable(int)
 def count_frames(source: Path | bytes) -> int:
     """How many frames a picture has, without decoding them; 1 for an AVIF without Pillow, which reads them.
 
@@ -81,6 +81,7 @@ def count_frames(source: Path | bytes) -> int:
     return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
 
 
+@isolatable(Animation)
 def read_animation(source: Path | bytes, *, max_pixels: int = 1_000_000_000) -> Animation:
     """Decode an animation.
 

@@ -14,11 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
 from upres.images.icc_matrix import Levels, MatrixProfile, read_matrix_profile
-from upres.images.vips import VipsError, attempt, begin_pixels
+from upres.images.vips import VipsError, attempt, begin_pixels, pyvips
 
 _SPACES = {b"GRAY": "gray", b"RGB ": "RGB", b"CMYK": "CMYK"}
 # A profile that moves no color further counts as sRGB: vendors' sRGB profiles differ by about one 8-bit level.

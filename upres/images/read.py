@@ -29,6 +29,7 @@ from upres.images.icc import (
     unwrap,
     wrap,
 )
+from upres.images.isolation import isolatable
 from upres.images.picture import Header, Picture
 from upres.images.said_colors import adobe_rgb
 from upres.images.sniff import NAMES
@@ -52,31 +53,37 @@ _KINDS = {
 _INTERPRETATIONS = frozenset({"b-w", "grey16", "srgb", "rgb16", "rgb", "cmyk", "multiband"})
 
 
+@isolatable(Header)
 def read_header(source: str | os.PathLike[str] | bytes | BinaryIO) -> Header:
     """Read size, channels, depth and format without decoding pixels; `source` and errors as in `read_picture`."""
     found = identify(source)
     return _header(_image_of(found), found)
 
 
+@isolatable(bytes, type(None))
 def read_xmp(source: str | os.PathLike[str] | bytes | BinaryIO) -> bytes | None:
     """The XMP of a picture, without decoding it; None where there is none. Raises as `read_header` does."""
     found = identify(source)
     return _blob(_image_of(found), "xmp-data")
 
 
-def read_picture(source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = 1_000_000_000) -> Picture:
+@isolatable(Picture)
+def read_picture(
+    source: str | os.PathLike[str] | bytes | BinaryIO, *, max_pixels: int = 1_000_000_000, copies: float = 0.0
+) -> Picture:
     """Decode a picture.
 
     Args:
         source: A path, the bytes of a file, or a file open in binary mode, which is read from its current position.
         max_pixels: Maximum height x width.
+        copies: How many copies of its floats the caller will make, for which memory must be free too.
 
     Raises:
-        InputError: The source is unreadable, not a supported picture, damaged, or has more than `max_pixels`.
+        InputError: The source is unreadable, not a supported picture, damaged, above `max_pixels`, or needs too much.
         ForkedError: The process was forked after its parent had decoded or encoded a picture.
     """
     opened = OpenPicture(source, max_pixels)
-    check_room(opened.found.name, opened.header)
+    check_room(opened.found.name, opened.header, copies)
     return opened.picture(_decode(opened), opened.notes)
 
 

@@ -36,10 +36,20 @@ class Source:
     codes: NDArray[np.float32] | None = None
 
 
+class NamedBytes(bytes):
+    """The bytes of a file, with its name for messages."""
+
+    def __new__(cls, data: bytes, name: str) -> NamedBytes:
+        made = super().__new__(cls, data)
+        made.name = name
+        return made
+
+    name: str
+
+
 def identify(source: str | os.PathLike[str] | bytes | BinaryIO) -> Source:
     """Identify a picture. Raises `InputError` for an unreadable source and for content that is not supported."""
-    data = _path_or_bytes(source)
-    name, head = ("the picture", data[:HEAD_BYTES]) if isinstance(data, bytes) else (shown(data), _head(data))
+    data, name, head = _begun(source)
     form, seems = sniff(head)
     facts = Facts(form, seems)
     if form is not None:
@@ -69,6 +79,25 @@ def identify(source: str | os.PathLike[str] | bytes | BinaryIO) -> Source:
 def _is_tga(name: str, data: Path | bytes) -> bool:
     """By its name, or by the end that version 2 of the format has: nothing at its beginning tells."""
     return name.lower().endswith(".tga") or (isinstance(data, bytes) and data.endswith(b"TRUEVISION-XFILE.\0"))
+
+
+def to_send(source: str | os.PathLike[str] | bytes | BinaryIO) -> tuple[Path | bytes, str]:
+    """A picture for another process to decode, and its name for messages: nothing is read but the first bytes. Raises
+    `InputError` as `identify` does where those tell that it is none.
+    """
+    data, name, head = _begun(source)
+    form, seems = sniff(head)
+    if form is None and seems not in FOREIGN and not _is_tga(name, data):
+        raise unsupported(name, seems)
+    return data, name
+
+
+def _begun(source: str | os.PathLike[str] | bytes | BinaryIO) -> tuple[Path | bytes, str, bytes]:
+    """The file, its name for messages, and its first bytes."""
+    data = _path_or_bytes(source)
+    if isinstance(data, Path):
+        return data, shown(data), _head(data)
+    return data, source.name if isinstance(source, NamedBytes) else "the picture", data[:HEAD_BYTES]
 
 
 def _path_or_bytes(source: str | os.PathLike[str] | bytes | BinaryIO) -> Path | bytes:

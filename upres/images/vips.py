@@ -13,16 +13,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pyvips
-
 from upres.system.fork import ForkGuard
+from upres.system.packages import import_failure
 from upres.system.text import first_line
+
+try:
+    import pyvips as pyvips  # what other modules import from here
+except (ImportError, OSError) as error:  # OSError: the package without its library
+    raise import_failure("reading and writing pictures", "", "pyvips", error) from error
 
 T = TypeVar("T")
 
 pyvips.block_untrusted_set(True)  # disable rarely fuzzed loaders, in addition to our list of formats
 pyvips.cache_set_max(0)  # the operation cache would keep whole pictures alive
 
+_threads = 0
 _guard = ForkGuard(
     "libvips had decoded or encoded a picture there; libvips does not survive a fork, so use multiprocessing's "
     "'forkserver' or 'spawn', or fork before reading or writing pictures"
@@ -35,8 +40,15 @@ class VipsError(Exception):
 
 def set_threads(count: int) -> None:
     """Set the number of codec threads; 0 is one per core."""
+    global _threads
+    _threads = count
     # pyvips adds the function at run time, by cffi.
     pyvips.concurrency_set(count or os.cpu_count() or 1)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def threads() -> int:
+    """The number of codec threads that was set; 0 is one per core."""
+    return _threads
 
 
 def codec_version() -> str:

@@ -11,6 +11,7 @@ from upres.errors import InputError
 from upres.images.avif_boxes import box_head
 from upres.images.picture import Header
 from upres.images.sniff import FOREIGN, HEAD_BYTES, NAMES, sniff
+from upres.images.tiff_tail import is_zeroed
 from upres.system.memory import available_bytes
 from upres.system.text import words_for_bytes
 
@@ -39,20 +40,24 @@ def check_claim(name: str, header: Header, source: Path | bytes) -> None:
         )
 
 
-def check_room(name: str, header: Header) -> None:
-    """Raise `InputError` where the memory is too small for the whole picture."""
-    pixels, needed = header.height * header.width, decode_bytes(header)
+def check_room(name: str, header: Header, copies: float = 0.0) -> None:
+    """Raise `InputError` where the memory is too small for the whole picture, and for `copies` of its floats."""
+    pixels, needed = header.height * header.width, decode_bytes(header) + round(copies * 4 * _samples(header))
     if pixels > _WEIGHED_PIXELS and needed > (free := available_bytes()):
         raise InputError(
             f"{name} has {header.width:,} x {header.height:,} pixels and needs {words_for_bytes(needed)} of memory to "
-            f"be read, but {words_for_bytes(free)} are free; make it smaller, or close other programs"
+            f"be {'worked on' if copies else 'read'}, but {words_for_bytes(free)} are free; make it smaller, or close "
+            "other programs"
         )
 
 
 def decode_bytes(header: Header) -> int:
     """Memory that `read_picture` takes at its peak: the samples, and the same as float32."""
-    samples = header.height * header.width * (header.channels + header.has_alpha + header.bands)
-    return samples * (header.depth // 8 + 4)
+    return _samples(header) * (header.depth // 8 + 4)
+
+
+def _samples(header: Header) -> int:
+    return header.height * header.width * (header.channels + header.has_alpha + header.bands)
 
 
 def read_source(file: BinaryIO, name: str) -> bytes:
@@ -118,6 +123,10 @@ def tail_note(form: str, source: Path | bytes) -> tuple[str, ...]:
     """A note for the user, if the file ends in zeros where it should have data, as after an unfinished download."""
     size = _size(source)
     with _opened(source) as file:
+        if form == "tiff":
+            return ("parts of the picture may be missing (its data ends in zeros); check the result",) * is_zeroed(
+                file, size
+            )
         file.seek(max(0, size - _TAIL_BYTES))
         if form not in ("jpeg", "gif", "webp", "avif") or size <= _TAIL_BYTES or file.read().strip(b"\0"):
             return ()

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import pyvips
-
 from upres.errors import OutputError
 from upres.images import foreign_out, png_chunks
 from upres.images.embed import embed, metadata_notes, needs_exif_item
@@ -24,7 +22,7 @@ from upres.images.icc import Levels, color_space, wrap
 from upres.images.levels import levels_to_write, levels_type
 from upres.images.picture import Picture
 from upres.images.target_size import check_target_kb, encode_within
-from upres.images.vips import VipsError, attempt, begin_pixels
+from upres.images.vips import VipsError, attempt, begin_pixels, pyvips
 from upres.images.xmp import upright
 from upres.system.files import output_error, write_atomic
 from upres.system.folders import exists, is_file, is_folder

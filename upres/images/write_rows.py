@@ -17,15 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pyvips
-
 from upres.errors import OutputError
 from upres.images.embed import add_to_tiff, embed, head_is_complete
 from upres.images.icc import Levels
 from upres.images.picture import Picture
 from upres.images.raw_tiff import RawTiff
 from upres.images.target_size import encode_within
-from upres.images.vips import VipsError, attempt_once, begin_pixels, load
+from upres.images.vips import VipsError, attempt_once, begin_pixels, load, pyvips
 from upres.images.write import check_target, check_writable, encode_image, save_options
 from upres.system.files import open_atomic, output_error, partial_path, write_atomic
 

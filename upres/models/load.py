@@ -14,11 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.engines.opaque.cache import probe_once
 from upres.errors import ModelError
 from upres.graph.architectures import UnknownNetworkError, canonical, graph_from_state_dict
 from upres.graph.architectures.recognize import recover_weights
-from upres.graph.from_ncnn import graph_of
 from upres.graph.graph import Graph
 from upres.graph.interpolate import interpolate
 from upres.graph.opaque import Kind, Network, OpaqueModel
@@ -27,7 +25,6 @@ from upres.models.expression import Composition, Part, parse
 from upres.models.integrity import check_file, check_weights
 from upres.models.model import UNKNOWN_LICENSE
 from upres.system.folders import is_file
-from upres.weights.ncnn_file import find_pair, read_ncnn
 from upres.weights.read import parse_weights, read_weights
 from upres.weights.sniff import START_BYTES, is_onnx
 
@@ -176,7 +173,7 @@ def _load_part(part: Part) -> LoadedModel:
 def _load_file(part: Part, path: Path, license: str, *, check: bool) -> LoadedModel:
     """check: Whether the file is compared with what is known of it."""
     kind = kind_of(path)
-    pair = find_pair(path) if kind == "ncnn" else None
+    pair = _pair_of(path) if kind == "ncnn" else None
     files = tuple(ModelFile(file, part.share, license) for file in pair or (path,))
     notes = tuple(note for file in files for note in check_file(file.path)) if check else ()
     network, weights = _read(part.model, path, kind)
@@ -190,16 +187,32 @@ def _read(name: str, path: Path, kind: Kind | None) -> tuple[Network, Weights | 
     remembered.
     """
     if kind == "ncnn":
-        pair = find_pair(path)
+        from upres.graph.from_ncnn import graph_of
+        from upres.weights.ncnn_file import read_ncnn
+
+        pair = _pair_of(path)
         assert pair is not None  # so `kind_of` has found
         graph = graph_of(read_ncnn(*pair))
         weights = None if graph is None else recover_weights(graph)
-        return (graph_from_state_dict(weights) if weights else graph or probe_once(pair, "ncnn")), weights
+        return (graph_from_state_dict(weights) if weights else graph or _measured(pair, "ncnn")), weights
     if kind == "onnx":
         graph = _exported_graph(path)
         weights = None if graph is None else recover_weights(graph)
-        return (graph_from_state_dict(weights) if weights else graph or probe_once((path,), "onnx")), weights
+        return (graph_from_state_dict(weights) if weights else graph or _measured((path,), "onnx")), weights
     return _of_state(name, path, read_weights(path))
+
+
+def _pair_of(path: Path) -> tuple[Path, Path] | None:
+    """Both halves of an ncnn model. Its code, as that of the probe, is loaded for such files alone."""
+    from upres.weights.ncnn_file import find_pair
+
+    return find_pair(path)
+
+
+def _measured(files: tuple[Path, ...], kind: Kind) -> OpaqueModel:
+    from upres.engines.opaque.cache import probe_once
+
+    return probe_once(files, kind)
 
 
 def _of_state(name: str, path: Path, state: Weights) -> tuple[Network, Weights | None]:
@@ -209,7 +222,7 @@ def _of_state(name: str, path: Path, state: Weights) -> tuple[Network, Weights |
         if find_spec("spandrel") is None:
             more = "spandrel runs many more: pip install spandrel (or 'upres[spandrel]')"
             raise ModelError(f"model {name}: {error} {more}") from error
-        return probe_once((path,), "spandrel"), None
+        return _measured((path,), "spandrel"), None
     except ModelError as error:
         raise ModelError(f"model {name}: {error}") from error
 
@@ -234,8 +247,10 @@ def kind_of(path: Path) -> Kind | None:
     """
     if not is_file(path):
         return None
-    if find_pair(path) is not None:
-        return "ncnn"
     with path.open("rb") as file:
         start = file.read(START_BYTES)
+    if path.suffix == ".safetensors" and start[8:9] == b"{":  # the usual case: the code for ncnn's files is not loaded
+        return None
+    if _pair_of(path) is not None:
+        return "ncnn"
     return "onnx" if is_onnx(start, path.stat().st_size) else None

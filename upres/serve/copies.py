@@ -1,4 +1,4 @@
-"""Copies of results in a folder of the user's choice: complete under their final names, and never over another file."""
+"""Names of results, and copies of them in a folder of the user's choice: complete, and never over another file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from upres.errors import OutputError
+from upres.serve.job import Job
 from upres.system.files import output_error, partial_path
 
 _MOST_NAMES = 10_000
@@ -49,3 +50,15 @@ def _named(partial: Path, wanted: Path) -> Path:
             partial.rename(target)
         return target
     raise OutputError(f"cannot write {wanted}: {_MOST_NAMES:,} files have that name already. Choose another folder")
+
+
+def result_name(job: Job) -> str:
+    """A name for the result, as `upres upscale` gives it: "photo_x4.png"."""
+    stem = Path(job.name).stem if job.name else "picture"
+    suffix = {"jpeg": ".jpg", "tiff": ".tif"}.get(form := job.request.get("format", "png"), f".{form}")
+    size, picture = job.size or {}, job.picture
+    if size and picture.get("width") and size["width"] % picture["width"] == 0:
+        factor = size["width"] // picture["width"]
+        if size["height"] == factor * picture["height"]:
+            return f"{stem}_x{factor}{suffix}"
+    return f"{stem}_{size.get('width', 0)}x{size.get('height', 0)}{suffix}"

@@ -41,6 +41,7 @@ class Desk:
         self.running: set[Job] = set()
         self.hub = Hub()
         self.speeds = Speeds(store.speeds())
+        self.opened: set[str] = set()  # models that a worker has used since its start
         self.stopping = asyncio.Event()
         self.cancel_running: Callable[[Job], None] = lambda _: None
         self._jobs: dict[tuple[str, str], Job] = {}

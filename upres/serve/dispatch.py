@@ -7,7 +7,6 @@ attempts run beside another, so that a picture that kills its worker takes no in
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -15,40 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from upres.errors import OutputError
-from upres.serve.copies import save_copy
+from upres.serve.copies import result_name, save_copy
 from upres.serve.desk import MOST_ATTEMPTS, Desk
 from upres.serve.job import Job
 from upres.serve.parameters import TYPES
 from upres.serve.problems import Problem, from_document
 from upres.serve.process import WorkerDied, WorkerProcess
-from upres.serve.settings import Settings
-from upres.system.memory import available_bytes
-from upres.system.subprocesses import python_command
-from upres.system.text import parse_bytes
 
-_FREE_SHARE = 0.8  # of the free memory, for all workers together
 _CANCEL_S = 1.0  # for the tile at hand; then the process is killed
 _AGAIN_S = (0.0, 0.5, 2.0, 5.0, 15.0)  # before the next start of a process that does not start
 _MEMORY_SIGNS = ("SIGKILL", "MemoryError", "bad_alloc", "allocate")
 _log = logging.getLogger(__name__)
-
-
-def worker_command(settings: Settings) -> list[str]:
-    """Starts a worker with the limits of these settings."""
-    free = int(_FREE_SHARE * available_bytes()) // settings.workers
-    given = {
-        "memory_bytes": free if settings.memory is None else parse_bytes(settings.memory),
-        "max_pixels_in": settings.max_pixels_in,
-        "max_pixels_out": settings.max_pixels_out,
-        "max_frames": settings.max_frames,
-        "engine": {
-            "engine": settings.engine,
-            "device": settings.device,
-            "precision": settings.precision,
-            "threads": settings.threads,
-        },
-    }
-    return [*python_command("upres.serve.worker"), json.dumps(given)]
 
 
 class Dispatch:
@@ -81,7 +57,7 @@ class Dispatch:
     @property
     def pids(self) -> list[int]:
         """Of the living workers."""
-        return [process.pid for process in self._processes if process.alive and process.pid is not None]
+        return [process.pid for process in self._processes if process.alive and process.pid]
 
     async def drain(self, seconds: float) -> None:
         """Take no more jobs, and wait for those that run."""
@@ -118,6 +94,7 @@ class Dispatch:
                     _log.error("a worker %s", death)
                     continue
                 failures = 0
+                self._desk.opened.clear()
                 self._desk.metrics.workers_started.inc()
                 _log.info("worker %s is ready", process.pid)
             await self._taking.wait()
@@ -241,6 +218,7 @@ class Dispatch:
             if facts:
                 desk.speeds.learn(facts, answer["times"], form, chosen="model" not in job.request, alone=not shared)
                 name = (job.model or {}).get("name", "")
+                desk.opened.add(name)
                 desk.metrics.run_seconds.labels(name).observe(sum(answer["times"].values()))
                 desk.metrics.queue_seconds.labels(name).observe(max(0.0, job.began - job.queued))
                 desk.metrics.pixels.inc(facts["size"]["width"] * facts["size"]["height"])
@@ -296,15 +274,3 @@ class Dispatch:
             job.notes = [*job.notes, f"no copy was saved: {error}"]
         else:
             job.result["saved_as"] = str(target)
-
-
-def result_name(job: Job) -> str:
-    """A name for the result, as `upres upscale` gives it: "photo_x4.png"."""
-    stem = Path(job.name).stem if job.name else "picture"
-    suffix = {"jpeg": ".jpg", "tiff": ".tif"}.get(form := job.request.get("format", "png"), f".{form}")
-    size, picture = job.size or {}, job.picture
-    if size and picture.get("width") and size["width"] % picture["width"] == 0:
-        factor = size["width"] // picture["width"]
-        if size["height"] == factor * picture["height"]:
-            return f"{stem}_x{factor}{suffix}"
-    return f"{stem}_{size.get('width', 0)}x{size.get('height', 0)}{suffix}"

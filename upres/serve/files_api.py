@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
+from upres.serve.file_answer import FileAnswer
 from upres.serve.job import Job
 from upres.serve.jobs_api import named_job, quoted, whole
 from upres.serve.parameters import TYPES
@@ -86,7 +87,7 @@ def _file(request: Request, path: Path, digest: str, kind: str, name: str) -> Re
         # A picture that a stranger sent is shown as a picture or not at all.
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-    return FileResponse(path, headers=headers, media_type=kind)
+    return FileAnswer(path, headers=headers, media_type=kind)
 
 
 def _unchanged(request: Request, etag: str) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from upres.errors import UpresError
+from upres.serve.file_answer import FileAnswer
 from upres.serve.job import Job
 from upres.serve.parameters import Call, check_id
 from upres.serve.problems import Problem, problem_of
@@ -20,6 +21,7 @@ from upres.serve.upload import check_length, owner_of
 WAIT_S = 10.0  # for an answer to POST, where the client names no time
 _MOST_WAIT_S = 600.0
 _MOST_JOBS = 200  # in one page of a list
+_AT_ONCE_BYTES = 1 << 20  # read whole
 
 
 async def post_upscale(request: Request) -> Response:
@@ -119,8 +121,16 @@ def direct(service: Service, job: Job) -> Response:
         "Upres-Seconds": str(job.result["seconds"]),
         "Content-Disposition": f"inline; filename*=UTF-8''{quoted(job.result['name'])}",
     }
-    path, after = service.desk.result_path(job), BackgroundTask(forget, service, job)
-    return FileResponse(path, headers=headers, media_type=job.result["type"], background=after)
+    path, kind = service.desk.result_path(job), job.result["type"]
+    if job.result["bytes"] <= _AT_ONCE_BYTES:  # a file response changes threads for each of its steps
+        data = path.read_bytes()
+        forget(service, job)
+        return Response(data, headers=headers, media_type=kind)
+    return FileAnswer(path, headers=headers, media_type=kind, background=BackgroundTask(_forget, service, job))
+
+
+async def _forget(service: Service, job: Job) -> None:
+    forget(service, job)
 
 
 def forget(service: Service, job: Job) -> None:

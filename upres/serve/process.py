@@ -11,14 +11,37 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
+from upres.serve.settings import Settings
 from upres.system.child import answer_in
-from upres.system.subprocesses import ProcessOutcome
+from upres.system.memory import available_bytes
+from upres.system.subprocesses import ProcessOutcome, python_command
+from upres.system.text import parse_bytes
 
+_FREE_SHARE = 0.8  # of the free memory, for all workers together
 _START_S = 60.0  # for imports on a slow disk
 _LINE_BYTES = 1 << 22  # of an answer
 _FINAL = ("done", "failed", "canceled")
 _log = logging.getLogger(__name__)
 Answer = dict[str, Any]
+
+
+def worker_command(settings: Settings) -> list[str]:
+    """Starts a worker with the limits of these settings."""
+    free = int(_FREE_SHARE * available_bytes()) // settings.workers
+    given = {
+        "memory_bytes": free if settings.memory is None else parse_bytes(settings.memory),
+        "isolate": settings.isolate,
+        "max_pixels_in": settings.max_pixels_in,
+        "max_pixels_out": settings.max_pixels_out,
+        "max_frames": settings.max_frames,
+        "engine": {
+            "engine": settings.engine,
+            "device": settings.device,
+            "precision": settings.precision,
+            "threads": settings.threads,
+        },
+    }
+    return [*python_command("upres.serve.worker"), json.dumps(given)]
 
 
 class WorkerDied(Exception):

@@ -15,15 +15,15 @@ from starlette.requests import Request
 
 from upres.errors import UpresError
 from upres.models.catalog import list_models
-from upres.models.report import row
 from upres.serve.access import Access
 from upres.serve.desk import Desk
-from upres.serve.dispatch import Dispatch, worker_command
+from upres.serve.dispatch import Dispatch
 from upres.serve.job import Job, Record
 from upres.serve.looker import Looker
 from upres.serve.metrics import Metrics
 from upres.serve.parameters import Call, check_model
 from upres.serve.problems import Problem, from_document, problem_of
+from upres.serve.process import worker_command
 from upres.serve.settings import Settings
 from upres.serve.store import Store
 from upres.serve.upload import Upload, call_of, read_picture_body
@@ -185,7 +185,8 @@ class Service:
     def estimate(self, facts: dict[str, Any], call: Call) -> float:
         """Seconds of work for what `look` told."""
         chosen = call.parameters.model is None
-        return self.desk.speeds.estimate(facts, call.parameters.format, chosen=chosen)
+        opened = facts["model"]["name"] in self.desk.opened
+        return self.desk.speeds.estimate(facts, call.parameters.format, chosen=chosen, opened=opened)
 
     async def measure(self, model: str) -> bool:
         """Whether the speed of a model is known; it is measured now if the server has nothing else to do."""
@@ -247,6 +248,8 @@ class Service:
     async def cards(self) -> list[Record]:
         """The models that may be asked for."""
         if self._cards is None:
+            from upres.models.report import row  # loads what reads model files, which a start need not wait for
+
             models = [model for model in list_models(local=True) if model.name.casefold() in self.allowed]
             numbers = (await self.looker.ask("cards", models=[model.name for model in models]))["cards"]
             self._cards = [

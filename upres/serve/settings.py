@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 
 from upres.engines.options import EngineOptions
-from upres.errors import UsageError
-from upres.system.packages import PACKAGES, has_module
+from upres.system.packages import need
 
 _SECRETS = ("tokens",)
 _MASK = "***"
@@ -38,6 +37,8 @@ class Settings:
     hosts: Host names the server answers to, beside loopback names; checked while no token is set.
     origins: Web pages of other hosts that may send requests, such as https://example.org.
     allow_url: Whether a picture may be named by a URL, which the server fetches.
+    isolate: Whether workers decode pictures in processes of their own, with limits and without network and files.
+        Not on Windows.
     drain_seconds: How long SIGTERM waits for work in hand.
     out: Folder that gets a copy of every result.
     log: "text" or "json".
@@ -66,6 +67,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     allow_url: bool = False
+    isolate: bool = True
     drain_seconds: float = 20.0
     out: str | None = None
     log: str = "text"
@@ -122,7 +124,5 @@ def is_loopback(host: str) -> bool:
 
 
 def check_installed() -> None:
-    """Raise `UsageError` if a package of the extra `serve` is missing."""
-    missing = [package.name for package in PACKAGES if "serve" in package.extras and not has_module(package.module)]
-    if missing:
-        raise UsageError(f"`upres serve` needs {', '.join(missing)}; remedy: pip install 'upres[serve]'")
+    """Raises `EngineError` if a package of the extra `serve` is missing."""
+    need("`upres serve`", "serve")

@@ -10,11 +10,12 @@ _FIRST = {"macs": 20e9, "read": 20e-9, "write": 0.1e-6, "look": 0.1, "open": 0.1
 _WEIGHT = 0.3  # of the newest figure
 _LEAST_S = 0.05  # shorter runs say nothing of speed
 _LEAST_PIXELS = 100_000
+_OPENING_S = 0.02  # less: the model was open
 
 
 class Speeds:
     """Figures by name: "macs/MODEL" (multiply-adds a second), "read" and "write/FORMAT" (seconds a pixel), "look" and
-    "open" (seconds), "job" (seconds of a typical job). `changed` holds the names of new ones.
+    "open/MODEL" (seconds), "job" (seconds of a typical job). `changed` holds the names of new ones.
     """
 
     def __init__(self, values: Mapping[str, float]) -> None:
@@ -30,12 +31,13 @@ class Speeds:
     def items(self, names: set[str]) -> dict[str, float]:
         return {name: self._values[name] for name in names}
 
-    def estimate(self, facts: Mapping[str, Any], format: str, *, chosen: bool) -> float:
+    def estimate(self, facts: Mapping[str, Any], format: str, *, chosen: bool, opened: bool = True) -> float:
         """Seconds of work on a picture.
 
         facts: Of a worker's answer "planned".
         format: Of the result.
         chosen: The model is chosen by the picture, which takes a look at it.
+        opened: The model is open; else that takes its time too.
         """
         size = facts["size"]
         return (
@@ -43,6 +45,7 @@ class Speeds:
             + facts["pixels"] * self["read"]
             + size["width"] * size["height"] * self[f"write/{format}"]
             + (self["look"] if chosen else 0.0)
+            + (0.0 if opened else self[f"open/{facts['model']['name']}"])
         )
 
     def learn(
@@ -53,6 +56,8 @@ class Speeds:
         """
         model, pixels = facts["model"]["name"], facts["pixels"]
         pixels_out = facts["size"]["width"] * facts["size"]["height"]
+        if times["open"] >= _OPENING_S:
+            self.note(f"open/{model}", times["open"])
         if not alone and f"macs/{model}" in self:
             return
         if times["run"] >= _LEAST_S and facts["macs"]:

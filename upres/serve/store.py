@@ -71,8 +71,7 @@ class Store:
             if len(key) == 32:
                 return key
         key = secrets.token_bytes(32)
-        write_atomic(path, key)
-        path.chmod(0o600)
+        write_atomic(path, key, secret=True)
         return key
 
     def jobs(self) -> list[Job]:

@@ -25,6 +25,7 @@ from upres.upscaling.plan import Plan
 from upres.upscaling.upscale_file import plan_file, plan_in_memory
 
 _SMALL_TILE_PX = 64  # where memory was short
+_USUAL_PX = 1_000_000
 Facts = dict[str, Any]
 
 
@@ -46,7 +47,9 @@ class WorkPlanner:
 
     def __init__(self, settings: Facts, models: OpenModels) -> None:
         self._settings, self._models = settings, models
-        self.base = UpscaleOptions(memory_bytes=settings["memory_bytes"]).replace(**settings["engine"])
+        # Engines that were measured for pictures of a usual size are used; a request waits for no measurement.
+        engine = {"picture_px": _USUAL_PX, **settings["engine"]}
+        self.base = UpscaleOptions(memory_bytes=settings["memory_bytes"]).replace(**engine)
 
     def find(self, parameters: Parameters, source: Path | bytes) -> Found:
         """Look at the header, and at the picture where it decides about the model. Raises `Problem`, `UpresError`."""

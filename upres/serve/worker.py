@@ -13,6 +13,7 @@ import os
 import queue
 import sys
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 from upres.system.child import tell
@@ -38,9 +39,12 @@ def main(arguments: list[str]) -> int:
         from upres.system.memory import limit_memory
 
         limit_memory(_SPARE_BYTES, settings["memory_bytes"] + _OVERHEAD_BYTES)
-    tell(out, step="ready")
-    while (task := tasks.get()) is not None:
-        work.do(task)
+    from upres.images.isolation import isolated_where_possible
+
+    with isolated_where_possible() if settings.get("isolate", True) else nullcontext():
+        tell(out, step="ready")
+        while (task := tasks.get()) is not None:
+            work.do(task)
     return 0
 
 

@@ -104,15 +104,20 @@ def output_error(target: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {target}: {error.strerror or error}. Choose a writable folder")
 
 
-def write_atomic(target: Path, data: bytes | memoryview) -> None:
-    """Write `data` to `target`, or leave it unchanged. Raises `OutputError` for a full disk or a missing permission."""
-    with open_atomic(target) as file:
+def write_atomic(target: Path, data: bytes | memoryview, *, secret: bool = False) -> None:
+    """Write `data` to `target`, or leave it unchanged. Raises `OutputError` for a full disk or a missing permission.
+
+    secret: Only the user may read it, from its first byte on.
+    """
+    with open_atomic(target, secret=secret) as file:
         file.write(data)
 
 
 @contextmanager
-def open_atomic(target: Path) -> Generator[BinaryIO]:
+def open_atomic(target: Path, *, secret: bool = False) -> Generator[BinaryIO]:
     """A file to read and write that becomes `target` at the end; after any exception `target` is unchanged.
+
+    secret: Only the user may read it, from its first byte on.
 
     Raises `OutputError` for a full disk or a missing permission.
     """
@@ -121,7 +126,7 @@ def open_atomic(target: Path) -> Generator[BinaryIO]:
         partial = partial_path(target)
         _unfinished.add(partial)
         try:
-            with partial.open("x+b") as file:
+            with open(partial, "x+b", opener=_open_secret if secret else None) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -131,6 +136,10 @@ def open_atomic(target: Path) -> Generator[BinaryIO]:
             _unfinished.discard(partial)
     except OSError as error:
         raise output_error(target, error) from error
+
+
+def _open_secret(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def discard_unfinished() -> None:

@@ -5,8 +5,15 @@ Nothing is imported to find out what is installed.
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
+
+from upres.errors import EngineError
+from upres.system.text import first_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,20 @@ ENGINES = {
 }
 
 
+_REINSTALL = {
+    "pyvips": "pip install --force-reinstall 'pyvips[binary]'",
+    "upres": "reinstall upres from its source (pip install --force-reinstall --no-deps SOURCE)",
+}
+_DEBIAN = {  # packages of Debian and Ubuntu for libraries that small containers lack
+    "libgomp.so.1": "libgomp1",
+    "libstdc++.so.6": "libstdc++6",
+    "libvulkan.so.1": "libvulkan1",
+    "libGL.so.1": "libgl1",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libvips.so.42": "libvips42",
+}
+
+
 def has_module(module: str) -> bool:
     """Whether Python would find it."""
     try:
@@ -114,6 +135,9 @@ def builds_of(module: str) -> tuple[str, ...]:
 
 def version_of(package: str) -> str | None:
     """The installed version; None if the package is not installed."""
+    found = _installed().get(_plain(package))
+    if found is not None:
+        return found
     from importlib import metadata  # takes 15 ms, with `email` and `socket`
 
     try:
@@ -122,11 +146,81 @@ def version_of(package: str) -> str | None:
         return None
 
 
+@cache
+def _installed() -> dict[str, str]:
+    """Versions by plain name, as the folders of installed packages say them (PEP 427); the first place on the path."""
+    found: dict[str, str] = {}
+    for place in sys.path:
+        for folder in Path(place).glob("*.dist-info"):
+            package, _, version = folder.name.removesuffix(".dist-info").partition("-")
+            found.setdefault(_plain(package), version)
+    return found
+
+
+def _plain(package: str) -> str:
+    return package.lower().replace("-", "_").replace(".", "_")
+
+
 def lowest_version(package: str) -> str | None:
     """The oldest version that upres accepts, the same for all builds; None for packages it does not import."""
     return next((known.lowest for known in PACKAGES if package in (known.name, *known.builds)), None)
 
 
+def too_old(package: str, version: str) -> str | None:
+    """The lowest version that upres requires if `version` is older; else None, also for no version (a local build)."""
+    from packaging.version import InvalidVersion, Version
+
+    lowest = lowest_version(package)
+    try:
+        return lowest if lowest is not None and Version(version) < Version(lowest) else None
+    except InvalidVersion:
+        return None
+
+
 def install_command(engine: str) -> str:
     """How to install an engine, or repair it."""
     return "pip install --force-reinstall ncnn" if engine == "ncnn" else f"pip install 'upres[{engine}]'"
+
+
+def need(what: str, extra: str, *modules: str) -> None:
+    """Raises EngineError, with the remedy, if a package is not installed that `what` ("`ray`", "video") needs.
+
+    extra: of upres that installs them.
+    modules: that are needed; without any, all of the extra.
+    """
+    needed = [package for package in PACKAGES if extra in package.extras and (package.module in modules or not modules)]
+    missing = [package.name for package in needed if not has_module(package.module)]
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        raise EngineError(
+            f"{what} needs {' and '.join(missing)}, which {are} not installed; remedy: {install_command(extra)}"
+        )
+
+
+def import_failure(what: str, extra: str, module: str, error: Exception) -> EngineError:
+    """Why `what` cannot be done, with the remedy: `module`, of that extra ("" is the core), was not imported."""
+    if extra and not has_module(module):
+        return EngineError(f"{what} needs {module}, which is not installed; remedy: {install_command(extra)}")
+    reason = first_line(str(error)) or type(error).__name__
+    remedy = remedy_for_import(module, f"{type(error).__name__}: {reason}") or repair_command(module)
+    return EngineError(f"{what} needs {module}, which cannot be imported ({reason}); remedy: {remedy}")
+
+
+def remedy_for_import(module: str, reason: str) -> str | None:
+    """The remedy where importing a module failed for that reason ("ImportError: ..."); None for no failed import."""
+    library = re.search(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file", reason)
+    if library:
+        package = _DEBIAN.get(library[1])
+        return f"sudo apt install {package}" if package else f"install the system package that provides {library[1]}"
+    if "DLL load failed" in reason:
+        return "install the Microsoft Visual C++ runtime: https://aka.ms/vs/17/release/vc_redist.x64.exe"
+    if not reason.startswith(("ImportError", "ModuleNotFoundError", "OSError", "AttributeError", "SyntaxError")):
+        return None
+    return repair_command(module)
+
+
+def repair_command(module: str) -> str:
+    """How to install a module again."""
+    names = builds_of(module) if module in _BY_MODULE else (module,)
+    installed = next((name for name in names if version_of(name)), names[0])
+    return _REINSTALL.get(module) or f"pip install --force-reinstall {installed}"

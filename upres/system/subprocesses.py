@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +51,9 @@ class ProcessOutcome:
     timed_out: bool
     reason: str
 
-    def first(self, step: str) -> dict[str, Any] | None:
-        """The first answer of that step, if any."""
-        return next(iter(self.all(step)), None)
+    def first(self, step: str) -> dict[str, Any]:
+        """The first answer of that step, or {}."""
+        return next(iter(self.all(step)), dict[str, Any]())
 
     def all(self, step: str) -> list[dict[str, Any]]:
         """All answers of that step."""
@@ -180,9 +180,13 @@ def _reason(text: str) -> str:
 class Conversation:
     """A process that answers each line of its standard input (see `child.tell`). The caller must `end` it."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(
+        self, command: Sequence[str], *, pass_fds: Sequence[int] = (), env: Mapping[str, str] | None = None
+    ) -> None:
         self._err = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)  # an unread pipe would block it once full
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err, pass_fds=pass_fds, env=env
+        )
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._reader = threading.Thread(
             target=self._read, daemon=True

@@ -5,6 +5,7 @@ The file runs with all the rights of this process, as any Python that one runs.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import inspect
@@ -31,12 +32,46 @@ def references(config: TrainConfig) -> list[str]:
 
 
 def identity(config: TrainConfig) -> str:
-    """Each name with the SHA-256 of its file, for checkpoints: a run is continued with the code it was begun with."""
+    """Each name with the SHA-256 of its code, for checkpoints: a run is continued with the code it was begun with."""
     return ", ".join(f"{split_reference(text)[1]} {sha256_of_code(text)}" for text in references(config))
 
 
 def sha256_of_code(reference: str) -> str:
-    return hashlib.sha256(_read(split_reference(reference)[0])).hexdigest()
+    """Of the file, together with the files beside it that it imports, if there are any."""
+    digests = [hashlib.sha256(_read(path)).hexdigest() for path in code_files(split_reference(reference)[0])]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def code_files(path: Path) -> list[Path]:
+    """`path`, then by name all files of its folder that it imports, directly or through each other.
+
+    What a file imports is read from its text. A package counts whole. A module that is found elsewhere, such as torch,
+    is not the run's own. Raises `DataError` for a file that cannot be read.
+    """
+    folder, found, open_ones = path.parent, set[Path](), [path]
+    while open_ones:
+        here = open_ones.pop()
+        if here in found:
+            continue
+        found.add(here)
+        for name in _imports(here):
+            module, package = folder / f"{name}.py", folder / name
+            if (package / "__init__.py").is_file():
+                open_ones += package.rglob("*.py")
+            elif module.is_file():
+                open_ones.append(module)
+    return [path, *sorted(found - {path})]
+
+
+def _imports(path: Path) -> set[str]:
+    """The first parts of the names of all modules that a file imports; none of a file that is not Python."""
+    try:
+        nodes = list(ast.walk(ast.parse(_read(path))))
+    except (SyntaxError, ValueError, RecursionError):  # importing it says what is wrong
+        return set()
+    whole = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    whole += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return {name.partition(".")[0] for name in whole}
 
 
 def load_own(reference: str) -> Any:

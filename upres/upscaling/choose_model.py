@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from upres.errors import UsageError
-from upres.inspection.report import PictureReport
+
+if TYPE_CHECKING:
+    from upres.inspection.report import PictureReport
 
 Role = Literal["standard", "photo", "art"]
 

@@ -30,10 +30,10 @@ def choose_tilings(frames: Sequence[SourceFrame], tilings: Sequence[Sequence[int
     tilings: Those of the network itself. alignment: Of the network.
     """
     own = [list(tiling) for tiling in tilings]
-    size = frames[0].planes[0].shape if frames else (0, 0)
-    if len(own) != 1 or len(frames) < 2 or any(one.planes[0].shape != size for one in frames):
+    shapes = [[plane.shape for plane in one.planes] for one in frames]
+    if len(own) != 1 or len(frames) < 2 or any(one != shapes[0] for one in shapes):
         return own
-    height, width = size
+    height, width = shapes[0][0]
     sums = [_sums(one, other) for one, other in pairwise(frames) if one.digest != other.digest]
     _, overlap, *kept = own[0]
     sides = {side: (side, side) for side in (-(-side // alignment) * alignment for side in _SIDES)}

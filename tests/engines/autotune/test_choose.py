@@ -17,6 +17,7 @@ from upres.engines.autotune.fingerprint import Fingerprint
 from upres.engines.autotune.race import Candidate, Measured
 from upres.engines.ncnn.devices import VulkanDevice
 from upres.engines.options import EngineOptions
+from upres.engines.runner import Runner
 from upres.errors import EngineError, UsageError
 from upres.graph.graph import Graph
 
@@ -90,7 +91,8 @@ def test_exact_tiles_are_ncnns() -> None:
     assert ask(never, exact=True) == NCNN
 
 
-def test_a_small_job_is_not_worth_it_but_takes_what_is_known() -> None:
+def test_a_small_job_is_not_worth_it_but_takes_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "likely", lambda graph, options: "ncnn")
     graph = compact(2)
     small_px = int(choose.WORTH_MACS / graph.macs_per_pixel) - 1
     assert ask(never, expected_px=small_px) == NCNN
@@ -106,7 +108,9 @@ def test_a_small_job_is_not_worth_it_but_takes_what_is_known() -> None:
 
 def test_nothing_is_measured_while_others_use_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "is_busy", lambda: True)
-    assert ask(never) == NCNN
+    for engine, expected in (("ncnn", NCNN), ("onnx", ONNX)):  # what is likely the fastest runs
+        monkeypatch.setattr(choose, "likely", lambda graph, options, engine=engine: engine)
+        assert ask(never) == expected
     assert read_choices() == []
 
 
@@ -286,3 +290,22 @@ def test_an_engine_that_was_chosen_and_cannot_be_opened_is_told(monkeypatch: pyt
     assert runner.name.startswith("ncnn ") and runner.device == "cpu"
     with pytest.raises(EngineError, match="the NPU is asleep"):
         engines.load(compact(2), device="npu")  # who names a device gets that one or none
+
+
+def test_an_engine_that_was_likely_and_cannot_be_opened_is_replaced_by_ncnn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "is_settled", lambda graph, options: True)
+    monkeypatch.setattr(engines, "likely", lambda graph, options: "onnx")
+    assert engines.load(compact(2), threads=1).name.startswith("onnxruntime ")
+    opened = engines.open_checked
+
+    def refused(graph: Graph, options: EngineOptions) -> Runner:
+        if options.engine == "onnx":
+            raise EngineError("a broken installation")
+        return opened(graph, options)
+
+    monkeypatch.setattr(engines, "open_checked", refused)
+    runner = engines.load(compact(2), threads=1)
+    assert runner.name.startswith("ncnn ")
+    assert runner.notes == (
+        "onnx is the fastest engine here but failed, so ncnn ran on the CPU: a broken installation",
+    )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import compact
-from upres.engines.autotune.worth import WORTH_MACS, choices_file, is_settled
+from upres.engines.autotune import worth
+from upres.engines.autotune.worth import WORTH_MACS, choices_file, is_settled, likely
 from upres.engines.options import EngineOptions
 
 
@@ -29,3 +30,20 @@ def test_nothing_measured_and_nothing_worth_measuring() -> None:
 def test_what_was_measured_is_looked_up() -> None:
     choices_file().write_text("{}")
     assert not is_settled(compact(2), EngineOptions())
+
+
+def test_a_narrow_network_with_much_to_do_goes_to_onnx_on_x86(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = compact(2, width=32)
+    much = EngineOptions(expected_px=int(20e9 / graph.macs_per_pixel))
+    monkeypatch.setattr(worth.platform, "machine", lambda: "AMD64")
+    monkeypatch.setattr(worth, "missing_modules", lambda engine: [])
+    assert likely(graph, much) == "onnx"
+    assert likely(graph, much.replace(device="cpu")) == "onnx"
+    others = [much.replace(exact=True), much.replace(expected_px=1000), EngineOptions(), much.replace(precision="fp16")]
+    assert {likely(graph, options) for options in others} == {"ncnn"}
+    assert likely(compact(2, width=64), much) == "ncnn"
+    monkeypatch.setattr(worth.platform, "machine", lambda: "arm64")
+    assert likely(graph, much) == "ncnn"
+    monkeypatch.setattr(worth.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(worth, "missing_modules", lambda engine: ["onnxruntime"])
+    assert likely(graph, much) == "ncnn"

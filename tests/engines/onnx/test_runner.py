@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.oracles.networks import SRVGGNetCompact, randomized, state_of
 from upres.engines.onnx import runner as engine
 from upres.engines.onnx.runner import OnnxRunner
+from upres.engines.runner import parallel_of
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph.architectures import graph_from_state_dict
 from upres.graph.graph import Graph
@@ -134,7 +136,7 @@ def test_every_exception_of_the_runtime_becomes_ours() -> None:
                 "7\nmore"
             )
 
-        runner._session = SimpleNamespace(run=run)
+        runner._sessions[1] = SimpleNamespace(run=run)
         with pytest.raises(
             OutOfMemoryError, match=r"on 4 x 5 pixels: 6 : RUNTIME_EXCEPTION : Failed to .* size 7; try a smaller tile"
         ):
@@ -143,10 +145,37 @@ def test_every_exception_of_the_runtime_becomes_ours() -> None:
     def run_out_of_luck(*_: object) -> None:
         raise own[0]("[ONNXRuntimeError] : 1 : FAIL : CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED")
 
-    runner._session = SimpleNamespace(run=run_out_of_luck)
+    runner._sessions[1] = SimpleNamespace(run=run_out_of_luck)
     with pytest.raises(EngineError, match="failed on 4 x 5 pixels: 1 : FAIL : CUDNN failure 5000") as caught:
         runner(lr)
     assert not isinstance(caught.value, OutOfMemoryError)
+
+
+def test_tiles_in_one_thread_are_the_same_to_the_bit_and_may_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each number of threads has a session of its own; one of them is enough for large weights."""
+    random = np.random.default_rng(2)
+    runner = OnnxRunner(graph_from_state_dict(state_of(randomized(SRVGGNetCompact(width=32, convs=3), 1))), threads=2)
+    calls, alone = parallel_of(runner)
+    pictures = [random.random((1, 3, side, 2 * side), dtype=np.float32) for side in (17, 33, 48)]
+    expected = [runner(lr) for lr in pictures]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(alone, pictures * 3))
+    assert calls == 2
+    assert set(runner._sessions) == {1, 2}
+    for sr, wanted in zip(found, expected * 3, strict=True):
+        np.testing.assert_array_equal(sr, wanted)
+    monkeypatch.setattr(engine, "_KEPT_TWICE", 100)
+    runner._sessions.pop(2)
+    np.testing.assert_array_equal(runner(pictures[0]), expected[0])
+    assert set(runner._sessions) == {2}
+    runner.close()
+    with pytest.raises(EngineError, match="closed"):
+        alone(pictures[0])
+
+
+def test_a_gpu_runs_one_tile_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_runtime(monkeypatch, ["CUDAExecutionProvider"])
+    assert parallel_of(OnnxRunner(small(), device="cuda", threads=4))[0] == 1
 
 
 def test_a_program_that_the_runtime_refuses_is_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,9 @@ def test_keypoints_move_with_the_picture(photos: list[np.ndarray]) -> None:
 
 
 def test_without_opencv_the_extra_is_named(photos: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"needs OpenCV, which is not installed: pip install 'upres\[prepare\]'"):
+    monkeypatch.setattr("upres.system.packages.has_module", lambda module: False)
+    with pytest.raises(
+        EngineError,
+        match=r"needs opencv-python-headless, which is not installed; remedy: pip install 'upres\[prepare\]'",
+    ):
         keypoints("", photos[0])

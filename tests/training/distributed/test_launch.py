@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import socket
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from upres.errors import EngineError  # noqa: E402
+from upres.training.distributed.launch import End, end_of, launch  # noqa: E402
+
 if sys.platform == "win32":
     pytest.skip("several processes need Linux or macOS", allow_module_level=True)
-
-from upres.errors import EngineError, UsageError  # noqa: E402
-from upres.training.distributed.launch import End, end_of, launch  # noqa: E402
 
 # What every toy worker begins with: `step` is its checkpoint, which rank 0 writes; `starts` counts the attempts.
 TOY = """
@@ -55,13 +50,6 @@ def unnamed_events(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert condition()
-
-
 def toy(script: str, folder: Path) -> list[str]:
     return [sys.executable, "-S", "-c", TOY + script, str(folder)]
 
@@ -77,15 +65,6 @@ def run(command: list[str], folder: Path, **places: Any) -> tuple[int, list[str]
     places = {"processes": 2} | places
     code = launch(command, progress_of=lambda: step_of(folder), say=said.append, log_folder=folder / "logs", **places)
     return code, said
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 # Which end is the cause.
@@ -215,70 +194,6 @@ time.sleep(60)
     assert capfd.readouterr().err == ("" if culprit else "upres: no picture in é\n")
 
 
-# Requests to stop.
-
-
-class Sender(threading.Thread):
-    """Sends signals to this process while it launches, each as soon as `ready` is true for its number."""
-
-    def __init__(self, numbers: list[signal.Signals], ready: Callable[[int], bool]) -> None:
-        super().__init__()
-        self._numbers, self._ready = numbers, ready
-        self.start()
-
-    def run(self) -> None:
-        for index, number in enumerate(self._numbers):
-            wait_for(lambda index=index: self._ready(index))
-            os.kill(os.getpid(), number)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_request_to_stop_waits_until_all_have_saved(tmp_path: Path, number: signal.Signals) -> None:
-    script = """
-asked = []
-signal.signal(signal.SIGINT, lambda *_: asked.append(1))
-(folder / f"ready{rank}").touch()
-wait_for(lambda: asked)
-if rank == 0:
-    time.sleep(1)  # rank 1 has long ended
-    (folder / "saved").touch()
-sys.exit(130)
-"""
-    sender = Sender([number], lambda _: all((tmp_path / f"ready{rank}").exists() for rank in range(2)))
-    assert run(toy(script, tmp_path), tmp_path) == (130, [])
-    sender.join()
-    assert (tmp_path / "saved").exists()
-    assert (tmp_path / "starts").read_text() == "1"
-
-
-def test_a_request_between_two_attempts_stops_as_well(tmp_path: Path) -> None:
-    def say(words: str) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    command = toy("os.kill(os.getpid(), signal.SIGKILL)", tmp_path)
-    assert launch(command, processes=1, progress_of=lambda: None, say=say, log_folder=tmp_path / "logs") == 130
-    assert (tmp_path / "starts").read_text() == "1"
-
-
-def test_a_second_request_kills(tmp_path: Path) -> None:
-    script = """
-signal.signal(signal.SIGINT, lambda *_: (folder / f"ready{rank}1").touch())
-(folder / f"pid{rank}").write_text(str(os.getpid()))
-(folder / f"ready{rank}0").touch()
-time.sleep(60)
-time.sleep(60)
-(folder / "survived").touch()
-"""
-    begun = time.monotonic()
-    sender = Sender(
-        [signal.SIGINT] * 2, lambda index: all((tmp_path / f"ready{rank}{index}").exists() for rank in range(2))
-    )
-    assert run(toy(script, tmp_path), tmp_path) == (130, [])
-    sender.join()
-    assert time.monotonic() - begun < 60
-    assert not any(is_running(int((tmp_path / f"pid{rank}").read_text())) for rank in range(2))
-
-
 @pytest.mark.slow
 def test_real_ranks_are_started_again_and_only_the_cause_speaks(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -315,56 +230,3 @@ sys.exit(verb_exit_code(work))
     assert said[1:] == ["rank 1: upres: this cannot be read"]
     assert capfd.readouterr() == ("", "")
     assert step_of(tmp_path) == 5
-
-
-# Several machines.
-
-OTHER = """
-import sys
-from pathlib import Path
-from upres.training.distributed.launch import launch
-places = {"processes": 1, "nodes": 2, "rdzv": sys.argv[2], "local_addr": "127.0.0.1"}
-print(launch(sys.argv[3:], progress_of=lambda: None, say=print, log_folder=Path(sys.argv[1], "logs"), **places))
-"""
-
-
-@pytest.mark.slow
-def test_two_machines_meet_and_the_launcher_starts_all_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()  # `unnamed_events`: one machine would leave before the other, of which torch writes many lines
-    script = """
-(folder / f"place{rank}").write_text(os.environ["RANK"] + os.environ["WORLD_SIZE"] + os.environ["LOCAL_RANK"])
-if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and rank == 1:
-    os.kill(os.getpid(), signal.SIGKILL)
-wait_for(lambda: read("starts") == 2)
-"""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    meeting = f"127.0.0.1:{port}"
-    other = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", OTHER, str(tmp_path), meeting, *toy(script, tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        assert run(toy(script, tmp_path), tmp_path, processes=1, nodes=2, rdzv=meeting, local_addr="127.0.0.1") == (
-            0,
-            [],
-        )
-        assert other.communicate(timeout=60)[0] == "0\n"
-    finally:
-        other.kill()
-        other.communicate()
-    assert [(tmp_path / f"place{rank}").read_text() for rank in range(2)] == ["020", "120"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"processes": 0}, "`processes` and `nodes` must be at least 1, got 0 and 1"),
-        ({"processes": 1, "nodes": 2}, "`nodes=2` needs `rdzv`, HOST:PORT"),
-        ({"processes": 1, "nodes": 2, "rdzv": "host"}, "`rdzv` must be HOST:PORT, got host"),
-    ],
-)
-def test_what_cannot_work_is_refused(tmp_path: Path, arguments: dict[str, int], words: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(words)):
-        launch(["true"], **arguments, progress_of=lambda: None, say=print, log_folder=tmp_path)  # type: ignore[arg-type]

@@ -18,7 +18,6 @@ from upres.errors import EngineError  # noqa: E402
 from upres.training.config import TrainConfig  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
 from upres.training.losses.feature_files import Features  # noqa: E402
-from upres.training.monitoring import weights_and_biases  # noqa: E402
 from upres.training.monitoring.tensorboard import TrainingMonitor  # noqa: E402
 from upres.training.monitoring.weights_and_biases import check_installed  # noqa: E402
 from upres.training.run import Run  # noqa: E402
@@ -28,7 +27,7 @@ CONFIG = TrainConfig(recipe="test", scale=2, wandb="upres-tests")
 
 
 def test_a_project_needs_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights_and_biases, "find_spec", lambda name: None)
+    monkeypatch.setattr("upres.system.packages.has_module", lambda module: False)
     with pytest.raises(EngineError, match=r"`wandb=upres-tests` needs .* pip install 'upres\[wandb\]'"):
         check_installed(CONFIG)
     check_installed(dataclasses.replace(CONFIG, wandb=""))

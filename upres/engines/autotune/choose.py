@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from upres.engines.autotune import cache
@@ -15,7 +16,7 @@ from upres.engines.autotune.cache import Choice, Question
 from upres.engines.autotune.fingerprint import Fingerprint, is_busy, this_machine
 from upres.engines.autotune.race import Candidate, Measured, race
 from upres.engines.autotune.worth import WORTH_MACS as WORTH_MACS
-from upres.engines.autotune.worth import is_worth_measuring
+from upres.engines.autotune.worth import is_worth_measuring, likely
 from upres.engines.ncnn.devices import vulkan_devices
 from upres.engines.options import EngineOptions
 from upres.engines.registry import engines_with
@@ -62,10 +63,10 @@ def choose(
     if known is not None:
         return known.chosen
     if not is_worth_measuring(graph, options):
-        return default
+        return _unmeasured(default, graph, options)
     if is_busy():
         _log.debug("engines are not measured while the machine is busy")
-        return default
+        return _unmeasured(default, graph, options)
     with cache.measuring_alone():
         memory = cache.recall(machine)
         known = memory.find(question)  # another process may have measured meanwhile
@@ -86,6 +87,10 @@ def choose(
         now = datetime.now(UTC).isoformat(timespec="seconds")
         cache.remember(machine, Choice(question, graph.family, graph.macs_per_pixel, chosen, measured, now))
     return chosen
+
+
+def _unmeasured(default: Candidate, graph: Graph, options: EngineOptions) -> Candidate:
+    return replace(default, engine=likely(graph, options)) if default.device == "cpu" else default
 
 
 def fastest(measured: tuple[Measured, ...], default: Candidate) -> Candidate:

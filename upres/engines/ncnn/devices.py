@@ -125,6 +125,14 @@ def vulkan_devices(timeout_s: float = 20.0) -> tuple[tuple[VulkanDevice, ...], s
     return (), f"the Vulkan driver failed to list its devices: its process {outcome.ending}; update it"
 
 
+def present_devices() -> tuple[list[tuple[str, str, str]], str]:
+    """([(device, kind, name)], why there is none)."""
+    found, reason = vulkan_devices()
+    return [
+        (f"vulkan:{one.index}", "vulkan-software" if one.kind == "cpu" else "vulkan", one.name) for one in found
+    ], reason
+
+
 def main(arguments: list[str]) -> None:
     """The child process of `vulkan_devices`."""
     tell(devices=[asdict(device) for device in list_vulkan_devices()])

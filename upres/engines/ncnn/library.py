@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import os
 
+from upres.system.packages import import_failure
+
 _NAME, _SPINS = "GOMP_SPINCOUNT", "1000"  # tens of microseconds; OpenMP reads it once, when it is loaded
 _GIVEN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
-if any(name in os.environ for name in _GIVEN):  # the user's choice
-    import ncnn  # pyright: ignore[reportMissingImports]
-else:
+ours = not any(name in os.environ for name in _GIVEN)  # else it is the user's choice
+if ours:
     os.environ[_NAME] = _SPINS
-    try:
-        import ncnn  # pyright: ignore[reportMissingImports]
-    finally:
+try:
+    import ncnn  # pyright: ignore[reportMissingImports]
+except (ImportError, OSError) as error:
+    raise import_failure("every network", "", "ncnn", error) from error
+finally:
+    if ours:
         del os.environ[_NAME]  # other libraries and child processes choose for themselves
 
 __all__ = ["ncnn"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from upres.engines.ncnn.arena import Arena
 from upres.engines.ncnn.arrays import Chunks, own_mat
 from upres.engines.ncnn.devices import quiet
 from upres.engines.ncnn.halves import cpu_keeps, set_halves
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 NAME = f"ncnn {ncnn.__version__}"
 _SHORT_OF_MEMORY = -100  # returned by ncnn's layers if an allocation fails
 _KEPT_TWICE = 16 << 20  # bytes of weights that are kept both for one thread and for all; Winograd expands them up to 7x
-Pools = tuple[Any, Any]  # of activations and of a layer's workspace
 
 
 class NcnnNet:
@@ -44,7 +44,7 @@ class NcnnNet:
         device: "cpu" (also "auto"), "vulkan" or "vulkan:N".
         precision: "fp32", or "fp16" or "bf16" if the device has it.
         sgemm: Allow convolutions as matrix products.
-        pools: Memory to share with other programs that do not run at the same time.
+        arenas: Memory to share with other programs that do not run at the same time.
         refusal: The error to raise if ncnn rejects the program.
 
     Raises:
@@ -63,7 +63,7 @@ class NcnnNet:
         device: str = "auto",
         precision: str = "fp32",
         sgemm: bool = True,
-        pools: list[Pools] | None = None,
+        arenas: list[Arena] | None = None,
         refusal: UpresError,
     ) -> None:
         self.gpu: Gpu | None = None
@@ -74,7 +74,7 @@ class NcnnNet:
         self._weight_bytes = sum(chunk.nbytes for chunk in chunks)
         self._winograd, self._sgemm = not exact, sgemm
         self._nets: dict[int, Any] = {}  # by threads in a layer
-        self._pools: list[Pools] = [] if pools is None else pools  # those not in use; the last used one last
+        self._arenas: list[Arena] = [] if arenas is None else arenas  # those not in use; the last used one last
         self._closed = False
         self._lock = threading.Lock()
         if device not in ("auto", "cpu"):
@@ -171,7 +171,7 @@ class NcnnNet:
             lr: float32 (c, h, w).
             source: Name of the input blob.
             result: Name of the output blob.
-            needed_bytes: Device memory to reserve.
+            needed_bytes: Memory to reserve, on the CPU address space alone.
             alone: Use one thread, on the CPU. Such calls may run at the same time, but not beside others.
 
         Returns:
@@ -186,19 +186,17 @@ class NcnnNet:
             net = self._ready(1 if alone else self.threads)
             if self.gpu is not None:
                 self.gpu.reserve(needed_bytes, size)
-            pools = self._taken_pools()
+            arena = self._taken_arena(needed_bytes if self.gpu is None else 0)
             try:
-                failed, sr = self._run(net, pools, np.ascontiguousarray(lr), source, result)
+                failed, sr = self._run(net, arena, np.ascontiguousarray(lr), source, result)
             except BaseException:
-                self._pools.append(pools)
+                self._arenas.append(arena)
                 raise
         if failed == _SHORT_OF_MEMORY or (failed == 0 and sr is None):  # layers without a check return 0 and no value
             with quiet():
-                del (
-                    pools
-                )  # frees their memory, which smaller tiles would not reuse; they complain of failed allocations
+                del arena  # smaller tiles would not reuse its memory; it complains of failed allocations
             raise OutOfMemoryError(f"{NAME} ran out of memory on {self.device} for {size}; try a smaller tile")
-        self._pools.append(pools)
+        self._arenas.append(arena)
         if sr is None or sr.ndim != 3:
             raise EngineError(
                 f"{NAME} failed on {self.device} (code {failed}) for {size}; try a smaller tile or another engine"
@@ -208,29 +206,33 @@ class NcnnNet:
             raise OutOfMemoryError(f"{NAME} returned only black on {self.device} for {size}; try a smaller tile")
         return sr
 
-    def _run(self, net: Any, pools: Pools, lr: Array, source: str, result: str) -> tuple[int, Array | None]:
+    def _run(self, net: Any, arena: Arena, lr: Array, source: str, result: str) -> tuple[int, Array | None]:
         """ncnn's error code (0 is success), and the result.
 
-        No ncnn object may outlive this call: a Mat freed after its pool (kept by a traceback, for example) would crash.
+        No ncnn object may outlive this call: a Mat freed after its arena (kept by a traceback) would crash.
         """
         extractor = net.create_extractor()
         mat: Any = None
         try:
             if self.gpu is None:
-                # Set on the extractor: the net would allocate its weights from the pools too.
-                extractor.set_blob_allocator(pools[0])
-                extractor.set_workspace_allocator(pools[1])
+                # Set on the extractor: the net would allocate its weights there too.
+                extractor.set_blob_allocator(arena)
+                extractor.set_workspace_allocator(arena)
             extractor.input(source, own_mat(lr))
             failed, mat = extractor.extract(result)  # other threads run meanwhile
-            # A copy, since the blob returns to its pool.
+            # A copy, since the blob returns to its arena.
             return failed, None if failed or mat.empty() else np.array(mat, dtype=np.float32)
         finally:
             del mat, extractor
 
-    def _taken_pools(self) -> Pools:
-        """The pools used last that no running call has, or new ones."""
+    def _taken_arena(self, needed_bytes: int) -> Arena:
+        """The one used last that no running call has and that is large enough, or a new one."""
         with self._lock:
-            return self._pools.pop() if self._pools else (ncnn.PoolAllocator(), ncnn.PoolAllocator())
+            while self._arenas:
+                found = self._arenas.pop()
+                if found.fits(needed_bytes):
+                    return found
+        return Arena(needed_bytes)
 
     def shapes(self, lr: Array, source: str, names: Iterable[str]) -> dict[str, tuple[int, int]]:
         """(channels, area) of the blobs `names` in a run on `lr` (c, h, w); blobs that fail are omitted."""
@@ -245,7 +247,7 @@ class NcnnNet:
         return found
 
     def close(self) -> None:
-        """Free weights and pools."""
+        """Free weights and working memory."""
         if self._closed:
             return
         self._closed = True
@@ -253,7 +255,7 @@ class NcnnNet:
             self._clear()
         else:
             self._close_on_gpu(self.gpu)
-        self._pools.clear()
+        self._arenas.clear()
 
     def _close_on_gpu(self, gpu: Gpu) -> None:
         from upres.engines.ncnn.vulkan import in_use

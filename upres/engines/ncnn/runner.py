@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from upres.engines.ncnn.net import NAME, NcnnNet, Pools
+from upres.engines.ncnn.arena import IN_ARENAS, Arena
+from upres.engines.ncnn.net import NAME, NcnnNet
 from upres.engines.runner import Precision, check_input, check_output
 from upres.errors import EngineError
 from upres.graph.graph import Graph
@@ -148,7 +149,7 @@ class NcnnRunner:
             speed for networks 64 wide, 0.85 of it for 32 wide ones.
         device: "cpu" (also "auto"), "vulkan" or "vulkan:N".
         precision: "fp32", or "fp16" or "bf16" if the device has it.
-        pools: As for `NcnnNet`.
+        arenas: As for `NcnnNet`.
 
     Raises:
         EngineError: The device is missing, or ncnn rejects the graph.
@@ -166,7 +167,7 @@ class NcnnRunner:
         exact: bool = False,
         device: str = "auto",
         precision: str = "fp32",
-        pools: list[Pools] | None = None,
+        arenas: list[Arena] | None = None,
     ) -> None:
         self._graph = graph
         text, chunks = program(graph, exact=exact)
@@ -181,23 +182,24 @@ class NcnnRunner:
             # Direct convolution takes a third of the matrix product's memory, and 0.7 (stacks, 32 wide) to 1.1 times
             # (RRDB with 6 blocks) its time; docs/log.md, 2026-11-30.
             sgemm=not exact or device not in ("auto", "cpu"),
-            pools=pools,
+            arenas=arenas,
             refusal=refusal,
         )
         self.device = self._net.device
         self.precision: Precision = self._net.precision
         self.notes = self._net.notes
         self.parallel_calls = self._net.threads if self._net.gpu is None else 1
-        # Measured with Winograd 4.4 to 6.0 for plain stacks of convolutions and 7.5 to 8.5 for dense blocks (padded
-        # copies, transformed tiles, spare blocks of the pools); with direct convolution 2.0 to 2.4 and 3.6. ncnn
-        # chooses Winograd output blocks of 2, 4 or 6 values per layer. On Vulkan: 3.4 to 4.4, 1.6 without Winograd;
-        # blocks of 2 or 4.
+        # Measured with Winograd 2.2 to 3.6 in an arena; in ncnn's pools 4.4 to 6.0 for plain stacks of convolutions and
+        # 7.5 to 8.5 for dense blocks (padded copies, transformed tiles). With direct convolution 1.3 to 2.0; 2.0 to 2.4
+        # and 3.6. ncnn chooses Winograd output blocks of 2, 4 or 6 values per layer. On Vulkan: 3.4 to 4.4, 1.6 without
+        # Winograd; blocks of 2 or 4.
         # Measured: Winograd transforms weights to 4.3 to 5.5 times their size; the arrays of the graph stay beside.
         packed = 2.0 if exact or self._net.gpu is not None else 5.5
         self.fixed_bytes = int((1.0 + packed) * sum(chunk.nbytes for chunk in chunks)) + _PROGRAM_BYTES
         if self._net.gpu is None:
             dense = any(isinstance(node, Concat) for node in graph.nodes)
-            self.memory_factor = (4.0 if dense else 2.75) if exact else (8.5 if dense else 6.0)
+            pooled = (4.0 if dense else 2.75) if exact else (8.5 if dense else 6.0)
+            self.memory_factor = pooled if not IN_ARENAS else 2.4 if exact else 4.2
             self.grid_px = 1 if exact else 12
         else:
             self.memory_factor = (3.0 if exact else 6.0) * (1.0 if self.precision == "fp32" else 0.5)

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from upres.engines.failures import reason_of
-from upres.errors import EngineError, ModelError
+from upres.errors import ModelError
+from upres.system.packages import import_failure
 
 try:
     import onnx as _onnx
     from google.protobuf.message import DecodeError
 except ImportError as error:
-    raise EngineError(
-        "ONNX files need the onnx package, which is not installed; remedy: pip install 'upres[onnx]'"
-    ) from error
+    raise import_failure("an ONNX file", "onnx", "onnx", error) from error
 
 _ONNX: Any = _onnx
 _MAX_BYTES = 2**31 - 1  # of one protobuf message

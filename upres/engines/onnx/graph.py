@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from upres.engines.onnx.file import parse, read_bytes
-from upres.errors import EngineError, ModelError
+from upres.errors import ModelError
 from upres.graph.graph import Graph
 from upres.graph.nodes import (
     Activate,
@@ -28,13 +28,12 @@ from upres.graph.nodes import (
     Scale,
     divides_size,
 )
+from upres.system.packages import import_failure
 
 try:
     import onnx as _onnx
 except ImportError as error:
-    raise EngineError(
-        "ONNX files need the onnx package, which is not installed; remedy: pip install 'upres[onnx]'"
-    ) from error
+    raise import_failure("an ONNX file", "onnx", "onnx", error) from error
 
 _ONNX: Any = _onnx
 _PRODUCER = "upres"

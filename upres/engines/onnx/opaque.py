@@ -15,15 +15,15 @@ from upres.engines.opaque.program import Cost, live_bytes
 from upres.engines.runner import threads_or_default
 from upres.errors import EngineError, ModelError
 from upres.graph.nodes import Array
+from upres.system.packages import has_module, import_failure
 
 try:
     import onnx as _onnx
     import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
     from google.protobuf.message import EncodeError
 except ImportError as error:
-    raise EngineError(
-        "ONNX files need onnx and onnxruntime, which are not installed; remedy: pip install 'upres[onnx]'"
-    ) from error
+    missing = "onnxruntime" if has_module("onnx") else "onnx"
+    raise import_failure("an ONNX file", "onnx", missing, error) from error
 
 _ONNX: Any = _onnx
 _RUNTIME: Any = _onnxruntime

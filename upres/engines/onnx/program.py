@@ -1,4 +1,4 @@
-"""Convert a graph to ONNX (opset 17, dynamic height and width) with the `onnx` package, without torch."""
+"""Convert a graph to ONNX (opset 17, dynamic height and width), without torch and without the onnx package."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from upres.engines.onnx import wire
 from upres.errors import EngineError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Array, Concat, Conv, MaxPool, Mul, Node, Resample, Scale, Shape
 
-try:
-    import onnx as _onnx
-except ImportError as error:
-    raise EngineError(
-        "ONNX needs the onnx package, which is not installed; remedy: pip install 'upres[onnx]'"
-    ) from error
-
-_ONNX: Any = _onnx  # its stubs are partial
 OPSET = 17
 _IR_VERSION = 8  # of the file format; the one of opset 17, since older runtimes reject newer ones
 _LARGEST_HALF = 65504.0
@@ -35,32 +28,43 @@ def onnx_bytes(graph: Graph, *, half: bool = False, facts: Mapping[str, str] | N
     Raises:
         EngineError: A weight is too large for float16.
     """
-    helper, float32 = _ONNX.helper, _ONNX.TensorProto.FLOAT
     writer = _Writer(graph.shapes, half)
     names = {graph.input: "lr.half" if half else "lr", graph.output: "sr.half" if half else "sr"}
     if half:
-        writer.cast("lr", "lr.half", _ONNX.TensorProto.FLOAT16)
+        writer.cast("lr", "lr.half", wire.FLOAT16)
     for node in graph.nodes:
         writer.node(node, [names.get(name, name) for name in node.inputs], names.get(node.output, node.output))
     if half:
-        writer.cast("sr.half", "sr", float32)
-    inputs = [helper.make_tensor_value_info("lr", float32, [1, graph.in_channels, "height", "width"])]
-    outputs = [helper.make_tensor_value_info("sr", float32, [1, graph.out_channels, "sr_height", "sr_width"])]
-    body = helper.make_graph(writer.nodes, graph.family, inputs, outputs, writer.constants)
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="upres")
-    model.ir_version = _IR_VERSION
-    for key, value in sorted((facts or {}).items()):
-        model.metadata_props.add(key=key, value=value)
-    _ONNX.checker.check_model(model)
-    return model.SerializeToString()
+        writer.cast("sr.half", "sr", wire.FLOAT)
+    return wire.model(
+        graph.family,
+        writer.nodes,
+        writer.constants,
+        [wire.value("lr", [1, graph.in_channels, "height", "width"])],
+        [wire.value("sr", [1, graph.out_channels, "sr_height", "sr_width"])],
+        format=_IR_VERSION,
+        opset=OPSET,
+        producer="upres",
+        facts=facts or {},
+    )
 
 
 def with_every_value(data: bytes) -> tuple[bytes, list[str]]:
-    """The model in `data` with every activation as an output, and the names of its outputs."""
-    model = _ONNX.load_from_string(data)
+    """The model in `data` with every activation as an output, and the names of its outputs.
+
+    Raises EngineError without the onnx package.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise EngineError(
+            "this needs the onnx package, which is not installed; remedy: pip install 'upres[onnx]'"
+        ) from error
+    package: Any = onnx  # its stubs are partial
+    model = package.load_from_string(data)
     names = [name for node in model.graph.node for name in node.output]
     known = {value.name for value in model.graph.output}
-    model.graph.output.extend(_ONNX.helper.make_empty_tensor_value_info(name) for name in names if name not in known)
+    model.graph.output.extend(package.helper.make_empty_tensor_value_info(name) for name in names if name not in known)
     return model.SerializeToString(), names
 
 
@@ -70,8 +74,8 @@ class _Writer:
     def __init__(self, shapes: dict[str, Shape], half: bool) -> None:
         self._shapes = shapes
         self._type = np.float16 if half else np.float32
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
+        self.nodes: list[bytes] = []
+        self.constants: list[bytes] = []
 
     def _constant(self, name: str, array: Array) -> str:
         if self._type is np.float16 and np.any(np.isfinite(array) & (np.abs(array) > _LARGEST_HALF)):
@@ -80,16 +84,16 @@ class _Writer:
             )
         return self._given(name, np.asarray(array, self._type))
 
-    def _given(self, name: str, array: Any) -> str:
-        self.constants.append(_ONNX.numpy_helper.from_array(np.ascontiguousarray(array), name))
+    def _given(self, name: str, array: np.ndarray[Any, Any]) -> str:
+        self.constants.append(wire.tensor(name, array))
         return name
 
     def cast(self, source: str, output: str, kind: int) -> None:
         """Add a type conversion."""
         self._op("Cast", [source], output, to=kind)
 
-    def _op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(_ONNX.helper.make_node(kind, inputs, [output], name=output, **attributes))
+    def _op(self, kind: str, inputs: list[str], output: str, **attributes: wire.Attribute) -> str:
+        self.nodes.append(wire.node(kind, inputs, output, attributes))
         return output
 
     def node(self, node: Node, sources: list[str], output: str) -> None:

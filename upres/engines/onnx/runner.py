@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -20,16 +21,16 @@ from upres.engines.runner import Precision, check_input, check_output, threads_o
 from upres.errors import EngineError, OutOfMemoryError, UsageError
 from upres.graph.graph import Graph
 from upres.graph.nodes import Array
+from upres.system.packages import import_failure
 
 try:
     import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 except ImportError as error:
-    raise EngineError(
-        "engine 'onnx' needs onnxruntime, which is not installed; remedy: pip install 'upres[onnx]'"
-    ) from error
+    raise import_failure("engine 'onnx'", "onnx", "onnxruntime", error) from error
 
 
 _RUNTIME: Any = onnxruntime
+_KEPT_TWICE = 16 << 20  # bytes of weights that are kept for one thread and for all
 _RUNTIME.disable_telemetry_events()
 
 
@@ -86,7 +87,8 @@ class OnnxRunner:
 
     Args:
         graph: The network.
-        threads: On the CPU; 0 is one per available core.
+        threads: On the CPU; 0 is one per available core. A session has its number of threads, so one more is opened for
+            tiles in one thread each; with large weights only one of the two is kept.
         exact: Has no effect: this engine uses direct convolution only.
         device: A key of `_PROVIDERS` such as "cuda", or with a number "cuda:1"; "auto" is "cpu".
         precision: "fp32" or "fp16"; on most CPUs fp16 is not faster, since it is computed in float32.
@@ -117,34 +119,67 @@ class OnnxRunner:
         self.memory_factor = 2.5 if precision == "fp32" else 3.5
         self.device, provider, options = _provider(device)
         self.notes = _notes(provider, precision)
-        data = onnx_bytes(graph, half=precision == "fp16")
+        self._provider, self._options, self._closed = provider, options, False
+        on_cpu = provider == "CPUExecutionProvider"
+        self._threads = threads_or_default(threads)
+        self.parallel_calls = self._threads if on_cpu else 1
+        self._weight_bytes = graph.parameters * 4
+        self._sessions: dict[int, Any] = {}  # by threads
+        self._lock = threading.Lock()
         try:
-            self._session: Any = open_session(data, threads=threads, provider=provider, options=options)
+            self._ready(1 if on_cpu else self._threads)
+        except EngineError:
+            raise
         except FAILURES as error:
             kind = OutOfMemoryError if is_short_of_memory(error) else EngineError
             raise kind(
                 f"{self.name} cannot use device {device!r} for this {graph.family} network: {reason_of(error)}"
             ) from error
-        found: list[str] = self._session.get_providers()
-        if found[:1] != [provider]:
+
+    def _ready(self, threads: int) -> Any:
+        """The session with that many threads. Raises one of `FAILURES`, or EngineError."""
+        with self._lock:
+            if self._closed:
+                raise EngineError("this onnx runner is closed")
+            if threads not in self._sessions:
+                if self._weight_bytes > _KEPT_TWICE:
+                    self._sessions.clear()
+                data = onnx_bytes(self._graph, half=self.precision == "fp16")
+                session = open_session(data, threads=threads, provider=self._provider, options=self._options)
+                self._check_provider(session)
+                self._sessions[threads] = session
+            return self._sessions[threads]
+
+    def _check_provider(self, session: Any) -> None:
+        found: list[str] = session.get_providers()
+        if found[:1] != [self._provider]:
             raise EngineError(
-                f"{self.name} has {provider} but cannot load it, and would run on {', '.join(found)}; the driver or a "
-                "library is missing or has the wrong version (see the runtime's output). Device 'cpu' always works"
+                f"{self.name} has {self._provider} but cannot load it, and would run on {', '.join(found)}; the driver "
+                "or a library is missing or has the wrong version (see the runtime's output). Device 'cpu' always works"
             )
 
     def __call__(self, lr: Array) -> Array:
-        if self._session is None:
-            raise EngineError("this onnx runner is closed")
+        return self._run(lr, self._threads)
+
+    def in_one_thread(self, lr: Array) -> Array:
+        """See `runner.parallel_of`."""
+        return self._run(lr, 1)
+
+    def _run(self, lr: Array, threads: int) -> Array:
         check_input(self._graph, lr)
         try:
-            sr: Array = self._session.run(["sr"], {"lr": np.ascontiguousarray(lr)})[0]
+            sr: Array = self._ready(threads).run(["sr"], {"lr": np.ascontiguousarray(lr)})[0]
+        except EngineError:
+            raise
         except FAILURES as error:
             raise failure(self.name, lr, error) from error
         return check_output(self.name, lr, sr, self._graph.scale)
 
     def close(self) -> None:
-        """Free the session."""
-        self._session = None
+        """Free the sessions."""
+        with self._lock:
+            self._closed = True
+            self._sessions.clear()
 
 
 def largest_between(graph: Graph, lr: Array, *, threads: int = 0) -> float:
@@ -175,6 +210,13 @@ def open_session(
         with redirect_stdout(io.StringIO()):  # it prints what it misses, which the system may have elsewhere
             _RUNTIME.preload_dlls()  # CUDA and cuDNN from pip packages
     return _RUNTIME.InferenceSession(data, settings, providers=[(provider, options or {})], enable_fallback=0)
+
+
+def present_devices() -> list[tuple[str, str, str]]:
+    """(device, kind, provider) of each device beside the CPU that this build of the runtime was made for."""
+    names = {provider.name: device for device, able in _PROVIDERS.items() for provider in able}
+    found = [(names.get(name, ""), name) for name in _RUNTIME.get_available_providers()]
+    return [(device, device, name) for device, name in found if device not in ("", "cpu")]
 
 
 def _provider(device: str) -> tuple[str, str, dict[str, str]]:

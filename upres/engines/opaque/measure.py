@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from upres.errors import ModelError
 from upres.graph.opaque import Kind, OpaqueModel
+from upres.system.cores import cores
 from upres.system.files import model_bytes
 from upres.system.subprocesses import python_command, run
 
-_PROBE = "upres.engines.opaque.probe"  # by name: it is run, never imported
+_PROBE = "upres.engines.opaque.confined_probe"  # by name: it is run, never imported
 # The runs of a probe are small, however large the file is; reading and compiling it takes time by its size.
 _TIMEOUT_S, _LONGEST_S, _BYTES_PER_S = 60.0, 300.0, 1 << 20
 
@@ -19,7 +21,9 @@ _TIMEOUT_S, _LONGEST_S, _BYTES_PER_S = 60.0, 300.0, 1 << 20
 def probe(path: Path, kind: Kind) -> OpaqueModel:
     """Measure the file in a child process. Raises ModelError with its message, or with how the process ended."""
     timeout_s = min(_LONGEST_S, _TIMEOUT_S + model_bytes(path) / _BYTES_PER_S)
-    outcome = run([*python_command(_PROBE), kind, str(path.absolute())], timeout_s=timeout_s)
+    with tempfile.TemporaryDirectory(prefix="upres-", ignore_cleanup_errors=True) as folder:
+        arguments = [kind, str(path.absolute()), f"{timeout_s * cores():.0f}", folder]
+        outcome = run([*python_command(_PROBE), *arguments], timeout_s=timeout_s)
     if outcome.timed_out:
         raise ModelError(f"model file {path}: running it on a small picture took more than {timeout_s:.0f} seconds")
     if not outcome.told:

@@ -20,6 +20,7 @@ from upres.engines.opaque.program import Cost
 from upres.engines.runner import threads_or_default
 from upres.errors import EngineError, ModelError
 from upres.graph.nodes import Array
+from upres.system.packages import has_module, import_failure
 from upres.weights.read import read_weights
 
 try:
@@ -27,9 +28,8 @@ try:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 except ImportError as error:
-    raise EngineError(
-        "this network needs spandrel, which is not installed; remedy: pip install 'upres[spandrel]'"
-    ) from error
+    missing = "torch" if has_module("spandrel") else "spandrel"
+    raise import_failure("this network", "spandrel", missing, error) from error
 
 _SPANDREL: Any = _spandrel
 _FAILURES = (RuntimeError, ValueError, AssertionError, IndexError, KeyError, TypeError)

@@ -6,14 +6,13 @@ OpenCV comes with the extra `prepare`.
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from upres.errors import EngineError
+from upres.system.packages import need
 from upres.training.data.duplicates import reduced_luma
 from upres.training.data.images import Levels
 
@@ -51,8 +50,7 @@ NO_KEYPOINTS: Final = Keypoints(
 
 def check_opencv() -> None:
     """Raises `EngineError` if OpenCV is not installed."""
-    if importlib.util.find_spec("cv2") is None:
-        raise EngineError("`exclude` needs OpenCV, which is not installed: pip install 'upres[prepare]'")
+    need("`exclude`", "prepare")
 
 
 def keypoints(name: str, levels: Levels) -> Keypoints:

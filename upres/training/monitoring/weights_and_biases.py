@@ -9,21 +9,21 @@ from __future__ import annotations
 # pyright: reportUnknownArgumentType=false
 from collections.abc import Mapping
 from hashlib import sha256
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import EngineError
+from upres.system.packages import need
 from upres.training.config import TrainConfig, plain_config
 from upres.training.run import Run
 
 
 def check_installed(config: TrainConfig) -> None:
     """Raises `EngineError` if wandb is asked for and not there, before anything is read."""
-    if config.wandb and find_spec("wandb") is None:
-        raise EngineError(f"`wandb={config.wandb}` needs a package that is not installed: pip install 'upres[wandb]'")
+    if config.wandb:
+        need(f"`wandb={config.wandb}`", "wandb")
 
 
 class WandbLog:
