@@ -104,6 +104,7 @@ OF_THE_HOUSE = {
     "test_light_imports.py",
     "test_own_network_page.py",
     "test_packaging.py",
+    "test_picture_contract.py",
     "test_public_names.py",
     "test_readme.py",
     "test_scripts.py",

@@ -68,6 +68,7 @@ def test_each_file_of_a_folder_becomes_a_file_of_its_kind(folder: Path, tmp_path
     request = Request((str(folder),), out=str(out))
     _, summary, watching = run_folder(request, out)
     assert summary.failed == 0 and {outcome.error for outcome in watching.outcomes} == {None}
+    assert all(outcome.model for outcome in watching.outcomes)
     assert [path.name for path in sorted(out.iterdir()) if path.name[0] != "."] == ["map.tif", "p.png", "scan.dcm"]
     with rasterio.open(tmp_path / "out" / "map.tif") as result:
         assert (result.count, result.height, result.width) == (3, 64, 80)

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from upres.errors import InputError
+from upres.images import facts
 from upres.images.io import Picture, encode_picture, read_header, read_picture, writing_notes
 
 PIXELS = np.random.default_rng(7).integers(0, 256, (12, 16, 3)).astype(np.uint8)
@@ -225,3 +227,13 @@ def test_xmp_that_does_not_fit_is_told() -> None:
     assert writing_notes(picture, "jpeg") == ("70,011 bytes of XMP do not fit into jpeg; write png to keep them",)
     assert writing_notes(picture, "png") == ()
     assert writing_notes(replace(picture, xmp=b"x"), "jpeg") == ()
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_bands_name_the_package_that_measures_them(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile: Any = pytest.importorskip("tifffile")
+    monkeypatch.setattr(facts, "has_module", lambda _: installed)
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((8, 8, 4), np.uint16), photometric="rgb", extrasamples=["unspecified"])
+    words = "bands beyond the colors ran as gray pictures; with pip install 'upres[geo]' their values are measured"
+    assert (words in facts.read_facts(file.getvalue(), "tiff").notes) == (not installed)

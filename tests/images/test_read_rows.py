@@ -85,3 +85,20 @@ def test_a_file_that_changes_meanwhile_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(encode_picture(Picture(PIXELS[:100]), "png"))
     with pytest.raises(InputError, match="changed while it was read"):
         opened.rows().read(0, 150)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_only_its_end_marker(progressive: bool) -> None:
+    """As a whole and by rows; one that lacks more is refused."""
+    file = io.BytesIO()
+    noise = np.random.default_rng(9).integers(0, 256, (64, 80, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(file, "JPEG", quality=90, progressive=progressive)
+    data, note = file.getvalue(), "the file lacks its end marker, but the picture is complete"
+    picture, rows = read_picture(data[:-2]), open_rows(data[:-2])
+    np.testing.assert_array_equal(picture.pixels, read_picture(data).pixels)
+    np.testing.assert_array_equal(rows.rows().read(0, 64), picture.pixels)
+    assert picture.notes == rows.frame.notes == (note,)
+    for cut in (12, 300):
+        for read in (read_picture, open_rows):
+            with pytest.raises(InputError, match="is a damaged or truncated JPEG"):
+                read(data[:-cut])

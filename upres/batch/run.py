@@ -157,7 +157,7 @@ class _Run:
             make_folder(job.target.parent)
             return measured.work(job.upscaler, (job.plan.height, job.plan.width), job.target, self._progress(job))
 
-        outcome = Outcome(job.found.name, job.target, job.plan.pixels)
+        outcome = _outcome(job)
         _, words = self._mapped(job)
         try:
             notes, seconds = result_of(self._measured.submit(work))

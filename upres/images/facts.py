@@ -9,12 +9,14 @@ from typing import BinaryIO
 
 from upres.images import avif_sequence, said_colors
 from upres.images.avif_boxes import read_boxes
+from upres.images.bands import count_bands
 from upres.images.ifd import Entry
 from upres.images.jpeg_segments import read_segments
 from upres.images.jpeg_tables import quality_of, tables_in
 from upres.images.picture import JpegCoding, SceneLight
 from upres.images.png_chunks import Texts, iptc_of, read_chunks, with_early_exif
 from upres.images.tiff import read_tiff
+from upres.system.packages import has_module, install_command
 
 _FULL_RANGE_OF_GRAY = (255.0 / 219.0, 16.0)  # of studio-range luma: gain, and the level of black
 _COLOR_TYPE = 9  # of a PNG, in its header chunk
@@ -133,10 +135,14 @@ def _coding(file: BinaryIO, sampling: tuple[tuple[int, int], ...]) -> JpegCoding
 def _tiff(file: BinaryIO) -> Facts:
     found = read_tiff(file)
     described = found.description and found.exif is None  # else EXIF has it
+    notes = found.notes
+    if found.format is not None and count_bands(found.extra) and not has_module("rasterio"):
+        words = f"with {install_command('geo')} their values are measured"
+        notes += (f"bands beyond the colors ran as gray pictures; {words}",)
     return Facts(
         found.format,
         found.refusal,
-        found.notes,
+        notes,
         texts=(("Description", found.description),) if described else (),
         iptc=found.iptc,
         exif=found.exif,

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO, cast
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
@@ -33,11 +35,12 @@ from upres.images.said_colors import adobe_rgb
 from upres.images.sniff import NAMES
 from upres.images.source import Source, identify
 from upres.images.vips import VipsError, attempt, load
-from upres.images.whole import check_claim, check_complete, check_room, tail_note
+from upres.images.whole import changed, check_claim, check_complete, check_room, damaged, doubtful, tail_note
 from upres.images.xmp import without_claims
 
 LOADERS = {form: f"{form}load" for form in NAMES} | {"avif": "heifload"}
 
+T = TypeVar("T")
 _TELL_OUTSIDE = 0.001  # fraction of clipped pixels from which the user is told
 _KINDS = {
     "float": "32-bit floating point",
@@ -176,26 +179,33 @@ def _decode(opened: OpenPicture) -> Levels:
         try:
             levels = attempt(lambda: unwrap(load(source, LOADERS[form], "error")))
         except VipsError as error:
-            raise damaged(name, form, error) from error
-        opened.notes.append(doubtful(doubt))
+
+            def again() -> Levels:
+                return attempt(lambda: unwrap(load(opened.found.data, LOADERS[form], "warning")))
+
+            levels = with_end(opened, error, again)
+        else:
+            opened.notes.append(doubtful(doubt))
     if levels.shape != (image.height, image.width, image.bands):
         raise changed(name)
     return opened.expanded(levels)
 
 
-def doubtful(doubt: VipsError) -> str:
-    """The note on a picture that only a lenient decoder reads."""
-    return f"parts of the picture may be damaged ({doubt}); check the result"
-
-
-def changed(name: str) -> InputError:
-    """The error for a file that another program writes."""
-    return InputError(f"{name} changed while it was read; read it again once it is complete")
-
-
-def damaged(name: str, form: str, error: VipsError) -> InputError:
-    """The error for a file that no decoder reads."""
-    return InputError(f"{name} is a damaged or truncated {NAMES[form]} ({error}); copy or download it again")
+def with_end(opened: OpenPicture, error: VipsError, decode: Callable[[], T]) -> T:
+    """What `decode` returns once a JPEG has the end marker that it lacked, with a note. Raises `InputError`, with the
+    `error` of before, where more than that is missing.
+    """
+    found = opened.found
+    if found.format != "jpeg":
+        raise damaged(found.name, found.format, error) from error
+    data = found.data if isinstance(found.data, bytes) else found.data.read_bytes()
+    opened.found = replace(found, data=data + b"\xff\xd9")
+    try:
+        result = decode()
+    except VipsError:
+        raise damaged(found.name, found.format, error) from error
+    opened.notes.append("the file lacks its end marker, but the picture is complete")
+    return result
 
 
 def _header(image: Any, found: Source) -> Header:

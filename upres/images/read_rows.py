@@ -17,9 +17,10 @@ from upres.errors import InputError
 from upres.images.adjust import adjusted
 from upres.images.icc import Levels, region_of
 from upres.images.picture import Header, Picture
-from upres.images.read import LOADERS, OpenPicture, changed, damaged, doubtful
+from upres.images.read import LOADERS, OpenPicture, with_end
 from upres.images.rows import Array, StreamedRows
 from upres.images.vips import VipsError, attempt, attempt_once, begin_pixels, load
+from upres.images.whole import changed, doubtful
 
 _BAND_ROWS = 64
 
@@ -70,7 +71,7 @@ def open_rows(source: str | os.PathLike[str] | bytes, *, max_pixels: int = 1_000
         InputError: As `read_picture` does; also if rows of this picture cannot be decoded one after the other.
     """
     opened = OpenPicture(source, max_pixels)
-    name, form = opened.found.name, opened.found.format
+    name = opened.found.name
     if not opened.header.by_rows:
         raise InputError(f"{name} is turned, or has transparency or a color profile of tables: read it as a whole")
     notes = opened.notes
@@ -82,8 +83,10 @@ def open_rows(source: str | os.PathLike[str] | bytes, *, max_pixels: int = 1_000
         try:
             highest, first = attempt(lambda: _scan(opened, "error"))
         except VipsError as error:
-            raise damaged(name, form, error) from error
-        notes.append(doubtful(doubt))
+            highest, first = with_end(opened, error, lambda: attempt(lambda: _scan(opened, "warning")))
+            fail_on = "warning"
+        else:
+            notes.append(doubtful(doubt))
     return PictureRows(opened, fail_on, highest, _frame(opened.picture(first, notes), opened.header))
 
 

@@ -104,6 +104,21 @@ def check_complete(name: str, form: str, source: Path | bytes) -> None:
         )
 
 
+def doubtful(doubt: Exception) -> str:
+    """The note on a picture that only a lenient decoder reads."""
+    return f"parts of the picture may be damaged ({doubt}); check the result"
+
+
+def changed(name: str) -> InputError:
+    """The error for a file that another program writes."""
+    return InputError(f"{name} changed while it was read; read it again once it is complete")
+
+
+def damaged(name: str, form: str, error: Exception) -> InputError:
+    """The error for a file that no decoder reads."""
+    return InputError(f"{name} is a damaged or truncated {NAMES[form]} ({error}); copy or download it again")
+
+
 def tail_note(form: str, source: Path | bytes) -> tuple[str, ...]:
     """A note for the user, if the file ends in zeros where it should have data, as after an unfinished download."""
     size = _size(source)
