@@ -132,7 +132,7 @@ def _heic(name: str, data: bytes) -> Decoded:
 
     file: Any = pillow_heif.open_heif(data, convert_hdr_to_8bit=False)
     _check(name, file.size[1], file.size[0], 4, 16)
-    levels, info = np.asarray(file), file.info
+    levels, info = np.array(file), file.info  # a copy: before pillow-heif 1.8 the memory is that of `file`
     bits = int(info.get("bit_depth", 8))
     if levels.dtype == np.uint16 and 8 < bits < 16:  # they are shifted up; the maximum becomes 65,535
         levels = levels | (levels >> bits)

@@ -61,7 +61,7 @@ PACKAGES = (
     Package("onnx", "onnx", "1.16", "reads and writes ONNX files", ("onnx", "openvino")),
     Package("openvino", "openvino", "2024.4", "engine", ("openvino",)),
     Package("spandrel", "spandrel", "0.4", "runs networks of other projects", ("spandrel",)),
-    Package("c2pa-python", "c2pa", "0.10", "signatures", ("c2pa",)),
+    Package("c2pa-python", "c2pa", "0.38", "signatures", ("c2pa",)),
     Package("ray", "ray", "2.40", "machines of a cluster", ("ray",)),
     Package("fsspec", "fsspec", "2024.6", "pictures in object stores", ("cloud",)),
     Package("s3fs", "s3fs", "2024.6", "pictures in S3", ("cloud",)),
