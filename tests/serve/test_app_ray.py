@@ -30,7 +30,7 @@ import example
 with socket.socket() as one:
     one.bind(("127.0.0.1", 0))
     port = one.getsockname()[1]
-ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False)
 serve.start(http_options={"host": "127.0.0.1", "port": port})
 serve.run(example.Upscale.options(num_replicas=1).bind())
 
@@ -89,6 +89,7 @@ def test_the_example_answers_in_ray(tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(example(), encoding="utf-8")
     (tmp_path / "in.png").write_bytes(encode_picture(picture(noise(6, 8)), "png"))
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment["RAY_AUTH_MODE"] = "disabled"  # the cluster is this test's own
     command = [sys.executable, "-c", _IN_RAY]
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     line = next((one for one in ran.stdout.splitlines() if one.startswith("answers: ")), None)
