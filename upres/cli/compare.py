@@ -108,7 +108,6 @@ def compare(
     \b
     Examples:
       upres compare photo.jpg -n compact-x4,photo-x4
-      upres compare Set5/LRx4 --hr Set5/HR -n compact-x4,mine.pth -o set5.png
       upres compare --hr Set5/HR -n compact-x4,compact-gan-x4 --paper -o figure.pdf --no-page
       upres compare one.mp4 two.mp4 --page videos.html
     """
