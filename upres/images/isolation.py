@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from upres.errors import InputError, UsageError
 from upres.images.ifd import Entry
-from upres.images.picture import Header, Picture
+from upres.images.picture import Header, JpegCoding, Picture, SceneLight
 from upres.images.source import to_send
 from upres.images.wire import unpack
 from upres.system.subprocesses import Conversation, ProcessOutcome, python_command
@@ -35,7 +35,7 @@ _CHILD = "upres.images.isolated_child"  # by name: it is run, never imported
 _START_S, _WAIT_S = 120.0, 600.0
 _WAITS = 10.0  # time of the clock for each second of the processor: others want it too
 _PIECE = 1 << 30
-_CLASSES: dict[str, type[Any]] = {"Picture": Picture, "Header": Header, "Entry": Entry}
+_CLASSES: dict[str, type[Any]] = {kind.__name__: kind for kind in (Picture, Header, Entry, JpegCoding, SceneLight)}
 
 
 @dataclass(frozen=True, slots=True)
