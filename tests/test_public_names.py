@@ -64,7 +64,7 @@ def test_errors_are_exceptions(name: str) -> None:
 
 
 def test_models_are_found_loaded_and_exported_by_public_names(tmp_path: Path) -> None:
-    (found,) = [model for model in upres.list_models(family="compact", scale=2, local=True) if model.kind == "bundled"]
+    (found,) = [model for model in upres.list_models(family="residual", scale=2, local=True) if model.kind == "bundled"]
     model = upres.load_model(found.name)
     assert isinstance(model.graph, upres.Graph) and model.scale == 2
     done = upres.export_model(model, tmp_path / "net.safetensors")

@@ -30,4 +30,4 @@ def test_a_jpeg_follows_its_source_or_what_is_asked(tmp_path: Path) -> None:
     assert "more than --target-size 1; choose a smaller size or a larger file" in words
     assert not (tmp_path / "d.jpg").exists()
     words = upscale(source, "-n", model, "--target-size", 100, code=2).stderr.decode()
-    assert "--target-size needs a format with a quality (jpeg, webp, avif), got png; set --format" in words
+    assert "--target-size needs a format with a quality (jpeg, webp, avif, heic, jxl), got png; set --format" in words

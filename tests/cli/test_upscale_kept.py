@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_upscale import limited, names, upscale
+from tests.cli.test_upscale import names, upscale
+from tests.cli.test_upscale_stopped import limited
 from tests.tiny import compact_file, noise, picture
 from upres.batch.journal import NAME
 from upres.images.io import read_header, read_picture, write_picture

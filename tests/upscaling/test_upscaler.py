@@ -60,7 +60,7 @@ def test_the_examples_of_the_page_run(name: str, tmp_path: Path, example_photo: 
 
 def test_all_code_of_the_page_is_in_its_examples() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert len(EXAMPLES) == 9 == text.count("```python")
+    assert len(EXAMPLES) == 10 == text.count("```python")
     for target in re.findall(r"\]\((?![a-z]+:)([^)#]+)[^)]*\)", text):
         assert (PAGE.parent / target).exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator, Mapping
@@ -67,6 +68,8 @@ class ZipBook:
             yield
         except InputError:
             raise
-        except _BROKEN as error:
+        except (*_BROKEN, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a place before the beginning
+                raise
             reason = shown(error) or type(error).__name__
             raise InputError(f"{self._path} is not an archive that can be read ({reason})") from error

@@ -14,7 +14,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import sys
 import threading
 from bisect import bisect
 from typing import Any
@@ -23,8 +22,8 @@ from upres.engines.ncnn.library import ncnn
 
 IN_ARENAS: bool = os.name == "posix"  # elsewhere address space is memory
 _PAGE, _BEYOND = 4096, 64  # ncnn's layers may read so many bytes behind a block
-_PLAIN = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS if os.name == "posix" else 0
-_FLAGS = _PLAIN | (0x4000 if sys.platform == "linux" else 0)  # MAP_NORESERVE, which Python 3.11 does not name
+# Not MAP_NORESERVE: more than the machine has must be refused here, not end in the kernel killing the process.
+_FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS if os.name == "posix" else 0
 
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
@@ -72,8 +71,8 @@ class Arena(ncnn.PoolAllocator):
         return super().fastMalloc(size)
 
     def fastFree(self, block: Any) -> None:
-        """Called by ncnn."""
-        address: int = _pointer(block, None)
+        """Called by ncnn, also for what could not be had, which is None."""
+        address: int = 0 if block is None else _pointer(block, None)
         with self._lock:
             room = self._taken.pop(address, 0)
             if room:
