@@ -38,8 +38,8 @@ def test_a_nonsense_scale_is_a_usage_error(photo: Path, model: Path, scale: str)
         (["--denoise-with", "x.pth"], "--denoise-with has no effect without --denoise"),
         (["-n", "a:0.5,b"], "give a share to each model of a blend, or to none"),
         (["-n", "a>"], "a model is missing before or after '>'"),
-        (["--format", "gif"], "--format gif cannot be written"),
-        (["-o", "x.gif"], "cannot write .gif"),
+        (["--format", "psd"], "--format psd cannot be written"),
+        (["-o", "x.psd"], "cannot write .psd"),
     ],
 )
 def test_usage_errors(photo: Path, model: Path, arguments: list[str], words: str) -> None:

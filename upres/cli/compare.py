@@ -98,7 +98,7 @@ def compare(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = Precision.fp32,
     threads: ThreadsOption = 0,
-    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel="Safety")] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel=_PICTURES)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Compare models on pictures: a contact sheet of crops, and a page with slider, magnifier, flicker and difference.

@@ -82,7 +82,7 @@ def degrade(
             "--overwrite", help="Replace results that exist; otherwise they are kept.", rich_help_panel=_FILES
         ),
     ] = False,
-    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel="Safety")] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel=_FILES)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Make LR pictures from HR ones with the blur, noise and compression of real pictures.

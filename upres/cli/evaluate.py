@@ -213,7 +213,7 @@ def evaluate(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = Precision.fp32,
     threads: ThreadsOption = 0,
-    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel="Safety")] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel=_PICTURES)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Measure models as papers do: PSNR and SSIM on Y and RGB, border = scale, with bicubic, means and intervals.

@@ -39,7 +39,7 @@ def inspect(
     recursive: Annotated[
         bool, typer.Option("-r", "--recursive", help="Include subfolders.", rich_help_panel="Files")
     ] = False,
-    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel="Safety")] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel="Files")] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Analyze pictures: true resolution, JPEG compression, noise, banding, gray or drawn, and the model that fits.

@@ -83,7 +83,7 @@ def train(
     rdzv: Annotated[
         str | None, _option(_MACHINE, "--rdzv", "HOST:PORT", "Where the machines meet: the address of one of them.")
     ] = None,
-    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel="Safety")] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel=_DATA)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Train a network on photographs, with a pixel loss or adversarially.

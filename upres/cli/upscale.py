@@ -231,7 +231,7 @@ def upscale(
             rich_help_panel=_FILES,
         ),
     ] = "1000M",
-    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel="Safety")] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel=_FILES)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Upscale pictures. Without -o, results are written beside the inputs as NAME_x4.png.

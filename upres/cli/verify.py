@@ -29,7 +29,7 @@ def verify(
             rich_help_panel="Model",
         ),
     ] = None,
-    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel="Safety")] = False,
+    isolate: Annotated[bool, typer.Option("--isolate", help=ISOLATE_HELP, rich_help_panel="Model")] = False,
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
 ) -> None:
     """Check the results in a folder against its journal, or make one result again from its own record and compare.
