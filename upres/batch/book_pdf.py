@@ -20,6 +20,9 @@ from upres.system.text import shown
 
 _PLAIN = ("/DeviceRGB", "/DeviceGray", "/CalRGB", "/CalGray", "/ICCBased")
 
+# What pikepdf raises for a value of another kind than the format has there, as in a damaged file.
+_ANOTHER_KIND = (TypeError, ValueError, AttributeError, LookupError)
+
 
 class PdfBook:
     """See `books.Book`."""
@@ -40,8 +43,10 @@ class PdfBook:
         self.pictures: list[BookPicture] = []
         try:
             self._find()
-        except BaseException:
+        except BaseException as error:
             self._pdf.close()
+            if isinstance(error, (pikepdf.PdfError, *_ANOTHER_KIND)):
+                raise InputError(f"{path} is not a PDF that can be read ({shown(error)})") from error
             raise
 
     def _find(self) -> None:
@@ -76,7 +81,7 @@ class PdfBook:
             buffer = io.BytesIO()
             pikepdf.PdfImage(image).as_pil_image().save(buffer, "png", icc_profile=None)
             yield buffer.getvalue()
-        except (pikepdf.PdfError, OSError, ValueError, NotImplementedError) as error:
+        except (pikepdf.PdfError, OSError, NotImplementedError, *_ANOTHER_KIND) as error:
             raise InputError(f"{self._path}, {picture.name}: cannot be decoded ({shown(error)})") from error
 
     def write(self, target: Path, replaced: Mapping[int, Path]) -> None:
