@@ -82,7 +82,7 @@ PACKAGES = (
     Package("safetensors", "safetensors", "0.4.3", "checkpoints of training", ("train",)),
     Package("tensorboard", "tensorboard", "2.16", "curves of training", ("train",)),
     Package("matplotlib", "matplotlib", "3.8", "pictures of training", ("train",)),
-    Package("wandb", "wandb", "0.19", "curves of training in Weights & Biases", ("wandb",)),
+    Package("wandb", "wandb", "0.31", "curves of training in Weights & Biases", ("wandb",)),
     Package("starlette", "starlette", "0.46", "server", ("serve",)),
     Package("uvicorn", "uvicorn", "0.34", "server", ("serve",)),
     Package("prometheus-client", "prometheus_client", "0.20", "figures of the server", ("serve",)),
