@@ -30,7 +30,13 @@ def pytest_configure() -> None:
             signal.signal(number, default)
 
 
+_LONG_ROOMS = ("training", "engines", "video", "serve", "cli", "export", "upscaling")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Where two processes share the files, a long one that is begun last leaves one of them idle.
+    long = tuple(REPOSITORY / "tests" / room for room in _LONG_ROOMS)
+    items.sort(key=lambda item: not any(folder in item.path.parents for folder in long))
     if os.environ.get("UPRES_EXTRAS") != "1":
         skip = pytest.mark.skip(reason="needs packages of the extra dev-extras: run scripts/test --extras")
         for item in items:
