@@ -66,9 +66,10 @@ def jpeg_noise(blocks: Array, steps: Table) -> float | None:
     energy = np.square(coefficients[:, _LOW]).sum(axis=1)
     means: Array = luma.mean(axis=(1, 2))
     room: Array = np.minimum(means, 255.0 - means)
-    least, tries = _LEAST_ROOM_LEVELS, list(_ROOM)
+    least: float = _LEAST_ROOM_LEVELS
+    tries: tuple[float, ...] = _ROOM
     while True:
-        free = np.flatnonzero(room >= least)
+        free: NDArray[np.intp] = np.flatnonzero(np.greater_equal(room, least))
         if len(free) < LEAST_BLOCKS:
             return None
         flat = free[np.argsort(energy[free], kind="stable")[: min(_MOST_BLOCKS, max(2 * LEAST_BLOCKS, len(free) // 2))]]
@@ -79,7 +80,7 @@ def jpeg_noise(blocks: Array, steps: Table) -> float | None:
         wide = [factor * sigma for factor in tries if np.count_nonzero(room >= factor * sigma) >= LEAST_BLOCKS]
         if not wide:
             return None
-        least, tries = wide[0], []
+        least, tries = wide[0], ()
 
 
 def _likeliest(coefficients: Array, steps: NDArray[np.int32]) -> float | None:
