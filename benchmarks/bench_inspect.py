@@ -1,10 +1,12 @@
 """What `upres inspect` finds in pictures whose history is known, and what it costs.
 
-    python benchmarks/bench_inspect.py --data DIR [--more DIR] [--count 200] [--seed 7] [--write]
+    python benchmarks/bench_inspect.py --data DIR [--more DIR] [--count 200] [--seed 7] [--only noise] [--write]
 
 DIR is the folder of pictures that `fit_true_scale.py` fits on: every fourth by name is never fitted and is measured
 here, with those of --more. Histories are drawn by `made_histories.py`. Half of the compressed pictures are inspected as
-the JPEG, half as a PNG of what it decodes to, so that only pixels can tell.
+the JPEG, half as a PNG of what it decodes to, so that only pixels can tell. The table of noise has histories of its
+own: as many, half of them compressed with quality 80 to 98, noise of 1 to 20 in nine of ten; `--only noise` makes it
+alone.
 """
 
 from __future__ import annotations
@@ -16,12 +18,23 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from made_histories import History, compress, draw_history, held_out, levels, make, read_base, read_sharp
+from made_histories import (
+    KERNELS,
+    NEVER_FITTED,
+    History,
+    compress,
+    draw_history,
+    held_out,
+    levels,
+    make,
+    read_base,
+    read_sharp,
+)
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -64,22 +77,44 @@ def look(pixels: NDArray[np.uint8], data: bytes | None, history: History) -> Cas
     return Case(history, inspect_picture(data or png(pixels)), found, data is not None)
 
 
-def cases(paths: Sequence[Path], count: int, seed: int, *, as_found: bool = False, **shares: float) -> Iterator[Case]:
+def cases(
+    paths: Sequence[Path],
+    count: int,
+    seed: int,
+    *,
+    as_found: bool = False,
+    change: Callable[[History, int, np.random.Generator], History] | None = None,
+    kernels: Mapping[str, float] = KERNELS,
+    **shares: float,
+) -> Iterator[Case]:
     """`count` histories, over the pictures in turn; a picture that shows nothing sharp is passed over.
 
     as_found: Pictures up to 900 px are not reduced first, as sharp or soft as they are.
+    change: Called as `change(history, number made so far, rng)`, for another history.
     """
     made, number = 0, 0
     while made < count:
         path = paths[number % len(paths)]
         rng = np.random.default_rng((seed, number))
         number += 1
-        history = draw_history(path.name, rng, **shares)
+        history = draw_history(path.name, rng, kernels=kernels, **shares)
+        if change is not None:
+            history = change(history, made, rng)
         result = make((read_base if as_found else read_sharp)(path), history, rng)
         if result is not None and min(result[0].shape[:2]) >= 144:
             pixels, data = result
             yield look(pixels, data if made % 2 else None, history)
             made += 1
+
+
+def noise_cases(paths: Sequence[Path], count: int, seed: int) -> list[Case]:
+    """Histories whose noise should be told: not compressed, or with quality 80 and better; none in one of ten."""
+
+    def noised(history: History, number: int, rng: np.random.Generator) -> History:
+        noise = 0.0 if rng.random() < 0.1 else float(np.exp(rng.uniform(0.0, np.log(20.0))))
+        return replace(history, noise=noise, quality=int(rng.integers(80, 99)) if number % 2 else 0)
+
+    return list(cases(paths, count, seed, change=noised, earlier=0.0, soft=0.0))
 
 
 def share(right: Sequence[bool]) -> str:
@@ -139,6 +174,8 @@ def noise_table(found: Sequence[Case]) -> list[str]:
     ]
     strong = [ok for c, ok in zip(channels, by_channel, strict=True) if c.history.noise >= 2]
     by_luma = [abs((c.report.noise_luma_sigma_255 or 0) / (LUMA_SHARE * c.history.noise) - 1) <= 0.15 for c in luma]
+    heard = [ok for c, ok in zip(luma, by_luma, strict=True) if c.history.noise >= 2]
+    hearable = [c for c in compressed if c.history.noise >= 2]
     return [
         "| noise | |",
         "|---|---|",
@@ -147,6 +184,8 @@ def noise_table(found: Sequence[Case]) -> list[str]:
         f"| of these with 2 levels or more | {share(strong)} |",
         f"| quality 80 and better, luma told | {len(luma)} of {len(compressed)} |",
         f"| of these within 15 % | {share(by_luma)} |",
+        f"| of those with 2 levels or more told | {len(heard)} of {len(hearable)} |",
+        f"| of these within 15 % | {share(heard)} |",
         f"| none added, told as more than 2 | {share([(c.report.noise_luma_sigma_255 or 0) > 2 for c in quiet])} |",
     ]
 
@@ -252,39 +291,54 @@ def main() -> None:
     parser.add_argument("--more", type=Path)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--only", choices=("noise",), help="one table alone")
     parser.add_argument("--write", action="store_true", help="keep the tables under benchmarks/results/")
     options = parser.parse_args()
     listed = list(enumerate(sorted(options.data.glob("*.webp"))))
     paths = [path for number, path in listed if held_out(number)]
     if options.more is not None:
         paths += sorted(options.more.glob("*.png"))
+    if options.only == "noise":
+        write(options, paths, [lambda: noise_table(noise_cases(paths, options.count, options.seed + 4))])
+        return
     found = list(cases(paths, options.count, options.seed, earlier=0.0, soft=0.0))
     side = max(1, options.count // 4)
     more = {
         "after noise or JPEG of the small picture": list(cases(paths, side, options.seed + 1, earlier=1.0, soft=0.0)),
         "pictures as they were found": list(cases(paths, side, options.seed + 3, as_found=True, earlier=0.0, soft=0.0)),
+        "kernels that were never fitted": list(
+            cases(paths, side, options.seed + 5, kernels=NEVER_FITTED, earlier=0.0, soft=0.0)
+        ),
         "blurred, not enlarged": list(cases(paths, side, options.seed + 2, earlier=0.0, soft=1.0)),
     }
+    photographs = [path for path in paths if not is_drawing(path)]
+    tables: list[Callable[[], list[str]]] = [
+        lambda: scale_table(found, more), lambda: quality_table(found),
+        lambda: noise_table(noise_cases(paths, options.count, options.seed + 4)),
+        lambda: earlier_table(photographs, options.seed),
+        lambda: kind_table(options.data, photographs, options.seed), lambda: cost(paths[0]),
+    ]  # fmt: skip
+    write(options, paths, tables)
+
+
+def write(options: argparse.Namespace, paths: Sequence[Path], tables: Sequence[Callable[[], list[str]]]) -> None:
+    """Print the tables; keep them with --write."""
     today = datetime.date.today()
     command = f"python benchmarks/bench_inspect.py --data DIR --more DIR --count {options.count} --seed {options.seed}"
+    command += f" --only {options.only}" if options.only else ""
     lines = [
         f"# What `upres inspect` finds, {today}", "",
         f"{processor()}; Python {platform.python_version()}, numpy {np.__version__}.",
         f"`{command}`: {len(paths)} pictures, {options.count} histories.", "",
     ]  # fmt: skip
-    photographs = [path for path in paths if not is_drawing(path)]
-    tables: tuple[Callable[[], list[str]], ...] = (
-        lambda: scale_table(found, more), lambda: quality_table(found), lambda: noise_table(found),
-        lambda: earlier_table(photographs, options.seed),
-        lambda: kind_table(options.data, photographs, options.seed), lambda: cost(paths[0]),
-    )  # fmt: skip
     print("\n".join(lines), flush=True)
     for table in tables:
         lines += (rows := [*table(), ""])
         print("\n".join(rows), flush=True)
     if options.write:
-        cores = len(os.sched_getaffinity(0))
-        target = ROOT / "benchmarks" / "results" / f"inspect_{platform.machine()}-{cores}cores_{today:%Y%m}.md"
+        cores, part = len(os.sched_getaffinity(0)), f"-{options.only}" if options.only else ""
+        name = f"inspect{part}_{platform.machine()}-{cores}cores_{today:%Y%m}.md"
+        target = ROOT / "benchmarks" / "results" / name
         target.write_text("\n".join(lines), encoding="utf-8")
         print(target)
 

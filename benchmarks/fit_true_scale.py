@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # sums in the same order each time
 import numpy as np
 import torch
 from luma_histories import GRAY, LUMA_SHARE, make_luma, read_lumas, turned
-from made_histories import draw_history, held_out
+from made_histories import FITTED, draw_history, held_out
 from numpy.typing import NDArray
 
 from upres.inspection.spectra import SMALLEST_PX, features
@@ -40,7 +42,7 @@ def make_features(options: argparse.Namespace) -> None:
         bases = list(read_lumas(path, np.random.default_rng((options.seed, number, 99))))
         for index in range(options.each):
             rng = np.random.default_rng((options.seed, number, index))
-            history = draw_history(path.name, rng)
+            history = draw_history(path.name, rng, kernels=FITTED)
             gray = bool(rng.random() < GRAY)
             base = turned(bases[int(rng.integers(len(bases)))], rng)
             luma = make_luma(base, history, rng, gray=gray)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from made_histories import BASE_PX, LEAST_REDUCTION, History, blur, cut, is_sharp, levels
+from made_histories import BASE_PX, LEAST_REDUCTION, History, blur, cut, enlarge, is_sharp, levels
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -71,7 +71,7 @@ def make_luma(base: Luma, history: History, rng: np.random.Generator, *, gray: b
         large = Image.fromarray(levels(luma)).resize(size, Image.Resampling.BICUBIC)
         luma = np.asarray(large, np.float32) / np.float32(255.0)
     elif history.scale != 1.0:
-        luma = imresize(luma[:, :, None], history.scale, kernel=history.kernel, antialias=False)[..., 0]
+        luma = enlarge(luma[:, :, None], history.scale, history.kernel)[..., 0]
     if history.blur_px:
         luma = blur(luma[:, :, None], history.blur_px)[..., 0]
     at = 4 if min(luma.shape) >= side + 4 else 0

@@ -11,19 +11,26 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from upres.images.resize import imresize
+from upres.images.resize import Kernel, imresize, weighted
 
 # Times sigma: 1/(2 f) where a Gaussian lets a tenth of the amplitude through.
 SOFT_SCALE = math.pi * math.sqrt(1 / (2 * math.log(10)))
 COMMON = (1.25, 1.5, 2.0, 2.0, 3.0, 4.0)
 KERNELS = {"linear": 0.23, "cubic": 0.24, "pillow-cubic": 0.2, "lanczos": 0.25, "area": 0.08}  # and their shares
+# B and C of cubics (D. P. Mitchell, A. N. Netravali, "Reconstruction filters in computer graphics", SIGGRAPH 1988,
+# equation 8) that other programs enlarge with: OpenCV's and torch's, ImageMagick's, GIMP's; "stiff" is Keys' a = -1.
+CUBICS = {"opencv-cubic": (0.0, 0.75), "mitchell": (1 / 3, 1 / 3), "hermite": (0.0, 0.0), "stiff": (0.0, 1.0)}
+FITTED = {name: 0.8 * share for name, share in KERNELS.items()} | {"opencv-cubic": 0.1, "mitchell": 0.1}
+NEVER_FITTED = {"hermite": 0.5, "stiff": 0.5}
 BASE_PX = 700
 LEAST_REDUCTION = 1.5
 _TRIES = 8  # places, of which the one with the most detail is cut out
@@ -51,15 +58,21 @@ class History:
 
 
 def draw_history(
-    name: str, rng: np.random.Generator, *, earlier: float = 0.15, soft: float = 0.08, small: float = 0.25
+    name: str,
+    rng: np.random.Generator,
+    *,
+    earlier: float = 0.15,
+    soft: float = 0.08,
+    small: float = 0.25,
+    kernels: Mapping[str, float] = KERNELS,
 ) -> History:
     """`earlier`, `soft` and `small` are the shares with a past of the small picture, of blurred ones, and of sides
-    below 512.
+    below 512; `kernels` those of the kernels.
     """
     kind = rng.random()
     any_scale = float(np.exp(rng.uniform(np.log(1.12), np.log(5.0)))) if kind >= 0.62 else 1.0
     scale = 1.0 if kind < 0.27 else float(rng.choice(COMMON)) if kind < 0.62 else any_scale
-    kernel = "none" if scale == 1.0 else str(rng.choice(list(KERNELS), p=list(KERNELS.values())))
+    kernel = "none" if scale == 1.0 else str(rng.choice(list(kernels), p=list(kernels.values())))
     blur = float(rng.uniform(0.7, 3.0)) if rng.random() < soft else 0.0
     if blur:
         scale, kernel = 1.0, "none"
@@ -120,7 +133,7 @@ def make(
         size = round(pixels.shape[1] * history.scale), round(pixels.shape[0] * history.scale)
         pixels = np.asarray(Image.fromarray(levels(pixels)).resize(size, Image.Resampling.BICUBIC), np.float32) / 255.0
     elif history.scale != 1.0:
-        pixels = imresize(pixels.astype(np.float32), history.scale, kernel=history.kernel, antialias=False)
+        pixels = enlarge(pixels.astype(np.float32), history.scale, history.kernel)
     if history.blur_px:
         pixels = blur(pixels, history.blur_px)
     at = 4 if min(pixels.shape[:2]) >= side + 4 else 0
@@ -130,6 +143,25 @@ def make(
         return result, None
     data = compress(result, history.quality, history.subsampled)
     return decode(data), data
+
+
+def enlarge(pixels: NDArray[np.float32], scale: float, kernel: str) -> NDArray[np.float32]:
+    """`h w c` times `scale`, with a kernel of `imresize` or of `CUBICS`."""
+    if kernel not in CUBICS:
+        return imresize(pixels, scale, kernel=cast("Kernel", kernel), antialias=False)
+    for axis in (0, 1):
+        size = pixels.shape[axis]
+        center = (np.arange(math.ceil(size * scale)) + 0.5) / scale - 0.5
+        taps = np.floor(center)[:, None] + np.arange(-1, 3)
+        weights = _cubic(np.abs(center[:, None] - taps), *CUBICS[kernel])
+        pixels = weighted(pixels, axis, np.clip(taps, 0, size - 1).astype(np.intp), weights)
+    return pixels
+
+
+def _cubic(x: NDArray[np.float64], b: float, c: float) -> NDArray[np.float64]:
+    near = (12 - 9 * b - 6 * c) * x**3 + (-18 + 12 * b + 6 * c) * x**2 + (6 - 2 * b)
+    far = (-b - 6 * c) * x**3 + (6 * b + 30 * c) * x**2 + (-12 * b - 48 * c) * x + (8 * b + 24 * c)
+    return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0)) / 6.0
 
 
 def cut(base: NDArray[np.float32], side: int, rng: np.random.Generator) -> NDArray[np.float32]:

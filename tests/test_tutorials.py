@@ -43,6 +43,8 @@ RESULTS = (
     "photo_mine.png",
     "photo_gan.png",
     "held_out_x4/a.png",
+    "comparison.png",
+    "comparison.html",
 )
 
 

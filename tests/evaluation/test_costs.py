@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.tiny import FakeRunner, compact
-from upres.evaluation.costs import Costs, facts_of
+from upres.evaluation.costs import Costs, facts_of, share_memory
 from upres.upscaling.upscaler import Upscaler
 
 
@@ -43,6 +43,14 @@ def test_memory_is_the_growth_while_it_ran() -> None:
     with costs.measure(1_000_000):
         pass
     assert costs.bytes_per_megapixel is not None and costs.bytes_per_megapixel < 30e6  # the peak before does not count
+
+
+def test_memory_kept_from_one_set_counts_for_the_next() -> None:
+    sets = [{"a": Costs(1.0, 1.0, 4e8), "b": Costs()}, {"a": Costs(2.0, 1.0, 0.0), "c": Costs(1.0, 1.0, 5.0)}]
+    share_memory(sets)
+    assert [one["a"].bytes_per_megapixel for one in sets] == [4e8, 4e8]
+    assert sets[1]["a"].seconds == 2.0 and sets[1]["c"].bytes_per_megapixel == 5.0
+    assert sets[0]["b"].bytes_per_megapixel is None
 
 
 def test_facts_of_a_network_and_of_a_chain() -> None:

@@ -39,6 +39,26 @@ def test_points_are_the_means_with_their_intervals() -> None:
     assert perception.points[2].y == (5.0, 5.0, 5.0) and perception.y == "NIQE\n(lower is better)"
 
 
+def test_steps_of_a_run_are_a_curve_and_cost_what_the_last_does() -> None:
+    whole = made()
+    one = whole.sets["s"]
+    for index, model in enumerate(("runs/a@20", "runs/a@100", "runs/b@20")):
+        one.scores[model] = {file: Scores(30.0 + index, 0.8, 27.0, 0.8, niqe=6.0 - index) for file in "ab"}
+        one.costs[model] = Costs(3.0, 1.0)
+        whole.facts[model] = ModelFacts((), 3000, 1.0)
+    speed, size, perception, curve, judged = panels(whole)
+    assert [point.model for point in speed.points] == ["one", "$two_", "runs/a@100", "runs/b@20"]
+    assert [point.model for point in size.points] == [point.model for point in speed.points]
+    assert [point.model for point in perception.points][-3:] == ["runs/a@20", "runs/a@100", "runs/b@20"]
+    assert (curve.x, curve.y) == ("step", "PSNR (Y, border 4)")
+    assert [(point.model, point.x[0], point.y[0]) for point in curve.points] == [
+        ("runs/a@20", 20.0, 30.0), ("runs/a@100", 100.0, 31.0),
+    ]  # fmt: skip  # one step of b is no curve
+    assert judged.y == "NIQE\n(lower is better)" and [point.y[0] for point in judged.points] == [6.0, 5.0]
+    svg = draw_plot(whole, "p.svg").decode()
+    assert ">step<" in svg and "a@100" in svg and "runs/a" not in svg
+
+
 def test_png_and_svg() -> None:
     assert draw_plot(made(), "p.png").startswith(b"\x89PNG")
     svg = draw_plot(made(), "p.SVG")

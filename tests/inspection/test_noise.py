@@ -1,13 +1,12 @@
-"""Noise of known strength is measured; texture, clipping and compression do not pass for it."""
+"""Noise of known strength is measured; texture and clipping do not pass for it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tests.inspection.made import Array, decoded, jpeg, noisy, texture
-from upres.images.jpeg_tables import standard_table
-from upres.inspection.noise import compressed_noise, pixel_noise
+from tests.inspection.made import Array, noisy, texture
+from upres.inspection.noise import pixel_noise
 from upres.inspection.sampling import spread_blocks
 
 
@@ -47,15 +46,3 @@ def test_clipped_pictures_tell_nothing() -> None:
     assert pixel_noise(blocks_of(np.zeros((320, 320), np.float32))) is None
     assert pixel_noise(blocks_of(np.full((320, 320), 255.0, np.float32))) is None
     assert pixel_noise(np.zeros((0, 8, 8, 3), np.float32)) is None
-    assert compressed_noise(np.zeros((0, 8, 8, 3), np.float32), standard_table(80)) is None
-
-
-@pytest.mark.parametrize(("sigma", "quality"), [(4.0, 80), (8.0, 80), (3.0, 90), (12.0, 85), (2.0, 95)])
-def test_noise_before_compression(sigma: float, quality: int) -> None:
-    found = compressed_noise(blocks_of(decoded(jpeg(noisy((sigma,))[..., 0], quality))), standard_table(quality))
-    assert found == pytest.approx(sigma, rel=0.12)
-
-
-def test_noise_below_the_steps_is_not_told() -> None:
-    levels = decoded(jpeg(noisy((1.0,))[..., 0], 60))
-    assert compressed_noise(blocks_of(levels), standard_table(60)) is None

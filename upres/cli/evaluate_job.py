@@ -84,6 +84,7 @@ def measure_sets(
     from contextlib import ExitStack
 
     from upres.cli.download import have_models
+    from upres.evaluation.costs import share_memory
     from upres.evaluation.evaluate import check_models
     from upres.evaluation.evaluate import evaluate as measure_pictures
     from upres.evaluation.open_models import open_models
@@ -114,6 +115,7 @@ def measure_sets(
                 if one.left_out:
                     count = f"{one.left_out} result{'s' if one.left_out > 1 else ''}"
                     report.sets[one.name].notes.append(f"{count} of upres beside the pictures of {one.name} left out")
+        share_memory(evaluation.costs for evaluation in report.sets.values())
         return report
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,18 @@ class Costs:
         if before is not None and (peak := _status("VmHWM")) is not None:
             grown = max(0, peak - before) / (pixels / 1e6)
             self.bytes_per_megapixel = max(grown, self.bytes_per_megapixel or 0.0)
+
+
+def share_memory(sets: Iterable[Mapping[str, Costs]]) -> None:
+    """Give each model its largest memory of all sets that one process measured: what it took for the first set it
+    keeps, so that it does not grow for the next.
+    """
+    listed = list(sets)
+    for name in {name for costs in listed for name in costs}:
+        alike = [costs[name] for costs in listed if name in costs]
+        most = max((one.bytes_per_megapixel for one in alike if one.bytes_per_megapixel is not None), default=None)
+        for one in alike:
+            one.bytes_per_megapixel = most
 
 
 @dataclass(frozen=True, slots=True)

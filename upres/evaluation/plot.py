@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A set of points. log: The horizontal axis is logarithmic."""
+    """A set of points; those of one run's steps are joined. log: The horizontal axis is logarithmic."""
 
     title: str
     x: str
@@ -44,7 +44,9 @@ class Panel:
 
 
 def panels(report: Report) -> list[Panel]:
-    """For each set: PSNR (Y) against seconds per megapixel, against parameters, and against a perceptual score.
+    """For each set: PSNR (Y) against seconds per megapixel, against parameters, against a perceptual score, and over
+    the steps of training where several of a run were measured (`RUN@STEP`). These cost alike: where cost counts,
+    the last stands for its run.
 
     Panels with fewer than two points are left out. Raises `InputError` if none is left.
     """
@@ -74,15 +76,60 @@ def panels(report: Report) -> list[Panel]:
             ]
             better = "\n(lower is better)" if seen in LOWER_IS_BETTER else ""
             made.append(Panel(name, head, evaluation.columns[seen] + better, points))
+        made += [Panel(name, "step", *curve) for curve in _curves(evaluation, [quality, *([seen] if seen else [])])]
     kept = [panel for panel in made if len(panel.points) > 1]
     if not kept:
         raise InputError("there is nothing to plot: it takes two models or more, measured on one set")
     return kept
 
 
+def _curves(evaluation: Evaluation, columns: list[str]) -> list[tuple[str, list[Point]]]:
+    """(head, points) of each column over the steps of the runs of which several were measured."""
+    steps = [
+        (model, float(of[1])) for model in evaluation.scores if (of := _step_of(model)) and _several(evaluation, of[0])
+    ]
+    curves: list[tuple[str, list[Point]]] = []
+    for column in columns:
+        found = ((model, step, _figure(evaluation, model, column)) for model, step in steps)
+        points = [Point(model, (step, step, step), y) for model, step, y in found if y is not None]
+        better = "\n(lower is better)" if column in LOWER_IS_BETTER else ""
+        curves.append((evaluation.columns[column] + better, points))
+    return curves
+
+
+def _step_of(model: str) -> tuple[str, int] | None:
+    """(run, step) of a name RUN@STEP."""
+    run, at, step = model.rpartition("@")
+    return (run, int(step)) if at and step.isdecimal() else None
+
+
+def _kind(model: str) -> str:
+    of = _step_of(model)
+    return model if of is None else of[0]
+
+
+def _step(point: Point) -> int:
+    of = _step_of(point.model)
+    return 0 if of is None else of[1]
+
+
+def _several(evaluation: Evaluation, run: str) -> bool:
+    return sum(of is not None and of[0] == run for of in map(_step_of, evaluation.scores)) > 1
+
+
+def _is_last(evaluation: Evaluation, model: str) -> bool:
+    """Whether no later step of its run was measured."""
+    of = _step_of(model)
+    return of is None or all(
+        other is None or other[0] != of[0] or other[1] <= of[1] for other in map(_step_of, evaluation.scores)
+    )
+
+
 def _against(evaluation: Evaluation, quality: str, cost: Callable[[str], float | None]) -> list[Point]:
     points: list[Point] = []
     for model in evaluation.scores:
+        if not _is_last(evaluation, model):
+            continue
         x, y = cost(model), _figure(evaluation, model, quality)
         if x is not None and x > 0.0 and y is not None:
             points.append(Point(model, (x, x, x), y))
@@ -142,14 +189,35 @@ def _draw(axes: Any, panel: Panel, models: list[str]) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_formatter(NullFormatter())
+    runs: dict[str, list[Point]] = {}
+    for point in panel.points:
+        if (of := _step_of(point.model)) is not None:
+            runs.setdefault(of[0], []).append(point)
+    kinds = list(dict.fromkeys(map(_kind, models)))  # a run has one color
+    for run, steps in runs.items():
+        steps.sort(key=_step)
+        color = f"C{kinds.index(run) % 10}"
+        axes.plot([point.x[0] for point in steps], [point.y[0] for point in steps], color=color, linewidth=1)
     for point in panel.points:
         errors = [[[value - low], [high - value]] for value, low, high in (point.x, point.y)]
-        color = f"C{models.index(point.model) % 10}"
+        color = f"C{kinds.index(_kind(point.model)) % 10}"
         axes.errorbar(
             point.x[0], point.y[0], xerr=errors[0], yerr=errors[1], fmt="o", capsize=3, markersize=6, color=color
         )
-        label = PurePath(point.model).stem if "/" in point.model else point.model
+        label = _label(point.model, panel)
         axes.annotate(
             label, (point.x[0], point.y[0]), xytext=(6, 5), textcoords="offset points", fontsize=9, parse_math=False
         )
     axes.margins(x=0.22, y=0.12)
+
+
+def _label(model: str, panel: Panel) -> str:
+    """In a curve over steps the run's name, at its last step; elsewhere the step stands in the name."""
+    of = _step_of(model)
+    if of is not None:
+        name = PurePath(of[0]).name
+        if panel.x != "step":
+            return f"{name}@{of[1]}"
+        others = [other[1] for point in panel.points if (other := _step_of(point.model)) and other[0] == of[0]]
+        return name if of[1] == max(others) else ""
+    return PurePath(model).stem if "/" in model else model

@@ -122,7 +122,7 @@ def _notes(report: Report) -> list[str]:
         notes += [f"{name}: {lines[0]}", *(line for line in lines[1:] if line not in notes)]
     notes.append(f"means, with 95 % bootstrap intervals over pictures in brackets; upres {report.version}")
     if any(one.costs for one in report.sets.values()):
-        notes.append("MP: megapixels of the result; MB/MP: largest growth of the process in one picture")
+        notes.append("MP: megapixels of the result; MB/MP: largest growth of the process in one picture of any set")
     return notes
 
 

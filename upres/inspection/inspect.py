@@ -21,8 +21,9 @@ from upres.images.jpeg_tables import (
     upright_table,
 )
 from upres.inspection.content import banding, is_drawn, is_gray
+from upres.inspection.jpeg_noise import jpeg_noise
 from upres.inspection.jpeg_traces import Trace, find_traces
-from upres.inspection.noise import compressed_noise, pixel_noise
+from upres.inspection.noise import pixel_noise
 from upres.inspection.profile import profile_name
 from upres.inspection.report import PictureReport
 from upres.inspection.sampling import busiest_window, dense_blocks, spread_blocks, spread_rows, to_luma
@@ -108,7 +109,7 @@ def _last_compression(
 def _noise(blocks: Array, depth: int, steps: Table | None) -> tuple[tuple[float, ...] | None, float | None]:
     """(of each channel, of luma), rounded to hundredths of a level."""
     if steps is not None:
-        sigma = compressed_noise(blocks, steps)
+        sigma = jpeg_noise(blocks, steps)
         return None, None if sigma is None else round(sigma, 2)
     sigmas = pixel_noise(blocks, depth)
     if sigmas is None:
