@@ -31,9 +31,7 @@ PROFILES = {
     "BT.2020": profile_of_codes(9, 13),
 }
 LOSSLESS = ("png", "tiff", "bmp", "tga", "pnm", "pam", "jxl", "jp2")
-# The largest difference within a flat patch, in levels, with the quality that a format has by itself. WebP has half the
-# chroma resolution and 220 levels of luma; AVIF is 80 of 100.
-WITHIN = {"jpeg": 1, "heic": 1, "avif": 4, "webp": 7}
+EXACT_IF_FLAT = ("webp", "avif")  # without a quality that is asked for
 PILLOW = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WEBP", "bmp": "BMP", "tga": "TGA"}
 EVERY = [pytest.param(name, id=name) for name in FORMATS if name not in ("exr", "hdr")]
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/></x:xmpmeta>"
@@ -51,27 +49,32 @@ def saved(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     return file.getvalue()
 
 
+def is_jxl(data: bytes) -> bool:
+    return data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL "))
+
+
 def judged(data: bytes, mode: str) -> NDArray[Any]:
-    """By Pillow; PAM, which it does not read, by the layout of its bytes."""
+    """By Pillow; PAM, which it does not read, by the layout of its bytes, and JPEG XL by imagecodecs."""
+    if is_jxl(data):
+        return np.asarray(pytest.importorskip("imagecodecs").jpegxl_decode(data)).astype(int)
     if data.startswith(b"P7"):
-        return (
-            np.frombuffer(data, np.uint8, offset=data.index(b"ENDHDR\n") + 7)
-            .reshape(*PATCHES.shape[:2], -1)
-            .astype(int)
-        )
+        levels = np.frombuffer(data, np.uint8, offset=data.index(b"ENDHDR\n") + 7)
+        return levels.reshape(*PATCHES.shape[:2], -1).astype(int)
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert(mode)).astype(int)
 
 
 def holds_profile(data: bytes, icc: bytes) -> bool:
-    """Pillow tells it, but for JPEG 2000, where it stands in a box as it is."""
+    """Pillow tells it, but for JPEG 2000, where it stands in a box as it is, and JPEG XL."""
+    if is_jxl(data):
+        return pytest.importorskip("pyjpegxl").probe(data).icc == icc
     with Image.open(io.BytesIO(data)) as image:
         return image.info.get("icc_profile") == icc or (image.format == "JPEG2000" and b"colr\2\0\0" + icc in data)
 
 
 def holds_xmp(data: bytes) -> bool:
     """Where it is compressed, as in PNG."""
-    if data.startswith(b"P7"):
+    if data.startswith(b"P7") or is_jxl(data):  # there it stands in a box as it is
         return False
     with Image.open(io.BytesIO(data)) as image:
         image.load()
@@ -92,8 +95,6 @@ def test_125_colors_come_back(format: str, profile: str) -> None:
     icc = PROFILES[profile]
     picture = read_picture(saved(Image.fromarray(PATCHES), **({} if icc is None else {"icc_profile": icc})))
     assert picture.icc == icc
-    if format == "jxl":
-        pytest.importorskip("pillow_jxl")
     data = encode_picture(picture, format)
     if "icc" not in FORMATS[format].holds and icc is not None:
         assert any("colors were converted to sRGB" in note for note in writing_notes(picture, format))
@@ -101,7 +102,22 @@ def test_125_colors_come_back(format: str, profile: str) -> None:
     else:
         shown, wanted = judged(data, "RGB"), PATCHES
         assert icc is None or holds_profile(data, icc)
-    assert patches_differ(shown, wanted) <= (0 if format in LOSSLESS else WITHIN[format])
+    assert patches_differ(shown, wanted) <= (0 if format in (*LOSSLESS, *EXACT_IF_FLAT) else 1)
+    if icc is None:  # what is black, middle and white stays
+        grays = COLORS.reshape(-1, 3).min(1) == COLORS.reshape(-1, 3).max(1)
+        for level in (0, 128, 255):
+            place = int(np.flatnonzero(grays & (COLORS.reshape(-1, 3)[:, 0] == level))[0])
+            patch = shown.reshape(5, 16, 25, 16, 3)[place // 25, 4:12, place % 25, 4:12]
+            assert (patch == level).all(), (level, patch.min(), patch.max())
+
+
+@pytest.mark.parametrize("format", EVERY)
+def test_flat_grays_come_back(format: str) -> None:
+    need(format)
+    grays = np.arange(0, 250, 2).reshape(5, 25).repeat(16, axis=0).repeat(16, axis=1).astype(np.uint8)
+    data = encode_picture(read_picture(saved(Image.fromarray(grays))), format)
+    shown = judged(data, "L").reshape(80, 400, -1)
+    assert patches_differ(shown, grays[:, :, None]) <= (0 if format in LOSSLESS else 1)
 
 
 @pytest.mark.parametrize("format", ["png", "tiff", "jpeg", "webp", "bmp", "tga"])
@@ -144,7 +160,7 @@ class _nothing:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("format", ["png", "tiff", "jp2", "pam"])
+@pytest.mark.parametrize("format", ["png", "tiff", "jp2", "jxl", "pam"])
 def test_16_bits_stay_to_the_last(format: str, channels: int) -> None:
     tifffile: Any = pytest.importorskip("tifffile")
     need(format)
@@ -158,8 +174,9 @@ def test_16_bits_stay_to_the_last(format: str, channels: int) -> None:
         found = tifffile.imread(io.BytesIO(data))
     elif format == "pam":
         found = np.frombuffer(data[data.index(b"ENDHDR\n") + 7 :], ">u2")
-    elif format == "jp2":
-        found = pytest.importorskip("imagecodecs").jpeg2k_decode(data)
+    elif format in ("jp2", "jxl"):
+        codecs = pytest.importorskip("imagecodecs")
+        found = codecs.jpeg2k_decode(data) if format == "jp2" else codecs.jpegxl_decode(data)
     else:
         found = pytest.importorskip("imagecodecs").png_decode(data)
     np.testing.assert_array_equal(np.asarray(found).reshape(levels.shape), levels)
@@ -185,8 +202,6 @@ def test_every_orientation_stands_upright(format: str, turn: int) -> None:
 @pytest.mark.parametrize("format", EVERY)
 def test_metadata_is_there_or_told(format: str) -> None:
     need(format)
-    if format == "jxl":
-        pytest.importorskip("pillow_jxl")
     exif = Image.Exif()
     exif[0x010F] = "Acme"
     text = PngImagePlugin.PngInfo()

@@ -14,6 +14,8 @@ from PIL import Image, ImageCms
 from upres.errors import InputError
 from upres.images import foreign
 from upres.images.io import Picture, read_header, read_picture
+from upres.images.levels import levels_to_write
+from upres.images.said_colors import adobe_rgb
 
 NOISE = np.random.default_rng(8).integers(0, 256, (10, 14, 4)).astype(np.uint8)
 RGB, GRAY = np.ascontiguousarray(NOISE[:, :, :3]), np.ascontiguousarray(NOISE[:, :, 0])
@@ -60,12 +62,32 @@ def test_transparency_and_palettes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_lossless_codecs(codec: str, kind: type, channels: int) -> None:
     imagecodecs: Any = pytest.importorskip("imagecodecs")
+    pyjpegxl: Any = pytest.importorskip("pyjpegxl")
     pixels = (NOISE[:, :, :channels].astype(kind) * (np.iinfo(kind).max // 255)).squeeze()
-    encode = getattr(imagecodecs, f"{codec}_encode")
-    data = encode(pixels, lossless=True) if codec == "jpegxl" else encode(pixels, level=0)
+    if codec == "jpeg2k":
+        data = imagecodecs.jpeg2k_encode(pixels, level=0)
+    elif kind is np.uint8:
+        data = imagecodecs.jpegxl_encode(pixels, lossless=True)
+    else:  # of 16 bits imagecodecs says that they are linear
+        data = pyjpegxl.encode_from_numpy(pixels.reshape(*pixels.shape[:2], -1), lossless=True)
     picture = read_picture(data)
     np.testing.assert_array_equal(levels(picture, 8 * kind(0).itemsize).squeeze(), pixels)
-    assert picture.notes == (("colors were taken as sRGB",) if codec == "jpegxl" else ())
+    assert picture.notes == () and picture.icc is None
+
+
+def test_jpeg_xl_of_10_bits_and_its_profile() -> None:
+    imagecodecs: Any = pytest.importorskip("imagecodecs")
+    pyjpegxl: Any = pytest.importorskip("pyjpegxl")
+    ten = (RGB.astype(np.uint16) << 2) | (RGB >> 6)
+    picture = read_picture(imagecodecs.jpegxl_encode(ten, lossless=True, bitspersample=10))
+    assert picture.depth == 16
+    assert picture.icc is not None  # imagecodecs says that they are linear
+    np.testing.assert_allclose(levels_to_write(picture, "png") / 65535, ten / 1023, atol=1 / 65535)
+    made = pyjpegxl.encode_from_numpy(np.ascontiguousarray(RGB), lossless=True, icc=adobe_rgb())
+    assert read_picture(made).icc == adobe_rgb()
+    floats = imagecodecs.jpegxl_encode(RGB.astype(np.float32) / 255, lossless=True)
+    with pytest.raises(InputError, match="samples of 32 bits"):
+        read_picture(floats)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12])

@@ -13,7 +13,7 @@ import pytest
 
 from upres.errors import OutputError
 from upres.images.icc import Levels
-from upres.images.io import Picture, encode_picture
+from upres.images.io import Picture, encode_picture, read_picture
 from upres.images.levels import levels_to_write
 from upres.images.said_colors import adobe_rgb
 from upres.images.write_rows import write_rows
@@ -94,10 +94,24 @@ def test_a_full_disk_is_told(format: str, tmp_path: Path, monkeypatch: pytest.Mo
         def __exit__(self, *error: Any) -> Any:
             return self._opened.__exit__(*error)
 
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     monkeypatch.setattr("upres.images.write_rows.open_atomic", Opened)
+    if format == "webp":  # whose levels are kept in a file before they are encoded
+        monkeypatch.setattr("upres.images.write_rows.RawTiff.bytes_of", full)
     with pytest.raises(OutputError, match="the disk is full"):
         write_rows(Picture(PIXELS), bands(Picture(PIXELS), format), tmp_path / "a", format)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["webp", "avif"])
+def test_flat_colors_lose_nothing_by_rows(tmp_path: Path, format: str) -> None:
+    flat = np.random.default_rng(5).integers(0, 256, (6, 9, 3)).repeat(16, axis=0).repeat(16, axis=1)
+    picture = Picture((flat / 255).astype(np.float32))
+    write_rows(picture, bands(picture, format), tmp_path / "a", format)
+    np.testing.assert_array_equal(np.rint(read_picture(tmp_path / "a").pixels * 255), flat)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_folder_is_no_target(tmp_path: Path) -> None:

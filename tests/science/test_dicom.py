@@ -119,14 +119,32 @@ def test_compressed_pixels_are_decoded(tmp_path: Path, syntax: str) -> None:
     np.testing.assert_array_equal(stored(data), values[0].repeat(2, axis=0).repeat(2, axis=1))
 
 
-def test_what_is_not_decoded_is_refused_by_name(tmp_path: Path) -> None:
-    path = dicom(tmp_path / "a.dcm", CT[:1])
+def encapsulated(path: Path, syntax: str, frame: bytes) -> None:
+    """Give the object at `path` one frame of compressed pixels."""
     data = pydicom.dcmread(path)
-    data.file_meta.TransferSyntaxUID = JPEGLossless
-    data.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
+    data.file_meta.TransferSyntaxUID = syntax
+    data.PixelData = pydicom.encaps.encapsulate([frame])
     data["PixelData"].is_undefined_length = True
     data.save_as(path)
-    with pytest.raises(InputError, match=r"is compressed as JPEG Lossless, Non-Hierarchical .*dcmdjpeg"):
+
+
+def test_jpeg_lossless_is_decoded(tmp_path: Path) -> None:
+    """Encoded by imagecodecs, which is another library than the decoder (GDCM)."""
+    pytest.importorskip("gdcm")
+    encode: Any = pytest.importorskip("imagecodecs").ljpeg_encode
+    values = (field(64, 64) * 4000).astype(np.uint16)[None]
+    path = dicom(tmp_path / "a.dcm", values)
+    encapsulated(path, JPEGLossless, encode(values[0], bitspersample=16))
+    data, _ = enlarged(path)
+    np.testing.assert_array_equal(stored(data), values[0].repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_what_is_not_decoded_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = dicom(tmp_path / "a.dcm", CT[:1])
+    encapsulated(path, JPEGLossless, b"\xff\xd8\xff\xd9")
+    data = pydicom.dcmread(path)
+    monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.is_available", False)  # as without its packages
+    with pytest.raises(InputError, match=r"is compressed as JPEG Lossless, Non-Hierarchical .*python-gdcm"):
         Dicom(path)
     data.file_meta.TransferSyntaxUID = pydicom.uid.MPEG2MPML
     data.save_as(path)

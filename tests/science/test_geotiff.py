@@ -61,6 +61,16 @@ def test_all_bands_of_every_kind_of_number(tmp_path: Path, dtype: str, count: in
         np.testing.assert_allclose(result.read(), values.repeat(2, axis=1).repeat(2, axis=2), rtol=1e-6, atol=2e-5)
 
 
+@pytest.mark.parametrize("compress", [None, "deflate"])
+def test_half_precision_stays_half(tmp_path: Path, compress: str | None) -> None:
+    values = np.stack([field(20, 28, seed) * 3 for seed in range(3)]).astype(np.float16).astype(np.float32)
+    settings = {} if compress is None else {"compress": compress, "predictor": 3}
+    target, _ = enlarged(written(tmp_path / "a.tif", values, nbits=16, **settings))
+    with rasterio.open(target) as result:
+        assert result.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "16"
+        np.testing.assert_allclose(result.read(), values.repeat(2, axis=1).repeat(2, axis=2), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("factor", [2, 3])
 def test_corners_stay_where_they_are(tmp_path: Path, factor: int) -> None:
     path = written(tmp_path / "a.tif", np.ones((1, 12, 16), np.uint8))

@@ -1,7 +1,7 @@
 """Pictures that libvips does not read here: decoded by other packages, and handed on as PNG with their metadata.
 
-Each package is an extra, loaded at first use: Pillow for BMP, TGA and flat PSD, pillow-heif for HEIC, imagecodecs for
-JPEG XL, JPEG 2000 and Radiance HDR, OpenEXR for its own format, rawpy for camera raw. PNM is read here.
+Each package is an extra, loaded at first use: Pillow for BMP, TGA and flat PSD, pillow-heif for HEIC, pyjpegxl for JPEG
+XL, imagecodecs for JPEG 2000 and Radiance HDR, OpenEXR for its own format, rawpy for camera raw. PNM is read here.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from upres.errors import InputError
 from upres.images import exif as exif_block
-from upres.images.iso_boxes import BoxMetadata, read_jp2, read_jxl, without_profile
+from upres.images.icc import color_space, is_srgb
+from upres.images.iso_boxes import read_jp2, read_jxl, without_profile
 from upres.images.picture import Header
 from upres.images.pnm import read_pnm
 from upres.images.said_colors import profile_of_codes
@@ -32,6 +33,7 @@ from upres.system.text import first_line
 
 _PSD_ICC, _PSD_EXIF, _PSD_XMP = 1039, 1058, 1060  # resources of a Photoshop document
 _MOST_PIXELS = 1_000_000_000
+_JXL_GRAYS = ("Gra_D65_Rel_SRG", "Gra_D65_Per_SRG")  # libjxl's names of a gray profile with sRGB's curve
 _DEFAULT_DPI = (72, 96)  # of BMP, in which every file has a resolution
 T = TypeVar("T")
 
@@ -149,18 +151,30 @@ def _heic(name: str, data: bytes) -> Decoded:
     return Decoded(_channels(levels), icc or None, exif, info.get("xmp") or None, notes=tuple(notes))
 
 
-def _codec(decoder: str, read_boxes: Callable[[bytes], BoxMetadata]) -> Callable[[str, bytes], Decoded]:
-    def decode(name: str, data: bytes) -> Decoded:
-        import imagecodecs
+def _jp2(name: str, data: bytes) -> Decoded:
+    import imagecodecs
 
-        said = read_boxes(data)
-        levels = getattr(imagecodecs, f"{decoder}_decode")(data if said.icc is None else without_profile(data))
-        if levels.dtype not in (np.uint8, np.uint16):
-            raise InputError(f"{name} stores samples as {levels.dtype}, expected 8- or 16-bit integers")
-        notes = () if said.icc or said.is_srgb else ("colors were taken as sRGB",)
-        return Decoded(_channels(levels), said.icc, said.exif, said.xmp, said.dpi, notes)
+    said = read_jp2(data)
+    levels: Any = imagecodecs.jpeg2k_decode(data if said.icc is None else without_profile(data))
+    if levels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{name} stores samples as {levels.dtype}, expected 8- or 16-bit integers")
+    notes = () if said.icc or said.is_srgb else ("colors were taken as sRGB",)
+    return Decoded(_channels(levels), said.icc, said.exif, said.xmp, said.dpi, notes)
 
-    return decode
+
+def _jxl(name: str, data: bytes) -> Decoded:
+    import pyjpegxl
+
+    head = pyjpegxl.probe(data)
+    _check(name, head.height, head.width, 4, 16)
+    if head.bits_per_sample > 16:
+        raise InputError(f"{name} stores samples of {head.bits_per_sample} bits, expected at most 16; save it as EXR")
+    found, levels = pyjpegxl.decode_to_numpy(data, dtype="uint8" if head.bits_per_sample <= 8 else "uint16")
+    said, icc = read_jxl(data), found.icc_profile or None
+    gray = color_space(icc or b"") == "gray"
+    if icc is not None and ((not gray and is_srgb(icc)) or any(name.encode("utf-16-be") in icc for name in _JXL_GRAYS)):
+        icc = None  # libjxl made it of the words of a file without a profile
+    return Decoded(_channels(levels), icc, said.exif, said.xmp)
 
 
 def _raw(name: str, data: bytes) -> Decoded:
@@ -196,7 +210,7 @@ _KINDS: dict[str, tuple[str, str, str, Callable[[str, bytes], Decoded]]] = {
     "psd": ("a Photoshop document", "PIL", "formats", _pillow),
     "pnm": ("a PNM picture", "", "", _pnm),
     "heic": ("an HEIC picture", "pillow_heif", "heic", _heic),
-    "jxl": ("a JPEG XL picture", "imagecodecs", "formats", _codec("jpegxl", read_jxl)),
-    "jp2": ("a JPEG 2000 picture", "imagecodecs", "formats", _codec("jpeg2k", read_jp2)),
+    "jxl": ("a JPEG XL picture", "pyjpegxl", "formats", _jxl),
+    "jp2": ("a JPEG 2000 picture", "imagecodecs", "formats", _jp2),
     "raw": ("a camera raw file", "rawpy", "raw", _raw),
 }

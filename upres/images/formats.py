@@ -55,7 +55,7 @@ FOREIGN_FORMATS = {
     "bmp": _format(".bmp", 65_535, 8, "dpi", None, "formats", "PIL"),
     "tga": _format(".tga", 65_535, 8, "alpha", None, "formats", "PIL"),
     "heic": _format(".heic .heif .hif", 16_384, 12, "alpha icc exif xmp dpi", 90, "heic", "pillow_heif"),
-    "jxl": _format(".jxl", 1_000_000, 16, "alpha exif xmp dpi", 100, "formats", "imagecodecs"),
+    "jxl": _format(".jxl", 1_000_000, 16, "alpha icc exif xmp dpi", 100, "formats", "pyjpegxl"),
     "jp2": _format(".jp2", 1_000_000, 16, "alpha icc exif xmp dpi", None, "formats", "imagecodecs"),
     "exr": _format(".exr", 1_000_000, 32, "alpha dpi", None, "formats", "OpenEXR"),
     "hdr": _format(".hdr", 1_000_000, 32, "", None, "formats", "imagecodecs"),

@@ -112,12 +112,12 @@ def _header_boxes(body: bytes, metadata: BoxMetadata, channels: int) -> Iterator
 
 
 def read_jxl(data: bytes) -> BoxMetadata:
-    """Of a JPEG XL in a container; nothing for a bare codestream."""
+    """Of a JPEG XL in a container; nothing for a bare codestream. Its profile is in the codestream."""
     found: dict[bytes, bytes] = {}
     if data.startswith(_JXL_BEGINS):
         for name, body in _boxes(data):
             if name == b"brob" and body[:4] in (b"Exif", b"xml "):
-                import imagecodecs  # decodes the picture, too
+                import imagecodecs  # of the same extra as the decoder
 
                 name, body = body[:4], bytes(imagecodecs.brotli_decode(body[4:]))
             if name in (b"Exif", b"xml "):
@@ -128,7 +128,11 @@ def read_jxl(data: bytes) -> BoxMetadata:
 
 
 def with_jxl(jxl: bytes, metadata: BoxMetadata) -> bytes:
-    """An encoded JPEG XL in a container, with its EXIF and XMP."""
+    """An encoded JPEG XL with its EXIF and XMP, which stand in a container."""
+    if metadata.exif is None and metadata.xmp is None:
+        return jxl
+    if not jxl.startswith(_JXL_BEGINS):
+        jxl = _JXL_BEGINS + _box(b"ftyp", b"jxl \0\0\0\0jxl ") + _box(b"jxlc", jxl)
     parts = [_box(name, body) for name, body in _boxes(jxl)]
     if metadata.exif is not None:
         parts.append(_box(b"Exif", bytes(4) + metadata.exif))

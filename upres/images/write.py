@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 from upres.errors import OutputError
 from upres.images import foreign_out, png_chunks
 from upres.images.embed import embed, metadata_notes, needs_exif_item
+from upres.images.flat import is_flat
 from upres.images.formats import FOREIGN_FORMATS, FORMATS, SCENE_FORMATS, WRITABLE_FORMATS
 from upres.images.icc import Levels, color_space, wrap
 from upres.images.levels import levels_to_write, levels_type
@@ -36,6 +37,10 @@ _BIGTIFF_FROM = 3_500_000_000  # bytes of pixels; offsets in classic TIFF end at
 # An upscaled 4 MP photograph, one thread, levels 1 / 2 / 3 / 6: filter "up" gives 5.5 / 3.7 / 3.4 / 3.2 MB in
 # 0.05 / 0.08 / 0.10 / 0.31 s; "none" is twice as large, "sub" and "paeth" are larger and slower.
 _PNG_LEVEL = 2
+_BEST_AVIF = 100
+# Encoded in YCbCr, WebP in 8 bits of limited range, flat colors come back up to 5 levels off: without a quality that is
+# asked for, pictures drawn in them lose nothing (docs/decisions/0059-flat-colors-lose-nothing.md).
+LOSSLESS_IF_FLAT = ("webp", "avif")
 
 
 def check_writable(format: str, height: int, width: int, depth: int = 8) -> None:
@@ -94,7 +99,8 @@ def write_picture(
             "tga", "exr", "hdr", and without one "pnm" and "pam". By default from the suffix of the path; an open file
             needs it.
         quality: 1 to 100, for jpeg, webp (default 95), heic (90), avif (80) and jxl (100, which loses nothing). Without
-            one, a jpeg has quality and chroma of a source that was one (`Picture.jpeg`), else 95 and full chroma.
+            one, a jpeg has quality and chroma of a source that was one (`Picture.jpeg`), else 95 and full chroma; webp
+            and avif lose nothing of a picture that is drawn in flat colors.
         png_level: zlib level, 0 (fast) to 9 (small); 2 by default.
         target_kb: The file has at most this many times 1,000 bytes: the highest quality that gives it is taken, up to
             `quality`. For formats with a quality.
@@ -176,13 +182,15 @@ def encode_picture(
             return encode(quality)
         check_target_kb(target_kb, format)
         return encode_within(encode, target_kb, quality, format)[0]
-    image = wrap(levels_to_write(picture, format))
+    levels = levels_to_write(picture, format)
+    flat = quality is None and target_kb is None and format in LOSSLESS_IF_FLAT and is_flat(levels)
+    image = wrap(levels)
     if picture.bands is not None and picture.pixels.shape[2] == 1:  # several bands are no RGB
         image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
     image = describe(image, picture, format)
     begin_pixels()
     if target_kb is None:
-        return encode_image(lambda: image, picture, format, quality, png_level)
+        return encode_image(lambda: image, picture, format, quality, png_level, flat=flat)
     check_target_kb(target_kb, format)
     data, found = encode_within(lambda q: encode_image(lambda: image, picture, format, q), target_kb, quality, format)
     _LOG.info("quality %d: %d bytes", found, len(data))
@@ -190,10 +198,19 @@ def encode_picture(
 
 
 def encode_image(
-    image: Callable[[], Any], frame: Picture, format: str, quality: int | None, png_level: int | None = None
+    image: Callable[[], Any],
+    frame: Picture,
+    format: str,
+    quality: int | None,
+    png_level: int | None = None,
+    *,
+    flat: bool = False,
 ) -> bytes:
-    """Encode what `image` returns, an image of libvips that `describe` made, with the metadata of `frame`."""
-    operation, options = save_options(frame, format, quality, png_level)
+    """Encode what `image` returns, an image of libvips that `describe` made, with the metadata of `frame`.
+
+    flat: As for `save_options`.
+    """
+    operation, options = save_options(frame, format, quality, png_level, flat=flat)
     try:
         data: bytes = attempt(lambda: pyvips.Operation.call(f"{operation}_buffer", image(), **options))
     except VipsError as error:
@@ -238,9 +255,13 @@ def describe(image: Any, picture: Picture, format: str) -> Any:
 
 
 def save_options(
-    picture: Picture, format: str, quality: int | None, png_level: int | None
+    picture: Picture, format: str, quality: int | None, png_level: int | None, *, flat: bool = False
 ) -> tuple[str, dict[str, Any]]:
-    """The operation of libvips that encodes `format`, such as "pngsave", and its options."""
+    """The operation of libvips that encodes `format`, such as "pngsave", and its options.
+
+    flat: Whether it is drawn in flat colors: without a `quality`, formats of `LOSSLESS_IF_FLAT` then lose nothing.
+    """
+    exact = flat and quality is None and format in LOSSLESS_IF_FLAT
     common: dict[str, Any] = {"keep": "icc:xmp:exif" if needs_exif_item(picture, format) else "icc:xmp"}
     source = picture.jpeg if format == "jpeg" and quality is None else None
     q = quality or (FORMATS[format].quality if source is None else source.quality)
@@ -251,10 +272,13 @@ def save_options(
         subsampled = picture.jpeg is not None and picture.jpeg.subsampled
         return "jpegsave", {"Q": q, "subsample_mode": "on" if subsampled else "off", **common}
     if format == "webp":
-        return "webpsave", {"Q": q, "smart_subsample": True, **common}
+        return "webpsave", {**({"lossless": True} if exact else {"Q": q, "smart_subsample": True}), **common}
     if format == "avif":
         bits = 12 if picture.depth == 16 else 8
-        return "heifsave", {"Q": q, "compression": "av1", "bitdepth": bits, "subsample_mode": "off", **common}
+        if exact and picture.pixels.shape[2] == 1:  # `lossless` would make it RGB; there is no chroma to lose
+            q = _BEST_AVIF
+        coding = {"lossless": True} if exact and picture.pixels.shape[2] == 3 else {"Q": q, "subsample_mode": "off"}
+        return "heifsave", {"compression": "av1", "bitdepth": bits, **coding, **common}
     dtype, channels = levels_type(picture, format)
     size = picture.pixels.shape[0] * picture.pixels.shape[1] * channels * dtype.itemsize
     return "tiffsave", {

@@ -19,12 +19,13 @@ from typing import Any, BinaryIO
 
 from upres.errors import OutputError
 from upres.images.embed import add_to_tiff, embed, head_is_complete
+from upres.images.flat import FlatShare
 from upres.images.icc import Levels
 from upres.images.picture import Picture
 from upres.images.raw_tiff import RawTiff
 from upres.images.target_size import encode_within
 from upres.images.vips import VipsError, attempt_once, begin_pixels, load, pyvips
-from upres.images.write import check_target, check_writable, encode_image, save_options
+from upres.images.write import LOSSLESS_IF_FLAT, check_target, check_writable, encode_image, save_options
 from upres.system.files import open_atomic, output_error, partial_path, write_atomic
 
 WHOLE_FORMATS = ("webp", "avif")  # whose encoders hold the whole picture
@@ -45,8 +46,8 @@ def write_rows(
 
     frame: The picture; of its pixels and alpha only the shapes are read.
     bands: The levels of `levels_to_write`, h' w c, from the top; up to three are alive at a time.
-    target, format, quality, png_level, target_kb: As for `write_picture`. For a `target_kb` the levels go to a file
-        beside the target first, from which each quality is tried.
+    target, format, quality, png_level, target_kb: As for `write_picture`. For a `target_kb`, and for WebP and AVIF
+        without a quality, the levels go to a file beside the target first: what it takes depends on all of them.
 
     Raises `OutputError` if the target cannot be written, and what `bands` raises; the target is then unchanged.
     """
@@ -54,8 +55,8 @@ def write_rows(
     check_writable(format, height, width, frame.depth)
     check_target(target)
     begin_pixels()
-    if target_kb is not None:
-        _write_within(frame, bands, target, format, quality, target_kb)
+    if target_kb is not None or (quality is None and format in LOSSLESS_IF_FLAT):
+        _write_collected(frame, bands, target, format, quality, target_kb)
         return
     with open_atomic(target) as file:
         encoder = _Encoder(frame, format, quality, png_level, file)
@@ -78,23 +79,26 @@ def _all_rows(bands: Iterable[Levels], height: int) -> Iterator[Levels]:
         raise OutputError(f"the encoder got {rows} of {height} rows; please report it")
 
 
-def _write_within(
-    frame: Picture, bands: Iterable[Levels], target: Path, format: str, quality: int | None, target_kb: int
+def _write_collected(
+    frame: Picture, bands: Iterable[Levels], target: Path, format: str, quality: int | None, target_kb: int | None
 ) -> None:
-    raw, kept = RawTiff(frame, format), partial_path(target)
+    """Keep the levels in a file beside the target, and encode it once all of them are known."""
+    raw, kept, share = RawTiff(frame, format), partial_path(target), FlatShare()
     try:
         try:
             with kept.open("wb") as file:
                 file.write(raw.head)
                 for band in _all_rows(bands, frame.pixels.shape[0]):
+                    share.add(band)
                     file.write(raw.bytes_of(band))
         except OSError as error:
             raise output_error(target, error) from error
 
-        def encoded(quality: int) -> bytes:
-            return encode_image(lambda: raw.picture_of(load(kept, "tiffload", "error")), frame, format, quality)
+        def encoded(quality: int | None) -> bytes:
+            image = raw.picture_of(load(kept, "tiffload", "error"))
+            return encode_image(lambda: image, frame, format, quality, flat=share.is_flat)
 
-        data, _ = encode_within(encoded, target_kb, quality, format)
+        data = encoded(quality) if target_kb is None else encode_within(encoded, target_kb, quality, format)[0]
     finally:
         kept.unlink(missing_ok=True)
     write_atomic(target, data)

@@ -24,6 +24,7 @@ from upres.science.enlarge import Enlarger
 from upres.science.values import Statistics
 from upres.science.work import Progress, Share, Windows, as_record, plan_windows, result_ending
 from upres.system.files import commit_partial, output_error, partial_path
+from upres.system.packages import install_command
 from upres.system.text import first_line, parse_json, shown
 from upres.upscaling.plan import Plan
 from upres.upscaling.upscaler import Upscaler
@@ -70,8 +71,8 @@ class Dicom:
             raise InputError(f"{self.name} is compressed as {syntax.name}, which is not read; decompress it") from error
         if syntax.is_encapsulated and not decoder.is_available:
             raise InputError(
-                f"{self.name} is compressed as {syntax.name}, for which no decoder is installed; decompress it with "
-                "dcmdjpeg or gdcmconv, or install python-gdcm"
+                f"{self.name} is compressed as {syntax.name}, for which no decoder is installed; install python-gdcm "
+                f"({install_command('medical')}), or decompress it with dcmdjpeg"
             )
         colors = str(data.get("PhotometricInterpretation", ""))
         if colors not in (*_GRAY, *_COLORS, "PALETTE COLOR"):

@@ -61,10 +61,13 @@ class ResultFile:
     def __init__(self, file: Any) -> None:
         self.file = file
         self._lossy = file.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", "").lower().endswith(tuple(_LOSSY))
+        self._half = is_half(file)
         self._windows: list[tuple[Any, int]] = []
 
     def write(self, values: NDArray[Any], window: Any) -> None:
-        """Write all bands of a window, c h w."""
+        """Write all bands of a window, c h w; for a file of half precision they are rounded to it."""
+        if self._half:
+            values = _rounded_to_half(values)
         self.file.write(values, window=window)
         self._windows.append((window, zlib.crc32(np.ascontiguousarray(values).data)))
 
@@ -78,6 +81,18 @@ class ResultFile:
                 found = zlib.crc32(np.ascontiguousarray(file.read(window=window)).data)
                 if found != wanted and not self._lossy:
                     raise RasterioIOError("it reads back otherwise than it was written; the disk may be full")
+
+
+def is_half(file: Any) -> bool:
+    """Whether a file stores real numbers in half precision, which GDAL gives as float32."""
+    return file.dtypes[0] == "float32" and file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "16"
+
+
+def _rounded_to_half(values: NDArray[Any]) -> NDArray[Any]:
+    """Real numbers at half precision, as float32; those beyond its range become its largest, and infinite ones stay."""
+    most = np.finfo(np.float16).max
+    held = np.where(np.isfinite(values), np.clip(values, -most, most), values)
+    return held.astype(np.float16).astype(np.float32)
 
 
 @contextmanager
@@ -142,8 +157,8 @@ def _profile(source: Any, size: tuple[int, int]) -> dict[str, Any]:
             profile["predictor"] = structure.get("PREDICTOR", default if "PREDICTOR" in structure else "1")
         if compression in _LOSSY:
             profile |= {"WEBP_LOSSLESS": True} if compression == "webp" else {}
-    if "NBITS" in structure:
-        profile["NBITS"] = structure["NBITS"]
+    if is_half(source):
+        profile["NBITS"] = 16
     kinds = [kind.name for kind in source.colorinterp]
     if kinds[:3] == ["red", "green", "blue"]:
         profile.setdefault("photometric", "rgb")

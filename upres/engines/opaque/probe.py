@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from upres.engines.opaque.program import Program
-from upres.engines.opaque.runner import open_program, run_once
+from upres.engines.opaque.runner import from_range, open_program, run_once, run_program
 from upres.errors import EngineError, ModelError, UpresError
 from upres.graph.nodes import Array
 from upres.graph.opaque import WHOLE_PICTURE_PX, Kind, OpaqueModel
@@ -170,8 +170,11 @@ def _with_range(program: Program, model: OpaqueModel, inner: tuple[int, int]) ->
     if model.in_channels == model.out_channels:
         tried += [replace(tried[0], residual=True)]
     errors: list[float] = []
+    ran: dict[tuple[float, float], Array] = {}  # a run costs seconds, and only what is given in makes one
     for candidate in tried:
-        found = _pooled(run_once(program, candidate, smooth), model.scale)
+        if candidate.value_range not in ran:
+            ran[candidate.value_range] = run_program(program, candidate, smooth)
+        found = _pooled(from_range(ran[candidate.value_range], candidate, smooth), model.scale)
         expected = smooth if found.shape[1] == model.in_channels else smooth.mean(1, keepdims=True)
         errors.append(float(np.abs(found - expected)[inside].mean()) if np.isfinite(found).all() else np.inf)
     place = int(np.argmin(errors))

@@ -78,15 +78,25 @@ class FileRunner:
 
 def run_once(program: Program, model: OpaqueModel, lr: Array) -> Array:
     """Run the program on `lr` (1, c, h, w) in [0, 1]: convert to its value range and back, and pad what it crops."""
-    (low, high), (low_out, high_out) = model.value_range, model.output_range
+    return from_range(run_program(program, model, lr), model, lr)
+
+
+def run_program(program: Program, model: OpaqueModel, lr: Array) -> Array:
+    """What the program itself returns for `lr`, in its own range: the expensive half of `run_once`."""
+    low, high = model.value_range
     x = lr if (low, high) == (0.0, 1.0) else (low + lr * np.float32(high - low)).astype(np.float32)
     if model.cut_px:
         frame = (model.cut_px, model.cut_px)
         x = np.pad(x, ((0, 0), (0, 0), frame, frame), mode="reflect" if min(lr.shape[2:]) > 1 else "edge")
-    y = program(np.ascontiguousarray(x))
+    return program(np.ascontiguousarray(x))
+
+
+def from_range(y: Array, model: OpaqueModel, lr: Array) -> Array:
+    """A result of `run_program` in [0, 1]; of a network that gives a difference, with the picture added."""
+    low, high = model.output_range
     if model.residual:  # a difference has no offset
         repeated = lr.repeat(model.scale, axis=2).repeat(model.scale, axis=3)
-        return (y / np.float32(high_out - low_out) + repeated).astype(np.float32)
-    if (low_out, high_out) == (0.0, 1.0):
+        return (y / np.float32(high - low) + repeated).astype(np.float32)
+    if (low, high) == (0.0, 1.0):
         return y
-    return ((y - np.float32(low_out)) / np.float32(high_out - low_out)).astype(np.float32)
+    return ((y - np.float32(low)) / np.float32(high - low)).astype(np.float32)
