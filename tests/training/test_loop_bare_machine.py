@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from upres.training.data.shards import ShardWriter
+from upres.training.data.shard_writer import ShardWriter
 
 pytest.importorskip("torch")
 

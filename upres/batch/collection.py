@@ -21,10 +21,10 @@ from upres.batch.place import FolderPlace, Place, UrlPlace
 from upres.batch.plan import Planner, no_pictures
 from upres.batch.request import CollectionOptions, Request
 from upres.batch.search import folded, parse_shard, search
-from upres.batch.storage import Storage, is_url
 from upres.errors import InputError, UpresError, UsageError
 from upres.system.lock import FileGuard
 from upres.system.packages import version_of
+from upres.system.storage import Storage, is_url
 from upres.system.text import shown
 from upres.system.walk import folds_names
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from upres.batch.books import SUFFIXES, is_book
 from upres.batch.plan import PICTURE_SUFFIXES
 from upres.batch.request import Request
-from upres.batch.storage import is_url, without_query
 from upres.errors import UsageError
 from upres.science.open import has_picture
 from upres.system.folders import find_files, is_folder, own_results
+from upres.system.storage import is_url, without_query
 from upres.system.walk import stream_files
 
 

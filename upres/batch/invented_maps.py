@@ -12,10 +12,10 @@ from upres.batch.books import is_book
 from upres.batch.job import Job
 from upres.batch.paths import STDIO, make_folder
 from upres.batch.request import Request
-from upres.batch.storage import is_url
 from upres.errors import UsageError
 from upres.images.io import Picture, quantize, write_picture
 from upres.system.folders import is_folder
+from upres.system.storage import is_url
 from upres.system.text import shown
 from upres.upscaling.invented import BYTES_PER_PIXEL, draw_map, measured_words
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from upres.batch.journal_rows import DONE, OPEN, RUNNING, get
-from upres.batch.storage import is_url
 from upres.errors import UpresError
 from upres.images.io import read_header
 from upres.system.database import Database
+from upres.system.storage import is_url
 from upres.upscaling.output_size import OutputSize
 
 _OPEN_SAMPLE, _DONE_SAMPLE = 400, 100

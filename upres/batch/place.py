@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from upres.batch import record
-from upres.batch.storage import Storage
 from upres.system.files import sha256_of
 from upres.system.folders import exists, is_folder
+from upres.system.storage import Storage
 
 
 class Place(Protocol):

@@ -15,11 +15,11 @@ from upres.batch.journal_rows import OPEN, Item
 from upres.batch.model_memory import ModelMemory
 from upres.batch.paths import STDIO
 from upres.batch.reuse import take_over
-from upres.batch.storage import is_url
 from upres.batch.tasks import Answer, Setup, Task
 from upres.errors import EngineError, InputError, ModelError, OutputError, UpresError, UsageError
 from upres.system.files import sha256_of
 from upres.system.signals import is_interrupt
+from upres.system.storage import is_url
 
 _FEED = 16  # pictures that are claimed together
 _KINDS: dict[int, type[UpresError]] = {2: UsageError, 4: ModelError, 5: OutputError}

@@ -17,10 +17,10 @@ from upres.batch.measured import name_of
 from upres.batch.paths import STDIO, Destination
 from upres.batch.plan import PICTURE_SUFFIXES
 from upres.batch.request import Request
-from upres.batch.storage import Storage, is_url, without_query
 from upres.errors import UsageError
 from upres.science.open import has_picture
 from upres.system.folders import FOLDER_INSIDE, is_folder
+from upres.system.storage import Storage, is_url, without_query
 from upres.system.walk import StreamedFile, stream_files
 
 MISSING = -1  # in place of a size

@@ -17,10 +17,10 @@ from upres.batch.paths import Destination, InputFile
 from upres.batch.plan import Planner
 from upres.batch.request import Request
 from upres.batch.run import run_jobs
-from upres.batch.storage import Storage, is_url, without_query
 from upres.engines.options import EngineOptions
 from upres.engines.registry import DEVICES
 from upres.errors import InputError, UpresError
+from upres.system.storage import Storage, is_url, without_query
 
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,13 +15,13 @@ from upres.batch.pool_run import PoolRun, setup_of
 from upres.batch.process_pool import ProcessPool
 from upres.batch.ray_pool import RayPool
 from upres.batch.request import CollectionOptions, Request
-from upres.batch.storage import is_url
 from upres.cli.errors import say
 from upres.cli.job_exit import leave
 from upres.cli.job_words import TELL_FROM_S, tell_choices, tell_end, tell_left_out, tell_start
 from upres.cli.json_lines import JsonLines
 from upres.cli.progress import UpscaleProgress
 from upres.system.cores import usable_cores
+from upres.system.storage import is_url
 
 
 def run_collection(

@@ -40,7 +40,7 @@ def jobs(
 
     def work() -> int:
         from upres.batch.status import read_status
-        from upres.batch.storage import home_of, is_url
+        from upres.system.storage import home_of, is_url
 
         out = home_of(folder) if is_url(folder) else Path(folder)
         if as_json and as_csv:

@@ -25,9 +25,9 @@ _RECIPE = (
     "esrgan-psnr-x2|x4, real-esrnet-x2|x4, srresnet-x4; adversarial: esrgan-x2|x4, real-esrgan-x2|x4, bsrgan-x2|x4, "
     "compact-gan-x2|x4, compact-wild-x2|x4."
 )
-_DATA_HELP = "HR photographs, with subfolders, or shards; repeatable."
+_DATA_HELP = "HR photographs, with subfolders, or shards, also at s3://... or https://...; repeatable."
 _LR_HELP = "LR pictures of the same names, one for each --data. Default: made from HR."
-_VALID_HELP = "HR validation pictures. Default: five of --data."
+_VALID_HELP = "HR validation pictures, or shards. Default: five of --data."
 _VALID_LR_HELP = "LR pictures for --validation. Default: made from HR."
 _OUT_HELP = "The run's folder: run.toml, checkpoints, TensorBoard, model."
 _RESUME_HELP = "Continue the run in the folder given as RECIPE, or in --out, bit for bit."
@@ -40,7 +40,7 @@ def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help=_RECIPE)],
     data: Annotated[list[str] | None, _option(_DATA, "--data", "DIR[=WEIGHT]", _DATA_HELP)] = None,
     lr: Annotated[list[Path] | None, _option(_DATA, "--lr", "DIR", _LR_HELP)] = None,
-    validation: Annotated[Path | None, _option(_DATA, "--validation", "DIR", _VALID_HELP)] = None,
+    validation: Annotated[str | None, _option(_DATA, "--validation", "DIR", _VALID_HELP)] = None,
     validation_lr: Annotated[Path | None, _option(_DATA, "--validation-lr", "DIR", _VALID_LR_HELP)] = None,
     out: Annotated[Path | None, _option(_RUN, "--out", "DIR", _OUT_HELP)] = None,
     changes: Annotated[

@@ -23,7 +23,7 @@ class Given:
     recipe: str
     data: Sequence[str]
     lr: Sequence[Path]
-    validation: Path | None
+    validation: str | None
     validation_lr: Path | None
     out: Path | None
     changes: Sequence[str]
@@ -130,7 +130,7 @@ def _source(given: Given) -> tuple[RunFile, TrainConfig]:
 
 
 def folders(
-    data: Sequence[str], lr: Sequence[Path], validation: Path | None, validation_lr: Path | None
+    data: Sequence[str], lr: Sequence[Path], validation: str | None, validation_lr: Path | None
 ) -> tuple[tuple[Folder, ...], tuple[Folder, ...]]:
     """The training folders, and the validation folders, of the options."""
     from upres.training.data.roots import parse_root
@@ -146,7 +146,7 @@ def folders(
     found = tuple(Folder(hr=str(one.hr), lr=str(one.lr) if one.lr else None, weight=one.weight) for one in roots)
     if validation is None:
         return found, ()
-    return found, (Folder(hr=str(validation), lr=str(validation_lr) if validation_lr else None),)
+    return found, (Folder(hr=validation, lr=str(validation_lr) if validation_lr else None),)
 
 
 def check_sources(plan: RunPlan) -> None:

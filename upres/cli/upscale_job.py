@@ -18,7 +18,6 @@ from upres.batch.paths import STDIO, Destination, choose_destination
 from upres.batch.plan import prepare
 from upres.batch.request import CollectionOptions, Request
 from upres.batch.run import run_jobs
-from upres.batch.storage import home_of, is_url
 from upres.cli.download import have_models
 from upres.cli.engine_options import tell_measurements
 from upres.cli.errors import INPUT_FAILED
@@ -29,6 +28,7 @@ from upres.cli.progress import UpscaleProgress
 from upres.errors import OutputError, UsageError
 from upres.images.io import WRITABLE_FORMATS, read_source, set_threads
 from upres.images.target_size import check_target_kb
+from upres.system.storage import home_of, is_url
 
 
 def run_request(request: Request, encoding: Encoding, options: CollectionOptions, as_json: bool, debug: bool) -> int:

@@ -44,7 +44,7 @@ def verify(
     """
 
     def work() -> int:
-        from upres.batch.storage import is_url
+        from upres.system.storage import is_url
 
         if Path(result).is_dir() or (is_url(result) and source is None):
             if source is not None or model is not None:
@@ -60,7 +60,7 @@ def verify(
 
 def _local(text: str, stack: ExitStack) -> Path:
     """The file; one at a URL is fetched, and removed by `stack`."""
-    from upres.batch.storage import Storage, is_url, without_query
+    from upres.system.storage import Storage, is_url, without_query
 
     if not is_url(text):
         return Path(text)
@@ -72,9 +72,9 @@ def _local(text: str, stack: ExitStack) -> Path:
 def _check_folder(text: str) -> int:
     from upres.batch.place import UrlPlace
     from upres.batch.status import read_status
-    from upres.batch.storage import home_of, is_url
     from upres.batch.verify import check_folder
     from upres.cli.progress import JobProgress, counted
+    from upres.system.storage import home_of, is_url
 
     folder, place = (home_of(text), UrlPlace(text)) if is_url(text) else (Path(text), None)
     total, faults = read_status(folder).pictures["done"], 0

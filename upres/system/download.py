@@ -191,7 +191,7 @@ class _Download:
                 offset = 0  # no range support, or the file has changed: start over
             elif response.status_code != 206 or not offset:
                 raise RequestFailed(f"the server answered {response.status_code} {response.reason_phrase}".rstrip())
-            total = _total(response, offset)
+            total = total_bytes(response, offset)
             if total is not None and total != (self.source.bytes or total):
                 raise RequestFailed(f"the server declares {total} bytes, expected {self.source.bytes}")
             if not offset:
@@ -254,7 +254,7 @@ def open_stream(client: httpx.Client, url: str, headers: dict[str, str]) -> Gene
     raise RequestFailed(f"more than {_MAX_REDIRECTS} redirects")
 
 
-def _total(response: httpx.Response, offset: int) -> int | None:
+def total_bytes(response: httpx.Response, offset: int) -> int | None:
     """The size of the whole file by its headers. Raises if a 206 answer does not begin at `offset`."""
     if response.status_code == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))

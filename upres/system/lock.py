@@ -37,6 +37,26 @@ class FileGuard:
             self._lock.release()
 
 
+@contextmanager
+def one_at_a_time(path: Path) -> Generator[None]:
+    """Wait until no other process holds the lock file, and hold it. It stays, for others may wait for it.
+
+    Raises `OutputError`.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def is_held(path: Path) -> bool:
     """Whether a process holds the lock file. One that nobody holds is removed."""
     try:

@@ -111,7 +111,7 @@ def train(
         torch.set_num_threads(max(1, config.threads // ranks.count))
 
     # Data. The batch of a step is a pure function of (seed, step).
-    pictures = load_training_set(config, plan.data, plan.validation)
+    pictures = load_training_set(config, plan.data, plan.validation, say)
     for words in (*(f"left out: {words}" for words in pictures.left_out), *pictures.notes):
         say(words)
     config = replace(

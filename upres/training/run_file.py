@@ -19,11 +19,12 @@ from msgspec import Meta, Struct, structs
 
 from upres.errors import DataError, UsageError, nearest
 from upres.models.catalog import is_path
+from upres.system.storage import is_url
 from upres.system.structs import Path as KeyPath
 from upres.system.structs import convert, unknown
 from upres.training.config import TrainConfig, plain_config
 from upres.training.config_changes import change_config, check_config, shrink_config
-from upres.training.data.roots import Root, as_roots
+from upres.training.data.roots import Root, as_roots, place_of
 from upres.training.plan import Launch, PretrainedFiles, RunPlan
 from upres.training.recipes import RECIPES, resolve_recipe
 from upres.training.references import is_own
@@ -36,7 +37,7 @@ _Text = Annotated[str, Meta(min_length=1, description="a string")]
 
 
 class Folder(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[[data]]`, `[validation]`: HR pictures or shards, and their LR pictures if these are files."""
+    """`[[data]]`, `[validation]`: HR pictures, or shards (also at a URL), and their LR pictures if these are files."""
 
     hr: _Text
     lr: _Text | None = None
@@ -152,7 +153,7 @@ def _map_paths(file: RunFile, moved: Callable[[str], str]) -> RunFile:
     """`file` with every relative path replaced by `moved` of it; names of models stay."""
 
     def path(text: str | None) -> str | None:
-        return text if text is None or Path(text).expanduser().is_absolute() else moved(text)
+        return text if text is None or is_url(text) or Path(text).expanduser().is_absolute() else moved(text)
 
     def model(text: str | None) -> str | None:
         return path(text) if text is not None and is_path(text) and not re.search(r"[>,]", text) else text
@@ -177,7 +178,7 @@ def _map_paths(file: RunFile, moved: Callable[[str], str]) -> RunFile:
 
 
 def _roots(folders: Sequence[Folder]) -> tuple[Root, ...]:
-    return tuple(Root(Path(one.hr), Path(one.lr) if one.lr else None, one.weight) for one in folders)
+    return tuple(Root(place_of(one.hr), Path(one.lr) if one.lr else None, one.weight) for one in folders)
 
 
 def data_of(file: RunFile) -> tuple[tuple[Root, ...], tuple[Root, ...] | None]:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from upres.errors import DataError, OutputError
-from upres.training.data.shards import INDEX, Entry, ShardWriter, begin, is_shards, open_shards, strangers
+from upres.training.data.shard_writer import ShardWriter, begin, strangers
+from upres.training.data.shards import INDEX, Entry, is_shards, open_shards
 
 
 def crops(channels: int = 3, dtype: type = np.uint8) -> list[np.ndarray]:

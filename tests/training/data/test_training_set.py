@@ -17,7 +17,7 @@ from upres.images.resize import imresize
 from upres.training.config import TrainConfig
 from upres.training.data.images import draw_weights, load_pairs
 from upres.training.data.roots import Root
-from upres.training.data.shards import ShardWriter
+from upres.training.data.shard_writer import ShardWriter
 from upres.training.data.training_set import load_training_set
 
 CONFIG = TrainConfig(recipe="test", scale=2, patch_px=8, hr_scales=(1.0,))

@@ -20,7 +20,8 @@ from upres.training.data.duplicates import Signature, find_duplicates, signature
 from upres.training.data.excerpts import Excerpts
 from upres.training.data.images import Levels, center, convert, find_pictures, read_levels, reduced
 from upres.training.data.keypoints import Keypoints, check_opencv, keypoints
-from upres.training.data.shards import Entry, ShardWriter, begin, is_shards, strangers
+from upres.training.data.shard_writer import ShardWriter, begin, strangers
+from upres.training.data.shards import Entry, is_shards
 
 _VALIDATION_PX: Final = 1024  # maximum side of a validation picture, whose center is used
 Progress = Callable[[str, int, int], None]

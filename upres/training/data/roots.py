@@ -5,19 +5,23 @@ folder are reported before anything is loaded.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from upres.errors import DataError, InputError, UsageError
+from upres.system.storage import is_url
 from upres.training.config import TrainConfig
 from upres.training.data.images import (
     Levels,
     convert,
     find_pictures,
 )
+from upres.training.data.remote_shards import open_remote
 from upres.training.data.shards import Shards, is_shards, open_shards
 
+_WEIGHT = re.compile(r"[0-9.]{1,8}")  # after a URL with a query, whose values may be any
 File = tuple[Path, Path | None]  # the HR file and its LR file
 
 
@@ -25,12 +29,12 @@ File = tuple[Path, Path | None]  # the HR file and its LR file
 class Root:
     """A folder of training or validation pictures.
 
-    hr: HR pictures or shards.
+    hr: HR pictures or shards; a string is the URL of shards.
     lr: their LR pictures; None: made from HR.
     weight: how often it is sampled, relative to the other roots.
     """
 
-    hr: Path
+    hr: Path | str
     lr: Path | None = None
     weight: float = 1.0
 
@@ -57,12 +61,12 @@ class Kind:
 
 
 def parse_root(text: str, lr: Path | None = None) -> Root:
-    """Parse `"photos"` or, with a weight, `"photos=3"`; an existing folder whose name holds a "=" counts whole. Raises
-    `UsageError`.
+    """Parse `"photos"` or, with a weight, `"photos=3"`; an existing folder whose name holds a "=" counts whole, and so
+    does the query of a URL. Raises `UsageError`.
     """
     folder, separator, weight = text.rpartition("=")
-    if not separator or Path(text).exists():
-        return Root(Path(text), lr)
+    if not separator or Path(text).exists() or (is_url(text) and "?" in text and not _WEIGHT.fullmatch(weight)):
+        return Root(place_of(text), lr)
     try:
         value = float(weight)
     except ValueError:
@@ -71,26 +75,33 @@ def parse_root(text: str, lr: Path | None = None) -> Root:
         raise UsageError(
             f"`data` takes DIR or DIR=WEIGHT with a weight above 0, got {text!r}, which is not a folder either"
         )
-    return Root(Path(folder), lr, value)
+    return Root(place_of(folder), lr, value)
+
+
+def place_of(text: str) -> Path | str:
+    """A folder, or the URL of shards as it was given."""
+    return text if is_url(text) else Path(text)
 
 
 def as_roots(given: Path | Sequence[Root]) -> Sequence[Root]:
     return [Root(given)] if isinstance(given, Path) else given
 
 
-def open_root(root: Root, config: TrainConfig, parameter: str, lr_parameter: str) -> Opened:
-    """The contents of a root, names and sizes checked, nothing decoded yet."""
+def open_root(
+    root: Root, config: TrainConfig, parameter: str, lr_parameter: str, say: Callable[[str], None] = lambda _: None
+) -> Opened:
+    """The contents of a root, names and sizes checked, nothing decoded yet. say: told how far shards are fetched."""
     if root.lr is not None and config.degradation:
         raise UsageError(
             f"`{lr_parameter}={root.lr}` cannot be combined with degradation={config.degradation}, which makes LR from "
             "HR"
         )
-    if root.hr.is_dir() and is_shards(root.hr):
+    if isinstance(root.hr, str) or (root.hr.is_dir() and is_shards(root.hr)):
         if root.lr is not None:
             raise UsageError(
                 f"{root.hr} holds shards, whose LR is made from HR: give `{lr_parameter}` with folders of pictures only"
             )
-        shards = open_shards(root.hr)
+        shards = open_remote(root.hr, say) if isinstance(root.hr, str) else open_shards(root.hr)
         if parameter == "validation" and not shards.validation:
             raise DataError(
                 f"the shards in {root.hr} hold no validation pictures: give `{parameter}` a folder of pictures"

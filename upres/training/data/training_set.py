@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +37,21 @@ _HELD_OUT = 5  # pictures held out for validation if no folder is given
 
 
 def load_training_set(
-    config: TrainConfig, roots: Path | Sequence[Root], validation: Path | Sequence[Root] | None
+    config: TrainConfig,
+    roots: Path | Sequence[Root],
+    validation: Path | Sequence[Root] | None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> TrainingSet:
     """Load all pictures of a run. Without `validation`, five pictures of the folders and the validation pictures of
-    shards are held out.
+    shards are held out. say: told how far shards at URLs are fetched.
 
     Training pairs have `lr` None if the recipe degrades, and those of shards always; validation pairs have the
     MATLAB-equal LR, or the LR file. Raises `DataError` for unusable data, `UsageError` for options that contradict each
     other.
     """
-    opened = [open_root(root, config, "data", "lr") for root in as_roots(roots)]
+    opened = [open_root(root, config, "data", "lr", say) for root in as_roots(roots)]
     given = (
-        [open_root(root, config, "validation", "validation_lr") for root in as_roots(validation)]
+        [open_root(root, config, "validation", "validation_lr", say) for root in as_roots(validation)]
         if validation is not None
         else None
     )

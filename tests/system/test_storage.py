@@ -13,16 +13,22 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.tiny import noise, picture
+from tests.tiny import compact_file, noise, picture
 from upres.batch.journal import NAME
-from upres.batch.storage import Storage, home_of, is_url
 from upres.errors import EngineError, InputError
 from upres.images.io import encode_picture, read_header
+from upres.system.storage import Storage, home_of, is_url
 
 PICTURES = {
     f"in/{name}": encode_picture(picture(noise(6, 7 + i)), "png") for i, name in enumerate(("a.png", "deep/b.png"))
 }
 Command = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny network of scale 2."""
+    return compact_file(tmp_path_factory.mktemp("model") / "tiny-x2.safetensors", 2)
 
 
 @pytest.fixture
@@ -97,7 +103,7 @@ def test_a_bucket_that_is_busy_works_in_the_end(
 ) -> None:
     from moto.server import DomainDispatcherApplication
 
-    from upres.batch import storage
+    from upres.system import storage
 
     monkeypatch.setattr(storage, "_WAITS_S", (0.0, 0.0, 0.0))
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # so that it is upres that asks again
@@ -171,7 +177,7 @@ def site() -> Iterator[str]:
 def test_pictures_on_a_web_server(
     site: str, model: Path, tmp_path: Path, upres: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from upres.batch import storage
+    from upres.system import storage
 
     monkeypatch.setattr(storage, "_WAITS_S", (0.0, 0.0, 0.0))
     _Site.files, _Site.busy = {"/a.png": PICTURES["in/a.png"], "/deep/b.png": PICTURES["in/deep/b.png"]}, 2
@@ -239,7 +245,7 @@ def memory() -> Iterator[Any]:
 
 @pytest.mark.extras
 def test_a_server_that_is_busy_is_asked_again(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from upres.batch import storage
+    from upres.system import storage
 
     monkeypatch.setattr(storage, "_WAITS_S", (0.0, 0.0, 0.0))
     memory.pipe_file("/in/a.png", PICTURES["in/a.png"])

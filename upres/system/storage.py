@@ -1,4 +1,4 @@
-"""Pictures and results in object stores and on web servers, by fsspec (`upres[cloud]`): s3://, gs://, http(s)://.
+"""Pictures, results and shards in object stores and on web servers, by fsspec (`upres[cloud]`): s3://, gs://, http(s)://.
 
 What is read or written is one whole object. An object store shows an object when all of it is there; elsewhere it is
 written under another name and renamed.
@@ -33,6 +33,7 @@ MAX_BYTES = 1 << 30  # of a picture that is read
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 _PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 _WHOLE = ("s3", "s3a", "gs", "gcs", "az", "abfs")  # an object is there when all of it is
+_PIECE_BYTES = 8 << 20
 _WAITS_S = (0.5, 2.0, 5.0)  # between attempts
 
 
@@ -115,6 +116,21 @@ class Storage:
             raise InputError(f"{self.url} has {facts['size']:,} bytes, more than {MAX_BYTES:,}")
         data = self._try(lambda: self._files.cat_file(self._path, end=MAX_BYTES if facts.get("size") else None), "read")
         return data, _mark(facts)
+
+    def pieces(self, offset: int, size: int) -> Iterator[bytes]:
+        """The object from `offset` on, in pieces of a few megabytes. Raises `InputError`, also if it has not `size`
+        bytes.
+        """
+        found = int(self._try(lambda: self._files.info(self._path), "read").get("size") or 0)
+        if found != size:
+            raise InputError(f"{self.url} has {found:,} bytes, expected {size:,}")
+        while offset < size:
+            end = min(offset + _PIECE_BYTES, size)
+            piece = self._try(partial(self._files.cat_file, self._path, start=offset, end=end), "read")
+            if len(piece) != end - offset:
+                raise InputError(f"{self.url}: the store sent {len(piece):,} bytes, asked for {end - offset:,}")
+            yield piece
+            offset = end
 
     def exists(self, name: str) -> bool:
         """Whether there is an object of that name below the URL. Raises `OutputError`."""
