@@ -83,7 +83,12 @@ _SETTINGS = (
 _SHORT_RUN = ("--device", "cpu", "--steps", "8", *(word for one in _SETTINGS for word in ("--set", one)))
 _TRAINED = "run/model.safetensors"
 JOBS = (
-    Job("folder", ("upscale", "in", "-r", "-n", "net.safetensors", "-o", "out", "--threads", "1"), "out"),
+    Job(
+        "folder",
+        ("upscale", "in", "-r", "-n", "net.safetensors", "-o", "out", "--threads", "1"),
+        "out",
+        ("--retry-failed",),
+    ),
     Job("jpeg", ("upscale", "in/a.png", "-n", "net.safetensors", "-o", "one.jpg"), "one.jpg"),
     Job("degrade", ("degrade", "in", "-r", "-o", "low", "-s", "2", "--seed", "3"), "low"),
     Job("book", ("upscale", "book.cbz", "-n", "net.safetensors", "-o", "large.cbz", "--threads", "1"), "large.cbz"),
@@ -281,7 +286,12 @@ def soak(minutes: float, seed: int, out: Path, say: Callable[[str], None]) -> tu
         say(f"undisturbed: {', '.join(f'{job} {seconds:.1f} s' for job, seconds in state.seconds.items())}")
         arguments = [str(folder / path) for path in ("net.safetensors", "in/a.png", "damaged.png")]
         arguments.append(str(os.getpid()))
-        beside = subprocess.Popen([sys.executable, "-c", LIBRARY, *arguments], stdout=subprocess.PIPE, text=True)
+        beside = subprocess.Popen(
+            [sys.executable, "-c", LIBRARY, *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         memory: list[float] = []
         end = time.monotonic() + 60.0 * minutes
         try:

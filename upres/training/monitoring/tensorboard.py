@@ -8,6 +8,7 @@ from __future__ import annotations
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import TracebackType
@@ -20,6 +21,7 @@ from upres.metrics.psnr_ssim import psnr
 from upres.training.data.images import Levels, Pair
 from upres.training.monitoring.contact_sheet import Panel, contact_sheet, enlarge_nearest, missing_to_plot, write_png
 from upres.training.monitoring.curves import CURVE, plot_curves
+from upres.training.monitoring.thread_errors import told_once
 from upres.training.monitoring.validation import Quality, enlarge
 from upres.training.monitoring.weights_and_biases import WandbLog
 from upres.training.run import Run
@@ -59,6 +61,7 @@ class TrainingMonitor:
         self._writer: SummaryWriter | None = None
         self._wandb: WandbLog | None = None
         self._plots = False
+        self._quiet = ExitStack()
         if run.ranks.rank > 0:
             return
         if find_spec("tensorboard") is None:
@@ -69,7 +72,12 @@ class TrainingMonitor:
         else:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=first + 1)
+            self._quiet.enter_context(told_once())
+            try:
+                self._writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=first + 1)
+            except BaseException:
+                self._quiet.close()
+                raise
         if run.config.wandb:
             self._wandb = WandbLog(run)
         missing = missing_to_plot()
@@ -87,10 +95,13 @@ class TrainingMonitor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        if self._wandb is not None:
-            self._wandb.close()
+        try:
+            if self._writer is not None:
+                self._writer.close()
+            if self._wandb is not None:
+                self._wandb.close()
+        finally:
+            self._quiet.close()
 
     def back_to(self, step: int) -> None:
         """The run returns to `step`: hide what was logged after it."""
