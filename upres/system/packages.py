@@ -72,7 +72,7 @@ PACKAGES = (
     Package("pylibjpeg", "pylibjpeg", "2.0", "compressed DICOM", ("medical",)),
     Package("pylibjpeg-openjpeg", "openjpeg", "2.3", "DICOM in JPEG 2000", ("medical",)),
     Package("pyjpegls", "jpeg_ls", "1.4", "DICOM in JPEG-LS", ("medical",)),
-    Package("python-gdcm", "gdcm", "3.0.24", "DICOM in JPEG Lossless", ("medical",)),
+    Package("python-gdcm", "gdcm", "3.2.6", "DICOM in JPEG Lossless", ("medical",)),
     Package("pillow", "PIL", "10.3", "BMP, TGA, PSD; DICOM in JPEG", ("formats", "medical")),
     Package("imagecodecs", "imagecodecs", "2024.6.1", "JPEG 2000, Radiance HDR", ("formats",)),
     Package("pyjpegxl", "pyjpegxl", "0.3", "JPEG XL", ("formats",)),
