@@ -1,9 +1,12 @@
 """Whether the time told before a job is the time that it takes, for twenty jobs of different kinds.
 
-    UPRES_ASSETS=... python benchmarks/check_estimates.py [--only NUMBER,...] [--write]
+    UPRES_ASSETS=... python benchmarks/check_estimates.py [--only NUMBER,...] [--keep FILE] [--write]
+    python benchmarks/check_estimates.py --join FILE [--write]
 
 Each job is estimated and run in one process of its own, one after the other; on a machine that does nothing else, the
-estimate should be within 20 % of the time. --write puts the table under benchmarks/results/.
+estimate should be within 20 % of the time. --keep adds every job to a file when it has ended, and --join makes the
+table of such a file: on a machine that is quiet for minutes only they may be run a few at a time. --write puts the
+table under benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -52,10 +55,11 @@ def one(number: int) -> None:
 
     import numpy as np
 
+    from upres.batch.estimate import estimate_seconds
     from upres.batch.job import Encoding
     from upres.batch.plan import prepare
     from upres.batch.request import Request
-    from upres.batch.run import estimate_seconds, run_jobs
+    from upres.batch.run import run_jobs
     from upres.engines.sample_picture import sample
     from upres.images.io import Picture, write_picture
     from upres.upscaling.options import UpscaleOptions
@@ -84,40 +88,52 @@ def one(number: int) -> None:
     print(json.dumps({"told": told, "took": took}))
 
 
+def measure(number: int) -> dict[str, Any]:
+    """One job in a process of its own."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    command = [sys.executable, __file__, "--job", str(number)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        sys.exit(f"job {number} failed:\n{answer.stderr}")
+    return {"number": number, "load": load} | json.loads(answer.stdout.splitlines()[-1])
+
+
+def row(record: dict[str, Any]) -> str:
+    number: int = record["number"]
+    model, (height, width), given = JOBS[number]
+    words = " ".join(f"{name}={value}" for name, value in given.items())
+    times = f"{record['told']:.2f} | {record['took']:.2f} | {record['told'] / record['took']:.2f}"
+    return f"| {number}: {Path(model).stem} {width} x {height} {words} | {times} | {record['load']:.1f} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="NUMBERS", help="such as 0,4")
     parser.add_argument("--job", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="add every job to this file")
+    parser.add_argument("--join", type=Path, metavar="FILE", help="make the table of this file; nothing is run")
     parser.add_argument("--write", action="store_true", help="keep the table under benchmarks/results/")
     options = parser.parse_args()
     if options.job is not None:
         one(options.job)
         return
-    numbers = [int(text) for text in options.only.split(",")] if options.only else range(len(JOBS))
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    lines = [
-        f"Load average at the start {load:.1f}.",
-        "",
-        "| job | told, s | took, s | told / took |",
-        "|---|---|---|---|",
-    ]
-    good = 0
-    for number in numbers:
-        model, (height, width), given = JOBS[number]
-        answer = subprocess.run(
-            [sys.executable, __file__, "--job", str(number)], capture_output=True, text=True, check=False
-        )
-        if answer.returncode:
-            sys.exit(f"job {number} failed:\n{answer.stderr}")
-        found = json.loads(answer.stdout.splitlines()[-1])
-        ratio = found["told"] / found["took"]
-        good += 1 - WITHIN <= ratio <= 1 + WITHIN
-        words = " ".join(f"{name}={value}" for name, value in given.items())
-        times = f"{found['told']:.2f} | {found['took']:.2f} | {ratio:.2f}"
-        lines.append(f"| {number}: {Path(model).stem} {width} x {height} {words} | {times} |")
-        print(lines[-1], flush=True)
-    lines += ["", f"{good} of {len(numbers)} within {WITHIN:.0%}."]
-    print(lines[-1])
+    records: dict[int, dict[str, Any]] = {}  # the last of each number
+    if options.join is not None:
+        found = map(json.loads, options.join.read_text(encoding="utf-8").splitlines())
+        records = {record["number"]: record for record in found}
+    else:
+        numbers = [int(text) for text in options.only.split(",")] if options.only else range(len(JOBS))
+        for number in numbers:
+            records[number] = measure(number)
+            print(row(records[number]), flush=True)
+            if options.keep is not None:
+                with options.keep.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(records[number]) + "\n")
+    lines = ["| job | told, s | took, s | told / took | load before |", "|---|---|---|---|---|"]
+    lines += [row(records[number]) for number in sorted(records)]
+    good = sum(abs(record["told"] / record["took"] - 1) <= WITHIN for record in records.values())
+    lines += ["", f"{good} of {len(records)} within {WITHIN:.0%}."]
+    print("\n".join(lines))
     if options.write:
         today = datetime.date.today()
         result = ROOT / "benchmarks" / "results" / f"estimates_{platform.machine()}_{today:%Y%m}.md"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from upres.cli import process
 from upres.cli.streams import make_ready
 from upres.system.signals import end_at_once
 
@@ -32,5 +33,16 @@ def main() -> None:
         finish(exit_code_of(stop))
 
 
+def run() -> None:
+    """The process of a command: `main`, and its end."""
+    process.begin()
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            process.end(end.code)
+        raise
+
+
 if __name__ == "__main__":
-    main()
+    run()

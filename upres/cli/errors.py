@@ -24,6 +24,7 @@ from typing import NoReturn
 
 import typer
 
+from upres.cli import process
 from upres.cli.command import as_options
 from upres.cli.streams import say_line, silence
 from upres.errors import UpresError
@@ -108,6 +109,7 @@ def words_for(error: BaseException) -> str:
 
 def verb_exit_code(work: Callable[[], int | None], debug: bool = False) -> int:
     """Run `work`, print errors to stderr and return the exit code. Exits and usage errors of typer pass through."""
+    process.imported()
     with signals.as_interrupts():
         try:
             return work() or DONE

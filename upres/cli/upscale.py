@@ -19,6 +19,7 @@ from upres.cli.engine_options import (
     plain,
 )
 from upres.cli.errors import DEBUG_HELP, ISOLATE_HELP, debug_enabled, run_verb
+from upres.cli.process import importing
 from upres.cli.size_options import (
     LOOK_PANEL,
     RESULT_PANEL,
@@ -247,12 +248,15 @@ def upscale(
     given = dict(locals())  # by the parameter names of the library
 
     def work() -> int:
-        from upres.batch.request import CollectionOptions, Request
-        from upres.system.memory import of_process
-        from upres.system.text import parse_bytes
-        from upres.upscaling.choose_model import AUTO
-        from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
-        from upres.upscaling.output_size import OutputSize
+        with importing():
+            from upres.batch.job import Encoding
+            from upres.batch.request import CollectionOptions, Request
+            from upres.cli.upscale_job import run_request
+            from upres.system.memory import of_process
+            from upres.system.text import parse_bytes
+            from upres.upscaling.choose_model import AUTO
+            from upres.upscaling.options import OPTION_FIELDS, UpscaleOptions
+            from upres.upscaling.output_size import OutputSize
 
         if "" in inputs or out == "":
             raise UsageError("an input or -o is an empty string (an unset variable?); name a picture, a folder or -")
@@ -271,9 +275,6 @@ def upscale(
             books=books,
             allow_generative=allow_generative,
         )
-        from upres.batch.job import Encoding
-        from upres.cli.upscale_job import run_request
-
         if nice:
             from upres.system.priority import lower_priority
 

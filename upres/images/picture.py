@@ -24,7 +24,7 @@ NAMED_SUFFIXES = frozenset(
     }
 )
 _QUALITY = 95  # of a JPEG whose source was none
-_BLOCK_VALUES = 1 << 20  # rounded at a time: bounds memory at little overhead
+_BLOCK_VALUES = 1 << 16  # rounded at a time: they stay in a cache; the copy of a whole picture would not
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ import hashlib
 import json
 import logging
 import re
-import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from upres.errors import ModelError
 from upres.models.model import UNKNOWN_LICENSE, Model, is_archive, is_direct, is_package, must_accept, store_folder
@@ -26,6 +25,9 @@ from upres.system.download import Progress, fetch
 from upres.system.files import commit_partial, output_error, partial_path, write_atomic
 from upres.system.package_index import PackageFile
 from upres.system.text import parse_json
+
+if TYPE_CHECKING:
+    import zipfile
 
 _log = logging.getLogger(__name__)
 
@@ -158,6 +160,8 @@ def take_out(archive: Path, file: Source, target: Path) -> None:
 
     Entries of another declared size are not unpacked, and of no entry more bytes than that are.
     """
+    import zipfile  # not needed to run a model
+
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = [

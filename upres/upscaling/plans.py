@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from upres.errors import InputError
 from upres.upscaling.checked_network import CheckedNetwork
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Extras, Plan, make_plan
-from upres.upscaling.row_plan import RowJob, make_row_plan
 from upres.upscaling.tiled_run import TURNS
+
+if TYPE_CHECKING:
+    from upres.upscaling.row_plan import RowJob
 
 # By rows, larger tiles are hardly faster: they read less twice, but small ones stay in the caches, and memory is for
 # other programs too. The second amount is for pictures so wide that the first leaves tiles that read too much.
@@ -71,6 +74,8 @@ def plan_rows(networks: Sequence[CheckedNetwork], options: UpscaleOptions, job: 
 
     Raises `InputError` as `make_row_plan` does.
     """
+    from upres.upscaling.row_plan import make_row_plan
+
     chain = tuple(network.cost for network in networks)
     exact = options.engine_options.exact
     for usual in USUAL_BYTES if options.memory_bytes is None else ():

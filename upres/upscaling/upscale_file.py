@@ -6,21 +6,21 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upres.errors import InputError, OutputError, UsageError
 from upres.images.formats import FOREIGN_FORMATS
-from upres.images.icc import Levels
 from upres.images.io import WRITABLE_FORMATS, Header, Picture, read_header, read_picture, write_picture, writing_notes
-from upres.images.read_rows import open_rows
 from upres.images.target_size import check_target_kb
-from upres.images.write_rows import write_rows
 from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Plan
 from upres.upscaling.plans import whole_option
-from upres.upscaling.row_plan import RowJob
 from upres.upscaling.tiled_run import Progress, watched
 from upres.upscaling.upscaler import Upscaler
+
+if TYPE_CHECKING:
+    from upres.images.icc import Levels
 
 WHOLE_BYTES = 128 << 20  # of arrays: smaller pictures are whole in memory, and the next one is read meanwhile
 
@@ -45,6 +45,8 @@ def plan_file(upscaler: Upscaler, header: Header, size: OutputSize, format: str)
         if plan is None:
             raise InputError(f"{refusal}. {option} needs the whole picture in memory") from refusal
         return plan
+    from upres.upscaling.row_plan import RowJob
+
     job = RowJob(
         header.height,
         header.width,
@@ -96,6 +98,9 @@ def run_file_by_rows(
 
     Raises as `read_picture`, `Upscaler` and `write_picture` do.
     """
+    from upres.images.read_rows import open_rows
+    from upres.images.write_rows import write_rows
+
     picture = (
         open_rows(source, max_pixels=max_pixels) if header.by_rows else read_picture(source, max_pixels=max_pixels)
     )

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,8 @@ from upres.graph.opaque import Network
 from upres.images import convert
 from upres.images.convert import Kind
 from upres.images.io import Picture
-from upres.images.read_rows import PictureRows
-from upres.images.write import Levels
 from upres.system.memory import available_bytes
 from upres.upscaling.auto import AutoModel
-from upres.upscaling.by_rows import enlarge_rows
 from upres.upscaling.chain import Model, open_chain
 from upres.upscaling.checked_network import CheckedNetwork, chain_notes
 from upres.upscaling.choose_model import AUTO
@@ -32,10 +29,14 @@ from upres.upscaling.options import UpscaleOptions
 from upres.upscaling.output_size import OutputSize
 from upres.upscaling.plan import Plan
 from upres.upscaling.plans import PictureSize, plan_rows, plan_whole
-from upres.upscaling.row_plan import RowJob
 from upres.upscaling.speeds import CALIBRATION_MACS, MOST_PX, Speeds
 from upres.upscaling.tiled_run import Meter, Progress, watched
 from upres.upscaling.true_size import at_true_size
+
+if TYPE_CHECKING:  # what works by rows is imported when a picture needs it
+    from upres.images.read_rows import PictureRows
+    from upres.images.write import Levels
+    from upres.upscaling.row_plan import RowJob
 
 Array = NDArray[np.float32]
 _FREE_SHARE = 0.8  # of the free memory; the rest is left for codecs and other programs
@@ -165,8 +166,7 @@ class Upscaler:
         """
         if scale is not None and size is not None:
             raise UsageError("`scale` and `size` exclude each other; set one of them")
-        target = OutputSize(factor=scale) if scale is not None else size
-        watch = watched(progress, cancel)
+        target, watch = OutputSize(factor=scale) if scale is not None else size, watched(progress, cancel)
         return convert.keep_kind(picture, lambda given: self._run(given, target, watch))
 
     def map(
@@ -191,11 +191,10 @@ class Upscaler:
         lr: h w c in [0, 1], c 1 or 3. progress: As for a call.
         Returns h*scale w*scale c, not clipped. Notes about tiles are logged.
         """
-        height, width, channels = lr.shape
         begin_engine()
         with self._open():
             self._choose(Picture(lr), None)
-            plan = self.plan(height, width, channels=channels, size=OutputSize(factor=float(self.scale)))
+            plan = self.plan(*lr.shape[:2], channels=lr.shape[2], size=OutputSize(factor=float(self.scale)))
             meter = self._begin(plan, progress)
             sr = run_passes(np.ascontiguousarray(lr, np.float32), self.networks, plan, self.options, meter)
             meter.finish()
@@ -226,6 +225,8 @@ class Upscaler:
         progress: Progress | None = None,
     ) -> tuple[str, ...]:
         """Enlarge a picture; `write` gets the result without pixels, and its bands from the top. Returns the notes."""
+        from upres.upscaling.by_rows import enlarge_rows
+
         begin_engine()
         with self._open():
             meter = self._begin(plan, progress)

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.weights.ncnn_file import find_pair
 from upres.weights.safetensors import SHA256_KEY as SHA256_KEY
 from upres.weights.safetensors import read_safetensors
 from upres.weights.safetensors import write_safetensors as write_safetensors
@@ -31,10 +30,6 @@ def read_weights(path: Path, *, discriminator: bool = False) -> dict[str, NDArra
     `state_dict`, ...), or else the whole; with `discriminator` the first of those that hold a discriminator. Tied
     tensors are one array. Raises ModelError, and nothing else, for whatever is wrong with the file.
     """
-    if _is_file(path) and find_pair(path) is not None:
-        raise ModelError(
-            f"model file {path}: it is an ncnn network, whose weights have no names. upres.load_model reads it"
-        )
     try:
         status = path.stat()
         data = path.read_bytes() if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES else None
@@ -42,6 +37,13 @@ def read_weights(path: Path, *, discriminator: bool = False) -> dict[str, NDArra
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ModelError(f"model file {path}: it cannot be read ({reason}). Check its path and permissions") from error
     if data is not None:
+        if not _is_safetensors(data):
+            from upres.weights.ncnn_file import find_pair  # not needed for bundled models
+
+            if find_pair(path) is not None:
+                raise ModelError(
+                    f"model file {path}: it is an ncnn network, whose weights have no names. upres.load_model reads it"
+                )
         return parse_weights(data, str(path), discriminator=discriminator)
     found = "a folder" if stat.S_ISDIR(status.st_mode) else f"{status.st_size:,} bytes large"
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
@@ -52,17 +54,14 @@ def read_weights(path: Path, *, discriminator: bool = False) -> dict[str, NDArra
     )
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except ValueError:  # a path with a zero byte in it
-        return False
+def _is_safetensors(data: bytes) -> bool:
+    return data[8:9] == b"{" and data[4:8] == b"\0\0\0\0"  # a header of less than 4 GiB
 
 
 def parse_weights(data: bytes, name: str, *, discriminator: bool = False) -> dict[str, NDArray[np.generic]]:
     """The state dict in the bytes of a model file that messages call `name`; the rest is as in `read_weights`."""
     origin = Origin(name, len(data))
-    if data[8:9] == b"{" and data[4:8] == b"\0\0\0\0":  # a header of less than 4 GiB
+    if _is_safetensors(data):
         return read_safetensors(data, origin)
     # not needed for bundled models
     from upres.weights.torch_file import DISCRIMINATOR_WRAPPERS, STREAM_START, WRAPPERS, read_stream, read_zip

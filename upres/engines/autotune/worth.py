@@ -7,7 +7,7 @@ from pathlib import Path
 
 from upres.engines.options import EngineOptions
 from upres.graph.graph import Graph
-from upres.graph.nodes import Conv
+from upres.graph.nodes import Concat, Conv
 from upres.system.download import cache_folder
 from upres.system.packages import missing_modules
 
@@ -15,20 +15,23 @@ WORTH_MACS = 0.5e12  # 5 s of ncnn on two cores (benchmarks/results); measuring 
 
 
 # What runs before anything is measured. With compact-x4, 32 wide, a picture of 512 px took ONNX Runtime 0.77 of ncnn's
-# time (whole processes, AVX2; AMX 0.6); networks 64 wide are faster in ncnn (benchmarks/results). To load it takes
-# as long as this many multiply-adds.
+# time (whole processes, AVX2; AMX 0.6); stacks 64 wide are as fast in ncnn, RRDB-23 takes ONNX Runtime 0.66 to 0.7 of
+# ncnn's time on three processors (benchmarks/results). To load them takes as long as so many multiply-adds.
 _NARROW = 48
-_LOADING_MACS = 15e9
+_LOADING_MACS, _DENSE_LOADING_MACS = 15e9, 100e9
 
 
 def likely(graph: Graph, options: EngineOptions) -> str:
-    """The engine that is probably the fastest on the CPU: ncnn, or "onnx" for much work of a narrow network on x86."""
+    """The engine that is probably the fastest on the CPU: ncnn, or on x86 "onnx" for much work of a narrow network, and
+    for dense blocks, of which too large a picture would need memory or tiles that ncnn does without.
+    """
     asked_for = options.exact or options.precision not in ("auto", "fp32") or options.device not in ("auto", "cpu")
-    much = options.expected_px is not None and options.expected_px * graph.macs_per_pixel >= _LOADING_MACS
-    if asked_for or not much or platform.machine().lower() not in ("x86_64", "amd64"):
+    work = 0.0 if options.expected_px is None else options.expected_px * graph.macs_per_pixel
+    if asked_for or work < _LOADING_MACS or platform.machine().lower() not in ("x86_64", "amd64"):
         return "ncnn"
     widest = max((node.weight.shape[1] for node in graph.nodes if isinstance(node, Conv)), default=0)
-    return "ncnn" if widest > _NARROW or missing_modules("onnx") else "onnx"
+    dense = any(isinstance(node, Concat) for node in graph.nodes) and _DENSE_LOADING_MACS <= work < WORTH_MACS
+    return "ncnn" if (widest > _NARROW and not dense) or missing_modules("onnx") else "onnx"
 
 
 def choices_file() -> Path:

@@ -13,12 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
-from upres.graph.architectures import compact, described, ecbsr, plain, residual, rrdb, span, srresnet
-from upres.graph.architectures.keys import State, describe
+from upres.graph.architectures import compact, ecbsr, plain, residual, rrdb, span, srresnet
+from upres.graph.architectures.keys import DESCRIPTION_KEY, State, describe
 from upres.graph.graph import Graph
 
+
+def _described(state: State) -> Graph | None:
+    if DESCRIPTION_KEY not in state:
+        return None
+    from upres.graph.architectures import described  # whose parser takes longer to import than all other families
+
+    return described.find(state)
+
+
 FAMILIES: dict[str, Callable[[State], Graph | None]] = {
-    "networks that describe themselves (upres.graph)": described.find,
+    "networks that describe themselves (upres.graph)": _described,
     "RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN)": rrdb.find,
     "SRVGGNetCompact (compact, realesr-animevideov3)": compact.find,
     "SRResNet (SRGAN, as upres trains it)": srresnet.find,

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.errors import ModelError
+from upres.graph.architectures.keys import DESCRIPTION_KEY as KEY
 from upres.graph.architectures.keys import Keys, State
 from upres.graph.graph import Graph
 from upres.graph.nodes import Activate, Activation, Add, Concat, Conv, MaxPool, Mul, Node, Resample, Scale, with_inputs
 
-KEY = "upres.graph"
 _NAME = "described network"
 _MOST_BYTES = 2**22
 _INPUT = "input"

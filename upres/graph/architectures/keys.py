@@ -14,6 +14,8 @@ from upres.graph.nodes import Activation, Array, Conv
 State: TypeAlias = dict[str, NDArray[np.generic]]
 Layer: TypeAlias = tuple[Conv, Activation | None]  # a convolution and the activation behind it
 
+DESCRIPTION_KEY = "upres.graph"  # a tensor beside the weights of a network that describes itself (`described`)
+
 
 def named(stem: str, conv: Conv) -> State:
     """Weight and bias (zeros where it has none) of a convolution under the names that torch gives them."""
