@@ -214,3 +214,12 @@ def test_a_read_only_folder_is_read_and_not_written(tmp_path: Path) -> None:
             notes.write("DELETE FROM notes")
     finally:
         tmp_path.chmod(0o755)
+
+
+def test_a_schema_that_is_not_utf_8_is_damage(tmp_path: Path) -> None:
+    path = filled(tmp_path / "notes.db")
+    data = path.read_bytes()
+    at = data.index(b"CREATE TABLE notes")
+    path.write_bytes(data[:at] + b"CREATE TABLE \xb7\xb7\xb7\xb7\xb7 XXXXXXX" + data[at + 26 :])
+    with pytest.raises(DamagedError, match="is damaged"):
+        Database(path, ONE)

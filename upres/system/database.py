@@ -231,6 +231,8 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise self._error(error) from error
+        except UnicodeDecodeError as error:  # of what a damaged file says of itself
+            raise self._damaged("its text is not UTF-8") from error
 
     def _error(self, error: sqlite3.Error) -> Exception:
         code = _code(error)

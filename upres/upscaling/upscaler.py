@@ -21,7 +21,7 @@ from upres.images.convert import Kind
 from upres.images.io import Picture
 from upres.images.read_rows import PictureRows
 from upres.images.write import Levels
-from upres.system.memory import available_bytes
+from upres.system.memory import usable_bytes
 from upres.upscaling.auto import AutoModel
 from upres.upscaling.by_rows import enlarge_rows
 from upres.upscaling.chain import Model, open_chain
@@ -38,7 +38,6 @@ from upres.upscaling.tiled_run import Meter, Progress, watched
 from upres.upscaling.true_size import at_true_size
 
 Array = NDArray[np.float32]
-_FREE_SHARE = 0.8  # of the free memory; the rest is left for codecs and other programs
 
 
 @final
@@ -269,7 +268,7 @@ class Upscaler:
 
     def budget_bytes(self) -> int:
         """Memory that one picture may take in all, as of now."""
-        return self.options.memory_bytes or int(_FREE_SHARE * available_bytes())
+        return self.options.memory_bytes or usable_bytes()
 
     def macs_per_second(self, macs: float = CALIBRATION_MACS, workers: int = 1, most_px: int = MOST_PX) -> float:
         """Speed with `workers` tiles at once, measured once with gray ones of `most_px` a side, about `macs` in all."""
