@@ -38,6 +38,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True)
+def ordinary_scheduling() -> Iterator[None]:
+    """A library that makes this thread a real-time one (SVT-AV1 does, for root) lets nothing else run."""
+    yield
+    if sys.platform == "linux" and os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        pytest.fail("the test left its thread in real-time scheduling")
+
+
 @pytest.fixture(scope="session")
 def assets() -> Path:
     """The folder with data/test/{Set5,Set14,BSD100} and weights/; skips the test where UPRES_ASSETS is unset."""

@@ -14,6 +14,7 @@ from upres.errors import InputError, OutputError
 from upres.images import avif_sequence
 from upres.images.animation import count_frames, encode_animation, read_animation
 from upres.images.io import Picture, read_picture
+from upres.system.priority import no_real_time
 
 DELAYS = (100, 200, 30, 40)
 
@@ -54,7 +55,7 @@ def test_frames_times_repetitions_and_transparency_survive(plays: int, alpha: bo
 @pytest.mark.parametrize("bits", [8, 10])
 def test_a_file_of_ffmpeg_is_read(bits: int) -> None:
     file = io.BytesIO()
-    with av.open(file, "w", format="avif") as container:
+    with no_real_time(), av.open(file, "w", format="avif") as container:
         track = container.add_stream("libsvtav1", rate=10, options={"crf": "10", "preset": "10"})
         track.width, track.height, track.pix_fmt = 64, 64, "yuv420p" if bits == 8 else "yuv420p10le"
         for number in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -203,3 +204,13 @@ def test_narrow_pictures_in_hevc_do_not_end_the_process(tmp_path: Path, size: tu
     command = [sys.executable, "-c", script, str(tmp_path / "one.upres"), *map(str, size)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("codec", list(ENCODERS))
+@pytest.mark.skipif(sys.platform != "linux", reason="scheduling of Linux")
+def test_no_encoder_leaves_threads_in_real_time(codec: str) -> None:
+    """SVT-AV1 would, for root: nothing else of the machine ran then."""
+    context = encoding(codec, formats_of(codec)[0]).open()
+    policies = {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
+    del context
+    assert policies == {os.SCHED_OTHER}

@@ -21,6 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from upres.errors import InputError, OutputError, UsageError, nearest
+from upres.system.priority import no_real_time
 from upres.video.frames import Layout, layout_of
 from upres.video.source import Hdr
 
@@ -164,7 +165,8 @@ class Encoding:
         assert isinstance(context, VideoCodecContext)
         self.set(context)
         try:
-            context.open()
+            with no_real_time():
+                context.open()
         except FFmpegError as error:
             raise OutputError(
                 f"the encoder {self.codec} refuses {self.width} x {self.height} in {self.layout.name}: "

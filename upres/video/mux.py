@@ -21,6 +21,7 @@ from av.stream import Stream
 
 from upres.errors import OutputError
 from upres.system.files import commit_partial, output_error, partial_path
+from upres.system.priority import no_real_time
 from upres.video.encoder import CONTAINERS, Encoding
 from upres.video.segments import Coded, Segment, read_index, read_packets
 from upres.video.source import Video, open_container
@@ -99,7 +100,8 @@ def _write(
                 result.set_chapters(_chapters(source, window))
             if video.matrix is not None:
                 track.set_display_matrix(memoryview(video.matrix).cast("i").tolist())
-            result.start_encoding()
+            with no_real_time():
+                result.start_encoding()
             shift = _shift(window)
             ours = _video_packets(segments, paths, track, encoding, shift)
             theirs = _other_packets(source, copies, window, shift) if source is not None and copies else iter(())

@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from av.stream import Discard, Disposition, Stream
 
 from upres.errors import OutputError
+from upres.system.priority import no_real_time
 from upres.system.text import shown
 from upres.video.encoder import CONTAINERS, Encoding
 from upres.video.source import Video, open_container
@@ -57,7 +58,8 @@ def _head(video: Video, encoding: Encoding, suffix: str, tracks: tuple[int, ...]
         try:
             encoding.add_to(trial)
             copy_tracks(trial, source, video, suffix, tracks)
-            trial.start_encoding()
+            with no_real_time():
+                trial.start_encoding()
         except ValueError as error:
             return str(error)
         except FFmpegError as error:
