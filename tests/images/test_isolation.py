@@ -15,11 +15,12 @@ import pytest
 
 from tests import REPOSITORY
 from upres.errors import InputError, UsageError
-from upres.images import isolation
+from upres.images import isolated_process, isolation
 from upres.images.animation import count_frames, encode_animation, read_animation
 from upres.images.ifd import Entry
 from upres.images.io import Picture, encode_picture, read_header, read_picture, read_xmp
 from upres.images.isolation import Limits, isolated, isolated_where_possible
+from upres.images.read_rows import Pieces, open_rows
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are of Linux")
@@ -56,7 +57,7 @@ def _assert_same(one: Any, other: Any) -> None:
         elif field.name == "frames":
             for x, y in zip(before, after, strict=True):
                 np.testing.assert_array_equal(x, y)
-        elif field.name != "by_rows":
+        else:
             assert before == after
 
 
@@ -64,8 +65,8 @@ def test_results_are_equal_to_the_bit_and_one_child_serves_them_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[object] = []
-    begin = isolation._Child.__init__
-    monkeypatch.setattr(isolation._Child, "__init__", lambda self, limits: (started.append(1), begin(self, limits))[1])
+    begin = isolation.Child.__init__
+    monkeypatch.setattr(isolation.Child, "__init__", lambda self, limits: (started.append(1), begin(self, limits))[1])
     pictures = _pictures()
     moving = encode_animation([Picture(np.full((4, 5, 3), x, np.float32)) for x in (0.0, 1.0)], [40, 50], 0, "gif")
     here = {name: (read_picture(data), read_header(data), read_xmp(data)) for name, data in pictures.items()}
@@ -77,7 +78,7 @@ def test_results_are_equal_to_the_bit_and_one_child_serves_them_all(
             picture, header, xmp = here[name]
             _assert_same(read_picture(data), picture)
             _assert_same(read_header(data), header)
-            assert not read_header(data).by_rows
+            assert read_header(data).by_rows == header.by_rows
             assert read_xmp(data) == xmp
         _assert_same(read_picture(path), here["png rich"][0])
         with path.open("rb") as file:
@@ -86,6 +87,43 @@ def test_results_are_equal_to_the_bit_and_one_child_serves_them_all(
         _assert_same(read_animation(moving), first)
         _assert_same(read_animation(moving).picture(1), first.picture(1))
     assert len(started) == 1
+
+
+def test_rows_are_decoded_one_band_after_the_other_in_one_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    begin = isolation.Child.__init__
+    monkeypatch.setattr(isolation.Child, "__init__", lambda self, limits: (started.append(1), begin(self, limits))[1])
+    pixels = np.random.default_rng(2).random((300, 20, 3)).astype(np.float32)
+    for form in ("png", "jpeg"):
+        data = encode_picture(Picture(pixels), form)
+        data = data.removesuffix(b"\xff\xd9")  # the end of a JPEG
+        here = open_rows(data)
+        places = Pieces([0, 60, 292], [1, 12, 3], (8, 8))
+        expected, pieces = here.rows().read(0, 300), here.pieces(places)[0]
+        with isolated():
+            there = open_rows(data)
+            _assert_same(there.frame, here.frame)
+            assert (there.highest, there.header) == (here.highest, here.header)
+            rows = there.rows()
+            for top in range(0, 300, 50):
+                np.testing.assert_array_equal(rows.read(top, top + 50), expected[top : top + 50])
+            np.testing.assert_array_equal(there.pieces(places)[0], pieces)
+            assert len(started) == 1
+            left = there.rows()
+            left.read(0, 10)  # and no more: a child that has more to say is not asked for other things
+            assert read_picture(data).pixels.shape == (300, 20, 3)
+            assert len(started) == 2
+        started.clear()
+
+
+def test_errors_between_rows_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encode_picture(Picture(np.random.default_rng(2).random((300, 20, 3)).astype(np.float32)), "png"))
+    with isolated():
+        opened = open_rows(path)
+        path.write_bytes(path.read_bytes()[:-9000])
+        with pytest.raises(InputError, match=r"a\.png changed while it was read; read it again once it is complete \("):
+            opened.rows().read(0, 300)
 
 
 def test_errors_are_the_same(tmp_path: Path) -> None:
@@ -122,7 +160,7 @@ def _ask(word: str, limits: Limits | None = None) -> None:
 
 @pytest.fixture
 def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "_CHILD", "tests.images.hostile_child")
+    monkeypatch.setattr(isolated_process, "_CHILD", "tests.images.hostile_child")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
 
 

@@ -77,6 +77,12 @@ def test_what_is_no_whole_head_of_a_jpeg_has_no_tables() -> None:
     assert read_tables(data[: data.index(b"\xff\xc0")]) is None
 
 
+def test_a_table_that_is_cut_between_two_bytes_is_left_out() -> None:
+    data = jpeg(np.stack([texture(8)] * 3, axis=2), 50)
+    cut = b"\xff\xdb" + (2 + 1 + 127).to_bytes(2, "big") + b"\x11" + bytes(127)  # found by scripts/fuzz jpeg
+    assert read_tables(data[:2] + cut + data[2:]) is not None
+
+
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_the_grid_turns_with_the_picture(turn: int) -> None:
     levels = texture(64)[:45, :59]

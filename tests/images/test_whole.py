@@ -12,9 +12,9 @@ from PIL import Image
 
 from upres.errors import InputError
 from upres.images import whole
-from upres.images.io import Header, read_header, read_picture, read_source
+from upres.images.io import read_header, read_picture, read_source
 from upres.images.sniff import HEAD_BYTES
-from upres.images.whole import check_complete, check_room, tail_note
+from upres.images.whole import check_complete, tail_note
 from upres.system.memory import peak_bytes
 
 
@@ -137,17 +137,6 @@ def test_plain_pictures_of_one_color_are_read(form: str) -> None:
     stream = io.BytesIO()
     Image.new("RGB", (3000, 2000), (10, 20, 30)).save(stream, form)
     assert read_picture(stream.getvalue()).pixels.shape == (2000, 3000, 3)
-
-
-def test_a_picture_above_the_free_memory_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    header = Header(20_000, 20_000, 3, False, 16, "tiff")
-    monkeypatch.setattr(whole, "available_bytes", lambda: 7_000_000_000)
-    with pytest.raises(InputError, match=r"20,000 x 20,000 pixels and needs 6.7 GB of memory to be read, but 6.5 GB"):
-        check_room("big.tif", header)
-    monkeypatch.setattr(whole, "available_bytes", lambda: 7_300_000_000)
-    check_room("big.tif", header)
-    with pytest.raises(InputError, match=r"of memory to be worked on, but"):
-        check_room("big.tif", header, copies=8.0)
 
 
 class Endless(io.RawIOBase):

@@ -14,6 +14,7 @@ from upres.errors import InputError
 from upres.images.io import Picture, encode_picture, read_picture
 from upres.images.jpeg_tables import read_tables
 from upres.images.resize import imresize
+from upres.inspection import inspect as inspect_module
 from upres.inspection.inspect import inspect_decoded, inspect_picture
 from upres.inspection.report import BANDED
 
@@ -135,3 +136,15 @@ def test_banded_is_from_two_hundredths() -> None:
     rows, columns = np.mgrid[:300, :600].astype(np.float32)
     report = inspect_decoded(as_picture(in_color(40.0 + columns / 20.0 + rows / 300.0)))
     assert report.banding is not None and report.banding > BANDED and report.banded is True
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_a_large_picture_is_decoded_by_rows_and_reported_alike(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(4).random((70, 80, 3)).astype(np.float32)
+    large = np.clip(imresize(pixels, size=(1100, 1200)), 0.0, 1.0)
+    data = encode_picture(Picture(large), form)
+    whole = inspect_picture(data)
+    monkeypatch.setattr(inspect_module, "_WHOLE_PIXELS", 1_000_000)
+    monkeypatch.setattr(inspect_module, "read_picture", lambda _: pytest.fail("the whole picture was decoded"))
+    assert inspect_picture(data) == whole
+    assert inspect_picture(io.BytesIO(data)) == whole

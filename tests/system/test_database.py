@@ -214,3 +214,20 @@ def test_a_read_only_folder_is_read_and_not_written(tmp_path: Path) -> None:
             notes.write("DELETE FROM notes")
     finally:
         tmp_path.chmod(0o755)
+
+
+def test_a_schema_that_is_not_utf_8_is_damage(tmp_path: Path) -> None:
+    path = filled(tmp_path / "notes.db")
+    data = path.read_bytes()
+    at = data.index(b"CREATE TABLE notes")
+    path.write_bytes(data[:at] + b"CREATE TABLE \xb7\xb7\xb7\xb7\xb7 XXXXXXX" + data[at + 26 :])
+    with pytest.raises(DamagedError, match="is damaged"):
+        Database(path, ONE)
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"words TEXT", b"wordz TEXT"), (b"note 0 note", b"note \xff note")])
+def test_columns_and_text_that_a_damaged_file_lacks_are_damage(old: bytes, new: bytes, tmp_path: Path) -> None:
+    path = filled(tmp_path / "notes.db")
+    path.write_bytes(path.read_bytes().replace(old, new))
+    with pytest.raises(DamagedError, match="is damaged"), Database(path, ONE) as notes:
+        notes.query("SELECT words FROM notes")

@@ -76,6 +76,8 @@ class Journal:
             self.run = work.lastrowid or 0
 
     def _dead(self, lock: str) -> bool:
+        if lock != Path(lock).name or "\0" in lock:  # of a damaged journal: no lock of ours, and no other place's file
+            return True
         return not is_held(self.folder / lock)
 
     def forget_unfinished_others(self) -> None:

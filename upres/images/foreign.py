@@ -24,9 +24,9 @@ from upres.images.icc import color_space, is_srgb
 from upres.images.iso_boxes import read_jp2, read_jxl, without_profile
 from upres.images.picture import Header
 from upres.images.pnm import read_pnm
+from upres.images.room import check_room
 from upres.images.said_colors import profile_of_codes
 from upres.images.scene import DecodedScene, read_exr, read_hdr
-from upres.images.whole import check_room
 from upres.images.write import png_of
 from upres.system.packages import has_module, install_command
 from upres.system.text import first_line

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO, cast
 
 from upres.system.child import tell
 from upres.system.confine import confine, limit_cpu, limit_memory_by, python_paths
@@ -27,14 +27,19 @@ def main(arguments: list[str]) -> int:
 
     set_threads(threads)
     limited = False
+    name, going = "", iter(())
     for line in sys.stdin.buffer:
         task = json.loads(line)
+        if "next" in task:
+            _answer(name, functools.partial(next, going, None), place, out)
+            continue
         function = _function(task["do"])
         if not limited:  # once its modules are loaded
             limit_memory_by(memory_bytes)
             limited = True
         limit_cpu(seconds)
-        _answer(task, function, place, out)
+        name = task["name"]
+        going = _answer(name, functools.partial(_call, function, task, place), place, out)
     return 0
 
 
@@ -44,17 +49,24 @@ def _function(name: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), function)
 
 
-def _answer(task: dict[str, Any], function: Callable[..., Any], place: int, out: TextIO) -> None:
-    from upres.errors import UpresError
-    from upres.images.picture import Header
+def _call(function: Callable[..., Any], task: dict[str, Any], place: int) -> Any:
     from upres.images.source import NamedBytes
+
+    return function(NamedBytes(_read(place, task["size"]), task["name"]), **task["options"])
+
+
+def _answer(name: str, work: Callable[[], Any], place: int, out: TextIO) -> Iterator[Any]:
+    """Answer with what `work` returns; with the first value of a generator, which is returned; or with its end."""
+    from upres.errors import UpresError
     from upres.images.wire import Buffer, pack
 
     buffers: list[Buffer] = []
+    going: Iterator[Any] = iter(())
     try:
-        value = function(NamedBytes(_read(place, task["size"]), task["name"]), **task["options"])
-        if isinstance(value, Header):
-            value = replace(value, by_rows=False)  # an isolated picture is decoded as a whole
+        value = work()
+        if isinstance(value, Iterator):
+            going = cast("Iterator[Any]", value)
+            value = next(going, None)
         packed = pack(value, buffers)
         os.ftruncate(place, 0)
         at = 0
@@ -63,9 +75,10 @@ def _answer(task: dict[str, Any], function: Callable[..., Any], place: int, out:
     except UpresError as error:
         tell(out, step="failed", text=str(error))
     except MemoryError:
-        tell(out, step="failed", text=f"{task['name']} needs more memory than isolated decoding may take")
+        tell(out, step="failed", text=f"{name} needs more memory than isolated decoding may take")
     else:
         tell(out, step="done", value=packed)
+    return going
 
 
 def _read(place: int, size: int) -> bytes:

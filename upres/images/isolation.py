@@ -9,51 +9,20 @@ from __future__ import annotations
 
 import atexit
 import functools
-import json
 import os
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from upres.errors import InputError, UsageError
-from upres.images.ifd import Entry
-from upres.images.picture import Header, JpegCoding, Picture, SceneLight
+from upres.images.isolated_process import VARIABLE, Child, Limits
 from upres.images.source import to_send
-from upres.images.wire import unpack
-from upres.system.subprocesses import Conversation, ProcessOutcome, python_command
-from upres.system.text import words_for_bytes
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-VARIABLE = "UPRES_ISOLATE"  # for processes that are started within, and for users: "1"
-_CHILD = "upres.images.isolated_child"  # by name: it is run, never imported
-_START_S, _WAIT_S = 120.0, 600.0
-_WAITS = 10.0  # time of the clock for each second of the processor: others want it too
-_PIECE = 1 << 30
-_CLASSES: dict[str, type[Any]] = {one.__name__: one for one in (Picture, Header, Entry, JpegCoding, SceneLight)}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What decoding one picture may take.
-
-    memory_bytes: Of the child beyond its libraries: samples, and pixels as float32.
-    cpu_seconds: Processor time, of all its threads together.
-    """
-
-    memory_bytes: int = 4 << 30
-    cpu_seconds: float = 120.0
-
-    def __post_init__(self) -> None:
-        if self.memory_bytes < 1 << 20 or self.cpu_seconds <= 0:
-            raise UsageError(f"limits must be 1 MB and more than 0 s at least, got {self}")
-
-
 _lock = threading.Lock()
 _pool: _Pool | None = None
 
@@ -63,7 +32,7 @@ def isolated(limits: Limits | None = None) -> Generator[None]:
     """Within it, pictures are decoded in child processes, whichever thread reads them; within another one, nothing
     changes. Processes that are started within do so too, with the limits of `Limits()`.
 
-    Results are equal to the bit. Large pictures are whole in memory: their rows are not decoded one by one.
+    Results are equal to the bit.
 
     Raises `UsageError` on Windows, which lacks the limits.
     """
@@ -136,13 +105,30 @@ def isolatable(*kinds: type[Any]) -> Callable[[_F], _F]:
     return decorate
 
 
+def isolatable_each(*kinds: type[Any]) -> Callable[[_F], _F]:
+    """As `isolatable`, for a generator."""
+
+    def decorate(function: _F) -> _F:
+        @functools.wraps(function)
+        def call(source: Any, **options: Any) -> Any:
+            pool = current()
+            if pool is None:
+                return function(source, **options)
+            data, name = to_send(source)
+            return pool.stream(f"{function.__module__}:{function.__name__}", name, data, kinds, **options)
+
+        return cast("_F", call)
+
+    return decorate
+
+
 class _Pool:
     """Children that wait for work, and the limits of all. Close it."""
 
     def __init__(self, limits: Limits) -> None:
         self.pid = os.getpid()
         self._limits = limits
-        self._idle: list[_Child] = []
+        self._idle: list[Child] = []
         self._lock = threading.Lock()
         # Linux ends a child with the thread that started it: this one lives as long as the pool.
         self._starter = ThreadPoolExecutor(1, "isolation")
@@ -168,24 +154,38 @@ class _Pool:
         except BaseException:
             child.end()
             raise
-        with self._lock:
-            if not self._closed and child.alive:
-                self._idle.append(child)
-                child = None
-        if child is not None:
-            child.end()
+        self._keep(child)
         if isinstance(answer, InputError):
             raise answer
         return answer
 
-    def _take(self) -> _Child:
+    def stream(
+        self, do: str, name: str, data: bytes | Path, kinds: tuple[type[Any], ...], **options: Any
+    ) -> Iterator[Any]:
+        """As `ask`, what the generator `do` yields; the child is this one's until the end."""
+        child = self._take()
+        try:
+            yield from child.stream(do, name, data, options, kinds)
+        except BaseException:  # also of a caller that wants no more: what it still has to say is nobody's
+            child.end()
+            raise
+        self._keep(child)
+
+    def _keep(self, child: Child) -> None:
+        with self._lock:
+            if not self._closed and child.alive:
+                self._idle.append(child)
+                return
+        child.end()
+
+    def _take(self) -> Child:
         with self._lock:
             child = self._idle.pop() if self._idle else None
         if child is not None and child.alive:
             return child
         if child is not None:
             child.end()
-        return self._starter.submit(_Child, self._limits).result()
+        return self._starter.submit(Child, self._limits).result()
 
     def close(self) -> None:
         """End the children."""
@@ -196,98 +196,3 @@ class _Pool:
             for child in idle:
                 child.end()
             self._starter.shutdown()
-
-
-class _Child:
-    """One process, and the file in memory that it shares with this one. Raises OSError if it does not start."""
-
-    def __init__(self, limits: Limits) -> None:
-        from upres.images.vips import threads
-
-        self._limits = limits
-        self._file = _shared_file()
-        place = self._file.fileno()
-        numbers = [str(number) for number in (place, limits.memory_bytes, limits.cpu_seconds, threads())]
-        environment = {**os.environ, VARIABLE: "0"}
-        self._talk = Conversation([*python_command(_CHILD), *numbers], pass_fds=(place,), env=environment)
-        self.alive = True
-
-    def ask(self, do: str, name: str, data: bytes | Path, options: dict[str, Any], kinds: tuple[type[Any], ...]) -> Any:
-        """The answer; an `InputError` of the picture is returned, for the child is well then."""
-        size = self._give(name, data)
-        task = {"do": do, "name": name, "size": size, "options": options}
-        wait = _START_S + max(_WAIT_S, _WAITS * self._limits.cpu_seconds)
-        try:
-            answer = self._talk.ask(json.dumps(task), wait)
-        except TimeoutError:
-            self.alive = False
-            return InputError(f"{name} was not decoded within {wait:.0f} s; check the file, or leave `isolate` out")
-        if answer is None:
-            self.alive = False
-            return InputError(f"{name} {self._ending(self._talk.outcome())}")
-        if answer.get("step") == "failed":
-            return InputError(str(answer["text"]))
-        try:
-            classes = _CLASSES | {kind.__name__: kind for kind in kinds}
-            found = unpack(answer["value"], self._take, os.fstat(self._file.fileno()).st_size, classes)
-            if not isinstance(found, kinds):
-                raise TypeError(f"a {type(found).__name__}")
-        except (ValueError, TypeError, KeyError, AttributeError, InputError, OSError) as error:
-            self.alive = False  # nothing that it says can be trusted any more
-            return InputError(f"{name} made the process that decodes it answer nonsense ({error}); do not trust it")
-        os.ftruncate(self._file.fileno(), 0)  # gives the memory back
-        return found
-
-    def _ending(self, outcome: ProcessOutcome) -> str:
-        """Why there is no picture."""
-        limits = self._limits
-        if "SIGXCPU" in outcome.ending or (outcome.code == -9 and not outcome.reason):
-            return f"took more than {limits.cpu_seconds:g} s of processor time, or the memory of the machine, to decode"
-        if any(word in outcome.ending for word in ("alloc", "MemoryError", "memory")):
-            return f"needs more than {words_for_bytes(limits.memory_bytes)} of memory to be decoded ({outcome.ending})"
-        return f"cannot be decoded: the process that tried {outcome.ending}; the file is damaged, or made to do harm"
-
-    def _give(self, name: str, data: bytes | Path) -> int:
-        place = self._file.fileno()
-        try:
-            os.ftruncate(place, 0)
-            if isinstance(data, bytes):
-                _write(place, memoryview(data), 0)
-                return len(data)
-            with data.open("rb") as file:
-                at = 0
-                while piece := file.read(1 << 22):
-                    _write(place, memoryview(piece), at)
-                    at += len(piece)
-                    if at > self._limits.memory_bytes:
-                        most = words_for_bytes(self._limits.memory_bytes)
-                        raise InputError(f"{name} has more than {most}, the limit of isolated decoding")
-                return at
-        except OSError as error:
-            raise InputError(f"cannot read {name}: {error.strerror or error}; check the disk") from error
-
-    def _take(self, at: int, buffer: memoryview) -> None:
-        read = 0
-        while read < len(buffer):
-            part = os.preadv(self._file.fileno(), [buffer[read : read + _PIECE]], at + read)
-            if not part:
-                raise ValueError("the shared memory is shorter than it was")
-            read += part
-
-    def end(self) -> None:
-        self.alive = False
-        self._talk.end()
-        self._file.close()
-
-
-def _write(place: int, data: memoryview, at: int) -> None:
-    while data:
-        written = os.pwrite(place, data[:_PIECE], at)
-        data, at = data[written:], at + written
-
-
-def _shared_file() -> BinaryIO:
-    """A file without a name, in memory where the system has such."""
-    with suppress(AttributeError, OSError):
-        return os.fdopen(os.memfd_create("upres", os.MFD_CLOEXEC), "r+b", buffering=0)
-    return tempfile.TemporaryFile(buffering=0)  # type: ignore[return-value]

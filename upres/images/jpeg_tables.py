@@ -82,9 +82,10 @@ def _parse_tables(segment: bytes) -> dict[int, Table]:
     while at < len(segment):
         wide, number = segment[at] >> 4, segment[at] & 15
         size = 128 if wide else 64
-        values = np.frombuffer(segment[at + 1 : at + 1 + size], ">u2" if wide else "u1")
-        if len(values) < 64:
+        said = segment[at + 1 : at + 1 + size]
+        if len(said) < size:
             break
+        values = np.frombuffer(said, ">u2" if wide else "u1")
         table = np.empty(64, np.int32)
         table[ZIGZAG] = values
         tables[number] = np.maximum(table, 1).reshape(8, 8)

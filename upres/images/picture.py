@@ -193,6 +193,7 @@ class Header:
         format: Such as "png" or "jpeg".
         bands: Number of further bands, which are no colors.
         by_rows: Whether its rows can be decoded one after the other: upright, without alpha and bands.
+        held_bytes: Memory of its decoder beside the pixels, also by rows.
     """
 
     height: int
@@ -203,6 +204,7 @@ class Header:
     format: str
     bands: int = 0
     by_rows: bool = field(default=False, compare=False)
+    held_bytes: int = field(default=0, compare=False)
 
 
 @overload

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
@@ -31,11 +30,12 @@ from upres.images.icc import (
 )
 from upres.images.isolation import isolatable
 from upres.images.picture import Header, Picture
+from upres.images.room import check_room, held_bytes
 from upres.images.said_colors import adobe_rgb
 from upres.images.sniff import NAMES
-from upres.images.source import Source, identify
+from upres.images.source import Source, identify, with_end_marker
 from upres.images.vips import VipsError, attempt, load
-from upres.images.whole import changed, check_claim, check_complete, check_room, damaged, doubtful, tail_note
+from upres.images.whole import changed, check_claim, check_complete, damaged, doubtful, tail_note
 from upres.images.xmp import without_claims
 
 LOADERS = {form: f"{form}load" for form in NAMES} | {"avif": "heifload"}
@@ -198,8 +198,7 @@ def with_end(opened: OpenPicture, error: VipsError, decode: Callable[[], T]) -> 
     found = opened.found
     if found.format != "jpeg":
         raise damaged(found.name, found.format, error) from error
-    data = found.data if isinstance(found.data, bytes) else found.data.read_bytes()
-    opened.found = replace(found, data=data + b"\xff\xd9")
+    opened.found = with_end_marker(found)
     try:
         result = decode()
     except VipsError:
@@ -230,7 +229,9 @@ def _header(image: Any, found: Source) -> Header:
     upright = int(_field(image, "orientation", 1)) <= 1
     whole = alpha or bands or found.codes is not None
     by_rows = not whole and upright and _converts_by_rows(image, found.facts)
-    header = Header(height, width, 1 if gray else 3, alpha, depth, form, bands, by_rows)
+    jpeg = found.facts.jpeg
+    held = held_bytes(image, form, subsampled=jpeg is not None and jpeg.subsampled)
+    header = Header(height, width, 1 if gray else 3, alpha, depth, form, bands, by_rows, held)
     check_claim(name, header, found.data)
     check_complete(name, form, found.data)
     return header

@@ -76,6 +76,12 @@ def identify(source: str | os.PathLike[str] | bytes | BinaryIO) -> Source:
     return Source(name, data, facts.format, facts)
 
 
+def with_end_marker(found: Source) -> Source:
+    """A JPEG with the end marker that its file lacks."""
+    data = found.data if isinstance(found.data, bytes) else found.data.read_bytes()
+    return replace(found, data=data + b"\xff\xd9")
+
+
 def _is_tga(name: str, data: Path | bytes) -> bool:
     """By its name, or by the end that version 2 of the format has: nothing at its beginning tells."""
     return name.lower().endswith(".tga") or (isinstance(data, bytes) and data.endswith(b"TRUEVISION-XFILE.\0"))

@@ -12,7 +12,6 @@ from upres.images.avif_boxes import box_head
 from upres.images.picture import Header
 from upres.images.sniff import FOREIGN, HEAD_BYTES, NAMES, sniff
 from upres.images.tiff_tail import is_zeroed
-from upres.system.memory import available_bytes
 from upres.system.text import words_for_bytes
 
 # Pixels that a byte can hold. PNG: deflate (RFC 1951) repeats 258 bytes by 2 bits, 1032 by a byte, of 8 pixels each.
@@ -23,7 +22,6 @@ _HEADER_BYTES = 4096  # not counted against a small file
 # No photograph, drawing or scan is above both; decompression bombs are.
 _LARGE_PIXELS, _LARGE_PER_BYTE = 50_000_000, 1000
 
-_WEIGHED_PIXELS = 10_000_000  # above it, memory is weighed before it is taken
 _TAIL_BYTES = 128  # of zeros: no codec writes as many at its end
 _META_BYTES = 16 << 20  # of the box of metadata that is read
 _STREAM_BYTES = 512 << 20  # of a picture that is read into memory
@@ -38,26 +36,6 @@ def check_claim(name: str, header: Header, source: Path | bytes) -> None:
             f"{name} claims {header.width:,} x {header.height:,} pixels in {size:,} bytes, which no real picture does; "
             "if it is one, save it as uncompressed TIFF"
         )
-
-
-def check_room(name: str, header: Header, copies: float = 0.0) -> None:
-    """Raise `InputError` where the memory is too small for the whole picture, and for `copies` of its floats."""
-    pixels, needed = header.height * header.width, decode_bytes(header) + round(copies * 4 * _samples(header))
-    if pixels > _WEIGHED_PIXELS and needed > (free := available_bytes()):
-        raise InputError(
-            f"{name} has {header.width:,} x {header.height:,} pixels and needs {words_for_bytes(needed)} of memory to "
-            f"be {'worked on' if copies else 'read'}, but {words_for_bytes(free)} are free; make it smaller, or close "
-            "other programs"
-        )
-
-
-def decode_bytes(header: Header) -> int:
-    """Memory that `read_picture` takes at its peak: the samples, and the same as float32."""
-    return _samples(header) * (header.depth // 8 + 4)
-
-
-def _samples(header: Header) -> int:
-    return header.height * header.width * (header.channels + header.has_alpha + header.bands)
 
 
 def read_source(file: BinaryIO, name: str) -> bytes:

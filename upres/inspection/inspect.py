@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upres.images.icc import color_space, is_srgb
-from upres.images.io import Picture, read_picture
+from upres.images.io import Picture, read_header, read_picture
 from upres.images.jpeg_tables import (
     JpegTables,
     Table,
@@ -20,16 +20,19 @@ from upres.images.jpeg_tables import (
     upright_grid,
     upright_table,
 )
+from upres.images.read_rows import open_rows
 from upres.inspection.content import banding, is_drawn, is_gray
 from upres.inspection.jpeg_noise import jpeg_noise
 from upres.inspection.jpeg_traces import Trace, find_traces
 from upres.inspection.noise import pixel_noise
 from upres.inspection.profile import profile_name
 from upres.inspection.report import PictureReport
-from upres.inspection.sampling import busiest_window, dense_blocks, spread_blocks, spread_rows, to_luma
+from upres.inspection.samples import RowSamples, Samples, WholeSamples
+from upres.inspection.sampling import to_luma
 from upres.inspection.true_scale import BLUR_PER_SCALE, CONFIDENT, ScaleEstimate, estimate_scale
 
 Array = NDArray[np.float32]
+_WHOLE_PIXELS, _LEAST_PX = 24_000_000, 1024  # above them, rows are decoded one after the other, three times
 _COARSER = 5  # by how much lower a quality must be than that of the file to be taken for that of an earlier compression
 
 
@@ -42,15 +45,18 @@ def inspect_picture(source: str | os.PathLike[str] | bytes | BinaryIO) -> Pictur
     Raises:
         InputError: It is not a whole picture; the message names what is wrong.
     """
-    if isinstance(source, str | os.PathLike):
-        picture = read_picture(source)
-        data = Path(source).read_bytes() if picture.format == "jpeg" else b""
-    elif isinstance(source, bytes):
-        picture, data = read_picture(source), source
+    if not isinstance(source, str | os.PathLike | bytes):
+        source = source.read()
+    samples: Samples
+    header = read_header(source)
+    if header.by_rows and header.height * header.width > _WHOLE_PIXELS and min(header.height, header.width) > _LEAST_PX:
+        samples = RowSamples(open_rows(source))
     else:
-        data = source.read()
-        picture = read_picture(data)
-    return inspect_decoded(picture, read_tables(data))
+        samples = WholeSamples(read_picture(source))
+    tables = None
+    if header.format == "jpeg":
+        tables = read_tables(source if isinstance(source, bytes) else Path(source).read_bytes())
+    return _look(samples, tables)
 
 
 def inspect_decoded(picture: Picture, tables: JpegTables | None = None) -> PictureReport:
@@ -59,13 +65,18 @@ def inspect_decoded(picture: Picture, tables: JpegTables | None = None) -> Pictu
     A fixed number of pixels is looked at, whatever its size: a window of 512 x 512 where it has most detail, 2,048
     blocks of 8 x 8, which overlap in a small one, and 64 rows that are spread over it.
     """
+    return _look(WholeSamples(picture), tables)
+
+
+def _look(samples: Samples, tables: JpegTables | None) -> PictureReport:
+    picture = samples.picture
     pixels = picture.pixels
-    luma = to_luma(np.clip(pixels[busiest_window(pixels)], 0.0, 1.0))
+    luma = to_luma(np.clip(samples.window(), 0.0, 1.0))
     last, earlier = find_traces(luma, None if tables is None else upright_grid(tables))
     quality, quality_source, grid, steps = _last_compression(tables, last)
     if quality_source == "tables" and quality is not None and last is not None and last.quality < quality - _COARSER:
         earlier = last  # on the same grid: finer steps afterwards leave coefficients near the multiples of coarser ones
-    chosen = dense_blocks(pixels) if steps is None else spread_blocks(pixels, grid or (0, 0))
+    chosen = samples.blocks(None if steps is None else grid or (0, 0))
     blocks = np.clip(chosen, 0.0, 1.0) * np.float32(255.0)
     noise, luma_noise = _noise(blocks, picture.depth, steps)
     estimate = estimate_scale(luma)
@@ -88,7 +99,7 @@ def inspect_decoded(picture: Picture, tables: JpegTables | None = None) -> Pictu
         noise_sigma_255=noise,
         noise_luma_sigma_255=luma_noise,
         blur_sigma_px=None if scale is None else round(BLUR_PER_SCALE * scale, 2) if scale > 1.0 else 0.0,
-        banding=round(banding(spread_rows(pixels)), 4),
+        banding=round(banding(samples.rows()), 4),
         gray=is_gray(blocks, luma_noise or 0.0) if len(blocks) or pixels.shape[2] == 1 else None,
         drawn=is_drawn(luma, luma_noise or 0.0, float(steps[0, 1]) if steps is not None else 0.0),
     )

@@ -31,16 +31,22 @@ def busiest_window(pixels: Array) -> tuple[slice, slice]:
 
     Resolution shows where there is detail, and an unsharp background shows none. Of nine places, evenly spread.
     """
-    tops, lefts = (_starts(side) for side in pixels.shape[:2])
     channel = pixels[..., pixels.shape[-1] // 2]  # green, or gray
-    best, most = (tops[0], lefts[0]), -1.0
-    for top in tops:
-        for left in lefts:
-            rows = channel[top : top + WINDOW_PX : _EVERY, left : left + WINDOW_PX]
-            detail = float(np.square(np.diff(rows, axis=1)).mean()) if rows.shape[1] > 1 else 0.0
-            if detail > most:
-                best, most = (top, left), detail
-    return slice(best[0], best[0] + WINDOW_PX), slice(best[1], best[1] + WINDOW_PX)
+    places = window_places(*pixels.shape[:2])
+    details = [detail(channel[top : top + WINDOW_PX, left : left + WINDOW_PX]) for top, left in places]
+    top, left = places[int(np.argmax(details))]
+    return slice(top, top + WINDOW_PX), slice(left, left + WINDOW_PX)
+
+
+def window_places(height: int, width: int) -> list[tuple[int, int]]:
+    """(top, left) of the windows that `busiest_window` chooses from."""
+    return [(top, left) for top in _starts(height) for left in _starts(width)]
+
+
+def detail(channel: Array) -> float:
+    """The mean square of differences along rows of a window `h w`, of which every eighth is looked at."""
+    rows = channel[::_EVERY]
+    return float(np.square(np.diff(rows, axis=1)).mean()) if rows.shape[1] > 1 else 0.0
 
 
 def _starts(side: int) -> list[int]:
@@ -53,16 +59,21 @@ def spread_blocks(pixels: Array, grid: tuple[int, int], most: int = MOST_BLOCKS,
     """`n 8 8 c`: at most `most` blocks, `step_px` apart, that begin at (row, column) `grid`, evenly spread over the
     picture. `n` may be 0.
     """
-    rows, columns = (
-        (side - start - BLOCK_PX) // step_px + 1 for side, start in zip(pixels.shape[:2], grid, strict=True)
-    )
-    if rows < 1 or columns < 1:
-        return np.zeros((0, BLOCK_PX, BLOCK_PX, pixels.shape[2]), np.float32)
-    count = int(rows * columns)
-    chosen: NDArray[np.int64] = np.linspace(0, count - 1, min(count, most), dtype=np.int64)
-    tops, lefts = grid[0] + step_px * (chosen // columns), grid[1] + step_px * (chosen % columns)
+    tops, lefts = block_places((pixels.shape[0], pixels.shape[1]), grid, most, step_px)
     inside = np.arange(BLOCK_PX)
     return pixels[tops[:, None, None] + inside[:, None], lefts[:, None, None] + inside]
+
+
+def block_places(
+    size: tuple[int, int], grid: tuple[int, int], most: int = MOST_BLOCKS, step_px: int = BLOCK_PX
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The tops and lefts of the blocks of `spread_blocks`."""
+    rows, columns = ((side - start - BLOCK_PX) // step_px + 1 for side, start in zip(size, grid, strict=True))
+    if rows < 1 or columns < 1:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    count = int(rows * columns)
+    chosen: NDArray[np.int64] = np.linspace(0, count - 1, min(count, most), dtype=np.int64)
+    return grid[0] + step_px * (chosen // columns), grid[1] + step_px * (chosen % columns)
 
 
 def dense_blocks(pixels: Array) -> Array:
@@ -78,10 +89,13 @@ def dense_blocks(pixels: Array) -> Array:
 
 def spread_rows(pixels: Array) -> Array:
     """Luma `n w` in levels of at most 64 rows, evenly spread over the picture, cut to 2,048 px in the middle."""
-    height, width = pixels.shape[:2]
-    rows = np.unique(np.arange(MOST_ROWS) * height // MOST_ROWS)
-    left = max(0, width - MOST_ROW_PX) // 2
+    rows, left = row_places(*pixels.shape[:2])
     return to_luma(np.clip(pixels[rows, left : left + MOST_ROW_PX], 0.0, 1.0))
+
+
+def row_places(height: int, width: int) -> tuple[NDArray[np.int64], int]:
+    """The rows of `spread_rows`, and where they begin."""
+    return np.unique(np.arange(MOST_ROWS) * height // MOST_ROWS), max(0, width - MOST_ROW_PX) // 2
 
 
 def _dct_matrix() -> Array:

@@ -13,11 +13,10 @@ from typing import Any
 
 from upres.serve.settings import Settings
 from upres.system.child import answer_in
-from upres.system.memory import available_bytes
+from upres.system.memory import usable_bytes
 from upres.system.subprocesses import ProcessOutcome, python_command
 from upres.system.text import parse_bytes
 
-_FREE_SHARE = 0.8  # of the free memory, for all workers together
 _START_S = 60.0  # for imports on a slow disk
 _LINE_BYTES = 1 << 22  # of an answer
 _FINAL = ("done", "failed", "canceled")
@@ -27,7 +26,7 @@ Answer = dict[str, Any]
 
 def worker_command(settings: Settings) -> list[str]:
     """Starts a worker with the limits of these settings."""
-    free = int(_FREE_SHARE * available_bytes()) // settings.workers
+    free = usable_bytes() // settings.workers
     given = {
         "memory_bytes": free if settings.memory is None else parse_bytes(settings.memory),
         "isolate": settings.isolate,

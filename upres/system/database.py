@@ -20,11 +20,12 @@ from typing import Any
 from upres.errors import DamagedError, DataError, OutputError, UsageError
 from upres.system.files import output_error
 from upres.system.lock import FileGuard
+from upres.system.text import shown
 
-WAIT_S = 20.0  # for another process that writes
+WAIT_S, _RETRY_S = 20.0, 0.05  # for another process that writes
 _COMPANIONS = ("-wal", "-shm", "-journal")
-_RETRY_S = 0.05
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
+_OF_DAMAGE = ("no such ", "has no column", "unsupported file format", "UTF-8", "utf-8", "NOT NULL constraint failed")
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _NO_WRITING = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)
 _LEFT_OPEN: list[sqlite3.Connection] = []  # of a parent: a forked child must not close them
@@ -229,16 +230,15 @@ class Database:
     def _told(self) -> Generator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._error(error) from error
 
-    def _error(self, error: sqlite3.Error) -> Exception:
+    def _error(self, error: sqlite3.Error | UnicodeDecodeError) -> Exception:
         code = _code(error)
-        if code in _DAMAGED:
-            return self._damaged(error)
+        if code in _DAMAGED or any(words in str(error) for words in _OF_DAMAGE):
+            return self._damaged(shown(str(error)))
         if code in _BUSY:
-            wait = f"{self._wait_s:.0f} s"
-            return OutputError(f"another process keeps {self.path} locked ({wait}); wait for it, or end it")
+            return OutputError(f"another process keeps {self.path} locked for {self._wait_s:.0f} s; wait, or end it")
         if code == sqlite3.SQLITE_FULL or code in _NO_WRITING:
             number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EACCES
             return output_error(self.path, OSError(number, os.strerror(number)))
@@ -295,6 +295,6 @@ def _checked(path: Path, schema: Schema, wait_s: float) -> Database:
         raise
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """The primary code: extended ones have more in the upper bits."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

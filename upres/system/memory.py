@@ -14,6 +14,7 @@ from upres.system.kernel_files import cgroups, field_of, number_in
 from upres.system.text import words_for_bytes
 
 PROCESS_BYTES = 112 << 20  # of an `upres upscale` without picture and network: Python, numpy, ncnn, libvips (measured)
+FREE_SHARE = 0.8  # of the free memory, that one piece of work may take; the rest is left for codecs and other programs
 _UNLIMITED = 1 << 60  # cgroup v1 writes "no limit" as a number near 2^63
 
 
@@ -42,6 +43,11 @@ def available_bytes(root: Path = Path("/")) -> int:
         return _windows_available() if sys.platform == "win32" else _physical_bytes() // 2
     rooms = (room for _, room in _limits(root) if room is not None)
     return max(0, min([1024 * free, *rooms]))
+
+
+def usable_bytes() -> int:
+    """Memory that one piece of work may take in all, as of now."""
+    return int(FREE_SHARE * available_bytes())
 
 
 def total_bytes(root: Path = Path("/")) -> int | None:

@@ -38,6 +38,7 @@ class RowJob:
     format: Of the output.
     streamed: The input is decoded by rows too; else it is in memory.
     resized: Its result is mixed with a resized input.
+    codec_bytes: What the decoder holds of the whole input.
     """
 
     height: int
@@ -49,6 +50,7 @@ class RowJob:
     format: str = "png"
     streamed: bool = True
     resized: bool = False
+    codec_bytes: int = 0
 
     @property
     def planes(self) -> int:
@@ -106,6 +108,7 @@ def _held_bytes(job: RowJob, size: tuple[int, int], last: tuple[int, int]) -> in
     else:  # the levels while they are decoded, the floats, and, with alpha, the bled color and limits of alpha
         copies = 2 * job.channels + 4 if job.has_alpha else job.channels
         total = job.height * job.width * (copies * FLOAT_BYTES + job.planes * sample)
+    total += job.codec_bytes
     row = size[1] * job.planes * sample
     total += min(size[0], _ENCODED_ROWS) * row
     if job.format in _WHOLE_ENCODER:

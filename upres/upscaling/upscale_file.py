@@ -56,6 +56,7 @@ def plan_file(upscaler: Upscaler, header: Header, size: OutputSize, format: str)
         size,
         format,
         streamed=header.by_rows,
+        codec_bytes=header.held_bytes,
     )
     return upscaler.plan_rows(job)
 

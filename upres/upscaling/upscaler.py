@@ -19,7 +19,7 @@ from upres.graph.opaque import Network
 from upres.images import convert
 from upres.images.convert import Kind
 from upres.images.io import Picture
-from upres.system.memory import available_bytes
+from upres.system.memory import usable_bytes
 from upres.upscaling.auto import AutoModel
 from upres.upscaling.chain import Model, open_chain
 from upres.upscaling.checked_network import CheckedNetwork, chain_notes
@@ -39,7 +39,6 @@ if TYPE_CHECKING:  # what works by rows is imported when a picture needs it
     from upres.upscaling.row_plan import RowJob
 
 Array = NDArray[np.float32]
-_FREE_SHARE = 0.8  # of the free memory; the rest is left for codecs and other programs
 
 
 @final
@@ -270,7 +269,7 @@ class Upscaler:
 
     def budget_bytes(self) -> int:
         """Memory that one picture may take in all, as of now."""
-        return self.options.memory_bytes or int(_FREE_SHARE * available_bytes())
+        return self.options.memory_bytes or usable_bytes()
 
     def macs_per_second(self, macs: float = CALIBRATION_MACS, workers: int = 1, most_px: int = MOST_PX) -> float:
         """Speed with `workers` tiles at once, measured once with gray ones of `most_px` a side, about `macs` in all."""

@@ -22,6 +22,8 @@ from upres.images.resize import imresize
 from upres.system.folders import find_files
 
 SMALLEST_PX = 32  # minimum side of a validation picture: SSIM's window inside a border of 8, and the spectrum, need it
+_COPIES = 2.0  # of the floats of a picture while its levels and its LR are made: 12 megapixels took 24 bytes each
+_BLOCK_ROWS = 256
 VALIDATION_PX = 512  # maximum HR side of a held-out picture, whose center is used
 
 Levels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
@@ -105,7 +107,7 @@ def read_levels(path: Path) -> Levels:
     """A picture file as `h w c` in its own channels and bit depth, without alpha. Raises `InputError`."""
     from upres.images.io import read_picture
 
-    picture = read_picture(path)
+    picture = read_picture(path, copies=_COPIES)
     return quantize(picture.pixels, picture.depth)
 
 
@@ -122,8 +124,11 @@ def convert(levels: Levels, channels: int, depth: int) -> Levels:
     """
     if levels.shape[2] == 3 and channels == 1:
         top = float(np.iinfo(levels.dtype).max)
-        luma = (rgb_to_y(levels / top) * 255.0 - 16.0) / 219.0
-        levels = cast("Levels", np.rint(luma * top).astype(levels.dtype)[:, :, None])
+        gray = cast("Levels", np.empty((*levels.shape[:2], 1), levels.dtype))
+        for start in range(0, len(levels), _BLOCK_ROWS):  # in doubles: as a whole, they would take 24 bytes a pixel
+            luma = (rgb_to_y(levels[start : start + _BLOCK_ROWS] / top) * 255.0 - 16.0) / 219.0
+            gray[start : start + _BLOCK_ROWS, :, 0] = np.rint(luma * top)
+        levels = gray
     if depth == 16 and levels.dtype == np.uint8:
         levels = levels.astype(np.uint16) * np.uint16(257)
     elif depth == 8 and levels.dtype == np.uint16:
