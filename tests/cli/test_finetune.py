@@ -37,8 +37,10 @@ def test_a_model_is_trained_further_and_compared(
 def test_what_would_spoil_a_model_is_refused(tmp_path: Path, upres: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     draw_photographs(tmp_path / "one", 1)
-    _, err = upres("finetune", "compact-gan-x4", "--data", "one", code=2)
-    assert "compact-gan-x4 was trained against a discriminator" in err and "or --pixels" in err
+    _, err = upres("finetune", "compact-gan-x4", "--data", "one", code=3)
+    assert "compact-gan-x4 was trained against a discriminator" in err and "so is this (--pixels: on pixels" in err
+    _, err = upres("finetune", "compact-x4", "--data", "one", "--adversarial", "--pixels", code=2)
+    assert "--adversarial and --pixels exclude each other" in err
     _, err = upres("finetune", "compact-x4", "--data", "one", code=3)
     assert "one holds 1 pictures: fine-tuning needs at least 6" in err
     _, err = upres("finetune", "compact-x4", "--data", "nothere", code=3)

@@ -16,7 +16,7 @@ Command = Callable[..., tuple[str, str]]
 
 def test_the_command_line_pairs_each_data_with_its_lr() -> None:
     assert folders(["a", "b=2"], [], None, None) == ((Folder(hr="a"), Folder(hr="b", weight=2.0)), ())
-    trained, shown = folders(["a", "b=2"], [Path("x"), Path("y")], Path("v"), Path("w"))
+    trained, shown = folders(["a", "b=2"], [Path("x"), Path("y")], "v", Path("w"))
     assert trained == (Folder(hr="a", lr="x"), Folder(hr="b", lr="y", weight=2.0))
     assert shown == (Folder(hr="v", lr="w"),)
     with pytest.raises(
@@ -58,6 +58,8 @@ def test_a_written_file_holds_what_was_typed_and_is_read_again(
         (("nothere", "--resume"), "nothere is not a folder: --resume takes the folder of a run"),
         (("folder", "--again", "--out", "b"), "folder is not the folder of a run: it holds neither run.toml nor"),
         (("folder",), "folder is a folder: --resume continues the run in it"),
+        (("compact-x4", "--nodes", "3:1"), "--nodes takes a number of machines, or LEAST:MOST such as 1:4, got '3:1'"),
+        (("compact-x4", "--nodes", "two"), "--nodes takes a number of machines, or LEAST:MOST such as 1:4, got 'two'"),
         (("compact-x4", "--branch", "--out", "b"), "--branch takes the folder of a run, got compact-x4"),
         (("compac-x4", "--dry-run"), "unknown recipe 'compac-x4', did you mean 'compact-x4'?"),
         (("nothere.toml", "--dry-run"), "the run file nothere.toml cannot be read: No such file"),

@@ -17,14 +17,11 @@ from upres.models.load import load_model
 from upres.training.finetune import (
     adversarial,
     config_for,
-    keep,
     set_aside,
     shape_of,
     steps_within,
 )
 from upres.training.networks.generators import build_generator
-from upres.training.verdict import finding_of
-from upres.weights.read import read_weights
 
 
 @pytest.mark.parametrize("name", ["compact-x4", "photo-x4"])
@@ -96,17 +93,8 @@ def test_the_steps_fit_into_the_time() -> None:
         steps_within(1, 9.0)
 
 
-def test_the_parent_is_kept_where_nothing_is_sure(tmp_path: Path) -> None:
-    from upres.weights.read import write_safetensors
-
-    model = load_model("compact-x2")
-    better = {name: array + np.float32(1) for name, array in model.state_dict().items()}
-    (tmp_path / "run").mkdir()
-    write_safetensors(tmp_path / "run" / "model.safetensors", better, {})
-    for differences, expected in (
-        ((0.2, 0.3, 0.25), better),
-        ((0.2, -0.3, 0.25), model.state_dict()),
-        ((-0.2, -0.3, -0.25), model.state_dict()),
-    ):
-        kept = read_weights(keep(model, finding_of(dict(zip("abc", differences, strict=True))), tmp_path))
-        assert all(np.array_equal(kept[name], array) for name, array in expected.items())
+def test_an_adversarial_fine_tuning_takes_the_losses_of_the_recipe_at_gentler_rates() -> None:
+    config, pixels = (config_for(load_model("compact-gan-x4"), 24, gan=gan) for gan in (True, False))
+    assert config.adversarial and not pixels.adversarial and config.network == "compact" and not config.branched
+    assert (config.discriminator, config.features, config.gan_loss) == ("patch", "vgg19-conv3_1", "relativistic")
+    assert config.judge not in ("", config.features) and config.learning_rate == pixels.learning_rate / 2

@@ -42,14 +42,31 @@ def finetune(
             "--out", metavar="DIR", help="Folder for all of it. Default: finetuned/NAME.", rich_help_panel=_RUN
         ),
     ] = None,
-    anyway: Annotated[
+    adversarial: Annotated[
         bool,
         typer.Option(
-            "--pixels",
-            help="Also train a model of a GAN, which the pixel loss makes softer.",
+            "--adversarial",
+            help="Train against a discriminator, and judge by a perceptual distance. Default for models of a GAN.",
             rich_help_panel=_RUN,
         ),
     ] = False,
+    pixels: Annotated[
+        bool,
+        typer.Option(
+            "--pixels",
+            help="Train a model of a GAN on pixels, which makes it softer.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--features",
+            metavar="DIR",
+            help="Folder of the feature networks of --adversarial. Default: cache or download.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,17 +91,21 @@ def finetune(
         import os
 
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from upres.errors import UsageError
         from upres.system.packages import need
 
         need("training", "train", "torch", "safetensors")
-        return _finetune(model, data, lr, minutes, out, anyway, changes or [], device)
+        if adversarial and pixels:
+            raise UsageError("`adversarial` and `pixels` exclude each other")
+        how = True if adversarial else False if pixels else None
+        return _finetune(model, data, lr, minutes, out, how, features, changes or [], device)
 
     run_verb(work, debug, isolate=isolate)
 
 
 def _finetune(
-    name: str, data: Path, lr: Path | None, minutes: float, out: Path | None, anyway: bool, changes: list[str],
-    device: str,
+    name: str, data: Path, lr: Path | None, minutes: float, out: Path | None, gan: bool | None, features: Path | None,
+    changes: list[str], device: str,
 ) -> int:  # fmt: skip
     import time
 
@@ -92,9 +113,9 @@ def _finetune(
 
     from upres.cli.download import have_models
     from upres.cli.train_plan import choose_device
-    from upres.errors import UsageError
     from upres.models.load import load_model
     from upres.training import finetune as own
+    from upres.training import finetune_comparison as judged
     from upres.training.checkpoint import newest_step
     from upres.training.config_changes import change_config
     from upres.training.distributed.ranks import Ranks
@@ -103,11 +124,9 @@ def _finetune(
     have_models((name,))
     model = load_model(name)
     own.shape_of(model)
-    if (reason := own.adversarial(model)) and not anyway:
-        raise UsageError(
-            f"{name} was trained against a discriminator ({reason}): this trains on pixels and would make it softer. "
-            f"Use upres train compact-gan-x4 --init {name} or the like, or --pixels to do it nevertheless"
-        )
+    if gan is None and (reason := own.adversarial(model)):
+        gan = True
+        say(f"{name} was trained against a discriminator ({reason}): so is this (--pixels: on pixels, which softens)")
     out = out or Path("finetuned") / Path(name).stem
     ranks = Ranks(device=torch.device(choose_device(device)))
     resume = newest_step(out / "run" / "checkpoints") is not None
@@ -115,22 +134,27 @@ def _finetune(
         say(f"continuing the fine-tuning in {out}")
         file, config = read_run_folder(out / "run")
         plan = plan_of(file, config, out / "run")
+        judge = judged.open_judge(config, plan.sources.features, ranks, say)
     else:
         patch_px = own.set_aside(data, lr, out, model.scale, say)
-        config = change_config(own.config_for(model, patch_px), changes)
-        plan = _timed(name, config, out, minutes, device, lr is not None, any(c.startswith("steps=") for c in changes))
+        config = change_config(own.config_for(model, patch_px, gan=bool(gan)), changes)
+        judge = judged.open_judge(config, features, ranks, say)
+        counted = any(change.startswith("steps=") for change in changes)
+        plan = _timed(name, config, out, minutes, device, lr is not None, counted, features)
     _train(plan, ranks, resume, time.monotonic() + 60.0 * minutes)
-    finding = own.compare(model, plan.config, out, ranks)
-    kept = own.keep(model, finding, out)
-    put(str(finding))
-    if finding.verdict == "helped":
+    findings = judged.compare(model, plan.config, out, ranks, judge)
+    kept = judged.keep(model, findings, out)
+    put(judged.sentence(findings))
+    if findings[0].verdict == "helped":
         put(f"the fine-tuned model: {kept}")
     else:
         put(f"{name} is kept as {kept}; the fine-tuned one is {out / 'run' / 'model.safetensors'}")
     return 0
 
 
-def _timed(name: str, config: Any, out: Path, minutes: float, device: str, paired: bool, counted: bool) -> RunPlan:
+def _timed(
+    name: str, config: Any, out: Path, minutes: float, device: str, paired: bool, counted: bool, features: Path | None
+) -> RunPlan:
     """The plan, with as many steps as fit into the time, unless they were given."""
     import dataclasses
 
@@ -147,7 +171,7 @@ def _timed(name: str, config: Any, out: Path, minutes: float, device: str, paire
         steps = own.steps_within(minutes, cost.step_s or 1.0)
         say(f"{steps:,} steps of about {cost.step_s or 0.0:.2f} s")
     config = dataclasses.replace(config, steps=steps, validate_every=steps, checkpoint_every=max(1, steps // 5))
-    return own.plan_for(name, config, out, device, paired=paired)
+    return own.plan_for(name, config, out, device, paired=paired, features=features)
 
 
 def _train(plan: RunPlan, ranks: Any, resume: bool, deadline: float) -> None:

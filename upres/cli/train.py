@@ -77,8 +77,10 @@ def train(
         int | None, _option(_MACHINE, "--processes", "N", "Processes on this machine, one per GPU. Default: 1.", min=1)
     ] = None,
     nodes: Annotated[
-        int | None,
-        _option(_MACHINE, "--nodes", "N", "Machines; run the same command on each, with --rdzv. Default: 1.", min=1),
+        str | None,
+        _option(
+            _MACHINE, "--nodes", "N|LEAST:MOST", "Machines; run the same command on each, with --rdzv. Default: 1."
+        ),
     ] = None,
     rdzv: Annotated[
         str | None, _option(_MACHINE, "--rdzv", "HOST:PORT", "Where the machines meet: the address of one of them.")
@@ -122,7 +124,7 @@ def train(
             _begin_branch(Path(recipe), plan)
         launch = plan.launch
         if (launch.processes > 1 or launch.nodes > 1) and not is_worker():
-            return launch_workers(plan.out, resume or branch, launch, debug or debug_enabled())
+            return launch_workers(plan.out, resume or branch, launch, plan.config, debug or debug_enabled())
         return _train(plan, resume or branch)
 
     run_verb(work, debug, isolate=isolate)

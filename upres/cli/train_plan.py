@@ -38,7 +38,7 @@ class Given:
     guard: bool
     device: str | None
     processes: int | None
-    nodes: int | None
+    nodes: str | None
     rdzv: str | None
 
 
@@ -89,7 +89,7 @@ def _merged(given: Given) -> tuple[RunFile, TrainConfig]:
     options: dict[str, Any] = {
         "out": given.out, "init": given.init, "teacher": given.teacher, "features": given.features,
         "init_discriminator": given.init_discriminator, "device": given.device, "processes": given.processes,
-        "nodes": given.nodes, "rdzv": given.rdzv,
+        "rdzv": given.rdzv, **_machines(given.nodes),
     }  # fmt: skip
     changed = {
         key: str(value) if isinstance(value, Path) else value for key, value in options.items() if value is not None
@@ -99,6 +99,16 @@ def _merged(given: Given) -> tuple[RunFile, TrainConfig]:
     changed |= {"data": data} if data else {}
     changed |= {"validation": validation} if validation else {}
     return replace(file, **changed), changed_config(config, given.changes, given.shrink)
+
+
+def _machines(text: str | None) -> dict[str, int]:
+    """`"4"` machines, or as many as there are of `"2:4"`. Raises `UsageError`."""
+    if text is None:
+        return {}
+    least, separator, most = text.rpartition(":")
+    if not (most.isdecimal() and (least.isdecimal() or not separator)) or not 1 <= int(least or most) <= int(most):
+        raise UsageError(f"`nodes` takes a number of machines, or LEAST:MOST such as 1:4, got {text!r}")
+    return {"nodes": int(most)} | ({"min_nodes": int(least)} if separator else {})
 
 
 def _source(given: Given) -> tuple[RunFile, TrainConfig]:

@@ -11,6 +11,7 @@ from upres.cli.errors import debug_enabled, say
 from upres.system import signals
 
 if TYPE_CHECKING:
+    from upres.training.config import TrainConfig
     from upres.training.plan import Launch
 
 
@@ -20,14 +21,21 @@ def is_worker() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def launch_workers(out: Path, resume: bool, where: Launch, debug: bool) -> int:
-    """Run this command in each process, with torch's launcher; workers always resume from the newest checkpoint."""
+def launch_workers(out: Path, resume: bool, where: Launch, config: TrainConfig, debug: bool) -> int:
+    """Run this command in each process, with torch's launcher; workers always resume from the newest checkpoint.
+
+    Raises `UsageError` if the batch cannot be divided among every number of machines that the run may have.
+    """
     import sys
+    from dataclasses import replace
 
     from upres.training.checkpoint import newest_step
+    from upres.training.config_changes import check_share
     from upres.training.distributed.launch import INTERRUPTED, launch
     from upres.training.run_folder import refuse_present_run
 
+    for nodes in range(where.min_nodes or where.nodes, where.nodes + 1):
+        check_share(replace(config, accumulate=1) if resume else config, nodes * where.processes)
     if not resume:
         refuse_present_run(out)
     elif newest_step(out / "checkpoints") is None:
@@ -36,7 +44,7 @@ def launch_workers(out: Path, resume: bool, where: Launch, debug: bool) -> int:
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
     command = [sys.executable, "-m", "upres", *(["--debug"] if debug_enabled() else []), *arguments, "--resume"]
     code = launch(
-        command, processes=where.processes, nodes=where.nodes, rdzv=where.rdzv,
+        command, processes=where.processes, nodes=where.nodes, min_nodes=where.min_nodes, rdzv=where.rdzv,
         progress_of=lambda: newest_step(out / "checkpoints"), say=say, log_folder=out / "logs", debug=debug,
     )  # fmt: skip
     return signals.exit_code() if code == INTERRUPTED else code

@@ -34,6 +34,8 @@ class TrainConfig:
     branched: bool = True  # compact, residual: parallel linear branches while training, merged for inference
     # rrdb: store only the blocks' inputs and recompute the rest in the backward pass
     gradient_checkpointing: bool = False
+    # weights, gradients and optimizer states divided among the processes (FSDP2) instead of held whole by each (DDP)
+    sharded: bool = False
 
     # Data.
     batch: Count = 8  # samples per update, over all ranks
@@ -103,7 +105,7 @@ class TrainConfig:
     own_terms: tuple[str, ...] = ()  # further terms of one's own: FILE.py:NAME:WEIGHT
 
     # The discriminator.
-    discriminator: str = "vgg"  # vgg, unet, patch, or one's own
+    discriminator: str = "vgg"  # vgg, unet, attention, patch, or one's own
     discriminator_width: Count = 64
     discriminator_learning_rate: Rate = 1e-4  # follows the same schedule
     discriminator_clip_norm: Norm = math.inf

@@ -99,7 +99,7 @@ _LOSSES = ("l1", "charbonnier", "mse")
 _CHOICES = {
     "network": ("compact", "residual", "rrdb", "srresnet", "realplksr"),
     "schedule": ("cosine", "multistep", "wsd", "constant"),
-    "loss": _LOSSES, "final_loss": _LOSSES, "discriminator": ("vgg", "unet", "patch"),
+    "loss": _LOSSES, "final_loss": _LOSSES, "discriminator": ("vgg", "unet", "attention", "patch"),
 }  # fmt: skip
 _SCALES = {
     "compact": (1, 2, 3, 4, 8), "residual": (1, 2, 3, 4, 8), "rrdb": (1, 2, 4, 8), "srresnet": (2, 4, 8),
@@ -155,6 +155,7 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(f"`batch` must be a multiple of `accumulate`, got {config.batch} and {config.accumulate}")
     if config.convolutions == "winograd" and (config.compile or config.precision == "bfloat16"):
         raise UsageError("`convolutions=winograd` needs precision=float32 and compile=false")
+    _check_sharded(config)
     if config.weight_decay and config.optimizer == "adam":
         raise UsageError(f"`weight_decay` needs optimizer=adamw, adan or schedulefree, got {config.weight_decay:g}")
     if config.optimizer == "schedulefree" and config.schedule != "constant":
@@ -163,3 +164,19 @@ def check_config(config: TrainConfig) -> None:
         raise UsageError(f"`feature_layers` cannot be combined with feature_distance={config.feature_distance}")
     for term in config.own_terms:
         parse_term(term)
+
+
+def _check_sharded(config: TrainConfig) -> None:
+    """What was not tried, or cannot work, where weights are divided among the processes."""
+    if not config.sharded:
+        return
+    for refused, name in (
+        (config.network == "srresnet", "network=srresnet, whose batch statistics are not divided"),
+        (config.optimizer not in ("adam", "adamw"), f"optimizer={config.optimizer}"),
+        (config.compile, "compile=true"),
+        (config.convolutions == "winograd", "convolutions=winograd"),
+        (config.gradient_checkpointing, "gradient_checkpointing=true"),
+        (config.artefact_weight > 0.0, "artefact_weight, whose average runs as a network of its own"),
+    ):
+        if refused:
+            raise UsageError(f"`sharded=true` cannot be combined with {name}")

@@ -8,41 +8,38 @@ nor one of its checkpoints.
 from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-import json
 import math
 import os
 import shutil
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from upres.errors import DataError, InputError, ModelError, UsageError
 from upres.graph.architectures import canonical
 from upres.images.io import Picture, read_header, write_picture
 from upres.models.load import LoadedModel
-from upres.system.files import output_error, write_atomic
+from upres.system.files import output_error
 from upres.training.config import TrainConfig
 from upres.training.config_changes import check_config
 from upres.training.data.align import align
-from upres.training.data.images import Levels, Pair, center, convert, find_pictures, make_pair, read_levels
+from upres.training.data.images import Levels, Pair, center, find_pictures, make_pair, read_levels
 from upres.training.data.pairs import center_pair, find_partners
 from upres.training.data.roots import Root
 from upres.training.distributed.ranks import Ranks
-from upres.training.monitoring.validation import enlarge, measure
-from upres.training.networks.generators import build_generator
 from upres.training.plan import Launch, PretrainedFiles, RunPlan
-from upres.training.verdict import Finding, finding_of
-from upres.weights.read import read_weights, write_safetensors
+from upres.training.recipes import compact_gan_x4
 
 MOST_HELD_OUT, LEAST_HELD_OUT = 20, 3
 _LEAST_PICTURES = 6
 _JUDGED_PX = 1024  # most HR pixels a side of a picture that is set aside: its center
 _SHARE = 0.85  # of the time that is trained for; the rest is for validation and what is misjudged
 _LEAST_STEPS, _MOST_STEPS = 20, 200_000
+_ADVERSARIAL = (
+    "pixel_weight", "feature_weight", "features", "gan_weight", "gan_loss", "consistency_weight", "lattice_weight",
+    "discriminator", "discriminator_width", "judge",
+)  # fmt: skip
 Say = Callable[[str], None]
 
 
@@ -65,8 +62,11 @@ def shape_of(model: LoadedModel) -> dict[str, object]:
     )
 
 
-def config_for(model: LoadedModel, patch_px: int) -> TrainConfig:
-    """The defaults: L1, plain convolutions, a rate that decays from the first step on."""
+def config_for(model: LoadedModel, patch_px: int, *, gan: bool = False) -> TrainConfig:
+    """The defaults: L1, plain convolutions, a rate that decays from the first step on.
+
+    gan: the losses and the discriminator of compact-gan-x4 instead of L1, at half the rates, and its judge.
+    """
     shape = shape_of(model)
     rate = 1e-4 if shape["network"] == "rrdb" else 2e-4
     values: dict[str, object] = {
@@ -74,6 +74,10 @@ def config_for(model: LoadedModel, patch_px: int) -> TrainConfig:
         "hr_scales": (1.0,), "learning_rate": rate, "final_learning_rate": 1e-6, "warmup_steps": 10, "schedule": "wsd",
         "decay_fraction": 1.0, "ema_decay": 0.99, "clip_norm": 0.1, "precision": "auto",
     }  # fmt: skip
+    if gan:
+        values |= {key: getattr(compact_gan_x4(), key) for key in _ADVERSARIAL}
+        rates = {"learning_rate": rate / 2, "discriminator_learning_rate": 2.5e-4}
+        values |= {**rates, "warmup_steps": 20, "clip_norm": 1.0}
     config = TrainConfig(**(values | shape))  # pyright: ignore[reportArgumentType]
     check_config(config)
     return config
@@ -173,55 +177,14 @@ def steps_within(minutes: float, step_s: float) -> int:
     return min(steps, _MOST_STEPS)
 
 
-def plan_for(model: str, config: TrainConfig, out: Path, device: str, *, paired: bool) -> RunPlan:
+def plan_for(
+    model: str, config: TrainConfig, out: Path, device: str, *, paired: bool, features: Path | None = None
+) -> RunPlan:
     """The run of the fine-tuning, in `out/run`."""
     roots = Root(out / "train" / "hr", out / "train" / "lr" if paired else None)
     shown = Root(out / "held_out" / "hr", out / "held_out" / "lr")
-    sources = PretrainedFiles(init=model)
+    sources = PretrainedFiles(init=model, features=features)
     return RunPlan(config, (roots,), out / "run", validation=(shown,), sources=sources, launch=Launch(device))
-
-
-def compare(model: LoadedModel, config: TrainConfig, out: Path, ranks: Ranks) -> Finding:
-    """PSNR (Y) of the trained network less that of its parent, on each picture set aside, as they would be saved."""
-    states = [
-        {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
-        for state in (model.state_dict(), read_weights(out / "run" / "model.safetensors"))
-    ]
-    nets = [_network(config, state, ranks) for state in states]
-    differences: dict[str, float] = {}
-    for path in find_pictures(out / "held_out" / "hr"):
-        hr, lr = (
-            convert(read_levels(one), config.channels or 3, 16 if config.bits == 16 else 8)
-            for one in (path, out / "held_out" / "lr" / path.name)
-        )
-        pair = Pair(path.name, hr, lr)
-        before, after = (measure(enlarge(net, pair.stored_lr), pair, scale=config.scale).psnr_y for net in nets)
-        if math.isfinite(before) and math.isfinite(after):
-            differences[path.name] = after - before
-    if len(differences) < LEAST_HELD_OUT:
-        raise DataError(f"{len(differences)} pictures in {out / 'held_out'} can be measured, at least 3 are needed")
-    return finding_of(differences)
-
-
-def _network(config: TrainConfig, state: Mapping[str, Tensor], ranks: Ranks) -> torch.nn.Module:
-    net = build_generator(config).to(ranks.device)
-    net.load_plain({name: tensor.to(ranks.device) for name, tensor in state.items()})
-    return net
-
-
-def keep(model: LoadedModel, finding: Finding, out: Path) -> Path:
-    """Write `out/model.safetensors`, the trained network if it helped and else the parent, and `out/finetune.json`."""
-    target = out / "model.safetensors"
-    trained = out / "run" / "model.safetensors"
-    state = read_weights(trained) if finding.verdict == "helped" else model.state_dict()
-    write_safetensors(target, dict(state), {"finetuned_from": model.name, "verdict": finding.verdict})
-    report = {
-        "parent": model.name, "verdict": finding.verdict, "psnr_y_db": finding.mean_db,
-        "interval_95_db": [finding.low_db, finding.high_db], "differences_db": dict(finding.differences_db),
-        "time": time.time(),
-    }  # fmt: skip
-    write_atomic(out / "finetune.json", json.dumps(report, indent=2).encode())
-    return target
 
 
 def finish_early(plan: RunPlan, ranks: Ranks) -> None:
@@ -235,7 +198,7 @@ def finish_early(plan: RunPlan, ranks: Ranks) -> None:
         raise DataError(f"no step was finished in the time given: give more `minutes`, or remove {plan.out}")
     state = build_state(plan.config, ranks)
     unpack(checkpoint.tensors, state)
-    net = averaged_net(state.net, state.ema)
+    net = averaged_net(state)
     write_model(plan.out / "model.safetensors", net, plan.config, checkpoint.step)
 
 

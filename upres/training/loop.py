@@ -16,13 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from upres.degradation.apply import load_recipe
 from upres.training.batches import draw_of
-from upres.training.checkpoint import Checkpoint, save_checkpoint
 from upres.training.config import plain_config
-from upres.training.config_changes import check_share
 from upres.training.data.sampling import degrade_pairs
 from upres.training.data.training_set import load_training_set
 from upres.training.distributed.ranks import Ranks
@@ -52,7 +50,7 @@ from upres.training.pretrained import (
     open_features,
     open_perceptual_metric,
 )
-from upres.training.resume import check_same_run, halves_of
+from upres.training.resume import check_same_run, fit_accumulate, halves_of
 from upres.training.run import Progress, Run, Say
 from upres.training.run_folder import (
     append_validation,
@@ -63,8 +61,8 @@ from upres.training.run_folder import (
     generator_of,
     go_back,
     keep_model,
-    keep_step_model,
     make_folder,
+    save_step,
     sweep_from_parent,
 )
 from upres.training.state import (
@@ -72,8 +70,8 @@ from upres.training.state import (
     average,
     averaged_net,
     build_state,
+    clip_gradients,
     learning_rate_at,
-    pack,
     set_rates,
     unpack,
 )
@@ -94,19 +92,19 @@ def train(
     """Train as `plan` says; returns the path of the merged plain network.
 
     plan: configuration, pictures, the run's folder, files to start from. resume: continue from the newest intact
-    checkpoint in the folder, bit for bit (same machine, ranks and threads). ranks: this process among those of the run.
-    report: called after every step. say: receives messages, on rank 0. should_stop: asked after every step; if true, a
-    checkpoint is saved and KeyboardInterrupt raised.
+    checkpoint in the folder, bit for bit (same machine and threads; with other ranks up to rounding). ranks: this
+    process among those of the run. report: called after every step. say: receives messages, on rank 0. should_stop:
+    asked after every step; if true, a checkpoint is saved and KeyboardInterrupt raised.
 
     Raises `DataError` for unusable data or a run folder of another configuration, `EngineError` for a loss that is not
     finite, `OutputError` for a full disk.
     """
     config, out, sources, guard = plan.config, plan.out, plan.sources, plan.guard
     say = say if say is not None and ranks.rank == 0 else lambda _: None
-    check_share(config, ranks.count)
     check_names(config)
     check_installed(config)
     start = check_folder(out, resume)
+    fitted, micro = fit_accumulate(config, start, ranks.count, say)
     if config.threads:
         torch.set_num_threads(max(1, config.threads // ranks.count))
 
@@ -117,6 +115,7 @@ def train(
     config = replace(
         config, channels=pictures.channels, bits=pictures.depth, precision=choose_precision(config, ranks.device)
     )
+    asked, config = config, replace(config, accumulate=fitted.accumulate)
     recipe = load_recipe(config.degradation) if config.degradation else None
     held_out = degrade_pairs(pictures.validation, recipe, config.scale)
     check_pairs(held_out)
@@ -137,7 +136,7 @@ def train(
         sources.init, sources.init_discriminator, state, lambda: draw_of(config, pictures, recipe, whole)(0)[0], say
     )
     facts = {
-        "config": plain_config(config), "data": pictures.fingerprint, "features": features.identity,
+        "config": plain_config(asked), "micro": micro, "data": pictures.fingerprint, "features": features.identity,
         "init": parent.sha256, "degradation": recipe.sha256 if recipe else "", "processes": ranks.count,
         "winograd": fast, "guard": "on" if guard else "", "teacher": teacher.identity if teacher is not None else "",
     } | ({"code": code} if (code := identity(config)) else {})  # fmt: skip
@@ -151,13 +150,15 @@ def train(
     stability = StabilityGuard(config, guard, start.facts if start is not None else None, say)
     best = -math.inf
     if ranks.rank == 0:
-        make_folder(replace(plan, config=config), facts)
+        make_folder(replace(plan, config=asked), facts)
         best = best_so_far(run, first)
     if ranks.any(should_stop()):
         raise KeyboardInterrupt
-    if first >= config.steps and ranks.rank == 0:
-        say(f"all {config.steps} steps are already done")
-        keep_model(run, averaged_net(state.net, state.ema), first, None, best)
+    if first >= config.steps:
+        averaged = averaged_net(state)
+        if ranks.rank == 0:
+            say(f"all {config.steps} steps are already done")
+            keep_model(run, averaged, first, None, best)
 
     with (
         winograd(fast), ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(max(1, config.workers)) as workers,
@@ -185,7 +186,7 @@ def train(
             done = step + 1
             quality = back = None
             if done % config.validate_every == 0 or done == config.steps:
-                averaged = averaged_net(state.net, state.ema)
+                averaged = averaged_net(state)
                 quality = validate(averaged, held_out, scale=config.scale, metric=metric, ranks=ranks)
                 verdict = stability.assess(done, quality)
                 if verdict.back_to is not None:
@@ -197,10 +198,9 @@ def train(
                     append_validation(run, done, quality, terms, verdict, stability)
                     monitor.validation(done, quality, averaged)
             stopping = ranks.any(should_stop()) and done < config.steps
-            if ranks.rank == 0 and (stopping or done % config.checkpoint_every == 0 or done == config.steps):
-                now = Checkpoint(done, pack(state), facts | stability.facts())
-                save_checkpoint(out / "checkpoints", now, keep=config.keep_checkpoints, pinned=stability.pinned(done))
-                keep_step_model(run, state, done)
+            saving = stopping or done % config.checkpoint_every == 0 or done == config.steps
+            if saving:
+                save_step(run, state, done, facts | stability.facts(), stability.pinned(done))
             monitor.step(step + 1, terms, rate, run.clock.milliseconds())
             if report is not None and ranks.rank == 0:
                 step_s = time.perf_counter() - begun
@@ -233,8 +233,7 @@ def pixel_step(run: Run, state: TrainState, lr: Tensor, hr: Tensor, step: int) -
         with clock("generator"):
             (sum(terms.values(), start=sr.new_zeros(())) / config.accumulate).backward()
         add_terms(told, terms, config.accumulate)
-    run.ranks.average_gradients(state.net.named_parameters())
-    told["gradient norm/generator"] = nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
+    told |= clip_gradients(state, config, run.ranks, both=False)
     values = check_finite(run, told, step, lr, hr)
     with clock("optimizer"):
         state.optimizer.step()
@@ -282,14 +281,14 @@ def gan_step(
             if config.r1_weight:
                 against["r1"] = config.r1_weight * formulas.r1_penalty(real, hr_part)
             if config.gradient_penalty_weight:
-                random = generator_of(ranks.device, config.seed, step, index, ranks.rank)
-                penalty = formulas.gradient_penalty(state.discriminator, hr_part.detach(), sr.detach(), random)
+                random = generator_of(ranks.device, config.seed, step, index, 0)
+                penalty = formulas.gradient_penalty(
+                    state.discriminator, hr_part.detach(), sr.detach(), random, ranks.rank, ranks.count
+                )
                 against["gradient penalty"] = config.gradient_penalty_weight * penalty
             (sum(against.values(), start=sr.new_zeros(())) / config.accumulate).backward(inputs=judged_by)
         add_terms(told, terms, config.accumulate, against | {"D(real)": mean_logit(real), "D(fake)": mean_logit(fake)})
-    ranks.average_gradients((*state.net.named_parameters(), *state.discriminator.named_parameters()))
-    told["gradient norm/generator"] = nn.utils.clip_grad_norm_(state.net.parameters(), config.clip_norm)
-    told["gradient norm/discriminator"] = nn.utils.clip_grad_norm_(judged_by, config.discriminator_clip_norm)
+    told |= clip_gradients(state, config, ranks, both=True)
     values = check_finite(run, told, step, lr, hr)
     with clock("optimizer"):
         state.optimizer.step()

@@ -63,7 +63,8 @@ def measure_needs(run: Run, state: TrainState) -> Needs:
     config, device = run.config, run.ranks.device
     untimed = replace(run, clock=Stopwatch(device))
     kept: dict[int, int] = {}
-    trial = TrainState(copy.deepcopy(state.net), {}, state.optimizer, copy.deepcopy(state.discriminator), None)
+    net = copy.deepcopy(state.whole_net or state.net)
+    trial = TrainState(net, {}, state.optimizer, copy.deepcopy(state.discriminator), None)
     modules = [m for m in (trial.net, trial.discriminator, run.features.network) if m is not None]
     weights = {t.untyped_storage().data_ptr() for m in modules for t in (*m.parameters(), *m.buffers())}
 

@@ -27,12 +27,14 @@ class Launch:
     device: "auto", "cpu", "cuda" or "mps".
     processes: on this machine.
     nodes, rdzv: machines, and where they meet (host:port).
+    min_nodes: the run goes on with as few machines as this; 0: with all only.
     """
 
     device: str = "auto"
     processes: int = 1
     nodes: int = 1
     rdzv: str | None = None
+    min_nodes: int = 0
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def choose_convolutions(config: TrainConfig, ranks: Ranks, say: Say) -> bool:
 
     "auto" uses them where they work and reports where not. Raises `EngineError`.
     """
-    possible = ranks.device.type == "cpu" and config.precision == "float32" and not config.compile
+    possible = ranks.device.type == "cpu" and config.precision == "float32" and not (config.compile or config.sharded)
     if config.convolutions == "torch" or (config.convolutions == "auto" and not possible):
         return False
     try:

@@ -58,6 +58,7 @@ class RunFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     device: _Text = "auto"
     processes: _Count = 1
     nodes: _Count = 1
+    min_nodes: _Count | None = None
     rdzv: _Text | None = None
     data: tuple[Folder, ...] = ()
     validation: tuple[Folder, ...] = ()
@@ -172,8 +173,9 @@ def _map_paths(file: RunFile, moved: Callable[[str], str]) -> RunFile:
     return RunFile(
         recipe=file.recipe, out=path(file.out), shrink=file.shrink, init=model(file.init),
         init_discriminator=path(file.init_discriminator), teacher=model(file.teacher), features=path(file.features),
-        guard=file.guard, device=file.device, processes=file.processes, nodes=file.nodes, rdzv=file.rdzv,
-        data=folders(file.data), validation=folders(file.validation), settings=settings,
+        guard=file.guard, device=file.device, processes=file.processes, nodes=file.nodes,
+        min_nodes=file.min_nodes, rdzv=file.rdzv, data=folders(file.data), validation=folders(file.validation),
+        settings=settings,
     )  # fmt: skip
 
 
@@ -204,7 +206,8 @@ def file_of(plan: RunPlan) -> RunFile:
         recipe=plan.config.recipe, init=text(sources.init) or (RANDOM if plan.config.adversarial else None),
         init_discriminator=text(sources.init_discriminator),
         teacher=sources.teacher, features=text(sources.features), guard=plan.guard, device=launch.device,
-        processes=launch.processes, nodes=launch.nodes, rdzv=launch.rdzv, data=folders(plan.data),
+        processes=launch.processes, nodes=launch.nodes, min_nodes=launch.min_nodes or None, rdzv=launch.rdzv,
+        data=folders(plan.data),
         validation=folders(plan.validation), settings=settings,
     )  # fmt: skip
     return _map_paths(file, lambda one: str(Path(one).absolute()))
@@ -219,7 +222,7 @@ def plan_of(file: RunFile, config: TrainConfig, out: Path) -> RunPlan:
         Path(file.features) if file.features else None,
         file.teacher,
     )
-    launch = Launch(file.device, file.processes, file.nodes, file.rdzv)
+    launch = Launch(file.device, file.processes, file.nodes, file.rdzv, file.min_nodes or 0)
     return RunPlan(config, roots, out, shown, file.guard, sources, launch)
 
 

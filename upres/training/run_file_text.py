@@ -23,7 +23,8 @@ _OPTIONS = {
     "guard": "if training goes wrong, return once to the last good checkpoint and halve the learning rates",
     "device": "auto, cpu, cuda or mps",
     "processes": "on this machine, one per GPU",
-    "nodes": "machines",
+    "nodes": "machines, at most",
+    "min_nodes": "the run goes on with as few machines as this",
     "rdzv": "where the machines meet, host:port",
 }
 
@@ -77,7 +78,7 @@ def _default_index(key: str) -> int:
 def _example(key: str, value: object) -> str:
     examples = {
         "out": "runs/a", "init": "srvgg-x4", "init_discriminator": "netD.pth", "teacher": "compact-x4",
-        "features": "features.pth", "rdzv": "192.168.0.1:29500",
+        "features": "features.pth", "rdzv": "192.168.0.1:29500", "min_nodes": 1,
     }  # fmt: skip
     return toml_value(examples.get(key, value))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +25,7 @@ from upres.training.checkpoint import (
     latest_checkpoint,
     list_checkpoints,
     read_checkpoint,
+    save_checkpoint,
 )
 from upres.training.config import TrainConfig, plain_config
 from upres.training.distributed.ranks import Ranks
@@ -40,7 +41,7 @@ from upres.training.resume import halves_of
 from upres.training.run import Run
 from upres.training.run_file import RUN_FILE, file_of
 from upres.training.run_file_text import run_text
-from upres.training.state import TrainState, averaged_net, unpack
+from upres.training.state import TrainState, averaged_net, pack, unpack
 from upres.weights.read import write_safetensors
 
 STEP_MODELS = "models"  # where `upres.evaluation.open_models` looks for the networks of steps
@@ -149,13 +150,23 @@ def keep_model(run: Run, net: AnyGenerator, step: int, quality: Quality | None, 
     return value
 
 
-def keep_step_model(run: Run, state: TrainState, step: int) -> None:
+def save_step(run: Run, state: TrainState, step: int, facts: Mapping[str, object], pinned: Collection[int]) -> None:
+    """Save the checkpoint of `step` and the network beside it. All ranks call it: what is divided must be gathered."""
+    if run.ranks.rank > 0 and state.whole_net is None:
+        return
+    tensors, net = pack(state), averaged_net(state)
+    if run.ranks.rank == 0:
+        now = Checkpoint(step, tensors, facts)
+        save_checkpoint(run.folder / "checkpoints", now, keep=run.config.keep_checkpoints, pinned=pinned)
+        keep_step_model(run, net, step)
+
+
+def keep_step_model(run: Run, net: AnyGenerator, step: int) -> None:
     """Write the averaged network beside the checkpoint of `step`, and remove those whose checkpoint is gone: they are
     the points of a curve, `upres evaluate -n 'RUN@*'`.
     """
     folder = run.folder / STEP_MODELS
     folder.mkdir(exist_ok=True)
-    net = averaged_net(state.net, state.ema)
     write_model(folder / checkpoint_path(folder, step).name, net, run.config, step)
     kept = {path.name for path in list_checkpoints(run.folder / "checkpoints")}
     for path in list_checkpoints(folder):
@@ -233,7 +244,7 @@ def sweep_from_parent(run: Run, parent: Parent, state: TrainState) -> None:
     if isinstance(state.net, OwnGenerator) and state.net.description is None:
         return  # a network that no graph expresses cannot be blended
     run.say("measuring interpolations between the parent and the result")
-    sweep(run, parent.state, averaged_net(state.net, state.ema).merged_state_dict())
+    sweep(run, parent.state, averaged_net(state).merged_state_dict())
 
 
 def generator_of(device: torch.device, *numbers: int) -> torch.Generator:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from upres.errors import DataError
 from upres.training.config import TrainConfig
 from upres.training.distributed.ranks import Ranks
+from upres.training.distributed.sharding import fill, shard, whole
 from upres.training.networks.discriminators import build_discriminator
 from upres.training.networks.generators import AnyGenerator, build_generator, channels_of
 from upres.training.networks.own import own_discriminator
+from upres.training.networks.rrdb import RRDBNet
 from upres.training.networks.srresnet import SRResNet
 from upres.training.optimizers import ScheduleFree, build_optimizer
 from upres.training.own_code import own_schedule
@@ -40,6 +42,7 @@ class TrainState:
     ema: averages of its parameters and buffers, by name.
     optimizer: the generator's.
     discriminator, discriminator_optimizer: None in stage one.
+    whole_net: if `net` is divided among the ranks, a network of its kind that is not, whose weights are of no account.
     """
 
     net: AnyGenerator
@@ -47,13 +50,16 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     discriminator: nn.Module | None = None
     discriminator_optimizer: torch.optim.Optimizer | None = None
+    whole_net: AnyGenerator | None = None
 
 
 def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
     """Networks initialized from the seed, identical on every rank, on the ranks' device, with their optimizers."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        net = cast(AnyGenerator, _place(build_generator(config), config, ranks))
+        divided = config.sharded and ranks.count > 1
+        layout = replace(config, channels_last=False) if divided else config  # FSDP2 takes contiguous parameters alone
+        net = cast(AnyGenerator, _place(build_generator(config), layout, ranks))
         discriminator = None
         if config.adversarial:
             fresh = (
@@ -62,7 +68,11 @@ def build_state(config: TrainConfig, ranks: Ranks) -> TrainState:
                 else build_discriminator(config.discriminator, config.discriminator_width, ranks, channels_of(config))
             )
             discriminator = _place(fresh, config, ranks)
+    whole_net = copy.deepcopy(net) if divided else None
+    if divided:
+        shard(net, ranks, list(net.body) if isinstance(net, RRDBNet) else [])
     state = TrainState(net, start_ema(net), build_optimizer(net.parameters(), config, config.learning_rate))
+    state.whole_net = whole_net
     if discriminator is not None:
         state.discriminator = discriminator
         state.discriminator_optimizer = build_optimizer(
@@ -91,12 +101,31 @@ def set_rates(state: TrainState, config: TrainConfig, step: int, rate_factor: fl
                 group["lr"] = rate * factor
 
 
-def averaged_net(net: AnyGenerator, ema: Mapping[str, Tensor]) -> AnyGenerator:
-    """A copy of `net` with the averaged parameters and statistics."""
-    averaged = copy.deepcopy(net)
+def clip_gradients(state: TrainState, config: TrainConfig, ranks: Ranks, *, both: bool) -> dict[str, Tensor]:
+    """Average the gradients of the generator, or of both networks, over the ranks and clip them; returns the norms
+    before.
+    """
+    networks: dict[str, tuple[nn.Module, float]] = {"generator": (state.net, config.clip_norm)}
+    if both and state.discriminator is not None:
+        networks["discriminator"] = state.discriminator, config.discriminator_clip_norm
+    ranks.average_gradients(
+        pair
+        for name, (net, _) in networks.items()
+        if name == "discriminator" or state.whole_net is None  # FSDP2 has averaged those of a sharded generator
+        for pair in net.named_parameters()
+    )
+    return {
+        f"gradient norm/{name}": whole(nn.utils.clip_grad_norm_(net.parameters(), norm))
+        for name, (net, norm) in networks.items()
+    }
+
+
+def averaged_net(state: TrainState) -> AnyGenerator:
+    """A copy of the generator with the averaged parameters and statistics; of a sharded one whole, on every rank."""
+    averaged = copy.deepcopy(state.whole_net or state.net)
     with torch.no_grad():
         for name, tensor in averaged_tensors(averaged).items():
-            tensor.copy_(ema[name])
+            tensor.copy_(whole(state.ema[name]))
     return averaged
 
 
@@ -119,7 +148,12 @@ def begin_with(state: TrainState, plain: Mapping[str, Tensor], first_lr: Callabl
 
     Raises `DataError` if the shapes differ.
     """
-    state.net.load_plain(plain)
+    if state.whole_net is not None:
+        state.whole_net.load_plain(plain)
+        for name, parameter in state.net.named_parameters():
+            fill(parameter, state.whole_net.get_parameter(name))
+    else:
+        state.net.load_plain(plain)
     if isinstance(state.net, SRResNet):
         state.net.calibrate(first_lr())
     state.ema = start_ema(state.net)
@@ -133,13 +167,14 @@ def _members(state: TrainState) -> Iterator[tuple[str, nn.Module, torch.optim.Op
 
 
 def pack(state: TrainState) -> Arrays:
-    """A copy of every tensor of the state, by names like `net/body.0.weight`, `ema/...`, `net.adam/exp_avg/...`."""
+    """A whole copy of every tensor of the state, by names like `net/body.0.weight`, `net.adam/exp_avg/...`."""
     tensors = {f"ema/{name}": tensor for name, tensor in state.ema.items()}
     for title, module, optimizer in _members(state):
         tensors |= {f"{title}/{name}": tensor for name, tensor in _own_tensors(module)}
         for name, parameter in module.named_parameters():
             tensors |= {f"{title}.adam/{key}/{name}": value for key, value in optimizer.state[parameter].items()}
-    return {name: tensor.detach().cpu().contiguous().numpy().copy() for name, tensor in tensors.items()}
+    # sorted: ranks gather a divided tensor together, and what was read from a file has another order in each
+    return {name: whole(tensors[name].detach()).cpu().contiguous().numpy().copy() for name in sorted(tensors)}
 
 
 def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -173,7 +208,7 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None
                 f"the checkpoint is of another network: {name} has shape {tuple(arrays[name].shape)}, expected "
                 f"{tuple(tensor.shape)}"
             )
-        tensor.copy_(stored(name))
+        fill(tensor, stored(name))
 
     for name, tensor in state.ema.items():
         restore(f"ema/{name}", tensor)
@@ -192,9 +227,15 @@ def unpack(arrays: Mapping[str, NDArray[np.generic]], state: TrainState) -> None
                 optimizer.state[parameter] = {
                     key: stored(full).to(parameter.device if optimizer.defaults.get("fused") else "cpu")
                     if arrays[full].shape == ()
-                    else torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(stored(full))
+                    else _like(parameter, stored(full))
                     for key, full in kept[name].items()
                 }
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    tensor = torch.empty_like(parameter, memory_format=torch.preserve_format)
+    fill(tensor, value)
+    return tensor
 
 
 def start_ema(net: nn.Module) -> dict[str, Tensor]:

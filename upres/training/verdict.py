@@ -14,25 +14,33 @@ Verdict = Literal["helped", "did not help", "cannot be told"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What fine-tuning was worth: PSNR (Y) of the result less that of its parent, over the pictures set aside.
+    """What fine-tuning was worth by one measure, over the pictures set aside.
 
-    differences_db: of each picture, by name. mean_db, low_db, high_db: their mean and its 95 % interval.
+    differences_db: how much better the result is than its parent on each picture, by name: PSNR (Y) in dB, or by how
+        much a perceptual distance fell. mean_db, low_db, high_db: their mean and its 95 % interval.
+    measure: the name of a distance; "" for PSNR (Y).
     """
 
     differences_db: Mapping[str, float]
     mean_db: float
     low_db: float
     high_db: float
+    measure: str = ""
 
     @property
     def verdict(self) -> Verdict:
         return "helped" if self.low_db > 0.0 else "did not help" if self.high_db < 0.0 else "cannot be told"
 
+    @property
+    def figures(self) -> str:
+        """The mean and its interval; of a distance as it changed, lower is better."""
+        count = f"on {len(self.differences_db)} pictures set aside, 95 % interval"
+        if self.measure:
+            return f"{self.measure} {-self.mean_db:+.4f} {count} {-self.high_db:+.4f} to {-self.low_db:+.4f}"
+        return f"PSNR (Y) {self.mean_db:+.3f} dB {count} {self.low_db:+.3f} to {self.high_db:+.3f}"
+
     def __str__(self) -> str:
-        figures = (
-            f"PSNR (Y) {self.mean_db:+.3f} dB on {len(self.differences_db)} pictures set aside, "
-            f"95 % interval {self.low_db:+.3f} to {self.high_db:+.3f}"
-        )
+        figures = self.figures
         return {
             "helped": f"fine-tuning helped: {figures}",
             "did not help": f"fine-tuning did not help: {figures}",
@@ -40,12 +48,12 @@ class Finding:
         }[self.verdict]
 
 
-def finding_of(differences_db: Mapping[str, float]) -> Finding:
+def finding_of(differences_db: Mapping[str, float], measure: str = "") -> Finding:
     """The mean of paired differences and its interval by Student's t (Gosset, "The probable error of a mean", 1908)."""
     values = np.array(list(differences_db.values()), np.float64)
     mean = float(values.mean())
     reach = t_quantile(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return Finding(dict(differences_db), mean, mean - reach, mean + reach)
+    return Finding(dict(differences_db), mean, mean - reach, mean + reach, measure)
 
 
 def t_quantile(freedom: int) -> float:

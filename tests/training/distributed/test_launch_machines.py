@@ -6,7 +6,10 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +34,10 @@ def unnamed_events(monkeypatch: pytest.MonkeyPatch) -> None:
 
 OTHER = """
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 from upres.training.distributed.launch import launch
 places = {"processes": 1, "nodes": 2, "rdzv": sys.argv[2], "local_addr": "127.0.0.1"}
 print(launch(sys.argv[3:], progress_of=lambda: None, say=print, log_folder=Path(sys.argv[1], "logs"), **places))
@@ -78,3 +84,49 @@ wait_for(lambda: read("starts") == 2)
 def test_what_cannot_work_is_refused(tmp_path: Path, arguments: dict[str, int], words: str) -> None:
     with pytest.raises(UsageError, match=re.escape(words)):
         launch(["true"], **arguments, progress_of=lambda: None, say=print, log_folder=tmp_path)  # type: ignore[arg-type]
+
+
+LOST = """
+import os, sys
+from pathlib import Path
+from typing import Any
+from upres.training.distributed.launch import launch
+places = {"processes": 1, "nodes": 2, "min_nodes": 1, "rdzv": sys.argv[2], "local_addr": "127.0.0.1", "more_s": 5}
+launch(sys.argv[3:], progress_of=lambda: None, say=print, log_folder=Path(sys.argv[1], "logs"), **places)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_without_a_machine_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    script = """
+write("size", int(os.environ["WORLD_SIZE"]))
+if os.environ["WORLD_SIZE"] == "2":
+    (folder / f"here{os.environ['GROUP_RANK']}{rank}").touch()
+    wait_for(lambda: (folder / "lost").exists())
+    time.sleep(0.5)
+    sys.exit(75)  # the other rank is lost
+"""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    meeting = f"127.0.0.1:{port}"
+    ended: list[Any] = []
+
+    def lose() -> None:
+        end = time.monotonic() + 120
+        while len(list(tmp_path.glob("here*"))) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        other.kill()
+        (tmp_path / "lost").touch()
+
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", LOST, str(tmp_path), meeting, *toy(script, tmp_path)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as other:  # fmt: skip
+        thread = threading.Thread(target=lose)
+        thread.start()
+        places = {"processes": 1, "nodes": 2, "min_nodes": 1, "rdzv": meeting, "local_addr": "127.0.0.1", "more_s": 5}
+        ended.append(run(toy(script, tmp_path), tmp_path, **places))
+        thread.join()
+    assert ended[0] == (0, []) and (tmp_path / "size").read_text() == "1"

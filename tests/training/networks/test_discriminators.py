@@ -26,7 +26,7 @@ from upres.training.networks.discriminators import (  # noqa: E402
 )
 
 KINDS = sorted(DISCRIMINATORS)
-SMALLEST = {"vgg": 32, "unet": 8, "patch": 32}
+SMALLEST = {"vgg": 32, "unet": 8, "attention": 16, "patch": 32}
 
 
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -59,6 +59,8 @@ def test_any_size_gives_logits_and_gradients(kind: str, size: tuple[int, int]) -
         assert [t.shape for t in logits] == [(2, 1)]
     elif kind == "unet":
         assert [t.shape for t in logits] == [(2, 1, *size)]
+    elif kind == "attention":
+        assert [t.shape for t in logits] == [(2, 1, *size), (2, 1, *((side + 1) // 2 for side in size))]
     else:
         assert [t.shape[:2] for t in logits] == [(2, 1)] * 3
         assert [t.shape[2] for t in logits] == sorted((t.shape[2] for t in logits), reverse=True)
@@ -88,7 +90,12 @@ def test_gray_pictures_are_judged_by_a_gray_discriminator(kind: str) -> None:
     assert shapes[0] == shapes[1]
     first = next(name for name, tensor in gray.state_dict().items() if tensor.dim() == 4)
     differing = [name for name, tensor in gray.state_dict().items() if tensor.shape != color.state_dict()[name].shape]
-    assert differing and set(differing) <= {first, "scales.1.first.weight", "scales.2.first.weight"}
+    assert differing and set(differing) <= {
+        first,
+        "scales.1.conv0.weight",
+        "scales.1.first.weight",
+        "scales.2.first.weight",
+    }
     with pytest.raises(UsageError, match=r"batches b 1 h w, got shape \(1, 3, 64, 64\)"):
         gray(noise(1, 3, 64, 64))
 
@@ -104,7 +111,7 @@ def test_one_value_a_channel_cannot_be_normalized() -> None:
 
 
 def test_build_refuses_what_it_does_not_know() -> None:
-    with pytest.raises(UsageError, match="unknown discriminator 'dcgan': choose one of vgg, unet, patch"):
+    with pytest.raises(UsageError, match="unknown discriminator 'dcgan': choose one of vgg, unet, attention, patch"):
         build_discriminator("dcgan", 64)
     with pytest.raises(UsageError, match="the width of a discriminator must be at least 1, got 0"):
         build_discriminator("vgg", 0)

@@ -20,6 +20,7 @@ from torch import Tensor
 from upres.errors import UsageError
 from upres.training.config import TrainConfig
 from upres.training.data.images import Levels, Pair
+from upres.training.data.shares import share_of
 
 _DRAWS = 8  # numbers in [0, 1) that decide one sample
 
@@ -52,10 +53,8 @@ class PairsInMemory:
         """The share of `rank` in the batch of `step`: lr `b c p p` and hr `b c p*scale p*scale`, float32 in [0,1], on
         the device.
         """
-        share = config.batch // ranks
-        numbers = np.random.default_rng((config.seed, step)).random((config.batch, _DRAWS))[
-            rank * share : (rank + 1) * share
-        ]
+        numbers = np.random.default_rng((config.seed, step)).random((config.batch, _DRAWS))
+        numbers = numbers[share_of(config, rank, ranks)]
         picture = self._edges.searchsorted(numbers[:, 0], side="right").clip(max=len(self._edges) - 1)
         patch, sides = config.patch_px, self._sides[picture]
         corners = (numbers[:, 1:3] * (sides - patch + 1)).astype(np.int64)

@@ -18,6 +18,7 @@ from upres.degradation.apply import Recipe, draw_plan, run_plan, sharpened
 from upres.training.config import TrainConfig
 from upres.training.data.augment import Sample, cutblur, cutmix, mixup
 from upres.training.data.images import Levels, Pair, reduced
+from upres.training.data.shares import share_of
 
 Mapper = Callable[[Callable[[int], "Sample"], Iterable[int]], Iterable["Sample"]]
 
@@ -50,21 +51,19 @@ def draw_batch(
     mapper: Mapper = map,
     regions: DegradedRegionCache | None = None,
 ) -> Batch:
-    """Draw the share of rank `rank` in the batch of `step`; `config.batch` counts all ranks, and each draws consecutive
-    samples.
+    """Draw the share of rank `rank` in the batch of `step`; `config.batch` counts all ranks (`share_of`).
 
     config: sizes, seed and augmentation. pairs, weights: the pictures and their relative probabilities. recipe: the
     degradation, if any. mapper: maps over samples, for example in threads. regions: caches degraded regions for later
     steps (`config.reuse`); without it the samples are the same, but take longer.
     """
-    share = config.batch // ranks
     edges = np.cumsum(weights)
     edges /= edges[-1]  # as in Generator.choice, but once for all samples
     regions = DegradedRegionCache() if regions is None else regions
     drawn = list(
         mapper(
             lambda i: draw_sample(config, pairs, edges, step, i, recipe, regions),
-            range(rank * share, (rank + 1) * share),
+            share_of(config, rank, ranks),
         )
     )
     targets = [sample.target for sample in drawn if sample.target is not None]

@@ -33,6 +33,7 @@ from upres.training.distributed.ranks import LAUNCHER_PID, RankLost
 
 ATTEMPTS = 3  # give up after this many in a row without a new checkpoint
 INTERRUPTED = 130
+_ELASTIC_RESTARTS = 20  # of machines that come and go
 _SAVE_S = 900  # how long workers may save after Ctrl-C before they are killed
 _MEETING_S = 900  # how long the first machine waits for the last
 
@@ -77,8 +78,10 @@ def launch(
     *,
     processes: int,
     nodes: int = 1,
+    min_nodes: int = 0,
     rdzv: str | None = None,
     local_addr: str | None = None,
+    more_s: int = 30,
     progress_of: Callable[[], int | None],
     say: Callable[[str], None],
     log_folder: Path,
@@ -90,6 +93,8 @@ def launch(
     command: program and arguments of a worker.
     processes: workers on this machine.
     nodes: machines; the same command must run on each.
+    min_nodes: if there are as many machines as this, the run begins, or goes on when others are lost; 0: with all only.
+    more_s: how long machines wait for more than `min_nodes`.
     rdzv: host:port of one machine, any free port.
     local_addr: address under which the other machines reach this one, if its host name does not work.
     progress_of: the step of the newest checkpoint.
@@ -101,7 +106,8 @@ def launch(
     attempts in a row without a new one. A worker's own exit code ends the run. On several machines the launcher itself
     restarts all, at most three times and whatever the reason; which machine becomes rank 0 is decided when they meet,
     so `log_folder` and everything the ranks share must be on a shared disk, and each machine must be stopped
-    separately.
+    separately. With `min_nodes` machines may come and go: each time all workers are started again, from the newest
+    checkpoint. The machine of `rdzv` must stay, for the others meet there.
 
     The first SIGINT, SIGTERM or SIGHUP reaches the workers as SIGINT: they save and end with 130. A second one kills
     them. Both return 130. Must be called in the main thread, where Python allows signal handlers.
@@ -116,7 +122,9 @@ def launch(
         attempt, fruitless, newest = 1, 0, progress_of()
         while True:
             logs = WorkerLogs(log_folder, attempt)
-            end = end_of(_run(command, _launch_config(processes, nodes, rdzv, local_addr, logs)))
+            end = end_of(
+                _run(command, _launch_config(processes, (min_nodes or nodes, nodes), rdzv, local_addr, more_s, logs))
+            )
             if requests and end.exit_code is None:  # the signal came when the launcher had stopped waiting
                 return INTERRUPTED
             if end.exit_code is not None:
@@ -130,7 +138,7 @@ def launch(
                 done = (
                     f"{ATTEMPTS} attempts in a row made no new checkpoint"
                     if nodes == 1
-                    else f"{ATTEMPTS} restarts did not help"
+                    else f"{_ELASTIC_RESTARTS if min_nodes else ATTEMPTS} restarts did not help"
                 )
                 raise EngineError(
                     f"{end.words}, and {done}: see {log_folder}; if memory ran out, use fewer `processes` or a smaller "
@@ -166,18 +174,19 @@ def _refuse_what_cannot_work(processes: int, nodes: int, rdzv: str | None) -> No
 
 
 def _launch_config(
-    processes: int, nodes: int, rdzv: str | None, local_addr: str | None, logs: LogsSpecs
+    processes: int, machines: tuple[int, int], rdzv: str | None, local_addr: str | None, more_s: int, logs: LogsSpecs
 ) -> LaunchConfig:
+    least, nodes = machines
     return LaunchConfig(
-        min_nodes=nodes,
+        min_nodes=least,
         max_nodes=nodes,
         nproc_per_node=processes,
         run_id="upres",
         rdzv_backend="c10d",
         rdzv_endpoint=rdzv or "127.0.0.1:0",  # port 0: a free one
-        rdzv_configs={"join_timeout": _MEETING_S},
+        rdzv_configs={"join_timeout": _MEETING_S, "last_call_timeout": more_s},
         local_addr=local_addr or ("127.0.0.1" if nodes == 1 else None),
-        max_restarts=0 if nodes == 1 else ATTEMPTS,
+        max_restarts=0 if nodes == 1 else ATTEMPTS if least == nodes else _ELASTIC_RESTARTS,
         logs_specs=logs,
         shutdown_timeout=_SAVE_S,
         signals_to_handle="SIGQUIT",  # this module handles the others

@@ -248,18 +248,24 @@ def r1_penalty(real: Logits, hr: Tensor) -> Tensor:
 
 
 def gradient_penalty(
-    discriminator: Callable[[Tensor], Logits], hr: Tensor, sr: Tensor, generator: torch.Generator
+    discriminator: Callable[[Tensor], Logits],
+    hr: Tensor,
+    sr: Tensor,
+    generator: torch.Generator,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Tensor:
     """mean over samples of (|dD/dx| - 1)^2 at x = e hr + (1 - e) sr, e uniform in [0,1) per sample (Gulrajani et al.,
     WGAN-GP, NIPS 2017).
 
-    Without the factor lambda, 10 in the paper. e is drawn from `generator`, on its device. D of a sample as in
+    Without the factor lambda, 10 in the paper. e is drawn from `generator`, on its device, for the samples of
+    all `ranks`: the same however many they are. D of a sample as in
     `r1_penalty`; the paper advises against batch normalization here. Runs the discriminator forward, which updates
     spectral-norm vectors and running statistics.
     """
-    share = torch.rand((hr.shape[0], 1, 1, 1), generator=generator, device=generator.device, dtype=hr.dtype).to(
-        hr.device
-    )
+    samples = hr.shape[0]
+    every = torch.rand((ranks * samples, 1, 1, 1), generator=generator, device=generator.device, dtype=hr.dtype)
+    share = every[rank * samples : (rank + 1) * samples].to(hr.device)
     x = torch.lerp(sr.detach(), hr.detach(), share).requires_grad_(True)
     steepness = cast(Tensor, torch.linalg.vector_norm(_slopes(discriminator(x), x), dim=1))
     return (steepness - 1.0).square().mean()

@@ -1,4 +1,4 @@
-"""Discriminators: VGG-style, U-Net and multi-scale PatchGAN, with the two normalizations they use.
+"""Discriminators: VGG-style, U-Net, U-Net with attention gates (`attention_unet.py`) and multi-scale PatchGAN.
 
 Each takes `b c h w` in [0,1], c 3, or 1 for gray pictures, of any size above its minimum, and returns a tuple of
 logits, one tensor or one per scale; above 0 means "a photograph". Weights have torch's default initialization, as in
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 # pyright: reportUnknownMemberType=false
 import math
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,104 +17,9 @@ from torch.nn import functional as F
 
 from upres.errors import UsageError
 from upres.training.distributed.ranks import Ranks
-from upres.training.winograd.conv import Conv2d, conv2d
-
-_FIRST_ITERATIONS = 15  # of the power method on creation, so that an untrained network is normalized in eval mode, too
-_EPSILON = 1e-12
-
-
-class RankBatchNorm(nn.BatchNorm2d):
-    """Batch normalization over the batch of all ranks (Ioffe and Szegedy, ICML 2015, algorithm 1); torch's own for a
-    single process.
-
-    x `b c h w`, the same shape on every rank. `ranks` may be set after construction.
-    """
-
-    def __init__(self, channels: int, ranks: Ranks = Ranks()) -> None:  # noqa: B008  # immutable
-        super().__init__(channels)
-        self.ranks = ranks
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.ranks.count == 1 or not self.training:
-            return super().forward(input)
-        x = input.to(torch.promote_types(input.dtype, torch.float32))
-        mean = self.ranks.mean_over_ranks(x.mean((0, 2, 3)))
-        centered = x - mean[:, None, None]
-        variance = self.ranks.mean_over_ranks(centered.square().mean((0, 2, 3)))  # E[x^2] - E[x]^2 would cancel
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        with torch.no_grad():
-            count = self.ranks.count * x.numel() / x.shape[1]
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum or 0.0)
-            self.running_var.lerp_(
-                (variance * (count / (count - 1.0))).to(self.running_var.dtype), self.momentum or 0.0
-            )
-            self.num_batches_tracked.add_(1)
-        gain = self.weight * torch.rsqrt(variance + self.eps)
-        return (centered * gain[:, None, None] + self.bias[:, None, None]).to(input.dtype)
-
-
-class SpectralConv2d(nn.Module):
-    """A convolution with weight W / sigma(W), sigma the largest singular value of W as an `out x (in * k * k)` matrix.
-
-    Miyato et al., "Spectral normalization for GANs", ICLR 2018, algorithm 1: each forward in training mode takes one
-    step of the power method, v = W^T u / |W^T u|, u = W v / |W v|, and sigma = u^T W v with u and v constant in the
-    gradient. Eval mode keeps u and v. Keys are those of torch.nn.utils.spectral_norm, so that published discriminators
-    load: weight_orig, weight_u, weight_v, bias.
-    """
-
-    weight_u: Tensor
-    weight_v: Tensor
-
-    def __init__(
-        self, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, padding: int, bias: bool
-    ) -> None:
-        super().__init__()
-        plain = nn.Conv2d(channels_in, channels_out, kernel, bias=bias)
-        self.weight_orig, self.bias = plain.weight, plain.bias
-        self.stride, self.padding = stride, padding
-        matrix = self.weight_orig.detach().flatten(1)
-        self.register_buffer("weight_u", F.normalize(torch.randn(matrix.shape[0]), dim=0, eps=_EPSILON))
-        self.register_buffer("weight_v", torch.empty(matrix.shape[1]))
-        with torch.no_grad():
-            for _ in range(_FIRST_ITERATIONS):
-                self.normalized_weight()
-
-    def normalized_weight(self) -> Tensor:
-        """W / sigma, `out in k k`; takes a step of the power method in training mode."""
-        with torch.autocast(self.weight_orig.device.type, enabled=False):  # in bfloat16 sigma would have two digits
-            matrix = self.weight_orig.flatten(1)
-            if self.training:
-                with torch.no_grad():
-                    v = F.normalize(matrix.mT @ self.weight_u, dim=0, eps=_EPSILON)
-                along = matrix @ v
-                u = F.normalize(along.detach(), dim=0, eps=_EPSILON)
-                # the graph must not refer to the buffers: another forward may precede the backward
-                with torch.no_grad():
-                    self.weight_u.copy_(u)
-                    self.weight_v.copy_(v)
-            else:
-                u, along = self.weight_u.clone(), matrix @ self.weight_v.clone()
-            return self.weight_orig / torch.dot(u, along)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.normalized_weight(), self.bias, self.stride, self.padding)
-
-
-def _leaky(x: Tensor) -> Tensor:
-    """LeakyReLU 0.2, in place: nothing else uses its input, the output of a convolution or normalization."""
-    return F.leaky_relu(x, 0.2, inplace=True)
-
-
-def _check_size(x: Tensor, channels: int, smallest: int, name: str) -> None:
-    if x.dim() != 4 or x.shape[1] != channels:
-        raise UsageError(f"the discriminator takes batches b {channels} h w, got shape {tuple(x.shape)}")
-    height, width = x.shape[2:]
-    if min(height, width) < smallest:
-        raise UsageError(
-            f"the {name} discriminator takes pictures of at least {smallest}x{smallest} px, got {height}x{width} (h x "
-            "w): "
-            "use larger patches, or another discriminator"
-        )
+from upres.training.networks.attention_unet import AttentionUNetDiscriminator
+from upres.training.networks.discriminator_layers import RankBatchNorm, SpectralConv2d, check_size, enlarge, leaky
+from upres.training.winograd.conv import Conv2d
 
 
 class VGGDiscriminator(nn.Module):
@@ -145,18 +51,18 @@ class VGGDiscriminator(nn.Module):
         self.linear2 = nn.Linear(100, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        _check_size(x, self.channels, self.SMALLEST, "VGG")
+        check_size(x, self.channels, self.SMALLEST, "VGG")
         if self.training and self.bn0_1.ranks.count * x.shape[0] * (x.shape[2] // 32) * (x.shape[3] // 32) == 1:
             raise UsageError(
                 "the VGG discriminator normalizes over the batch: one patch below 64 px is too little, raise `batch`"
             )
-        x = _leaky(self.conv0_0(x))
-        x = _leaky(self.bn0_1(self.conv0_1(x)))  # b width h/2 w/2
+        x = leaky(self.conv0_0(x))
+        x = leaky(self.bn0_1(self.conv0_1(x)))  # b width h/2 w/2
         for stage in range(1, 5):
             for half in (0, 1):
-                x = _leaky(getattr(self, f"bn{stage}_{half}")(getattr(self, f"conv{stage}_{half}")(x)))
+                x = leaky(getattr(self, f"bn{stage}_{half}")(getattr(self, f"conv{stage}_{half}")(x)))
         x = _mean_to(_mean_to(x, self._GRID, 2), self._GRID, 3)  # b 8width 4 4
-        return (self.linear2(_leaky(self.linear1(x.flatten(1)))),)
+        return (self.linear2(leaky(self.linear1(x.flatten(1)))),)
 
 
 def _mean_to(x: Tensor, size: int, axis: int) -> Tensor:
@@ -194,20 +100,16 @@ class UNetDiscriminator(nn.Module):
         self.conv9 = Conv2d(width, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        _check_size(x, self.channels, self.SMALLEST, "U-Net")
-        x0 = _leaky(self.conv0(x))  # b width h w
-        x1 = _leaky(self.conv1(x0))  # b 2width h/2 w/2
-        x2 = _leaky(self.conv2(x1))  # b 4width h/4 w/4
-        x3 = _leaky(self.conv3(x2))  # b 8width h/8 w/8
-        y = _leaky(self.conv4(_enlarge(x3, x2))) + x2
-        y = _leaky(self.conv5(_enlarge(y, x1))) + x1
-        y = _leaky(self.conv6(_enlarge(y, x0))) + x0
-        y = _leaky(self.conv8(_leaky(self.conv7(y))))
+        check_size(x, self.channels, self.SMALLEST, "U-Net")
+        x0 = leaky(self.conv0(x))  # b width h w
+        x1 = leaky(self.conv1(x0))  # b 2width h/2 w/2
+        x2 = leaky(self.conv2(x1))  # b 4width h/4 w/4
+        x3 = leaky(self.conv3(x2))  # b 8width h/8 w/8
+        y = leaky(self.conv4(enlarge(x3, x2))) + x2
+        y = leaky(self.conv5(enlarge(y, x1))) + x1
+        y = leaky(self.conv6(enlarge(y, x0))) + x0
+        y = leaky(self.conv8(leaky(self.conv7(y))))
         return (self.conv9(y),)
-
-
-def _enlarge(x: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)
 
 
 class PatchDiscriminator(nn.Module):
@@ -227,7 +129,7 @@ class PatchDiscriminator(nn.Module):
         self.smallest = 2 ** (layers + scales - 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        _check_size(x, self.channels, self.smallest, "PatchGAN")
+        check_size(x, self.channels, self.smallest, "PatchGAN")
         maps: list[Tensor] = []
         for index, scale in enumerate(self.scales):
             if index:
@@ -252,15 +154,19 @@ class _OnePatch(nn.Module):
         self.last = Conv2d(widths[-1], 1, 4, padding=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _leaky(self.first(x))
+        x = leaky(self.first(x))
         for conv in self.inner:
-            x = _leaky(conv(x))
+            x = leaky(conv(x))
         return self.last(x)
 
 
-DISCRIMINATORS: dict[str, type[VGGDiscriminator] | type[UNetDiscriminator] | type[PatchDiscriminator]] = {
+_Kind: TypeAlias = (
+    type[VGGDiscriminator] | type[UNetDiscriminator] | type[AttentionUNetDiscriminator] | type[PatchDiscriminator]
+)
+DISCRIMINATORS: dict[str, _Kind] = {
     "vgg": VGGDiscriminator,
     "unet": UNetDiscriminator,
+    "attention": AttentionUNetDiscriminator,
     "patch": PatchDiscriminator,
 }
 
