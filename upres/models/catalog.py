@@ -76,7 +76,7 @@ _BUNDLED = (
         "compact-x4",
         family="residual",
         scale=4,
-        sha256="772e27393b9445fc2ea77167b822c1a50cc315697147e7db60fbada5f11787a3",
+        sha256="865611333d537896a7a5b8e696eeb2e6c3a421ba95290ba4ff7acd8d5d0cb594",
         purpose="faithful enlargement of clean photographs by 4: no invented detail, no repair of compression or noise",
         training_data=_PHOTOGRAPHS,
     ),
