@@ -21,7 +21,7 @@ from torch import Tensor  # noqa: E402
 
 from tests.training.made import draw_photographs, features_file  # noqa: E402
 from upres.cli.main import app  # noqa: E402
-from upres.training import loop  # noqa: E402
+from upres.training import loop, run_folder  # noqa: E402
 from upres.training.checkpoint import Checkpoint, latest_checkpoint, list_checkpoints  # noqa: E402
 from upres.training.data.images import find_pictures, make_pair, read_rgb  # noqa: E402
 from upres.training.distributed.ranks import Ranks  # noqa: E402
@@ -180,7 +180,7 @@ def test_a_full_disk_ends_a_gan_run_with_5_and_keeps_the_last_good_checkpoint(
     """
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    save = loop.save_checkpoint
+    save = run_folder.save_checkpoint
 
     def save_and_fill(*arguments: object, **options: object) -> Path:
         path = save(*arguments, **options)  # type: ignore[arg-type]
@@ -188,7 +188,7 @@ def test_a_full_disk_ends_a_gan_run_with_5_and_keeps_the_last_good_checkpoint(
         return path
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", save_and_fill)
+        patch.setattr(run_folder, "save_checkpoint", save_and_fill)
         try:
             words = verb(tmp_path / "full", code=5)
         finally:

@@ -243,13 +243,14 @@ def test_a_pass_under_bfloat16_autocast(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("loss", ["standard", "relativistic", "hinge"])
 def test_steps_of_the_discriminator_lower_its_loss(kind: str, loss: str) -> None:
-    """Sharp noise against smooth noise."""
+    """Sharp noise against smooth noise. Gates that begin half open learn more slowly."""
+    rate, steps = (2e-3, 16) if kind == "attention" else (4e-3, 8)
     discriminator = made(kind)
     real = noise(4, 3, 32, 32)
     fake = F.interpolate(noise(4, 3, 8, 8), scale_factor=4.0, mode="bilinear")
-    optimizer = torch.optim.Adam(discriminator.parameters(), 4e-3)
+    optimizer = torch.optim.Adam(discriminator.parameters(), rate)
     values: list[float] = []
-    for _ in range(8):
+    for _ in range(steps):
         value = gan_discriminator_loss(loss, discriminator(real), discriminator(fake))
         optimizer.zero_grad()
         value.backward()
