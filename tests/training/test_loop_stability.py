@@ -181,9 +181,11 @@ def test_killed_while_it_goes_back_equals_never_killed(
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         if moment == "before it is saved":
-            save = loop.save_checkpoint
+            save = run_folder.save_checkpoint
             patch.setattr(
-                loop, "save_checkpoint", lambda *a, **k: die() if a[1].facts["health"]["went_back"] else save(*a, **k)
+                run_folder,
+                "save_checkpoint",
+                lambda *a, **k: die() if a[1].facts["health"]["went_back"] else save(*a, **k),
             )
         elif moment == "before the rows are gone":
             patch.setattr(run_folder, "drop_after", lambda *a, plain=run_folder.drop_after: (plain(*a), die()))

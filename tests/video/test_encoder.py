@@ -213,4 +213,4 @@ def test_no_encoder_leaves_threads_in_real_time(codec: str) -> None:
     context = encoding(codec, formats_of(codec)[0]).open()
     policies = {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
     del context
-    assert policies == {os.SCHED_OTHER}
+    assert not policies & {os.SCHED_FIFO, os.SCHED_RR}
