@@ -102,6 +102,7 @@ OF_THE_HOUSE = {
     "test_floors.py",
     "test_fuzz.py",
     "test_light_imports.py",
+    "test_memory_plan.py",
     "test_own_network_page.py",
     "test_packaging.py",
     "test_picture_contract.py",

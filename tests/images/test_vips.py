@@ -64,3 +64,10 @@ def test_a_child_forked_before_the_first_picture_works(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=no_windows)])
 def test_other_ways_to_start_a_child_work(tmp_path: Path, method: str) -> None:
     assert run(tmp_path, method, "read") == "(8, 9, 3)|True"
+
+
+def test_no_python_runs_in_threads_of_libvips() -> None:
+    """The garbage collector, run there by a logged warning, freed other threads' regions: libvips ended the process."""
+    program = "import os, upres.images.vips as v; print(v.pyvips._log_handler_id, os.environ['VIPS_WARNING'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert (done.stdout.split(), done.stderr) == (["None", "1"], "")

@@ -17,8 +17,14 @@ from upres.system.fork import ForkGuard
 from upres.system.packages import import_failure
 from upres.system.text import first_line
 
+# Warnings of libvips are told by nobody: reasons come from its errors, and damage from the readers.
+os.environ.setdefault("VIPS_WARNING", "1")
 try:
     import pyvips as pyvips  # what other modules import from here
+
+    # pyvips has them logged by Python in a thread of libvips. Where the garbage collector runs in that moment, it frees
+    # regions of other threads there, at which libvips ends the process.
+    pyvips._remove_log_handler()
 except (ImportError, OSError) as error:  # OSError: the package without its library
     raise import_failure("reading and writing pictures", "", "pyvips", error) from error
 
