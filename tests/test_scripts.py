@@ -167,7 +167,9 @@ def test_the_tests_run_with_what_they_need(machine: Machine) -> None:
     (line,) = machine.installed()
     assert line.endswith(f"-c {machine.tree}/constraints.txt -e {machine.tree}[dev]")
     fast = machine.run("--fast", "-x", script="test").stdout
-    assert fast == "pytest -m pytest -m not slow -n 2 --dist loadfile -x extras=\n"
+    shared = "-n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0"
+    assert fast == f"pytest -m pytest -m not slow {shared} -x extras=\n"
+    assert machine.run(script="test").stdout == f"pytest -m pytest {shared} --durations=20 extras=\n"
 
 
 def test_the_extras_are_installed_over_what_the_tests_have(machine: Machine) -> None:

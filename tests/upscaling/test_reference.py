@@ -149,7 +149,7 @@ def test_gan_weights_are_asked_about_in_checkers_only(assets: Path, name: str, s
     count = count if os.environ.get("UPRES_LONG") == "1" else count // 3
     graph = load_model(str(assets / "weights" / "realesrgan" / name)).graph
     pictures = sorted((assets / "data" / "test" / "BSD100").iterdir())
-    runner = engines.load(graph, engine="ncnn", device="cpu", precision="fp32")
+    runner = engines.load(graph, engine="ncnn", device="cpu", precision="fp32", threads=1)
     faults = [find_fault(lr, runner(lr)) for lr in hard_tiles(pictures, side, count)]
     assert len(faults) == count
     assert {index % 7 for index, fault in enumerate(faults) if fault is not None} <= {_CHECKERS}
