@@ -24,7 +24,7 @@ try:
 
     # pyvips has them logged by Python in a thread of libvips. Where the garbage collector runs in that moment, it frees
     # regions of other threads there, at which libvips ends the process.
-    pyvips._remove_log_handler()
+    pyvips._remove_log_handler()  # pyright: ignore[reportPrivateUsage]  # there is no public way
 except (ImportError, OSError) as error:  # OSError: the package without its library
     raise import_failure("reading and writing pictures", "", "pyvips", error) from error
 
