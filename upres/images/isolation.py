@@ -91,23 +91,15 @@ def isolatable(*kinds: type[Any]) -> Callable[[_F], _F]:
     kinds: What it returns.
     """
 
-    def decorate(function: _F) -> _F:
-        @functools.wraps(function)
-        def call(source: Any, **options: Any) -> Any:
-            pool = current()
-            if pool is None:
-                return function(source, **options)
-            data, name = to_send(source)
-            return pool.ask(f"{function.__module__}:{function.__name__}", name, data, kinds, **options)
-
-        return cast("_F", call)
-
-    return decorate
+    return _sent_by(_Pool.ask, kinds)
 
 
 def isolatable_each(*kinds: type[Any]) -> Callable[[_F], _F]:
     """As `isolatable`, for a generator."""
+    return _sent_by(_Pool.stream, kinds)
 
+
+def _sent_by(way: Callable[..., Any], kinds: tuple[type[Any], ...]) -> Callable[[_F], _F]:
     def decorate(function: _F) -> _F:
         @functools.wraps(function)
         def call(source: Any, **options: Any) -> Any:
@@ -115,7 +107,7 @@ def isolatable_each(*kinds: type[Any]) -> Callable[[_F], _F]:
             if pool is None:
                 return function(source, **options)
             data, name = to_send(source)
-            return pool.stream(f"{function.__module__}:{function.__name__}", name, data, kinds, **options)
+            return way(pool, f"{function.__module__}:{function.__name__}", name, data, kinds, **options)
 
         return cast("_F", call)
 
